@@ -1,0 +1,66 @@
+# Everything a fresh machine needs is made here: Python 3.11 to 3.13 and make are enough.
+#
+#   make run      the nightly pipeline, with pipeline_config.yaml
+#   make test     the tests
+#   make check    format, lint, strict types, import layers
+#   make serve    Prefect server, worker and nightly deployment on this machine
+#   make help     this text
+
+PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13 python3,$(if $(shell $(v) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(v))))
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: run test check format serve constraints clean help
+.DEFAULT_GOAL := help
+
+run: $(INSTALLED)
+	$(BIN)/nightjar run $(ARGS)
+
+test: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: $(INSTALLED)
+	$(BIN)/nightjar serve $(ARGS)
+
+# Renew the pins after a change of the bounds in pyproject.toml. The header and the links to
+# packages are left out: the file names no registry.
+constraints: $(INSTALLED_DEV)
+	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+
+# uv is several times faster than pip; where it cannot reach a registry that pip is
+# configured for, pip does the same from the same pins.
+define install
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(1)' \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)'
+endef
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "nightjar needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; }
+	$(call install,.)
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "nightjar needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; }
+	$(call install,.[dev])
+	@touch $@ $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'

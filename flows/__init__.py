@@ -1,0 +1,1 @@
+"""When the stages run and in what order: Prefect flows and the command line."""

@@ -1,0 +1,58 @@
+"""The configuration: what ``pipeline_config.yaml`` may say, checked before anything runs.
+
+``models`` declares every key with its type, bounds, default and meaning; ``loading`` reads
+the file, applies ``a.b=c`` overrides and turns validation failures into one message that
+names the key and the closest valid one. A hyper-parameter's value lives in the YAML, its
+type and meaning in ``models``, nowhere else.
+"""
+
+from nightjar.config.loading import LoadedConfig, load_config
+from nightjar.config.models import (
+    AnalogyBenchmark,
+    BenchmarkConfig,
+    CsvSource,
+    EvaluationConfig,
+    FastTextConfig,
+    GateConfig,
+    GloVeConfig,
+    IngestConfig,
+    JsonLinesSource,
+    MediaWikiSource,
+    ModelConfig,
+    NightjarConfig,
+    ParquetSource,
+    PipelineConfig,
+    RegistryConfig,
+    SimilarityBenchmark,
+    SourceConfig,
+    TextSource,
+    TokenizeConfig,
+    TrainingConfig,
+    Word2VecConfig,
+)
+
+__all__ = [
+    "AnalogyBenchmark",
+    "BenchmarkConfig",
+    "CsvSource",
+    "EvaluationConfig",
+    "FastTextConfig",
+    "GateConfig",
+    "GloVeConfig",
+    "IngestConfig",
+    "JsonLinesSource",
+    "LoadedConfig",
+    "MediaWikiSource",
+    "ModelConfig",
+    "NightjarConfig",
+    "ParquetSource",
+    "PipelineConfig",
+    "RegistryConfig",
+    "SimilarityBenchmark",
+    "SourceConfig",
+    "TextSource",
+    "TokenizeConfig",
+    "TrainingConfig",
+    "Word2VecConfig",
+    "load_config",
+]

@@ -1,0 +1,290 @@
+"""Every key of ``pipeline_config.yaml``: type, bounds, default and meaning.
+
+Unknown keys are refused. Defaults are those of the papers and of the reference
+implementations; the shipped YAML states each value again so that a reader sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""Lower-case letters, digits and dashes: valid as a file, Prefect and MLflow name."""
+
+Patterns = Annotated[list[str], Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    """A section of the file: immutable, unknown keys refused, no silent type changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class PipelineConfig(_Section):
+    """Which pipeline this is and where it keeps its artifacts."""
+
+    name: Name = Field("nightjar", description="prefix of the registered model names")
+    artifacts_dir: str = Field("artifacts", description="relative to the config file")
+    max_late_minutes: int = Field(
+        720, ge=1, description="a scheduled run that starts later than this is skipped"
+    )
+
+
+# -- ingest ------------------------------------------------------------------------------
+
+
+class _Source(_Section):
+    path: str | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
+    language: str | None = Field(None, description="language code stored with each document")
+
+    @property
+    def patterns(self) -> list[str]:
+        """``path`` as a list."""
+        return [self.path] if isinstance(self.path, str) else list(self.path)
+
+
+class MediaWikiSource(_Source):
+    """A MediaWiki XML export (``.xml``, ``.bz2``, ``.gz``); redirects are skipped."""
+
+    type: Literal["mediawiki"]
+    namespaces: list[int] = Field([0], min_length=1, description="0 is the articles")
+
+
+class TextSource(_Source):
+    """Plain text (also ``.gz``, ``.bz2``, ``.zst``): a document a line, or a file."""
+
+    type: Literal["text"]
+    document: Literal["line", "file"] = "line"
+    encoding: str = "utf-8"
+
+
+class JsonLinesSource(_Source):
+    """JSON Lines (also ``.gz``, ``.bz2``, ``.zst``): one object a line."""
+
+    type: Literal["jsonl"]
+    text_field: str = "text"
+    id_field: str | None = None
+
+
+class ParquetSource(_Source):
+    """Parquet files with a text column."""
+
+    type: Literal["parquet"]
+    text_column: str = "text"
+    id_column: str | None = None
+
+
+class CsvSource(_Source):
+    """CSV with a header line (also ``.gz``, ``.bz2``, ``.zst``)."""
+
+    type: Literal["csv"]
+    text_column: str = "text"
+    id_column: str | None = None
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+
+
+SourceConfig = Annotated[
+    MediaWikiSource | TextSource | JsonLinesSource | ParquetSource | CsvSource,
+    Field(discriminator="type"),
+]
+
+
+class IngestConfig(_Section):
+    """Which text comes in, and what is not a document."""
+
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    deduplicate: bool = Field(True, description="drop documents with the same text")
+    min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
+    max_chars: int = Field(
+        10_000_000, ge=1, description="longer documents are quarantined, never cut"
+    )
+
+
+# -- tokenize ----------------------------------------------------------------------------
+
+
+class TokenizeConfig(_Section):
+    """How a document becomes sentences of tokens."""
+
+    tokenizer: Literal["unicode", "whitespace", "regex"] = "unicode"
+    pattern: str | None = Field(None, description="of the regex tokenizer: what is a token")
+    normalization: Literal["NFC", "NFKC"] | None = "NFKC"
+    lowercase: bool = True
+    split_sentences: bool = Field(True, description="else a line is a sentence")
+    min_token_chars: int = Field(1, ge=1)
+    max_token_chars: int = Field(40, ge=1)
+
+    @model_validator(mode="after")
+    def _pattern_belongs_to_regex(self) -> Self:
+        if (self.tokenizer == "regex") != (self.pattern is not None):
+            raise ValueError("pattern is for tokenizer: regex, and only for it")
+        return self
+
+
+# -- train -------------------------------------------------------------------------------
+
+
+class _Model(_Section):
+    vector_size: int = Field(100, ge=1, le=10_000, description="dimensions of a vector")
+    window: int = Field(5, ge=1, le=1_000, description="context words on each side")
+    min_count: int = Field(5, ge=1, description="rarer words have no vector")
+    max_vocabulary: int | None = Field(
+        None, ge=2, description="keep at most so many of the most frequent words"
+    )
+    epochs: int = Field(5, ge=1, description="passes over the corpus")
+    seed: int | None = Field(None, ge=0, description="default: training.seed")
+
+
+class _WindowModel(_Model):
+    """What Word2Vec and FastText have in common: prediction within a sliding window."""
+
+    engine: Literal["gensim"] = "gensim"
+    architecture: Literal["skipgram", "cbow"] = "skipgram"
+    negative: int = Field(5, ge=0, le=1_000, description="negative samples; 0: none")
+    hs: bool = Field(False, description="hierarchical softmax")
+    ns_exponent: float = Field(0.75, ge=-2, le=2, description="of the noise distribution")
+    sample: float = Field(1e-3, ge=0, le=1, description="subsampling threshold; 0: off")
+    alpha: float = Field(0.025, gt=0, le=10, description="initial learning rate")
+    min_alpha: float = Field(1e-4, gt=0, le=10, description="final learning rate")
+    cbow_mean: bool = Field(True, description="CBOW: mean of the context, else its sum")
+    shrink_windows: bool = Field(True, description="draw the window size from 1..window")
+
+    @model_validator(mode="after")
+    def _has_an_objective(self) -> Self:
+        if self.negative == 0 and not self.hs:
+            raise ValueError("negative is 0 and hs is off: nothing to learn; turn one on")
+        if self.min_alpha > self.alpha:
+            raise ValueError("min_alpha is above alpha: the learning rate decays, lower it")
+        return self
+
+
+class Word2VecConfig(_WindowModel):
+    """Word2Vec (Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546)."""
+
+    trainer: Literal["word2vec"]
+
+
+class FastTextConfig(_WindowModel):
+    """FastText (Bojanowski et al. 2017, arXiv:1607.04606): Word2Vec with n-grams."""
+
+    trainer: Literal["fasttext"]
+    min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
+    max_n: int = Field(6, ge=0, le=100, description="longest; below min_n: no n-grams")
+    bucket: int = Field(2_000_000, ge=0, description="rows of the n-gram hash table")
+
+    @model_validator(mode="after")
+    def _ngrams_have_rows(self) -> Self:
+        if self.max_n >= self.min_n and self.bucket == 0:
+            raise ValueError("bucket is 0 but n-grams are on; set bucket, or max_n: 0")
+        return self
+
+
+class GloVeConfig(_Model):
+    """GloVe (Pennington et al. 2014, doi:10.3115/v1/D14-1162)."""
+
+    trainer: Literal["glove"]
+    engine: Literal["native"] = "native"
+    window: int = Field(15, ge=1, le=1_000, description="context words on each side")
+    epochs: int = Field(25, ge=1, description="passes over the non-zero counts")
+    x_max: float = Field(100.0, gt=0, description="counts above weigh 1")
+    alpha: float = Field(0.75, ge=0, le=10, description="exponent of the weighting")
+    eta: float = Field(0.05, gt=0, le=10, description="initial learning rate of AdaGrad")
+    symmetric: bool = Field(True, description="count left and right context, else left")
+    distance_weighting: bool = Field(True, description="a pair d words apart counts 1/d")
+    combine: Literal["sum", "word"] = Field(
+        "sum", description="published vector: word + context, or word alone"
+    )
+
+
+ModelConfig = Annotated[
+    Word2VecConfig | FastTextConfig | GloVeConfig, Field(discriminator="trainer")
+]
+
+
+class TrainingConfig(_Section):
+    """How all models are trained."""
+
+    seed: int = Field(1, ge=0)
+    workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
+    deterministic: bool = Field(
+        False, description="one worker and byte-identical vectors run after run"
+    )
+
+
+# -- evaluation ----------------------------------------------------------------------------
+
+
+class SimilarityBenchmark(_Section):
+    """Word pairs with human scores, tab-separated; ``#`` starts a comment."""
+
+    type: Literal["similarity"]
+    path: str
+
+
+class AnalogyBenchmark(_Section):
+    """Google's format: ``: category`` lines and four words a line."""
+
+    type: Literal["analogy"]
+    path: str
+
+
+BenchmarkConfig = Annotated[SimilarityBenchmark | AnalogyBenchmark, Field(discriminator="type")]
+
+
+class EvaluationConfig(_Section):
+    """What each model is scored on."""
+
+    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
+    max_vocabulary: int = Field(300_000, ge=1, description="only the most frequent words take part")
+    case_insensitive: bool = True
+    bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    seed: int = Field(1, ge=0)
+
+
+# -- registry ----------------------------------------------------------------------------
+
+
+class GateConfig(_Section):
+    """When a new version may become the champion."""
+
+    benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
+    min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
+    max_drop: float = Field(
+        0.05, ge=0, description="how far the score may lie below the champion's"
+    )
+
+
+class RegistryConfig(_Section):
+    """Where models are registered, and the gate."""
+
+    tracking_uri: str | None = Field(
+        None, description="MLflow; default: SQLite in artifacts_dir/mlflow"
+    )
+    experiment: str | None = Field(None, description="default: the pipeline's name")
+    gate: GateConfig
+
+
+class NightjarConfig(_Section):
+    """The whole file."""
+
+    pipeline: PipelineConfig = PipelineConfig()
+    ingest: IngestConfig
+    tokenize: TokenizeConfig = TokenizeConfig()
+    training: TrainingConfig = TrainingConfig()
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    evaluation: EvaluationConfig
+    registry: RegistryConfig
+
+    @model_validator(mode="after")
+    def _gate_names_benchmarks(self) -> Self:
+        unknown = sorted(set(self.registry.gate.benchmarks) - set(self.evaluation.benchmarks))
+        if unknown:
+            raise ValueError(
+                f"registry.gate.benchmarks names {', '.join(unknown)}, "
+                f"evaluation.benchmarks has {', '.join(sorted(self.evaluation.benchmarks))}"
+            )
+        return self

@@ -1,0 +1,99 @@
+"""The exception tree, named by the reaction each branch calls for.
+
+::
+
+    NightjarError                  exit code 1
+    |-- InputError                 exit code 2: fix what you gave us
+    |   |-- ConfigError            pipeline_config.yaml or an override
+    |   |-- SourceError            a source file, glob or its content
+    |   |-- VocabularyError        the corpus leaves too few words to train on
+    |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
+    |   `-- UnknownTokenError      a lookup of a word the model does not have
+    |-- StoreError                 exit code 1: repair the artifact store
+    |   |-- ArtifactMissing        nothing is published under that version
+    |   |-- ArtifactDamaged        what is published is not what the manifest says
+    |   `-- StoreNotWritable       no permission, or no space left
+    |-- RetryLater                 exit code 1: the same command may work later
+    |   |-- RegistryUnavailable    MLflow cannot be reached
+    |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
+    |   `-- SourceChanged          a source changed while it was read
+    |-- LeaseTaken                 another run of this pipeline is under way
+    `-- TrainingError              a model diverged; nothing of it is published
+
+Every message says what is wrong, where, and what to do. Only the command line
+turns one of these into an exit code; nothing below it exits or prints.
+"""
+
+from __future__ import annotations
+
+
+class NightjarError(Exception):
+    """Base of all errors that Nightjar raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(NightjarError):
+    """What the user gave is wrong: the message says which part and how to mend it."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """The configuration (file or override) is not valid."""
+
+
+class SourceError(InputError):
+    """A source cannot be found or read."""
+
+
+class VocabularyError(InputError):
+    """The corpus leaves too few words to train on."""
+
+
+class BenchmarkError(InputError):
+    """An evaluation set is malformed, or no item of it is covered."""
+
+
+class UnknownTokenError(InputError):
+    """A looked-up token has no vector."""
+
+
+class StoreError(NightjarError):
+    """The artifact store needs repair."""
+
+
+class ArtifactMissing(StoreError):
+    """No artifact is published under that stage and version."""
+
+
+class ArtifactDamaged(StoreError):
+    """A published artifact is not what its manifest says."""
+
+
+class StoreNotWritable(StoreError):
+    """The artifact directory cannot be written: permission or space."""
+
+
+class RetryLater(NightjarError):
+    """Something outside is not there now; the same command may work later."""
+
+
+class RegistryUnavailable(RetryLater):
+    """The MLflow tracking server or database cannot be reached."""
+
+
+class OrchestratorUnavailable(RetryLater):
+    """The Prefect server cannot be reached, or the embedded one did not start."""
+
+
+class SourceChanged(RetryLater):
+    """A source file changed between planning and reading."""
+
+
+class LeaseTaken(NightjarError):
+    """Another run of the same pipeline is under way."""
+
+
+class TrainingError(NightjarError):
+    """A model diverged (NaN or infinite values); nothing of it was published."""

@@ -1,0 +1,119 @@
+"""The Parquet schemas of every published table: the contract between the stages.
+
+Columns are added, never renamed; their meaning is in docs/artifacts.md. Stage names are the
+directory names under the artifact store.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+DOCUMENTS = "documents"
+TOKENS = "tokens"
+EMBEDDINGS = "embeddings"
+EVALUATION = "evaluation"
+REGISTRATION = "registration"
+STAGES = (DOCUMENTS, TOKENS, EMBEDDINGS, EVALUATION, REGISTRATION)
+"""Stage names, upstream first."""
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    """Required columns; a name ending in ``_optional`` may hold nulls and loses the suffix."""
+    return pa.schema(
+        pa.field(name.removesuffix("_optional"), kind, nullable=name.endswith("_optional"))
+        for name, kind in columns.items()
+    )
+
+
+DOCUMENTS_SCHEMA = _schema(
+    doc_id=pa.string(),
+    source=pa.string(),
+    text=pa.large_string(),
+    content_sha256=pa.string(),
+    n_chars=pa.int32(),
+    language_optional=pa.string(),
+)
+QUARANTINE_SCHEMA = _schema(
+    source=pa.string(),
+    locator=pa.string(),
+    reason=pa.string(),
+    detail=pa.string(),
+    excerpt=pa.string(),
+)
+
+_TOKEN_IDS = pa.list_(pa.field("element", pa.int32(), nullable=False))
+SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), token_ids=_TOKEN_IDS)
+VOCABULARY_SCHEMA = _schema(
+    token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
+)
+
+
+def vector_type(vector_size: int) -> pa.DataType:
+    """A row of ``vector_size`` float32 values, none of them null."""
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), vector_size)
+
+
+def vectors_schema(vector_size: int) -> pa.Schema:
+    """``vectors``: the published vector of each token, in vocabulary order."""
+    return _schema(token=pa.string(), count=pa.int64(), vector=vector_type(vector_size))
+
+
+def output_vectors_schema(vector_size: int) -> pa.Schema:
+    """``output_vectors``: rows of the output layer (negative sampling or Huffman nodes)."""
+    return _schema(kind=pa.string(), row=pa.int32(), vector=vector_type(vector_size))
+
+
+def ngrams_schema(vector_size: int) -> pa.Schema:
+    """``ngrams``: the n-gram buckets that some word of the vocabulary uses, ascending."""
+    return _schema(bucket=pa.int32(), vector=vector_type(vector_size))
+
+
+def input_vectors_schema(vector_size: int) -> pa.Schema:
+    """``word_rows``: FastText's own row of each word, before the n-grams are added."""
+    return _schema(token=pa.string(), vector=vector_type(vector_size))
+
+
+def glove_parameters_schema(vector_size: int) -> pa.Schema:
+    """``parameters``: GloVe's rows with bias and AdaGrad accumulators (``kind`` word, context)."""
+    return _schema(
+        kind=pa.string(),
+        token=pa.string(),
+        vector=vector_type(vector_size),
+        bias=pa.float32(),
+        squared_gradient=vector_type(vector_size),
+        bias_squared_gradient=pa.float32(),
+    )
+
+
+LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64(), seconds=pa.float64())
+
+SCORES_SCHEMA = _schema(
+    model=pa.string(),
+    benchmark=pa.string(),
+    category=pa.string(),
+    metric=pa.string(),
+    value_optional=pa.float64(),
+    ci_low_optional=pa.float64(),
+    ci_high_optional=pa.float64(),
+    n_items=pa.int64(),
+    n_covered=pa.int64(),
+    max_vocabulary=pa.int64(),
+    seconds=pa.float64(),
+)
+
+REGISTRATIONS_SCHEMA = _schema(
+    model=pa.string(),
+    registered_model=pa.string(),
+    embeddings_version=pa.string(),
+    evaluation_version=pa.string(),
+    registry_version=pa.int64(),
+    run_id=pa.string(),
+    decision=pa.string(),
+    reason=pa.string(),
+    score_optional=pa.float64(),
+    coverage_optional=pa.float64(),
+    champion_score_optional=pa.float64(),
+    previous_champion_optional=pa.int64(),
+    actor=pa.string(),
+    time=pa.timestamp("us", tz="UTC"),
+)

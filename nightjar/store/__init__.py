@@ -1,0 +1,41 @@
+"""Versioned Parquet artifacts: what the stages publish and read.
+
+``artifacts/<stage>/<version>/*.parquet`` and ``manifest.json``. A version is the hash of
+everything that shapes the result (:mod:`~nightjar.store.fingerprint`), so "already
+published" means "the same result". Publishing writes into a staging directory beside the
+target, syncs, writes the manifest last and renames (:mod:`~nightjar.store.publishing`): a
+directory without a manifest does not exist, and a published one is never modified. Opening
+checks names, sizes and schemas; verifying checks the hashes (:mod:`~nightjar.store.opening`).
+One run of a pipeline at a time holds the lease (:mod:`~nightjar.store.lease`).
+"""
+
+from nightjar.store.fingerprint import (
+    FileIdentity,
+    Identity,
+    file_identity,
+    fingerprint,
+    library_versions,
+)
+from nightjar.store.lease import Lease, acquire_lease
+from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
+from nightjar.store.opening import Artifact, Store
+from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
+
+__all__ = [
+    "Artifact",
+    "ArtifactRef",
+    "FileEntry",
+    "FileIdentity",
+    "Identity",
+    "Lease",
+    "Manifest",
+    "Staging",
+    "Store",
+    "acquire_lease",
+    "environment",
+    "file_identity",
+    "fingerprint",
+    "library_versions",
+    "publish",
+    "remove_abandoned",
+]

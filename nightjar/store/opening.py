@@ -1,0 +1,176 @@
+"""Opening, listing and verifying published artifacts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightjar.errors import ArtifactDamaged, ArtifactMissing
+from nightjar.schemas import STAGES
+from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
+from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
+
+_VERSION_PATTERN = re.compile(rf"[0-9a-f]{{{VERSION_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published artifact whose manifest was read and whose sizes were checked."""
+
+    ref: ArtifactRef
+    manifest: Manifest
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return Path(self.ref.path)
+
+    def table_path(self, table: str) -> Path:
+        """Path of ``<table>.parquet``; raises ArtifactMissing when the artifact has none."""
+        if not self.has_table(table):
+            raise ArtifactMissing(f"{self.ref} has no table {table!r}")
+        return self.directory / f"{table}.parquet"
+
+    def has_table(self, table: str) -> bool:
+        """Whether the manifest lists ``<table>.parquet``."""
+        return any(entry.name == f"{table}.parquet" for entry in self.manifest.files)
+
+    def rows(self, table: str) -> int:
+        """Number of rows of ``table``, from the manifest."""
+        name = self.table_path(table).name
+        return next(entry.rows for entry in self.manifest.files if entry.name == name)
+
+    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        """The whole table in memory, after its schema was checked against the manifest."""
+        with self._parquet_file(table) as parquet:
+            return parquet.read(columns=columns)
+
+    def batches(
+        self, table: str, columns: list[str] | None = None, batch_rows: int = 65_536
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream a table in order; at most one row group and one batch are in memory."""
+        with self._parquet_file(table) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield from parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
+
+    def _parquet_file(self, table: str) -> pq.ParquetFile:
+        path = self.table_path(table)
+        entry = next(entry for entry in self.manifest.files if entry.name == path.name)
+        try:
+            parquet = pq.ParquetFile(path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise _damaged(self.ref, f"{path.name} cannot be read: {error}") from error
+        columns = {column.name: str(column.type) for column in parquet.schema_arrow}
+        if columns != dict(entry.columns):
+            parquet.close()
+            raise _damaged(self.ref, f"{path.name} has columns {columns}, not {entry.columns}")
+        return parquet
+
+
+class Store:
+    """The artifact directory, for reading. Nothing here writes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def ref(self, stage: str, version: str) -> ArtifactRef:
+        """The reference of an artifact, published or not."""
+        return ArtifactRef(stage, version, str(self.root / stage / version))
+
+    def is_published(self, stage: str, version: str) -> bool:
+        """Whether that version has a manifest."""
+        return (self.root / stage / version / MANIFEST_NAME).is_file()
+
+    def open(self, ref: ArtifactRef) -> Artifact:
+        """Read the manifest and check that every file is there in full length.
+
+        Raises ArtifactMissing when nothing is published there, ArtifactDamaged when what
+        is there is not what the manifest says.
+        """
+        directory = Path(ref.path)
+        if not (directory / MANIFEST_NAME).is_file():
+            raise ArtifactMissing(
+                f"{ref}: nothing is published under this version in {self.root}; "
+                f"'nightjar versions' lists what is"
+            )
+        manifest = self._manifest(ref)
+        for entry in manifest.files:
+            path = directory / entry.name
+            size = path.stat().st_size if path.is_file() else None
+            if size != entry.bytes:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise _damaged(ref, f"{entry.name} {found}, the manifest says {entry.bytes}")
+        return Artifact(ref, manifest)
+
+    def versions(self, stage: str) -> list[ArtifactRef]:
+        """Every published version of ``stage``, oldest first by time of publishing."""
+        stage_dir = self.root / stage
+        if not stage_dir.is_dir():
+            return []
+        found = [
+            (path.stat().st_mtime_ns, path.parent.name)
+            for path in stage_dir.glob(f"*/{MANIFEST_NAME}")
+            if _VERSION_PATTERN.fullmatch(path.parent.name)
+        ]
+        return [self.ref(stage, version) for _, version in sorted(found)]
+
+    def find(self, prefix: str) -> ArtifactRef:
+        """The artifact named ``stage/version`` or by the first digits of its version."""
+        stage, _, version = prefix.rpartition("/")
+        stages = [stage] if stage else list(STAGES)
+        matches = [
+            ref for name in stages for ref in self.versions(name) if ref.version.startswith(version)
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        problem = "more than one artifact matches" if matches else "no artifact matches"
+        raise ArtifactMissing(f"{prefix}: {problem}; 'nightjar versions' lists them")
+
+    def verify(self, ref: ArtifactRef) -> list[str]:
+        """What is wrong with an artifact, a line each; empty when it is whole.
+
+        Reads every byte: sizes, hashes, schemas, row counts, and that the version is the
+        hash of the identity.
+        """
+        try:
+            artifact = self.open(ref)
+        except (ArtifactDamaged, ArtifactMissing) as error:
+            return [str(error)]
+        problems = []
+        if fingerprint(artifact.manifest.identity) != ref.version:
+            problems.append(f"{ref}: the version is not the hash of the manifest's identity")
+        for entry in artifact.manifest.files:
+            problems += [f"{ref}: {problem}" for problem in self._file_problems(artifact, entry)]
+        extra = {path.name for path in artifact.directory.iterdir()}
+        extra -= {entry.name for entry in artifact.manifest.files} | {MANIFEST_NAME}
+        problems += [f"{ref}: {name} is not in the manifest" for name in sorted(extra)]
+        return problems
+
+    @staticmethod
+    def _file_problems(artifact: Artifact, entry: FileEntry) -> Iterator[str]:
+        path = artifact.directory / entry.name
+        if sha256_of(path) != entry.sha256:
+            yield f"{entry.name} does not have the sha256 of the manifest"
+            return
+        rows = pq.read_metadata(path).num_rows
+        if rows != entry.rows:
+            yield f"{entry.name} has {rows} rows, the manifest says {entry.rows}"
+
+    @staticmethod
+    def _manifest(ref: ArtifactRef) -> Manifest:
+        manifest = Manifest.read(Path(ref.path))
+        if (manifest.stage, manifest.version) != (ref.stage, ref.version):
+            raise _damaged(ref, f"its manifest is of {manifest.stage}/{manifest.version}")
+        return manifest
+
+
+def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamaged:
+    return ArtifactDamaged(
+        f"{ref} is damaged: {problem}. Set it aside with 'nightjar verify --set-aside' and run "
+        f"again: it is rebuilt from its parents"
+    )
