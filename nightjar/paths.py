@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import glob
 import importlib.util
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nightjar.errors import InputError
 
 PACKAGE_SCHEME = "package:"
-_GLOB_CHARACTERS = frozenset("*?[")
 
 
 def resolve_pattern(pattern: str, base_dir: Path) -> Path:
@@ -22,31 +21,68 @@ def resolve_pattern(pattern: str, base_dir: Path) -> Path:
 
     Relative paths are taken from ``base_dir``, ``~`` is the home directory, and
     ``package:NAME/FILE`` lies in the installed package NAME. Raises InputError when that
-    package is not installed.
+    package is not installed, when FILE leaves it by ``..``, or when a home directory is
+    unknown.
     """
-    if pattern.startswith(PACKAGE_SCHEME):
-        package, _, inside = pattern.removeprefix(PACKAGE_SCHEME).partition("/")
-        spec = importlib.util.find_spec(package) if package.isidentifier() else None
-        if spec is None or not spec.submodule_search_locations:
-            raise InputError(
-                f"{pattern}: there is no installed package {package!r}; "
-                f"install it or name a file by its path"
-            )
-        return Path(next(iter(spec.submodule_search_locations))) / inside
-    path = Path(pattern).expanduser()
-    return path if path.is_absolute() else base_dir / path
+    return Path(*_split(pattern, base_dir))
 
 
 def expand(pattern: str, base_dir: Path) -> list[Path]:
     """The files that ``pattern`` matches, sorted; empty when there is none.
 
-    A path that exists is taken literally even if it holds glob characters. ``**`` matches
-    any number of directories. Directories are never part of the result.
+    A path that exists is taken literally even if it holds glob characters, and only the
+    pattern is a glob: ``base_dir`` never is. ``**`` matches any number of directories; a
+    name that starts with a dot has to be spelt out. Directories are never part of the
+    result. Raises InputError as :func:`resolve_pattern` does, and when the system refuses
+    to look a path up.
     """
-    path = resolve_pattern(pattern, base_dir)
-    if path.is_file():
-        return [path]
-    if not _GLOB_CHARACTERS & set(str(path)):
-        return []
-    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    return sorted(match for match in map(Path, matches) if match.is_file())
+    root, rest = _split(pattern, base_dir)
+    try:
+        if (root / rest).is_file():
+            return [root / rest]
+        if not glob.has_magic(rest):
+            return []
+        matches = glob.glob(rest, root_dir=root, recursive=True)  # noqa: PTH207 (root is literal)
+        return sorted({root / match for match in matches if (root / match).is_file()})
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{pattern}: cannot be looked up ({reason}); check the path") from error
+
+
+def _split(pattern: str, base_dir: Path) -> tuple[Path, str]:
+    """The directory that ``pattern`` starts from, and the rest, which may be a glob."""
+    if pattern.startswith(PACKAGE_SCHEME):
+        return _split_package(pattern)
+    if pattern.startswith("~"):
+        home, _, rest = pattern.partition("/")
+        try:
+            return Path(home).expanduser(), rest
+        except RuntimeError as error:
+            raise InputError(
+                f"{pattern}: there is no home directory {home}; write the whole path"
+            ) from error
+    path = PurePosixPath(pattern)
+    if path.is_absolute():
+        return Path(path.anchor), str(path.relative_to(path.anchor))
+    return base_dir, pattern
+
+
+def _split_package(pattern: str) -> tuple[Path, str]:
+    package, _, inside = pattern.removeprefix(PACKAGE_SCHEME).partition("/")
+    inside = inside.lstrip("/")
+    try:
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    except ValueError:  # __main__ has no spec
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"{pattern}: there is no installed package {package!r}; "
+            f"install it or name a file by its path"
+        )
+    if ".." in PurePosixPath(inside).parts:
+        raise InputError(
+            f"{pattern}: '..' would leave the package; name a file outside it by its path"
+        )
+    # A namespace package may lie in several directories: the first that has the file.
+    locations = [Path(location) for location in spec.submodule_search_locations]
+    return next((root for root in locations if (root / inside).exists()), locations[0]), inside

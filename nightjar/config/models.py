@@ -1,32 +1,79 @@
 """Every key of ``pipeline_config.yaml``: type, bounds, default and meaning.
 
-Unknown keys are refused. Defaults are those of the papers and of the reference
-implementations; the shipped YAML states each value again so that a reader sees it.
+Unknown keys are refused, and so is a value of another type: ``"5"`` and ``true`` are not
+numbers, ``5.0`` is not a whole one; a whole number is a number. Defaults are those of the
+papers and of the reference implementations; the shipped YAML states each value again so
+that a reader sees it.
 """
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and dashes: valid as a file, Prefect and MLflow name."""
 
-Patterns = Annotated[list[str], Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+Patterns = Annotated[list[Text], Field(min_length=1)]
+
+MAX_INT32 = 2**31 - 1
+"""Ceiling of what is counted in an int32 column."""
+MAX_SEED = 2**32 - 1
+"""Largest seed that every library takes."""
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=name).close()
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"{name!r} is not a text encoding; utf-8 is the usual one") from error
+    return name
+
+
+def _usable_delimiter(delimiter: str) -> str:
+    if delimiter in '"\r\n':
+        raise ValueError(f"{delimiter!r} cannot separate columns; use ',', ';' or '\\t'")
+    return delimiter
+
+
+def _compiling_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+Delimiter = Annotated[
+    str, Field(min_length=1, max_length=1), AfterValidator(_usable_delimiter)
+]
+Regex = Annotated[str, AfterValidator(_compiling_pattern)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class _Section(BaseModel):
     """A section of the file: immutable, unknown keys refused, no silent type changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class PipelineConfig(_Section):
     """Which pipeline this is and where it keeps its artifacts."""
 
     name: Name = Field("nightjar", description="prefix of the registered model names")
-    artifacts_dir: str = Field("artifacts", description="relative to the config file")
+    artifacts_dir: Text = Field("artifacts", description="relative to the config file")
     max_late_minutes: int = Field(
         720, ge=1, description="a scheduled run that starts later than this is skipped"
     )
@@ -36,7 +83,7 @@ class PipelineConfig(_Section):
 
 
 class _Source(_Section):
-    path: str | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
+    path: Text | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
     language: str | None = Field(None, description="language code stored with each document")
 
     @property
@@ -57,7 +104,7 @@ class TextSource(_Source):
 
     type: Literal["text"]
     document: Literal["line", "file"] = "line"
-    encoding: str = "utf-8"
+    encoding: Encoding = "utf-8"
 
 
 class JsonLinesSource(_Source):
@@ -82,8 +129,8 @@ class CsvSource(_Source):
     type: Literal["csv"]
     text_column: str = "text"
     id_column: str | None = None
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
+    delimiter: Delimiter = ","
+    encoding: Encoding = "utf-8"
 
 
 SourceConfig = Annotated[
@@ -99,8 +146,17 @@ class IngestConfig(_Section):
     deduplicate: bool = Field(True, description="drop documents with the same text")
     min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
     max_chars: int = Field(
-        10_000_000, ge=1, description="longer documents are quarantined, never cut"
+        10_000_000,
+        ge=1,
+        le=MAX_INT32,
+        description="longer documents are quarantined, never cut",
     )
+
+    @model_validator(mode="after")
+    def _some_length_is_allowed(self) -> Self:
+        if self.min_chars > self.max_chars:
+            raise ValueError("min_chars is above max_chars: no document would be left")
+        return self
 
 
 # -- tokenize ----------------------------------------------------------------------------
@@ -110,7 +166,7 @@ class TokenizeConfig(_Section):
     """How a document becomes sentences of tokens."""
 
     tokenizer: Literal["unicode", "whitespace", "regex"] = "unicode"
-    pattern: str | None = Field(None, description="of the regex tokenizer: what is a token")
+    pattern: Regex | None = Field(None, description="of the regex tokenizer: what is a token")
     normalization: Literal["NFC", "NFKC"] | None = "NFKC"
     lowercase: bool = True
     split_sentences: bool = Field(True, description="else a line is a sentence")
@@ -121,6 +177,12 @@ class TokenizeConfig(_Section):
     def _pattern_belongs_to_regex(self) -> Self:
         if (self.tokenizer == "regex") != (self.pattern is not None):
             raise ValueError("pattern is for tokenizer: regex, and only for it")
+        return self
+
+    @model_validator(mode="after")
+    def _some_length_is_allowed(self) -> Self:
+        if self.min_token_chars > self.max_token_chars:
+            raise ValueError("min_token_chars is above max_token_chars: no token would be left")
         return self
 
 
@@ -134,8 +196,8 @@ class _Model(_Section):
     max_vocabulary: int | None = Field(
         None, ge=2, description="keep at most so many of the most frequent words"
     )
-    epochs: int = Field(5, ge=1, description="passes over the corpus")
-    seed: int | None = Field(None, ge=0, description="default: training.seed")
+    epochs: int = Field(5, ge=1, le=MAX_INT32, description="passes over the corpus")
+    seed: Seed | None = Field(None, description="default: training.seed")
 
 
 class _WindowModel(_Model):
@@ -173,7 +235,9 @@ class FastTextConfig(_WindowModel):
     trainer: Literal["fasttext"]
     min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
     max_n: int = Field(6, ge=0, le=100, description="longest; below min_n: no n-grams")
-    bucket: int = Field(2_000_000, ge=0, description="rows of the n-gram hash table")
+    bucket: int = Field(
+        2_000_000, ge=0, le=MAX_INT32, description="rows of the n-gram hash table"
+    )
 
     @model_validator(mode="after")
     def _ngrams_have_rows(self) -> Self:
@@ -188,7 +252,7 @@ class GloVeConfig(_Model):
     trainer: Literal["glove"]
     engine: Literal["native"] = "native"
     window: int = Field(15, ge=1, le=1_000, description="context words on each side")
-    epochs: int = Field(25, ge=1, description="passes over the non-zero counts")
+    epochs: int = Field(25, ge=1, le=MAX_INT32, description="passes over the non-zero counts")
     x_max: float = Field(100.0, gt=0, description="counts above weigh 1")
     alpha: float = Field(0.75, ge=0, le=10, description="exponent of the weighting")
     eta: float = Field(0.05, gt=0, le=10, description="initial learning rate of AdaGrad")
@@ -207,7 +271,7 @@ ModelConfig = Annotated[
 class TrainingConfig(_Section):
     """How all models are trained."""
 
-    seed: int = Field(1, ge=0)
+    seed: Seed = 1
     workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
     deterministic: bool = Field(
         False, description="one worker and byte-identical vectors run after run"
@@ -221,14 +285,14 @@ class SimilarityBenchmark(_Section):
     """Word pairs with human scores, tab-separated; ``#`` starts a comment."""
 
     type: Literal["similarity"]
-    path: str
+    path: Text
 
 
 class AnalogyBenchmark(_Section):
     """Google's format: ``: category`` lines and four words a line."""
 
     type: Literal["analogy"]
-    path: str
+    path: Text
 
 
 BenchmarkConfig = Annotated[SimilarityBenchmark | AnalogyBenchmark, Field(discriminator="type")]
@@ -242,7 +306,7 @@ class EvaluationConfig(_Section):
     case_insensitive: bool = True
     bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
     confidence: float = Field(0.95, gt=0, lt=1)
-    seed: int = Field(1, ge=0)
+    seed: Seed = 1
 
 
 # -- registry ----------------------------------------------------------------------------
@@ -257,14 +321,21 @@ class GateConfig(_Section):
         0.05, ge=0, description="how far the score may lie below the champion's"
     )
 
+    @model_validator(mode="after")
+    def _each_benchmark_counts_once(self) -> Self:
+        twice = sorted({name for name in self.benchmarks if self.benchmarks.count(name) > 1})
+        if twice:
+            raise ValueError(f"benchmarks names {', '.join(twice)} more than once")
+        return self
+
 
 class RegistryConfig(_Section):
     """Where models are registered, and the gate."""
 
-    tracking_uri: str | None = Field(
+    tracking_uri: Text | None = Field(
         None, description="MLflow; default: SQLite in artifacts_dir/mlflow"
     )
-    experiment: str | None = Field(None, description="default: the pipeline's name")
+    experiment: Text | None = Field(None, description="default: the pipeline's name")
     gate: GateConfig
 
 

@@ -1,0 +1,1 @@
+"""Speed and memory, measured; what is found goes into docs/experiments.md."""

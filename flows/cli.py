@@ -1,0 +1,282 @@
+"""The command line: ``nightjar COMMAND``.
+
+A mistake of the user's is one message on standard error and exit code 2, trouble with the
+store, the registry or a model exit code 1; neither shows a traceback. With ``--json``
+standard output holds one JSON document and nothing else. Prefect, MLflow and gensim are
+imported only by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import nightjar
+from flows import lookups, render
+from flows.environment import log_to_prefect, prepare_environment
+from nightjar.config import LoadedConfig, load_config
+from nightjar.errors import LeaseTaken, NightjarError
+from nightjar.pipeline import Plan, lease_path, make_plan, read_outcomes
+from nightjar.store import acquire_lease
+
+app = typer.Typer(
+    name="nightjar",
+    help="Nightly embeddings you can trust: train, evaluate and register word vectors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The pipeline's configuration file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Override one key: models.glove.eta=0.1."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="One model; default: every model.")
+]
+TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
+DEFAULT_CONFIG = Path("pipeline_config.yaml")
+
+
+def main() -> None:
+    """Entry point: run a command and turn Nightjar's errors into exit codes."""
+    try:
+        app()
+    except NightjarError as error:
+        errors.print(f"nightjar: {error}", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("nightjar: interrupted; the same command goes on from what is published")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"nightjar {nightjar.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what the stages do.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    del version
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if verbose:
+        for name in ("nightjar", "flows", "tasks"):
+            logging.getLogger(name).setLevel(logging.INFO)
+
+
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what is due tonight: ingest, tokenize, train, evaluate, register."""
+    loaded = load_config(config, set_ or [])
+    console = errors if as_json else Console()
+    plan = make_plan(loaded)
+    if not plan.due:
+        console.print("Nothing to do: every stage is published and nothing it depends on changed.")
+        _report(console, loaded, plan, as_json, status="nothing-to-do")
+        return
+    try:
+        with acquire_lease(lease_path(loaded), "nightjar run, starting"):
+            pass
+    except LeaseTaken as taken:
+        _skip(console, str(taken), as_json)
+        return
+    render.print_due(console, plan)
+    message = _run_flow(console, loaded)
+    if message is not None:
+        _skip(console, message, as_json)
+        return
+    _report(console, loaded, make_plan(loaded), as_json, status="completed")
+
+
+def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
+    """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
+    prepare_environment(loaded.artifacts_dir)
+    log_to_prefect()
+    from flows.embedded import run_nightly  # noqa: PLC0415 (imports Prefect)
+
+    return run_nightly(console, loaded)
+
+
+def _skip(console: Console, reason: str, as_json: bool) -> None:
+    console.print(f"Skipped: {reason}", markup=False, soft_wrap=True)
+    if as_json:
+        _print_json({"status": "skipped", "reason": reason, "models": []})
+
+
+def _report(console: Console, loaded: LoadedConfig, plan: Plan, as_json: bool, status: str) -> None:
+    outcomes = read_outcomes(loaded, plan)
+    if as_json:
+        _print_json({"status": status, "models": render.outcomes_as_json(outcomes)})
+        return
+    render.print_outcomes(console, outcomes)
+    render.print_next_steps(console, loaded, outcomes)
+
+
+@app.command(name="plan")
+def plan_command(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what would run, what would be reused, and why. Changes nothing."""
+    plan = make_plan(load_config(config, set_ or []))
+    if as_json:
+        _print_json({"steps": render.plan_as_json(plan)})
+    else:
+        render.print_plan(Console(), plan)
+
+
+@app.command()
+def versions(
+    stage: Annotated[str | None, typer.Argument(help="One stage; default: all.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List published artifacts and registered model versions."""
+    loaded = load_config(config, set_ or [])
+    listing = lookups.list_versions(loaded, stage)
+    if as_json:
+        _print_json(listing.as_json())
+    else:
+        render.print_versions(Console(), listing)
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="A model's name, or an artifact: tokens/1a2b.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model (scores, decisions, lineage) or an artifact (its manifest)."""
+    loaded = load_config(config, set_ or [])
+    if what in loaded.config.models:
+        shown = lookups.describe_model(loaded, what)
+    else:
+        shown = lookups.describe_artifact(loaded, what)
+    if as_json:
+        _print_json(shown)
+    else:
+        render.print_description(Console(), shown)
+
+
+@app.command()
+def verify(
+    what: Annotated[str | None, typer.Argument(help="One artifact; default: all.")] = None,
+    set_aside: Annotated[
+        bool,
+        typer.Option("--set-aside", help="Move damaged artifacts away; a run rebuilds them."),
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every byte of the published artifacts against their manifests."""
+    loaded = load_config(config, set_ or [])
+    report = lookups.verify(loaded, what, set_aside)
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        render.print_verification(Console(), report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def neighbors(
+    word: Annotated[str, typer.Argument(help="A word of the vocabulary.")],
+    model: ModelOption = None,
+    topn: TopnOption = 10,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Nearest words by cosine similarity, in each model's champion."""
+    loaded = load_config(config, set_ or [])
+    answers = lookups.neighbors(loaded, model, word, topn)
+    _print_answers(answers, as_json, f"nearest to {word}")
+
+
+@app.command()
+def analogy(
+    a: Annotated[str, typer.Argument(help="man")],
+    b: Annotated[str, typer.Argument(help="king")],
+    c: Annotated[str, typer.Argument(help="woman")],
+    model: ModelOption = None,
+    topn: TopnOption = 5,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A is to B as C is to what? In each model's champion."""
+    loaded = load_config(config, set_ or [])
+    answers = lookups.analogy(loaded, model, (a, b, c), topn)
+    _print_answers(answers, as_json, f"{a} is to {b} as {c} is to")
+
+
+def _print_answers(answers: Sequence[lookups.Answer], as_json: bool, title: str) -> None:
+    if as_json:
+        _print_json({answer.model: answer.as_json() for answer in answers})
+    else:
+        render.print_answers(Console(), answers, title)
+
+
+@app.command()
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    host: Annotated[str, typer.Option(help="Where the Prefect server listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 4200,
+    work_pool: Annotated[str, typer.Option(help="Name of the process work pool.")] = "nightjar",
+) -> None:
+    """Run the pipeline nightly on this machine: server, worker and deployment, until Ctrl-C."""
+    loaded = load_config(config, set_ or [])
+    prepare_environment(loaded.artifacts_dir)
+    from flows.service import serve_nightly  # noqa: PLC0415 (starts processes)
+
+    serve_nightly(Console(), loaded, host, port, work_pool)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""What the reading commands find: versions, descriptions, damage, neighbours.
+
+Nothing here needs Prefect; MLflow is needed only where the registry is a server.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.embeddings import Embeddings, Neighbor
+from nightjar.errors import ConfigError, InputError, StoreError, UnknownTokenError
+from nightjar.registry import (
+    RegisteredVersion,
+    open_reader,
+    read_ledger,
+    registered_name,
+    tracking_uri,
+)
+from nightjar.scores import read_scores
+from nightjar.store import ArtifactRef, Manifest, Store, set_aside
+
+
+@dataclass(frozen=True)
+class ListedArtifact:
+    """One line of ``nightjar versions``."""
+
+    stage: str
+    version: str
+    model: str
+    created_at: str
+    bytes: int
+    seconds: float
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Published artifacts and registered versions, oldest first."""
+
+    artifacts: tuple[ListedArtifact, ...]
+    registered: tuple[RegisteredVersion, ...]
+    damaged: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "artifacts": [asdict(artifact) for artifact in self.artifacts],
+            "registered": [
+                {
+                    "name": version.name,
+                    "version": version.version,
+                    "aliases": list(version.aliases),
+                    "embeddings_version": version.tags.get("nightjar.embeddings_version"),
+                    "run_id": version.run_id,
+                }
+                for version in self.registered
+            ],
+            "damaged": list(self.damaged),
+        }
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``nightjar verify`` found."""
+
+    n_artifacts: int
+    problems: tuple[str, ...]
+    moved: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One model's answer; ``problem`` says why it has none."""
+
+    model: str
+    neighbors: tuple[Neighbor, ...]
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        found = [{"token": near.token, "similarity": near.similarity} for near in self.neighbors]
+        return {"neighbors": found, "problem": self.problem}
+
+
+def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
+    """Everything published (of one ``stage``) and everything registered."""
+    if stage is not None and stage not in schemas.STAGES:
+        raise InputError(f"{stage}: there is no such stage; stages are {', '.join(schemas.STAGES)}")
+    store = Store(loaded.artifacts_dir)
+    artifacts, damaged = [], []
+    for name in [stage] if stage else schemas.STAGES:
+        for ref in store.versions(name):
+            try:
+                artifacts.append(_listed(ref, store.open(ref).manifest))
+            except StoreError as error:
+                damaged.append(str(error))
+    registered: list[RegisteredVersion] = []
+    if stage in (None, schemas.REGISTRATION):
+        reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+        for model in loaded.config.models:
+            registered += reader.versions(registered_name(loaded.config.pipeline.name, model))
+    return Listing(tuple(artifacts), tuple(registered), tuple(damaged))
+
+
+def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
+    return ListedArtifact(
+        stage=ref.stage,
+        version=ref.version,
+        model=manifest.name,
+        created_at=manifest.created_at,
+        bytes=sum(entry.bytes for entry in manifest.files),
+        seconds=manifest.seconds,
+        parents=tuple(f"{stage}/{version}" for stage, version in manifest.parents.items()),
+    )
+
+
+def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
+    """The manifest of an artifact, by ``stage/version`` or the first digits of a version."""
+    store = Store(loaded.artifacts_dir)
+    ref = store.find(what)
+    return {"artifact": str(ref), "path": ref.path, **asdict(store.open(ref).manifest)}
+
+
+def describe_model(loaded: LoadedConfig, model: str) -> dict[str, Any]:
+    """A model: what is champion, every decision, the champion's scores and lineage."""
+    store = Store(loaded.artifacts_dir)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    name = registered_name(loaded.config.pipeline.name, model)
+    champion = reader.alias(name, "champion")
+    description: dict[str, Any] = {
+        "model": model,
+        "registered_model": name,
+        "load": f"models:/{name}@champion",
+        "champion": None if champion is None else champion.version,
+        "versions": [entry.as_json() for entry in read_ledger(store, model)],
+    }
+    if champion is not None:
+        version = champion.tags.get("nightjar.evaluation_version", "")
+        description["lineage"] = {
+            key: value
+            for key, value in sorted(champion.tags.items())
+            if key.startswith("nightjar.")
+        }
+        if store.is_published(schemas.EVALUATION, version):
+            evaluation = store.open(store.ref(schemas.EVALUATION, version))
+            description["scores"] = [asdict(score) for score in read_scores(evaluation)]
+    return description
+
+
+def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
+    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away."""
+    store = Store(loaded.artifacts_dir)
+    refs = [store.find(what)] if what else _all_refs(store)
+    problems: list[str] = []
+    moved: list[str] = []
+    for ref in refs:
+        found = store.verify(ref)
+        problems += found
+        if found and is_set_aside:
+            moved.append(f"{ref} -> {set_aside(ref)}")
+    return Verification(len(refs), tuple(problems), tuple(moved))
+
+
+def _all_refs(store: Store) -> list[ArtifactRef]:
+    return [ref for stage in schemas.STAGES for ref in store.versions(stage)]
+
+
+def neighbors(loaded: LoadedConfig, model: str | None, word: str, topn: int) -> tuple[Answer, ...]:
+    """Nearest words in the champion of ``model``, or of every model."""
+    return _ask(loaded, model, lambda embeddings: embeddings.neighbors(word, topn))
+
+
+def analogy(
+    loaded: LoadedConfig, model: str | None, words: tuple[str, str, str], topn: int
+) -> tuple[Answer, ...]:
+    """The answers to "a is to b as c is to ?" in the champion of ``model``, or of every model."""
+    return _ask(loaded, model, lambda embeddings: embeddings.analogy(*words, topn=topn))
+
+
+def _ask(
+    loaded: LoadedConfig,
+    model: str | None,
+    question: Callable[[Embeddings], Sequence[Neighbor]],
+) -> tuple[Answer, ...]:
+    models = list(loaded.config.models) if model is None else [_known(loaded, model)]
+    answers = []
+    for name in models:
+        try:
+            answers.append(Answer(name, tuple(question(_champion(loaded, name)))))
+        except UnknownTokenError as error:
+            answers.append(Answer(name, (), str(error)))
+        except _NoChampionError as error:
+            if model is not None:
+                raise
+            answers.append(Answer(name, (), str(error)))
+    if not any(answer.neighbors for answer in answers):
+        raise UnknownTokenError(answers[0].problem or "there is no answer")
+    return tuple(answers)
+
+
+class _NoChampionError(InputError):
+    """A model has no champion yet."""
+
+
+def _known(loaded: LoadedConfig, model: str) -> str:
+    if model in loaded.config.models:
+        return model
+    close = difflib.get_close_matches(model, loaded.config.models, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(loaded.config.models)}"
+    raise ConfigError(f"{model}: {Path(loaded.path).name} has no such model; {hint}")
+
+
+def _champion(loaded: LoadedConfig, model: str) -> Embeddings:
+    name = registered_name(loaded.config.pipeline.name, model)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    champion = reader.alias(name, "champion")
+    if champion is None:
+        raise _NoChampionError(f"{name} has no champion yet; start a run with 'nightjar run'")
+    store = Store(loaded.artifacts_dir)
+    version = champion.tags["nightjar.embeddings_version"]
+    return Embeddings.from_artifact(store.open(store.ref(schemas.EMBEDDINGS, version)))

@@ -1,0 +1,126 @@
+"""The nightly flow: the order of the stages on one screen.
+
+    ingest -> tokenize -> for each model: train -> evaluate -> register
+
+The artifact store decides what is due; a stage whose version is published is not started.
+One model's failure stops that model only. At most one run of a pipeline at a time: the
+lease covers runs started by hand, by a worker and by the schedule alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows.provenance import read_provenance
+from nightjar import schemas
+from nightjar.config import LoadedConfig, load_config
+from nightjar.errors import InputError, LeaseTaken, NightjarError
+from nightjar.pipeline import Action, Plan, lease_path, make_plan, read_outcomes
+from nightjar.store import acquire_lease, remove_abandoned
+from tasks.evaluate import evaluate
+from tasks.ingest import ingest
+from tasks.register import register
+from tasks.reports import report_scores
+from tasks.tokenize import tokenize
+from tasks.train import train
+
+logger = logging.getLogger(__name__)
+
+SKIPPED = "Skipped"
+NOTHING_TO_DO = "NothingToDo"
+
+
+class NightFailed(NightjarError):
+    """One or more steps of a night failed; the message names each with its reason."""
+
+    def __init__(self, failures: dict[str, BaseException]) -> None:
+        lines = [f"{label}: {error}" for label, error in failures.items()]
+        super().__init__("\n".join(lines))
+        only_input = all(isinstance(error, InputError) for error in failures.values())
+        self.exit_code = InputError.exit_code if only_input else NightjarError.exit_code
+
+
+def _run_name() -> str:
+    """The moment of the start, in UTC: runs sort by it."""
+    return f"nightly {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@flow(name="nightly", flow_run_name=_run_name, persist_result=False)
+def nightly(
+    config_path: str = "pipeline_config.yaml", overrides: list[str] | None = None
+) -> State[Any]:
+    """Bring every configured model up to date with tonight's text.
+
+    ``config_path`` is relative to the working directory; ``overrides`` are ``a.b=value``
+    strings applied to it.
+    """
+    loaded = load_config(Path(config_path), overrides or [])
+    late_minutes = _late_minutes()
+    if late_minutes > loaded.config.pipeline.max_late_minutes:
+        return Completed(name=SKIPPED, message=f"this run starts {late_minutes} minutes late")
+    owner = f"flow run {runtime.flow_run.name} {runtime.flow_run.id}"
+    try:
+        with acquire_lease(lease_path(loaded), owner):
+            return _run_stages(loaded)
+    except LeaseTaken as taken:
+        return Completed(name=SKIPPED, message=str(taken))
+
+
+def _run_stages(loaded: LoadedConfig) -> State[Any]:
+    """Run what is due, in order; the caller holds the lease."""
+    remove_abandoned(loaded.artifacts_dir)
+    plan = make_plan(loaded)
+    if not plan.due:
+        return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
+    provenance = read_provenance(loaded)
+    failures: dict[str, BaseException] = {}
+
+    def run(task: Callable[..., State[Any]], stage: str, model: str = "") -> bool:
+        """Run a due step; whether the steps after it can go on."""
+        step = plan.step(stage, model)
+        if step.action is Action.REUSE:
+            logger.info("%s: reused %s", step.label, step.ref)
+            return True
+        state = task(loaded, plan, step, provenance, return_state=True)
+        if state.is_completed():
+            return True
+        error = state.result(raise_on_failure=False)
+        failures[step.label] = error if isinstance(error, BaseException) else _state_error(state)
+        return False
+
+    if run(ingest, schemas.DOCUMENTS) and run(tokenize, schemas.TOKENS):
+        for model in plan.models:
+            _ = (
+                run(train, schemas.EMBEDDINGS, model)
+                and run(evaluate, schemas.EVALUATION, model)
+                and run(register, schemas.REGISTRATION, model)
+            )
+    report_scores(read_outcomes(loaded, plan))
+    if failures:
+        raise NightFailed(failures)
+    return Completed(message=_summary(plan))
+
+
+def _summary(plan: Plan) -> str:
+    return f"{len(plan.due)} of {len(plan.steps)} steps run, {len(plan.models)} models up to date"
+
+
+def _state_error(state: State[Any]) -> NightjarError:
+    return NightjarError(f"ended as {state.name}: {state.message}")
+
+
+def _late_minutes() -> int:
+    """How many minutes after its scheduled time this run starts; 0 for one started by hand."""
+    scheduled = runtime.flow_run.scheduled_start_time
+    if scheduled is None:
+        return 0
+    late = datetime.now(UTC) - datetime.fromtimestamp(scheduled.timestamp(), UTC)
+    return max(0, late // timedelta(minutes=1))

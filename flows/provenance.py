@@ -1,0 +1,62 @@
+"""Who runs, where from: what a manifest and the ledger record beside the result."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+from pathlib import Path
+
+from nightjar.config import LoadedConfig
+from nightjar.pipeline import Provenance
+
+
+def read_provenance(loaded: LoadedConfig) -> Provenance:
+    """The commit of the project that the config lies in, the user, and the worker threads."""
+    return Provenance(
+        git_commit=git_commit(loaded.base_dir),
+        actor=_actor(),
+        n_workers=_n_workers(loaded),
+    )
+
+
+def git_commit(directory: Path) -> str | None:
+    """The commit checked out in ``directory``, ``+dirty`` with local changes; None without git."""
+    try:
+        commit = _git(directory, "rev-parse", "HEAD")
+        changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+dirty" if changes else commit
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(directory), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    return done.stdout.strip()
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _n_cores() -> int:
+    """The cores this process may use, which a container can make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _n_workers(loaded: LoadedConfig) -> int:
+    training = loaded.config.training
+    if training.deterministic:
+        return 1
+    return training.workers or _n_cores()

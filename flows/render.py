@@ -1,0 +1,233 @@
+"""Tables and JSON for the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from flows.lookups import Answer, Listing, Verification
+from nightjar.config import LoadedConfig
+from nightjar.pipeline import Action, ModelOutcome, Plan
+from nightjar.registry import tracking_uri
+from nightjar.scores import Score
+
+
+def plan_as_json(plan: Plan) -> list[dict[str, str]]:
+    """The plan for a script."""
+    return [
+        {
+            "step": step.label,
+            "stage": step.stage,
+            "model": step.model,
+            "version": step.ref.version,
+            "action": step.action.value,
+            "reason": step.reason,
+        }
+        for step in plan.steps
+    ]
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """The plan for a person: what runs, what is reused, why."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("step", "version", "action", "why"):
+        table.add_column(column, no_wrap=column != "why")
+    for step in plan.steps:
+        style = "bold" if step.action is Action.RUN else "dim"
+        table.add_row(step.label, step.ref.version, step.action.value, step.reason, style=style)
+    console.print(table)
+    reused = len(plan.steps) - len(plan.due)
+    console.print(f"{len(plan.due)} to run, {reused} reused")
+
+
+def outcomes_as_json(outcomes: Sequence[ModelOutcome]) -> list[dict[str, Any]]:
+    """The outcome of a night for a script."""
+    return [
+        {
+            **{key: value for key, value in asdict(outcome).items() if key != "scores"},
+            "scores": {name: _score_as_json(score) for name, score in outcome.scores.items()},
+        }
+        for outcome in outcomes
+    ]
+
+
+def _score_as_json(score: Score) -> dict[str, Any]:
+    return {
+        "metric": score.metric,
+        "value": score.value,
+        "ci_low": score.ci_low,
+        "ci_high": score.ci_high,
+        "n_items": score.n_items,
+        "n_covered": score.n_covered,
+    }
+
+
+def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
+    """The table of a night: models, scores with interval and coverage, decisions."""
+    benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
+    table = Table(header_style="bold", title="Models", title_justify="left")
+    table.add_column("model")
+    for benchmark in benchmarks:
+        table.add_column(benchmark, justify="right")
+    for column in ("version", "decision"):
+        table.add_column(column)
+    for outcome in outcomes:
+        cells = [_score_cell(outcome.scores.get(name)) for name in benchmarks]
+        version = "-" if outcome.registry_version is None else str(outcome.registry_version)
+        table.add_row(outcome.model, *cells, version, _decision_cell(outcome.decision))
+    console.print(table)
+    for outcome in outcomes:
+        if outcome.reason:
+            console.print(f"{outcome.model}: {outcome.reason}", markup=False, highlight=False)
+
+
+def _score_cell(score: Score | None) -> str:
+    if score is None or score.value is None:
+        return "-"
+    interval = "" if score.ci_low is None else f" [dim][{score.ci_low:.3f}, {score.ci_high:.3f}][/]"
+    return f"{score.value:.3f}{interval}\n[dim]{score.n_covered}/{score.n_items} covered[/]"
+
+
+def _decision_cell(decision: str | None) -> str:
+    if decision is None:
+        return "[red]not registered[/]"
+    return f"[green]{decision}[/]" if decision == "champion" else f"[yellow]{decision}[/]"
+
+
+def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") -> None:
+    """Two columns of names and values."""
+    table = Table(box=None, show_header=False, title=title or None, title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name, str(value))
+    console.print(table)
+
+
+def print_due(console: Console, plan: Plan) -> None:
+    """One line before a run: how much of the night is due."""
+    labels = [step.label for step in plan.due]
+    shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+    reused = len(plan.steps) - len(plan.due)
+    console.print(f"{len(labels)} steps to run ({shown}), {reused} reused.", soft_wrap=True)
+
+
+def print_next_steps(
+    console: Console, loaded: LoadedConfig, outcomes: Sequence[ModelOutcome]
+) -> None:
+    """What to type next."""
+    registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
+    if not registered:
+        return
+    uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
+    name = registered[0].registered_model
+    load = f'import mlflow; print(mlflow.pyfunc.load_model("models:/{name}@champion")'
+    load += '.predict(["king"]))'
+    lines = [
+        "nightjar neighbors king",
+        f"nightjar show {registered[0].model}",
+        f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else f"open {uri}",
+        f"MLFLOW_TRACKING_URI={uri} python -c '{load}'",
+    ]
+    console.print("\nNext:")
+    for line in lines:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_versions(console: Console, listing: Listing) -> None:
+    """Artifacts and registered versions as two tables."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("artifact", "model", "published", "size", "seconds", "from"):
+        table.add_column(column, no_wrap=column != "from")
+    for artifact in listing.artifacts:
+        table.add_row(
+            f"{artifact.stage}/{artifact.version}",
+            artifact.model or "-",
+            artifact.created_at,
+            decimal(artifact.bytes),
+            f"{artifact.seconds:.1f}",
+            ", ".join(artifact.parents),
+        )
+    console.print(table)
+    if listing.registered:
+        registered = Table(box=None, header_style="bold", pad_edge=False)
+        for column in ("registered model", "version", "alias", "embeddings"):
+            registered.add_column(column, no_wrap=True)
+        for version in listing.registered:
+            embeddings = version.tags.get("nightjar.embeddings_version", "-")
+            aliases = ", ".join(version.aliases)
+            registered.add_row(version.name, str(version.version), aliases, embeddings)
+        console.print()
+        console.print(registered)
+    for problem in listing.damaged:
+        console.print(f"damaged: {problem}", style="red", markup=False)
+
+
+def print_verification(console: Console, report: Verification) -> None:
+    """Every problem on a line, then the verdict."""
+    for problem in report.problems:
+        console.print(problem, style="red", markup=False, soft_wrap=True)
+    for move in report.moved:
+        console.print(f"set aside: {move}", markup=False, soft_wrap=True)
+    if not report.problems:
+        console.print(f"{report.n_artifacts} artifacts, all whole")
+
+
+def print_description(console: Console, shown: Mapping[str, Any]) -> None:
+    """A model or an artifact: plain values first, then each table or mapping."""
+    plain = {
+        key: value for key, value in shown.items() if not isinstance(value, dict | list | tuple)
+    }
+    print_mapping(console, plain)
+    for key, value in shown.items():
+        if isinstance(value, Mapping) and value:
+            console.print(f"\n[bold]{key}[/]")
+            print_mapping(console, {name: _compact(item) for name, item in value.items()})
+        elif isinstance(value, list | tuple) and value:
+            console.print(f"\n[bold]{key}[/]")
+            _print_rows(console, value)
+
+
+def _print_rows(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = [name for name in rows[0] if any(row.get(name) not in (None, "") for row in rows)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(_compact(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, default=str)
+    return "-" if value is None else str(value)
+
+
+def print_answers(console: Console, answers: Sequence[Answer], title: str) -> None:
+    """A column for each model, nearest first."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for answer in answers:
+        table.add_column(answer.model)
+    for rank in range(max(len(answer.neighbors) for answer in answers)):
+        table.add_row(*(_neighbor_cell(answer, rank) for answer in answers))
+    console.print(table)
+    for answer in answers:
+        if answer.problem:
+            console.print(f"{answer.model}: {answer.problem}", markup=False, highlight=False)
+
+
+def _neighbor_cell(answer: Answer, rank: int) -> Text:
+    if rank >= len(answer.neighbors):
+        return Text("")
+    near = answer.neighbors[rank]
+    return Text.assemble(near.token, " ", (f"{near.similarity:.3f}", "dim"))

@@ -1,0 +1,117 @@
+"""Doing one due step: the stage's function, published under the step's version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.corpus import ingest
+from nightjar.evaluation import evaluate
+from nightjar.pipeline.planning import Plan, Step
+from nightjar.progress import Progress
+from nightjar.registry import RegistrationRequest, register
+from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
+from nightjar.text import tokenize
+from nightjar.training import train
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who runs a night and from which code; ``n_workers`` is the number of threads."""
+
+    git_commit: str | None
+    actor: str
+    n_workers: int
+
+
+def lease_path(loaded: LoadedConfig) -> Path:
+    """The lease that one run of this pipeline holds at a time."""
+    return loaded.artifacts_dir / f"{loaded.config.pipeline.name}.lease.json"
+
+
+def run_step(
+    loaded: LoadedConfig, plan: Plan, step: Step, progress: Progress, provenance: Provenance
+) -> ArtifactRef:
+    """Do what ``step`` is about and publish it; its parents must be published.
+
+    A version that is published already (by another run, meanwhile) is returned as it is.
+    """
+    store = Store(loaded.artifacts_dir)
+    if store.is_published(step.stage, step.ref.version):
+        return store.open(step.ref).ref
+    stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
+    return publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
+
+
+@dataclass(frozen=True)
+class _StageRun:
+    """One step's call into its stage."""
+
+    loaded: LoadedConfig
+    plan: Plan
+    step: Step
+    store: Store
+    progress: Progress
+    provenance: Provenance
+
+    def write(self, staging: Staging) -> None:
+        {
+            schemas.DOCUMENTS: self._ingest,
+            schemas.TOKENS: self._tokenize,
+            schemas.EMBEDDINGS: self._train,
+            schemas.EVALUATION: self._evaluate,
+            schemas.REGISTRATION: self._register,
+        }[self.step.stage](staging)
+
+    def _parent(self, stage: str) -> Artifact:
+        model = self.step.model if stage in (schemas.EMBEDDINGS, schemas.EVALUATION) else ""
+        return self.store.open(self.plan.step(stage, model).ref)
+
+    def _ingest(self, staging: Staging) -> None:
+        config = self.loaded.config.ingest
+        ingest(config, self.loaded.base_dir, self.step.identity, staging, self.progress)
+
+    def _tokenize(self, staging: Staging) -> None:
+        documents = self._parent(schemas.DOCUMENTS)
+        tokenize(self.loaded.config.tokenize, documents, staging, self.progress)
+
+    def _train(self, staging: Staging) -> None:
+        config = self.loaded.config
+        train(
+            config.models[self.step.model],
+            config.training,
+            self._parent(schemas.TOKENS),
+            staging,
+            self.progress,
+            self.provenance.n_workers,
+        )
+
+    def _evaluate(self, staging: Staging) -> None:
+        evaluate(
+            self.step.model,
+            self.loaded.config.evaluation,
+            self.loaded.base_dir,
+            self._parent(schemas.EMBEDDINGS),
+            staging,
+            self.progress,
+        )
+
+    def _register(self, staging: Staging) -> None:
+        config = self.loaded.config
+        request = RegistrationRequest(
+            pipeline=config.pipeline,
+            registry=config.registry,
+            model_name=self.step.model,
+            model=config.models[self.step.model],
+            identity=self.step.identity,
+            documents=self._parent(schemas.DOCUMENTS),
+            tokens=self._parent(schemas.TOKENS),
+            embeddings=self._parent(schemas.EMBEDDINGS),
+            evaluation=self._parent(schemas.EVALUATION),
+            artifacts_dir=self.loaded.artifacts_dir,
+            git_commit=self.provenance.git_commit,
+            actor=self.provenance.actor,
+        )
+        register(request, staging, self.progress)

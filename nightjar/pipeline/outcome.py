@@ -1,0 +1,63 @@
+"""What a night came to, read back from what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.pipeline.planning import Plan
+from nightjar.registry import registered_name
+from nightjar.scores import Score, main_scores, read_scores
+from nightjar.store import Store
+
+
+@dataclass(frozen=True)
+class ModelOutcome:
+    """One model: its scores, its decision, and where to find it.
+
+    ``scores`` holds the main score of each benchmark; empty while the model is not
+    evaluated. ``registry_version`` and ``decision`` are None while it is not registered.
+    """
+
+    model: str
+    registered_model: str
+    embeddings_version: str
+    n_words: int | None
+    scores: Mapping[str, Score]
+    registry_version: int | None
+    decision: str | None
+    reason: str | None
+
+
+def read_outcomes(loaded: LoadedConfig, plan: Plan) -> tuple[ModelOutcome, ...]:
+    """The outcome of every model of ``plan``, as far as it is published."""
+    store = Store(loaded.artifacts_dir)
+    return tuple(_outcome(loaded, plan, store, model) for model in plan.models)
+
+
+def _outcome(loaded: LoadedConfig, plan: Plan, store: Store, model: str) -> ModelOutcome:
+    embeddings, evaluation, registration = (
+        plan.step(stage, model).ref
+        for stage in (schemas.EMBEDDINGS, schemas.EVALUATION, schemas.REGISTRATION)
+    )
+    n_words = None
+    scores: Mapping[str, Score] = {}
+    row: Mapping[str, object] = {}
+    if store.is_published(embeddings.stage, embeddings.version):
+        n_words = store.open(embeddings).rows("vectors")
+    if store.is_published(evaluation.stage, evaluation.version):
+        scores = main_scores(read_scores(store.open(evaluation)))
+    if store.is_published(registration.stage, registration.version):
+        row = store.open(registration).read("registrations").to_pylist()[0]
+    return ModelOutcome(
+        model=model,
+        registered_model=registered_name(loaded.config.pipeline.name, model),
+        embeddings_version=embeddings.version,
+        n_words=n_words,
+        scores=scores,
+        registry_version=row.get("registry_version"),  # type: ignore[arg-type]
+        decision=row.get("decision"),  # type: ignore[arg-type]
+        reason=row.get("reason"),  # type: ignore[arg-type]
+    )

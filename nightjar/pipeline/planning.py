@@ -1,0 +1,226 @@
+"""What would run tonight, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.corpus import documents_identity
+from nightjar.errors import ArtifactDamaged
+from nightjar.evaluation import evaluation_identity
+from nightjar.registry import (
+    RegistryReader,
+    open_reader,
+    registered_name,
+    registration_identity,
+    tracking_uri,
+)
+from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Store
+from nightjar.text import tokens_identity
+from nightjar.training import embeddings_identity
+
+_VERBS = {
+    schemas.DOCUMENTS: "ingest",
+    schemas.TOKENS: "tokenize",
+    schemas.EMBEDDINGS: "train",
+    schemas.EVALUATION: "evaluate",
+    schemas.REGISTRATION: "register",
+}
+_MAX_REASONS = 3
+
+
+class Action(StrEnum):
+    """What happens to a step."""
+
+    REUSE = "reuse"
+    RUN = "run"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact of the night: what it is made of, whether it is due, and why."""
+
+    identity: Identity
+    ref: ArtifactRef
+    action: Action
+    reason: str
+
+    @property
+    def stage(self) -> str:
+        """The stage that publishes it."""
+        return self.identity.stage
+
+    @property
+    def model(self) -> str:
+        """The model it is of, or "" for a stage that serves every model."""
+        return self.identity.name
+
+    @property
+    def label(self) -> str:
+        """Readable name: "ingest", "train glove"."""
+        return f"{_VERBS[self.stage]} {self.model}".strip()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every step of a night, upstream first."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def due(self) -> tuple[Step, ...]:
+        """The steps that would run."""
+        return tuple(step for step in self.steps if step.action is Action.RUN)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The configured models, in the config's order."""
+        return tuple(step.model for step in self.steps if step.stage == schemas.EMBEDDINGS)
+
+    def step(self, stage: str, model: str = "") -> Step:
+        """The step of ``stage`` for ``model``."""
+        return next(step for step in self.steps if (step.stage, step.model) == (stage, model))
+
+
+def make_plan(loaded: LoadedConfig) -> Plan:
+    """Compute every version and look up which are published whole.
+
+    Reads the input files (for their hashes), the manifests and the registry; writes
+    nothing. Raises the error that the run would meet: a missing source, a damaged
+    artifact, an unreachable registry.
+    """
+    config = loaded.config
+    planner = _Planner(Store(loaded.artifacts_dir))
+    documents = planner.step(documents_identity(config.ingest, loaded.base_dir))
+    tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version))
+    steps = [documents, tokens]
+    reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))
+    for name, model in config.models.items():
+        embeddings = planner.step(
+            embeddings_identity(name, model, config.training, tokens.ref.version)
+        )
+        evaluation = planner.step(
+            evaluation_identity(name, config.evaluation, loaded.base_dir, embeddings.ref.version)
+        )
+        registration = planner.registration(
+            registered_name(config.pipeline.name, name),
+            partial(
+                registration_identity,
+                config.pipeline,
+                name,
+                config.registry,
+                embeddings.ref.version,
+                evaluation.ref.version,
+            ),
+            reader,
+        )
+        steps += [embeddings, evaluation, registration]
+    return Plan(tuple(steps))
+
+
+class _Planner:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def step(self, identity: Identity) -> Step:
+        ref = self._store.ref(identity.stage, identity.version)
+        if self._published(ref) is None:
+            return Step(identity, ref, Action.RUN, self._why(identity))
+        return Step(identity, ref, Action.REUSE, "published, nothing it depends on changed")
+
+    def registration(
+        self,
+        registered_model: str,
+        identity_replacing: partial[Identity],
+        reader: RegistryReader,
+    ) -> Step:
+        """The registration that is due, or the published one that the registry still has.
+
+        A registration whose version is gone from the registry (deleted, or another or a
+        new MLflow store) is repeated as a new artifact that names the one it replaces.
+        """
+        identity = identity_replacing()
+        lost = ""
+        while True:
+            ref = self._store.ref(identity.stage, identity.version)
+            artifact = self._published(ref)
+            if artifact is None:
+                return Step(identity, ref, Action.RUN, lost or self._why(identity))
+            row = artifact.read("registrations").to_pylist()[0]
+            known = reader.version(registered_model, row["registry_version"])
+            if known is not None and known.run_id == row["run_id"]:
+                reason = f"registered as {registered_model} version {known.version}"
+                return Step(identity, ref, Action.REUSE, reason)
+            lost = f"{registered_model} version {row['registry_version']} is not in the registry"
+            identity = identity_replacing(replaces=ref.version)
+
+    def _published(self, ref: ArtifactRef) -> Artifact | None:
+        if not self._store.is_published(ref.stage, ref.version):
+            return None
+        return self._store.open(ref)
+
+    def _why(self, identity: Identity) -> str:
+        latest = self._latest(identity.stage, identity.name)
+        if latest is None:
+            return "never published"
+        changes = list(_differences(latest.identity, identity.as_json()))
+        shown = ", ".join(changes[:_MAX_REASONS])
+        rest = len(changes) - _MAX_REASONS
+        return shown + (f" and {rest} more" if rest > 0 else "")
+
+    def _latest(self, stage: str, name: str) -> Manifest | None:
+        """The newest readable manifest of ``stage`` for ``name``."""
+        for ref in reversed(self._store.versions(stage)):
+            try:
+                manifest = Manifest.read(Path(ref.path))
+            except ArtifactDamaged:
+                continue  # it explains nothing; 'nightjar verify' reports it
+            if manifest.name == name:
+                return manifest
+        return None
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """What changed between two identities, in words."""
+    yield from (
+        f"{stage} changed"
+        for stage, version in new["parents"].items()
+        if old["parents"].get(stage) != version
+    )
+    yield from _input_differences(old["inputs"], new["inputs"])
+    old_values = dict(_flat(old["config"])) | dict(_flat(old["code"]))
+    new_values = dict(_flat(new["config"])) | dict(_flat(new["code"]))
+    for key in sorted(old_values.keys() | new_values.keys()):
+        before, after = old_values.get(key), new_values.get(key)
+        if before != after:
+            yield f"{key}: {_shown(before)} -> {_shown(after)}"
+
+
+def _input_differences(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    before = {entry["name"]: entry["sha256"] for entry in old}
+    after = {entry["name"]: entry["sha256"] for entry in new}
+    yield from (f"{name} is new" for name in sorted(after.keys() - before.keys()))
+    yield from (f"{name} is gone" for name in sorted(before.keys() - after.keys()))
+    common = sorted(after.keys() & before.keys())
+    yield from (f"{name} changed" for name in common if before[name] != after[name])
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _shown(value: Any) -> str:
+    text = "(unset)" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."

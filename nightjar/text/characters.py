@@ -1,0 +1,71 @@
+"""Which characters are letters, marks and numbers, as classes for regular expressions.
+
+Python's ``\\w`` leaves out combining marks, so it cuts Hindi or Tamil words at their vowel
+signs, and it takes in the underscore. The classes here come from the general categories of
+``unicodedata`` instead.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import chain
+
+LAST_BASIC = 0xFFFF
+"""Last code point of the basic multilingual plane."""
+
+# Planes 4 to 13 are unassigned and 15 and 16 are private; of plane 14 only tags and
+# variation selectors exist.
+_ASSIGNED = (range(0x40000), range(0xE0000, 0xE1000))
+
+_UNSPACED = (
+    range(0x2E80, 0x2FE0),  # radicals
+    range(0x3005, 0x3008, 2),  # iteration mark, ideographic zero
+    range(0x3021, 0x302A),  # Hangzhou numerals
+    range(0x3038, 0x303C),
+    range(0x3041, 0x3097),  # Hiragana
+    range(0x309D, 0x30A0),
+    range(0x3400, 0x4DC0),  # ideographs, extension A
+    range(0x4E00, 0xA000),  # ideographs
+    range(0xF900, 0xFB00),  # compatibility ideographs
+    range(0x20000, 0x34000),  # ideographs, extensions B and later
+)
+
+
+@cache
+def word_characters(*categories: str, astral: bool) -> str:
+    """The inside of ``[...]`` for all characters whose category starts with one of these.
+
+    Ideographs and Hiragana are left out (:func:`unspaced_characters`). Without ``astral``
+    the class ends with the basic multilingual plane: ``re`` looks such a class up in a
+    table, and tries every range of a longer one in turn.
+    """
+    unspaced = set(chain.from_iterable(_UNSPACED))
+    return _class(code for code in _of(categories, astral) if code not in unspaced)
+
+
+@cache
+def unspaced_characters(*, astral: bool) -> str:
+    """Like :func:`word_characters`, for the letters of ideographs and Hiragana."""
+    unspaced = set(chain.from_iterable(_UNSPACED))
+    return _class(code for code in _of(("L", "N"), astral) if code in unspaced)
+
+
+def _of(categories: tuple[str, ...], astral: bool) -> Iterator[int]:
+    for code in chain.from_iterable(_ASSIGNED):
+        if code > LAST_BASIC and not astral:
+            return
+        if unicodedata.category(chr(code)).startswith(categories):
+            yield code
+
+
+def _class(codes: Iterable[int]) -> str:
+    ranges: list[list[int]] = []
+    for code in codes:
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)

@@ -1,0 +1,114 @@
+"""Tokenizers: from a normalised sentence to its tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from nightjar.config import TokenizeConfig
+from nightjar.errors import ConfigError
+from nightjar.text.characters import unspaced_characters, word_characters
+
+_APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "＇": "'", "\u00ad": None})  # noqa: RUF001
+_INNER = "'·׳״\u200c\u200d"
+_PROBES = ("", " ", "a", "a b", "a, b.")
+
+
+class Tokenizer(Protocol):
+    """Cuts one sentence into tokens.
+
+    The sentence is normalised already and holds no line break. The result depends on the
+    sentence alone. Empty tokens may be returned: they are dropped as too short.
+    """
+
+    def __call__(self, sentence: str, /) -> list[str]:
+        """The tokens of ``sentence``, in order."""
+
+
+def make_tokenizer(config: TokenizeConfig) -> Tokenizer:
+    """The tokenizer that ``config`` names. Raises ConfigError for a pattern of no use."""
+    return TOKENIZERS[config.tokenizer](config)
+
+
+def _make_unicode_tokenizer(_config: TokenizeConfig) -> Tokenizer:
+    """Words of any script: letters, marks and numbers, as Unicode defines them.
+
+    - An apostrophe inside a word belongs to it: ``don't``, ``rock'n'roll``, ``l'homme``.
+      Typographic apostrophes become ``'``; at the ends of a word they are quotes.
+    - A hyphen, a slash and an underscore separate: ``state``, ``of``, ``the``, ``art``.
+    - A point or comma between two digits belongs to the number: ``3.14``, ``1,000``.
+    - Each ideograph and each Hiragana character is a token; a run of Katakana or of Hangul
+      is one. Thai, Lao, Khmer and Burmese, which write no spaces, are not segmented: give
+      them segmented, with the tokenizer ``whitespace``.
+    - The middle dot of Catalan, geresh and gershayim of Hebrew and the zero-width joiners
+      belong to a word when inside it; soft hyphens are removed.
+    - Punctuation, symbols and emoji are no tokens.
+    """
+    basic = _word_pattern(astral=False).findall
+    full = _word_pattern(astral=True).findall
+
+    def tokenize(sentence: str) -> list[str]:
+        if sentence.isascii():
+            return basic(sentence)
+        sentence = sentence.translate(_APOSTROPHES)
+        # Two code units for a character outside the basic plane: the fastest way to see one.
+        has_astral = len(sentence.encode("utf-16-le")) != 2 * len(sentence)
+        return full(sentence) if has_astral else basic(sentence)
+
+    return tokenize
+
+
+def _word_pattern(*, astral: bool) -> re.Pattern[str]:
+    first = word_characters("L", "N", astral=astral)
+    inside = word_characters("L", "M", "N", astral=astral)
+    marks = word_characters("M", astral=astral)
+    single = unspaced_characters(astral=astral)
+    join = rf"(?:[{_INNER}]|[.,٫٬](?<=\d.)(?=\d))"
+    return re.compile(
+        rf"[{first}][{inside}]*(?:{join}[{first}][{inside}]*)*|[{single}][{marks}]*"
+    )
+
+
+def _make_whitespace_tokenizer(_config: TokenizeConfig) -> Tokenizer:
+    """Whatever stands between white space: for text that is tokenized already."""
+    return str.split
+
+
+def _make_regex_tokenizer(config: TokenizeConfig) -> Tokenizer:
+    """The matches of ``tokenize.pattern`` (Python's ``re``), left to right.
+
+    A token is the whole match; groups only group. The pattern sees the sentence after
+    normalisation and lower-casing. A pattern that backtracks without end (nested
+    quantifiers such as ``(a+)+b``) is not detected and hangs the stage.
+    """
+    pattern = config.pattern or ""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConfigError(
+            f"tokenize.pattern: {pattern!r} is not a regular expression: {error}"
+        ) from error
+    if any(not match.group() for probe in _PROBES for match in compiled.finditer(probe)):
+        raise ConfigError(
+            f"tokenize.pattern: {pattern!r} matches the empty string; make it match at least "
+            f"one character, such as [a-z]+ and not [a-z]*"
+        )
+    if compiled.groups == 0:
+        return compiled.findall
+
+    def tokenize(sentence: str) -> list[str]:
+        return [match.group() for match in compiled.finditer(sentence)]
+
+    return tokenize
+
+
+TOKENIZERS: Mapping[str, Callable[[TokenizeConfig], Tokenizer]] = MappingProxyType(
+    {
+        "unicode": _make_unicode_tokenizer,
+        "whitespace": _make_whitespace_tokenizer,
+        "regex": _make_regex_tokenizer,
+    }
+)
+"""Makers of tokenizers by the name that ``tokenize.tokenizer`` gives them."""

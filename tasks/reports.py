@@ -1,0 +1,82 @@
+"""What a run leaves in the Prefect UI: counts, scores, decisions and links, as artifacts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+
+from nightjar.config import LoadedConfig
+from nightjar.pipeline import ModelOutcome
+from nightjar.registry import tracking_uri
+from nightjar.store import Artifact, ArtifactRef, Store
+
+
+def report_counts(ref: ArtifactRef) -> None:
+    """A table of what the stage read, kept and dropped, and a link to the artifact."""
+    manifest = _open(ref).manifest
+    rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
+    create_table_artifact(rows, key=f"{ref.stage}-counts", description=f"{ref}")
+    _link(ref)
+
+
+def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:
+    """The decision of the gate, and links to the registered version and to the artifact."""
+    row = _open(ref).read("registrations").to_pylist()[0]
+    name, version = row["registered_model"], row["registry_version"]
+    create_markdown_artifact(
+        f"**{name}** version {version} is the **{row['decision']}**: {row['reason']}\n\n"
+        f"`models:/{name}@{row['decision']}`, embeddings `{row['embeddings_version']}`",
+        key=f"decision-{_key(row['model'])}",
+        description=f"{name} version {version}",
+    )
+    uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
+    if uri.startswith(("http://", "https://")):
+        create_link_artifact(
+            f"{uri.rstrip('/')}/#/models/{name}/versions/{version}",
+            link_text=f"{name} version {version}",
+            key=f"registry-{_key(row['model'])}",
+        )
+    _link(ref, row["model"])
+
+
+def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
+    """One table of the night: models, scores with coverage, decisions."""
+    rows: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        row: dict[str, Any] = {"model": outcome.model}
+        for benchmark, score in outcome.scores.items():
+            row[benchmark] = None if score.value is None else round(score.value, 4)
+            row[f"{benchmark} covered"] = f"{score.n_covered}/{score.n_items}"
+        row |= {
+            "version": outcome.registry_version,
+            "decision": outcome.decision,
+            "reason": outcome.reason,
+        }
+        rows.append(row)
+    create_table_artifact(rows, key="nightly-scores", description="Scores and decisions")
+
+
+def _open(ref: ArtifactRef) -> Artifact:
+    return Store(Path(ref.path).parents[1]).open(ref)
+
+
+def _link(ref: ArtifactRef, model: str = "") -> None:
+    create_link_artifact(
+        f"file://{ref.path}/manifest.json",
+        link_text=str(ref),
+        key=_key(f"{ref.stage}-{model}" if model else f"{ref.stage}-artifact"),
+        description=f"manifest of {ref}",
+    )
+
+
+def _key(text: str) -> str:
+    """A Prefect artifact key: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,62 @@
+"""Shared fixtures: a small but real pipeline on the news corpus that ships with gensim."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+# A unit test that starts a Prefect server by accident fails at once instead of taking 15 s.
+os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "true"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+PROJECT_ROOT = Path(__file__).parents[1]
+
+SMALL_CONFIG: dict[str, Any] = {
+    "pipeline": {"name": "small", "artifacts_dir": "artifacts"},
+    "ingest": {
+        "sources": {
+            "news": {"type": "text", "path": "package:gensim/test/test_data/lee_background.cor"}
+        }
+    },
+    "training": {"seed": 1, "workers": 1, "deterministic": True},
+    "models": {
+        "cbow": {"trainer": "word2vec", "architecture": "cbow", "vector_size": 16, "epochs": 1},
+        "glove": {"trainer": "glove", "vector_size": 16, "window": 5, "epochs": 2},
+    },
+    "evaluation": {
+        "bootstrap_samples": 20,
+        "benchmarks": {
+            "wordsim353": {
+                "type": "similarity",
+                "path": "package:gensim/test/test_data/wordsim353.tsv",
+            }
+        },
+    },
+    "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "max_drop": 1.0}},
+}
+
+
+@pytest.fixture(scope="session")
+def write_small_config() -> Callable[[Path], Path]:
+    """Write the small pipeline's config into a directory; returns the file."""
+
+    def write(directory: Path) -> Path:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "pipeline_config.yaml"
+        path.write_text(yaml.safe_dump(SMALL_CONFIG, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small_config(tmp_path: Path, write_small_config: Callable[[Path], Path]) -> Path:
+    """The small pipeline's config in a directory of its own."""
+    return write_small_config(tmp_path / "project")

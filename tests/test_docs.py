@@ -1,0 +1,211 @@
+"""README and docs say what is true: the tree, the commands, the keys, the columns."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pyarrow as pa
+import pytest
+import typer
+from conftest import PROJECT_ROOT
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from flows.cli import app
+from nightjar import schemas
+from nightjar.config import models
+
+README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("pipeline", models.PipelineConfig),
+    ("ingest", models.IngestConfig),
+    ("ingest.sources.NAME, type: mediawiki", models.MediaWikiSource),
+    ("ingest.sources.NAME, type: text", models.TextSource),
+    ("ingest.sources.NAME, type: jsonl", models.JsonLinesSource),
+    ("ingest.sources.NAME, type: parquet", models.ParquetSource),
+    ("ingest.sources.NAME, type: csv", models.CsvSource),
+    ("tokenize", models.TokenizeConfig),
+    ("training", models.TrainingConfig),
+    ("models.NAME, trainer: word2vec", models.Word2VecConfig),
+    ("models.NAME, trainer: fasttext", models.FastTextConfig),
+    ("models.NAME, trainer: glove", models.GloVeConfig),
+    ("evaluation", models.EvaluationConfig),
+    ("evaluation.benchmarks.NAME, type: similarity", models.SimilarityBenchmark),
+    ("evaluation.benchmarks.NAME, type: analogy", models.AnalogyBenchmark),
+    ("registry", models.RegistryConfig),
+    ("registry.gate", models.GateConfig),
+)
+PREAMBLE = """# Configuration
+
+Every key of `pipeline_config.yaml`, with its type, default and meaning. An unknown key is an
+error that names the closest valid one. Any key can be overridden for one run:
+`nightjar run --set models.glove.eta=0.1`; the value is read as YAML, and `null` for a section
+removes it. Relative paths start at the config file; `package:NAME/FILE` is a file that an
+installed Python package ships. NAME is yours: lower-case letters, digits and dashes.
+
+This page is made from `nightjar/config/models.py`: `python tests/test_docs.py` renews it.
+"""
+
+
+def type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join(str(value) for value in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(type_name(part) for part in get_args(annotation)))
+    if origin is not None and hasattr(annotation, "__metadata__"):
+        return type_name(annotation.__origin__)
+    if origin is list:
+        return f"list of {type_name(get_args(annotation)[0])}"
+    if origin is dict:
+        return "section"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    names = {str: "text", int: "integer", float: "number", bool: "true or false"}
+    return names.get(annotation, "null" if annotation is type(None) else "text")
+
+
+def default_text(default: Any) -> str:
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, BaseModel):
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "null" if default is None else str(default)
+
+
+def bounds(metadata: list[Any]) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    found = [
+        f"{sign} {getattr(item, name):g}"
+        for item in metadata
+        for name, sign in signs.items()
+        if getattr(item, name, None) is not None
+    ]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def configuration_reference() -> str:
+    lines = [PREAMBLE]
+    for title, model in SECTIONS:
+        lines += [f"## {title}", "", (model.__doc__ or "").strip(), ""]
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            kind = type_name(field.annotation) + bounds(field.metadata)
+            default = default_text(field.default)
+            lines.append(f"| `{name}` | {kind} | {default} | {field.description or ''} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def test_the_configuration_page_is_made_from_the_config_models() -> None:
+    assert REFERENCE_PATH.read_text(encoding="utf-8") == configuration_reference(), (
+        "renew it: python tests/test_docs.py"
+    )
+
+
+def test_every_section_of_the_config_is_on_the_page() -> None:
+    documented = {model for _, model in SECTIONS}
+    declared = {
+        value
+        for value in vars(models).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == models.__name__
+    }  # fmt: skip
+    abstract = {value for value in declared if value.__name__.startswith("_")}
+    assert documented == declared - abstract - {models.NightjarConfig}
+
+
+def commands() -> Iterator[str]:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        yield command.name or command.callback.__name__
+
+
+def test_every_command_is_in_the_readme_and_has_help() -> None:
+    for name in commands():
+        assert re.search(rf"(nightjar|make) {name}\b", README), name
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        assert command.help, name
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, (name, parameter.name)
+
+
+def tree_paths() -> list[str]:
+    block = README.split("## The tree")[1].split("```")[1]
+    paths, parents = [], [""]
+    for line in block.strip().splitlines():
+        entry = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents = [*parents[: depth + 1], entry]
+        paths.append("".join(parents[: depth + 1]) + entry)
+    return paths
+
+
+def test_the_tree_in_the_readme_is_the_tree() -> None:
+    paths = tree_paths()
+    for path in paths:
+        assert (PROJECT_ROOT / path).exists(), path
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout: what is tracked is not known")
+    package = {
+        f"nightjar/{parts[1]}" + ("/" if len(parts) > 2 else "")
+        for parts in (line.split("/") for line in tracked.stdout.splitlines())
+        if parts[0] == "nightjar" and parts[1] != "__init__.py"
+    }
+    assert package == {path for path in paths if path.startswith("nightjar/") and path != "nightjar/"}
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for page in [PROJECT_ROOT / "README.md", *(PROJECT_ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_column_is_in_the_artifact_contract() -> None:
+    contract = (PROJECT_ROOT / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    declared = [value for value in vars(schemas).values() if isinstance(value, pa.Schema)]
+    declared += [
+        make(4)
+        for make in (
+            schemas.vectors_schema,
+            schemas.output_vectors_schema,
+            schemas.ngrams_schema,
+            schemas.input_vectors_schema,
+            schemas.glove_parameters_schema,
+        )
+    ]
+    for schema in declared:
+        for column in schema.names:
+            assert re.search(rf"\b{column}\b", contract), column
+
+
+def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout: what is tracked is not known")
+    forbidden = re.compile("|".join([r"pypi\." + "org", "pythonhosted" + r"\.org", "/wo" + "rk/"]))
+    for name in tracked.stdout.splitlines():
+        path = PROJECT_ROOT / name
+        if path.is_file():
+            found = forbidden.search(path.read_text(encoding="utf-8", errors="replace"))
+            assert found is None, f"{name}: {found}"
+
+
+if __name__ == "__main__":
+    Path(REFERENCE_PATH).write_text(configuration_reference(), encoding="utf-8")
+    sys.stdout.write(f"wrote {REFERENCE_PATH.name}\n")

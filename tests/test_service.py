@@ -1,0 +1,166 @@
+"""The night shift for real: server, worker, deployment, schedule, and a run in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import PROJECT_ROOT
+
+from nightjar.registry import open_reader
+
+pytestmark = pytest.mark.integration
+
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class NightShift:
+    """A running ``nightjar serve``."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    config: Path
+    log: Path
+    environment: dict[str, str]
+
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "prefect", *arguments],
+            env=self.environment,
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def post(self, path: str, body: dict[str, object]) -> list[dict[str, object]]:
+        response = httpx.post(f"{self.url}{path}", json=body, timeout=30)
+        response.raise_for_status()
+        result: list[dict[str, object]] = response.json()
+        return result
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module")
+def night_shift(
+    tmp_path_factory: pytest.TempPathFactory, write_small_config: Callable[[Path], Path]
+) -> Iterator[NightShift]:
+    directory = tmp_path_factory.mktemp("night-shift")
+    config = write_small_config(directory / "project")
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(directory / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "NO_COLOR": "1",
+    }
+    log = directory / "serve.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "serve", "-c", str(config), "--port", str(port)],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while b"Serving." not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield NightShift(process, url, config, log, {**environment, "PREFECT_API_URL": url})
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health", timeout=5)
+
+
+def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
+    done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr + night_shift.log.read_text()
+    database = night_shift.config.parent / "artifacts" / "mlflow" / "mlflow.db"
+    reader = open_reader(f"sqlite:///{database}")
+    for model in ("cbow", "glove"):
+        champion = reader.alias(f"small-{model}", "champion")
+        assert champion is not None
+        assert champion.version == 1
+
+    flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50})
+    finished = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
+    assert len(finished) == 1
+    task_runs = night_shift.post(
+        "/task_runs/filter", {"flow_runs": {"id": {"any_": [finished[0]["id"]]}}}
+    )
+    assert {run["name"] for run in task_runs} == {
+        "ingest",
+        "tokenize",
+        *(f"{verb} {model}" for verb in ("train", "evaluate", "register") for model in
+          ("cbow", "glove")),
+    }  # fmt: skip
+    artifacts = night_shift.post("/artifacts/filter", {"limit": 100})
+    by_key = {artifact["key"]: artifact for artifact in artifacts}
+    scores = json.loads(str(by_key["nightly-scores"]["data"]))
+    assert [row["model"] for row in scores] == ["cbow", "glove"]
+    assert all(row["decision"] == "champion" for row in scores)
+    assert {"decision-cbow", "registration-glove", "documents-counts"} <= by_key.keys()
+
+
+def test_a_second_deployed_run_finds_nothing_to_do(night_shift: NightShift) -> None:
+    for _ in range(2):
+        done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
+        assert done.returncode == 0, done.stdout + done.stderr
+    flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50, "sort": "START_TIME_DESC"})
+    finished = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
+    assert finished[0]["state_name"] == "NothingToDo"
+
+
+def test_a_bad_override_fails_the_run_with_its_message(night_shift: NightShift) -> None:
+    done = night_shift.prefect(
+        "deployment", "run", "nightly/nightly", "--watch",
+        "--param", 'overrides=["models.glove.windw=3"]',
+    )  # fmt: skip
+    assert done.returncode == 1
+    flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50})
+    failed = [run for run in flow_runs if run["state_type"] == "FAILED"]
+    assert len(failed) == 1
+    state = failed[0]["state"]
+    assert isinstance(state, dict)
+    assert "did you mean 'window'" in state["message"]
+
+
+def test_the_cron_schedule_has_scheduled_runs(night_shift: NightShift) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        runs = night_shift.post(
+            "/flow_runs/filter",
+            {"limit": 50, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}},
+        )
+        if runs or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert len(runs) >= 2
+    starts = sorted(str(run["expected_start_time"]) for run in runs)
+    assert all("T02:00:00" in start for start in starts)
+    assert all(run["auto_scheduled"] for run in runs)
