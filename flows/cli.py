@@ -8,10 +8,13 @@ imported only by the commands that need them.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +23,15 @@ from rich.console import Console
 
 import nightjar
 from flows import lookups, render
-from flows.environment import log_to_prefect, prepare_environment
+from flows.environment import (
+    has_prefect_server,
+    keep_logs_off_the_terminal,
+    prepare_environment,
+)
 from nightjar.config import LoadedConfig, load_config
-from nightjar.errors import LeaseTaken, NightjarError
+from nightjar.errors import LeaseTaken, NightjarError, OrchestratorUnavailable
 from nightjar.pipeline import Plan, lease_path, make_plan, read_outcomes
-from nightjar.store import acquire_lease
+from nightjar.store import acquire_lease, named_write_errors
 
 app = typer.Typer(
     name="nightjar",
@@ -88,12 +95,13 @@ def common(
 ) -> None:
     """Options of every command."""
     del version
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-    )
-    if verbose:
-        for name in ("nightjar", "flows", "tasks"):
-            logging.getLogger(name).setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    for name in ("nightjar", "flows", "tasks"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 @app.command()
@@ -127,10 +135,34 @@ def run(
 def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
     """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
     prepare_environment(loaded.artifacts_dir)
-    log_to_prefect()
-    from flows.embedded import run_nightly  # noqa: PLC0415 (imports Prefect)
+    keep_logs_off_the_terminal()
+    if not has_prefect_server():
+        console.print("Starting the embedded Prefect server.", style="dim")
+        server = ExitStack()
+        # Registered before Prefect is imported, so it stops after Prefect sent its last logs.
+        atexit.register(server.close)
+        os.environ["PREFECT_API_URL"] = server.enter_context(_started_server(loaded))
+    from flows.embedded import run_nightly  # noqa: PLC0415 (Prefect reads its settings here)
 
     return run_nightly(console, loaded)
+
+
+@contextmanager
+def _started_server(loaded: LoadedConfig) -> Iterator[str]:
+    """An embedded Prefect server's address; raises OrchestratorUnavailable."""
+    from flows.embedded_server import ServerDidNotStartError, embedded_server  # noqa: PLC0415
+
+    log_path = loaded.artifacts_dir / "prefect" / "server.log"
+    try:
+        with named_write_errors(loaded.artifacts_dir):
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+        with embedded_server(log_path, os.environ) as url:
+            yield url
+    except ServerDidNotStartError as error:
+        raise OrchestratorUnavailable(
+            f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
+            f"database of a newer Prefect in {log_path.parent}, then run the same command again"
+        ) from error
 
 
 def _skip(console: Console, reason: str, as_json: bool) -> None:

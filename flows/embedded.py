@@ -1,4 +1,4 @@
-"""The nightly flow in this process, against the configured or the embedded Prefect server."""
+"""The nightly flow in this process. Import it once PREFECT_API_URL is what it should be."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
     """Run the flow with its progress on ``console``.
 
     Returns the reason when the run was skipped, None when it ran. Raises the error of the
-    step that failed, or OrchestratorUnavailable when Prefect cannot be reached.
+    step that failed, or OrchestratorUnavailable when Prefect does not answer.
     """
-    _connect(console)
+    _check_that_prefect_answers()
     with display_for(console) as display:
         show_on(display)
         state = nightly(str(loaded.path), list(loaded.overrides), return_state=True)
@@ -34,24 +34,14 @@ def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
     )
 
 
-def _connect(console: Console) -> None:
-    """Make sure that a Prefect server answers; without a configured one, start our own."""
-    url = PREFECT_API_URL.value()
-    if not url:
-        console.print("Starting the embedded Prefect server.", style="dim")
+def _check_that_prefect_answers() -> None:
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
     except (RuntimeError, OSError, httpx.HTTPError) as error:
         problem = error
-    if problem is None:
-        return
-    if url:
+    if problem is not None:
         raise OrchestratorUnavailable(
-            f"the Prefect server at {url} does not answer ({problem}); start it with "
-            f"'prefect server start', or unset PREFECT_API_URL to use the embedded one"
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({problem}); start "
+            f"it with 'prefect server start', or unset PREFECT_API_URL to use an embedded one"
         ) from problem
-    raise OrchestratorUnavailable(
-        f"the embedded Prefect server did not start ({problem}); look for a full disk or a "
-        f"stale database under PREFECT_HOME, then run the same command again"
-    ) from problem

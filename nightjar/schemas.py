@@ -85,7 +85,7 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
     )
 
 
-LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64(), seconds=pa.float64())
+LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
 SCORES_SCHEMA = _schema(
     model=pa.string(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -83,8 +83,9 @@ class TaskProgress:
     def _tell(self, percent: float, note: str) -> None:
         description = f"{self._label}: {note}" if note else self._label
         if self._artifact is None:
-            self._artifact = create_progress_artifact(
+            created = create_progress_artifact(
                 percent, key=f"progress-{self._key}", description=description
             )
+            self._artifact = cast("UUID", created)  # a coroutine only in an async task
         else:
             update_progress_artifact(self._artifact, percent, description=description)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from nightjar.config import load_config
+from nightjar.pipeline import Provenance, make_plan, run_step
+from nightjar.progress import SILENT
 
 # A unit test that starts a Prefect server by accident fails at once instead of taking 15 s.
 os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
@@ -60,3 +65,31 @@ def write_small_config() -> Callable[[Path], Path]:
 def small_config(tmp_path: Path, write_small_config: Callable[[Path], Path]) -> Path:
     """The small pipeline's config in a directory of its own."""
     return write_small_config(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def finished_config(
+    tmp_path_factory: pytest.TempPathFactory, write_small_config: Callable[[Path], Path]
+) -> Path:
+    """The config of a small pipeline whose first night is over. Read only: copy to change."""
+    path = write_small_config(tmp_path_factory.mktemp("finished") / "project")
+    run_due(path)
+    return path
+
+
+@pytest.fixture
+def finished_copy(finished_config: Path, tmp_path: Path) -> Path:
+    """The config of a copy of the finished pipeline, free to change."""
+    directory = tmp_path / "copy"
+    shutil.copytree(finished_config.parent, directory)
+    return directory / finished_config.name
+
+
+def run_due(config: Path, *overrides: str) -> list[str]:
+    """Run what is due without Prefect; the labels of what ran."""
+    loaded = load_config(config, overrides)
+    plan = make_plan(loaded)
+    provenance = Provenance(git_commit=None, actor="test", n_workers=1)
+    for step in plan.due:
+        run_step(loaded, plan, step, SILENT, provenance)
+    return [step.label for step in plan.due]

@@ -27,10 +27,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Text = Annotated[str, Field(min_length=1)]
 Patterns = Annotated[list[Text], Field(min_length=1)]
 
-MAX_INT32 = 2**31 - 1
+MAX_INT32_COUNT = 2_000_000_000
 """Ceiling of what is counted in an int32 column."""
-MAX_SEED = 2**32 - 1
-"""Largest seed that every library takes."""
+MAX_SEED = 4_000_000_000
+"""A ceiling that every library takes (numpy's legacy generator ends at 2**32 - 1)."""
+MAX_EPOCHS = 1_000_000
 
 
 def _known_encoding(name: str) -> str:
@@ -56,9 +57,7 @@ def _compiling_pattern(pattern: str) -> str:
 
 
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
-Delimiter = Annotated[
-    str, Field(min_length=1, max_length=1), AfterValidator(_usable_delimiter)
-]
+Delimiter = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_usable_delimiter)]
 Regex = Annotated[str, AfterValidator(_compiling_pattern)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
@@ -148,7 +147,7 @@ class IngestConfig(_Section):
     max_chars: int = Field(
         10_000_000,
         ge=1,
-        le=MAX_INT32,
+        le=MAX_INT32_COUNT,
         description="longer documents are quarantined, never cut",
     )
 
@@ -196,7 +195,7 @@ class _Model(_Section):
     max_vocabulary: int | None = Field(
         None, ge=2, description="keep at most so many of the most frequent words"
     )
-    epochs: int = Field(5, ge=1, le=MAX_INT32, description="passes over the corpus")
+    epochs: int = Field(5, ge=1, le=MAX_EPOCHS, description="passes over the corpus")
     seed: Seed | None = Field(None, description="default: training.seed")
 
 
@@ -236,7 +235,7 @@ class FastTextConfig(_WindowModel):
     min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
     max_n: int = Field(6, ge=0, le=100, description="longest; below min_n: no n-grams")
     bucket: int = Field(
-        2_000_000, ge=0, le=MAX_INT32, description="rows of the n-gram hash table"
+        2_000_000, ge=0, le=MAX_INT32_COUNT, description="rows of the n-gram hash table"
     )
 
     @model_validator(mode="after")
@@ -252,7 +251,7 @@ class GloVeConfig(_Model):
     trainer: Literal["glove"]
     engine: Literal["native"] = "native"
     window: int = Field(15, ge=1, le=1_000, description="context words on each side")
-    epochs: int = Field(25, ge=1, le=MAX_INT32, description="passes over the non-zero counts")
+    epochs: int = Field(25, ge=1, le=MAX_EPOCHS, description="passes over the non-zero counts")
     x_max: float = Field(100.0, gt=0, description="counts above weigh 1")
     alpha: float = Field(0.75, ge=0, le=10, description="exponent of the weighting")
     eta: float = Field(0.05, gt=0, le=10, description="initial learning rate of AdaGrad")

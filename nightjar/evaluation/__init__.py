@@ -1,1 +1,11 @@
-"""evaluation."""
+"""Evaluate: embeddings in, scores with coverage and intervals out.
+
+Benchmark files are read by :mod:`~nightjar.evaluation.benchmarks`, their words looked up by
+:mod:`~nightjar.evaluation.words`, scored by :mod:`~nightjar.evaluation.similarity` and
+:mod:`~nightjar.evaluation.analogies` with intervals from
+:mod:`~nightjar.evaluation.bootstrap`, and :mod:`~nightjar.evaluation.stage` publishes it.
+"""
+
+from nightjar.evaluation.stage import evaluate, evaluation_identity
+
+__all__ = ["evaluate", "evaluation_identity"]

@@ -5,7 +5,9 @@ everything that shapes the result (:mod:`~nightjar.store.fingerprint`), so "alre
 published" means "the same result". Publishing writes into a staging directory beside the
 target, syncs, writes the manifest last and renames (:mod:`~nightjar.store.publishing`): a
 directory without a manifest does not exist, and a published one is never modified. Opening
-checks names, sizes and schemas; verifying checks the hashes (:mod:`~nightjar.store.opening`).
+checks names and sizes, reading checks schemas and page checksums, verifying checks the hashes
+(:mod:`~nightjar.store.opening`). A damaged one is set aside, never deleted
+(:mod:`~nightjar.store.setting_aside`).
 One run of a pipeline at a time holds the lease (:mod:`~nightjar.store.lease`).
 """
 
@@ -20,6 +22,8 @@ from nightjar.store.lease import Lease, acquire_lease
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
 from nightjar.store.opening import Artifact, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
+from nightjar.store.setting_aside import set_aside
+from nightjar.store.writing import named_write_errors
 
 __all__ = [
     "Artifact",
@@ -36,6 +40,8 @@ __all__ = [
     "file_identity",
     "fingerprint",
     "library_versions",
+    "named_write_errors",
     "publish",
     "remove_abandoned",
+    "set_aside",
 ]

@@ -70,21 +70,29 @@ def fingerprint(value: Any) -> str:
 
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return _read_through(path)[1]
 
 
 def file_identity(path: Path) -> FileIdentity:
     """Size and sha256 of ``path``. Raises SourceError when it cannot be read."""
     try:
-        return FileIdentity(path.name, path.stat().st_size, sha256_of(path))
+        # The size of what was hashed, not of what lies there a moment before.
+        return FileIdentity(path.name, *_read_through(path))
     except OSError as error:
         raise SourceError(
             f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
+
+
+def _read_through(path: Path) -> tuple[int, str]:
+    """Number of bytes and sha256."""
+    digest = hashlib.sha256()
+    n_bytes = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            n_bytes += len(chunk)
+    return n_bytes, digest.hexdigest()
 
 
 def library_versions(*names: str) -> dict[str, str]:

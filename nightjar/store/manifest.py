@@ -1,20 +1,27 @@
 """The manifest: what a published artifact consists of and where it came from.
 
-``manifest.json`` is written last, so its existence means that the artifact is complete.
+``manifest.json`` is written last, so its existence means that the artifact is complete. It
+ends with the sha256 of its own content, so that a change to it is seen, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from nightjar.errors import ArtifactDamaged
+from nightjar.store.fingerprint import canonical_json
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+_CHECKSUM = "sha256_of_the_rest"
 
 
 @dataclass(frozen=True, order=True)
@@ -71,23 +78,56 @@ class Manifest:
 
     def to_text(self) -> str:
         """The manifest file's content."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        content = asdict(self)
+        content[_CHECKSUM] = _checksum(content)
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
         """Read ``directory/manifest.json``; raises ArtifactDamaged when it is not one."""
         path = directory / MANIFEST_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            files = tuple(FileEntry(**entry) for entry in content.pop("files"))
-            manifest = cls(files=files, **content)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            content = _read_json(path)
+            manifest = _from_json(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(step) for step in first["loc"])
+            raise ArtifactDamaged(
+                f"{path}: the manifest cannot be read ({where}: {first['msg']})"
+            ) from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ArtifactDamaged(
                 f"{path}: the manifest cannot be read ({type(error).__name__}: {error})"
             ) from error
-        if manifest.schema_version > SCHEMA_VERSION:
-            raise ArtifactDamaged(
-                f"{path}: written by a newer Nightjar (schema {manifest.schema_version}, "
-                f"this one knows {SCHEMA_VERSION}); upgrade nightjar"
-            )
+        if content.get(_CHECKSUM) != _checksum(content):
+            raise ArtifactDamaged(f"{path}: the manifest was changed after it was published")
         return manifest
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise TypeError("not a JSON object")
+    schema_version = content.get("schema_version")
+    if isinstance(schema_version, int) and schema_version > SCHEMA_VERSION:
+        raise ArtifactDamaged(
+            f"{path}: written by a newer Nightjar (schema {schema_version}, "
+            f"this one knows {SCHEMA_VERSION}); upgrade nightjar"
+        )
+    return content
+
+
+def _from_json(content: Mapping[str, Any]) -> Manifest:
+    fields = {key: value for key, value in content.items() if key != _CHECKSUM}
+    # Strict JSON rules: "5" is no number, but a list is what JSON has for a tuple.
+    return _adapter().validate_json(json.dumps(fields, allow_nan=False), strict=True)
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != _CHECKSUM}
+    return hashlib.sha256(canonical_json(rest).encode()).hexdigest()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightjar.errors import ArtifactDamaged, ArtifactMissing
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
 from nightjar.schemas import STAGES
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
 
+_MAX_SHOWN = 5
+_UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""What pyarrow raises on a damaged file."""
 _VERSION_PATTERN = re.compile(rf"[0-9a-f]{{{VERSION_LENGTH}}}")
 
 
@@ -45,31 +49,57 @@ class Artifact:
         name = self.table_path(table).name
         return next(entry.rows for entry in self.manifest.files if entry.name == name)
 
-    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """The whole table in memory, after its schema was checked against the manifest."""
+    def schema(self, table: str) -> pa.Schema:
+        """The Arrow schema of ``table``."""
         with self._parquet_file(table) as parquet:
+            return parquet.schema_arrow
+
+    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        """The whole table in memory, after its schema was checked against the manifest.
+
+        Raises ArtifactMissing for a table or column that the artifact does not have,
+        ArtifactDamaged when its pages cannot be read or fail their checksums.
+        """
+        with self._parquet_file(table, columns) as parquet, self._named_damage(table):
             return parquet.read(columns=columns)
 
     def batches(
         self, table: str, columns: list[str] | None = None, batch_rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
-        """Stream a table in order; at most one row group and one batch are in memory."""
-        with self._parquet_file(table) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield from parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
+        """Stream a table in order; at most one row group and one batch are in memory.
 
-    def _parquet_file(self, table: str) -> pq.ParquetFile:
+        Raises as :meth:`read` does, when the damage is reached.
+        """
+        with self._parquet_file(table, columns) as parquet:
+            for group in range(parquet.num_row_groups):
+                batches = parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
+                while True:
+                    with self._named_damage(table):
+                        batch = next(batches, None)
+                    if batch is None:
+                        break
+                    yield batch
+
+    def _parquet_file(self, table: str, columns: Sequence[str] | None = None) -> pq.ParquetFile:
         path = self.table_path(table)
         entry = next(entry for entry in self.manifest.files if entry.name == path.name)
-        try:
-            parquet = pq.ParquetFile(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise _damaged(self.ref, f"{path.name} cannot be read: {error}") from error
-        columns = {column.name: str(column.type) for column in parquet.schema_arrow}
-        if columns != dict(entry.columns):
+        missing = sorted(set(columns or ()) - set(entry.columns))
+        if missing:
+            raise ArtifactMissing(f"{self.ref}: {table} has no column {', '.join(missing)}")
+        with self._named_damage(table):
+            parquet = pq.ParquetFile(path, page_checksum_verification=True)
+            problem = _column_problem(entry, parquet.schema_arrow)
+        if problem:
             parquet.close()
-            raise _damaged(self.ref, f"{path.name} has columns {columns}, not {entry.columns}")
+            raise _damaged(self.ref, problem)
         return parquet
+
+    @contextmanager
+    def _named_damage(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise _damaged(self.ref, f"{table}.parquet cannot be read: {error}") from error
 
 
 class Store:
@@ -80,11 +110,11 @@ class Store:
 
     def ref(self, stage: str, version: str) -> ArtifactRef:
         """The reference of an artifact, published or not."""
-        return ArtifactRef(stage, version, str(self.root / stage / version))
+        return ArtifactRef(stage, version, str((self.root / stage / version).absolute()))
 
     def is_published(self, stage: str, version: str) -> bool:
         """Whether that version has a manifest."""
-        return (self.root / stage / version / MANIFEST_NAME).is_file()
+        return _is_file(self.root / stage / version / MANIFEST_NAME)
 
     def open(self, ref: ArtifactRef) -> Artifact:
         """Read the manifest and check that every file is there in full length.
@@ -93,7 +123,7 @@ class Store:
         is there is not what the manifest says.
         """
         directory = Path(ref.path)
-        if not (directory / MANIFEST_NAME).is_file():
+        if not _is_file(directory / MANIFEST_NAME):
             raise ArtifactMissing(
                 f"{ref}: nothing is published under this version in {self.root}; "
                 f"'nightjar versions' lists what is"
@@ -101,7 +131,7 @@ class Store:
         manifest = self._manifest(ref)
         for entry in manifest.files:
             path = directory / entry.name
-            size = path.stat().st_size if path.is_file() else None
+            size = path.stat().st_size if _is_file(path) else None
             if size != entry.bytes:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise _damaged(ref, f"{entry.name} {found}, the manifest says {entry.bytes}")
@@ -112,24 +142,32 @@ class Store:
         stage_dir = self.root / stage
         if not stage_dir.is_dir():
             return []
-        found = [
-            (path.stat().st_mtime_ns, path.parent.name)
-            for path in stage_dir.glob(f"*/{MANIFEST_NAME}")
-            if _VERSION_PATTERN.fullmatch(path.parent.name)
-        ]
+        found = []
+        for path in stage_dir.glob(f"*/{MANIFEST_NAME}"):
+            if _VERSION_PATTERN.fullmatch(path.parent.name):
+                with suppress(FileNotFoundError):  # set aside meanwhile
+                    found.append((path.stat().st_mtime_ns, path.parent.name))
         return [self.ref(stage, version) for _, version in sorted(found)]
 
     def find(self, prefix: str) -> ArtifactRef:
-        """The artifact named ``stage/version`` or by the first digits of its version."""
-        stage, _, version = prefix.rpartition("/")
-        stages = [stage] if stage else list(STAGES)
+        """The artifact named ``stage/version`` or by the first digits of its version.
+
+        Raises ArtifactMissing unless exactly one matches.
+        """
+        stage, slash, version = prefix.rpartition("/")
+        if not version or "/" in stage or stage.startswith("."):
+            raise ArtifactMissing(f"{prefix!r}: write STAGE/VERSION or the first digits of VERSION")
+        stages = [stage] if slash else list(STAGES)
         matches = [
             ref for name in stages for ref in self.versions(name) if ref.version.startswith(version)
         ]
         if len(matches) == 1:
             return matches[0]
-        problem = "more than one artifact matches" if matches else "no artifact matches"
-        raise ArtifactMissing(f"{prefix}: {problem}; 'nightjar versions' lists them")
+        if matches:
+            shown = ", ".join(str(ref) for ref in matches[:_MAX_SHOWN])
+            rest = f" and {len(matches) - _MAX_SHOWN} more" if len(matches) > _MAX_SHOWN else ""
+            raise ArtifactMissing(f"{prefix}: more than one artifact matches: {shown}{rest}")
+        raise ArtifactMissing(f"{prefix}: no artifact matches; 'nightjar versions' lists them")
 
     def verify(self, ref: ArtifactRef) -> list[str]:
         """What is wrong with an artifact, a line each; empty when it is whole.
@@ -141,7 +179,7 @@ class Store:
             artifact = self.open(ref)
         except (ArtifactDamaged, ArtifactMissing) as error:
             return [str(error)]
-        problems = []
+        problems: list[str] = []
         if fingerprint(artifact.manifest.identity) != ref.version:
             problems.append(f"{ref}: the version is not the hash of the manifest's identity")
         for entry in artifact.manifest.files:
@@ -154,12 +192,20 @@ class Store:
     @staticmethod
     def _file_problems(artifact: Artifact, entry: FileEntry) -> Iterator[str]:
         path = artifact.directory / entry.name
-        if sha256_of(path) != entry.sha256:
-            yield f"{entry.name} does not have the sha256 of the manifest"
+        try:
+            if sha256_of(path) != entry.sha256:
+                yield f"{entry.name} does not have the sha256 of the manifest"
+                return
+            metadata = pq.read_metadata(path)
+            schema = metadata.schema.to_arrow_schema()
+        except _UNREADABLE as error:
+            yield f"{entry.name} cannot be read: {error}"
             return
-        rows = pq.read_metadata(path).num_rows
-        if rows != entry.rows:
-            yield f"{entry.name} has {rows} rows, the manifest says {entry.rows}"
+        if metadata.num_rows != entry.rows:
+            yield f"{entry.name} has {metadata.num_rows} rows, the manifest says {entry.rows}"
+        problem = _column_problem(entry, schema)
+        if problem:
+            yield problem
 
     @staticmethod
     def _manifest(ref: ArtifactRef) -> Manifest:
@@ -167,6 +213,21 @@ class Store:
         if (manifest.stage, manifest.version) != (ref.stage, ref.version):
             raise _damaged(ref, f"its manifest is of {manifest.stage}/{manifest.version}")
         return manifest
+
+
+def _column_problem(entry: FileEntry, schema: pa.Schema) -> str:
+    """How a file's columns differ from the manifest's, in order; "" where they do not."""
+    found = {column.name: str(column.type) for column in schema}
+    if list(found.items()) == list(entry.columns.items()):
+        return ""
+    return f"{entry.name} has columns {found}, the manifest says {dict(entry.columns)}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be looked up ({error.strerror})") from error
 
 
 def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamaged:

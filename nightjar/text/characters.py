@@ -1,6 +1,6 @@
-"""Which characters are letters, marks and numbers, as classes for regular expressions.
+r"""Which characters are letters, marks and numbers, as classes for regular expressions.
 
-Python's ``\\w`` leaves out combining marks, so it cuts Hindi or Tamil words at their vowel
+Python's ``\w`` leaves out combining marks, so it cuts Hindi or Tamil words at their vowel
 signs, and it takes in the underscore. The classes here come from the general categories of
 ``unicodedata`` instead.
 """

@@ -13,10 +13,13 @@ from nightjar.text.characters import word_characters
 SentenceSplitter = Callable[[str], list[str]]
 """Takes a document's text, returns its sentences, normalised, in order."""
 
-_TERMINATORS = ".!?…؟۔।॥"
-_WIDE_TERMINATORS = "。｡！？"
-_CLOSERS = "\"'”’»)\\]」』）］"
-_OPENERS = "\"'“‘„«(\\[¿¡「『（［"
+_TERMINATORS = ".!?\u2026\u061f\u06d4\u0964\u0965"
+"""Western stops and the ellipsis, Arabic question mark, Urdu full stop, danda."""
+_WIDE_TERMINATORS = "\u3002\uff61\uff01\uff1f"
+"""Ideographic full stop (also half-width), full-width ! and ?."""
+_CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
+_OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
+"""Quotes and brackets, typographic and full-width ones, too."""
 
 
 def make_sentence_splitter(config: TokenizeConfig) -> SentenceSplitter:
@@ -38,7 +41,7 @@ def make_sentence_splitter(config: TokenizeConfig) -> SentenceSplitter:
 
     def split(text: str) -> list[str]:
         if boundary is not None:
-            text = boundary.sub("\\1\\2\n", text)
+            text = boundary.sub("\\1\n", text)
         if form is not None:
             text = unicodedata.normalize(form, text)
         return (text.lower() if lowercase else text).splitlines()
@@ -48,10 +51,15 @@ def make_sentence_splitter(config: TokenizeConfig) -> SentenceSplitter:
 
 @cache
 def _boundary() -> re.Pattern[str]:
-    # Possessive quantifiers: giving back one of two spaces would hide the lower-case letter.
     lower = word_characters("Ll", astral=True)
     upper = word_characters("Lu", astral=True)
+    stops = _TERMINATORS + _WIDE_TERMINATORS
+    # It starts with a single set because re can then skip to the next stop quickly. The
+    # quantifiers are possessive: giving back one of two spaces would hide the lower-case
+    # letter behind them.
     return re.compile(
-        rf"([{_TERMINATORS}]++(?<!\b[{upper}]\.)[{_CLOSERS}]*+)\s++(?![{_OPENERS}]*[{lower}])"
-        rf"|([{_WIDE_TERMINATORS}]++[{_CLOSERS}]*+)"
+        rf"([{stops}][{stops}]*+"
+        rf"(?:(?<=[{_WIDE_TERMINATORS}])"
+        rf"|(?<!\b[{upper}]\.)(?=[{_CLOSERS}]*+\s++(?![{_OPENERS}]*[{lower}])))"
+        rf"[{_CLOSERS}]*+)\s*+"
     )

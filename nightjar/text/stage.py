@@ -36,7 +36,10 @@ _MOST_FREQUENT = 20
 
 
 def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
-    """What shapes the tokens artifact. Raises ConfigError for a pattern of no use."""
+    """What shapes the tokens artifact.
+
+    Raises ConfigError for a pattern that matches the empty string.
+    """
     if config.tokenizer == "regex":
         make_tokenizer(config)
     return Identity(
@@ -59,7 +62,8 @@ def tokenize(
     within their document. In memory: the vocabulary (every distinct token, before any
     ``min_count``) and one batch of about a million tokens, or the longest document.
 
-    Raises VocabularyError when no token is left, ConfigError for a pattern of no use.
+    Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
+    the empty string.
     """
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
     vocabulary = GrowingVocabulary(config.min_token_chars, config.max_token_chars)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Protocol
 
@@ -11,8 +12,13 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
 from nightjar.text.characters import unspaced_characters, word_characters
 
-_APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "＇": "'", "\u00ad": None})  # noqa: RUF001
-_INNER = "'·׳״\u200c\u200d"
+_SOFT_HYPHEN = "\u00ad"
+_REPLACED = str.maketrans({"\u2019": "'", "\u02bc": "'", "\uff07": "'", _SOFT_HYPHEN: None})
+"""Typographic, modifier-letter and full-width apostrophe."""
+_INNER = "'\u00b7\u05f3\u05f4\u200c\u200d"
+"""Apostrophe, middle dot, geresh, gershayim, zero-width non-joiner and joiner."""
+_DECIMAL = ".,\u066b\u066c"
+"""Western and Arabic decimal and thousands separators."""
 _PROBES = ("", " ", "a", "a b", "a, b.")
 
 
@@ -28,7 +34,10 @@ class Tokenizer(Protocol):
 
 
 def make_tokenizer(config: TokenizeConfig) -> Tokenizer:
-    """The tokenizer that ``config`` names. Raises ConfigError for a pattern of no use."""
+    """The tokenizer that ``config`` names.
+
+    Raises ConfigError for a pattern that matches the empty string.
+    """
     return TOKENIZERS[config.tokenizer](config)
 
 
@@ -47,28 +56,26 @@ def _make_unicode_tokenizer(_config: TokenizeConfig) -> Tokenizer:
     - Punctuation, symbols and emoji are no tokens.
     """
     basic = _word_pattern(astral=False).findall
-    full = _word_pattern(astral=True).findall
 
     def tokenize(sentence: str) -> list[str]:
         if sentence.isascii():
             return basic(sentence)
-        sentence = sentence.translate(_APOSTROPHES)
+        sentence = sentence.translate(_REPLACED)
         # Two code units for a character outside the basic plane: the fastest way to see one.
         has_astral = len(sentence.encode("utf-16-le")) != 2 * len(sentence)
-        return full(sentence) if has_astral else basic(sentence)
+        return _word_pattern(astral=True).findall(sentence) if has_astral else basic(sentence)
 
     return tokenize
 
 
+@cache
 def _word_pattern(*, astral: bool) -> re.Pattern[str]:
     first = word_characters("L", "N", astral=astral)
     inside = word_characters("L", "M", "N", astral=astral)
     marks = word_characters("M", astral=astral)
     single = unspaced_characters(astral=astral)
-    join = rf"(?:[{_INNER}]|[.,٫٬](?<=\d.)(?=\d))"
-    return re.compile(
-        rf"[{first}][{inside}]*(?:{join}[{first}][{inside}]*)*|[{single}][{marks}]*"
-    )
+    join = rf"(?:[{_INNER}]|[{_DECIMAL}](?<=\d.)(?=\d))"
+    return re.compile(rf"[{first}][{inside}]*(?:{join}[{first}][{inside}]*)*|[{single}][{marks}]*")
 
 
 def _make_whitespace_tokenizer(_config: TokenizeConfig) -> Tokenizer:
@@ -81,15 +88,11 @@ def _make_regex_tokenizer(config: TokenizeConfig) -> Tokenizer:
 
     A token is the whole match; groups only group. The pattern sees the sentence after
     normalisation and lower-casing. A pattern that backtracks without end (nested
-    quantifiers such as ``(a+)+b``) is not detected and hangs the stage.
+    quantifiers such as ``(a+)+b``) is not detected and hangs the stage. Raises ConfigError
+    for one that matches the empty string.
     """
     pattern = config.pattern or ""
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(
-            f"tokenize.pattern: {pattern!r} is not a regular expression: {error}"
-        ) from error
+    compiled = re.compile(pattern)
     if any(not match.group() for probe in _PROBES for match in compiled.finditer(probe)):
         raise ConfigError(
             f"tokenize.pattern: {pattern!r} matches the empty string; make it match at least "

@@ -1,1 +1,41 @@
-"""training."""
+"""Train: one model's word vectors from a tokens artifact.
+
+::
+
+    identity.py       what an embeddings artifact depends on; imports nothing heavy
+    stage.py          vocabulary, checks, then the trainer of the model
+    trainer.py        the protocol, and the explicit mapping (trainer, engine) -> engine
+    vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
+    corpus.py         token ids streamed from Parquet, row group by row group
+    tables.py         matrices to Parquet, block by block; the check for NaN and infinities
+    gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
+    line_sentences.py the text files gensim trains from
+    glove.py          GloVe; cooccurrence.py counts for it
+    kernels/          compiled loops; import numpy and numba alone
+
+What a model publishes (schemas in :mod:`nightjar.schemas`), rows in vocabulary order:
+
+========== ==================================================================================
+vectors    the vector of each word; every model has it
+Word2Vec   ``output_vectors``: the output layer, to go on training (kind ``negative``: a row
+           a word; kind ``hs``: a row an inner node of the Huffman tree)
+FastText   ``word_rows``, ``ngrams``, ``output_vectors``. ``vectors`` is the mean of a word's
+           own row and its n-grams' rows. ``ngrams`` holds the buckets that some word of the
+           vocabulary uses; no other bucket was ever trained, so an absent one counts as a
+           row of zeros when an unknown word is put together from its n-grams
+GloVe      ``parameters`` (word and context vectors, biases, AdaGrad accumulators) and
+           ``losses`` (half the weighted squared error per co-occurrence, each epoch)
+========== ==================================================================================
+
+gensim gives no ``losses``: its running sum is a float32 that stops growing, is 0 for FastText
+and is overwritten by each thread (gensim #2617, #3228), and a wrong loss is worse than none.
+
+A seed and one worker fix every byte of the Parquet files, whatever PYTHONHASHSEED says; with
+more workers the threads update shared matrices without locks (Recht et al. 2011, Hogwild),
+and two runs differ slightly. ``deterministic: true`` is one worker.
+"""
+
+from nightjar.training.identity import embeddings_identity
+from nightjar.training.stage import train
+
+__all__ = ["embeddings_identity", "train"]

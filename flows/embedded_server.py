@@ -1,0 +1,121 @@
+"""A Prefect server that lives exactly as long as the run that started it.
+
+Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and stays on the
+machine for good. This one watches its parent and ends when the parent is gone, however it went.
+Otherwise it is the same: the API application without the user interface, on loopback.
+
+Run as a script it is the server's process: ``python embedded_server.py PORT``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 180.0
+_STOP_SECONDS = 10.0
+_WATCH_SECONDS = 0.5
+_LAST_LINES = 8
+
+
+class ServerDidNotStartError(Exception):
+    """The server ended, or did not answer in time; the message holds its last lines."""
+
+
+@contextmanager
+def embedded_server(log_path: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Start a server, wait until it answers, yield its API address, stop it.
+
+    What it prints goes to ``log_path``. Raises ServerDidNotStartError.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            # -P: the directory of this script must not shadow top-level packages.
+            [sys.executable, "-P", str(Path(__file__).resolve()), str(port)],
+            env={
+                **environment,
+                "PREFECT_UI_ENABLED": "0",
+                "PREFECT__SERVER_EPHEMERAL": "1",
+                "PREFECT__SERVER_FINAL": "1",
+                "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the run, which then stops the server itself.
+            process_group=0,
+        )
+    try:
+        _wait_until_it_answers(url, process, log_path)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with httpx.Client(timeout=5, trust_env=False) as client:
+        while True:
+            try:
+                if client.get(f"{url}/health").status_code == httpx.codes.OK:
+                    return
+            except httpx.HTTPError:
+                pass
+            if process.poll() is not None:
+                raise ServerDidNotStartError(_last_lines(log_path))
+            if time.monotonic() > deadline:
+                raise ServerDidNotStartError(f"no answer within {START_SECONDS:.0f} s")
+            time.sleep(0.1)
+
+
+def _last_lines(log_path: Path) -> str:
+    lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-_LAST_LINES:]) or f"it ended without a word; see {log_path}"
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _serve(port: int) -> None:
+    """The server's process."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
+
+    uvicorn.run(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        lifespan="on",
+    )
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

@@ -1,0 +1,263 @@
+"""MLflow's client: importing it quietly, reaching the registry, naming what goes wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nightjar.errors import RegistryUnavailable
+from nightjar.registry.reading import RegisteredVersion
+from nightjar.registry.uris import masked, sqlite_path, without_secrets
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # Its log repeats with a traceback what our own errors say.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Neither the working directory nor the environment belongs into a registered model.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+}
+_PROBE_SECONDS = 5
+_BUSY_SECONDS = 20.0
+_DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_PAGE = 1_000
+_SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
+
+
+@cache
+def import_mlflow() -> ModuleType:
+    """MLflow, without telemetry, log lines, links and progress bars.
+
+    Variables that are set already are left as they are.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        # Raised by MLflow about its own type hints while it is imported.
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
+        import mlflow  # noqa: PLC0415
+        import mlflow.pyfunc  # noqa: PLC0415
+    return mlflow
+
+
+def connect(uri: str, local_artifacts: Path | None = None) -> MlflowClient:
+    """A client of the registry at ``uri``, after it has answered once.
+
+    A SQLite database that is not there yet is made; its default experiment keeps files in
+    ``local_artifacts``. Raises RegistryUnavailable within seconds when nothing answers.
+    """
+    mlflow = import_mlflow()
+    with named_errors(uri):
+        database = sqlite_path(uri)
+        if database is None:
+            _probe(uri)
+        else:
+            # A pooled connection would stay with a file that was deleted or replaced.
+            os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+            _prepare_database(database, local_artifacts or database.parent / "artifacts")
+        client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+        return client
+
+
+@contextmanager
+def named_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its libraries raise into RegistryUnavailable, without secrets.
+
+    An OSError is one of the network, or of the disk that MLflow copies models through.
+    """
+    import_mlflow()
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        yield
+    except (MlflowException, OSError, SQLAlchemyError, sqlite3.Error) as error:
+        raise RegistryUnavailable(_explain(uri, str(error))) from error
+    except ModuleNotFoundError as error:
+        raise RegistryUnavailable(
+            f"MLflow at {masked(uri)} needs the Python package {error.name!r}; install it"
+        ) from error
+
+
+def error_code(error: Exception) -> str | None:
+    """MLflow's code of an MlflowException."""
+    code: str | None = getattr(error, "error_code", None)
+    return code
+
+
+def _explain(uri: str, problem: str) -> str:
+    lines = [line.strip() for line in without_secrets(problem, uri).splitlines() if line.strip()]
+    said = lines[0] if lines else "no reason given"
+    if "Max retries exceeded" in said:
+        reason = _SYSTEM_ERROR.search(said)
+        said = f"no answer ({reason[1] if reason else 'timed out'})"
+    if "out-of-date database schema" in said:
+        advice = f"copy the database, then run 'mlflow db upgrade {masked(uri)}'"
+    elif sqlite_path(uri) is not None:
+        advice = "check the file, its permissions and the free space"
+    else:
+        advice = (
+            "check that the server runs, the address (registry.tracking_uri) and its "
+            "credentials (of a web server: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"
+        )
+    return f"MLflow at {masked(uri)} cannot be used: {said}; {advice}, then run the same command"
+
+
+# -- reaching it -------------------------------------------------------------------------
+
+
+def _probe(uri: str) -> None:
+    """Fail at once when no server listens: MLflow itself would try again for minutes."""
+    parts = urlsplit(uri)
+    kind = parts.scheme.partition("+")[0]
+    if kind in ("http", "https"):
+        from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
+        from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
+
+        http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            "/health",
+            "GET",
+            max_retries=1,
+            backoff_factor=1,
+            timeout=_PROBE_SECONDS,
+            raise_on_status=False,
+        )
+    elif kind in _DEFAULT_PORTS and parts.hostname:
+        address = (parts.hostname, parts.port or _DEFAULT_PORTS[kind])
+        try:
+            socket.create_connection(address, timeout=_PROBE_SECONDS).close()
+        except OSError as error:
+            raise RegistryUnavailable(_explain(uri, f"no answer ({error})")) from error
+
+
+def _prepare_database(database: Path, artifacts: Path) -> None:
+    """Make the database if it is missing, and check that it can be written.
+
+    MLflow's first use of an empty database runs all its migrations; two processes at once,
+    or a process killed within, leave it broken for good. So it is made under a lock, under
+    another name, and renamed when it is whole.
+    """
+    database = database.absolute()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f".{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists() or database.stat().st_size == 0:
+            _make_database(database, artifacts)
+        with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+
+
+def _make_database(database: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+
+    unfinished = database.with_name(f".{database.name}.new")
+    for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
+        f"sqlite:///{unfinished}", artifacts.absolute().as_uri()
+    )
+    store.engine.dispose()
+    unfinished.replace(database)
+
+
+# -- reading -----------------------------------------------------------------------------
+
+
+class ClientReader:
+    """Reads the registry through MLflow (:class:`~nightjar.registry.reading.RegistryReader`)."""
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client = client
+        self._uri = uri
+
+    def version(self, name: str, number: int) -> RegisteredVersion | None:
+        """Version ``number`` of ``name``; None when there is none."""
+        with named_errors(self._uri):
+            return self._version(name, str(number))
+
+    def alias(self, name: str, alias: str) -> RegisteredVersion | None:
+        """The version that ``alias`` points to; None when it points nowhere."""
+        with named_errors(self._uri):
+            number = self._aliases(name).get(alias)
+            return None if number is None else self._version(name, number)
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """Every version that is not deleted, ascending."""
+        with named_errors(self._uri):
+            return self._search(name, f"name = '{name}'")
+
+    def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
+        """The versions that carry a tag with that value, ascending."""
+        with named_errors(self._uri):
+            return self._search(name, f"name = '{name}' AND tags.`{key}` = '{value}'")
+
+    def _version(self, name: str, number: str) -> RegisteredVersion | None:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            found = self._client.get_model_version(name, number)
+        except MlflowException as error:
+            if error_code(error) != MISSING:
+                raise
+            return None
+        return _registered(found, tuple(found.aliases))
+
+    def _aliases(self, name: str) -> dict[str, str]:
+        """Version number of each alias; empty when nothing is registered under ``name``."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            return dict(self._client.get_registered_model(name).aliases)
+        except MlflowException as error:
+            if error_code(error) != MISSING:
+                raise
+            return {}
+
+    def _search(self, name: str, condition: str) -> list[RegisteredVersion]:
+        aliases = self._aliases(name)
+        found: list[RegisteredVersion] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_model_versions(condition, _PAGE, page_token=token)
+            for entry in page:
+                number = str(entry.version)
+                names = tuple(alias for alias, target in aliases.items() if str(target) == number)
+                found.append(_registered(entry, names))
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: version.version)
+
+
+def _registered(found: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVersion:
+    return RegisteredVersion(
+        name=found.name,
+        version=int(found.version),
+        run_id=found.run_id,
+        tags=dict(found.tags),
+        aliases=tuple(sorted(aliases)),
+    )

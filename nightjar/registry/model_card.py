@@ -1,0 +1,172 @@
+"""The model card: what the model is, how it was made, how good it is, how to use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from nightjar.registry.gate import Decision
+from nightjar.registry.summary import ModelSummary
+from nightjar.scores import Score
+
+_MAX_DESCRIPTION = 4_900
+"""MLflow's database holds 5,000 characters."""
+
+_KINDS = {"word2vec": "Word2Vec", "fasttext": "FastText", "glove": "GloVe"}
+_PAPERS = {
+    "word2vec": "Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546",
+    "fasttext": "Bojanowski et al. 2017, arXiv:1607.04606",
+    "glove": "Pennington et al. 2014, doi:10.3115/v1/D14-1162",
+}
+_UNKNOWN_WITH_SUBWORDS = """\
+A word outside the vocabulary gets the mean over its character n-grams. One of whose n-grams none
+was seen in training"""
+_LIMITS = """\
+## Limits
+
+One vector a word, whatever its sense in a sentence. The vectors repeat the views and the gaps of
+their corpus; words that are rare in it have poor vectors. They are meant as features and for
+lookup, not to decide about people."""
+
+
+def parameter_text(value: Any) -> str:
+    """A hyper-parameter as the config would write it."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def short_description(summary: ModelSummary, decision: Decision) -> str:
+    """The description of a registered version: a paragraph."""
+    scores = ", ".join(
+        f"{name} {_value(score.value)} ({score.n_covered} of {score.n_items} items)"
+        for name, score in summary.main.items()
+    )
+    text = (
+        f"{_sentence(summary)}\n\n"
+        f"Scores: {scores or 'none'}.\n\n"
+        f"{decision.decision.capitalize()}: {decision.reason}.\n\n"
+        f"The run holds the model card (model_card.md) and every score (scores.json)."
+    )
+    return text[:_MAX_DESCRIPTION]
+
+
+def model_card(summary: ModelSummary) -> str:
+    """The whole card as Markdown. It depends on the summary alone: no clock, no host."""
+    sections = (
+        f"# {summary.request.registered_model}\n\n{_sentence(summary)}",
+        _use(summary),
+        _training(summary),
+        _scores(summary),
+        _LIMITS,
+        _lineage(summary),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _sentence(summary: ModelSummary) -> str:
+    corpus = summary.corpus
+    return (
+        f"{_KINDS[summary.request.model.trainer]} vectors of {summary.n_words:,} words in "
+        f"{summary.vector_size} dimensions, trained on {corpus.n_documents:,} documents "
+        f"({corpus.sources})."
+    )
+
+
+def _use(summary: ModelSummary) -> str:
+    words = json.dumps(list(summary.example_words), ensure_ascii=False)
+    shape = (len(summary.example_words), summary.vector_size)
+    unknown = _UNKNOWN_WITH_SUBWORDS if summary.has_subwords else "A word outside the vocabulary"
+    return f"""\
+## Use
+
+```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/{summary.request.registered_model}@champion")
+model.predict({words})  # float32, shape {shape}
+```
+
+It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words, or a DataFrame whose
+first column holds them. Words are matched exactly as the tokenizer wrote them (tokens
+`{summary.versions["tokens"]}`).
+{unknown}
+is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""
+
+
+def _training(summary: ModelSummary) -> str:
+    corpus = summary.corpus
+    sources = [
+        f"| {_cell(source)} | {n_documents:,} |"
+        for source, n_documents in corpus.n_documents_by_source.items()
+    ]
+    values = [
+        f"| {key} | {_cell(parameter_text(value))} |" for key, value in summary.parameters.items()
+    ]
+    loss = (
+        f" Mean loss of the last epoch: {summary.losses[-1].mean_loss:.4f}."
+        if summary.losses
+        else ""
+    )
+    return f"""\
+## Training
+
+| source | documents |
+|---|---:|
+{_lines(sources)}
+
+{corpus.n_sentences:,} sentences with {corpus.n_distinct_tokens:,} distinct tokens, of which
+{summary.n_words:,} have a vector. Method: {_PAPERS[summary.request.model.trainer]}. Training took
+{summary.request.embeddings.manifest.seconds:.1f} s.{loss}
+
+| hyper-parameter | value |
+|---|---|
+{_lines(values)}"""
+
+
+def _scores(summary: ModelSummary) -> str:
+    rows = [
+        f"| {_cell(name)} | {score.metric} | {_value(score.value)} | {_interval(score)} "
+        f"| {score.n_covered:,} of {score.n_items:,} ({score.coverage:.1%}) "
+        f"| {score.max_vocabulary:,} |"
+        for name, score in summary.main.items()
+    ]
+    return f"""\
+## Scores
+
+| benchmark | metric | score | interval | covered items | vocabulary cap |
+|---|---|---:|---|---:|---:|
+{_lines(rows)}
+
+Only covered items count: those whose words all have a vector. Compare two models only where they
+cover the same items. The run's scores.json has every category."""
+
+
+def _lineage(summary: ModelSummary) -> str:
+    rows = [f"| {stage} | `{version}` |" for stage, version in summary.versions.items()]
+    return f"""\
+## Lineage
+
+| artifact | version |
+|---|---|
+{_lines(rows)}
+
+Code: git commit `{summary.request.git_commit or "unknown"}`."""
+
+
+def _lines(rows: Sequence[str]) -> str:
+    return "\n".join(rows)
+
+
+def _interval(score: Score) -> str:
+    if score.ci_low is None or score.ci_high is None:
+        return "-"
+    return f"{score.ci_low:.4f} to {score.ci_high:.4f}"
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end its table cell."""
+    return text.replace("|", "\\|").replace("\n", " ")

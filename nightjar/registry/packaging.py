@@ -1,0 +1,141 @@
+"""The model itself: logged as code with Parquet files, and loaded back before it counts."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nightjar.config import FastTextConfig
+from nightjar.errors import RegistryUnavailable
+from nightjar.registry.client import import_mlflow
+from nightjar.registry.identity import MODEL_CODE_PATH
+from nightjar.registry.model_card import model_card
+from nightjar.registry.summary import ModelSummary
+from nightjar.store import Artifact, library_versions
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = ("mlflow", "numpy", "pyarrow")
+"""All that a registered model needs where it is loaded."""
+
+_fluent_lock = threading.Lock()
+
+
+@contextmanager
+def active_run(uri: str, run_id: str) -> Iterator[None]:
+    """Make ``uri`` MLflow's address and ``run_id`` its active run, for logging a model.
+
+    Both are global in MLflow, so one thread at a time gets through. The run ends finished,
+    or failed when the block raises.
+    """
+    mlflow = import_mlflow()
+    with _fluent_lock:
+        previous = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+        mlflow.set_tracking_uri(uri)
+        try:
+            with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+                yield
+        finally:
+            mlflow.set_tracking_uri(previous)
+
+
+def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
+    """Log the model within :func:`active_run` and return its URI.
+
+    MLflow copies the Parquet files twice, through the system's temporary directory. Raises
+    RegistryUnavailable when what was stored does not answer with the vectors it was given.
+    """
+    mlflow = import_mlflow()
+    versions = library_versions(*REQUIREMENTS)
+    with tempfile.TemporaryDirectory() as temporary:
+        info = mlflow.pyfunc.log_model(
+            name=summary.request.model_name,
+            python_model=str(MODEL_CODE_PATH),
+            artifacts=_files(summary, Path(temporary)),
+            signature=signature(summary.vector_size),
+            input_example=list(summary.example_words),
+            pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
+            metadata={"nightjar": summary.versions},
+            tags=tags,
+        )
+    model_uri = f"models:/{info.model_id}"
+    _check_answers(summary, model_uri)
+    return model_uri
+
+
+def signature(vector_size: int) -> ModelSignature:
+    """A column of words in, rows of ``vector_size`` float32 out; the parameter ``unknown``."""
+    from mlflow.models import ModelSignature  # noqa: PLC0415
+    from mlflow.types import (  # noqa: PLC0415
+        ColSpec,
+        DataType,
+        ParamSchema,
+        ParamSpec,
+        Schema,
+        TensorSpec,
+    )
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string)]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, vector_size))]),
+        params=ParamSchema([ParamSpec("unknown", DataType.string, "error")]),
+    )
+
+
+def settings(summary: ModelSummary) -> dict[str, Any]:
+    """What the model's code must know beside the vectors."""
+    model = summary.request.model
+    subwords = None
+    if isinstance(model, FastTextConfig) and summary.has_subwords:
+        subwords = {"min_n": model.min_n, "max_n": model.max_n, "bucket": model.bucket}
+    return {"model": summary.request.registered_model, "subwords": subwords}
+
+
+def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
+    """Path of each file that goes into the model."""
+    embeddings = summary.request.embeddings
+    card, configuration = temporary / "model_card.md", temporary / "settings.json"
+    card.write_text(model_card(summary), encoding="utf-8")
+    configuration.write_text(json.dumps(settings(summary), indent=1) + "\n", encoding="utf-8")
+    files = {
+        "vectors": embeddings.table_path("vectors"),
+        "settings": configuration,
+        "model_card": card,
+    }
+    if summary.has_subwords:
+        files["ngrams"] = embeddings.table_path("ngrams")
+    return {name: str(path.absolute()) for name, path in files.items()}
+
+
+def _check_answers(summary: ModelSummary, model_uri: str) -> None:
+    """Load the model from where it was stored and compare it with the embeddings."""
+    mlflow = import_mlflow()
+    words = list(summary.example_words)
+    answer = mlflow.pyfunc.load_model(model_uri).predict(words)
+    expected = _published_vectors(summary.request.embeddings, words)
+    if not np.array_equal(answer, np.array([expected[word] for word in words], np.float32)):
+        raise RegistryUnavailable(
+            f"{model_uri} as MLflow stored it does not answer with the vectors of "
+            f"{summary.request.embeddings.ref}: the upload is not whole. It is not registered; "
+            f"run the same command again"
+        )
+
+
+def _published_vectors(embeddings: Artifact, words: Sequence[str]) -> dict[str, list[float]]:
+    """The vectors of a few words, streamed up to the last of them."""
+    found: dict[str, list[float]] = {}
+    for batch in embeddings.batches("vectors", ["token", "vector"]):
+        for row, token in enumerate(batch.column("token").to_pylist()):
+            if token in words:
+                found[token] = batch.column("vector")[row].as_py()
+        if len(found) == len(words):
+            break
+    return found

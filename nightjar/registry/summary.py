@@ -1,0 +1,170 @@
+"""What is known of a model when it is registered, gathered from its artifacts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nightjar.config import ModelConfig, PipelineConfig, RegistryConfig
+from nightjar.errors import ArtifactDamaged
+from nightjar.registry.gate import GateScores
+from nightjar.registry.identity import registered_name
+from nightjar.scores import Score, main_scores, read_scores
+from nightjar.store import Artifact, Identity, Store
+
+_EXAMPLE_WORDS = ("king", "queen")
+
+
+@dataclass(frozen=True)
+class RegistrationRequest:
+    """What to register, from which artifacts, under which gate, and on whose behalf."""
+
+    pipeline: PipelineConfig
+    registry: RegistryConfig
+    model_name: str
+    model: ModelConfig
+    identity: Identity
+    """Of this registration; its version makes registering repeatable."""
+    documents: Artifact
+    tokens: Artifact
+    embeddings: Artifact
+    evaluation: Artifact
+    artifacts_dir: Path
+    git_commit: str | None
+    actor: str
+
+    @property
+    def registered_model(self) -> str:
+        """Name of the registered MLflow model."""
+        return registered_name(self.pipeline.name, self.model_name)
+
+
+@dataclass(frozen=True)
+class EpochLoss:
+    """Mean loss of one epoch; epochs count from 1."""
+
+    epoch: int
+    mean_loss: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What the model was trained on."""
+
+    n_documents_by_source: Mapping[str, int]
+    n_sentences: int
+    n_distinct_tokens: int
+
+    @property
+    def sources(self) -> str:
+        """Names of the sources, sorted."""
+        return ", ".join(sorted(self.n_documents_by_source))
+
+    @property
+    def n_documents(self) -> int:
+        """Documents of all sources."""
+        return sum(self.n_documents_by_source.values())
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """Everything that the run, the model card and the tags say of a model."""
+
+    request: RegistrationRequest
+    parameters: Mapping[str, Any]
+    """Hyper-parameters by the config's names, the seed and what else shaped the training."""
+    vector_size: int
+    n_words: int
+    example_words: tuple[str, ...]
+    corpus: Corpus
+    losses: tuple[EpochLoss, ...]
+    scores: tuple[Score, ...]
+    main: Mapping[str, Score] = field(default_factory=dict)
+    """The main score of each benchmark."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of the registration and of every artifact behind it, by stage."""
+        request = self.request
+        parents = (request.documents, request.tokens, request.embeddings, request.evaluation)
+        found = {artifact.ref.stage: artifact.ref.version for artifact in parents}
+        return {**found, request.identity.stage: request.identity.version}
+
+    @property
+    def has_subwords(self) -> bool:
+        """Whether unknown words get a vector from their n-grams."""
+        return self.request.embeddings.has_table("ngrams")
+
+    def gate_scores(self) -> GateScores:
+        """What the gate looks at."""
+        return GateScores(
+            label="this version",
+            scores={name: score.value for name, score in self.main.items()},
+            coverage={name: score.coverage for name, score in self.main.items()},
+        )
+
+
+def check_whole(request: RegistrationRequest) -> None:
+    """Raise ArtifactDamaged unless the embeddings and the evaluation have their hashes."""
+    store = Store(request.artifacts_dir)
+    for artifact in (request.embeddings, request.evaluation):
+        problems = store.verify(artifact.ref)
+        if problems:
+            raise ArtifactDamaged(
+                f"{request.registered_model} is not registered: {'; '.join(problems)}. Set it "
+                f"aside with 'nightjar verify --set-aside' and run again: it is rebuilt from "
+                f"its parents"
+            )
+
+
+def summarize(request: RegistrationRequest) -> ModelSummary:
+    """Read what is said of the model; in memory are its words, scores and losses.
+
+    The documents' ``source`` column is streamed.
+    """
+    tokens = request.embeddings.read("vectors", ["token"]).column("token").to_pylist()
+    scores = read_scores(request.evaluation)
+    vocabulary = set(tokens)
+    known = tuple(word for word in _EXAMPLE_WORDS if word in vocabulary)
+    return ModelSummary(
+        request=request,
+        parameters=_parameters(request),
+        vector_size=request.embeddings.schema("vectors").field("vector").type.list_size,
+        n_words=len(tokens),
+        example_words=known or tuple(tokens[: len(_EXAMPLE_WORDS)]),
+        corpus=Corpus(
+            n_documents_by_source=_documents_by_source(request.documents),
+            n_sentences=request.tokens.rows("sentences"),
+            n_distinct_tokens=request.tokens.rows("vocabulary"),
+        ),
+        losses=_losses(request.embeddings),
+        scores=scores,
+        main=main_scores(scores),
+    )
+
+
+def _parameters(request: RegistrationRequest) -> dict[str, Any]:
+    """The configured values, overlaid by what the embeddings' manifest says was used."""
+    manifest = request.embeddings.manifest
+    trained = manifest.identity.get("config", {})
+    used = {name: trained[name] for name in ("deterministic",) if name in trained}
+    used |= {name: manifest.report[name] for name in ("n_workers",) if name in manifest.report}
+    return {**request.model.model_dump(mode="json"), **trained.get("model", {}), **used}
+
+
+def _documents_by_source(documents: Artifact) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for batch in documents.batches("documents", ["source"]):
+        for entry in batch.column("source").value_counts().to_pylist():
+            counts[entry["values"]] += entry["counts"]
+    return dict(sorted(counts.items()))
+
+
+def _losses(embeddings: Artifact) -> tuple[EpochLoss, ...]:
+    if not embeddings.has_table("losses"):
+        return ()
+    rows = embeddings.read("losses").to_pylist()
+    return tuple(EpochLoss(row["epoch"], row["mean_loss"]) for row in rows)

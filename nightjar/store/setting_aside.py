@@ -1,0 +1,77 @@
+"""Moving an artifact out of the way: nothing is deleted, and its version is free again."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nightjar.errors import ArtifactMissing
+from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef
+from nightjar.store.writing import only_writes, sync
+
+logger = logging.getLogger(__name__)
+
+SET_ASIDE_DIR = "set-aside"
+
+
+def set_aside(ref: ArtifactRef) -> Path:
+    """Move an artifact to ``<root>/set-aside/<stage>-<version>-<n>``; returns that directory.
+
+    For a damaged artifact: nothing of it is deleted, and the next run publishes the version
+    anew. Raises ArtifactMissing when nothing is there, StoreNotWritable when it cannot be
+    moved.
+    """
+    path = Path(ref.path)
+    with only_writes(path.parents[1]), exclusive(path.parent):
+        return _move(path)
+
+
+def set_aside_unpublished(path: Path) -> None:
+    """Move what blocks the place of an artifact, unless it is one (it has a manifest)."""
+    with exclusive(path.parent):
+        if os.path.lexists(path) and not (path / MANIFEST_NAME).is_file():
+            moved = _move(path)
+            logger.warning("%s was in the way and no artifact; it is now %s", path, moved)
+
+
+@contextmanager
+def exclusive(stage_dir: Path) -> Iterator[None]:
+    """Keep two processes from setting aside the same place of a stage at once."""
+    try:
+        descriptor = os.open(stage_dir, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise ArtifactMissing(f"{stage_dir}: nothing is published here") from error
+    try:
+        with suppress(OSError):  # some network file systems lock no directory; rarely matters
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _move(path: Path) -> Path:
+    stage, version = path.parts[-2:]
+    aside_dir = path.parents[1] / SET_ASIDE_DIR
+    aside_dir.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        target = aside_dir / f"{stage}-{version}-{number}"
+        number += 1
+        if os.path.lexists(target):
+            continue
+        try:
+            path.rename(target)
+        except FileNotFoundError as error:
+            raise ArtifactMissing(f"{stage}/{version}: there is nothing to set aside") from error
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            sync(path.parent)
+            sync(aside_dir)
+            return target

@@ -1,0 +1,72 @@
+"""The stage: choose the words, check that there is something to learn, train."""
+
+from __future__ import annotations
+
+import logging
+
+from nightjar.config.models import ModelConfig, TrainingConfig
+from nightjar.progress import Progress
+from nightjar.store import Artifact, Staging
+from nightjar.training.corpus import Corpus
+from nightjar.training.identity import model_seed
+from nightjar.training.trainer import TrainingJob, engine_of
+from nightjar.training.vocabulary import select_vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    model: ModelConfig,
+    training: TrainingConfig,
+    tokens: Artifact,
+    staging: Staging,
+    progress: Progress,
+    n_workers: int,
+) -> None:
+    """Train ``model`` on ``tokens`` and write its tables, counts and report into ``staging``.
+
+    ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
+    vocabulary, the model's matrices, one row group of sentences, and for GloVe the
+    co-occurrences. Raises VocabularyError before training when there is nothing to learn
+    from, TrainingError when the model diverges.
+    """
+    vocabulary = select_vocabulary(tokens, model)
+    corpus = Corpus(tokens, vocabulary)
+    size = corpus.measure(progress)
+    staging.counts.update(vocabulary.dropped)
+    staging.counts.update(
+        vocabulary_kept=len(vocabulary),
+        tokens_kept=size.n_tokens_kept,
+        tokens_without_context=size.n_tokens_kept - size.n_tokens_with_context,
+        sentences=size.n_sentences,
+        sentences_without_context=size.n_sentences - size.n_sentences_with_context,
+    )
+    job = TrainingJob(
+        model=model,
+        seed=model_seed(model, training),
+        n_workers=1 if training.deterministic else n_workers,
+        corpus=corpus,
+        size=size,
+        staging=staging,
+        progress=progress,
+    )
+    staging.report.update(
+        trainer=model.trainer,
+        engine=model.engine,
+        seed=job.seed,
+        n_workers=job.n_workers,
+        dropped={
+            "min_count": f"words that occur fewer than {model.min_count} times",
+            "max_vocabulary": "words beyond the most frequent max_vocabulary",
+            "without_context": "sentences (and their tokens) left with fewer than two words",
+        },
+    )
+    logger.info(
+        "training %s by %s: %d words, %d tokens, %d workers",
+        model.trainer,
+        model.engine,
+        len(vocabulary),
+        size.n_tokens_with_context,
+        job.n_workers,
+    )
+    engine_of(model).load()(job)

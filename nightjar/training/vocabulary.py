@@ -1,0 +1,75 @@
+"""The words of one model: a prefix of the tokens artifact's vocabulary.
+
+Ids are ranks by count, so ``min_count`` and ``max_vocabulary`` both cut the rare end off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.config.models import ModelConfig
+from nightjar.errors import ArtifactDamaged, VocabularyError
+from nightjar.store import Artifact
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The ``words[i]`` a model learns, with their ``counts`` (int64) in the whole corpus."""
+
+    words: tuple[str, ...]
+    counts: NDArray[np.int64]
+    dropped: Counter[str]
+    """Words and tokens left out, by reason: keys as in the manifest's counts."""
+    n_in_corpus: int
+    """Words of the tokens artifact: ids of its sentences lie below."""
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+def select_vocabulary(tokens: Artifact, model: ModelConfig) -> Vocabulary:
+    """The words that ``min_count`` and ``max_vocabulary`` leave; the table is in memory.
+
+    Raises VocabularyError when fewer than two are left, ArtifactDamaged when the ids are no
+    ranks.
+    """
+    table = tokens.read("vocabulary", columns=["token_id", "token", "count"])
+    counts = table.column("count").to_numpy().astype(np.int64, copy=False)
+    ids = table.column("token_id").to_numpy()
+    if not np.array_equal(ids, np.arange(len(ids))) or np.any(counts[1:] > counts[:-1]):
+        raise ArtifactDamaged(
+            f"{tokens.ref}: the ids of its vocabulary are no ranks by count; remove "
+            f"{tokens.directory} and run again: it is rebuilt from its parents"
+        )
+    n_frequent = int(np.searchsorted(-counts, -model.min_count, side="right"))
+    n_kept = min(n_frequent, model.max_vocabulary or n_frequent)
+    if n_kept < 2:
+        raise _too_few(n_kept, counts, model.min_count)
+    return Vocabulary(
+        words=tuple(table.column("token").slice(0, n_kept).to_pylist()),
+        counts=counts[:n_kept].copy(),
+        dropped=Counter(
+            vocabulary_dropped_min_count=len(counts) - n_frequent,
+            vocabulary_dropped_max_vocabulary=n_frequent - n_kept,
+            tokens_dropped_min_count=int(counts[n_frequent:].sum()),
+            tokens_dropped_max_vocabulary=int(counts[n_kept:n_frequent].sum()),
+        ),
+        n_in_corpus=len(counts),
+    )
+
+
+def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int) -> VocabularyError:
+    if len(counts) < 2:
+        return VocabularyError(
+            f"the corpus has {len(counts)} different word(s) and a model needs at least 2; add "
+            f"text to ingest.sources"
+        )
+    return VocabularyError(
+        f"{n_kept} of {len(counts)} words occur at least min_count = {min_count} times and a "
+        f"model needs at least 2; lower min_count (the second most frequent word occurs "
+        f"{counts[1]} times) or add text"
+    )

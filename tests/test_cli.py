@@ -1,0 +1,188 @@
+"""The command line as a user meets it: output, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT_ROOT
+
+
+def nightjar(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200"} | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("nightjar: ")
+    for word in words:
+        assert word in done.stderr
+    assert done.stdout == ""
+
+
+def test_plan_as_json_lists_every_step_with_its_reason(finished_config: Path) -> None:
+    done = nightjar("plan", "--config", finished_config, "--json")
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    assert [step["action"] for step in steps] == ["reuse"] * 8
+    assert steps[0]["step"] == "ingest"
+
+
+def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_config: Path) -> None:
+    blocked = (
+        "import sys\n"
+        "class Blocker:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in {'prefect', 'mlflow', 'gensim', 'numba'}:\n"
+        "            raise ImportError(f'{name} must not be imported')\n"
+        "sys.meta_path.insert(0, Blocker())\n"
+        "from flows.cli import main\n"
+        f"sys.argv = ['nightjar', 'run', '--config', {str(finished_config)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", blocked],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to do" in done.stdout
+    assert "champion" in done.stdout
+    assert "nightjar neighbors king" in done.stdout
+
+
+def test_run_as_json_prints_one_document(finished_config: Path) -> None:
+    done = nightjar("run", "--config", finished_config, "--json")
+    document = json.loads(done.stdout)
+    assert document["status"] == "nothing-to-do"
+    assert document["models"][0]["scores"]["wordsim353"]["n_items"] == 353
+
+
+def test_neighbors_answers_from_every_champion(finished_config: Path) -> None:
+    done = nightjar("neighbors", "government", "-c", finished_config, "-n", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert set(answers) == {"cbow", "glove"}
+    for answer in answers.values():
+        assert len(answer["neighbors"]) == 3
+        assert "government" not in [near["token"] for near in answer["neighbors"]]
+    table = nightjar("neighbors", "government", "-c", finished_config, "-m", "glove").stdout
+    assert answers["glove"]["neighbors"][0]["token"] in table
+
+
+def test_analogy_answers_and_leaves_out_the_question(finished_config: Path) -> None:
+    done = nightjar("analogy", "he", "his", "she", "-c", finished_config, "--json")
+    assert done.returncode == 0, done.stderr
+    found = [near["token"] for near in json.loads(done.stdout)["glove"]["neighbors"]]
+    assert len(found) == 5
+    assert not {"he", "his", "she"} & set(found)
+
+
+def test_versions_and_show_agree(finished_config: Path) -> None:
+    listing = json.loads(nightjar("versions", "-c", finished_config, "--json").stdout)
+    assert len(listing["artifacts"]) == 8
+    assert {entry["name"]: entry["aliases"] for entry in listing["registered"]} == {
+        "small-cbow": ["champion"],
+        "small-glove": ["champion"],
+    }
+    tokens = next(entry for entry in listing["artifacts"] if entry["stage"] == "tokens")
+    shown = nightjar("show", tokens["version"][:6], "-c", finished_config, "--json")
+    assert json.loads(shown.stdout)["version"] == tokens["version"]
+    model = json.loads(nightjar("show", "glove", "-c", finished_config, "--json").stdout)
+    assert model["champion"] == 1
+    assert model["lineage"]["nightjar.tokens_version"] == tokens["version"]
+    assert "small-glove" in nightjar("show", "glove", "-c", finished_config).stdout
+    assert "tokens/" in nightjar("versions", "-c", finished_config).stdout
+
+
+def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
+    assert "8 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences.parquet"))
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    done = nightjar("verify", "-c", finished_copy)
+    assert done.returncode == 1
+    assert "sentences.parquet does not have the sha256" in done.stdout
+    moved = nightjar("verify", "-c", finished_copy, "--set-aside")
+    assert "set aside: tokens/" in moved.stdout
+    assert "7 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+
+
+def test_an_unknown_key_names_the_closest_one(small_config: Path) -> None:
+    done = nightjar("run", "-c", small_config, "--set", "models.glove.windw=3")
+    assert_refused(done, 2, "models.glove.windw", "did you mean 'window'")
+
+
+def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
+    done = nightjar("plan", "-c", tmp_path / "nothing.yaml")
+    assert_refused(done, 2, "nothing.yaml", "--config")
+
+
+@pytest.mark.parametrize("path", ["absent.txt", "data/*.txt"])
+def test_a_missing_file_or_a_glob_without_match_names_the_source(
+    small_config: Path, path: str
+) -> None:
+    done = nightjar("run", "-c", small_config, "--set", f"ingest.sources.news.path={path}")
+    assert_refused(done, 2, "news", path)
+
+
+def test_an_unreachable_mlflow_names_its_address(small_config: Path) -> None:
+    done = nightjar("run", "-c", small_config, "-s", "registry.tracking_uri=http://127.0.0.1:9")
+    assert_refused(done, 1, "http://127.0.0.1:9")
+
+
+def test_an_artifact_directory_that_is_a_file_is_refused(small_config: Path) -> None:
+    (small_config.parent / "artifacts").write_text("in the way", encoding="utf-8")
+    done = nightjar("run", "-c", small_config)
+    assert_refused(done, 1, "artifacts", "cannot be written")
+
+
+def test_an_unreachable_prefect_server_names_its_address(small_config: Path) -> None:
+    environment = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = nightjar("run", "-c", small_config, "--json", environment=environment)
+    assert_refused_after_start(done, 1, "http://127.0.0.1:9/api")
+
+
+def assert_refused_after_start(
+    done: subprocess.CompletedProcess[str], code: int, *words: str
+) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("nightjar: ")
+    assert all(word in last for word in words)
+
+
+def test_unknown_words_and_models_get_suggestions(finished_config: Path) -> None:
+    done = nightjar("neighbors", "governmnt", "-c", finished_config)
+    assert_refused(done, 2, "governmnt", "government")
+    done = nightjar("neighbors", "king", "-m", "glov", "-c", finished_config)
+    assert_refused(done, 2, "glov", "did you mean 'glove'")
+
+
+def test_a_model_without_a_champion_says_how_to_get_one(small_config: Path) -> None:
+    done = nightjar("neighbors", "king", "-m", "glove", "-c", small_config)
+    assert_refused(done, 2, "no champion yet", "nightjar run")
+
+
+def test_help_and_version_need_no_config() -> None:
+    assert "nightjar 0." in nightjar("--version").stdout
+    assert "--set" in nightjar("run", "--help").stdout

@@ -1,0 +1,308 @@
+"""Reading the configuration: what is accepted, and what each refusal says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from nightjar.config import (
+    FastTextConfig,
+    GloVeConfig,
+    MediaWikiSource,
+    Word2VecConfig,
+    load_config,
+)
+from nightjar.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[1] / "pipeline_config.yaml"
+
+MINIMAL = """\
+ingest:
+  sources:
+    news: {type: text, path: news.txt}
+models:
+  glove: {trainer: glove}
+  skipgram:
+    trainer: word2vec
+    window: 4
+evaluation:
+  benchmarks:
+    pairs: {type: similarity, path: pairs.tsv}
+registry:
+  gate: {benchmarks: [pairs]}
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "nightly.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+def refusal_of(text: str, path: Path) -> str:
+    path.write_text(text, encoding="utf-8")
+    return refusal(path)
+
+
+# -- the shipped file --------------------------------------------------------------------
+
+
+def test_the_shipped_config_is_valid() -> None:
+    loaded = load_config(SHIPPED)
+    assert loaded.base_dir == SHIPPED.parent
+    assert loaded.artifacts_dir == SHIPPED.parent / "artifacts"
+    assert list(loaded.config.models) == ["word2vec-cbow", "word2vec-skipgram", "fasttext", "glove"]
+
+
+def sections(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], BaseModel]]:
+    """Every config model below ``value`` and the keys that lead there."""
+    if isinstance(value, BaseModel):
+        yield path, value
+        for name in type(value).model_fields:
+            yield from sections(getattr(value, name), (*path, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from sections(item, (*path, name))
+
+
+def test_the_shipped_config_states_every_key_that_applies() -> None:
+    document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    missing = []
+    for path, section in sections(load_config(SHIPPED).config):
+        stated = document
+        for key in path:
+            stated = stated[key]
+        expected = set(type(section).model_fields)
+        if isinstance(section, Word2VecConfig | FastTextConfig) and section.architecture != "cbow":
+            expected.remove("cbow_mean")
+        missing += [".".join((*path, key)) for key in sorted(expected - set(stated))]
+    assert missing == []
+
+
+def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    examples = [re.sub(r"^ +# ", "", line) for line in lines if re.search(r"# .*\{type: ", line)]
+    overrides = [f"ingest.sources.{example.replace(': ', '=', 1)}" for example in examples]
+    sources = load_config(SHIPPED, overrides).config.ingest.sources
+    assert {name: source.type for name, source in sources.items()} == {
+        "wikipedia": "mediawiki",
+        "lee-news": "text",
+        "reviews": "jsonl",
+        "tickets": "parquet",
+        "survey": "csv",
+    }
+
+
+def test_a_minimal_config_has_every_default(minimal: Path) -> None:
+    config = load_config(minimal).config
+    glove = config.models["glove"]
+    assert isinstance(glove, GloVeConfig)
+    assert (glove.window, glove.x_max, glove.alpha, glove.eta) == (15, 100.0, 0.75, 0.05)
+    assert config.tokenize.max_token_chars == 40
+    assert config.pipeline.artifacts_dir == "artifacts"
+
+
+def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
+    config = load_config(minimal).config
+    with pytest.raises(ValueError, match="frozen"):
+        config.training.seed = 2
+
+
+# -- unknown keys ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
+        ("seed=1", "unknown key 'seed'; valid here: evaluation, ingest, models, pipeline,"),
+        ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
+        ("training.qqq=1", "'training.qqq'; valid here: deterministic, seed, workers"),
+        (
+            "ingest.sources.news.documnt=line",
+            "'ingest.sources.news.documnt'; did you mean 'document'?",
+        ),
+        ("ingest.sources.news.text=1", "unknown key 'ingest.sources.news.text'; did you mean"),
+        ("ingest.sources.news.id_field=a", "unknown key 'ingest.sources.news.id_field'"),
+        ("models.glove.windw=3", "'models.glove.windw'; did you mean 'window'?"),
+        ("models.glove.glove=3", "unknown key 'models.glove.glove'; valid here: alpha"),
+        ("models.glove.negative=5", "unknown key 'models.glove.negative'; "),
+        ("models.skipgram.min_n=3", "unknown key 'models.skipgram.min_n'; did you mean"),
+        (
+            "evaluation.benchmarks.pairs.pth=x",
+            "'evaluation.benchmarks.pairs.pth'; did you mean 'path'?",
+        ),
+        ("registry.gate.min_cover=0", "'registry.gate.min_cover'; did you mean 'min_coverage'?"),
+    ],
+)
+def test_an_unknown_key_names_the_closest_valid_one(
+    minimal: Path, override: str, message: str
+) -> None:
+    text = refusal(minimal, override)
+    assert text.startswith(f"override {override!r}: ")
+    assert message in text
+
+
+def test_an_unknown_key_of_the_file_is_named_with_its_line(minimal: Path) -> None:
+    message = refusal_of(MINIMAL.replace("window", "windwo"), minimal)
+    assert message == "nightly.yaml:8: unknown key 'models.skipgram.windwo'; did you mean 'window'?"
+
+
+def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
+    text = MINIMAL.replace("window: 4", "window: 0\n    epochs: x").replace(
+        "path: news", "pat: news"
+    )
+    assert refusal_of(text, minimal).splitlines() == [
+        "nightly.yaml:3: the key 'ingest.sources.news.path' is missing",
+        "nightly.yaml:3: unknown key 'ingest.sources.news.pat'; did you mean 'path'?",
+        "nightly.yaml:8: models.skipgram.window: should be at least 1 (got 0)",
+        "nightly.yaml:9: models.skipgram.epochs: should be a whole number (got 'x')",
+    ]
+
+
+# -- values of the wrong kind ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("models.glove.window='5'", "models.glove.window: should be a whole number (got '5')"),
+        ("models.glove.window=5.0", "should be a whole number (got 5.0)"),
+        ("models.glove.window=true", "should be a whole number (got true)"),
+        ("models.glove.window=null", "should be a whole number (got null)"),
+        ("models.glove.window=[5]", "should be a whole number (got a list)"),
+        ("models.glove.window=0", "should be at least 1 (got 0)"),
+        ("models.glove.window=100000", "should be at most 1000 (got 100000)"),
+        ("models.glove.eta='0.1'", "should be a number (got '0.1')"),
+        ("models.glove.eta=true", "should be a number (got true)"),
+        ("models.glove.eta=.nan", "should be a finite number (got .nan)"),
+        ("models.glove.x_max=.inf", "should be a finite number (got .inf)"),
+        ("models.glove.x_max=-.inf", "should be a finite number (got -.inf)"),
+        ("models.glove.x_max=1e999", "should be a finite number (got .inf)"),
+        ("models.glove.eta=0", "should be above 0.0 (got 0)"),
+        ("evaluation.confidence=1", "should be below 1.0 (got 1)"),
+        ("training.deterministic=1", "should be true or false (got 1)"),
+        ("training.deterministic='true'", "should be true or false (got 'true')"),
+        ("training.seed=4294967296", "training.seed: should be at most 4000000000"),
+        ("models.glove.combine=su", "should be 'sum' or 'word' (got 'su')"),
+        ("ingest.sources.news.language=no", "should be text (got false; put it in quotes)"),
+        ("ingest.sources.news.language=12", "should be text (got 12; put it in quotes)"),
+        ("ingest.sources.news.language=2024-01-02", "should be text (got the date 2024-01-02;"),
+        ("ingest.sources.news.path=5", "ingest.sources.news.path: should be text (got 5;"),
+        ("ingest.sources.news.path=[a, 5]", "ingest.sources.news.path.1: should be text (got 5;"),
+        ("ingest.sources.news.path=[]", "path: should have at least 1 entry (got a list)"),
+        ("ingest.sources.news.path=''", "path: should not be empty (got '')"),
+        ('ingest.sources.news.path="\\ud800"', "is no Unicode character"),
+        ("ingest.sources.news.encoding=utf-9", "'utf-9' is not a text encoding"),
+        ("ingest.sources.news.encoding=base64", "'base64' is not a text encoding"),
+        (
+            "ingest.sources.news={type: csv, path: a, delimiter: ab}",
+            "should be one character (got 'ab')",
+        ),
+        ('ingest.sources.news={type: csv, path: a, delimiter: "\\n"}', "cannot separate columns"),
+        ("tokenize={tokenizer: regex, pattern: (}", "not a regular expression: missing )"),
+        ("models.glove=5", "models.glove: should be a section with keys (got 5)"),
+        ("models=[glove]", "models: should be a section with keys (got a list)"),
+        ("models={}", "models: should have at least 1 entry"),
+        ("training=fast", "training: should be a section with keys (got 'fast')"),
+        (
+            "pipeline.name=Night",
+            "is not a valid name: names are lower-case letters, digits and dashes",
+        ),
+        (
+            "models.Glove={trainer: glove}",
+            "'models.Glove' is not a valid name: names are lower-case",
+        ),
+        (
+            "models={1: {trainer: glove}}",
+            "'models.1' is not a valid name: a key is text, put it in",
+        ),
+        (
+            "models.glove.trainer=glov",
+            "should be one of word2vec, fasttext, glove (got 'glov'); did you mean 'glove'?",
+        ),
+        (
+            "models.glove.trainer=null",
+            "models.glove.trainer: should be one of word2vec, fasttext, glove (got null)",
+        ),
+        ("models.glove.trainer=[glove]", "(got a list)"),
+        ("models.glove.engine=gensim", "models.glove.engine: should be 'native' (got 'gensim')"),
+        ("pipeline.artifacts_dir=''", "pipeline.artifacts_dir: should not be empty"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_it_should_be_and_where_it_came_from(
+    minimal: Path, override: str, message: str
+) -> None:
+    text = refusal(minimal, override)
+    assert text.startswith(f"override {override!r}: ")
+    assert message in text
+    assert "\n" not in text
+
+
+def test_a_long_wrong_value_is_cut_short_in_the_message(minimal: Path) -> None:
+    message = refusal_of(MINIMAL.replace("window: 4", f"window: {'x' * 500}"), minimal)
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["models.skipgram.negative=0"], "negative is 0 and hs is off"),
+        (["models.skipgram.min_alpha=1"], "min_alpha is above alpha"),
+        (["models.f={trainer: fasttext, bucket: 0}"], "bucket is 0 but n-grams are on"),
+        (["tokenize.pattern=a"], "pattern is for tokenizer: regex"),
+        (["tokenize.tokenizer=regex"], "pattern is for tokenizer: regex"),
+        (["tokenize.min_token_chars=50"], "min_token_chars is above max_token_chars"),
+        (["ingest.max_chars=5", "ingest.min_chars=6"], "min_chars is above max_chars"),
+        (["registry.gate.benchmarks=[pairs, pairs]"], "names pairs more than once"),
+        (["registry.gate.benchmarks=[pears]"], "names pears, evaluation.benchmarks has pairs"),
+    ],
+)
+def test_values_that_contradict_each_other_name_the_overrides(
+    minimal: Path, overrides: list[str], message: str
+) -> None:
+    text = refusal(minimal, *overrides)
+    assert message in text
+    assert all(f"override {override!r}" in text for override in overrides)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("ingest", "the key 'ingest' is missing"),
+        ("registry", "the key 'registry' is missing"),
+        ("registry.gate", "the key 'registry.gate' is missing"),
+        ("evaluation.benchmarks", "the key 'evaluation.benchmarks' is missing"),
+    ],
+)
+def test_a_missing_section_is_named(minimal: Path, key: str, message: str) -> None:
+    assert refusal(minimal, f"{key}=null") == f"override '{key}=null': {message}"
+
+
+def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:
+    message = refusal_of(MINIMAL.replace("{trainer: glove}", "{window: 3}"), minimal)
+    assert message == (
+        "nightly.yaml:5: the key 'models.glove.trainer' is missing; "
+        "it is one of word2vec, fasttext, glove"
+    )
+
+
+def test_a_list_of_paths_is_a_list_of_patterns(minimal: Path) -> None:
+    loaded = load_config(minimal, ["ingest.sources.news={type: mediawiki, path: [a, b]}"])
+    source = loaded.config.ingest.sources["news"]
+    assert isinstance(source, MediaWikiSource)
+    assert source.patterns == ["a", "b"]
+    assert source.namespaces == [0]

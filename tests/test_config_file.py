@@ -1,0 +1,124 @@
+"""The config file itself: YAML, encoding, and where relative paths start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nightjar.config import LoadedConfig, load_config
+from nightjar.errors import ConfigError
+
+MINIMAL = """\
+ingest:
+  sources:
+    news: {type: text, path: news.txt}
+models:
+  glove: {trainer: glove}
+  skipgram:
+    trainer: word2vec
+    window: 4
+evaluation:
+  benchmarks:
+    pairs: {type: similarity, path: pairs.tsv}
+registry:
+  gate: {benchmarks: [pairs]}
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    path = tmp_path / "nightly.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+def refusal_of(text: str, path: Path) -> str:
+    path.write_text(text, encoding="utf-8")
+    return refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", ": the config file is empty"),
+        (b"# nothing\n", ": the config file is empty"),
+        (b"- 1\n", ": expected sections like 'ingest:'"),
+        (b"text", ": expected sections like 'ingest:'"),
+        (b"a: 1\nb: [", ":2: this is not valid YAML: "),
+        (b"a:\n\tb: 1", ":2: this is not valid YAML: "),
+        (b"a: 1\n\na: 2\n", ":3: this is not valid YAML: the key 'a' stands twice"),
+        (b"a: {b: {c: 1, 'c': 2}}", ":1: this is not valid YAML: the key 'c' stands twice"),
+        (b"{[1]: 2}", ":1: this is not valid YAML: "),
+        (b"a: 1\n---\nb: 2\n", ":2: this is not valid YAML: "),
+        (b"a: *gone", ":1: this is not valid YAML: found undefined alias 'gone'"),
+        (b"a: 2024-99-99", ": this is not valid YAML: month must be in 1..12"),
+        (
+            b"a: !!python/object/apply:os.getcwd []",
+            ":1: this is not valid YAML: could not determine",
+        ),
+        (b"a: \x07", ": this is not valid YAML: the character U+0007 at position 3"),
+        (b"[" * 3000, ": this is not valid YAML: it is nested too deeply"),
+        (b"a: caf\xe9", ": the config file is not UTF-8 (byte 6: 0xe9); save it as UTF-8"),
+        ("a: 1".encode("utf-16"), ": the config file is not UTF-8 (byte 0: 0xff)"),
+    ],
+)
+def test_a_broken_file_says_where(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "nightly.yaml"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path}{message}")
+
+
+def test_merge_keys_are_no_repeated_keys(minimal: Path) -> None:
+    text = MINIMAL.replace(
+        "glove: {trainer: glove}",
+        "outer: &outer {<<: &base {trainer: glove, window: 7}, window: 8}\n  glove: {<<: *outer}",
+    )
+    minimal.write_text(text, encoding="utf-8")
+    models = load_config(minimal).config.models
+    assert (models["outer"].window, models["glove"].window) == (8, 8)
+
+
+def test_a_section_that_contains_itself_is_refused(minimal: Path) -> None:
+    message = refusal_of(MINIMAL.replace("{trainer: glove}", "&a {trainer: glove, x: *a}"), minimal)
+    assert "unknown section 'models.glove.x'" in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_byte_order_mark_and_line_ends_do_not_matter(
+    tmp_path: Path, encoding: str, newline: str
+) -> None:
+    path = tmp_path / "nightly.yaml"
+    path.write_bytes(MINIMAL.replace("\n", newline).encode(encoding))
+    assert load_config(path).config.models["skipgram"].window == 4
+
+
+def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
+    path = tmp_path / "absent.yaml"
+    assert refusal(path) == f"{path}: there is no such config file; name one with --config"
+
+
+def test_a_directory_is_no_config_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == f"{tmp_path}: the config file cannot be read: Is a directory"
+
+
+def test_an_unknown_home_directory_is_named(minimal: Path) -> None:
+    assert "no such home directory" in refusal(Path("~no-such-user/a.yaml"))
+    message = refusal(minimal, "pipeline.artifacts_dir=~no-such-user/a")
+    assert message.startswith("nightly.yaml: pipeline.artifacts_dir: '~no-such-user/a' leads")
+
+
+def test_relative_artifact_directories_start_at_the_file(
+    minimal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(minimal.parent)
+    loaded: LoadedConfig = load_config(Path(minimal.name), ["pipeline.artifacts_dir=../store"])
+    assert loaded.path == minimal
+    assert loaded.artifacts_dir == minimal.parent.parent / "store"

@@ -1,0 +1,128 @@
+"""Reading benchmark files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nightjar.config import AnalogyBenchmark, SimilarityBenchmark
+from nightjar.errors import BenchmarkError
+from nightjar.evaluation.benchmarks import (
+    RESERVED_CATEGORIES,
+    AnalogySet,
+    SimilaritySet,
+    read_analogies,
+    read_benchmark,
+    read_similarity,
+)
+
+PACKAGED = "package:gensim/test/test_data"
+SHARED_DIR = Path(__file__).parents[2] / "shared" / "data" / "eval" / "similarity"
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(("name", "n_pairs"), [("wordsim353.tsv", 353), ("simlex999.txt", 999)])
+def test_packaged_similarity_sets_are_read_whole(tmp_path: Path, name: str, n_pairs: int) -> None:
+    config = SimilarityBenchmark(type="similarity", path=f"{PACKAGED}/{name}")
+    items = read_benchmark("pairs", config, tmp_path)
+    assert isinstance(items, SimilaritySet)
+    assert len(items) == n_pairs
+    assert 0 <= items.gold.min() < items.gold.max() <= 10
+
+
+def test_packaged_analogies_are_read_whole(tmp_path: Path) -> None:
+    config = AnalogyBenchmark(type="analogy", path=f"{PACKAGED}/questions-words.txt")
+    items = read_benchmark("google", config, tmp_path)
+    assert isinstance(items, AnalogySet)
+    assert len(items) == 19_544
+    assert len(set(items.categories)) == 14
+    assert items.questions[0] == ("Athens", "Greece", "Baghdad", "Iraq")
+    assert items.categories[-1] == "gram9-plural-verbs"
+
+
+@pytest.mark.parametrize(
+    ("name", "n_pairs"),
+    [("men", 3000), ("mturk771", 771), ("rg65", 65), ("wordsim353-rel", 252), ("simlex999", 999)],
+)
+def test_sets_with_a_header_line_are_read_whole(name: str, n_pairs: int) -> None:
+    path = SHARED_DIR / f"{name}.tsv"
+    if not path.is_file():
+        pytest.skip("the shared benchmark files are not here")
+    assert len(read_similarity(path)) == n_pairs
+
+
+def test_similarity_lines_may_have_comments_blanks_and_windows_line_ends(tmp_path: Path) -> None:
+    content = (
+        "\ufeff# a comment\r\n\r\nword1\tword2\tscore\r\n old \tnew\t1.5\r\nNew York\tcity\t-2\r\n"
+    )
+    items = read_similarity(write(tmp_path / "pairs.tsv", content))
+    assert items.left == ("old", "New York")
+    assert items.right == ("new", "city")
+    assert items.gold.tolist() == [1.5, -2.0]
+
+
+def test_analogy_lines_may_have_comments_and_repeated_categories(tmp_path: Path) -> None:
+    content = "//Copyright\n: family\nboy girl king queen\n:capital\nA B C D\n\n: family\na b c d"
+    items = read_analogies(write(tmp_path / "questions.txt", content))
+    assert items.categories == ("family", "capital", "family")
+    assert items.questions[1] == ("A", "B", "C", "D")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a\tb\t1\na b 2\n", 2),
+        ("a\tb\t1\n# c\na\tb\tmany\n", 3),
+        ("word1\tword2\tscore\nword1\tword2\tscore\n", 2),
+        ("a\tb\t1\t2\n", 1),
+        ("a\tb\tnan\nc\td\tinf\n", 2),
+        ("a\tb\t1\n\tb\t1\n", 2),
+        (b"a\tb\t1\n\xff\tb\t1\n", 2),
+    ],
+)
+def test_malformed_pair_is_named_by_file_and_line(
+    tmp_path: Path, content: str | bytes, line: int
+) -> None:
+    path = write(tmp_path / "pairs.tsv", content)
+    with pytest.raises(BenchmarkError, match=rf"pairs\.tsv, line {line}: ") as caught:
+        read_similarity(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a b c d\n", 1),
+        (": x\na b c d\na b c\n", 3),
+        (": x\na b c d e\n", 2),
+        (":\na b c d\n", 1),
+        (b": x\n\xe9 b c d\n", 2),
+        *((f": {name}\na b c d\n", 1) for name in RESERVED_CATEGORIES),
+    ],
+)
+def test_malformed_question_is_named_by_file_and_line(
+    tmp_path: Path, content: str | bytes, line: int
+) -> None:
+    path = write(tmp_path / "questions.txt", content)
+    with pytest.raises(BenchmarkError, match=rf"questions\.txt, line {line}: "):
+        read_analogies(path)
+
+
+def test_file_without_an_item_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "empty", "# nothing\n")
+    with pytest.raises(BenchmarkError, match="no word pair"):
+        read_similarity(path)
+    with pytest.raises(BenchmarkError, match="no question"):
+        read_analogies(path)
+
+
+@pytest.mark.parametrize("path", ["missing.tsv", ".", "package:gensim/missing.tsv"])
+def test_missing_file_is_named_with_its_benchmark(tmp_path: Path, path: str) -> None:
+    config = SimilarityBenchmark(type="similarity", path=path)
+    with pytest.raises(BenchmarkError, match=r"evaluation\.benchmarks\.mine: there is no file"):
+        read_benchmark("mine", config, tmp_path)

@@ -1,0 +1,101 @@
+"""A night through the real command: embedded Prefect, kill -9 half-way, two runs at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import PROJECT_ROOT
+
+from nightjar.config import load_config
+from nightjar.pipeline import lease_path, make_plan
+from nightjar.registry import open_reader, tracking_uri
+from nightjar.store import acquire_lease
+
+pytestmark = pytest.mark.integration
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment without what they set for Prefect."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200"}
+
+
+def command(config: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "flows.cli", "run", "--config", str(config), *arguments]
+
+
+def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(config, *arguments),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> None:
+    log = small_config.with_name("run.log")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command(small_config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
+        )
+        while b"register cbow: started" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    # The embedded server goes with the run that started it.
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
+
+    loaded = load_config(small_config)
+    due = [step.label for step in make_plan(loaded).due]
+    assert due[0] in ("register cbow", "train glove")
+    done = run(small_config, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["status"] == "completed"
+    assert [model["decision"] for model in document["models"]] == ["champion", "champion"]
+    assert make_plan(loaded).due == ()
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    assert [len(reader.versions(f"small-{model}")) for model in ("cbow", "glove")] == [1, 1]
+    verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
+    whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
+    assert "8 artifacts, all whole" in whole.stdout
+
+
+def test_one_models_failure_leaves_the_others_and_its_champion_alone(finished_copy: Path) -> None:
+    overrides = ["--set", "models.glove.eta=10", "--set", "models.glove.x_max=0.001"]
+    overrides += ["--set", "models.cbow.alpha=0.02", "--json"]
+    done = run(finished_copy, *overrides)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "train glove: " in done.stderr
+    loaded = load_config(finished_copy)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    assert len(reader.versions("small-cbow")) == 2
+    champion = reader.alias("small-glove", "champion")
+    assert champion is not None
+    assert champion.version == 1
+
+
+def test_a_second_run_says_who_holds_the_lease_and_skips(small_config: Path) -> None:
+    with acquire_lease(lease_path(load_config(small_config)), "the night of the test"):
+        done = run(small_config, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["status"] == "skipped"
+    assert "the night of the test" in document["reason"]
+    assert str(os.getpid()) in document["reason"]
+    assert make_plan(load_config(small_config)).due[0].label == "ingest"

@@ -1,0 +1,185 @@
+"""The plan and its execution over the real stages, without an orchestrator."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import run_due
+
+from nightjar import schemas
+from nightjar.config import load_config
+from nightjar.errors import ArtifactDamaged, RegistryUnavailable, SourceError
+from nightjar.pipeline import Plan, make_plan, read_outcomes
+from nightjar.registry import open_reader, tracking_uri
+from nightjar.store import Store, set_aside
+
+
+def plan_of(config: Path, *overrides: str) -> Plan:
+    return make_plan(load_config(config, overrides))
+
+
+def due(config: Path, *overrides: str) -> list[str]:
+    return [step.label for step in plan_of(config, *overrides).due]
+
+
+def snapshot(artifacts_dir: Path) -> dict[str, tuple[int, int]]:
+    """Inode and modification time of every published file."""
+    files = [
+        path for stage in schemas.STAGES for path in (artifacts_dir / stage).glob("*/*")
+    ]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+EVERY_STEP = [
+    "ingest",
+    "tokenize",
+    "train cbow",
+    "evaluate cbow",
+    "register cbow",
+    "train glove",
+    "evaluate glove",
+    "register glove",
+]
+
+
+def test_a_fresh_pipeline_is_due_whole_and_planning_writes_nothing(small_config: Path) -> None:
+    plan = plan_of(small_config)
+    assert [step.label for step in plan.due] == EVERY_STEP
+    assert {step.reason for step in plan.steps} == {"never published"}
+    assert not (small_config.parent / "artifacts").exists()
+
+
+def test_a_finished_night_is_reused_whole(finished_copy: Path) -> None:
+    before = snapshot(finished_copy.parent / "artifacts")
+    assert run_due(finished_copy) == []
+    assert snapshot(finished_copy.parent / "artifacts") == before
+
+
+def test_a_changed_learning_rate_trains_that_model_only(finished_copy: Path) -> None:
+    override = "models.glove.eta=0.1"
+    steps = plan_of(finished_copy, override).due
+    assert [step.label for step in steps] == ["train glove", "evaluate glove", "register glove"]
+    assert steps[0].reason == "model.eta: 0.05 -> 0.1"
+    assert steps[1].reason == "embeddings changed"
+    assert run_due(finished_copy, override) == [step.label for step in steps]
+    assert due(finished_copy, override) == []
+    loaded = load_config(finished_copy)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    assert len(reader.versions("small-glove")) == 2
+    assert len(reader.versions("small-cbow")) == 1
+
+
+def test_a_changed_tokenizer_runs_everything_after_it(finished_copy: Path) -> None:
+    steps = plan_of(finished_copy, "tokenize.lowercase=false").due
+    assert [step.label for step in steps] == EVERY_STEP[1:]
+    assert steps[0].reason == "lowercase: True -> False"
+
+
+def test_a_changed_benchmark_does_not_train(finished_copy: Path) -> None:
+    assert due(finished_copy, "evaluation.bootstrap_samples=21") == [
+        label for label in EVERY_STEP if label.startswith(("evaluate", "register"))
+    ]
+
+
+def test_a_changed_gate_only_registers(finished_copy: Path) -> None:
+    assert due(finished_copy, "registry.gate.max_drop=0.5") == ["register cbow", "register glove"]
+
+
+def test_worker_count_and_pipeline_location_are_no_part_of_a_version(
+    finished_copy: Path, tmp_path: Path
+) -> None:
+    assert due(finished_copy, "training.workers=2") == []
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(finished_copy.parent, elsewhere)
+    assert due(elsewhere / finished_copy.name) == []
+
+
+def test_a_changed_input_file_is_noticed_by_content_not_by_time(small_config: Path) -> None:
+    text = small_config.parent / "corpus.txt"
+    text.write_text("one two three\nfour five six\n", encoding="utf-8")
+    override = f"ingest.sources.news.path={text.name}"
+    first = plan_of(small_config, override).step(schemas.DOCUMENTS).ref.version
+    text.touch()
+    assert plan_of(small_config, override).step(schemas.DOCUMENTS).ref.version == first
+    text.write_text("one two three\nfour five SIX\n", encoding="utf-8")
+    assert plan_of(small_config, override).step(schemas.DOCUMENTS).ref.version != first
+
+
+def test_a_wiped_registry_is_filled_again_without_training(finished_copy: Path) -> None:
+    shutil.rmtree(finished_copy.parent / "artifacts" / "mlflow")
+    steps = plan_of(finished_copy).due
+    assert [step.label for step in steps] == ["register cbow", "register glove"]
+    assert steps[0].reason == "small-cbow version 1 is not in the registry"
+    before = snapshot(finished_copy.parent / "artifacts")
+    run_due(finished_copy)
+    after = snapshot(finished_copy.parent / "artifacts")
+    assert before.items() <= after.items()
+    assert due(finished_copy) == []
+
+
+def test_a_damaged_artifact_is_refused_then_rebuilt_after_it_is_set_aside(
+    finished_copy: Path,
+) -> None:
+    ref = plan_of(finished_copy).step(schemas.TOKENS).ref
+    table = Path(ref.path) / "sentences.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-10])
+    with pytest.raises(ArtifactDamaged, match=r"sentences\.parquet has .* set-aside"):
+        plan_of(finished_copy)
+    set_aside(ref)
+    assert due(finished_copy) == ["tokenize"]
+    assert run_due(finished_copy) == ["tokenize"]
+    assert table.read_bytes() == whole
+    assert Store(finished_copy.parent / "artifacts").verify(ref) == []
+
+
+def test_a_source_that_is_gone_stops_the_plan_with_its_name(finished_copy: Path) -> None:
+    with pytest.raises(SourceError, match=r"news.*nowhere\.txt"):
+        plan_of(finished_copy, "ingest.sources.news.path=nowhere.txt")
+
+
+def test_an_unreachable_registry_stops_the_plan(finished_copy: Path) -> None:
+    with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9"):
+        plan_of(finished_copy, "registry.tracking_uri=http://127.0.0.1:9")
+
+
+def test_every_vector_leads_back_to_the_documents(finished_config: Path) -> None:
+    loaded = load_config(finished_config)
+    store = Store(loaded.artifacts_dir)
+    plan = make_plan(loaded)
+    embeddings = store.open(plan.step(schemas.EMBEDDINGS, "glove").ref)
+    tokens = store.open(store.ref(schemas.TOKENS, embeddings.manifest.parents[schemas.TOKENS]))
+    documents = store.open(
+        store.ref(schemas.DOCUMENTS, tokens.manifest.parents[schemas.DOCUMENTS])
+    )
+    assert documents.rows("documents") == 300
+    sentences = tokens.read("sentences", ["doc_id"]).column("doc_id").to_pylist()
+    assert set(sentences) == set(documents.read("documents").column("doc_id").to_pylist())
+    vocabulary = tokens.read("vocabulary").to_pylist()[: embeddings.rows("vectors")]
+    vectors = embeddings.read("vectors", ["token", "count"]).to_pylist()
+    assert [(row["token"], row["count"]) for row in vocabulary] == [
+        (row["token"], row["count"]) for row in vectors
+    ]
+
+
+def test_the_outcome_is_read_from_what_is_published(finished_config: Path) -> None:
+    loaded = load_config(finished_config)
+    outcomes = read_outcomes(loaded, make_plan(loaded))
+    assert [outcome.model for outcome in outcomes] == ["cbow", "glove"]
+    for outcome in outcomes:
+        assert outcome.registered_model == f"small-{outcome.model}"
+        assert (outcome.registry_version, outcome.decision) == (1, "champion")
+        score = outcome.scores["wordsim353"]
+        assert score.n_items == 353
+        assert 0 < score.n_covered < 353
+
+
+def test_the_manifest_names_what_made_it(finished_config: Path) -> None:
+    ref = plan_of(finished_config).step(schemas.EMBEDDINGS, "cbow").ref
+    manifest = json.loads((Path(ref.path) / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["identity"]["config"]["model"]["alpha"] == 0.025
+    assert manifest["environment"]["gensim"].startswith("4.")
+    assert manifest["counts"]["vocabulary_dropped_min_count"] > 0

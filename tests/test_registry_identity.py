@@ -1,0 +1,129 @@
+"""Versions of registrations, the registry's address, and what importing costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nightjar.config import GateConfig, PipelineConfig, RegistryConfig
+from nightjar.registry import (
+    masked,
+    registered_name,
+    registration_identity,
+    tracking_uri,
+)
+from nightjar.registry.uris import sqlite_path, without_secrets
+from nightjar.store import Identity
+
+PIPELINE = PipelineConfig(name="night")
+REGISTRY = RegistryConfig(gate=GateConfig(benchmarks=["ws"], min_coverage=0.3))
+
+
+def identity(registry: RegistryConfig = REGISTRY, model: str = "glove", **changes: str) -> Identity:
+    values = {"embeddings_version": "e" * 12, "evaluation_version": "f" * 12, **changes}
+    return registration_identity(PIPELINE, model, registry, **values)
+
+
+def test_identity_says_what_is_registered_and_under_which_gate() -> None:
+    found = identity()
+    assert found.stage == "registration"
+    assert found.name == "glove"
+    assert found.parents == {"embeddings": "e" * 12, "evaluation": "f" * 12}
+    assert found.config["registered_model"] == "night-glove"
+    assert found.config["experiment"] == "night"
+    assert found.config["gate"] == {"benchmarks": ["ws"], "min_coverage": 0.3, "max_drop": 0.05}
+    assert set(found.code) == {"revision", "model_code"}
+
+
+def test_version_changes_with_gate_parents_experiment_and_what_it_replaces() -> None:
+    gate = GateConfig(benchmarks=["ws"], min_coverage=0.4)
+    versions = {
+        identity().version,
+        identity(REGISTRY.model_copy(update={"gate": gate})).version,
+        identity(REGISTRY.model_copy(update={"experiment": "other"})).version,
+        identity(embeddings_version="a" * 12).version,
+        identity(evaluation_version="a" * 12).version,
+        identity(replaces="b" * 12).version,
+        identity(model="w2v").version,
+    }
+    assert len(versions) == 7
+
+
+def test_version_does_not_depend_on_where_mlflow_is() -> None:
+    elsewhere = REGISTRY.model_copy(update={"tracking_uri": "http://mlflow:5000"})
+    assert identity(elsewhere).version == identity().version
+
+
+def test_registered_name() -> None:
+    assert registered_name("night", "glove") == "night-glove"
+
+
+def test_default_address_is_an_absolute_sqlite_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri(REGISTRY, Path("art")) == f"sqlite:///{tmp_path}/art/mlflow/mlflow.db"
+    assert sqlite_path(tracking_uri(REGISTRY, Path("art"))) == tmp_path / "art/mlflow/mlflow.db"
+
+
+def test_configured_address_wins(tmp_path: Path) -> None:
+    configured = REGISTRY.model_copy(update={"tracking_uri": "http://mlflow:5000"})
+    assert tracking_uri(configured, tmp_path) == "http://mlflow:5000"
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("sqlite:////data/a b/mlflow.db", Path("/data/a b/mlflow.db")),
+        ("sqlite+pysqlite:////data/mlflow.db?timeout=3", Path("/data/mlflow.db")),
+        ("sqlite:///mlflow.db", Path("mlflow.db")),
+        ("http://mlflow:5000", None),
+        ("postgresql://db/mlflow", None),
+    ],
+)
+def test_file_of_a_sqlite_address(uri: str, path: Path | None) -> None:
+    assert sqlite_path(uri) == path
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://mlflow:5000/base", "http://mlflow:5000/base"),
+        ("https://ann:s3cret@mlflow/base", "https://ann:***@mlflow/base"),
+        ("https://tok3n@mlflow", "https://***@mlflow"),
+        ("postgresql+psycopg2://ann:p%40ss@db:5432/x", "postgresql+psycopg2://ann:***@db:5432/x"),
+        ("mysql://db/x?user=a&password=s3cret&ssl=1", "mysql://db/x?user=a&password=***&ssl=1"),
+        ("sqlite:////home/a@b/x.db", "sqlite:////home/a@b/x.db"),
+    ],
+)
+def test_password_is_masked(uri: str, shown: str) -> None:
+    assert masked(uri) == shown
+
+
+def test_password_is_blotted_out_of_another_programs_message() -> None:
+    uri = "postgresql://ann:p%40ss@db/x"
+    text = f"connect to {uri} failed: password 'p@ss' (p%40ss) refused"
+    said = without_secrets(text, uri)
+    assert said == ("connect to postgresql://ann:***@db/x failed: password '***' (***) refused")
+
+
+def test_importing_the_registry_and_reading_sqlite_imports_no_mlflow(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from nightjar.registry import open_reader
+assert open_reader("sqlite:///{tmp_path}/none.db").versions("x") == []
+heavy = {{"mlflow", "pandas", "scipy", "gensim", "numba", "sqlalchemy", "matplotlib"}}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.stdout == "[]\n"
+    assert not (tmp_path / "none.db").exists()

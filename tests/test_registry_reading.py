@@ -1,0 +1,187 @@
+"""Reading the registry: equal to MlflowClient, and clear when it cannot be read."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from registry_support import World, mlflow
+
+from nightjar.errors import RegistryUnavailable
+from nightjar.registry import open_reader
+from nightjar.registry.client import ClientReader, connect
+
+
+@pytest.fixture
+def world(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World.create(tmp_path / "a b", tmp_path_factory)
+
+
+@pytest.fixture
+def readers(world: World) -> list[object]:
+    """The SQLite reader and MLflow itself, over models with every kind of version."""
+    client = world.client
+    run_id = client.create_run("0").info.run_id
+    for name in ("night-w2v", "night-glove", "empty"):
+        client.create_registered_model(name)
+    for number in range(1, 6):
+        client.create_model_version(
+            "night-w2v", f"/nowhere/{number}", run_id, tags={"n": str(number), "t": "ünï"}
+        )
+    client.create_model_version("night-glove", "/nowhere", None, tags={"n": "9"})
+    client.set_registered_model_alias("night-w2v", "champion", "4")
+    client.set_registered_model_alias("night-w2v", "best", "4")
+    client.set_registered_model_alias("night-w2v", "challenger", "2")
+    client.set_registered_model_alias("night-glove", "champion", "1")
+    client.delete_model_version("night-w2v", "3")
+    client.delete_model_version("night-w2v", "2")
+    return [open_reader(world.uri), ClientReader(client, world.uri)]
+
+
+def test_sqlite_reader_answers_as_mlflow_does(readers: list[ClientReader]) -> None:
+    fast, slow = readers
+    assert fast.versions("night-w2v") == slow.versions("night-w2v")
+    for name in ("night-w2v", "night-glove", "empty", "never"):
+        assert fast.versions(name) == slow.versions(name), name
+        for number in range(1, 7):
+            assert fast.version(name, number) == slow.version(name, number), (name, number)
+        for alias in ("champion", "challenger", "best", "none"):
+            assert fast.alias(name, alias) == slow.alias(name, alias), (name, alias)
+
+
+def test_what_the_readers_answer(readers: list[ClientReader]) -> None:
+    fast = readers[0]
+    found = fast.versions("night-w2v")
+    assert [version.version for version in found] == [1, 4, 5]
+    assert [version.aliases for version in found] == [(), ("best", "champion"), ()]
+    champion = fast.alias("night-w2v", "champion")
+    assert champion is not None
+    assert champion.tags == {"n": "4", "t": "ünï"}
+    assert champion.run_id is not None
+    assert len(champion.run_id) == 32
+    assert fast.alias("night-w2v", "challenger") is None
+    assert fast.version("night-w2v", 3) is None
+    assert fast.versions("empty") == fast.versions("never") == []
+
+
+def test_versions_with_a_tag(world: World, readers: list[ClientReader]) -> None:
+    found = readers[1].tagged("night-w2v", "n", "5")
+    assert [version.version for version in found] == [5]
+    assert readers[1].tagged("night-glove", "n", "5") == []
+
+
+def test_database_that_is_not_there_or_empty_has_nothing_registered(tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "mlflow.db"
+    assert open_reader(f"sqlite:///{missing}").versions("x") == []
+    assert not missing.parent.exists()
+    empty = tmp_path / "mlflow.db"
+    empty.touch()
+    assert open_reader(f"sqlite:///{empty}").alias("x", "champion") is None
+
+
+def test_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"not a database, " * 100)
+    uri = f"sqlite:///{path}"
+    with pytest.raises(RegistryUnavailable, match=r"mlflow\.db.*file is not a database"):
+        open_reader(uri).versions("x")
+    with pytest.raises(RegistryUnavailable, match="file is not a database"):
+        connect(uri)
+
+
+def test_place_that_cannot_be_a_database_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RegistryUnavailable, match=r"Not a directory|File exists"):
+        connect(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_database_of_another_release_says_how_to_upgrade(world: World) -> None:
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'c48cb773bb87'")
+    connection.close()
+    with pytest.raises(RegistryUnavailable, match="mlflow db upgrade sqlite:///"):
+        connect(world.uri)
+
+
+def test_database_is_made_whole_even_after_a_killed_attempt(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow" / "mlflow.db"
+    unfinished = database.with_name(".mlflow.db.new")
+    unfinished.parent.mkdir()
+    with sqlite3.connect(unfinished) as connection:
+        connection.execute("CREATE TABLE _alembic_tmp_experiments (x)")
+    connection.close()
+    uri = f"sqlite:///{database}"
+    client = connect(uri, tmp_path / "files")
+    assert not unfinished.exists()
+    default = client.get_experiment("0")
+    assert default.artifact_location == (tmp_path / "files" / "0").as_uri()
+    assert open_reader(uri).versions("x") == []
+
+
+def test_first_use_by_several_at_once_makes_one_whole_database(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+
+    def use(name: str) -> None:
+        connect(uri, tmp_path / "files").create_registered_model(name)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(use, ("one", "two", "three")))
+    found = mlflow.MlflowClient(uri).search_registered_models()
+    assert {model.name for model in found} == {"one", "two", "three"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://ann:s3cret@127.0.0.1:9", r"http://ann:\*\*\*@127\.0\.0\.1:9"),
+        ("postgresql://ann:s3cret@127.0.0.1:9/x", r"postgresql://ann:\*\*\*@127\.0\.0\.1:9/x"),
+    ],
+)
+def test_server_that_is_not_there_is_one_clear_error_without_the_password(
+    uri: str, shown: str
+) -> None:
+    with pytest.raises(RegistryUnavailable, match=f"MLflow at {shown} cannot be used") as caught:
+        open_reader(uri)
+    assert "s3cret" not in str(caught.value)
+    assert "no answer" in str(caught.value)
+    assert "Connection refused" in str(caught.value)
+    assert "registry.tracking_uri" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """A web server that is no MLflow."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_server_that_is_no_mlflow_is_one_clear_error(other_server: str) -> None:
+    with pytest.raises(RegistryUnavailable, match=r"cannot be used: .*404"):
+        open_reader(other_server)
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "ftp://somewhere/x", "nonsense"])
+def test_address_that_mlflow_does_not_know_is_one_clear_error(uri: str) -> None:
+    with pytest.raises(RegistryUnavailable, match="cannot be used"):
+        open_reader(uri)

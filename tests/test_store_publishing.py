@@ -1,0 +1,270 @@
+"""Publishing: all of an artifact or nothing, once."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nightjar.errors import ArtifactDamaged, SourceError, StoreNotWritable
+from nightjar.store import Identity, Staging, Store, publish
+from nightjar.store.manifest import MANIFEST_NAME
+from nightjar.store.writing import named_write_errors
+
+SCHEMA = pa.schema([pa.field("word", pa.string(), nullable=False), ("value", pa.float64())])
+IDENTITY = Identity("documents", "", {"size": 1})
+
+
+def table(n_rows: int = 100, seed: int = 0) -> pa.Table:
+    values = np.random.default_rng(seed).random(n_rows)
+    return pa.table({"word": [f"w{i % 7}" for i in range(n_rows)], "value": values}, schema=SCHEMA)
+
+
+def write_rows(staging: Staging) -> None:
+    with staging.writer("rows", SCHEMA) as writer:
+        for seed in range(3):
+            writer.write_table(table(seed=seed))
+    staging.counts["kept"] = 300
+
+
+def contents(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Inode, modification time and bytes of each file."""
+    return {
+        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in directory.iterdir()
+    }
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_what_was_written_is_published_with_a_manifest(tmp_path: Path) -> None:
+    ref = publish(tmp_path, IDENTITY, write_rows, git_commit="abc")
+    assert ref == Store(tmp_path).ref("documents", IDENTITY.version)
+    artifact = Store(tmp_path).open(ref)
+    assert artifact.read("rows") == pa.concat_tables(table(seed=seed) for seed in range(3))
+    assert names_in(artifact.directory) == [MANIFEST_NAME, "rows.parquet"]
+    manifest = artifact.manifest
+    assert (manifest.stage, manifest.version, manifest.name) == ("documents", IDENTITY.version, "")
+    assert (manifest.counts, manifest.git_commit) == ({"kept": 300}, "abc")
+    assert dict(manifest.identity) == IDENTITY.as_json()
+    (entry,) = manifest.files
+    assert (entry.name, entry.rows) == ("rows.parquet", 300)
+    assert list(entry.columns.items()) == [("word", "string"), ("value", "double")]
+    assert manifest.environment["pyarrow"] == pa.__version__
+    assert names_in(tmp_path / "documents") == [IDENTITY.version]
+
+
+def test_publish_twice_leaves_the_same_artifact_untouched(tmp_path: Path) -> None:
+    first = publish(tmp_path, IDENTITY, write_rows)
+    before = contents(Path(first.path))
+    second = publish(tmp_path, IDENTITY, write_rows)
+    assert second == first
+    assert contents(Path(first.path)) == before
+    assert names_in(tmp_path / "documents") == [IDENTITY.version]
+
+
+def test_the_same_rows_are_the_same_bytes_in_another_store(tmp_path: Path) -> None:
+    refs = [publish(tmp_path / store, IDENTITY, write_rows) for store in ("one", "two")]
+    first, second = (contents(Path(ref.path))["rows.parquet"][2] for ref in refs)
+    assert first == second
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt(), SourceError("bad row")])
+def test_a_writer_that_raises_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    def write(staging: Staging) -> None:
+        staging.write("whole", table())
+        with staging.writer("rows", SCHEMA) as writer:
+            writer.write_table(table())
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        publish(tmp_path, IDENTITY, write)
+    assert caught.value is error
+    assert names_in(tmp_path / "documents") == []
+    assert not Store(tmp_path).is_published("documents", IDENTITY.version)
+
+
+def test_a_table_that_failed_can_be_written_again(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        with suppress(KeyError), staging.writer("rows", SCHEMA) as writer:
+            writer.write_table(table())
+            raise KeyError
+        assert names_in(staging.directory) == []
+        write_rows(staging)
+
+    ref = publish(tmp_path, IDENTITY, write)
+    assert Store(tmp_path).verify(ref) == []
+
+
+def test_a_table_is_written_once(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        staging.write("rows", table())
+        staging.write("rows", table())
+
+    with pytest.raises(ValueError, match="'rows' is already written"):
+        publish(tmp_path, IDENTITY, write)
+
+
+def test_each_write_is_a_row_group_and_none_is_an_empty_table(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        write_rows(staging)
+        with staging.writer("empty", SCHEMA):
+            pass
+
+    artifact = Store(tmp_path).open(publish(tmp_path, IDENTITY, write))
+    assert [len(batch) for batch in artifact.batches("rows")] == [100, 100, 100]
+    assert artifact.read("empty") == SCHEMA.empty_table()
+    assert artifact.rows("empty") == 0
+
+
+def test_a_null_in_a_required_column_is_refused(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        staging.write("rows", pa.table({"word": [None], "value": [1.0]}, schema=SCHEMA))
+
+    with pytest.raises(pa.ArrowInvalid, match="non-nullable"):
+        publish(tmp_path, IDENTITY, write)
+    assert names_in(tmp_path / "documents") == []
+
+
+def test_numpy_numbers_and_nan_in_counts_and_report_reach_the_manifest(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        staging.counts["kept"] += np.int64(3)  # type: ignore[assignment]
+        staging.report["loss"] = {"mean": np.float32(0.5), "last": float("nan"), "ok": np.True_}
+        staging.report["sizes"] = (np.int32(1), [np.float64("inf")])
+
+    manifest = Store(tmp_path).open(publish(tmp_path, IDENTITY, write)).manifest
+    assert manifest.counts == {"kept": 3}
+    assert manifest.report == {
+        "loss": {"mean": 0.5, "last": None, "ok": True},
+        "sizes": [1, [None]],
+    }
+
+
+# -- something is in the way -------------------------------------------------------------
+
+
+def test_an_empty_directory_in_the_way_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "documents" / IDENTITY.version).mkdir(parents=True)
+    assert Store(tmp_path).verify(publish(tmp_path, IDENTITY, write_rows)) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "dangling link"])
+def test_what_is_in_the_way_without_a_manifest_is_set_aside(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocker = tmp_path / "documents" / IDENTITY.version
+    blocker.parent.mkdir()
+    if kind == "directory":
+        blocker.mkdir()
+        (blocker / "rows.parquet").write_text("someone's")
+    elif kind == "file":
+        blocker.write_text("someone's")
+    else:
+        blocker.symlink_to("nowhere")
+    with caplog.at_level(logging.WARNING):
+        ref = publish(tmp_path, IDENTITY, write_rows)
+    assert Store(tmp_path).verify(ref) == []
+    moved = tmp_path / "set-aside" / f"documents-{IDENTITY.version}-1"
+    assert f"is now {moved}" in caplog.text
+    if kind == "dangling link":
+        assert moved.is_symlink()
+    else:
+        kept = moved / "rows.parquet" if kind == "directory" else moved
+        assert kept.read_text() == "someone's"
+
+
+def test_a_damaged_artifact_in_the_way_is_reported_and_kept(tmp_path: Path) -> None:
+    ref = publish(tmp_path, IDENTITY, write_rows)
+    path = Path(ref.path) / "rows.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    before = contents(Path(ref.path))
+    with pytest.raises(ArtifactDamaged, match=r"rows\.parquet has \d+ bytes"):
+        publish(tmp_path, IDENTITY, write_rows)
+    assert contents(Path(ref.path)) == before
+
+
+# -- the disk refuses --------------------------------------------------------------------
+
+
+def test_an_artifact_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "artifacts"
+    root.write_text("a file")
+    with pytest.raises(StoreNotWritable, match="artifacts is in the way, move it"):
+        publish(root, IDENTITY, write_rows)
+    assert root.read_text() == "a file"
+
+
+def test_a_stage_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "documents").write_text("a file")
+    with pytest.raises(StoreNotWritable, match="documents is in the way, move it"):
+        publish(tmp_path, IDENTITY, write_rows)
+
+
+def test_an_artifact_directory_that_is_a_dangling_link_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "artifacts"
+    root.symlink_to(tmp_path / "gone" / "away")
+    with pytest.raises(StoreNotWritable, match="artifacts is in the way, move it"):
+        publish(root, IDENTITY, write_rows)
+
+
+def fill_table(staging: Staging) -> None:
+    (staging.directory / "rows.parquet").symlink_to("/dev/full")
+    staging.write("rows", table())
+
+
+def fill_manifest(staging: Staging) -> None:
+    write_rows(staging)
+    (staging.directory / MANIFEST_NAME).symlink_to("/dev/full")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("write", [fill_table, fill_manifest])
+def test_a_full_disk_publishes_nothing_and_keeps_what_is_there(
+    tmp_path: Path, write: Callable[[Staging], None]
+) -> None:
+    earlier = publish(tmp_path, Identity("documents", "", {"size": 0}), write_rows)
+    before = contents(Path(earlier.path))
+    with pytest.raises(StoreNotWritable, match=r"cannot be written \(No space left on device\)"):
+        publish(tmp_path, IDENTITY, write)
+    assert names_in(tmp_path / "documents") == [earlier.version]
+    assert contents(Path(earlier.path)) == before
+    assert Store(tmp_path).verify(publish(tmp_path, IDENTITY, write_rows)) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_an_error_that_only_writing_has_is_the_store_s(tmp_path: Path, code: int) -> None:
+    with pytest.raises(StoreNotWritable, match=os.strerror(code)), named_write_errors(tmp_path):
+        raise OSError(code, os.strerror(code))
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ENOTDIR])
+def test_a_refusal_is_the_store_s_only_when_it_names_a_file_there(
+    tmp_path: Path, code: int
+) -> None:
+    inside, outside = str(tmp_path / "store" / "x"), str(tmp_path / "source.txt")
+    with pytest.raises(StoreNotWritable), named_write_errors(tmp_path / "store"):
+        raise OSError(code, os.strerror(code), inside)
+    for error in (OSError(code, os.strerror(code), outside), OSError(code, os.strerror(code))):
+        with pytest.raises(OSError, match=r".") as caught, named_write_errors(tmp_path / "store"):
+            raise error
+        assert caught.value is error
+
+
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_store(tmp_path: Path) -> None:
+    source = tmp_path / "file" / "source.txt"
+    source.parent.write_text("not a directory")
+
+    def write(staging: Staging) -> None:
+        source.read_text()
+
+    with pytest.raises(NotADirectoryError):
+        publish(tmp_path / "store", IDENTITY, write)
