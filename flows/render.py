@@ -15,7 +15,7 @@ from rich.text import Text
 from flows.lookups import Answer, Listing, Verification
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, ModelOutcome, Plan
-from nightjar.registry import tracking_uri
+from nightjar.registry import masked, tracking_uri
 from nightjar.scores import Score
 
 
@@ -126,7 +126,7 @@ def print_next_steps(
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
-    uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
+    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     name = registered[0].registered_model
     load = f'import mlflow; print(mlflow.pyfunc.load_model("models:/{name}@champion")'
     load += '.predict(["king"]))'

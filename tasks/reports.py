@@ -15,7 +15,7 @@ from prefect.artifacts import (
 
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import ModelOutcome
-from nightjar.registry import tracking_uri
+from nightjar.registry import masked, tracking_uri
 from nightjar.store import Artifact, ArtifactRef, Store
 
 
@@ -37,7 +37,7 @@ def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:
         key=f"decision-{_key(row['model'])}",
         description=f"{name} version {version}",
     )
-    uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
+    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     if uri.startswith(("http://", "https://")):
         create_link_artifact(
             f"{uri.rstrip('/')}/#/models/{name}/versions/{version}",

@@ -8,7 +8,8 @@ from pathlib import Path
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.corpus import ingest
-from nightjar.evaluation import evaluate
+from nightjar.errors import SourceChanged
+from nightjar.evaluation import evaluate, evaluation_identity
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
@@ -97,6 +98,19 @@ class _StageRun:
             staging,
             self.progress,
         )
+        self._check_benchmarks_unchanged()
+
+    def _check_benchmarks_unchanged(self) -> None:
+        """Refuse scores from a file that was edited between planning and reading."""
+        planned = self.step.identity
+        version = self.plan.step(schemas.EMBEDDINGS, self.step.model).ref.version
+        config = self.loaded.config.evaluation
+        now = evaluation_identity(self.step.model, config, self.loaded.base_dir, version)
+        if now.inputs != planned.inputs:
+            raise SourceChanged(
+                f"a benchmark file of {self.step.label} changed since the run was planned; "
+                f"run again"
+            )
 
     def _register(self, staging: Staging) -> None:
         config = self.loaded.config
