@@ -98,9 +98,7 @@ def _measure(
     sampler.stop()
     if code != 0:
         raise SystemExit(f"{what}: nightjar run exited with {code}")
-    stages = sum(
-        seconds for path, seconds in _manifests(directory).items() if path not in before
-    )
+    stages = sum(seconds for path, seconds in _manifests(directory).items() if path not in before)
     return Measured(
         what,
         round(wall, 2),
@@ -123,10 +121,13 @@ def _prefect_server(home: Path) -> Iterator[str]:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-        + ["--port", str(port)],
-        env={**os.environ, "PREFECT_HOME": str(home), "DO_NOT_TRACK": "true"}
-        | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        env={
+            **os.environ,
+            "PREFECT_HOME": str(home),
+            "DO_NOT_TRACK": "true",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

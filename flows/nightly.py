@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.provenance import read_provenance
+from flows.stale_runs import mark_killed_runs
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError
@@ -76,6 +77,7 @@ def nightly(
 
 def _run_stages(loaded: LoadedConfig) -> State[Any]:
     """Run what is due, in order; the caller holds the lease."""
+    mark_killed_runs()
     remove_abandoned(loaded.artifacts_dir)
     plan = make_plan(loaded)
     if not plan.due:

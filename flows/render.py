@@ -85,7 +85,8 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     console.print(table)
     for outcome in outcomes:
         if outcome.reason:
-            console.print(f"{outcome.model}: {outcome.reason}", markup=False, highlight=False)
+            line = f"{outcome.model}: {outcome.reason}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _score_cell(score: Score | None) -> str:

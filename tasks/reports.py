@@ -15,7 +15,7 @@ from prefect.artifacts import (
 
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import ModelOutcome
-from nightjar.registry import masked, tracking_uri
+from nightjar.registry import masked, read_entry, tracking_uri
 from nightjar.store import Artifact, ArtifactRef, Store
 
 
@@ -29,12 +29,12 @@ def report_counts(ref: ArtifactRef) -> None:
 
 def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:
     """The decision of the gate, and links to the registered version and to the artifact."""
-    row = _open(ref).read("registrations").to_pylist()[0]
-    name, version = row["registered_model"], row["registry_version"]
+    entry = read_entry(_open(ref))
+    name, version = entry.registered_model, entry.registry_version
     create_markdown_artifact(
-        f"**{name}** version {version} is the **{row['decision']}**: {row['reason']}\n\n"
-        f"`models:/{name}@{row['decision']}`, embeddings `{row['embeddings_version']}`",
-        key=f"decision-{_key(row['model'])}",
+        f"**{name}** version {version} is the **{entry.decision}**: {entry.reason}\n\n"
+        f"`models:/{name}@{entry.decision}`, embeddings `{entry.embeddings_version}`",
+        key=f"decision-{_key(entry.model)}",
         description=f"{name} version {version}",
     )
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
@@ -42,9 +42,9 @@ def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:
         create_link_artifact(
             f"{uri.rstrip('/')}/#/models/{name}/versions/{version}",
             link_text=f"{name} version {version}",
-            key=f"registry-{_key(row['model'])}",
+            key=f"registry-{_key(entry.model)}",
         )
-    _link(ref, row["model"])
+    _link(ref, entry.model)
 
 
 def report_scores(outcomes: Sequence[ModelOutcome]) -> None:

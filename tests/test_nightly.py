@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -43,6 +46,13 @@ def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def states_of_flow_runs(artifacts_dir: Path) -> list[str]:
+    """The state of each flow run in the embedded server's database, sorted."""
+    with closing(sqlite3.connect(artifacts_dir / "prefect" / "prefect.db")) as database:
+        rows = database.execute("SELECT state_type FROM flow_run").fetchall()
+    return sorted(state for (state,) in rows)
+
+
 def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> None:
     log = small_config.with_name("run.log")
     with log.open("wb") as stream:
@@ -70,9 +80,25 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
     assert make_plan(loaded).due == ()
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     assert [len(reader.versions(f"small-{model}")) for model in ("cbow", "glove")] == [1, 1]
+    assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED"]
     verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
     whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
     assert "8 artifacts, all whole" in whole.stdout
+
+
+def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:
+    dump = small_config.with_name("dump.xml.bz2")
+    dump.write_bytes(
+        bz2.compress(b"<mediawiki><page><title>A</title></page></mediawiki>" * 99)[:-9]
+    )
+    changes = ["ingest.sources.news={type: mediawiki, path: dump.xml.bz2}"]
+    done = run(small_config, *(part for change in changes for part in ("--set", change)))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("nightjar: ingest: ingest.sources.news: ")
+    assert "dump.xml.bz2" in last
+    assert not list((small_config.parent / "artifacts").glob("documents/*"))
 
 
 def test_one_models_failure_leaves_the_others_and_its_champion_alone(finished_copy: Path) -> None:

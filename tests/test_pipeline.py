@@ -11,8 +11,16 @@ from conftest import run_due
 
 from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.errors import ArtifactDamaged, RegistryUnavailable, SourceError
-from nightjar.pipeline import Plan, make_plan, read_outcomes
+from nightjar.errors import (
+    ArtifactDamaged,
+    BenchmarkError,
+    RegistryUnavailable,
+    SourceChanged,
+    SourceError,
+    VocabularyError,
+)
+from nightjar.pipeline import Plan, Provenance, make_plan, read_outcomes, run_step
+from nightjar.progress import SILENT
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.store import Store, set_aside
 
@@ -27,9 +35,7 @@ def due(config: Path, *overrides: str) -> list[str]:
 
 def snapshot(artifacts_dir: Path) -> dict[str, tuple[int, int]]:
     """Inode and modification time of every published file."""
-    files = [
-        path for stage in schemas.STAGES for path in (artifacts_dir / stage).glob("*/*")
-    ]
+    files = [path for stage in schemas.STAGES for path in (artifacts_dir / stage).glob("*/*")]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
@@ -127,7 +133,7 @@ def test_a_damaged_artifact_is_refused_then_rebuilt_after_it_is_set_aside(
     table = Path(ref.path) / "sentences.parquet"
     whole = table.read_bytes()
     table.write_bytes(whole[:-10])
-    with pytest.raises(ArtifactDamaged, match=r"sentences\.parquet has .* set-aside"):
+    with pytest.raises(ArtifactDamaged, match=r"sentences\.parquet has .*--set-aside"):
         plan_of(finished_copy)
     set_aside(ref)
     assert due(finished_copy) == ["tokenize"]
@@ -141,6 +147,35 @@ def test_a_source_that_is_gone_stops_the_plan_with_its_name(finished_copy: Path)
         plan_of(finished_copy, "ingest.sources.news.path=nowhere.txt")
 
 
+def test_a_corpus_without_vocabulary_is_refused_before_training(small_config: Path) -> None:
+    with pytest.raises(VocabularyError, match=r"min_count"):
+        run_due(small_config, "models.cbow.min_count=1000000")
+    published = {path.parent.name for path in (small_config.parent / "artifacts").glob("*/*/")}
+    assert published == {"documents", "tokens"}
+
+
+def test_a_benchmark_without_a_covered_item_is_refused(finished_copy: Path) -> None:
+    benchmark = finished_copy.with_name("pairs.tsv")
+    benchmark.write_text("qwertz\tasdfgh\t1.0\nyxcvbn\tqwertz\t2.0\n", encoding="utf-8")
+    change = "evaluation.benchmarks={wordsim353: {type: similarity, path: pairs.tsv}}"
+    with pytest.raises(BenchmarkError, match=r"wordsim353"):
+        run_due(finished_copy, change)
+    assert run_due(finished_copy) == []
+
+
+def test_a_benchmark_file_that_changes_under_way_is_noticed(finished_copy: Path) -> None:
+    benchmark = finished_copy.with_name("pairs.tsv")
+    benchmark.write_text("government\tminister\t1.0\n" * 3, encoding="utf-8")
+    change = "evaluation.benchmarks={wordsim353: {type: similarity, path: pairs.tsv}}"
+    loaded = load_config(finished_copy, [change])
+    plan = make_plan(loaded)
+    benchmark.write_text("government\tminister\t2.0\n" * 3, encoding="utf-8")
+    step = plan.step(schemas.EVALUATION, "cbow")
+    with pytest.raises(SourceChanged, match="run again"):
+        run_step(loaded, plan, step, SILENT, Provenance(None, "test", 1))
+    assert not Path(step.ref.path).exists()
+
+
 def test_an_unreachable_registry_stops_the_plan(finished_copy: Path) -> None:
     with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9"):
         plan_of(finished_copy, "registry.tracking_uri=http://127.0.0.1:9")
@@ -152,10 +187,8 @@ def test_every_vector_leads_back_to_the_documents(finished_config: Path) -> None
     plan = make_plan(loaded)
     embeddings = store.open(plan.step(schemas.EMBEDDINGS, "glove").ref)
     tokens = store.open(store.ref(schemas.TOKENS, embeddings.manifest.parents[schemas.TOKENS]))
-    documents = store.open(
-        store.ref(schemas.DOCUMENTS, tokens.manifest.parents[schemas.DOCUMENTS])
-    )
-    assert documents.rows("documents") == 300
+    documents = store.open(store.ref(schemas.DOCUMENTS, tokens.manifest.parents[schemas.DOCUMENTS]))
+    assert documents.rows("documents") == 293  # of 300 lines, 7 stand twice
     sentences = tokens.read("sentences", ["doc_id"]).column("doc_id").to_pylist()
     assert set(sentences) == set(documents.read("documents").column("doc_id").to_pylist())
     vocabulary = tokens.read("vocabulary").to_pylist()[: embeddings.rows("vectors")]

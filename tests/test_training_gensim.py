@@ -273,7 +273,6 @@ def test_vectors_that_are_not_finite_stop_training_with_the_epoch(tmp_path: Path
         epoch_end.on_epoch_end(model)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_worker_that_fails_ends_training_instead_of_hanging(tmp_path: Path) -> None:
     path = tmp_path / "0.txt"
     model = small_engine_model(path)

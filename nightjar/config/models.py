@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 
@@ -336,6 +337,16 @@ class RegistryConfig(_Section):
     )
     experiment: Text | None = Field(None, description="default: the pipeline's name")
     gate: GateConfig
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _hangs_on_no_working_directory(cls, uri: str | None) -> str | None:
+        if uri is not None and uri.startswith("sqlite:") and not uri.startswith("sqlite:////"):
+            raise ValueError(
+                "a relative SQLite address would depend on the working directory; write "
+                "sqlite:////absolute/path/mlflow.db"
+            )
+        return uri
 
 
 class NightjarConfig(_Section):

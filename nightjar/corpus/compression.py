@@ -135,9 +135,11 @@ def decompress(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
     compressed in a way that is not supported.
     """
     suffix = path.suffix.lower()
-    if suffix in _UNSUPPORTED:
+    inner = Path(path.stem).suffix.lower()
+    if suffix in _UNSUPPORTED or inner == ".tar":
         raise SourceError(
-            f"{path}: {suffix} files are not supported; compress it as .gz, .bz2 or .zst"
+            f"{path}: {suffix if suffix in _UNSUPPORTED else inner} files are not supported; "
+            f"name files of their own, plain or compressed as .gz, .bz2 or .zst"
         )
     rest = iter(chunks)
     head = next(rest, b"")

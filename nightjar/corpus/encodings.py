@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from encodings.aliases import aliases
 from itertools import chain
-
-from nightjar.errors import SourceError
 
 _BOMS = {
     "utf-8": codecs.BOM_UTF8,
@@ -20,6 +16,9 @@ _BOMS = {
     "utf-32-be": codecs.BOM_UTF32_BE,
 }
 _LONGEST_BOM = 4
+_NOT_FOR_FILES = frozenset(
+    ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+)
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,9 @@ class Encoding:
     """CR LF, CR or LF."""
 
 
-def check_encoding(name: str, key: str) -> None:
-    """Raise SourceError, naming the config ``key``, unless ``name`` decodes text by lines."""
-    try:
-        codecs.lookup(name)
-        b"".decode(name)
-        "\r\n".encode(name)
-    except (LookupError, UnicodeError, ValueError) as error:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), sorted(aliases), n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else "; utf-8 is the usual one"
-        raise SourceError(f"{key}: {name!r} is no text encoding{hint}") from error
+def is_for_files(name: str) -> bool:
+    """Whether text files are written in the encoding ``name`` (host names, say, are not)."""
+    return codecs.lookup(name).name.replace("_", "-") not in _NOT_FOR_FILES
 
 
 def known_encoding(name: str, head: bytes) -> Encoding:

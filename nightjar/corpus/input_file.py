@@ -36,28 +36,24 @@ class InputFile:
         """Report progress of a reader that does not go through :meth:`content`."""
         self._on_read(n_bytes)
 
-    def check_unchanged(self, expected: FileIdentity) -> None:
-        """Raise SourceChanged unless what was read is what ``expected`` says.
+    def check_unchanged(self, planned: FileIdentity) -> None:
+        """Raise SourceChanged unless the bytes that were read are the planned ones.
 
-        A file that was not read to its end through :meth:`content` is read now.
+        The file is read again unless all of it went through :meth:`content`.
         """
         if self._chunks is None:
-            found = _identity_now(self.path)
-        else:
-            for _ in self._chunks:
-                pass
-            found = FileIdentity(self.label, self._n_bytes, self._digest.hexdigest())
-        if (found.bytes, found.sha256) != (expected.bytes, expected.sha256):
-            raise SourceChanged(
-                f"{self.path}: the file changed while it was read (planned: "
-                f"{expected.bytes} bytes, sha256 {expected.sha256[:12]}; found: {found.bytes} "
-                f"bytes, {found.sha256[:12]}); run again when it is complete"
-            )
+            self.check_on_disk(planned)
+            return
+        for _ in self._chunks:
+            pass
+        _compare(self.path, planned, self._n_bytes, self._digest.hexdigest())
 
-    def has_changed(self, expected: FileIdentity) -> bool:
-        """Whether the file on disk is no longer what ``expected`` says."""
-        found = _identity_now(self.path)
-        return (found.bytes, found.sha256) != (expected.bytes, expected.sha256)
+    def check_on_disk(self, planned: FileIdentity) -> None:
+        """Raise SourceChanged unless the file, as it is now, is the planned one."""
+        if not self.path.is_file():
+            raise vanished(self.path)
+        found = file_identity(self.path)
+        _compare(self.path, planned, found.bytes, found.sha256)
 
     def _read(self) -> Iterator[bytes]:
         try:
@@ -68,19 +64,27 @@ class InputFile:
                     self._on_read(len(chunk))
                     yield chunk
         except FileNotFoundError as error:
-            raise _vanished(self.path) from error
+            raise vanished(self.path) from error
         except OSError as error:
-            raise SourceError(
-                f"{self.path}: cannot be read ({error.strerror}); check the disk and the "
-                f"permissions"
-            ) from error
+            raise unreadable(self.path, error) from error
 
 
-def _identity_now(path: Path) -> FileIdentity:
-    if not path.is_file():
-        raise _vanished(path)
-    return file_identity(path)
+def _compare(path: Path, planned: FileIdentity, n_bytes: int, sha256: str) -> None:
+    if (n_bytes, sha256) != (planned.bytes, planned.sha256):
+        raise SourceChanged(
+            f"{path}: the file changed since the run was planned ({planned.bytes} bytes, sha256 "
+            f"{planned.sha256[:12]}; now {n_bytes} bytes, {sha256[:12]}); run again when it is "
+            f"complete"
+        )
 
 
-def _vanished(path: Path) -> SourceChanged:
+def unreadable(path: Path, error: OSError) -> SourceError:
+    """The error for a file that the system refuses to read."""
+    return SourceError(
+        f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions"
+    )
+
+
+def vanished(path: Path) -> SourceChanged:
+    """The error for a file that was there when the run was planned."""
     return SourceChanged(f"{path}: the file is gone since the run was planned; run again")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 EXCERPT_CHARS = 200
+MAX_BYTES_PER_CHAR = 4
+"""Of any of the usual encodings."""
 
 
 class Reason(StrEnum):
@@ -60,8 +62,7 @@ Record = Document | Rejection | Skip
 def excerpt(content: str | bytes, encoding: str = "utf-8") -> str:
     """The first characters of ``content``, with what cannot be shown backslash-escaped."""
     if isinstance(content, bytes):
-        # Four bytes a character is the most that any of the usual encodings takes.
-        content = content[: 4 * EXCERPT_CHARS].decode(encoding, "backslashreplace")
+        content = content[: MAX_BYTES_PER_CHAR * EXCERPT_CHARS].decode(encoding, "backslashreplace")
     return storable(content[:EXCERPT_CHARS])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nightjar import paths
 from nightjar.config import CsvSource, IngestConfig, MediaWikiSource, SourceConfig, TextSource
-from nightjar.corpus.encodings import check_encoding
+from nightjar.corpus.encodings import is_for_files
 from nightjar.corpus.records import storable
 from nightjar.errors import InputError, SourceError
 from nightjar.schemas import DOCUMENTS
@@ -41,9 +41,8 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
 
     Directories are no part of it: a file that moves keeps its version. Raises SourceError,
     naming the source and the pattern, when a file is missing or unreadable, a glob matches
-    nothing, a package is not installed or an encoding is unknown.
+    nothing, a package is not installed or an encoding is not one of text files.
     """
-    check_encodings(config)
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
         for file in select_files(config, base_dir)
@@ -66,6 +65,7 @@ def select_files(config: IngestConfig, base_dir: Path) -> list[SourceFile]:
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
+        _check_encoding(name, source)
         files += sorted(_labelled(name, _matches(name, source, base_dir)), key=_by_label)
     return files
 
@@ -88,11 +88,13 @@ def _libraries(config: IngestConfig) -> dict[str, str]:
     return {}
 
 
-def check_encodings(config: IngestConfig) -> None:
-    """Raise SourceError when a source's ``encoding`` is not one that Python can read."""
-    for name, source in config.sources.items():
-        if isinstance(source, TextSource | CsvSource):
-            check_encoding(source.encoding, f"ingest.sources.{name}.encoding")
+def _check_encoding(name: str, source: SourceConfig) -> None:
+    encoding = source.encoding if isinstance(source, TextSource | CsvSource) else "utf-8"
+    if not is_for_files(encoding):
+        raise SourceError(
+            f"ingest.sources.{name}.encoding: {encoding} is no encoding of text files; utf-8 is "
+            f"the usual one"
+        )
 
 
 def _matches(name: str, source: SourceConfig, base_dir: Path) -> Iterable[Path]:
@@ -133,12 +135,17 @@ def _labelled(source: str, found: Iterable[Path]) -> list[SourceFile]:
     """Label files by name, namesakes by the fewest directories that tell them apart."""
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in found:
-        by_name[path.name].append(path)
+        by_name[storable(path.name)].append(path)
     files = []
     for group in by_name.values():
         depth = 1
         while len({_tail(path, depth) for path in group}) < len(group):
             depth += 1
+            if depth > max(len(path.parts) for path in group):
+                raise SourceError(
+                    f"ingest.sources.{source}.path: {_tail(group[0], depth)}: several files are "
+                    f"called that once what is not UTF-8 in their names is escaped; rename one"
+                )
         files += [SourceFile(source, _tail(path, depth), path) for path in group]
     return files
 

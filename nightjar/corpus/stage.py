@@ -1,192 +1,220 @@
-"""Ingesting: every record of every source into one of two tables."""
+"""Ingest: reads every source file once, in order, and writes what is a document."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from nightjar import schemas
 from nightjar.config import IngestConfig
+from nightjar.corpus.admission import Admission, Admitted
 from nightjar.corpus.input_file import InputFile
-from nightjar.corpus.intake import Intake, KeptDocument
-from nightjar.corpus.readers import read_records
-from nightjar.corpus.records import Document, Record, Rejection, Skip, storable
+from nightjar.corpus.readers import READERS
+from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
 from nightjar.corpus.selection import SourceFile, select_files
+from nightjar.corpus.tables import RowGroups
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.progress import Progress
+from nightjar.schemas import DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
 from nightjar.store import FileIdentity, Identity, Staging
 
 logger = logging.getLogger(__name__)
 
-_GROUP_ROWS = 2_000
-_GROUP_CHARS = 16 << 20
+_MIN_STEP_BYTES = 1 << 16
+_PROGRESS_STEPS = 500
 
 
 def ingest(
-    config: IngestConfig,
-    base_dir: Path,
-    identity: Identity,
-    staging: Staging,
-    progress: Progress,
+    config: IngestConfig, base_dir: Path, identity: Identity, staging: Staging, progress: Progress
 ) -> None:
-    """Read every source and write ``documents`` and ``quarantine``.
+    """Write the tables ``documents`` and ``quarantine``; count every record.
 
-    Raises SourceError when a file cannot be read whole or no document is left, and
-    SourceChanged when a file is not what ``identity`` was computed from. In memory: one
-    record, one row group (2,000 rows or 16 Mi characters) and :class:`Intake`'s digests.
+    Sources in the order of the config, their files by name, records in the order of the
+    file. Holds a record, a row group of each table, and what Admission says. Raises
+    SourceError when a file is damaged, is not what its source says, or no document is left;
+    SourceChanged when a file is not what ``identity`` says.
     """
-    files = select_files(config, base_dir)
-    planned = {entry.name: entry for entry in identity.inputs}
-    unplanned = [file.path for file in files if file.name not in planned]
-    if unplanned or len(files) != len(planned):
-        names = ", ".join(map(str, unplanned)) or "a file is gone"
-        raise SourceChanged(f"the source files changed since the run was planned: {names}")
-    started = time.monotonic()
-    logger.info("ingest: %d files of %d sources", len(files), len(config.sources))
-    progress.start("read", sum(entry.bytes for entry in planned.values()), "B")
-    with _tables(staging) as tables:
-        night = _Ingestion(config, tables, staging.counts, progress)
-        for file in files:
-            night.read(file, planned[file.name])
-    staging.counts["files_read"] = len(files)
-    staging.report["sources"] = night.by_source
-    if not staging.counts["documents_kept"]:
-        raise SourceError(_nothing_left(staging.counts))
-    logger.info("ingest: %.1f s, %s", time.monotonic() - started, dict(staging.counts))
+    files = _planned_files(config, base_dir, identity)
+    meter = _Meter(progress, sum(planned.bytes for planned in identity.inputs))
+    logger.info("ingesting %d files of %d sources", len(files), len(config.sources))
+    with (
+        staging.writer("documents", DOCUMENTS_SCHEMA) as documents,
+        staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
+    ):
+        night = _Ingest(
+            config,
+            RowGroups(documents, DOCUMENTS_SCHEMA),
+            RowGroups(quarantine, QUARANTINE_SCHEMA),
+        )
+        for file, planned in zip(files, identity.inputs, strict=True):
+            night.read(file, planned, meter)
+        night.finish()
+    staging.counts.update(night.counts())
+    staging.report["sources"] = night.report()
+    logger.info("ingested: %s", dict(staging.counts))
 
 
-class _Ingestion:
-    """Reads file after file into the tables, and counts."""
+def _planned_files(config: IngestConfig, base_dir: Path, identity: Identity) -> list[SourceFile]:
+    try:
+        files = select_files(config, base_dir)
+    except SourceError as error:  # they could be found when the run was planned
+        raise SourceChanged(
+            f"the source files are not those of the plan any more: {error}"
+        ) from error
+    found = [file.name for file in files]
+    planned = [entry.name for entry in identity.inputs]
+    if found != planned:
+        changed = sorted(set(found) ^ set(planned)) or found
+        raise SourceChanged(
+            f"the source files are not those of the plan any more ({', '.join(changed[:5])}); "
+            f"run again"
+        )
+    return files
 
-    def __init__(
-        self, config: IngestConfig, tables: _Tables, counts: Counter[str], progress: Progress
-    ) -> None:
-        self._config = config
-        self._tables = tables
-        self._counts = counts
+
+class _Meter:
+    """Passes bytes on to the progress, a few hundred times over all."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._intake = Intake(config)
-        self.by_source: dict[str, dict[str, int]] = {
-            name: {"files": 0, "documents_kept": 0, "quarantined": 0, "characters_kept": 0}
-            for name in config.sources
-        }
+        self._step = max(_MIN_STEP_BYTES, total // _PROGRESS_STEPS)
+        self._pending = 0
+        self._note = ""
+        progress.start("read sources", total, "B")
 
-    def read(self, file: SourceFile, planned: FileIdentity) -> None:
-        """Every record of one file; the file must be what was planned."""
-        input_file = InputFile(file.path, file.label, self._progress.advance)
-        source = self._config.sources[file.source]
-        self.by_source[file.source]["files"] += 1
-        try:
-            for record in read_records(source, input_file, self._config.max_chars):
-                self._sort(file.source, source.language, record)
-        except SourceError as error:
-            if input_file.has_changed(planned):
-                raise SourceChanged(f"{file.path}: changed while it was read; run again") from error
-            raise SourceError(f"ingest.sources.{file.source}: {error}") from error
-        input_file.check_unchanged(planned)
+    def begin(self, note: str) -> None:
+        self._note = note
 
-    def _sort(self, source: str, language: str | None, record: Record) -> None:
-        if isinstance(record, Skip):
-            self._counts[record.value] += 1
-            return
-        self._counts["documents_read"] += 1
-        taken = self._intake.take(source, record) if isinstance(record, Document) else record
-        if isinstance(taken, Rejection):
-            self._counts["quarantined"] += 1
-            self._counts[f"quarantined_{taken.reason.value}"] += 1
-            self.by_source[source]["quarantined"] += 1
-            self._tables.add_rejection(source, taken)
-            return
-        self._counts["documents_kept"] += 1
-        self._counts["characters_kept"] += len(taken.text)
-        self.by_source[source]["documents_kept"] += 1
-        self.by_source[source]["characters_kept"] += len(taken.text)
-        self._tables.add_document(source, language, taken)
-
-
-class _Table:
-    """One table, written in row groups of bounded size."""
-
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
-        self._writer = writer
-        self._schema = schema
-        self._rows: list[dict[str, Any]] = []
-        self._n_chars = 0
-
-    def add(self, row: dict[str, Any], n_chars: int) -> None:
-        self._rows.append(row)
-        self._n_chars += n_chars
-        if len(self._rows) >= _GROUP_ROWS or self._n_chars >= _GROUP_CHARS:
+    def advance(self, n_bytes: int) -> None:
+        self._pending += n_bytes
+        if self._pending >= self._step:
             self.flush()
 
     def flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows = []
-        self._n_chars = 0
+        if self._pending:
+            self._progress.advance(self._pending, self._note)
+            self._pending = 0
 
 
-class _Tables:
-    """Both tables of the stage."""
+class _Ingest:
+    """One run: the state that all sources share, and what is counted by source."""
 
-    def __init__(self, documents: _Table, quarantine: _Table) -> None:
+    def __init__(self, config: IngestConfig, documents: RowGroups, quarantine: RowGroups) -> None:
+        self._config = config
         self._documents = documents
         self._quarantine = quarantine
+        self._admission = Admission(config)
+        self._by_source: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
 
-    def add_document(self, source: str, language: str | None, kept: KeptDocument) -> None:
-        row = {
-            "doc_id": storable(kept.doc_id),
-            "source": source,
-            "text": kept.text,
-            "content_sha256": kept.content_sha256,
-            "n_chars": len(kept.text),
-            "language": language,
-        }
-        self._documents.add(row, len(kept.text))
+    def read(self, file: SourceFile, planned: FileIdentity, meter: _Meter) -> None:
+        """Read one file, then make sure that it was the one that was planned."""
+        source = self._config.sources[file.source]
+        counts = self._by_source[file.source]
+        counts["files_read"] += 1
+        meter.begin(file.name)
+        opened = InputFile(file.path, file.label, meter.advance)
+        is_empty = True
+        with _blaming_change(file.source, opened, planned):
+            for record in READERS[source.type](source, opened, self._config.max_chars):
+                is_empty = False
+                self._take(file.source, record, source.language)
+        if is_empty:
+            self._reject(
+                file.source, Rejection(file.label, Reason.EMPTY, "the file holds no record")
+            )
+        opened.check_unchanged(planned)
+        meter.flush()
 
-    def add_rejection(self, source: str, rejection: Rejection) -> None:
-        row = {
-            "source": source,
-            "locator": storable(rejection.locator),
-            "reason": rejection.reason.value,
-            "detail": storable(rejection.detail),
-            "excerpt": rejection.excerpt,
-        }
-        self._quarantine.add(row, len(rejection.excerpt))
+    def _take(self, source: str, record: Record, language: str | None) -> None:
+        if isinstance(record, Skip):
+            self._by_source[source][record] += 1
+            return
+        if isinstance(record, Document):
+            admitted = self._admission.admit(source, record)
+            if isinstance(admitted, Admitted):
+                self._keep(source, admitted, language)
+                return
+            record = admitted
+        self._reject(source, record)
 
-    def flush(self) -> None:
+    def _keep(self, source: str, document: Admitted, language: str | None) -> None:
+        counts = self._by_source[source]
+        counts["documents_kept"] += 1
+        counts["characters_kept"] += len(document.text)
+        self._documents.add(
+            document.n_bytes,
+            doc_id=document.doc_id,
+            source=source,
+            text=document.text,
+            content_sha256=document.content_sha256,
+            n_chars=len(document.text),
+            language=language,
+        )
+
+    def _reject(self, source: str, rejection: Rejection) -> None:
+        counts = self._by_source[source]
+        counts["quarantined"] += 1
+        counts[f"quarantined_{rejection.reason}"] += 1
+        self._quarantine.add(
+            len(rejection.detail) + len(rejection.excerpt),
+            source=source,
+            locator=storable(rejection.locator),
+            reason=rejection.reason.value,
+            detail=storable(rejection.detail),
+            excerpt=rejection.excerpt,
+        )
+
+    def finish(self) -> None:
+        """Write the last rows. Raises SourceError when there is no document."""
+        counts = self.counts()
+        if counts["documents_kept"] == 0:
+            reasons = ", ".join(
+                f"{name.removeprefix('quarantined_')} {count}"
+                for name, count in sorted(counts.items())
+                if count and (name.startswith("quarantined_") or name.endswith("_skipped"))
+            )
+            raise SourceError(
+                f"no document left: {counts['documents_read']} read "
+                f"({reasons}); check ingest.sources and the lengths in ingest"
+            )
         self._documents.flush()
         self._quarantine.flush()
 
+    def counts(self) -> Counter[str]:
+        """Over all sources; what is read is kept or in quarantine, the rest was skipped."""
+        base = dict.fromkeys(
+            ("files_read", "documents_kept", "characters_kept", "quarantined", *Skip), 0
+        )
+        total = Counter(base)
+        for counts in self._by_source.values():
+            total.update(counts)
+        total["documents_read"] = total["documents_kept"] + total["quarantined"]
+        total["nul_characters_removed"] = self._admission.n_nul_removed
+        return Counter({str(name): count for name, count in total.items()})
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """By source: its type and what was read, kept and dropped."""
+        always = dict.fromkeys(
+            ("files_read", "documents_kept", "characters_kept", "quarantined"), 0
+        )
+        return {
+            name: {
+                "type": self._config.sources[name].type,
+                **always,
+                **{str(key): count for key, count in sorted(counts.items())},
+            }
+            for name, counts in self._by_source.items()
+        }
+
 
 @contextmanager
-def _tables(staging: Staging) -> Iterator[_Tables]:
-    documents, quarantine = schemas.DOCUMENTS_SCHEMA, schemas.QUARANTINE_SCHEMA
-    with (
-        staging.writer("documents", documents) as documents_writer,
-        staging.writer("quarantine", quarantine) as quarantine_writer,
-    ):
-        tables = _Tables(_Table(documents_writer, documents), _Table(quarantine_writer, quarantine))
-        yield tables
-        tables.flush()
-
-
-def _nothing_left(counts: Counter[str]) -> str:
-    reasons = ", ".join(
-        f"{name.removeprefix('quarantined_')} {count}"
-        for name, count in sorted(counts.items())
-        if name.startswith("quarantined_") or name.endswith("_skipped")
-    )
-    return (
-        f"no document is left of {counts['documents_read']} read"
-        f"{f' ({reasons})' if reasons else ''}; check the sources' paths and fields, and "
-        f"ingest.min_chars and max_chars"
-    )
+def _blaming_change(source: str, file: InputFile, planned: FileIdentity) -> Iterator[None]:
+    """Name the source in a SourceError; SourceChanged if the file is not the planned one."""
+    try:
+        yield
+    except SourceError as error:
+        file.check_on_disk(planned)
+        raise SourceError(f"ingest.sources.{source}: {error}") from error

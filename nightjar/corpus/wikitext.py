@@ -4,9 +4,10 @@ Dropped: comments, templates, tables, references, galleries, formulas and code, 
 categories and links to other languages, tags, addresses. Kept: running text, what links
 show, headings and list items, each on its own line.
 
-mwparserfromhell reads the markup that is left after the blocks were taken out in linear
-time. Alone it needs time quadratic in the marks that are never closed (measured: 36 s for
-40,000 characters of ``<b a='``), so that one spoilt page could stop a night.
+mwparserfromhell reads the markup that is left (links, addresses, entities) after everything that
+nests was taken out in linear time. Given a whole page it needs time quadratic in the marks
+that are never closed (measured with 0.7.2: 36 s for 40,000 characters of ``<b a='``) and
+overflows the stack on a line of 25,000 ``=a``, so that one spoilt page could stop a night.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Collection
 
 import mwparserfromhell
 
-from nightjar.corpus.wikitext_blocks import BlockRemover
+from nightjar.corpus.wikitext_blocks import SEAM, BlockRemover
 
 _DROPPED_TAGS = (
     "ce|chem|categorytree|gallery|graph|hiero|imagemap|includeonly|indicator|inputbox|mapframe|"
@@ -29,14 +30,18 @@ _LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "[]{}|<>='"})
 _LINE_TAGS = "blockquote|br|center|dd|div|dl|dt|h[1-6]|hr|li|ol|p|poem|section|td|th|tr|ul"
 _LINE_TAG = re.compile(rf"</?(?:{_LINE_TAGS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][a-z0-9-]*(?:[\s/][^<>]*)?>", re.IGNORECASE)
+_HEADING = re.compile(r"^=.*$", re.MULTILINE)
+_LIST_MARKS = re.compile(r"^[*#:;\x01]+", re.MULTILINE)
+_LEADING_COLON = re.compile(r"\[\[\s*:")
 _UNCLOSED_ADDRESS = re.compile(
-    r"\[(?=(?:[a-z][a-z0-9+.-]*:|//)[^\[\]\n]*(?:\[|\n|\Z))", re.IGNORECASE
+    r"\[(?=[a-z][a-z0-9+.-]*:|//)(?!(?:[^\[\]\n]++|\[\[[^\[\]\n]*+\]\])*+\])", re.IGNORECASE
 )
 
 _APOSTROPHES = re.compile(r"'{2,}")
 _SWITCH = re.compile(r"__[A-Z]+__")
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>\"]+", re.IGNORECASE)
-_MARKS = re.compile(r"\[\[|\]\]|\{\{+|\}\}+|[\ud800-\udfff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]+")  # an entity can name them
+_MARKS = re.compile(r"[\[\]{}]{2,}")
 _DEBRIS_LINE = re.compile(r"^(?:[ \t]*(?:(?:\||\{\|).*|!.*(?:!!|\|).*)|[^\w\n]+)$", re.MULTILINE)
 _EMPTY_PARENTHESES = re.compile(r"[ \t]*\([\s,;:]*\)")
 _HANGING_SEPARATOR = re.compile(r"\((?:[ \t]*[,;:])+[ \t]*")
@@ -54,8 +59,10 @@ class WikitextStripper:
     def strip(self, wikitext: str) -> str:
         """Plain text of ``wikitext``; paragraphs, headings and list items are lines."""
         text = self._blocks.remove(_without_raw(wikitext))
-        text = _TAG.sub("", _LINE_TAG.sub("\n", text)).replace("<", "&lt;")
-        text = _UNCLOSED_ADDRESS.sub("&#91;", text)
+        text = _TAG.sub(SEAM, _LINE_TAG.sub("\n", text))
+        text = text.replace("<", "&lt;").replace("{", "&#123;")
+        text = _LIST_MARKS.sub("", _HEADING.sub(_title, text))
+        text = _LEADING_COLON.sub("[[", _UNCLOSED_ADDRESS.sub("&#91;", text))
         code = mwparserfromhell.parse(text, skip_style_tags=True)
         return _tidy(code.strip_code(normalize=True, collapse=False))
 
@@ -90,12 +97,17 @@ def _without_raw(text: str) -> str:
     return "".join(pieces)
 
 
+def _title(heading: re.Match[str]) -> str:
+    return f"\n{heading[0].strip(' =')}\n"
+
+
 def _tidy(text: str) -> str:
     """Remove what the stripping left behind: stray marks, empty parentheses, extra space."""
+    text = _SURROGATES.sub("", text.replace(SEAM, ""))
     text = _APOSTROPHES.sub(_without_emphasis, text)
-    text = _MARKS.sub("", _ADDRESS.sub("", _SWITCH.sub("", text)))
-    text = _DEBRIS_LINE.sub("", text)
+    text = _DEBRIS_LINE.sub("", _ADDRESS.sub("", _SWITCH.sub("", text)))
     text = _HANGING_SEPARATOR.sub("(", _EMPTY_PARENTHESES.sub("", text))
+    text = _MARKS.sub("", text)
     text = _LINE_ENDS.sub("\n", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n\n", text).strip()
 

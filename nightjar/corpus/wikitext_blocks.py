@@ -26,6 +26,9 @@ _TOKEN = re.compile(
 _MAX_OPENED = 16
 """More templates than these do not start at one place: the braces are noise."""
 
+SEAM = "\x01"
+"""Stands where something was cut, lest its neighbours make a mark. XML cannot hold it."""
+
 _HIDDEN_NAMES = frozenset(("category", "file", "image", "media"))
 _PREFIX = re.compile(r"\s*([^\[\]{}|:\n]{1,60}):")
 _MEDIA_NAME = re.compile(
@@ -59,9 +62,10 @@ class BlockRemover:
         self._hidden = _HIDDEN_NAMES | {_normalized(name) for name in hidden_namespaces}
 
     def remove(self, text: str) -> str:
-        """``text`` without them; marks without a counterpart go, what they mark stays.
+        """``text`` without them, a SEAM in the place of each.
 
-        Of links within links the inner ones stay links.
+        Marks without a counterpart go, what they mark stays. Of links within links the inner
+        ones stay links, so that no kept link holds another.
         """
         page = _Page(text)
         for token in _TOKEN.finditer(text):
@@ -147,7 +151,7 @@ class _Page:
             self._open[-1].has_inner_link = True
 
     def finish(self) -> str:
-        """The text without what was closed and without the marks that were not."""
+        """The text with a SEAM for all that was closed and for the marks that were not."""
         done = 0
         for frame in self._open:
             if frame.start < done:
@@ -160,11 +164,11 @@ class _Page:
         pieces = []
         position = 0
         for start, end in sorted(self._cuts):
-            if start > position:
+            if start >= position:
                 pieces.append(self._text[position:start])
             position = max(position, end)
         pieces.append(self._text[position:])
-        return "".join(pieces)
+        return SEAM.join(pieces)
 
     def _pop(self) -> _Frame:
         frame = self._open.pop()

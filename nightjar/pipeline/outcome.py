@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.pipeline.planning import Plan
-from nightjar.registry import registered_name
+from nightjar.registry import LedgerEntry, read_entry, registered_name
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
@@ -44,20 +44,20 @@ def _outcome(loaded: LoadedConfig, plan: Plan, store: Store, model: str) -> Mode
     )
     n_words = None
     scores: Mapping[str, Score] = {}
-    row: Mapping[str, object] = {}
+    entry: LedgerEntry | None = None
     if store.is_published(embeddings.stage, embeddings.version):
         n_words = store.open(embeddings).rows("vectors")
     if store.is_published(evaluation.stage, evaluation.version):
         scores = main_scores(read_scores(store.open(evaluation)))
     if store.is_published(registration.stage, registration.version):
-        row = store.open(registration).read("registrations").to_pylist()[0]
+        entry = read_entry(store.open(registration))
     return ModelOutcome(
         model=model,
         registered_model=registered_name(loaded.config.pipeline.name, model),
         embeddings_version=embeddings.version,
         n_words=n_words,
         scores=scores,
-        registry_version=row.get("registry_version"),  # type: ignore[arg-type]
-        decision=row.get("decision"),  # type: ignore[arg-type]
-        reason=row.get("reason"),  # type: ignore[arg-type]
+        registry_version=entry.registry_version if entry else None,
+        decision=entry.decision if entry else None,
+        reason=entry.reason if entry else None,
     )

@@ -17,6 +17,7 @@ from nightjar.evaluation import evaluation_identity
 from nightjar.registry import (
     RegistryReader,
     open_reader,
+    read_entry,
     registered_name,
     registration_identity,
     tracking_uri,
@@ -152,12 +153,12 @@ class _Planner:
             artifact = self._published(ref)
             if artifact is None:
                 return Step(identity, ref, Action.RUN, lost or self._why(identity))
-            row = artifact.read("registrations").to_pylist()[0]
-            known = reader.version(registered_model, row["registry_version"])
-            if known is not None and known.run_id == row["run_id"]:
+            entry = read_entry(artifact)
+            known = reader.version(registered_model, entry.registry_version)
+            if known is not None and known.run_id == entry.run_id:
                 reason = f"registered as {registered_model} version {known.version}"
                 return Step(identity, ref, Action.REUSE, reason)
-            lost = f"{registered_model} version {row['registry_version']} is not in the registry"
+            lost = f"{registered_model} version {entry.registry_version} is not in the registry"
             identity = identity_replacing(replaces=ref.version)
 
     def _published(self, ref: ArtifactRef) -> Artifact | None:

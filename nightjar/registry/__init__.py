@@ -24,7 +24,7 @@ does not import MLflow either. :mod:`~nightjar.registry.client` reaches MLflow.
 
 from nightjar.registry.gate import CHALLENGER, CHAMPION, Decision, GateScores, decide
 from nightjar.registry.identity import registered_name, registration_identity
-from nightjar.registry.ledger import LedgerEntry, read_ledger
+from nightjar.registry.ledger import LedgerEntry, read_entry, read_ledger
 from nightjar.registry.reading import RegisteredVersion, RegistryReader, open_reader
 from nightjar.registry.registration import register
 from nightjar.registry.summary import RegistrationRequest
@@ -42,6 +42,7 @@ __all__ = [
     "decide",
     "masked",
     "open_reader",
+    "read_entry",
     "read_ledger",
     "register",
     "registered_name",

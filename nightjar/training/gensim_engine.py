@@ -70,10 +70,9 @@ class _PerWorkerFiles:
             super()._worker_loop_corpusfile(  # type: ignore[misc]
                 corpus_file, thread_id, offset, cython_vocab, progress_queue, **kwargs
             )
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 (the training thread raises it)
             self.failure = error
             progress_queue.put(None)
-            raise
 
     def _do_train_epoch(
         self,

@@ -1,25 +1,45 @@
-"""What the readers of tables and objects share: a record's id, and a field that is not there."""
+"""Fields and columns that a source is configured to have."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+from nightjar.corpus.records import excerpt
 from nightjar.errors import SourceError
 
-
-def native_id(value: object) -> str | None:
-    """The id as text; None when ``value`` is no id: only text and whole numbers are."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    text = str(value).strip()
-    return text or None
+_MAX_SHOWN = 30
 
 
-def missing_field(path: object, kind: str, name: str, found: Iterable[str]) -> SourceError:
-    """The error of a file without the configured field or column ``name``."""
-    names = sorted(found)
-    close = difflib.get_close_matches(name, names, n=1)
+class FieldCheck:
+    """Notices a field that no object of a file has: then the config is wrong, not the data."""
+
+    def __init__(self, path: Path, key: str, field: str) -> None:
+        self._path = path
+        self._key = key
+        self._field = field
+        self._is_found = False
+        self._seen: dict[str, None] = {}
+
+    def see(self, value: Mapping[str, Any]) -> None:
+        """Take note of one object."""
+        if self._is_found or self._field in value:
+            self._is_found = True
+        elif len(self._seen) < _MAX_SHOWN:
+            self._seen.update(dict.fromkeys(value))
+
+    def finish(self) -> None:
+        """Raise SourceError when there were objects, but none with the field."""
+        if not self._is_found and self._seen:
+            raise missing_field(self._path, self._key, self._field, self._seen)
+
+
+def missing_field(path: Path, key: str, field: str, available: Iterable[str]) -> SourceError:
+    """The error for a configured ``field`` that a file does not have."""
+    names = [excerpt(name) for name in available]
+    shown = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+    close = difflib.get_close_matches(field, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    shown = ", ".join(names[:20]) or "none"
-    return SourceError(f"{path}: there is no {kind} {name!r}{hint} (it has {shown})")
+    return SourceError(f"{path}: there is no {key} {field!r}; it has {shown or 'none'}{hint}")

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""JSON Lines: an object a line."""
 
 from __future__ import annotations
 
@@ -9,67 +9,76 @@ from typing import Any
 from nightjar.config import JsonLinesSource
 from nightjar.corpus.encodings import open_encoded
 from nightjar.corpus.input_file import InputFile
-from nightjar.corpus.lines import split_lines
-from nightjar.corpus.readers.fields import missing_field, native_id
-from nightjar.corpus.readers.plain_text import decoded
+from nightjar.corpus.lines import Line, split_lines
+from nightjar.corpus.readers.fields import FieldCheck
 from nightjar.corpus.records import Document, Reason, Record, Rejection, excerpt
 
-_MAX_ESCAPED_BYTES = 12
-"""A character beyond the basic plane may be written as two escapes of six bytes."""
+_MAX_BYTES_PER_CHAR = 12
+r"""``\ud83d\ude00`` is one character."""
 _OTHER_FIELDS_BYTES = 1 << 20
-_MAX_FIELDS_SHOWN = 1_000
 
 
-def read_json_lines(config: JsonLinesSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """The text field of each object. Raises SourceError when no object has the field."""
+def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """Documents from ``text_field``, with their id from ``id_field`` where there is one.
+
+    Holds one line. Raises SourceError when no object of the file has the field.
+    """
+    checks = [FieldCheck(file.path, "text_field", source.text_field)]
+    if source.id_field is not None:
+        checks.append(FieldCheck(file.path, "id_field", source.id_field))
     stream = open_encoded(file.content(), "utf-8")
-    max_bytes = max_chars * _MAX_ESCAPED_BYTES + _OTHER_FIELDS_BYTES
-    fields: set[str] = set()
-    has_field = False
-    for line in split_lines(stream, max_bytes):
-        raw = decoded(f"{file.label}:{line.number}", line.data, line.n_bytes, "utf-8")
-        if isinstance(raw, Document) and raw.text.strip():
-            parsed = _parse(raw)
-            if isinstance(parsed, dict):
-                has_field = has_field or config.text_field in parsed
-                if len(fields) < _MAX_FIELDS_SHOWN:
-                    fields.update(parsed)
-                yield _document(config, raw, parsed)
-            else:
-                yield parsed
-        elif isinstance(raw, Document):
-            yield Rejection(raw.locator, Reason.EMPTY, "a blank line")
-        else:
-            yield raw
-    if fields and not has_field:
-        raise missing_field(file.path, "field", config.text_field, fields)
+    for line in split_lines(stream, max_chars * _MAX_BYTES_PER_CHAR + _OTHER_FIELDS_BYTES):
+        locator = f"{file.label}:{line.number}"
+        value = _parsed(line, locator)
+        if isinstance(value, Rejection):
+            yield value
+            continue
+        for check in checks:
+            check.see(value)
+        yield _document(source, value, locator, line)
+    for check in checks:
+        check.finish()
 
 
-def _parse(raw: Document) -> dict[str, Any] | Rejection:
+def _parsed(line: Line, locator: str) -> dict[str, Any] | Rejection:
+    def rejection(reason: Reason, detail: str) -> Rejection:
+        return Rejection(locator, reason, detail, excerpt(line.data))
+
+    if line.is_cut:
+        detail = f"{line.n_bytes} bytes, more than a text of ingest.max_chars can take"
+        return rejection(Reason.TOO_LONG, detail)
+    if not line.data.strip():
+        return rejection(Reason.EMPTY, "the line is blank")
     try:
-        value = json.loads(raw.text)
+        value = json.loads(line.data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return rejection(Reason.UNDECODABLE, str(error))
     except (ValueError, RecursionError) as error:
-        return Rejection(raw.locator, Reason.INVALID_JSON, str(error), excerpt(raw.text))
+        return rejection(Reason.INVALID_JSON, str(error))
     if not isinstance(value, dict):
-        kind = type(value).__name__
-        return Rejection(raw.locator, Reason.NOT_AN_OBJECT, f"is a {kind}", excerpt(raw.text))
+        return rejection(Reason.NOT_AN_OBJECT, f"a JSON {_kind(value)}, not an object")
     return value
 
 
-def _document(
-    config: JsonLinesSource, raw: Document, fields: dict[str, Any]
-) -> Document | Rejection:
-    if config.text_field not in fields:
-        detail = f"no field {config.text_field!r}"
-        return Rejection(raw.locator, Reason.MISSING_FIELD, detail, excerpt(raw.text))
-    text = fields[config.text_field]
+def _document(source: JsonLinesSource, value: dict[str, Any], locator: str, line: Line) -> Record:
+    def rejection(reason: Reason, detail: str) -> Rejection:
+        return Rejection(locator, reason, detail, excerpt(line.data))
+
+    if source.text_field not in value:
+        return rejection(Reason.MISSING_FIELD, f"no field {source.text_field!r}")
+    text = value[source.text_field]
     if not isinstance(text, str):
-        detail = f"{config.text_field!r} is a {type(text).__name__}"
-        return Rejection(raw.locator, Reason.NOT_TEXT, detail, excerpt(raw.text))
-    if config.id_field is None:
-        return Document(raw.locator, None, text)
-    found = native_id(fields.get(config.id_field))
-    if found is None:
-        detail = f"{config.id_field!r} is {fields.get(config.id_field)!r:.50}"
-        return Rejection(raw.locator, Reason.INVALID_ID, detail, excerpt(raw.text))
-    return Document(raw.locator, found, text)
+        return rejection(Reason.NOT_TEXT, f"{source.text_field!r} is a JSON {_kind(text)}")
+    native_id = None if source.id_field is None else value.get(source.id_field)
+    if native_id is not None and (
+        isinstance(native_id, bool) or not isinstance(native_id, int | str)
+    ):
+        kind = _kind(native_id)
+        return rejection(Reason.INVALID_ID, f"{source.id_field!r} is a JSON {kind}")
+    return Document(locator, None if native_id is None else str(native_id), text)
+
+
+def _kind(value: object) -> str:
+    """What JSON calls the type of ``value``."""
+    names = {bool: "boolean", dict: "object", list: "array", str: "string"}
+    return "null" if value is None else names.get(type(value), "number")

@@ -1,0 +1,73 @@
+"""Publishes documents artifacts from small files, for the tests of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nightjar.config import IngestConfig
+from nightjar.corpus import documents_identity, ingest
+from nightjar.progress import SILENT, Progress
+from nightjar.store import Artifact, Store, publish
+
+GENSIM_DATA = "package:gensim/test/test_data"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A published documents artifact, read back."""
+
+    artifact: Artifact
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        return self.artifact.read("documents").to_pylist()
+
+    @property
+    def quarantine(self) -> list[dict[str, Any]]:
+        return self.artifact.read("quarantine").to_pylist()
+
+    @property
+    def texts(self) -> list[str]:
+        return [row["text"] for row in self.documents]
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        return [(row["locator"], row["reason"]) for row in self.quarantine]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self.artifact.manifest.counts
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.artifact.manifest.report["sources"]
+
+
+def config_of(sources: Mapping[str, Any], **settings: Any) -> IngestConfig:
+    return IngestConfig(sources=dict(sources), **settings)
+
+
+def run_ingest(
+    base_dir: Path,
+    sources: Mapping[str, Any],
+    *,
+    store: str = "artifacts",
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Ingested:
+    """Plan, publish and open; ``sources`` and ``settings`` as under ``ingest:``."""
+    config = config_of(sources, **settings)
+    identity = documents_identity(config, base_dir)
+    root = base_dir / store
+    ref = publish(
+        root, identity, lambda staging: ingest(config, base_dir, identity, staging, progress)
+    )
+    assert Store(root).verify(ref) == []
+    return Ingested(Store(root).open(ref))
+
+
+def text_source(path: str | list[str], **settings: Any) -> dict[str, Any]:
+    return {"in": {"type": "text", "path": path, **settings}}

@@ -1,0 +1,83 @@
+"""Trouble with sources that must end in one clear error, or cost one record."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from corpus_support import config_of, run_ingest
+
+from nightjar.corpus import documents_identity, ingest
+from nightjar.errors import SourceChanged, SourceError
+from nightjar.progress import SILENT
+from nightjar.store import Staging, publish
+
+
+def test_objects_nested_as_deep_as_can_be_parsed_cost_one_line_each(tmp_path: Path) -> None:
+    nested = [f'{{"text": "t", "id": {"[" * depth}{"]" * depth}}}' for depth in range(900, 1000)]
+    lines = [*nested, '{"text": "good", "id": 1}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    result = run_ingest(tmp_path, {"s": {"type": "jsonl", "path": "a.jsonl", "id_field": "id"}})
+    assert result.texts == ["good"]
+    assert len(result.reasons) == 100
+    assert {reason for _, reason in result.reasons} <= {"invalid_id", "invalid_json"}
+
+
+def test_field_names_that_cannot_be_encoded_are_escaped_in_the_message(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"\\ud800": "x"}\n', encoding="utf-8")
+    with pytest.raises(SourceError, match=r"it has \\ud800"):
+        run_ingest(tmp_path, {"s": {"type": "jsonl", "path": "a.jsonl"}})
+
+
+def test_a_file_that_vanished_since_the_plan_is_a_reason_to_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("one\n", encoding="utf-8")
+    config = config_of({"s": {"type": "text", "path": "a.txt"}})
+    identity = documents_identity(config, tmp_path)
+    path.unlink()
+
+    def write(staging: Staging) -> None:
+        ingest(config, tmp_path, identity, staging, SILENT)
+
+    with pytest.raises(SourceChanged, match=r"not those of the plan any more.*a\.txt"):
+        publish(tmp_path / "store", identity, write)
+
+
+def test_an_archive_of_several_files_is_not_taken_for_text(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(b"a.txt\0\0\0 content"))
+    with pytest.raises(SourceError, match=r"a\.tar\.gz: \.tar files are not supported"):
+        run_ingest(tmp_path, {"s": {"type": "text", "path": "a.tar.gz"}})
+
+
+def test_a_parquet_page_that_fails_its_checksum_is_an_error(tmp_path: Path) -> None:
+    texts = [f"text {number * number}" for number in range(3_000)]
+    path = tmp_path / "a.parquet"
+    table = pa.table({"text": texts})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"text 1000000", b"text 9999999"))
+    assert path.read_bytes() != whole
+    with pytest.raises(SourceError, match=r"a\.parquet.*damaged"):
+        run_ingest(tmp_path, {"s": {"type": "parquet", "path": "a.parquet"}})
+
+
+@pytest.mark.parametrize(
+    "names", [(b"d\xff/a.txt", b"d\\udcff/a.txt"), (b"\xff.txt", b"\\udcff.txt")]
+)
+def test_names_that_escaping_makes_equal_are_an_error(
+    tmp_path: Path, names: tuple[bytes, bytes]
+) -> None:
+    for name in names:
+        path = tmp_path / "in" / os.fsdecode(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x", encoding="utf-8")
+        except (OSError, UnicodeError):
+            pytest.skip("this file system takes only names in UTF-8")
+    config = config_of({"s": {"type": "text", "path": "in/**/*.txt"}})
+    with pytest.raises(SourceError, match=r"ingest\.sources\.s\.path.*rename one"):
+        documents_identity(config, tmp_path)

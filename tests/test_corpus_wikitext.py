@@ -1,0 +1,111 @@
+"""Wikitext to plain text: what is kept, what is dropped, and that no page can stop a night."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from nightjar.corpus.wikitext import WikitextStripper
+
+STRIPPER = WikitextStripper()
+
+CASES = {
+    "links show their text": (
+        "A [[word]] of [[word embedding|embeddings]] and [[vector]]s.",
+        "A word of embeddings and vectors.",
+    ),
+    "a link with a leading colon is shown": ("See [[:Category:Birds]].", "See Category:Birds."),
+    "files go with captions that hold links": (
+        "Before [[File:a.jpg|thumb|left|A [[bird]] [http://x.org x] [1]]] after",
+        "Before after",
+    ),
+    "images, categories and languages go": (
+        "Text[[Image:b.png|thumb]] [[Category:Birds]][[de:Vogel]][[zh-min-nan:Chiáu]]",
+        "Text",
+    ),
+    "a foreign file name is known by its ending": ("x [[Bild:a b.JPG|mini|Ein Vogel]] y", "x y"),
+    "interwiki links that are shown stay": ("[[wikt:bird|bird]] [[doi:10.1/2]]", "bird doi:10.1/2"),
+    "templates go whole": ("a {{x|{{y}}|z={{{1|{{w}}}}}}} b", "a b"),
+    "a template that ends behind an empty value": ("{{Infobox\n| a =\n|}}\nText", "Text"),
+    "deep template ends close all": ("{{a|{{b|{{c|{{d|x}}}}}}}}end", "end"),
+    "tables go, nested and within templates": (
+        "a\n{| class=x\n|-\n| {{t|\n{|\n| q\n|}\n}}\n! h !! i\n{|\n| inner\n|}\n|}\nb",
+        "a\n\nb",
+    ),
+    "an html table goes": ("a <table><tr><td>x</td></tr></table> b", "a b"),
+    "references go": ('One<ref name="a">[[b]] {{c}}</ref> two<ref name=x/>.', "One two."),
+    "comments go, also in the middle of marks": ("a <!-- [[x {{ --> [[b<!-- -->c]]", "a bc"),
+    "a comment without an end goes to the end": ("a <!-- b", "a"),
+    "formulas, galleries and code go": (
+        "a <math>\\frac{{x}}{y}</math><gallery>\nA.jpg|x\n</gallery><source lang=c>{{</source> b",
+        "a b",
+    ),
+    "nowiki is literal": ("a <nowiki>''[b]</nowiki> c", "a [b] c"),
+    "emphasis goes, apostrophes stay": (
+        "'''Bold''' ''it'' '''''both''''' l'''x''' o'clock",
+        "Bold it both lx o'clock",
+    ),
+    "headings are lines of their own": ("a\n== Early ''life'' ==\nb", "a\n\nEarly life\n\nb"),
+    "list items are lines": ("* one\n** two\n# three\n;term\n: def", "one\ntwo\nthree\nterm\ndef"),
+    "paragraphs stay apart": ("one\n\n\n\ntwo\nthree", "one\n\ntwo\nthree"),
+    "line tags break lines, others do not": ("a<br />b H<sub>2</sub>O<div>c</div>", "a\nb H2O\nc"),
+    "addresses go, their titles stay": (
+        "See [https://x.org/a the site], [http://y.org] and http://z.org/q?a=b now",
+        "See the site, and now",
+    ),
+    "an address with a link in its title": ("[http://x.org see [[b]] c] d", "see b c d"),
+    "entities are characters": ("a&nbsp;b &amp; c &#x41; &lt;d&gt;", "a b & c A <d>"),
+    "an entity cannot name half a character": ("a&#xD800;b", "ab"),
+    "parentheses that a template left empty go": ("Kabul ({{lang|x}}; ) is", "Kabul is"),
+    "a separator that a template left hanging goes": ("Bo ({{IPA|x}}; born 1)", "Bo (born 1)"),
+    "switches go": ("__NOTOC__ a", "a"),
+    "a link never closed loses its mark": ("a [[b c", "a b c"),
+    "a file never closed loses its line": ("a [[File:b.jpg|thumb|c\nd", "a\nd"),
+    "a template never closed loses its marks and rows": (
+        "a {{Infobox\n| x = 1\nb",
+        "a Infobox\n\nb",
+    ),
+    "ends without an opening go": ("a }} b ]] c </ref> |} d", "a b c |} d"),
+    "cuts do not join to marks": ("[<b></b>[a {<i></i>{b", "a b"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_wikitext_becomes_text(name: str) -> None:
+    wikitext, text = CASES[name]
+    assert STRIPPER.strip(wikitext) == text
+
+
+def test_namespaces_of_the_wiki_are_known_in_its_language() -> None:
+    wikitext = "a [[Файл:x.foo|мини|b]] [[Категория:Птици]] [[файл:y]] c"
+    assert WikitextStripper(["Файл", "Категория"]).strip(wikitext) == "a c"
+    assert "мини" in STRIPPER.strip(wikitext)
+
+
+HOSTILE = (
+    "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
+    "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", HOSTILE)
+def test_marks_that_are_never_closed_leave_no_debris(mark: str) -> None:
+    # Given to mwparserfromhell as they are, most of these take minutes, "=a" a crash.
+    text = STRIPPER.strip(mark * (200_000 // len(mark)))
+    assert not any(debris in text for debris in ("[[", "]]", "{{", "}}"))
+
+
+def test_random_markup_leaves_no_debris() -> None:
+    marks = [
+        "{{", "}}", "{{{", "}}}", "[[", "]]", "[", "]", "|", "\n{|\n", "\n|}\n", "\n", "<ref>",
+        "</ref>", "<b>", "</b>", "<nowiki>", "</nowiki>", "<!--", "-->", "''", "=", "\n==", "\n*",
+        "File:", "a", "b c", "http://x", "[http://x y", "&amp;", "&#xD800;", "<", "<table>",
+        "</table>", "{", "}", "é",
+    ]  # fmt: skip
+    generator = random.Random(7)
+    for length in (5, 50, 500) * 100:
+        wikitext = "".join(generator.choices(marks, k=length))
+        text = STRIPPER.strip(wikitext)
+        assert not any(debris in text for debris in ("[[", "]]", "{{", "}}")), wikitext
+        text.encode("utf-8")
