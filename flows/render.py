@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -72,12 +73,17 @@ def _score_as_json(score: Score) -> dict[str, Any]:
 def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     """The table of a night: models, scores with interval and coverage, decisions."""
     benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
-    table = Table(header_style="bold", title="Models", title_justify="left")
-    table.add_column("model")
+    table = Table(
+        box=box.HORIZONTALS,
+        header_style="bold",
+        caption="score, interval, items covered of all",
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
     for benchmark in benchmarks:
-        table.add_column(benchmark, justify="right")
-    for column in ("version", "decision"):
-        table.add_column(column)
+        table.add_column(benchmark, justify="right", overflow="fold")
+    table.add_column("version", justify="right")
+    table.add_column("decision")
     for outcome in outcomes:
         cells = [_score_cell(outcome.scores.get(name)) for name in benchmarks]
         version = "-" if outcome.registry_version is None else str(outcome.registry_version)
@@ -92,8 +98,10 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
 def _score_cell(score: Score | None) -> str:
     if score is None or score.value is None:
         return "-"
-    interval = "" if score.ci_low is None else f" [dim][{score.ci_low:.3f}, {score.ci_high:.3f}][/]"
-    return f"{score.value:.3f}{interval}\n[dim]{score.n_covered}/{score.n_items} covered[/]"
+    interval = (
+        "" if score.ci_low is None else f"\n[dim]{score.ci_low:.2f} to {score.ci_high:.2f}[/]"
+    )
+    return f"{score.value:.3f}{interval}\n[dim]{score.n_covered}/{score.n_items}[/]"
 
 
 def _decision_cell(decision: str | None) -> str:
