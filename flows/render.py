@@ -16,7 +16,7 @@ from rich.text import Text
 from flows.lookups import Answer, Listing, Verification
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, ModelOutcome, Plan
-from nightjar.registry import masked, tracking_uri
+from nightjar.registry import CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
 
 
@@ -75,6 +75,8 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
     table = Table(
         box=box.HORIZONTALS,
+        pad_edge=False,
+        collapse_padding=True,
         header_style="bold",
         caption="score, interval, items covered of all",
         caption_justify="left",
@@ -82,12 +84,10 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     table.add_column("model", no_wrap=True)
     for benchmark in benchmarks:
         table.add_column(benchmark, justify="right", overflow="fold")
-    table.add_column("version", justify="right")
-    table.add_column("decision")
+    table.add_column("registered", no_wrap=True)
     for outcome in outcomes:
         cells = [_score_cell(outcome.scores.get(name)) for name in benchmarks]
-        version = "-" if outcome.registry_version is None else str(outcome.registry_version)
-        table.add_row(outcome.model, *cells, version, _decision_cell(outcome.decision))
+        table.add_row(outcome.model, *cells, _registered_cell(outcome))
     console.print(table)
     for outcome in outcomes:
         if outcome.reason:
@@ -98,16 +98,18 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
 def _score_cell(score: Score | None) -> str:
     if score is None or score.value is None:
         return "-"
-    interval = (
-        "" if score.ci_low is None else f"\n[dim]{score.ci_low:.2f} to {score.ci_high:.2f}[/]"
-    )
-    return f"{score.value:.3f}{interval}\n[dim]{score.n_covered}/{score.n_items}[/]"
+    lines = [f"{score.value:.3f}"]
+    if score.ci_low is not None:
+        lines.append(f"[dim]{score.ci_low:.2f} to {score.ci_high:.2f}[/]")
+    lines.append(f"[dim]{score.n_covered}/{score.n_items}[/]")
+    return "\n".join(lines)
 
 
-def _decision_cell(decision: str | None) -> str:
-    if decision is None:
+def _registered_cell(outcome: ModelOutcome) -> str:
+    if outcome.registry_version is None:
         return "[red]not registered[/]"
-    return f"[green]{decision}[/]" if decision == "champion" else f"[yellow]{decision}[/]"
+    color = "green" if outcome.decision == CHAMPION else "yellow"
+    return f"v{outcome.registry_version} [{color}]{outcome.decision}[/]"
 
 
 def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") -> None:

@@ -133,7 +133,7 @@ class _Planner:
         ref = self._store.ref(identity.stage, identity.version)
         if self._published(ref) is None:
             return Step(identity, ref, Action.RUN, self._why(identity))
-        return Step(identity, ref, Action.REUSE, "published, nothing it depends on changed")
+        return Step(identity, ref, Action.REUSE, "published, unchanged")
 
     def registration(
         self,
