@@ -78,7 +78,7 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
         pad_edge=False,
         collapse_padding=True,
         header_style="bold",
-        caption="score, interval, items covered of all",
+        caption=_caption(outcomes),
         caption_justify="left",
     )
     table.add_column("model", no_wrap=True)
@@ -93,6 +93,12 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
         if outcome.reason:
             line = f"{outcome.model}: {outcome.reason}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _caption(outcomes: Sequence[ModelOutcome]) -> str:
+    caps = {score.max_vocabulary for outcome in outcomes for score in outcome.scores.values()}
+    cap = f" (among the {max(caps):,} most frequent words)" if caps else ""
+    return f"score, interval, items covered of all{cap}"
 
 
 def _score_cell(score: Score | None) -> str:
