@@ -63,6 +63,7 @@ def nightly(
     ``config_path`` is relative to the working directory; ``overrides`` are ``a.b=value``
     strings applied to it.
     """
+    _let_stages_log()
     loaded = load_config(Path(config_path), overrides or [])
     late_minutes = _late_minutes()
     if late_minutes > loaded.config.pipeline.max_late_minutes:
@@ -109,6 +110,14 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
     if failures:
         raise NightFailed(failures)
     return Completed(message=_summary(plan))
+
+
+def _let_stages_log() -> None:
+    """Let the stages' lines reach the run's page: Prefect adds a handler but sets no level."""
+    for name in ("nightjar", "flows", "tasks"):
+        stage_logger = logging.getLogger(name)
+        if stage_logger.level == logging.NOTSET:
+            stage_logger.setLevel(logging.INFO)
 
 
 def _summary(plan: Plan) -> str:

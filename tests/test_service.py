@@ -119,6 +119,10 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
         *(f"{verb} {model}" for verb in ("train", "evaluate", "register") for model in
           ("cbow", "glove")),
     }  # fmt: skip
+    logged = night_shift.post("/logs/filter", {"limit": 200})
+    assert {"nightjar.corpus.stage", "nightjar.store.publishing"} <= {
+        line["name"] for line in logged
+    }
     artifacts = night_shift.post("/artifacts/filter", {"limit": 100})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
     scores = json.loads(str(by_key["nightly-scores"]["data"]))
