@@ -212,7 +212,9 @@ def versions(
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(help="A model's name, or an artifact: tokens/1a2b.")],
+    what: Annotated[
+        str, typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage: its newest.")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,

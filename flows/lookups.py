@@ -125,9 +125,10 @@ def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
 
 
 def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
-    """The manifest of an artifact, by ``stage/version`` or the first digits of a version."""
+    """The manifest of an artifact: ``stage/version``, first digits, or a stage's newest."""
     store = Store(loaded.artifacts_dir)
-    ref = store.find(what)
+    published = store.versions(what) if what in schemas.STAGES else []
+    ref = published[-1] if published else store.find(what)
     return {"artifact": str(ref), "path": ref.path, **asdict(store.open(ref).manifest)}
 
 

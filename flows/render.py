@@ -209,14 +209,26 @@ def print_description(console: Console, shown: Mapping[str, Any]) -> None:
             print_mapping(console, {name: _compact(item) for name, item in value.items()})
         elif isinstance(value, list | tuple) and value:
             console.print(f"\n[bold]{key}[/]")
-            _print_rows(console, value)
+            _print_rows(console, value, _SHOWN_COLUMNS.get(key, tuple(value[0])))
 
 
-def _print_rows(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = [name for name in rows[0] if any(row.get(name) not in (None, "") for row in rows)]
+_SHOWN_COLUMNS = {
+    "versions": ("registry_version", "decision", "embeddings_version", "reason"),
+    "scores": (
+        *("benchmark", "category", "metric", "value"),
+        *("ci_low", "ci_high", "n_covered", "n_items"),
+    ),
+}
+"""What fits beside each other on a terminal; ``--json`` has every column."""
+
+
+def _print_rows(
+    console: Console, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_compact(row.get(column)) for column in columns))
     console.print(table)

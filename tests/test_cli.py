@@ -103,6 +103,8 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
     tokens = next(entry for entry in listing["artifacts"] if entry["stage"] == "tokens")
     shown = nightjar("show", tokens["version"][:6], "-c", finished_config, "--json")
     assert json.loads(shown.stdout)["version"] == tokens["version"]
+    newest = json.loads(nightjar("show", "tokens", "-c", finished_config, "--json").stdout)
+    assert newest["version"] == tokens["version"]
     model = json.loads(nightjar("show", "glove", "-c", finished_config, "--json").stdout)
     assert model["champion"] == 1
     assert model["lineage"]["nightjar.tokens_version"] == tokens["version"]
