@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from config_support import MINIMAL
 
 from nightjar.config import load_config
 from nightjar.pipeline import Provenance, make_plan, run_step
@@ -46,6 +47,14 @@ SMALL_CONFIG: dict[str, Any] = {
     },
     "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "max_drop": 1.0}},
 }
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Path:
+    """The smallest valid configuration, as a file."""
+    path = tmp_path / "nightly.yaml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

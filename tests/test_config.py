@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from config_support import MINIMAL, SHIPPED, refusal, refusal_of
 from pydantic import BaseModel
 
 from nightjar.config import (
@@ -18,44 +19,6 @@ from nightjar.config import (
     Word2VecConfig,
     load_config,
 )
-from nightjar.errors import ConfigError
-
-SHIPPED = Path(__file__).parents[1] / "pipeline_config.yaml"
-
-MINIMAL = """\
-ingest:
-  sources:
-    news: {type: text, path: news.txt}
-models:
-  glove: {trainer: glove}
-  skipgram:
-    trainer: word2vec
-    window: 4
-evaluation:
-  benchmarks:
-    pairs: {type: similarity, path: pairs.tsv}
-registry:
-  gate: {benchmarks: [pairs]}
-"""
-
-
-@pytest.fixture
-def minimal(tmp_path: Path) -> Path:
-    path = tmp_path / "nightly.yaml"
-    path.write_text(MINIMAL, encoding="utf-8")
-    return path
-
-
-def refusal(path: Path, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load_config(path, overrides)
-    return str(caught.value)
-
-
-def refusal_of(text: str, path: Path) -> str:
-    path.write_text(text, encoding="utf-8")
-    return refusal(path)
-
 
 # -- the shipped file --------------------------------------------------------------------
 

@@ -5,43 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from config_support import MINIMAL, refusal, refusal_of
 
 from nightjar.config import LoadedConfig, load_config
-from nightjar.errors import ConfigError
-
-MINIMAL = """\
-ingest:
-  sources:
-    news: {type: text, path: news.txt}
-models:
-  glove: {trainer: glove}
-  skipgram:
-    trainer: word2vec
-    window: 4
-evaluation:
-  benchmarks:
-    pairs: {type: similarity, path: pairs.tsv}
-registry:
-  gate: {benchmarks: [pairs]}
-"""
-
-
-@pytest.fixture
-def minimal(tmp_path: Path) -> Path:
-    path = tmp_path / "nightly.yaml"
-    path.write_text(MINIMAL, encoding="utf-8")
-    return path
-
-
-def refusal(path: Path, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load_config(path, overrides)
-    return str(caught.value)
-
-
-def refusal_of(text: str, path: Path) -> str:
-    path.write_text(text, encoding="utf-8")
-    return refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -9,42 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from config_support import MINIMAL, SHIPPED, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightjar.config import FastTextConfig, GloVeConfig, NightjarConfig, load_config
 from nightjar.errors import ConfigError
-
-SHIPPED = Path(__file__).parents[1] / "pipeline_config.yaml"
-
-MINIMAL = """\
-ingest:
-  sources:
-    news: {type: text, path: news.txt}
-models:
-  glove: {trainer: glove}
-  skipgram:
-    trainer: word2vec
-    window: 4
-evaluation:
-  benchmarks:
-    pairs: {type: similarity, path: pairs.tsv}
-registry:
-  gate: {benchmarks: [pairs]}
-"""
-
-
-@pytest.fixture
-def minimal(tmp_path: Path) -> Path:
-    path = tmp_path / "nightly.yaml"
-    path.write_text(MINIMAL, encoding="utf-8")
-    return path
-
-
-def refusal(path: Path, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load_config(path, overrides)
-    return str(caught.value)
 
 
 def test_an_override_keeps_the_keys_beside_it() -> None:
