@@ -27,11 +27,11 @@ class BarDisplay:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[step]:<24}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.description} {task.fields[note]}"),
+            TextColumn("[dim]{task.fields[note]}"),
             console=console,
             transient=True,
         )
@@ -49,11 +49,15 @@ class BarDisplay:
     ) -> None:
         self._progress.stop()
 
+    def refresh(self) -> None:
+        """Draw now, not at the next tenth of a second."""
+        self._progress.refresh()
+
     def open(self, label: str) -> _Bar:
         """A bar for the step ``label``."""
         task = self._progress.add_task("", total=None, step=label, note="")
         self._tasks[label] = task
-        return _Bar(self._progress, task)
+        return _Bar(self._progress, task, label)
 
     def close(self, label: str, outcome: str) -> None:
         """Replace the bar by a line."""
@@ -63,16 +67,20 @@ class BarDisplay:
 
 
 class _Bar:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, label: str) -> None:
         self._progress = progress
         self._task = task
+        self._label = label
+        self._phase = ""
 
     def start(self, label: str, total: float | None, unit: str) -> None:
         del unit
-        self._progress.reset(self._task, total=total, description=label, note="")
+        # reset() forgets every field that it is not given again.
+        self._progress.reset(self._task, total=total, step=self._label, note=label)
+        self._phase = label
 
     def advance(self, amount: float, note: str = "") -> None:
-        self._progress.update(self._task, advance=amount, note=note)
+        self._progress.update(self._task, advance=amount, note=note or self._phase)
 
 
 class LineDisplay:

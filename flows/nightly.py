@@ -43,10 +43,16 @@ class NightFailed(NightjarError):
     """One or more steps of a night failed; the message names each with its reason."""
 
     def __init__(self, failures: dict[str, BaseException]) -> None:
-        lines = [f"{label}: {error}" for label, error in failures.items()]
+        lines = [f"{label}: {_described(error)}" for label, error in failures.items()]
         super().__init__("\n".join(lines))
         only_input = all(isinstance(error, InputError) for error in failures.values())
         self.exit_code = InputError.exit_code if only_input else NightjarError.exit_code
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, NightjarError):
+        return str(error)
+    return f"an error of Nightjar's own, {type(error).__name__}: {error}; please report it"
 
 
 def _run_name() -> str:
@@ -97,6 +103,8 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
             return True
         error = state.result(raise_on_failure=False)
         failures[step.label] = error if isinstance(error, BaseException) else _state_error(state)
+        if not isinstance(failures[step.label], NightjarError):
+            logger.error("%s: unexpected", step.label, exc_info=failures[step.label])
         return False
 
     if run(ingest, schemas.DOCUMENTS) and run(tokenize, schemas.TOKENS):

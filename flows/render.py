@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -18,6 +22,8 @@ from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, ModelOutcome, Plan
 from nightjar.registry import CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
+
+_DEFAULT = Path("pipeline_config.yaml")
 
 
 def plan_as_json(plan: Plan) -> list[dict[str, str]]:
@@ -139,23 +145,39 @@ def print_due(console: Console, plan: Plan) -> None:
 def print_next_steps(
     console: Console, loaded: LoadedConfig, outcomes: Sequence[ModelOutcome]
 ) -> None:
-    """What to type next."""
+    """What to type next, ready to be copied."""
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    name = registered[0].registered_model
-    load = f'import mlflow; print(mlflow.pyfunc.load_model("models:/{name}@champion")'
-    load += '.predict(["king"]))'
+    config = f" -c {shlex.quote(_near(loaded.path))}" if loaded.path != _DEFAULT.absolute() else ""
+    load = f'mlflow.pyfunc.load_model("models:/{registered[0].registered_model}@champion")'
+    code = f'import mlflow; print({load}.predict(["king"]))'
+    is_file = uri.startswith("sqlite:")
     lines = [
-        "nightjar neighbors king",
-        f"nightjar show {registered[0].model}",
-        f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else f"open {uri}",
-        f"MLFLOW_TRACKING_URI={uri} python -c '{load}'",
+        f"{_program('nightjar')} neighbors king{config}",
+        f"{_program('nightjar')} show {registered[0].model}{config}",
+        f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
+        f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
     ]
     console.print("\nNext:")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _program(name: str) -> str:
+    """``name`` if typing it runs the one of this environment, else its path."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found) == beside:
+        return name
+    return shlex.quote(_near(beside))
+
+
+def _near(path: Path) -> str:
+    """``path`` from the working directory where it lies below it."""
+    directory = Path.cwd()
+    return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
 
 
 def print_versions(console: Console, listing: Listing) -> None:

@@ -63,7 +63,7 @@ def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_con
     assert "imported: []" in done.stdout
     assert "Nothing to do" in done.stdout
     assert "champion" in done.stdout
-    assert "nightjar neighbors king" in done.stdout
+    assert f"nightjar neighbors king -c {finished_config}\n" in done.stdout
 
 
 def test_run_as_json_prints_one_document(finished_config: Path) -> None:
