@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -168,3 +169,23 @@ def test_the_cron_schedule_has_scheduled_runs(night_shift: NightShift) -> None:
     starts = sorted(str(run["expected_start_time"]) for run in runs)
     assert all("T02:00:00" in start for start in starts)
     assert all(run["auto_scheduled"] for run in runs)
+
+
+def test_a_run_that_starts_too_late_is_skipped(night_shift: NightShift) -> None:
+    deployment = night_shift.post("/deployments/filter", {})[0]
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": yesterday.isoformat()}}
+    created = httpx.post(
+        f"{night_shift.url}/deployments/{deployment['id']}/create_flow_run",
+        json={"state": state},
+        timeout=30,
+    ).json()
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        run = httpx.get(f"{night_shift.url}/flow_runs/{created['id']}", timeout=30).json()
+        if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            break
+        assert time.monotonic() < deadline, run["state"]
+        time.sleep(0.5)
+    assert run["state_name"] == "Skipped"
+    assert "this run starts 1440 minutes late" in run["state"]["message"]
