@@ -58,6 +58,7 @@ ModelOption = Annotated[
 ]
 TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
 DEFAULT_CONFIG = Path("pipeline_config.yaml")
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -67,9 +68,10 @@ def main() -> None:
     except NightjarError as error:
         errors.print(f"nightjar: {error}", markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("nightjar: interrupted; the same command goes on from what is published")
-        sys.exit(130)
+    except SystemExit as done:
+        if done.code == _INTERRUPTED:  # Typer turned Ctrl-C into it
+            errors.print("nightjar: interrupted; the same command goes on from what is published")
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)

@@ -125,3 +125,21 @@ def test_a_second_run_says_who_holds_the_lease_and_skips(small_config: Path) -> 
     assert "the night of the test" in document["reason"]
     assert str(os.getpid()) in document["reason"]
     assert make_plan(load_config(small_config)).due[0].label == "ingest"
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(small_config: Path) -> None:
+    log = small_config.with_name("run.log")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command(small_config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
+        )
+        while not (started := psutil.Process(process.pid).children(recursive=True)):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert log.read_text().endswith(
+        "nightjar: interrupted; the same command goes on from what is published\n"
+    )
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
