@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -68,13 +68,20 @@ def main() -> None:
     except NightjarError as error:
         errors.print(f"nightjar: {error}", markup=False)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _end_interrupted()
     except SystemExit as done:
         if done.code == _INTERRUPTED:  # Typer turned Ctrl-C into it
-            errors.print("nightjar: interrupted; the same command goes on from what is published")
+            _end_interrupted()
         raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+
+
+def _end_interrupted() -> NoReturn:
+    errors.print("nightjar: interrupted; the same command goes on from what is published")
+    sys.exit(_INTERRUPTED)
 
 
 def _print_version(is_wanted: bool) -> None:

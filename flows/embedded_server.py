@@ -4,7 +4,7 @@ Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and s
 machine for good. This one watches its parent and ends when the parent is gone, however it went.
 Otherwise it is the same: the API application without the user interface, on loopback.
 
-Run as a script it is the server's process: ``python embedded_server.py PORT``.
+Run as a script it is the server's process: ``python embedded_server.py PORT PARENT_PID``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def embedded_server(log_path: Path, environment: Mapping[str, str]) -> Iterator[
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             # -P: the directory of this script must not shadow top-level packages.
-            [sys.executable, "-P", str(Path(__file__).resolve()), str(port)],
+            [sys.executable, "-P", str(Path(__file__).resolve()), str(port), str(os.getpid())],
             env={
                 **environment,
                 "PREFECT_UI_ENABLED": "0",
@@ -102,9 +102,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _serve(port: int) -> None:
-    """The server's process."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+def _serve(port: int, parent: int) -> None:
+    """The server's process; ``parent`` may be gone before this line is reached."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
 
     uvicorn.run(
@@ -118,4 +118,4 @@ def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), int(sys.argv[2]))

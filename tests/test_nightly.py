@@ -133,16 +133,19 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(small_config:
         process = subprocess.Popen(
             command(small_config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
         )
-        while not (started := psutil.Process(process.pid).children(recursive=True)):
+        started: list[psutil.Process] = []
+        while not started or b"embedded Prefect server" not in log.read_bytes():
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
+            started = psutil.Process(process.pid).children(recursive=True)
         # An import under way can swallow a Ctrl-C (CPython ignores what a weak reference's
         # callback raises): press it again, as a person would.
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)
-    assert process.returncode == 130
+    # CPython ends by the signal itself (130 to a shell) if it came while a string was executed.
+    assert process.returncode in (130, -signal.SIGINT), log.read_text()
     assert log.read_text().endswith(
         "nightjar: interrupted; the same command goes on from what is published\n"
     )
