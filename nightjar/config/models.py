@@ -203,7 +203,7 @@ class _Model(_Section):
 class _WindowModel(_Model):
     """What Word2Vec and FastText have in common: prediction within a sliding window."""
 
-    engine: Literal["gensim"] = "gensim"
+    engine: str
     architecture: Literal["skipgram", "cbow"] = "skipgram"
     negative: int = Field(5, ge=0, le=1_000, description="negative samples; 0: none")
     hs: bool = Field(False, description="hierarchical softmax")
@@ -227,12 +227,14 @@ class Word2VecConfig(_WindowModel):
     """Word2Vec (Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546)."""
 
     trainer: Literal["word2vec"]
+    engine: Literal["native", "gensim"] = "gensim"
 
 
 class FastTextConfig(_WindowModel):
     """FastText (Bojanowski et al. 2017, arXiv:1607.04606): Word2Vec with n-grams."""
 
     trainer: Literal["fasttext"]
+    engine: Literal["gensim"] = "gensim"
     min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
     max_n: int = Field(6, ge=0, le=100, description="longest; below min_n: no n-grams")
     bucket: int = Field(

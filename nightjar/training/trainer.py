@@ -71,6 +71,12 @@ def _gensim_word2vec() -> Trainer[Any]:
     return train_word2vec
 
 
+def _native_word2vec() -> Trainer[Any]:
+    from nightjar.training.native_word2vec import train_word2vec  # noqa: PLC0415
+
+    return train_word2vec
+
+
 def _gensim_fasttext() -> Trainer[Any]:
     from nightjar.training.gensim_engine import train_fasttext  # noqa: PLC0415
 
@@ -85,6 +91,7 @@ def _native_glove() -> Trainer[Any]:
 
 ENGINES: Mapping[tuple[str, str], Engine] = {
     ("word2vec", "gensim"): Engine(_gensim_word2vec, 1, ("gensim", "numpy")),
+    ("word2vec", "native"): Engine(_native_word2vec, 1, ("numba", "numpy"), is_compiled=True),
     ("fasttext", "gensim"): Engine(_gensim_fasttext, 1, ("gensim", "numpy")),
     ("glove", "native"): Engine(_native_glove, 1, ("numba", "numpy"), is_compiled=True),
 }

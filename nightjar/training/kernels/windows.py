@@ -1,0 +1,347 @@
+"""Word2Vec over a span of sentences: skip-gram and CBOW (Mikolov et al. 2013).
+
+Skip-gram predicts the centre from each word of its window. The centre's noise words are
+drawn once and shared by its whole window (Ji et al. 2016, arXiv:1604.04661), so that two
+window words at a time meet all of them in one small matrix product. The steps are
+those of :mod:`.logistic_rows`, in this order: the groups of output rows of a centre, and
+within a group its window from left to right, two rows at a time unless both are the same
+word. Each step sees the rows that the one before left.
+
+CBOW predicts the centre from the mean or the sum of its window. Its error goes to every
+window word: undivided for the mean, divided by their number for the sum, as in gensim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.training.kernels.compilation import compiled
+from nightjar.training.kernels.logistic_rows import (
+    LANES,
+    MAX_SLOTS,
+    add_scaled_row,
+    logistic_step,
+)
+from nightjar.training.kernels.random_bits import below, bits, next_state
+
+
+class Matrices(NamedTuple):
+    """What is learned: float32 rows, padded with zeros to a multiple of 16 values."""
+
+    inputs: NDArray[np.float32]
+    """(n_words, width): the vectors."""
+    noise_outputs: NDArray[np.float32]
+    """(n_words, width): output rows of negative sampling; (0, width) without."""
+    node_outputs: NDArray[np.float32]
+    """(n_words - 1, width): output rows of hierarchical softmax; (0, width) without."""
+
+
+class Draws(NamedTuple):
+    """What is drawn from, and the window."""
+
+    keep_limits: NDArray[np.uint64]
+    """(n_words,): a token stays when its 32 random bits are below."""
+    noise: NDArray[np.int32]
+    """Noise words drawn ahead; their number is a power of 2."""
+    window: np.uint64
+    shrinks: bool
+    """Whether a window's size is drawn from 1..window."""
+
+
+class Paths(NamedTuple):
+    """The way of each word from the root of the Huffman tree; empty arrays without."""
+
+    offsets: NDArray[np.int64]
+    """(n_words + 1,): the nodes of word w are ``nodes[offsets[w]:offsets[w + 1]]``."""
+    nodes: NDArray[np.int32]
+    signs: NDArray[np.float32]
+    """+1 where the way goes on by code 0, -1 by code 1."""
+
+
+class Rate(NamedTuple):
+    """The learning rate falls by ``slope`` a token, sentence by sentence, to ``least``."""
+
+    first: float
+    slope: float
+    least: float
+
+
+class Scratch(NamedTuple):
+    """What a span works with; the same for each of a thread's spans."""
+
+    kept: NDArray[np.int32]
+    """As long as the longest sentence."""
+    window: NDArray[np.int64]
+    """(2 * window,)"""
+    slots: NDArray[np.int64]
+    signs: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    """(8,) each."""
+    hidden: NDArray[np.float32]
+    error: NDArray[np.float32]
+    """(1, width) each."""
+    losses: NDArray[np.float64]
+    """(16,): losses are added; their sum is the loss of the span."""
+
+
+SpanKernel = Callable[
+    [
+        NDArray[np.int32],
+        NDArray[np.int64],
+        Matrices,
+        Draws,
+        Paths,
+        Rate,
+        np.uint64,
+        Scratch,
+    ],
+    int,
+]
+"""Trains on the sentences ``ids[offsets[s]:offsets[s + 1]]`` from that random state.
+
+Returns the number of predictions: (word, centre) pairs for skip-gram, centres for CBOW.
+"""
+
+
+@compiled()
+def keep_some(
+    sentence: NDArray[np.int32],
+    keep_limits: NDArray[np.uint64],
+    state: np.uint64,
+    kept: NDArray[np.int32],
+) -> tuple[int, np.uint64]:
+    """Subsampling: copy the tokens that stay to ``kept``; their number and the next state."""
+    n_kept = 0
+    for token in sentence:
+        state = next_state(state)
+        kept[n_kept] = token
+        n_kept += np.int64(bits(state) < keep_limits[token])
+    return n_kept, state
+
+
+@compiled()
+def fill_window(
+    kept: NDArray[np.int32], n_kept: int, centre: int, size: int, window: NDArray[np.int64]
+) -> int:
+    """Copy the up to ``size`` words on each side of position ``centre``; their number."""
+    n = 0
+    for position in range(max(0, centre - size), centre):
+        window[n] = kept[position]
+        n += 1
+    for position in range(centre + 1, min(n_kept, centre + size + 1)):
+        window[n] = kept[position]
+        n += 1
+    return n
+
+
+@compiled()
+def fill_noise_slots(
+    centre: int,
+    first: int,
+    n_slots: int,
+    n_negative: int,
+    noise: NDArray[np.int32],
+    cursor: int,
+    scratch: Scratch,
+) -> int:
+    """Fill the slots with outputs ``first``.. of the centre (0) and its noise words (1..).
+
+    A noise word equal to the centre counts nothing; one drawn twice has the weight 2 in one
+    slot. Slots without a row of their own repeat slot 0 with weight 0. Returns the next
+    cursor into ``noise``.
+    """
+    slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
+    for k in range(n_slots):
+        output = first + k
+        signs[k] = -1.0
+        weights[k] = 0.0
+        slots[k] = slots[0]
+        if output == 0:
+            slots[k] = centre
+            signs[k] = 1.0
+            weights[k] = 1.0
+        elif output <= n_negative:
+            word = np.int64(noise[cursor])
+            cursor = (cursor + 1) & (noise.shape[0] - 1)
+            is_new = word != centre
+            for j in range(k):
+                if slots[j] == word and weights[j] > 0.0 and is_new:
+                    weights[j] += 1.0
+                    is_new = False
+            if is_new:
+                weights[k] = 1.0
+            if is_new or k == 0:
+                slots[k] = word
+    return cursor
+
+
+@compiled()
+def fill_path_slots(paths: Paths, first: int, end: int, scratch: Scratch) -> None:
+    """Fill the slots with the nodes ``first``.. (before ``end``) of a path."""
+    for k in range(MAX_SLOTS):
+        is_node = first + k < end
+        node = first + k if is_node else first
+        scratch.slots[k] = paths.nodes[node]
+        scratch.signs[k] = paths.signs[node]
+        scratch.weights[k] = 1.0 if is_node else 0.0
+
+
+def group_slots(n_outputs: int) -> int:
+    """Slots of the equal groups into which ``n_outputs`` output rows are split."""
+    n_groups = -(-n_outputs // MAX_SLOTS)
+    return -(-n_outputs // n_groups)
+
+
+def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKernel:
+    """Skip-gram for rows of ``16 * n_chunks`` values; compiled for these three values."""
+    n_slots = group_slots(1 + n_negative)
+    n_outputs = 1 + n_negative if n_negative else 0
+
+    @compiled()
+    def train_span(
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        matrices: Matrices,
+        draws: Draws,
+        paths: Paths,
+        rate: Rate,
+        state: np.uint64,
+        scratch: Scratch,
+    ) -> int:
+        inputs, nodes, outputs = matrices.inputs, matrices.node_outputs, matrices.noise_outputs
+        slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
+        window, losses = scratch.window, scratch.losses
+        cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
+        n_predictions = 0
+        for s in range(offsets.shape[0] - 1):
+            start, stop = offsets[s], offsets[s + 1]
+            if stop - start < 2:
+                continue
+            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, scratch.kept)
+            step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
+            for position in range(n_kept):
+                size = np.int64(draws.window)
+                if draws.shrinks:
+                    state = next_state(state)
+                    size = below(state, draws.window) + 1
+                n_window = fill_window(scratch.kept, n_kept, position, size, window)
+                n_predictions += n_window
+                centre = np.int64(scratch.kept[position])
+                if has_paths:
+                    end = paths.offsets[centre + 1]
+                    for first in range(paths.offsets[centre], end, MAX_SLOTS):
+                        fill_path_slots(paths, first, end, scratch)
+                        i = 0
+                        while i < n_window:
+                            a = window[i]
+                            b = window[min(i + 1, n_window - 1)]
+                            if a != b:
+                                logistic_step(
+                                    inputs, inputs, a, b, nodes, slots, signs, weights, step,
+                                    losses, 2, MAX_SLOTS, n_chunks,
+                                )  # fmt: skip
+                                i += 2
+                            else:
+                                logistic_step(
+                                    inputs, inputs, a, a, nodes, slots, signs, weights, step,
+                                    losses, 1, MAX_SLOTS, n_chunks,
+                                )  # fmt: skip
+                                i += 1
+                if n_window:
+                    for first in range(0, n_outputs, n_slots):
+                        cursor = fill_noise_slots(
+                            centre, first, n_slots, n_negative, draws.noise, cursor, scratch
+                        )
+                        i = 0
+                        while i < n_window:
+                            a = window[i]
+                            b = window[min(i + 1, n_window - 1)]
+                            if a != b:
+                                logistic_step(
+                                    inputs, inputs, a, b, outputs, slots, signs, weights, step,
+                                    losses, 2, n_slots, n_chunks,
+                                )  # fmt: skip
+                                i += 2
+                            else:
+                                logistic_step(
+                                    inputs, inputs, a, a, outputs, slots, signs, weights, step,
+                                    losses, 1, n_slots, n_chunks,
+                                )  # fmt: skip
+                                i += 1
+        return n_predictions
+
+    return train_span
+
+
+def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) -> SpanKernel:
+    """CBOW for rows of ``16 * n_chunks`` values; compiled for these four values."""
+    n_slots = group_slots(1 + n_negative)
+    n_outputs = 1 + n_negative if n_negative else 0
+    width = LANES * n_chunks
+
+    @compiled()
+    def train_span(
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        matrices: Matrices,
+        draws: Draws,
+        paths: Paths,
+        rate: Rate,
+        state: np.uint64,
+        scratch: Scratch,
+    ) -> int:
+        inputs, nodes, outputs = matrices.inputs, matrices.node_outputs, matrices.noise_outputs
+        slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
+        window, losses = scratch.window, scratch.losses
+        hidden, error = scratch.hidden, scratch.error
+        cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
+        n_predictions = 0
+        for s in range(offsets.shape[0] - 1):
+            start, stop = offsets[s], offsets[s + 1]
+            if stop - start < 2:
+                continue
+            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, scratch.kept)
+            step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
+            for position in range(n_kept):
+                size = np.int64(draws.window)
+                if draws.shrinks:
+                    state = next_state(state)
+                    size = below(state, draws.window) + 1
+                n_window = fill_window(scratch.kept, n_kept, position, size, window)
+                if n_window == 0:
+                    continue
+                n_predictions += 1
+                centre = np.int64(scratch.kept[position])
+                for i in range(width):
+                    hidden[0, i] = 0.0
+                    error[0, i] = 0.0
+                share = np.float32(1.0 / n_window)
+                for i in range(n_window):
+                    scale = share if is_mean else np.float32(1.0)
+                    add_scaled_row(hidden, 0, inputs, window[i], scale, n_chunks)
+                if has_paths:
+                    end = paths.offsets[centre + 1]
+                    for first in range(paths.offsets[centre], end, MAX_SLOTS):
+                        fill_path_slots(paths, first, end, scratch)
+                        logistic_step(
+                            hidden, error, 0, 0, nodes, slots, signs, weights, step,
+                            losses, 1, MAX_SLOTS, n_chunks,
+                        )  # fmt: skip
+                for first in range(0, n_outputs, n_slots):
+                    cursor = fill_noise_slots(
+                        centre, first, n_slots, n_negative, draws.noise, cursor, scratch
+                    )
+                    logistic_step(
+                        hidden, error, 0, 0, outputs, slots, signs, weights, step,
+                        losses, 1, n_slots, n_chunks,
+                    )  # fmt: skip
+                for i in range(n_window):
+                    scale = np.float32(1.0) if is_mean else share
+                    add_scaled_row(inputs, window[i], error, 0, scale, n_chunks)
+        return n_predictions
+
+    return train_span

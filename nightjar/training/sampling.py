@@ -1,0 +1,44 @@
+"""Subsampling of frequent words and the noise distribution (Mikolov et al. 2013, section 2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOISE_WORDS = 1 << 22
+"""Noise words that are drawn ahead: 16 MiB."""
+
+_ALWAYS = 1 << 32
+
+
+def keep_limits(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
+    """Of 2**32, how often a token of each word stays; all of them with ``sample`` 0.
+
+    The probability is (sqrt(x) + 1) / x with x = count / (sample * all), as in word2vec.c.
+    """
+    if sample == 0:
+        return np.full(len(counts), _ALWAYS, np.uint64)
+    excess = counts / (sample * counts.sum())
+    probabilities = np.minimum((np.sqrt(excess) + 1) / excess, 1.0)
+    limits: NDArray[np.uint64] = (probabilities * _ALWAYS).astype(np.uint64)
+    return limits
+
+
+def draw_noise(
+    counts: NDArray[np.int64],
+    exponent: float,
+    generator: np.random.Generator,
+    n_draws: int = NOISE_WORDS,
+) -> NDArray[np.int32]:
+    """``n_draws`` words, each with a probability that goes with count ** exponent, shuffled.
+
+    Systematic sampling: a word appears as often as expected, give or take one.
+    """
+    weights = np.power(counts.astype(np.float64), exponent)
+    ends = np.cumsum(weights / weights.sum()) * n_draws
+    # The number of points i + u (u the same for all) below each word's end.
+    n_until = np.clip(np.ceil(ends - generator.random()), 0, n_draws).astype(np.int64)
+    n_until[-1] = n_draws
+    noise = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(n_until, prepend=0))
+    generator.shuffle(noise)
+    return noise
