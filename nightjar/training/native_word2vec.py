@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from threading import local
 
 import numpy as np
@@ -34,6 +35,7 @@ from nightjar.training.kernels.windows import (
     Matrices,
     Paths,
     Rate,
+    Replica,
     Scratch,
     SpanKernel,
     cbow_kernel,
@@ -54,6 +56,8 @@ SPAN_TOKENS = 100_000
 """Tokens a thread takes at a time: about a tenth of a second."""
 MAX_SENTENCE_TOKENS = 10_000
 """Longer sentences are split; at a split, windows end."""
+COPIED_ROWS = 512
+"""Busiest rows of which each of several workers has a copy: a third of all accesses."""
 _CACHE_LINE = 64
 
 
@@ -64,19 +68,26 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     Huffman tree), one row group of sentences, 16 MiB of noise words.
     """
     model, vocabulary = job.model, job.corpus.vocabulary
-    matrices = initial_matrices(model, len(vocabulary), job.seed)
+    matrices = initial_matrices(model, len(vocabulary), job.n_workers, job.seed)
     _fit(job, matrices)
-    write_vectors(job.staging, vocabulary, matrices.inputs[:, : model.vector_size])
-    layers = {
-        kind: rows[:, : model.vector_size] for kind, rows in _output_layers(model, matrices).items()
-    }
+    layers = _published(model, matrices, len(vocabulary))
+    write_vectors(job.staging, vocabulary, layers.pop("vectors"))
     write_output_vectors(job.staging, model.vector_size, layers)
 
 
-def initial_matrices(model: Word2VecConfig, n_words: int, seed: int) -> Matrices:
-    """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero."""
+def n_copied_rows(n_words: int, n_workers: int) -> int:
+    """Rows of which each worker has a copy; a single one has none."""
+    return min(n_words - 1, COPIED_ROWS) if n_workers > 1 else 0
+
+
+def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: int) -> Matrices:
+    """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero.
+
+    Behind them is room for the workers' copies of the busiest rows.
+    """
     width = -(-model.vector_size // LANES) * LANES
-    inputs = _aligned_zeros(n_words, width)
+    n_copies = n_workers * n_copied_rows(n_words, n_workers)
+    inputs = _aligned_zeros(n_words + n_copies, width)
     generator = np.random.default_rng(seed)
     for rows in blocks(n_words):
         shape = (rows.stop - rows.start, model.vector_size)
@@ -84,8 +95,8 @@ def initial_matrices(model: Word2VecConfig, n_words: int, seed: int) -> Matrices
         inputs[rows, : model.vector_size] = (drawn * 2.0 - 1.0) / model.vector_size
     return Matrices(
         inputs=inputs,
-        noise_outputs=_aligned_zeros(n_words if model.negative else 0, width),
-        node_outputs=_aligned_zeros(n_words - 1 if model.hs else 0, width),
+        noise_outputs=_aligned_zeros(n_words + n_copies if model.negative else 0, width),
+        node_outputs=_aligned_zeros(n_words - 1 + n_copies if model.hs else 0, width),
     )
 
 
@@ -108,12 +119,16 @@ def span_kernel(
     return cbow_kernel(n_chunks, n_negative, has_paths, is_mean)
 
 
-def _output_layers(model: Word2VecConfig, matrices: Matrices) -> dict[str, NDArray[np.float32]]:
-    layers = {}
+def _published(
+    model: Word2VecConfig, matrices: Matrices, n_words: int
+) -> dict[str, NDArray[np.float32]]:
+    """What was learned, without padding and copies: ``vectors`` and the output layers."""
+    columns = slice(model.vector_size)
+    layers = {"vectors": matrices.inputs[:n_words, columns]}
     if model.negative:
-        layers["negative"] = matrices.noise_outputs
+        layers["negative"] = matrices.noise_outputs[:n_words, columns]
     if model.hs:
-        layers["hs"] = matrices.node_outputs
+        layers["hs"] = matrices.node_outputs[: n_words - 1, columns]
     return layers
 
 
@@ -123,6 +138,22 @@ def tree_paths(model: Word2VecConfig, counts: NDArray[np.int64]) -> Paths:
         return Paths(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     tree = huffman_paths(counts)
     return Paths(tree.offsets, tree.nodes, tree.signs)
+
+
+def new_replica(
+    model: Word2VecConfig, n_words: int, n_workers: int, worker: int, width: int
+) -> Replica:
+    """The copies of one worker, numbered from 0."""
+    n_rows = n_copied_rows(n_words, n_workers)
+    return Replica(
+        n_rows=n_rows,
+        first_copy=worker * n_rows,
+        n_words=n_words,
+        n_nodes=n_words - 1,
+        inputs_before=_aligned_zeros(n_rows, width),
+        noise_outputs_before=_aligned_zeros(n_rows if model.negative else 0, width),
+        node_outputs_before=_aligned_zeros(n_rows if model.hs else 0, width),
+    )
 
 
 def new_scratch(model: Word2VecConfig, width: int) -> Scratch:
@@ -218,6 +249,7 @@ class _Epochs:
             model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
         )
         self._of_thread = local()
+        self._numbers = count()
         self._n_tokens = job.size.n_tokens_with_context
 
     def train(self, epoch: int, executor: ThreadPoolExecutor) -> Iterator[SpanResult]:
@@ -247,7 +279,7 @@ class _Epochs:
         return Rate(model.alpha - slope * n_before, slope, model.min_alpha)
 
     def _train_span(self, span: Span, draws: Draws, epoch: int) -> SpanResult:
-        scratch = self._scratch()
+        replica, scratch = self._working_memory()
         seed = np.random.SeedSequence([self._job.seed, epoch, span.number])
         n_predictions = self._kernel(
             span.ids,
@@ -257,19 +289,22 @@ class _Epochs:
             self._paths,
             self.learning_rate(epoch, span.n_tokens_before),
             seed.generate_state(1, np.uint64)[0],
+            replica,
             scratch,
         )
         loss_sum = float(scratch.losses.sum())
         scratch.losses[:] = 0.0
         return SpanResult(span.n_tokens, n_predictions, loss_sum)
 
-    def _scratch(self) -> Scratch:
-        if not hasattr(self._of_thread, "scratch"):
-            self._of_thread.scratch = new_scratch(
-                self._job.model, self._matrices.inputs.shape[1]
-            )
-        scratch: Scratch = self._of_thread.scratch
-        return scratch
+    def _working_memory(self) -> tuple[Replica, Scratch]:
+        """Of the thread that calls; the same for all of its spans."""
+        mine = self._of_thread
+        if not hasattr(mine, "scratch"):
+            model, width = self._job.model, self._matrices.inputs.shape[1]
+            n_words, worker = len(self._counts), next(self._numbers)
+            mine.replica = new_replica(model, n_words, self._job.n_workers, worker, width)
+            mine.scratch = new_scratch(model, width)
+        return mine.replica, mine.scratch
 
 
 def _fit(job: TrainingJob[Word2VecConfig], matrices: Matrices) -> None:
@@ -300,9 +335,9 @@ def _fit(job: TrainingJob[Word2VecConfig], matrices: Matrices) -> None:
                 )
             mean_losses.append(loss_sum / max(n_predictions, 1))
             epoch_seconds.append(round(time.monotonic() - started_at, 3))
-            layers = _output_layers(job.model, matrices)
-            named = {f"output vectors ({kind})": rows for kind, rows in layers.items()}
-            check_finite({"vectors": matrices.inputs, **named}, epoch, advice)
+            layers = _published(job.model, matrices, len(job.corpus.vocabulary))
+            named = {name if name == "vectors" else f"output vectors ({name})": rows for name, rows in layers.items()}
+            check_finite(named, epoch, advice)
     write_losses(job.staging, mean_losses)
     job.staging.report.update(
         epoch_seconds=epoch_seconds,

@@ -55,6 +55,11 @@ def compiled(*, has_fast_sums: bool = False) -> Callable[[Callable[P, R]], Calla
     return compile_lazily
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: part of the kernels that call it, where constants of theirs stay constant."""
+    return cast("Callable[P, R]", numba.njit(inline="always")(function))
+
+
 @contextmanager
 def _numba_cache_dir(directory: Path) -> Iterator[None]:
     """Point numba's cache at ``directory``; a kernel remembers it from its decoration on."""

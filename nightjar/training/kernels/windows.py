@@ -19,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.training.kernels.compilation import compiled
+from nightjar.training.kernels.compilation import compiled, inlined
 from nightjar.training.kernels.logistic_rows import (
     LANES,
     MAX_SLOTS,
     add_scaled_row,
+    fetch_row,
     logistic_step,
 )
 from nightjar.training.kernels.random_bits import below, bits, next_state
@@ -33,11 +34,11 @@ class Matrices(NamedTuple):
     """What is learned: float32 rows, padded with zeros to a multiple of 16 values."""
 
     inputs: NDArray[np.float32]
-    """(n_words, width): the vectors."""
+    """(n_words, width) and the threads' copies: the vectors."""
     noise_outputs: NDArray[np.float32]
-    """(n_words, width): output rows of negative sampling; (0, width) without."""
+    """The same shape: output rows of negative sampling; (0, width) without."""
     node_outputs: NDArray[np.float32]
-    """(n_words - 1, width): output rows of hierarchical softmax; (0, width) without."""
+    """(n_words - 1, width) and copies: rows of hierarchical softmax; (0, width) without."""
 
 
 class Draws(NamedTuple):
@@ -70,6 +71,26 @@ class Rate(NamedTuple):
     least: float
 
 
+class Replica(NamedTuple):
+    """Rows of a thread's own for the most frequent words and the nodes nearest to the root.
+
+    Two threads that write the same rows pass them from one core's cache to the other's most
+    of the time. So a thread works on copies of the ``n_rows`` busiest rows of each matrix,
+    which lie behind all rows in the same matrix, and every EXCHANGE_TOKENS adds what it has
+    changed to the shared row and takes that over. One thread alone needs none.
+    """
+
+    n_rows: int
+    first_copy: int
+    """Of this thread: row ``n_words + first_copy``, or ``n_nodes + first_copy``."""
+    n_words: int
+    n_nodes: int
+    inputs_before: NDArray[np.float32]
+    noise_outputs_before: NDArray[np.float32]
+    node_outputs_before: NDArray[np.float32]
+    """(n_rows, width): copies as they were at the last exchange; no rows where none are."""
+
+
 class Scratch(NamedTuple):
     """What a span works with; the same for each of a thread's spans."""
 
@@ -88,6 +109,9 @@ class Scratch(NamedTuple):
     """(16,): losses are added; their sum is the loss of the span."""
 
 
+EXCHANGE_TOKENS = 8_192
+"""Tokens after which a thread's copies meet the shared rows."""
+
 SpanKernel = Callable[
     [
         NDArray[np.int32],
@@ -97,6 +121,7 @@ SpanKernel = Callable[
         Paths,
         Rate,
         np.uint64,
+        Replica,
         Scratch,
     ],
     int,
@@ -124,16 +149,69 @@ def keep_some(
 
 
 @compiled()
+def exchange_rows(
+    matrix: NDArray[np.float32],
+    first: int,
+    first_copy: int,
+    before: NDArray[np.float32],
+    is_start: bool,
+) -> None:
+    """Add the change of the copies since ``before`` to the shared rows, and copy those anew.
+
+    At the start of a span there is no change yet.
+    """
+    for row in range(before.shape[0]):
+        shared, copy, old = matrix[first + row], matrix[first_copy + row], before[row]
+        for i in range(old.shape[0]):
+            value = shared[i] if is_start else shared[i] + (copy[i] - old[i])
+            shared[i] = value
+            copy[i] = value
+            old[i] = value
+
+
+@compiled()
+def exchange(matrices: Matrices, replica: Replica, is_start: bool) -> None:
+    """Exchange the copies of all matrices."""
+    n_words, n_nodes = replica.n_words, replica.n_nodes
+    first_copy = n_words + replica.first_copy
+    before = replica.inputs_before
+    exchange_rows(matrices.inputs, 0, first_copy, before, is_start)
+    before = replica.noise_outputs_before
+    exchange_rows(matrices.noise_outputs, 0, first_copy, before, is_start)
+    before = replica.node_outputs_before
+    first, first_copy = n_nodes - before.shape[0], n_nodes + replica.first_copy
+    exchange_rows(matrices.node_outputs, first, first_copy, before, is_start)
+
+
+@compiled()
+def row_of(word: int, replica: Replica) -> int:
+    """The row of a word: the most frequent ones, the first, have a copy."""
+    return word + replica.n_words + replica.first_copy if word < replica.n_rows else word
+
+
+@compiled()
+def node_row_of(node: int, replica: Replica) -> int:
+    """The row of a node: those nearest to the root, the last, have a copy."""
+    first = replica.n_nodes - replica.node_outputs_before.shape[0]
+    return node - first + replica.n_nodes + replica.first_copy if node >= first else node
+
+
+@compiled()
 def fill_window(
-    kept: NDArray[np.int32], n_kept: int, centre: int, size: int, window: NDArray[np.int64]
+    kept: NDArray[np.int32],
+    n_kept: int,
+    centre: int,
+    size: int,
+    replica: Replica,
+    window: NDArray[np.int64],
 ) -> int:
-    """Copy the up to ``size`` words on each side of position ``centre``; their number."""
+    """The rows of the up to ``size`` words on each side of position ``centre``; their number."""
     n = 0
     for position in range(max(0, centre - size), centre):
-        window[n] = kept[position]
+        window[n] = row_of(np.int64(kept[position]), replica)
         n += 1
     for position in range(centre + 1, min(n_kept, centre + size + 1)):
-        window[n] = kept[position]
+        window[n] = row_of(np.int64(kept[position]), replica)
         n += 1
     return n
 
@@ -146,9 +224,10 @@ def fill_noise_slots(
     n_negative: int,
     noise: NDArray[np.int32],
     cursor: int,
+    replica: Replica,
     scratch: Scratch,
 ) -> int:
-    """Fill the slots with outputs ``first``.. of the centre (0) and its noise words (1..).
+    """Fill the slots with outputs ``first``.. of row ``centre`` (0) and its noise words (1..).
 
     A noise word equal to the centre counts nothing; one drawn twice has the weight 2 in one
     slot. Slots without a row of their own repeat slot 0 with weight 0. Returns the next
@@ -165,7 +244,7 @@ def fill_noise_slots(
             signs[k] = 1.0
             weights[k] = 1.0
         elif output <= n_negative:
-            word = np.int64(noise[cursor])
+            word = row_of(np.int64(noise[cursor]), replica)
             cursor = (cursor + 1) & (noise.shape[0] - 1)
             is_new = word != centre
             for j in range(k):
@@ -180,14 +259,92 @@ def fill_noise_slots(
 
 
 @compiled()
-def fill_path_slots(paths: Paths, first: int, end: int, scratch: Scratch) -> None:
+def fill_path_slots(
+    paths: Paths, first: int, end: int, replica: Replica, scratch: Scratch
+) -> None:
     """Fill the slots with the nodes ``first``.. (before ``end``) of a path."""
     for k in range(MAX_SLOTS):
         is_node = first + k < end
         node = first + k if is_node else first
-        scratch.slots[k] = paths.nodes[node]
+        scratch.slots[k] = node_row_of(np.int64(paths.nodes[node]), replica)
         scratch.signs[k] = paths.signs[node]
         scratch.weights[k] = 1.0 if is_node else 0.0
+
+
+@compiled()
+def window_size(draws: Draws, state: np.uint64) -> int:
+    """The size of a window from a random state."""
+    return below(state, draws.window) + 1 if draws.shrinks else np.int64(draws.window)
+
+
+@inlined
+def fetch_ahead(
+    matrices: Matrices,
+    draws: Draws,
+    replica: Replica,
+    kept: NDArray[np.int32],
+    n_kept: int,
+    position: int,
+    cursor: int,
+    n_negative: int,
+    n_chunks: int,
+) -> None:
+    """Fetch the rows that the centre after this one brings in."""
+    in_window = np.int64(kept[min(position + 1 + np.int64(draws.window), n_kept - 1)])
+    fetch_row(matrices.inputs, row_of(in_window, replica), n_chunks)
+    if n_negative:
+        centre = np.int64(kept[min(position + 1, n_kept - 1)])
+        fetch_row(matrices.noise_outputs, row_of(centre, replica), n_chunks)
+        for output in range(min(n_negative, MAX_SLOTS)):
+            word = draws.noise[(cursor + n_negative + output) & (draws.noise.shape[0] - 1)]
+            fetch_row(matrices.noise_outputs, row_of(np.int64(word), replica), n_chunks)
+
+
+@inlined
+def step_window(
+    inputs: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+    n_window: int,
+    rate: np.float32,
+    scratch: Scratch,
+    n_slots: int,
+    n_chunks: int,
+) -> None:
+    """Step the rows of the window, two at a time, with the rows in the slots."""
+    window, losses = scratch.window, scratch.losses
+    slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
+    i = 0
+    while i < n_window:
+        a = window[i]
+        b = window[min(i + 1, n_window - 1)]
+        if a != b:
+            logistic_step(
+                inputs, inputs, a, b, outputs, slots, signs, weights, rate, losses,
+                2, n_slots, n_chunks,
+            )  # fmt: skip
+            i += 2
+        else:
+            logistic_step(
+                inputs, inputs, a, a, outputs, slots, signs, weights, rate, losses,
+                1, n_slots, n_chunks,
+            )  # fmt: skip
+            i += 1
+
+
+@inlined
+def step_hidden(
+    hidden: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+    rate: np.float32,
+    scratch: Scratch,
+    n_slots: int,
+    n_chunks: int,
+) -> None:
+    """Step the hidden vector of CBOW with the rows in the slots; its error is added up."""
+    logistic_step(
+        hidden, scratch.error, 0, 0, outputs, scratch.slots, scratch.signs, scratch.weights,
+        rate, scratch.losses, 1, n_slots, n_chunks,
+    )  # fmt: skip
 
 
 def group_slots(n_outputs: int) -> int:
@@ -210,68 +367,54 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
         paths: Paths,
         rate: Rate,
         state: np.uint64,
+        replica: Replica,
         scratch: Scratch,
     ) -> int:
-        inputs, nodes, outputs = matrices.inputs, matrices.node_outputs, matrices.noise_outputs
-        slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
-        window, losses = scratch.window, scratch.losses
+        kept, window = scratch.kept, scratch.window
         cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
         n_predictions = 0
+        n_since_exchange = 0
+        exchange(matrices, replica, True)
         for s in range(offsets.shape[0] - 1):
             start, stop = offsets[s], offsets[s + 1]
             if stop - start < 2:
                 continue
-            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, scratch.kept)
+            n_since_exchange += stop - start
+            if n_since_exchange > EXCHANGE_TOKENS:
+                exchange(matrices, replica, False)
+                n_since_exchange = 0
+            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, kept)
             step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
             for position in range(n_kept):
-                size = np.int64(draws.window)
-                if draws.shrinks:
-                    state = next_state(state)
-                    size = below(state, draws.window) + 1
-                n_window = fill_window(scratch.kept, n_kept, position, size, window)
+                state = next_state(state)
+                n_window = fill_window(
+                    kept, n_kept, position, window_size(draws, state), replica, window
+                )
+                if n_window == 0:
+                    continue
+                fetch_ahead(
+                    matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
+                )
+                word = np.int64(kept[position])
+                centre = row_of(word, replica)
                 n_predictions += n_window
-                centre = np.int64(scratch.kept[position])
                 if has_paths:
-                    end = paths.offsets[centre + 1]
-                    for first in range(paths.offsets[centre], end, MAX_SLOTS):
-                        fill_path_slots(paths, first, end, scratch)
-                        i = 0
-                        while i < n_window:
-                            a = window[i]
-                            b = window[min(i + 1, n_window - 1)]
-                            if a != b:
-                                logistic_step(
-                                    inputs, inputs, a, b, nodes, slots, signs, weights, step,
-                                    losses, 2, MAX_SLOTS, n_chunks,
-                                )  # fmt: skip
-                                i += 2
-                            else:
-                                logistic_step(
-                                    inputs, inputs, a, a, nodes, slots, signs, weights, step,
-                                    losses, 1, MAX_SLOTS, n_chunks,
-                                )  # fmt: skip
-                                i += 1
-                if n_window:
-                    for first in range(0, n_outputs, n_slots):
-                        cursor = fill_noise_slots(
-                            centre, first, n_slots, n_negative, draws.noise, cursor, scratch
-                        )
-                        i = 0
-                        while i < n_window:
-                            a = window[i]
-                            b = window[min(i + 1, n_window - 1)]
-                            if a != b:
-                                logistic_step(
-                                    inputs, inputs, a, b, outputs, slots, signs, weights, step,
-                                    losses, 2, n_slots, n_chunks,
-                                )  # fmt: skip
-                                i += 2
-                            else:
-                                logistic_step(
-                                    inputs, inputs, a, a, outputs, slots, signs, weights, step,
-                                    losses, 1, n_slots, n_chunks,
-                                )  # fmt: skip
-                                i += 1
+                    end = paths.offsets[word + 1]
+                    for first in range(paths.offsets[word], end, MAX_SLOTS):
+                        fill_path_slots(paths, first, end, replica, scratch)
+                        step_window(
+                            matrices.inputs, matrices.node_outputs, n_window, step, scratch,
+                            MAX_SLOTS, n_chunks,
+                        )  # fmt: skip
+                for first in range(0, n_outputs, n_slots):
+                    cursor = fill_noise_slots(
+                        centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
+                    )
+                    step_window(
+                        matrices.inputs, matrices.noise_outputs, n_window, step, scratch,
+                        n_slots, n_chunks,
+                    )  # fmt: skip
+        exchange(matrices, replica, False)
         return n_predictions
 
     return train_span
@@ -292,56 +435,61 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
         paths: Paths,
         rate: Rate,
         state: np.uint64,
+        replica: Replica,
         scratch: Scratch,
     ) -> int:
-        inputs, nodes, outputs = matrices.inputs, matrices.node_outputs, matrices.noise_outputs
-        slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
-        window, losses = scratch.window, scratch.losses
-        hidden, error = scratch.hidden, scratch.error
+        kept, window = scratch.kept, scratch.window
         cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
+        hidden, error, one = scratch.hidden, scratch.error, np.float32(1.0)
         n_predictions = 0
+        n_since_exchange = 0
+        exchange(matrices, replica, True)
         for s in range(offsets.shape[0] - 1):
             start, stop = offsets[s], offsets[s + 1]
             if stop - start < 2:
                 continue
-            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, scratch.kept)
+            n_since_exchange += stop - start
+            if n_since_exchange > EXCHANGE_TOKENS:
+                exchange(matrices, replica, False)
+                n_since_exchange = 0
+            n_kept, state = keep_some(ids[start:stop], draws.keep_limits, state, kept)
             step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
             for position in range(n_kept):
-                size = np.int64(draws.window)
-                if draws.shrinks:
-                    state = next_state(state)
-                    size = below(state, draws.window) + 1
-                n_window = fill_window(scratch.kept, n_kept, position, size, window)
+                state = next_state(state)
+                n_window = fill_window(
+                    kept, n_kept, position, window_size(draws, state), replica, window
+                )
                 if n_window == 0:
                     continue
+                fetch_ahead(
+                    matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
+                )
+                word = np.int64(kept[position])
+                centre = row_of(word, replica)
                 n_predictions += 1
-                centre = np.int64(scratch.kept[position])
                 for i in range(width):
                     hidden[0, i] = 0.0
                     error[0, i] = 0.0
                 share = np.float32(1.0 / n_window)
                 for i in range(n_window):
-                    scale = share if is_mean else np.float32(1.0)
-                    add_scaled_row(hidden, 0, inputs, window[i], scale, n_chunks)
+                    scale = share if is_mean else one
+                    add_scaled_row(hidden, 0, matrices.inputs, window[i], scale, n_chunks)
                 if has_paths:
-                    end = paths.offsets[centre + 1]
-                    for first in range(paths.offsets[centre], end, MAX_SLOTS):
-                        fill_path_slots(paths, first, end, scratch)
-                        logistic_step(
-                            hidden, error, 0, 0, nodes, slots, signs, weights, step,
-                            losses, 1, MAX_SLOTS, n_chunks,
-                        )  # fmt: skip
+                    end = paths.offsets[word + 1]
+                    for first in range(paths.offsets[word], end, MAX_SLOTS):
+                        fill_path_slots(paths, first, end, replica, scratch)
+                        step_hidden(
+                            hidden, matrices.node_outputs, step, scratch, MAX_SLOTS, n_chunks
+                        )
                 for first in range(0, n_outputs, n_slots):
                     cursor = fill_noise_slots(
-                        centre, first, n_slots, n_negative, draws.noise, cursor, scratch
+                        centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
                     )
-                    logistic_step(
-                        hidden, error, 0, 0, outputs, slots, signs, weights, step,
-                        losses, 1, n_slots, n_chunks,
-                    )  # fmt: skip
+                    step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks)
                 for i in range(n_window):
-                    scale = np.float32(1.0) if is_mean else share
-                    add_scaled_row(inputs, window[i], error, 0, scale, n_chunks)
+                    scale = one if is_mean else share
+                    add_scaled_row(matrices.inputs, window[i], error, 0, scale, n_chunks)
+        exchange(matrices, replica, False)
         return n_predictions
 
     return train_span
