@@ -71,8 +71,7 @@ def logistic_step(
     ``inputs``, ``errors``, ``outputs``: float32 of shape (any, 16 * n_chunks); the inputs'
     gradients are added to the same rows of ``errors``, which may be ``inputs``. ``slots``
     int64 (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often
-    the pair counts; values beyond ``n_slots`` must be finite, weights there 0. ``losses``
-    float64 (16,): weighted losses before the step are added, their sum is the loss.
+    the pair counts. ``losses`` float64 (16,): weighted losses before the step are added, their sum is the loss.
     ``n_rows``, ``n_slots``, ``n_chunks`` are constants at compile time. ``row_a`` and
     ``row_b`` differ.
     """
@@ -219,12 +218,14 @@ class _StepCode:
         return [self._builder.load(self._builder.gep(slots, [k])) for k in numbers]
 
     def load_lanes(self, values: Any) -> Any:
-        """The value of each slot, in the lanes of both rows."""
+        """The value of each slot, in the lanes of all rows; 0 in other lanes."""
         half = ir.VectorType(_FLOAT, MAX_SLOTS)
         loaded = self._load(values, ir.Constant(_INT64, 0), half)
-        second = [k if self._shape.n_rows == 2 else MAX_SLOTS for k in range(MAX_SLOTS)]
         zeros = ir.Constant(half, [0.0] * MAX_SLOTS)
-        return self._shuffle(loaded, zeros, [*range(MAX_SLOTS), *second])
+        mask = [MAX_SLOTS] * LANES
+        for r, k in self._pairs:
+            mask[MAX_SLOTS * r + k] = k
+        return self._shuffle(loaded, zeros, mask)
 
     def _chunks(self, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """A loop over the chunks of a row that carries ``state`` along."""

@@ -1,0 +1,389 @@
+"""The native Word2Vec: kernels against a float64 oracle, and what is published."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gensim.models import Word2Vec
+from training_support import (
+    RecordedProgress,
+    column,
+    file_hashes,
+    matrix,
+    publish_tokens,
+    sentences_with_distinct_counts,
+    topic_separation,
+    train_model,
+    two_topics,
+)
+from word2vec_oracle import Oracle, huffman_codes
+
+from nightjar.config.models import Word2VecConfig
+from nightjar.errors import TrainingError
+from nightjar.store import Artifact
+from nightjar.training import native_word2vec as native
+from nightjar.training.corpus import TokenBatch
+from nightjar.training.huffman import huffman_paths
+from nightjar.training.kernels.windows import Draws, Matrices, Rate
+from nightjar.training.sampling import draw_noise, keep_limits
+
+SENTENCES = sentences_with_distinct_counts()
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return publish_tokens(tmp_path_factory.mktemp("tokens"), SENTENCES, row_group=60)
+
+
+def config(**changes: Any) -> Word2VecConfig:
+    settings = {"trainer": "word2vec", "engine": "native", "vector_size": 7, "negative": 3}
+    return Word2VecConfig.model_validate(settings | changes)
+
+
+# -- kernels against the oracle ------------------------------------------------------------
+
+
+class Span:
+    """One span of random sentences, for the kernel and for the oracle."""
+
+    def __init__(self, model: Word2VecConfig, n_words: int, seed: int = 0) -> None:
+        self.model, self.n_words = model, n_words
+        generator = np.random.default_rng(seed)
+        self.counts = np.sort(generator.integers(5, 500, n_words))[::-1].astype(np.int64)
+        lengths = [6, 1, 0, 2, 9, 30, 3]
+        share = self.counts / self.counts.sum()
+        self.sentences = [generator.choice(n_words, n, p=share).tolist() for n in lengths]
+        self.matrices = native.initial_matrices(model, n_words, 1, seed)
+        for rows in self.matrices:
+            rows[:, : model.vector_size] += generator.normal(0, 0.4, (len(rows), model.vector_size))
+        self.limits = keep_limits(self.counts, model.sample)
+        self.noise = draw_noise(self.counts, model.ns_exponent, generator, 64)
+        self.state = 2**63 + 12345
+        self.rate = Rate(0.2, 0.004, 0.05)
+
+    def train(self) -> tuple[Matrices, float, int]:
+        """By the kernel: matrices, loss, predictions."""
+        model, width = self.model, self.matrices.inputs.shape[1]
+        kernel = native.span_kernel(
+            model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
+        )
+        scratch = native.new_scratch(model, width)
+        matrices = Matrices(*(rows.copy() for rows in self.matrices))
+        n_predictions = kernel(
+            np.array([word for sentence in self.sentences for word in sentence], np.int32),
+            np.cumsum([0, *map(len, self.sentences)]),
+            matrices,
+            Draws(self.limits, self.noise, np.uint64(model.window), model.shrink_windows),
+            native.tree_paths(model, self.counts),
+            self.rate,
+            np.uint64(self.state),
+            native.new_replica(model, self.n_words, 1, 0, width),
+            scratch,
+        )
+        return matrices, float(scratch.losses.sum()), n_predictions
+
+    def oracle(self) -> Oracle:
+        """The same by the oracle."""
+        model = self.model
+        oracle = Oracle(
+            *(rows.astype(np.float64) for rows in self.matrices),
+            keep_limits=self.limits.tolist(),
+            noise=self.noise.tolist(),
+            paths=huffman_codes(self.counts.tolist()),
+            window=model.window,
+            shrinks=model.shrink_windows,
+            n_negative=model.negative,
+            has_paths=model.hs,
+            is_skipgram=model.architecture == "skipgram",
+            is_mean=model.cbow_mean,
+        )
+        oracle.train(self.sentences, *self.rate, self.state)
+        return oracle
+
+
+def assert_agrees(span: Span) -> None:
+    matrices, loss, n_predictions = span.train()
+    oracle = span.oracle()
+    assert n_predictions == oracle.n_predictions > 0
+    assert loss == pytest.approx(oracle.loss, rel=1e-5)
+    expected = (oracle.inputs, oracle.noise_outputs, oracle.node_outputs)
+    for rows, right, before in zip(matrices, expected, span.matrices, strict=True):
+        np.testing.assert_allclose(rows, right, rtol=1e-4, atol=2e-5)
+        assert len(rows) == 0 or np.abs(right - before).max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sample": 0},
+        {"sample": 0.05, "window": 2},
+        {"negative": 12, "shrink_windows": False},
+        {"negative": 1, "ns_exponent": -0.5},
+        {"negative": 0, "hs": True},
+        {"hs": True, "cbow_mean": False},
+        {"cbow_mean": False, "sample": 0},
+        {"window": 50, "shrink_windows": False, "sample": 0},
+    ],
+    ids=str,
+)
+def test_kernel_takes_the_steps_of_the_oracle(architecture: str, changes: dict[str, Any]) -> None:
+    assert_agrees(Span(config(architecture=architecture, **changes), n_words=40))
+
+
+@pytest.mark.parametrize("vector_size", [1, 16, 17, 300])
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+def test_rows_of_any_length(architecture: str, vector_size: int) -> None:
+    model = config(architecture=architecture, vector_size=vector_size, sample=0)
+    span = Span(model, n_words=30)
+    for rows in span.matrices:
+        rows /= np.sqrt(vector_size)
+    assert_agrees(span)
+
+
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+@pytest.mark.parametrize("objective", [{"negative": 5}, {"negative": 0, "hs": True}])
+def test_vocabulary_of_two_words(architecture: str, objective: dict[str, Any]) -> None:
+    # Noise words equal the centre, or each other, all the time.
+    assert_agrees(Span(config(architecture=architecture, sample=0, **objective), n_words=2))
+
+
+def test_padding_stays_zero() -> None:
+    matrices, _, _ = Span(config(hs=True), n_words=20).train()
+    for rows in matrices:
+        assert not rows[:, 7:].any()
+        assert rows[:, :7].all()
+
+
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+def test_step_follows_the_gradient_of_the_loss(architecture: str) -> None:
+    model = config(architecture=architecture, sample=0, vector_size=3, hs=True)
+    span = Span(model, n_words=5)
+    span.sentences, span.rate = [[1, 4]], Rate(1e-3, 0.0, 0.0)
+    matrices, loss, n_predictions = span.train()
+    assert n_predictions == 2
+
+    span.rate = Rate(0.0, 0.0, 0.0)
+    assert span.oracle().loss == pytest.approx(loss, rel=1e-3)
+    h = 1e-3
+    for rows, before in zip(matrices, span.matrices, strict=True):
+        gradient = np.zeros((len(rows), 3))
+        for place in np.ndindex(gradient.shape):
+            value = before[place]
+            before[place] = value + h
+            above = span.oracle().loss
+            gradient[place] = above
+            before[place] = value - h
+            gradient[place] -= span.oracle().loss
+            before[place] = value
+        gradient /= 2 * h
+        assert np.abs(gradient).max() > 0.1
+        change = (rows - before)[:, :3] / 1e-3
+        np.testing.assert_allclose(change, -gradient, atol=5e-3)
+
+
+def test_several_workers_add_their_changes_to_the_rows_they_copy() -> None:
+    # Both start from the same rows; one after the other, each sees what came before it.
+    model = config(sample=0)
+    span = Span(model, n_words=20)
+    alone, _, _ = span.train()
+    width = span.matrices.inputs.shape[1]
+    shared = native.initial_matrices(model, 20, 2, 0)
+    n_rows = native.n_copied_rows(20, 2)
+    assert len(shared.inputs) == 20 + 2 * n_rows
+    for rows, start in zip(shared, span.matrices, strict=True):
+        rows[: len(start)] = start
+    kernel = native.span_kernel("skipgram", 7, 3, False, True)
+    kernel(
+        np.array([word for sentence in span.sentences for word in sentence], np.int32),
+        np.cumsum([0, *map(len, span.sentences)]),
+        shared,
+        Draws(span.limits, span.noise, np.uint64(5), True),
+        native.tree_paths(model, span.counts),
+        span.rate,
+        np.uint64(span.state),
+        native.new_replica(model, 20, 2, 1, width),
+        native.new_scratch(model, width),
+    )
+    np.testing.assert_allclose(shared.inputs[:20], alone.inputs, atol=1e-6)
+    np.testing.assert_allclose(shared.noise_outputs[:20], alone.noise_outputs, atol=1e-6)
+    assert not shared.inputs[20 : 20 + n_rows].any()
+
+
+# -- sampling, tree, spans -----------------------------------------------------------------
+
+
+def test_tree_is_that_of_gensim() -> None:
+    counts = np.array([50, 9, 9, 9, 9, 5, 5, 3, 3, 3, 3, 3, 1, 1])
+    model = Word2Vec(vector_size=2, min_count=1, hs=1, negative=0, sorted_vocab=0)
+    model.build_vocab_from_freq({str(row): int(count) for row, count in enumerate(counts)})
+    paths = huffman_paths(counts)
+    for word in range(len(counts)):
+        steps = slice(paths.offsets[word], paths.offsets[word + 1])
+        np.testing.assert_array_equal(paths.nodes[steps], model.wv.get_vecattr(word, "point"))
+        codes = model.wv.get_vecattr(word, "code").astype(int)
+        np.testing.assert_array_equal(paths.signs[steps], 1 - 2 * codes)
+
+
+def test_subsampling_keeps_as_gensim_does() -> None:
+    counts = np.array([9000, 700, 200, 90, 10])
+    model = Word2Vec(vector_size=2, min_count=1, sample=0.02, sorted_vocab=0)
+    model.build_vocab_from_freq({str(row): int(count) for row, count in enumerate(counts)})
+    expected = [model.wv.get_vecattr(word, "sample_int") for word in range(5)]
+    # gensim's certainty is 2**32 - 1.
+    np.testing.assert_allclose(keep_limits(counts, 0.02).astype(float), expected, rtol=1e-6)
+    assert keep_limits(counts, 0).tolist() == [2**32] * 5
+
+
+def test_noise_words_appear_as_often_as_their_weight() -> None:
+    counts = np.array([16, 81, 1, 256])
+    noise = draw_noise(counts, 0.75, np.random.default_rng(0), 1000)
+    expected = counts**0.75 / (counts**0.75).sum() * 1000
+    assert np.abs(np.bincount(noise) - expected).max() < 1
+    assert len(np.unique(noise[:100])) > 2
+
+
+def test_spans_hold_all_sentences_with_context_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SPAN_TOKENS", 25)
+    monkeypatch.setattr(native, "MAX_SENTENCE_TOKENS", 10)
+    lengths = np.array([4, 1, 0, 37, 9, 2, 1, 20, 3])
+    ids = np.arange(lengths.sum(), dtype=np.int32)
+    batch = TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))))
+    found = list(native.spans(iter([batch, TokenBatch(ids[:0], np.zeros(1, np.int64)), batch])))
+    assert [span.number for span in found] == list(range(len(found)))
+    read = [span.ids[span.offsets[0] : span.offsets[-1]].tolist() for span in found]
+    without_context = {4, 53}
+    once = [token for token in ids.tolist() if token not in without_context]
+    assert sum(read, []) == once + once
+    before = [span.n_tokens_before for span in found]
+    assert before == np.cumsum([0, *map(len, read)])[:-1].tolist()
+    pieces = np.concatenate([np.diff(span.offsets) for span in found])
+    assert pieces.max() == 10
+    assert pieces.tolist().count(4) == 2
+
+
+# -- what is published ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
+@pytest.mark.parametrize(
+    "objective", [{}, {"negative": 0, "hs": True}, {"cbow_mean": False, "negative": 12}], ids=str
+)
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_two_topics_separate(
+    tmp_path: Path, architecture: str, objective: dict[str, Any], n_workers: int
+) -> None:
+    corpus = publish_tokens(tmp_path, two_topics())
+    trained = train_model(
+        corpus, tmp_path, "word2vec", engine="native", architecture=architecture, sample=0,
+        epochs=8, alpha=0.1, n_workers=n_workers, **objective,
+    )  # fmt: skip
+    assert topic_separation(trained) > 0.5
+    losses = column(trained, "losses", "mean_loss")
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"architecture": "cbow", "hs": True}, {"deterministic": True, "n_workers": 2}]
+)
+def test_one_worker_gives_the_same_bytes_again(
+    tokens: Artifact, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    runs = [
+        train_model(tokens, tmp_path / str(run), "word2vec", engine="native", **changes)
+        for run in range(2)
+    ]
+    assert file_hashes(runs[0]) == file_hashes(runs[1])
+    other = train_model(tokens, tmp_path / "x", "word2vec", engine="native", **changes, seed=8)
+    assert (matrix(other, "vectors") != matrix(runs[0], "vectors")).all()
+
+
+def test_row_groups_do_not_change_the_loss_of_the_first_epoch(tmp_path: Path) -> None:
+    found = []
+    for row_group in (7, 1000):
+        root = tmp_path / str(row_group)
+        corpus = publish_tokens(root, SENTENCES, row_group=row_group)
+        trained = train_model(corpus, root, "word2vec", engine="native", sample=0)
+        found.append(column(trained, "losses", "mean_loss"))
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+
+
+def test_tables_have_the_rows_of_the_gensim_engine(tokens: Artifact, tmp_path: Path) -> None:
+    changes = {"hs": True, "vector_size": 5}
+    ours, theirs = (
+        train_model(tokens, tmp_path, "word2vec", engine=engine, **changes)
+        for engine in ("native", "gensim")
+    )
+    for table, name in (("vectors", "token"), ("vectors", "count"), ("output_vectors", "kind")):
+        assert column(ours, table, name) == column(theirs, table, name)
+    assert column(ours, "output_vectors", "row") == column(theirs, "output_vectors", "row")
+    for kind in ("negative", "hs"):
+        assert matrix(ours, "output_vectors", kind=kind).any()
+    assert column(ours, "losses", "epoch") == [1, 2]
+
+
+def test_vectors_start_where_those_of_gensim_do(tokens: Artifact, tmp_path: Path) -> None:
+    trained = train_model(tokens, tmp_path, "word2vec", engine="native", alpha=1e-9, min_alpha=1e-9)
+    model = Word2Vec(vector_size=8, min_count=1, seed=7, sorted_vocab=0)
+    counts = column(trained, "vectors", "count")
+    model.build_vocab_from_freq(dict(zip(column(trained, "vectors", "token"), counts, strict=True)))
+    np.testing.assert_allclose(matrix(trained, "vectors"), model.wv.vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_model_that_diverges_is_named_with_its_epoch(
+    tokens: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int
+) -> None:
+    initial = native.initial_matrices
+
+    def poisoned(*arguments: Any) -> Matrices:
+        matrices = initial(*arguments)
+        matrices.inputs[1] = np.inf
+        return matrices
+
+    monkeypatch.setattr(native, "initial_matrices", poisoned)
+    with pytest.raises(TrainingError, match=r"diverged in epoch 1.*lower alpha"):
+        train_model(tokens, tmp_path, "word2vec", engine="native", n_workers=n_workers)
+
+
+def test_progress_counts_every_token_with_context(tokens: Artifact, tmp_path: Path) -> None:
+    progress = RecordedProgress()
+    train_model(tokens, tmp_path, "word2vec", engine="native", progress=progress)
+    n_tokens = sum(map(len, SENTENCES))
+    assert progress.totals["train"] == progress.done["train"] == 2 * n_tokens
+    assert "epoch 2/2" in progress.notes[-1]
+    assert "learning rate 0.0001" in progress.notes[-1]
+    assert "loss" in progress.notes[-1]
+
+
+_BOUNDS_CHECKED = """
+import sys
+from pathlib import Path
+from training_support import publish_tokens, sentences_with_distinct_counts, train_model
+
+tokens = publish_tokens(Path(sys.argv[1]), [["a"], [], *sentences_with_distinct_counts(8)])
+for architecture in ("skipgram", "cbow"):
+    train_model(
+        tokens, Path(sys.argv[1]), "word2vec", engine="native", architecture=architecture,
+        hs=True, negative=9, window=50, n_workers=2,
+    )
+print("checked")
+"""
+
+
+def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BOUNDS_CHECKED, str(tmp_path / "store")],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+    )
+    assert done.stdout == "checked\n"
