@@ -39,7 +39,7 @@ class Oracle:
     ) -> None:
         """The sentences of one span, from that random state."""
         self.state = state
-        self.cursor = state % len(self.noise)
+        self.cursor = (state >> 32) * len(self.noise) >> 32
         n_before = 0
         for sentence in sentences:
             if len(sentence) >= 2:

@@ -200,8 +200,7 @@ def spans(batches: Iterator[TokenBatch]) -> Iterator[Span]:
     Tokens of sentences without context are left out, so that they do not count.
     """
     number = n_before = 0
-    for batch in batches:
-        batch = _with_context(batch)
+    for batch in map(_with_context, batches):
         offsets = _split_long(batch.offsets)
         first = 0
         while first < len(offsets) - 1:
@@ -336,7 +335,10 @@ def _fit(job: TrainingJob[Word2VecConfig], matrices: Matrices) -> None:
             mean_losses.append(loss_sum / max(n_predictions, 1))
             epoch_seconds.append(round(time.monotonic() - started_at, 3))
             layers = _published(job.model, matrices, len(job.corpus.vocabulary))
-            named = {name if name == "vectors" else f"output vectors ({name})": rows for name, rows in layers.items()}
+            named = {
+                name if name == "vectors" else f"output vectors ({name})": rows
+                for name, rows in layers.items()
+            }
             check_finite(named, epoch, advice)
     write_losses(job.staging, mean_losses)
     job.staging.report.update(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -25,6 +25,12 @@ LANES = 16
 """Values of a vector; rows are padded with zeros to a multiple of it."""
 MAX_SLOTS = 8
 """Output rows of one step, at most."""
+
+
+def _in_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the function types and writes the code of its calls; constants are literals."""
+    return cast("Callable[..., Any]", intrinsic(prefer_literal=True)(function))
+
 
 _FLOAT = ir.FloatType()
 _INT32 = ir.IntType(32)
@@ -49,7 +55,7 @@ _LOG1P = (
 """log(1 + x) / x in sqrt(0.5) - 1..sqrt(2) - 1, relative error 2e-7."""
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernels
 def logistic_step(
     _context: Any,
     inputs: Any,
@@ -71,9 +77,9 @@ def logistic_step(
     ``inputs``, ``errors``, ``outputs``: float32 of shape (any, 16 * n_chunks); the inputs'
     gradients are added to the same rows of ``errors``, which may be ``inputs``. ``slots``
     int64 (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often
-    the pair counts. ``losses`` float64 (16,): weighted losses before the step are added, their sum is the loss.
-    ``n_rows``, ``n_slots``, ``n_chunks`` are constants at compile time. ``row_a`` and
-    ``row_b`` differ.
+    the pair counts. ``losses`` float64 (16,): the weighted losses before the step are
+    added, and their sum is the loss. ``n_rows``, ``n_slots``, ``n_chunks`` are constants at
+    compile time. ``row_a`` and ``row_b`` differ. Nothing is checked: rows must exist.
     """
     constants = (n_rows, n_slots, n_chunks)
     if not all(isinstance(kind, types.IntegerLiteral) for kind in constants):
@@ -106,7 +112,7 @@ def logistic_step(
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernels
 def add_scaled_row(
     _context: Any,
     targets: Any,
@@ -139,7 +145,7 @@ def add_scaled_row(
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernels
 def fetch_row(_context: Any, matrix: Any, row: Any, n_chunks: Any) -> Any:
     """Ask the processor to bring a row near for writing: it is needed soon.
 
@@ -183,7 +189,8 @@ class _StepCode:
     def _call(self, name: str, kind: Any, *arguments: Any) -> Any:
         function_type = ir.FunctionType(kind, [argument.type for argument in arguments])
         module = self._builder.module
-        function = cgutils.get_or_insert_function(module, function_type, name)
+        declare: Any = cgutils.get_or_insert_function
+        function = declare(module, function_type, name)
         return self._builder.call(function, arguments)
 
     def _multiply_add(self, a: Any, b: Any, c: Any) -> Any:
@@ -327,7 +334,7 @@ class _StepCode:
         return vectors[0]
 
     def _exp(self, value: Any) -> Any:
-        """exp of each lane within +-80 (Cephes: 2**n times a polynomial of the rest)."""
+        """Exponential of each lane within +-80 (Cephes: 2**n times a polynomial of the rest)."""
         builder = self._builder
         low = self._call("llvm.maxnum.v16f32", _VECTOR, value, self._constant(-_LIMIT))
         bounded = self._call("llvm.minnum.v16f32", _VECTOR, low, self._constant(_LIMIT))
@@ -365,13 +372,10 @@ class _StepCode:
         total = self._builder.fadd(self._load(sums, zero, _DOUBLE_VECTOR), doubles)
         self._store(total, sums, zero)
 
-    def _update(
-        self, inputs: list[Any], errors: list[Any], outputs: list[Any], steps: Any
-    ) -> None:
+    def _update(self, inputs: list[Any], errors: list[Any], outputs: list[Any], steps: Any) -> None:
         """Add to each row the other side's rows times their steps."""
         by_pair = {
-            (r, k): self._shuffle(steps, steps, [MAX_SLOTS * r + k] * LANES)
-            for r, k in self._pairs
+            (r, k): self._shuffle(steps, steps, [MAX_SLOTS * r + k] * LANES) for r, k in self._pairs
         }
 
         def body(offset: Any, _state: list[Any]) -> list[Any]:

@@ -31,4 +31,4 @@ def bits(state: np.uint64) -> np.uint64:
 @compiled()
 def below(state: np.uint64, bound: np.uint64) -> int:
     """A random number in 0..bound - 1 from a state; ``bound`` is below 2**32."""
-    return np.int64((bits(state) * bound) >> _UPPER)
+    return int(np.int64((bits(state) * bound) >> _UPPER))

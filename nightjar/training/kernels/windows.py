@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from nightjar.training.kernels.compilation import compiled, inlined
 from nightjar.training.kernels.logistic_rows import (
-    LANES,
     MAX_SLOTS,
     add_scaled_row,
     fetch_row,
@@ -144,7 +143,7 @@ def keep_some(
     for token in sentence:
         state = next_state(state)
         kept[n_kept] = token
-        n_kept += np.int64(bits(state) < keep_limits[token])
+        n_kept += int(bits(state) < keep_limits[token])
     return n_kept, state
 
 
@@ -208,10 +207,10 @@ def fill_window(
     """The rows of the up to ``size`` words on each side of position ``centre``; their number."""
     n = 0
     for position in range(max(0, centre - size), centre):
-        window[n] = row_of(np.int64(kept[position]), replica)
+        window[n] = row_of(int(kept[position]), replica)
         n += 1
     for position in range(centre + 1, min(n_kept, centre + size + 1)):
-        window[n] = row_of(np.int64(kept[position]), replica)
+        window[n] = row_of(int(kept[position]), replica)
         n += 1
     return n
 
@@ -244,7 +243,7 @@ def fill_noise_slots(
             signs[k] = 1.0
             weights[k] = 1.0
         elif output <= n_negative:
-            word = row_of(np.int64(noise[cursor]), replica)
+            word = row_of(int(noise[cursor]), replica)
             cursor = (cursor + 1) & (noise.shape[0] - 1)
             is_new = word != centre
             for j in range(k):
@@ -259,14 +258,12 @@ def fill_noise_slots(
 
 
 @compiled()
-def fill_path_slots(
-    paths: Paths, first: int, end: int, replica: Replica, scratch: Scratch
-) -> None:
+def fill_path_slots(paths: Paths, first: int, end: int, replica: Replica, scratch: Scratch) -> None:
     """Fill the slots with the nodes ``first``.. (before ``end``) of a path."""
     for k in range(MAX_SLOTS):
         is_node = first + k < end
         node = first + k if is_node else first
-        scratch.slots[k] = node_row_of(np.int64(paths.nodes[node]), replica)
+        scratch.slots[k] = node_row_of(int(paths.nodes[node]), replica)
         scratch.signs[k] = paths.signs[node]
         scratch.weights[k] = 1.0 if is_node else 0.0
 
@@ -274,7 +271,7 @@ def fill_path_slots(
 @compiled()
 def window_size(draws: Draws, state: np.uint64) -> int:
     """The size of a window from a random state."""
-    return below(state, draws.window) + 1 if draws.shrinks else np.int64(draws.window)
+    return below(state, draws.window) + 1 if draws.shrinks else int(draws.window)
 
 
 @inlined
@@ -290,14 +287,14 @@ def fetch_ahead(
     n_chunks: int,
 ) -> None:
     """Fetch the rows that the centre after this one brings in."""
-    in_window = np.int64(kept[min(position + 1 + np.int64(draws.window), n_kept - 1)])
+    in_window = int(kept[min(position + 1 + int(draws.window), n_kept - 1)])
     fetch_row(matrices.inputs, row_of(in_window, replica), n_chunks)
     if n_negative:
-        centre = np.int64(kept[min(position + 1, n_kept - 1)])
+        centre = int(kept[min(position + 1, n_kept - 1)])
         fetch_row(matrices.noise_outputs, row_of(centre, replica), n_chunks)
         for output in range(min(n_negative, MAX_SLOTS)):
             word = draws.noise[(cursor + n_negative + output) & (draws.noise.shape[0] - 1)]
-            fetch_row(matrices.noise_outputs, row_of(np.int64(word), replica), n_chunks)
+            fetch_row(matrices.noise_outputs, row_of(int(word), replica), n_chunks)
 
 
 @inlined
@@ -347,6 +344,26 @@ def step_hidden(
     )  # fmt: skip
 
 
+@inlined
+def sum_window(
+    inputs: NDArray[np.float32], n_window: int, scale: np.float32, scratch: Scratch, n_chunks: int
+) -> None:
+    """The hidden vector of CBOW: ``scale`` times the sum of the window; its error is 0."""
+    scratch.hidden[:] = 0.0
+    scratch.error[:] = 0.0
+    for i in range(n_window):
+        add_scaled_row(scratch.hidden, 0, inputs, scratch.window[i], scale, n_chunks)
+
+
+@inlined
+def move_window(
+    inputs: NDArray[np.float32], n_window: int, scale: np.float32, scratch: Scratch, n_chunks: int
+) -> None:
+    """Add ``scale`` times the error of the hidden vector to each word of the window."""
+    for i in range(n_window):
+        add_scaled_row(inputs, scratch.window[i], scratch.error, 0, scale, n_chunks)
+
+
 def group_slots(n_outputs: int) -> int:
     """Slots of the equal groups into which ``n_outputs`` output rows are split."""
     n_groups = -(-n_outputs // MAX_SLOTS)
@@ -371,7 +388,7 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
         scratch: Scratch,
     ) -> int:
         kept, window = scratch.kept, scratch.window
-        cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
+        cursor = below(state, np.uint64(draws.noise.shape[0]))
         n_predictions = 0
         n_since_exchange = 0
         exchange(matrices, replica, True)
@@ -395,7 +412,7 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
                 fetch_ahead(
                     matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
                 )
-                word = np.int64(kept[position])
+                word = int(kept[position])
                 centre = row_of(word, replica)
                 n_predictions += n_window
                 if has_paths:
@@ -424,7 +441,6 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
     """CBOW for rows of ``16 * n_chunks`` values; compiled for these four values."""
     n_slots = group_slots(1 + n_negative)
     n_outputs = 1 + n_negative if n_negative else 0
-    width = LANES * n_chunks
 
     @compiled()
     def train_span(
@@ -439,8 +455,8 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
         scratch: Scratch,
     ) -> int:
         kept, window = scratch.kept, scratch.window
-        cursor = np.int64(state & np.uint64(draws.noise.shape[0] - 1))
-        hidden, error, one = scratch.hidden, scratch.error, np.float32(1.0)
+        cursor = below(state, np.uint64(draws.noise.shape[0]))
+        hidden, one = scratch.hidden, np.float32(1.0)
         n_predictions = 0
         n_since_exchange = 0
         exchange(matrices, replica, True)
@@ -464,16 +480,12 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
                 fetch_ahead(
                     matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
                 )
-                word = np.int64(kept[position])
+                word = int(kept[position])
                 centre = row_of(word, replica)
                 n_predictions += 1
-                for i in range(width):
-                    hidden[0, i] = 0.0
-                    error[0, i] = 0.0
                 share = np.float32(1.0 / n_window)
-                for i in range(n_window):
-                    scale = share if is_mean else one
-                    add_scaled_row(hidden, 0, matrices.inputs, window[i], scale, n_chunks)
+                scale = share if is_mean else one
+                sum_window(matrices.inputs, n_window, scale, scratch, n_chunks)
                 if has_paths:
                     end = paths.offsets[word + 1]
                     for first in range(paths.offsets[word], end, MAX_SLOTS):
@@ -486,9 +498,8 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
                         centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
                     )
                     step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks)
-                for i in range(n_window):
-                    scale = one if is_mean else share
-                    add_scaled_row(matrices.inputs, window[i], error, 0, scale, n_chunks)
+                scale = one if is_mean else share
+                move_window(matrices.inputs, n_window, scale, scratch, n_chunks)
         exchange(matrices, replica, False)
         return n_predictions
 
