@@ -10,6 +10,7 @@
     tables.py         matrices to Parquet, block by block; the check for NaN and infinities
     gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
     line_sentences.py the text files gensim trains from
+    native_word2vec.py  Word2Vec by our kernels; sampling.py and huffman.py prepare for it
     glove.py          GloVe; cooccurrence.py counts for it
     kernels/          compiled loops; import numpy and numba alone
 
@@ -18,7 +19,9 @@ What a model publishes (schemas in :mod:`nightjar.schemas`), rows in vocabulary 
 ========== ==================================================================================
 vectors    the vector of each word; every model has it
 Word2Vec   ``output_vectors``: the output layer, to go on training (kind ``negative``: a row
-           a word; kind ``hs``: a row an inner node of the Huffman tree)
+           a word; kind ``hs``: a row an inner node of the Huffman tree). The native engine
+           adds ``losses`` (minus the log-likelihood per prediction, noise words and nodes
+           summed: a pair of words for skip-gram, a word for CBOW; each epoch)
 FastText   ``word_rows``, ``ngrams``, ``output_vectors``. ``vectors`` is the mean of a word's
            own row and its n-grams' rows. ``ngrams`` holds the buckets that some word of the
            vocabulary uses; no other bucket was ever trained, so an absent one counts as a

@@ -254,7 +254,7 @@ class _Epochs:
     def train(self, epoch: int, executor: ThreadPoolExecutor) -> Iterator[SpanResult]:
         """Train one epoch (from 1); results of the spans in order.
 
-        At most two spans a worker wait, so that no more than two row groups are in memory.
+        At most two spans a worker wait: their row groups are in memory.
         """
         model, job = self._job.model, self._job
         noise = np.zeros(1, np.int32)
