@@ -25,6 +25,7 @@ Sentences = Sequence[Sequence[str]]
 SMALL: dict[str, dict[str, Any]] = {
     "word2vec": {
         "trainer": "word2vec",
+        "engine": "gensim",
         "vector_size": 8,
         "min_count": 1,
         "epochs": 2,

@@ -227,7 +227,7 @@ class Word2VecConfig(_WindowModel):
     """Word2Vec (Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546)."""
 
     trainer: Literal["word2vec"]
-    engine: Literal["native", "gensim"] = "gensim"
+    engine: Literal["native", "gensim"] = "native"
 
 
 class FastTextConfig(_WindowModel):
@@ -277,6 +277,11 @@ class TrainingConfig(_Section):
     workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
     deterministic: bool = Field(
         False, description="one worker and byte-identical vectors run after run"
+    )
+    checkpoint_minutes: float | None = Field(
+        10.0,
+        gt=0,
+        description="a native trainer saves its state so often, to go on after a kill; null: never",
     )
 
 

@@ -15,7 +15,7 @@ from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
-from nightjar.training import train
+from nightjar.training import checkpoint_path, train
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def run_step(
     if store.is_published(step.stage, step.ref.version):
         return store.open(step.ref).ref
     stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
-    return publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
+    ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
+    stage_run.checkpoint_path.unlink(missing_ok=True)
+    return ref
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class _StageRun:
     store: Store
     progress: Progress
     provenance: Provenance
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the training of this version saves its state."""
+        return checkpoint_path(Path(self.step.ref.path).parent, self.step.ref.version)
 
     def write(self, staging: Staging) -> None:
         {
@@ -87,6 +94,7 @@ class _StageRun:
             staging,
             self.progress,
             self.provenance.n_workers,
+            self.checkpoint_path,
         )
 
     def _evaluate(self, staging: Staging) -> None:

@@ -38,7 +38,8 @@ more workers the threads update shared matrices without locks (Recht et al. 2011
 and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
+from nightjar.training.checkpoints import checkpoint_path
 from nightjar.training.identity import embeddings_identity
 from nightjar.training.stage import train
 
-__all__ = ["embeddings_identity", "train"]
+__all__ = ["checkpoint_path", "embeddings_identity", "train"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from nightjar.config.models import ModelConfig, TrainingConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
+from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus
 from nightjar.training.identity import model_seed
 from nightjar.training.trainer import TrainingJob, engine_of
@@ -22,8 +24,12 @@ def train(
     staging: Staging,
     progress: Progress,
     n_workers: int,
+    checkpoint_path: Path | None = None,
 ) -> None:
     """Train ``model`` on ``tokens`` and write its tables, counts and report into ``staging``.
+
+    With a ``checkpoint_path``, a native trainer saves its state there every
+    ``training.checkpoint_minutes`` and goes on from what it finds there.
 
     ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
     vocabulary, the model's matrices, one row group of sentences, and for GloVe the
@@ -49,6 +55,7 @@ def train(
         size=size,
         staging=staging,
         progress=progress,
+        checkpoints=_checkpoints(training, checkpoint_path),
     )
     staging.report.update(
         trainer=model.trainer,
@@ -70,3 +77,9 @@ def train(
         job.n_workers,
     )
     engine_of(model).load()(job)
+
+
+def _checkpoints(training: TrainingConfig, path: Path | None) -> Checkpoints | None:
+    if path is None or training.checkpoint_minutes is None:
+        return None
+    return Checkpoints(path, 60 * training.checkpoint_minutes)

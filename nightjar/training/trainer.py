@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from nightjar.config.models import ModelConfig
 from nightjar.progress import Progress
 from nightjar.store import Staging, library_versions
+from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus, CorpusSize
 from nightjar.training.kernels import sources_sha256
 
@@ -33,6 +34,8 @@ class TrainingJob(Generic[M]):
     size: CorpusSize
     staging: Staging
     progress: Progress
+    checkpoints: Checkpoints | None = None
+    """Where a native trainer saves its state and goes on from; None: nowhere."""
 
 
 class Trainer(Protocol[M]):
@@ -72,7 +75,7 @@ def _gensim_word2vec() -> Trainer[Any]:
 
 
 def _native_word2vec() -> Trainer[Any]:
-    from nightjar.training.native_word2vec import train_word2vec  # noqa: PLC0415
+    from nightjar.training.word2vec import train_word2vec  # noqa: PLC0415
 
     return train_word2vec
 

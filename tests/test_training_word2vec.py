@@ -27,7 +27,8 @@ from word2vec_oracle import Oracle, huffman_codes
 from nightjar.config.models import Word2VecConfig
 from nightjar.errors import TrainingError
 from nightjar.store import Artifact
-from nightjar.training import native_word2vec as native
+from nightjar.training import spans as span_module
+from nightjar.training import word2vec as native
 from nightjar.training.corpus import TokenBatch
 from nightjar.training.huffman import huffman_paths
 from nightjar.training.kernels.windows import Draws, Matrices, Rate
@@ -250,12 +251,12 @@ def test_noise_words_appear_as_often_as_their_weight() -> None:
 
 
 def test_spans_hold_all_sentences_with_context_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "SPAN_TOKENS", 25)
-    monkeypatch.setattr(native, "MAX_SENTENCE_TOKENS", 10)
+    monkeypatch.setattr(span_module, "SPAN_TOKENS", 25)
+    monkeypatch.setattr(span_module, "MAX_SENTENCE_TOKENS", 10)
     lengths = np.array([4, 1, 0, 37, 9, 2, 1, 20, 3])
     ids = np.arange(lengths.sum(), dtype=np.int32)
     batch = TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))))
-    found = list(native.spans(iter([batch, TokenBatch(ids[:0], np.zeros(1, np.int64)), batch])))
+    found = list(span_module.spans(iter([batch, TokenBatch(ids[:0], np.zeros(1, np.int64)), batch])))
     assert [span.number for span in found] == list(range(len(found)))
     read = [span.ids[span.offsets[0] : span.offsets[-1]].tolist() for span in found]
     without_context = {4, 53}

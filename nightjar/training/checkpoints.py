@@ -1,0 +1,145 @@
+"""Checkpoints: the state of a training that goes on, so that a killed one is not lost.
+
+One file beside the artifacts of its stage, named by the version it is to become: the same
+version is the same model on the same tokens by the same code. It is replaced as a whole
+(written beside, synced, renamed), so at any moment it is whole or not there. NumPy's
+``.npz`` without pickle: every array has a checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+PREFIX = ".checkpoint-"
+_POSITION = "position"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
+"""What reading a file raises that is no whole checkpoint."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training is: ``n_*``, ``loss_sum`` and ``seconds`` are of the epoch begun."""
+
+    epoch: int = 1
+    """From 1; that which is being trained."""
+    n_spans: int = 0
+    n_units: int = 0
+    n_predictions: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    mean_losses: tuple[float, ...] = ()
+    """Of the epochs before."""
+    epoch_seconds: tuple[float, ...] = ()
+
+
+def checkpoint_path(stage_dir: Path, version: str) -> Path:
+    """The checkpoint of the artifact that is to be ``version``."""
+    return stage_dir / f"{PREFIX}{version}.npz"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Writes and reads the checkpoint at ``path``, one at most every ``interval_seconds``."""
+
+    path: Path
+    interval_seconds: float
+
+    def save(self, arrays: Mapping[str, NDArray[np.float32]], position: Position) -> None:
+        """Replace the checkpoint. When the disk refuses, the old one stays: a warning."""
+        started_at = time.monotonic()
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as stream:
+                text = json.dumps(asdict(position)).encode()
+                saved: dict[str, Any] = {_POSITION: np.frombuffer(text, np.uint8), **arrays}
+                np.savez(stream, **saved)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(self.path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            logger.warning("%s: no checkpoint written, training goes on: %s", self.path, error)
+            return
+        logger.info(
+            "checkpoint in epoch %d after %d units, written in %.1f s",
+            position.epoch,
+            position.n_units,
+            time.monotonic() - started_at,
+        )
+
+    def restore(self, arrays: Mapping[str, NDArray[np.float32]]) -> Position | None:
+        """Fill ``arrays`` from the checkpoint and return where it stands; None without one.
+
+        A file that is no whole checkpoint of these arrays is left out with a warning, and
+        nothing of it is taken over. Needs no memory besides.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} fails its checksum")
+                for name, array in arrays.items():
+                    _open_array(archive, name, array).close()
+                position = _position(archive)
+                for name, array in arrays.items():
+                    _fill(archive, name, array)
+        except _DAMAGE as error:
+            logger.warning("%s cannot be used, training starts anew: %s", self.path, error)
+            return None
+        logger.info("goes on from the checkpoint in epoch %d", position.epoch)
+        return position
+
+    def remove(self) -> None:
+        """The training is over: the checkpoint is not needed any more."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def _position(archive: zipfile.ZipFile) -> Position:
+    with archive.open(f"{_POSITION}.npy") as stream:
+        text = np.lib.format.read_array(stream, allow_pickle=False).tobytes()
+    fields: dict[str, Any] = json.loads(text)
+    for name in ("mean_losses", "epoch_seconds"):
+        fields[name] = tuple(fields[name])
+    return Position(**fields)
+
+
+def _open_array(
+    archive: zipfile.ZipFile, name: str, array: NDArray[np.float32]
+) -> zipfile.ZipExtFile:
+    """The stored ``array``, positioned at its values; ValueError when it is another."""
+    stream = cast("zipfile.ZipExtFile", archive.open(f"{name}.npy"))
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"{name} has the format {version}")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if (shape, is_fortran, dtype) != (array.shape, False, array.dtype):
+        raise ValueError(f"{name} is {dtype} of {shape}, not {array.dtype} of {array.shape}")
+    return stream
+
+
+def _fill(archive: zipfile.ZipFile, name: str, array: NDArray[np.float32]) -> None:
+    with _open_array(archive, name, array) as stream:
+        room = memoryview(cast("Any", array)).cast("B")
+        while len(room):
+            n_read = stream.readinto(room)
+            if not n_read:
+                raise EOFError(f"{name} ends early")
+            room = room[n_read:]
