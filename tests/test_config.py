@@ -93,7 +93,10 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
         ("seed=1", "unknown key 'seed'; valid here: evaluation, ingest, models, pipeline,"),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
-        ("training.qqq=1", "'training.qqq'; valid here: deterministic, seed, workers"),
+        (
+            "training.qqq=1",
+            "'training.qqq'; valid here: checkpoint_minutes, deterministic, seed, workers",
+        ),
         (
             "ingest.sources.news.documnt=line",
             "'ingest.sources.news.documnt'; did you mean 'document'?",

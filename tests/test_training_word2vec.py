@@ -256,7 +256,8 @@ def test_spans_hold_all_sentences_with_context_once(monkeypatch: pytest.MonkeyPa
     lengths = np.array([4, 1, 0, 37, 9, 2, 1, 20, 3])
     ids = np.arange(lengths.sum(), dtype=np.int32)
     batch = TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))))
-    found = list(span_module.spans(iter([batch, TokenBatch(ids[:0], np.zeros(1, np.int64)), batch])))
+    empty = TokenBatch(ids[:0], np.zeros(1, np.int64))
+    found = list(span_module.spans(iter([batch, empty, batch])))
     assert [span.number for span in found] == list(range(len(found)))
     read = [span.ids[span.offsets[0] : span.offsets[-1]].tolist() for span in found]
     without_context = {4, 53}
