@@ -108,7 +108,7 @@ class Scratch(NamedTuple):
     """(16,): losses are added; their sum is the loss of the span."""
 
 
-EXCHANGE_TOKENS = 8_192
+EXCHANGE_TOKENS = 32_768
 """Tokens after which a thread's copies meet the shared rows."""
 
 SpanKernel = Callable[
