@@ -58,7 +58,7 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     Huffman tree), one row group of sentences, 16 MiB of noise words.
     """
     model, vocabulary = job.model, job.corpus.vocabulary
-    learner = _Learner(job)
+    learner = Word2VecLearner(job)
     fit(job, learner)
     layers = _published(model, learner.matrices, len(vocabulary))
     write_vectors(job.staging, vocabulary, layers.pop("vectors"))
@@ -160,7 +160,7 @@ def new_scratch(model: Word2VecConfig, width: int) -> Scratch:
     )
 
 
-class _Learner:
+class Word2VecLearner:
     """Word2Vec in training (:class:`nightjar.training.epochs.Learner`)."""
 
     unit = "words"
