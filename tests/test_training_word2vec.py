@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -391,3 +392,68 @@ def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
         env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
     )
     assert done.stdout == "checked\n"
+
+
+_ROW_OUTSIDE = """
+import numpy as np
+from nightjar.training.kernels.compilation import compiled
+from nightjar.training.kernels.logistic_rows import add_scaled_row, fetch_row
+
+@compiled()
+def add(rows, row):
+    add_scaled_row(rows, 0, rows, row, np.float32(1), 1)
+
+@compiled()
+def fetch(rows, row):
+    fetch_row(rows, row, 1)
+
+rows = np.zeros((3, 16), np.float32)
+for kernel in (add, fetch):
+    kernel(rows, 2)
+    for row in (3, -1):
+        try:
+            kernel(rows, row)
+        except IndexError as error:
+            print(error)
+"""
+
+
+def test_bounds_checks_reach_into_the_vector_code(tmp_path: Path) -> None:
+    script = tmp_path / "outside.py"
+    script.write_text(_ROW_OUTSIDE)
+    paths = os.pathsep.join([str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": paths},
+    )
+    assert done.stdout == "a row lies outside of its matrix\n" * 4
+
+
+@pytest.mark.parametrize("processor", ["haswell", "x86-64"])
+def test_kernels_agree_with_the_oracle_on_processors_with_shorter_vectors(
+    tmp_path: Path, processor: str
+) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("this machine has another kind of processor")
+    tests = [
+        f"{__file__}::test_rows_of_any_length[{architecture}-17]"
+        for architecture in ("skipgram", "cbow")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ
+        | {
+            "NUMBA_CPU_NAME": processor,
+            "NUMBA_CPU_FEATURES": "+avx2,+fma" if processor == "haswell" else "",
+            "NUMBA_CACHE_DIR": str(tmp_path),
+        },
+    )
+    assert "2 passed" in done.stdout, done.stdout

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -32,6 +33,7 @@ def _in_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", intrinsic(prefer_literal=True)(function))
 
 
+_CONFIG: Any = numba.config
 _FLOAT = ir.FloatType()
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
@@ -79,7 +81,8 @@ def logistic_step(
     int64 (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often
     the pair counts. ``losses`` float64 (16,): the weighted losses before the step are
     added, and their sum is the loss. ``n_rows``, ``n_slots``, ``n_chunks`` are constants at
-    compile time. ``row_a`` and ``row_b`` differ. Nothing is checked: rows must exist.
+    compile time. ``row_a`` and ``row_b`` differ. Rows must exist: only with
+    NUMBA_BOUNDSCHECK is that checked.
     """
     constants = (n_rows, n_slots, n_chunks)
     if not all(isinstance(kind, types.IntegerLiteral) for kind in constants):
@@ -91,21 +94,21 @@ def logistic_step(
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
-        def data(position: int) -> Any:
-            kind, value = signature.args[position], arguments[position]
-            return context.make_array(kind)(context, builder, value).data
-
-        code = _StepCode(builder, shape)
+        inputs, errors, outputs, slot_rows, signs, weights, losses = (
+            context.make_array(signature.args[i])(context, builder, arguments[i])
+            for i in (0, 1, 4, 5, 6, 7, 9)
+        )
+        code = _StepCode(context, builder, shape)
         rows = [arguments[2], arguments[3]][: shape.n_rows]
-        slots = code.load_slots(data(5))
+        slots = code.load_slots(slot_rows.data)
         code.emit(
-            inputs=[code.row(data(0), row) for row in rows],
-            errors=[code.row(data(1), row) for row in rows],
-            outputs=[code.row(data(4), slot) for slot in slots],
-            signs=code.load_lanes(data(6)),
-            weights=code.load_lanes(data(7)),
+            inputs=[code.row(inputs, row) for row in rows],
+            errors=[code.row(errors, row) for row in rows],
+            outputs=[code.row(outputs, slot) for slot in slots],
+            signs=code.load_lanes(signs.data),
+            weights=code.load_lanes(weights.data),
             rate=arguments[8],
-            losses=data(9),
+            losses=losses.data,
         )
         return context.get_dummy_value()
 
@@ -133,10 +136,9 @@ def add_scaled_row(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
         matrices = [
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            for i in (0, 2)
+            context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 2)
         ]
-        code = _StepCode(builder, shape)
+        code = _StepCode(context, builder, shape)
         code.emit_addition(
             code.row(matrices[0], arguments[1]), code.row(matrices[1], arguments[3]), arguments[4]
         )
@@ -158,9 +160,9 @@ def fetch_row(_context: Any, matrix: Any, row: Any, n_chunks: Any) -> Any:
     signature = types.void(matrix, types.int64, n_chunks)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        code = _StepCode(builder, shape)
-        code.emit_fetch(code.row(data, arguments[1]))
+        matrix = context.make_array(signature.args[0])(context, builder, arguments[0])
+        code = _StepCode(context, builder, shape)
+        code.emit_fetch(code.row(matrix, arguments[1]))
         return context.get_dummy_value()
 
     return signature, generate
@@ -176,7 +178,8 @@ class _Shape:
 class _StepCode:
     """Writes the instructions of a step. Lane 8 r + k of a vector is row r with slot k."""
 
-    def __init__(self, builder: Any, shape: _Shape) -> None:
+    def __init__(self, context: Any, builder: Any, shape: _Shape) -> None:
+        self._context = context
         self._builder = builder
         self._shape = shape
         self._pairs = [(r, k) for r in range(shape.n_rows) for k in range(shape.n_slots)]
@@ -215,9 +218,16 @@ class _StepCode:
         self._builder.store(value, self._address(pointer, index, value.type), align=4)
 
     def row(self, matrix: Any, row: Any) -> Any:
-        """Address of the first value of a row."""
+        """Address of the first value of a row of an array; checked as numba checks indices."""
+        builder = self._builder
+        if _CONFIG.BOUNDSCHECK:
+            n_rows = builder.extract_value(matrix.shape, 0)
+            is_outside = builder.icmp_unsigned(">=", row, n_rows)
+            with builder.if_then(is_outside, likely=False):
+                message = ("a row lies outside of its matrix",)
+                self._context.call_conv.return_user_exc(builder, IndexError, message)
         width = ir.Constant(_INT64, self._shape.n_chunks * LANES)
-        return self._builder.gep(matrix, [self._builder.mul(row, width)])
+        return builder.gep(matrix.data, [builder.mul(row, width)])
 
     def load_slots(self, slots: Any) -> list[Any]:
         """The row number in each slot."""
