@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from nightjar.config.models import Word2VecConfig
 from nightjar.training.epochs import SpanResult, fit
 from nightjar.training.huffman import huffman_paths
-from nightjar.training.kernels.logistic_rows import LANES, MAX_SLOTS
+from nightjar.training.kernels.logistic_rows import MAX_SLOTS
+from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.kernels.windows import (
     Draws,
     Matrices,
