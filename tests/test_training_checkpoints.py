@@ -33,7 +33,7 @@ from nightjar.training import (
     remove_stale_checkpoints,
     spans,
     train,
-    word2vec,
+    window_learner,
 )
 from nightjar.training.checkpoints import Checkpoints, Position
 
@@ -307,14 +307,14 @@ def test_a_loss_far_above_that_of_the_untrained_model_is_divergence(
 def test_an_error_in_a_worker_ends_the_training_with_that_error(
     tokens: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn = word2vec.Word2VecLearner.learn
+    learn = window_learner.WindowLearner.learn
 
     def fail_later(self: Any, span: spans.Span, epoch: int, worker: int) -> epochs.SpanResult:
         if span.number == 5:
             raise MemoryError("no room")
         return learn(self, span, epoch, worker)
 
-    monkeypatch.setattr(word2vec.Word2VecLearner, "learn", fail_later)
+    monkeypatch.setattr(window_learner.WindowLearner, "learn", fail_later)
     with pytest.raises(MemoryError, match="no room"):
         trained(tokens, tmp_path, "skipgram", n_workers=2)
     assert Store(tmp_path).versions("embeddings") == []

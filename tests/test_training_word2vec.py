@@ -29,6 +29,7 @@ from nightjar.config.models import Word2VecConfig
 from nightjar.errors import TrainingError
 from nightjar.store import Artifact
 from nightjar.training import spans as span_module
+from nightjar.training import window_learner as windows
 from nightjar.training import word2vec as native
 from nightjar.training.corpus import TokenBatch
 from nightjar.training.huffman import huffman_paths
@@ -71,21 +72,21 @@ class Span:
 
     def train(self) -> tuple[Matrices, float, int]:
         """By the kernel: matrices, loss, predictions."""
-        model, width = self.model, self.matrices.inputs.shape[1]
+        model = self.model
         kernel = native.span_kernel(
             model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
         )
-        scratch = native.new_scratch(model, width)
+        scratch = windows.new_scratch(model)
         matrices = Matrices(*(rows.copy() for rows in self.matrices))
         n_predictions = kernel(
             np.array([word for sentence in self.sentences for word in sentence], np.int32),
             np.cumsum([0, *map(len, self.sentences)]),
             matrices,
             Draws(self.limits, self.noise, np.uint64(model.window), model.shrink_windows),
-            native.tree_paths(model, self.counts),
+            windows.tree_paths(model, self.counts),
             self.rate,
             np.uint64(self.state),
-            native.new_replica(model, self.n_words, 1, 0, width),
+            windows.new_replica(model, self.n_words, self.n_words, 1, 0),
             scratch,
         )
         return matrices, float(scratch.losses.sum()), n_predictions
@@ -195,9 +196,8 @@ def test_several_workers_add_their_changes_to_the_rows_they_copy() -> None:
     model = config(sample=0)
     span = Span(model, n_words=20)
     alone, _, _ = span.train()
-    width = span.matrices.inputs.shape[1]
     shared = native.initial_matrices(model, 20, 2, 0)
-    n_rows = native.n_copied_rows(20, 2)
+    n_rows = windows.n_copied_rows(20, 2)
     assert len(shared.inputs) == 20 + 2 * n_rows
     for rows, start in zip(shared, span.matrices, strict=True):
         rows[: len(start)] = start
@@ -207,11 +207,11 @@ def test_several_workers_add_their_changes_to_the_rows_they_copy() -> None:
         np.cumsum([0, *map(len, span.sentences)]),
         shared,
         Draws(span.limits, span.noise, np.uint64(5), True),
-        native.tree_paths(model, span.counts),
+        windows.tree_paths(model, span.counts),
         span.rate,
         np.uint64(span.state),
-        native.new_replica(model, 20, 2, 1, width),
-        native.new_scratch(model, width),
+        windows.new_replica(model, 20, 20, 2, 1),
+        windows.new_scratch(model),
     )
     np.testing.assert_allclose(shared.inputs[:20], alone.inputs, atol=1e-6)
     np.testing.assert_allclose(shared.noise_outputs[:20], alone.noise_outputs, atol=1e-6)
