@@ -1,6 +1,7 @@
 """Our trainers beside gensim's: speed, quality and memory, in one run.
 
-    python -m benchmarks.trainers --json FILE [--models NAME ...] [--resume FILE.partial]
+    python -m benchmarks.trainers --json FILE [--models NAME ...] [--without PART ...]
+                                  [--resume FILE.partial]
 
 Reads the film reviews ``imdb/*.parquet`` and the word pairs ``eval/similarity/*.tsv`` below
 ``--data`` (default: ../shared/data beside the project). Every training is a process of its
@@ -18,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.trainers_records import (
+    BEFORE_MODELS,
     GENSIM,
     GLOVE,
     MODELS,
@@ -41,12 +42,16 @@ from benchmarks.trainers_records import (
     Run,
     Settings,
     Training,
+    clear,
 )
 from benchmarks.trainers_report import figures, running_ratio, table
 
 PROJECT = Path(__file__).parents[1]
 DATA = PROJECT.parent / "shared" / "data"
 LIBRARIES = ("numpy", "numba", "llvmlite", "gensim", "pyarrow")
+PEAKS, START_UP, SCALING = "peaks", "start-up", "scaling"
+"""Parts that may be left out: the machine's limits, compilation, threads and vector size."""
+PEAK_TRIAL_SECONDS = 0.15
 COMPILES_AGAIN = 2
 """Attempts at a training in whose clock a kernel was compiled: the first then was the last."""
 
@@ -99,7 +104,11 @@ class _Bench:
 
     def _train_natively(self, training: Training, facts: CorpusFacts) -> Run:
         """One process for each step between the tokens and the embeddings."""
-        self._clear(keeps_counts=training.part != "main")
+        store = self.root / "corpus" / "store"
+        if training.part == "main":
+            clear(store, BEFORE_MODELS)
+        else:  # co-occurrences serve again
+            clear(store, tuple(path.name for path in store.iterdir() if path.name != "embeddings"))
         steps = [self.native("train", training=asdict(training))]
         while not steps[-1]["is_last"]:
             steps.append(self.native("train", training=asdict(training)))
@@ -125,21 +134,12 @@ class _Bench:
             load_average=steps[0]["load_average"],
         )
 
-    def _clear(self, *, keeps_counts: bool) -> None:
-        """Remove what was published from the tokens, or the embeddings alone."""
-        for directory in (self.root / "corpus" / "store").iterdir():
-            is_kept = directory.name in ("documents", "tokens")
-            if keeps_counts:
-                is_kept = directory.name != "embeddings"
-            if directory.is_dir() and not is_kept:
-                shutil.rmtree(directory)
-
 
 # -- what to do --------------------------------------------------------------------------
 
 
 def trainings(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
-    """Everything to train, in order: engines in turns seed by seed, then the variants.
+    """What the ratios need, in order: engines in turns, seed by seed.
 
     GloVe without skip-gram still needs gensim's skip-gram, its peer.
     """
@@ -150,6 +150,10 @@ def trainings(settings: Settings, missing: dict[str, str]) -> Iterator[Training]
             is_peer = model == SKIPGRAM and GLOVE in settings.models
             if model != GLOVE and (model in settings.models or is_peer):
                 yield _training(settings, model, GENSIM, seed)
+
+
+def variants(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
+    """Our trainers with all threads, with one, and with vectors three times as long."""
     for seed in range(1, settings.repeats + 1):
         for model in settings.models:
             if model not in missing:
@@ -205,21 +209,28 @@ def _cpu_name() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _begin(bench: _Bench, memory_mb: int) -> Record:
+def _begin(bench: _Bench, memory_mb: int, without: list[str]) -> Record:
     started_at = time.monotonic()
     prepared = bench.native("prepare")
     print(f"corpus in {time.monotonic() - started_at:.1f} s: {prepared['facts']}", flush=True)
     settings = bench.settings
-    row_values = -(-settings.vector_size // 16) * 16
-    peaks = bench.ask(
-        "trainers_machine", workers=settings.workers, memory_mb=memory_mb, row_values=row_values
-    )
-    print(f"machine at its best: {peaks}", flush=True)
+    peaks: dict[str, Any] = {}
+    if PEAKS not in without:
+        row_values = -(-settings.vector_size // 16) * 16
+        peaks = bench.ask(
+            "trainers_machine",
+            workers=settings.workers,
+            memory_mb=memory_mb,
+            row_values=row_values,
+            trial_seconds=PEAK_TRIAL_SECONDS,
+        )
+        print(f"machine at its best: {peaks}", flush=True)
+    start_up = {} if START_UP in without else _start_up(bench, prepared["missing"])
     return Record(
         settings=settings,
         facts=CorpusFacts(**prepared["facts"]),
         machine=_machine(),
-        start_up=_start_up(bench, prepared["missing"]),
+        start_up=start_up,
         peaks=peaks,
         missing=prepared["missing"],
     )
@@ -235,10 +246,9 @@ def _resumed(bench: _Bench, path: Path) -> Record:
     return record
 
 
-def _measure(bench: _Bench, record: Record, partial: Path | None) -> None:
+def _measure(bench: _Bench, record: Record, todo: list[Training], partial: Path | None) -> None:
     """Do the trainings that ``record`` lacks, and write it after each."""
     done = {run.training for run in record.runs}
-    todo = list(trainings(record.settings, record.missing))
     for number, training in enumerate(todo, 1):
         if training in done:
             continue
@@ -271,6 +281,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--vector-size", type=int, default=100)
     parser.add_argument("--bucket", type=int, default=2_000_000, help="of FastText")
     parser.add_argument("--memory-mb", type=int, default=1024, help="a thread's, for the peaks")
+    parser.add_argument("--without", nargs="+", choices=(PEAKS, START_UP, SCALING), default=[])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--resume", type=Path, help="go on from this FILE.partial")
     return parser.parse_args(arguments)
@@ -299,8 +310,11 @@ def main(arguments: list[str] | None = None) -> None:
         if options.resume:
             record = _resumed(bench, options.resume)
         else:
-            record = _begin(bench, options.memory_mb)
-        _measure(bench, record, partial)
+            record = _begin(bench, options.memory_mb, options.without)
+        todo = list(trainings(settings, record.missing))
+        if SCALING not in options.without:
+            todo += variants(settings, record.missing)
+        _measure(bench, record, todo, partial)
     print(table(record))
     if options.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,10 +2,10 @@
 
     python -m benchmarks.trainers_machine JOB
 
-``JOB`` is JSON: ``workers``, ``memory_mb``, ``row_values``. The last line printed is the
-answer as JSON. Multiply-adds come from chains that do not wait for each other, in vectors
-of 8 float32 and, where the processor has them, of 16; memory from passes over arrays of
-three sizes, and over rows in random order. The best of several trials counts.
+``JOB`` is JSON: ``workers``, ``memory_mb``, ``row_values``, ``trial_seconds``. The last line
+printed is the answer as JSON. Multiply-adds come from chains that do not wait for each
+other, in vectors of 8 float32 and, where the processor has them, of 16; memory from passes
+over arrays of three sizes, and over rows in random order. The best of several trials counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -26,7 +27,6 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 TRIALS = 5
-TRIAL_SECONDS = 0.15
 CHAINS = 10
 """Enough for two units of four cycles' latency; their sums stay in 16 registers."""
 L2_BYTES = 512 << 10
@@ -140,25 +140,32 @@ def change_rows(
     return 0.0
 
 
-def _best_rate(
-    executor: ThreadPoolExecutor, n_workers: int, amount: float, work: Callable[[int, int], float]
-) -> float:
-    """Amount a second of all threads; ``work(worker, times)`` does ``times`` the amount."""
+@dataclass(frozen=True)
+class _Threads:
+    """The threads that do the work, and how long a trial takes."""
 
-    def seconds(times: int) -> float:
+    executor: ThreadPoolExecutor
+    n_workers: int
+    trial_seconds: float
+
+    def best_rate(self, amount: float, work: Callable[[int, int], float]) -> float:
+        """Amount a second of all; ``work(worker, times)`` does ``times`` the amount."""
+        self._seconds(work, 1)
+        times = 1
+        while (taken := self._seconds(work, times)) < self.trial_seconds / 4:
+            times *= 4
+        times = max(1, round(times * self.trial_seconds / taken))
+        return (
+            self.n_workers * amount * times / min(self._seconds(work, times) for _ in range(TRIALS))
+        )
+
+    def _seconds(self, work: Callable[[int, int], float], times: int) -> float:
         started_at = time.perf_counter()
-        list(executor.map(work, range(n_workers), [times] * n_workers))
+        list(self.executor.map(work, range(self.n_workers), [times] * self.n_workers))
         return time.perf_counter() - started_at
 
-    seconds(1)
-    times = 1
-    while (taken := seconds(times)) < TRIAL_SECONDS / 4:
-        times *= 4
-    times = max(1, round(times * TRIAL_SECONDS / taken))
-    return n_workers * amount * times / min(seconds(times) for _ in range(TRIALS))
 
-
-def _multiply_adds(executor: ThreadPoolExecutor, n_workers: int) -> dict[str, float]:
+def _multiply_adds(threads: _Threads) -> dict[str, float]:
     """A second, of all threads, by the width of the vectors."""
     n_steps = 100_000
     widths = [8, 16] if "avx512f" in binding.get_host_cpu_features().flatten() else [8]
@@ -169,15 +176,15 @@ def _multiply_adds(executor: ThreadPoolExecutor, n_workers: int) -> dict[str, fl
         def work(worker: int, times: int, chains: Callable[..., float] = chains) -> float:
             return chains(n_steps * times, 0.999 - 0.001 * worker)
 
-        rates[f"{lanes} float32"] = _best_rate(executor, n_workers, n_steps * CHAINS * lanes, work)
+        rates[f"{lanes} float32"] = threads.best_rate(n_steps * CHAINS * lanes, work)
     return rates
 
 
-def _passes(executor: ThreadPoolExecutor, n_workers: int, n_bytes: int) -> dict[str, float]:
+def _passes(threads: _Threads, n_bytes: int) -> dict[str, float]:
     """Bytes a second that all threads read, write, or copy (read plus written)."""
     n_values = n_bytes // 8
-    sources = [np.ones(n_values, np.float32) for _ in range(n_workers)]
-    targets = [np.ones(n_values, np.float32) for _ in range(n_workers)]
+    sources = [np.ones(n_values, np.float32) for _ in range(threads.n_workers)]
+    targets = [np.ones(n_values, np.float32) for _ in range(threads.n_workers)]
 
     def read(worker: int, times: int) -> float:
         return float(read_all(sources[worker], times))
@@ -190,21 +197,22 @@ def _passes(executor: ThreadPoolExecutor, n_workers: int, n_bytes: int) -> dict[
 
     n_moved = {read: 1, write: 1, copy: 2}
     return {
-        work.__name__: _best_rate(executor, n_workers, 4.0 * n_values * n, work)
-        for work, n in n_moved.items()
+        work.__name__: threads.best_rate(4.0 * n_values * n, work) for work, n in n_moved.items()
     }
 
 
-def _random_rows(executor: ThreadPoolExecutor, n_workers: int, row_values: int) -> float:
+def _random_rows(threads: _Threads, row_values: int) -> float:
     """Bytes a second, read plus written, of rows in random order, each thread its own."""
-    n_rows = MATRICES_BYTES // n_workers // (4 * row_values)
-    orders = [np.random.default_rng(worker).permutation(n_rows) for worker in range(n_workers)]
-    matrices = [np.ones((n_rows, row_values), np.float32) for _ in range(n_workers)]
+    n_rows = MATRICES_BYTES // threads.n_workers // (4 * row_values)
+    orders = [
+        np.random.default_rng(worker).permutation(n_rows) for worker in range(threads.n_workers)
+    ]
+    matrices = [np.ones((n_rows, row_values), np.float32) for _ in range(threads.n_workers)]
 
     def work(worker: int, times: int) -> float:
         return float(change_rows(matrices[worker], orders[worker], 1.0, times))
 
-    return _best_rate(executor, n_workers, 8 * n_rows * row_values, work)
+    return threads.best_rate(8 * n_rows * row_values, work)
 
 
 def main() -> None:
@@ -219,16 +227,17 @@ def main() -> None:
     available = psutil.virtual_memory().available
     memory_bytes = min(int(job["memory_mb"]) << 20, available // (4 * n_workers))
     with ThreadPoolExecutor(n_workers) as executor:
-        multiply_adds = _multiply_adds(executor, n_workers)
+        threads = _Threads(executor, n_workers, job["trial_seconds"])
+        multiply_adds = _multiply_adds(threads)
         answer = {
             "multiply_adds_per_second": max(multiply_adds.values()),
             "multiply_adds_per_second_by_vector": multiply_adds,
-            "memory_bytes_per_second": _passes(executor, n_workers, memory_bytes),
+            "memory_bytes_per_second": _passes(threads, memory_bytes),
             "matrices_bytes_per_second": {
-                **_passes(executor, n_workers, MATRICES_BYTES // n_workers),
-                "random_rows": _random_rows(executor, n_workers, int(job["row_values"])),
+                **_passes(threads, MATRICES_BYTES // n_workers),
+                "random_rows": _random_rows(threads, int(job["row_values"])),
             },
-            "l2_bytes_per_second": _passes(executor, n_workers, L2_BYTES),
+            "l2_bytes_per_second": _passes(threads, L2_BYTES),
             "bytes_per_thread": {
                 "memory": memory_bytes,
                 "matrices": MATRICES_BYTES // n_workers,

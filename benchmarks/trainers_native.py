@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.trainers_quality import WORD_PAIRS, quality
 from benchmarks.trainers_records import (
+    BEFORE_MODELS,
     GLOVE,
     MB,
     NATIVE,
@@ -36,6 +36,7 @@ from benchmarks.trainers_records import (
     CorpusFacts,
     Settings,
     Training,
+    clear,
 )
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
@@ -52,7 +53,6 @@ from nightjar.training.vocabulary import select_vocabulary
 CORPUS_FILE = "corpus.txt"
 WARM_UP_FILE = "warm-up.txt"
 WARM_UP_SENTENCES = 200
-_BESIDE_MODELS = (schemas.DOCUMENTS, schemas.TOKENS)
 _AFTER_MODELS = (schemas.EVALUATION, schemas.REGISTRATION)
 
 
@@ -138,14 +138,19 @@ def task_prepare(root: Path, settings: Settings) -> dict[str, Any]:
     """Publish the tokens, write gensim's text file and a warm-up text; what the corpus holds."""
     model = settings.model(SKIPGRAM, NATIVE, settings.vector_size, 1)
     loaded = _write_config(root / "corpus", settings, _reviews(settings), model, 1)
-    for step in _due(loaded):
-        if step.stage in _BESIDE_MODELS:
-            _run(loaded, step, 1)
+    _run_before_models(loaded)
     tokens = Store(loaded.artifacts_dir).open(make_plan(loaded).step(schemas.TOKENS).ref)
     vocabulary = select_vocabulary(tokens, loaded.config.models["model"])
     corpus = Corpus(tokens, vocabulary)
     _write_texts(root, corpus)
+    _run_before_models(_warm_up_config(root, settings, model))
     return {"facts": asdict(_facts(corpus, settings)), "missing": _missing(settings)}
+
+
+def _run_before_models(loaded: LoadedConfig) -> None:
+    for step in _due(loaded):
+        if step.stage in BEFORE_MODELS:
+            _run(loaded, step, 1)
 
 
 def _missing(settings: Settings) -> dict[str, str]:
@@ -236,11 +241,15 @@ def task_warm_up(root: Path, settings: Settings, training: Training) -> dict[str
 
 def _warm_up(root: Path, settings: Settings, training: Training) -> None:
     model = settings.model(training.model, training.engine, training.vector_size, 1)
-    source = {"type": "text", "path": str(root / WARM_UP_FILE)}
-    loaded = _write_config(root / "warm-up", settings, source, {**model, "min_count": 1}, 1)
-    shutil.rmtree(loaded.artifacts_dir, ignore_errors=True)
+    loaded = _warm_up_config(root, settings, model)
+    clear(loaded.artifacts_dir, BEFORE_MODELS)
     while steps := _due(loaded):
         _run(loaded, steps[0], training.workers)
+
+
+def _warm_up_config(root: Path, settings: Settings, model: dict[str, Any]) -> LoadedConfig:
+    source = {"type": "text", "path": str(root / WARM_UP_FILE)}
+    return _write_config(root / "warm-up", settings, source, {**model, "min_count": 1}, 1)
 
 
 def task_train(root: Path, settings: Settings, training: Training) -> dict[str, Any]:

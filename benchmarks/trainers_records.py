@@ -6,7 +6,9 @@ the process that starts the trainings must stay smaller than any of them.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 SKIPGRAM, CBOW, FASTTEXT, GLOVE = "skipgram", "cbow", "fasttext", "glove"
@@ -14,6 +16,8 @@ MODELS = (SKIPGRAM, GLOVE, CBOW, FASTTEXT)
 """In the order of training: GloVe beside skip-gram, whose peer is its own."""
 NATIVE, GENSIM = "native", "gensim"
 MB = 1e6
+BEFORE_MODELS = ("documents", "tokens")
+"""Stages that serve every training."""
 
 
 @dataclass(frozen=True)
@@ -161,3 +165,10 @@ class Record:
                 "runs": [Run.from_json(run) for run in content["runs"]],
             }
         )
+
+
+def clear(artifacts_dir: Path, kept_stages: tuple[str, ...]) -> None:
+    """Remove the artifacts of all other stages, so that their steps are due again."""
+    for directory in artifacts_dir.iterdir():
+        if directory.is_dir() and directory.name not in kept_stages:
+            shutil.rmtree(directory)

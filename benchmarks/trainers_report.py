@@ -254,11 +254,10 @@ def figures(record: Record, date: str) -> dict[str, Any]:
         "start_up_seconds": record.start_up,
         "machine_peak": record.peaks,
         "achieved": achieved(record),
-        "corpus": asdict(record.facts),
-        "runs": [asdict(run) for run in record.runs],
     }
-    rounded: dict[str, Any] = _rounded(content)
-    return rounded
+    summary: dict[str, Any] = _rounded(content)
+    runs = [asdict(run) for run in record.runs]
+    return {**summary, "corpus": asdict(record.facts), "runs": runs}
 
 
 def _seconds(record: Record, model: str, engine: str) -> dict[str, float | None]:
