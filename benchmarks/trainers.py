@@ -34,8 +34,10 @@ from benchmarks.trainers_records import (
     BEFORE_MODELS,
     GENSIM,
     GLOVE,
+    MEMORY,
     MODELS,
     NATIVE,
+    SCALING,
     SKIPGRAM,
     CorpusFacts,
     Record,
@@ -49,8 +51,8 @@ from benchmarks.trainers_report import figures, running_ratio, table
 PROJECT = Path(__file__).parents[1]
 DATA = PROJECT.parent / "shared" / "data"
 LIBRARIES = ("numpy", "numba", "llvmlite", "gensim", "pyarrow")
-PEAKS, START_UP, SCALING = "peaks", "start-up", "scaling"
-"""Parts that may be left out: the machine's limits, compilation, threads and vector size."""
+PEAKS, START_UP = "peaks", "start-up"
+"""What may be left out, besides SCALING: the machine's limits, compilation."""
 PEAK_TRIAL_SECONDS = 0.15
 COMPILES_AGAIN = 2
 """Attempts at a training in whose clock a kernel was compiled: the first then was the last."""
@@ -105,10 +107,10 @@ class _Bench:
     def _train_natively(self, training: Training, facts: CorpusFacts) -> Run:
         """One process for each step between the tokens and the embeddings."""
         store = self.root / "corpus" / "store"
-        if training.part == "main":
-            clear(store, BEFORE_MODELS)
-        else:  # co-occurrences serve again
+        if training.part == SCALING:  # co-occurrences serve again
             clear(store, tuple(path.name for path in store.iterdir() if path.name != "embeddings"))
+        else:
+            clear(store, BEFORE_MODELS)
         steps = [self.native("train", training=asdict(training))]
         while not steps[-1]["is_last"]:
             steps.append(self.native("train", training=asdict(training)))
@@ -139,7 +141,7 @@ class _Bench:
 
 
 def trainings(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
-    """What the ratios need, in order: engines in turns, seed by seed.
+    """What the ratios need, in order: engines in turns, seed by seed; then for the memory.
 
     GloVe without skip-gram still needs gensim's skip-gram, its peer.
     """
@@ -150,6 +152,9 @@ def trainings(settings: Settings, missing: dict[str, str]) -> Iterator[Training]
             is_peer = model == SKIPGRAM and GLOVE in settings.models
             if model != GLOVE and (model in settings.models or is_peer):
                 yield _training(settings, model, GENSIM, seed)
+    for model in settings.models:
+        if model not in missing:
+            yield replace(_training(settings, model, NATIVE, 1), epochs=1, part=MEMORY)
 
 
 def variants(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
@@ -157,7 +162,7 @@ def variants(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
     for seed in range(1, settings.repeats + 1):
         for model in settings.models:
             if model not in missing:
-                base = replace(_training(settings, model, NATIVE, seed), epochs=1, part="scaling")
+                base = replace(_training(settings, model, NATIVE, seed), epochs=1, part=SCALING)
                 yield base
                 if settings.workers > 1:
                     yield replace(base, workers=1)
@@ -169,22 +174,13 @@ def _training(settings: Settings, model: str, engine: str, seed: int) -> Trainin
 
 
 def _start_up(bench: _Bench, missing: dict[str, str]) -> dict[str, Any]:
-    """Seconds of imports, and of numba until the kernels run, nothing cached and all cached."""
-    found: dict[str, Any] = {}
+    """Seconds of imports and of numba until all kernels run: nothing cached, then everything."""
+    models = [model for model in bench.settings.models if model not in missing]
+    trainings = [asdict(_training(bench.settings, model, NATIVE, 1)) for model in models]
+    found = {}
     for state in ("cold", "warm"):
-        imports, kernels = [], {}
-        for model in bench.settings.models:
-            if model not in missing:
-                training = asdict(_training(bench.settings, model, NATIVE, 1))
-                answer = bench.native("warm_up", training=training)
-                imports.append(answer["imports"])
-                kernels[model] = answer["kernels"]
-        found[state] = {
-            "imports": max(imports, default=0.0),
-            "kernels": kernels,
-            "all": max(imports, default=0.0) + sum(kernels.values()),
-        }
-        print(f"start-up, {state} cache: {found[state]['all']:.1f} s", flush=True)
+        found[state] = bench.native("warm_up", trainings=trainings)
+        print(f"start-up, {state} cache: {found[state]}", flush=True)
     return found
 
 

@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from benchmarks.trainers_quality import WORD_PAIRS, quality
 from benchmarks.trainers_records import (
     BEFORE_MODELS,
     GLOVE,
+    MAIN,
     MB,
+    MEMORY,
     NATIVE,
     SKIPGRAM,
     CorpusFacts,
@@ -77,14 +79,6 @@ class _Seconds(event.Listener):
         self._depth -= 1
         if self._depth == 0:
             self.total += time.perf_counter() - self._started_at
-
-
-@dataclass(frozen=True)
-class _Kernels:
-    """How long numba was at it: to load or compile kernels, and to compile alone."""
-
-    ready: _Seconds
-    compiled: _Seconds
 
 
 # -- configuration ---------------------------------------------------------------------------
@@ -229,14 +223,21 @@ def _subword_rows(words: tuple[str, ...], settings: Settings) -> NDArray[np.int6
     return 1 + sum((np.maximum(lengths - n + 1, 0) for n in sizes), np.zeros_like(lengths))
 
 
-def task_warm_up(root: Path, settings: Settings, training: Training) -> dict[str, Any]:
-    """Train on a few sentences: seconds of imports, and of numba until the kernels run."""
-    model = settings.model(training.model, NATIVE, training.vector_size, 1)
-    ENGINES[model["trainer"], NATIVE].load()
+def task_warm_up(root: Path, settings: Settings, trainings: list[Training]) -> dict[str, Any]:
+    """Train each model on a few sentences: seconds of imports, and of numba until it runs.
+
+    The first model also pays for what numba does once in a process.
+    """
+    for training in trainings:
+        model = settings.model(training.model, NATIVE, training.vector_size, 1)
+        ENGINES[model["trainer"], NATIVE].load()
     imports = time.time() - psutil.Process().create_time()
-    kernels = _Kernels(_Seconds("numba:compiler_lock"), _Seconds("numba:compile"))
-    _warm_up(root, settings, training)
-    return {"imports": imports, "kernels": kernels.ready.total}
+    ready = _Seconds("numba:compiler_lock")
+    kernels: dict[str, float] = {}
+    for training in trainings:
+        _warm_up(root, settings, training)
+        kernels[training.model] = ready.total - sum(kernels.values())
+    return {"imports": imports, "kernels": kernels, "all": imports + ready.total}
 
 
 def _warm_up(root: Path, settings: Settings, training: Training) -> None:
@@ -253,24 +254,25 @@ def _warm_up_config(root: Path, settings: Settings, model: dict[str, Any]) -> Lo
 
 
 def task_train(root: Path, settings: Settings, training: Training) -> dict[str, Any]:
-    """Do the first step that is due, kernels loaded before the clock runs.
+    """Do the first step that is due, kernels loaded before the clock runs unless for MEMORY.
 
     ``is_last`` says whether it was the training itself; else call again.
     """
     load_average = os.getloadavg()[0]
-    kernels = _Kernels(_Seconds("numba:compiler_lock"), _Seconds("numba:compile"))
-    _warm_up(root, settings, training)
+    compilation = _Seconds("numba:compile")
+    if training.part != MEMORY:
+        _warm_up(root, settings, training)
     model = settings.model(training.model, training.engine, training.vector_size, training.epochs)
     loaded = _write_config(root / "corpus", settings, _reviews(settings), model, training.seed)
     step = _due(loaded)[0]
-    compiled_before = kernels.compiled.total
+    compiled_before = compilation.total
     started_at = time.perf_counter()
     artifact = _run(loaded, step, training.workers)
     return {
         "is_last": step.stage == schemas.EMBEDDINGS,
         "seconds": time.perf_counter() - started_at,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB,
-        "compile_seconds": kernels.compiled.total - compiled_before,
+        "compile_seconds": compilation.total - compiled_before,
         "load_average": load_average,
         **_reported(artifact, training, Path(settings.data) / "eval" / "similarity"),
     }
@@ -296,7 +298,7 @@ def _reported(artifact: Artifact, training: Training, pairs: Path) -> dict[str, 
         found["count_seconds"] = sum(
             report[key] for key in ("count_seconds", "order_seconds") if key in report
         )
-    if training.part == "main":
+    if training.part == MAIN:
         found["quality"] = quality(Embeddings.from_artifact(artifact), pairs)
     return found
 
@@ -319,6 +321,8 @@ def main() -> None:
     }
     if "training" in job:
         arguments["training"] = Training(**job["training"])
+    if "trainings" in job:
+        arguments["trainings"] = [Training(**training) for training in job["trainings"]]
     print(json.dumps(_TASKS[job["task"]](**arguments)))
 
 

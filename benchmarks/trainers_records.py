@@ -15,6 +15,12 @@ SKIPGRAM, CBOW, FASTTEXT, GLOVE = "skipgram", "cbow", "fasttext", "glove"
 MODELS = (SKIPGRAM, GLOVE, CBOW, FASTTEXT)
 """In the order of training: GloVe beside skip-gram, whose peer is its own."""
 NATIVE, GENSIM = "native", "gensim"
+MAIN, MEMORY, SCALING = "main", "memory", "scaling"
+"""What a training is for: speed and quality; the peak of memory; threads and vector size.
+
+Before the clock of the others runs, they train on a few sentences so that the kernels are
+loaded, which leaves some 20 MB behind. For the memory nothing comes before the training.
+"""
 MB = 1e6
 BEFORE_MODELS = ("documents", "tokens")
 """Stages that serve every training."""
@@ -80,8 +86,7 @@ class Training:
     workers: int
     vector_size: int
     epochs: int
-    part: str = "main"
-    """"main", or what it is compared for: "scaling" (threads, vector size)."""
+    part: str = MAIN
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from benchmarks.trainers_records import (
     FASTTEXT,
     GENSIM,
     GLOVE,
+    MAIN,
+    MEMORY,
     MODELS,
     NATIVE,
+    SCALING,
     SKIPGRAM,
     Record,
     Run,
@@ -38,17 +41,18 @@ NOTE = (
     "speed_ratio of glove_iteration and glove_counts is a share of the seconds of gensim's "
     "skip-gram epoch: smaller is better. Their quality is that of our GloVe after all its "
     "iterations beside gensim's skip-gram, the peer of the ratio, which learns another "
-    "objective; so is their gensim memory. peak_rss_mb is the largest of the repeats, limit is "
+    "objective; so is their gensim memory. peak_rss_mb is of trainings of their own (part memory), "
+    "for gensim the largest of the repeats; limit is "
     f"matrices + {MEMORY_BESIDE_MATRICES_MB}; matrices are the float32 values learned, without "
     "padding. counting holds no matrices: its memory is bounded by the configuration."
 )
 
 
-def _of(record: Record, model: str, engine: str) -> list[Run]:
+def _of(record: Record, model: str, engine: str, part: str = MAIN) -> list[Run]:
     return [
         run
         for run in record.runs
-        if (run.training.model, run.training.engine, run.training.part) == (model, engine, "main")
+        if (run.training.model, run.training.engine, run.training.part) == (model, engine, part)
     ]
 
 
@@ -115,7 +119,7 @@ def memory(record: Record) -> dict[str, dict[str, float | None]]:
 
 
 def _memory(record: Record, name: str) -> dict[str, float | None]:
-    runs = _of(record, _model_of(name), NATIVE)
+    runs = _of(record, _model_of(name), NATIVE, MEMORY)
 
     def peak(run: Run) -> float:
         if name == "glove_counts" and run.count_peak_rss_mb is not None:
@@ -139,10 +143,8 @@ def _seconds_of_variants(
 ) -> float | None:
     runs = [
         run
-        for run in record.runs
-        if run.training.part == "scaling"
-        and run.training.model == model
-        and (run.training.workers, run.training.vector_size) == (workers, vector_size)
+        for run in _of(record, model, NATIVE, SCALING)
+        if (run.training.workers, run.training.vector_size) == (workers, vector_size)
     ]
     return _epoch_seconds(runs)
 
