@@ -152,6 +152,11 @@ def test_engines_take_turns_and_glove_never_lacks_its_peer() -> None:
     }  # fmt: skip
 
 
+def test_what_is_kept_for_resuming_is_all_that_was_measured() -> None:
+    kept = record(run_of("glove", "native", 1, 400.0, count_seconds=3.0, part="memory"))
+    assert Record.from_json(json.loads(json.dumps(kept.to_json()))) == kept
+
+
 # -- the real thing ----------------------------------------------------------------------
 
 
