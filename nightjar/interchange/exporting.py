@@ -80,6 +80,13 @@ def _read_vectors(artifact: Artifact) -> _Vectors:
     n_read = 0
     for chunk in table.column("vector").chunks:
         values = chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), size)
+        is_bad = ~np.isfinite(values).all(axis=1)
+        if is_bad.any():
+            token = tokens[n_read + int(np.argmax(is_bad))]
+            raise InputError(
+                f"{artifact.ref}: the vector of {token!r} holds NaN or infinite values; train the "
+                f"model again with a lower learning rate"
+            )
         matrix[n_read : n_read + len(chunk)] = values
         n_read += len(chunk)
     return _Vectors(tokens, counts, matrix)
