@@ -34,7 +34,7 @@ from training_support import (
 from nightjar.embeddings import Embeddings
 from nightjar.errors import ArtifactDamaged, InputError, NightjarError, VocabularyError
 from nightjar.interchange import from_gensim, load_gensim, save_gensim, to_gensim
-from nightjar.interchange.huffman import node_rows
+from nightjar.interchange.huffman import node_rows, sorted_tree
 from nightjar.schemas import EMBEDDINGS, TOKENS
 from nightjar.store import Artifact, Store
 from nightjar.training.huffman import huffman_paths
@@ -153,6 +153,7 @@ def test_gensim_model_has_the_hyper_parameters_of_the_manifest(train: Train) -> 
     assert len(model.wv) == 30
     assert model.corpus_count == len(SENTENCES)
     assert model.corpus_total_words == sum(map(len, SENTENCES))
+    assert (model.train_count, model.min_alpha_yet_reached) == (1, 0.002)
     assert model.comment == f"nightjar {trained.ref}"
 
 
@@ -500,7 +501,7 @@ def test_tied_words_keep_their_order_where_the_tree_hangs_on_it(tmp_path: Path) 
     model = Word2Vec(TIED, vector_size=8, min_count=1, hs=1, negative=0, workers=1)
     counts = np.asarray(model.wv.expandos["count"], np.int64)
     by_token = sorted(range(len(counts)), key=lambda i: (-counts[i], model.wv.index_to_key[i]))
-    assert node_rows(model.wv, counts, np.array(by_token)) is None
+    assert node_rows(model.wv, sorted_tree(counts), np.array(by_token)) is None
     artifact = imported(model, tmp_path)
     assert artifact.manifest.report["ties_in_the_models_order"] is True
     assert column(artifact, "vectors", "token") == model.wv.index_to_key
@@ -618,6 +619,24 @@ def without_output_layer() -> Word2Vec:
     return model
 
 
+def without_a_tree() -> Word2Vec:
+    model = small_model(hs=1, negative=0)
+    del model.wv.expandos["code"]
+    return model
+
+
+def without_counts() -> Word2Vec:
+    model = small_model()
+    model.wv.expandos["count"][1] = 0
+    return model
+
+
+def with_an_infinite_learning_rate() -> Word2Vec:
+    model = small_model()
+    model.alpha = np.inf
+    return model
+
+
 def with_other_layer() -> Word2Vec:
     model = small_model()
     model.syn1neg = model.syn1neg[:2]
@@ -652,6 +671,9 @@ def documents_model() -> Doc2Vec:
         (with_duplicate, InputError, ["more than one vector for 'a'"]),
         (with_surrogate, InputError, ["Unicode"]),
         (without_output_layer, InputError, ["syn1neg is missing", "model.wv"]),
+        (without_a_tree, InputError, ["no Huffman tree", "create_binary_tree"]),
+        (without_counts, InputError, ["without a count", "model.wv"]),
+        (with_an_infinite_learning_rate, InputError, ["alpha is inf", "model.alpha"]),
         (with_other_layer, InputError, ["syn1neg", "(2, 4)", "(3, 4)"]),
         (with_a_tree_of_unsorted_words, InputError, ["Huffman tree", "sorted_vocab=0"]),
         (lambda: KeyedVectors(3), VocabularyError, ["no words"]),

@@ -13,7 +13,7 @@ from gensim.models.fasttext import FastTextKeyedVectors
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError, VocabularyError
-from nightjar.interchange.huffman import NodeRows, node_rows
+from nightjar.interchange.huffman import NodeRows, node_rows, sorted_tree
 from nightjar.interchange.settings import ngrams_of
 from nightjar.interchange.tables import Rows
 from nightjar.store import FileIdentity
@@ -198,8 +198,9 @@ def _order(model: Word2Vec, tokens: list[str], counts: NDArray[np.int64]) -> _Or
     if not model.hs:
         return _Order(by_count_and_token, None, keeps_ties=False)
     by_count = np.argsort(-counts, kind="stable").astype(np.int64)
+    tree = sorted_tree(counts)
     for words, keeps_ties in ((by_count_and_token, False), (by_count, True)):
-        nodes = node_rows(model.wv, counts, words)
+        nodes = node_rows(model.wv, tree, words)
         if nodes is not None:
             return _Order(words, nodes, keeps_ties)
     raise InputError(

@@ -19,7 +19,7 @@ from nightjar.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class _Paths:
+class Paths:
     """The way of each word from the root, end to end: inner nodes and codes (0 or 1)."""
 
     lengths: NDArray[np.int64]
@@ -35,13 +35,19 @@ class NodeRows:
     signs: NDArray[np.float32]
 
 
-def node_rows(
-    wv: KeyedVectors, counts: NDArray[np.int64], order: NDArray[np.int64]
-) -> NodeRows | None:
-    """How the tree's rows go with the words in ``order``; None when no renumbering fits.
+def sorted_tree(counts: NDArray[np.int64]) -> Paths:
+    """The tree that gensim, and our native trainer, make of ``counts`` in descending order."""
+    model = Word2Vec(hs=1, negative=0, min_count=1, sorted_vocab=0, sample=0, vector_size=1)
+    descending = -np.sort(-counts)
+    model.raw_vocab = {str(row): count for row, count in enumerate(descending.tolist())}
+    model.prepare_vocab()
+    return _paths(model.wv, np.arange(len(counts)))
 
-    ``counts`` are those of the words in the order of ``wv``. Raises InputError when the
-    model has no tree.
+
+def node_rows(wv: KeyedVectors, ours: Paths, order: NDArray[np.int64]) -> NodeRows | None:
+    """How the rows of the model's tree go into ``ours``, the words of ``wv`` in ``order``.
+
+    None when no renumbering fits. Raises InputError when the model has no tree.
     """
     if not {"code", "point"} <= wv.expandos.keys():
         raise InputError(
@@ -49,7 +55,6 @@ def node_rows(
             "pass model.wv to import the vectors alone"
         )
     theirs = _paths(wv, order)
-    ours = _paths(_tree(counts[order]), np.arange(len(order)))
     if not np.array_equal(theirs.lengths, ours.lengths):
         return None
     rows = np.zeros(len(order) - 1, np.int64)
@@ -64,16 +69,8 @@ def node_rows(
     return NodeRows(rows, (1 - 2 * flips).astype(np.float32))
 
 
-def _tree(counts: NDArray[np.int64]) -> KeyedVectors:
-    """Words with the tree that gensim makes of these ``counts``, in this order."""
-    model = Word2Vec(hs=1, negative=0, min_count=1, sorted_vocab=0, sample=0, vector_size=1)
-    model.raw_vocab = {str(row): count for row, count in enumerate(counts.tolist())}
-    model.prepare_vocab()
-    return model.wv
-
-
-def _paths(wv: KeyedVectors, order: NDArray[np.int64]) -> _Paths:
+def _paths(wv: KeyedVectors, order: NDArray[np.int64]) -> Paths:
     nodes = [np.asarray(path, np.int64) for path in wv.expandos["point"][order]]
     codes = [np.asarray(code, np.int64) for code in wv.expandos["code"][order]]
     lengths = np.array([len(path) for path in nodes], np.int64)
-    return _Paths(lengths, np.concatenate(nodes), np.concatenate(codes))
+    return Paths(lengths, np.concatenate(nodes), np.concatenate(codes))

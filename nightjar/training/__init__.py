@@ -8,7 +8,7 @@
     vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
     corpus.py         token ids streamed from Parquet, row group by row group
     tables.py         matrices to Parquet, block by block; the check for NaN and infinities
-    gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
+    gensim_engine.py  Word2Vec and FastText by gensim; the only module here that imports it
     line_sentences.py the text files gensim trains from
     native_word2vec.py  Word2Vec by our kernels; sampling.py and huffman.py prepare for it
     glove.py          GloVe; cooccurrence.py counts for it
