@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import lookups, render
+from flows import interchange, lookups, render
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -299,6 +299,42 @@ def _print_answers(answers: Sequence[lookups.Answer], as_json: bool, title: str)
         _print_json({answer.model: answer.as_json() for answer in answers})
     else:
         render.print_answers(Console(), answers, title)
+
+
+@app.command(name="to-gensim")
+def to_gensim(
+    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="First digits of the embeddings; default: the champion."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as gensim saves it: Word2Vec, FastText or, for GloVe, KeyedVectors."""
+    ref = interchange.write_gensim(load_config(config, set_ or []), model, version, output)
+    if as_json:
+        _print_json({"artifact": str(ref), "path": str(output)})
+    else:
+        typer.echo(f"{ref} written to {output}")
+
+
+@app.command(name="from-gensim")
+def from_gensim(
+    path: Annotated[Path, typer.Argument(help="What gensim saved; a pickle, so trust its source.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the model here.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a model that gensim saved as an embeddings artifact."""
+    ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
+    if as_json:
+        _print_json({"artifact": str(ref), "path": ref.path})
+    else:
+        typer.echo(f"published {ref}")
 
 
 @app.command()
