@@ -105,7 +105,9 @@ def read_workload(tokens: Artifact, model: ModelConfig, name: str = "NAME") -> W
     Raises VocabularyError when fewer than two words are left. In memory: the counts, and for
     FastText the words.
     """
-    counts = tokens.read("vocabulary", columns=["count"]).column("count").to_numpy()
+    column = tokens.read("vocabulary", columns=["count"]).column("count")
+    # Not to_numpy: it imports pandas.
+    counts = np.asarray(np.from_dlpack(column.combine_chunks()), np.int64)
     n_words = n_kept_words(counts, model, name)
     words: Sequence[str] = ()
     if isinstance(model, FastTextConfig):
