@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -15,8 +16,20 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 PLAIN_LINE_SECONDS = 10.0
+
+
+class _Bars(Progress):
+    """Below the bars, the remark of each step on a line of its own: it fits 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars, then the remarks."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(f"  {task.fields['note']}", "dim", no_wrap=True, overflow="ellipsis")
 
 
 class BarDisplay:
@@ -24,14 +37,13 @@ class BarDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
+        self._progress = _Bars(
             SpinnerColumn(),
             TextColumn("{task.fields[step]:<24}"),
             BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.fields[note]}"),
             console=console,
             transient=True,
         )

@@ -10,6 +10,7 @@ lease covers runs started by hand, by a worker and by the schedule alike.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError
 from nightjar.pipeline import Action, Plan, lease_path, make_plan, read_outcomes
 from nightjar.store import acquire_lease, remove_abandoned
+from nightjar.training import remove_stale_checkpoints
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.register import register
@@ -86,6 +88,7 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
     """Run what is due, in order; the caller holds the lease."""
     mark_killed_runs()
     remove_abandoned(loaded.artifacts_dir)
+    remove_stale_checkpoints(loaded.artifacts_dir / schemas.EMBEDDINGS, time.time())
     plan = make_plan(loaded)
     if not plan.due:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")

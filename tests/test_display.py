@@ -34,7 +34,7 @@ def test_bars_show_step_phase_share_and_note_and_leave_a_line_behind() -> None:
         bars.close("evaluate glove", "failed")
     text = shown(output)
     for phase in ("count", "train"):
-        assert re.search(rf"train glove .* 25% .*{phase} note", text)
+        assert re.search(rf"train glove .* 25% .*\n  {phase} note", text)
     assert re.search(r"ok train glove +4\.2 s", text)
     assert re.search(r"x evaluate glove +failed", text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ from nightjar.config.models import Word2VecConfig
 from nightjar.errors import TrainingError
 from nightjar.store import Artifact
 from nightjar.training import spans as span_module
+from nightjar.training import window_learner as windows
 from nightjar.training import word2vec as native
 from nightjar.training.corpus import TokenBatch
 from nightjar.training.huffman import huffman_paths
@@ -70,21 +72,21 @@ class Span:
 
     def train(self) -> tuple[Matrices, float, int]:
         """By the kernel: matrices, loss, predictions."""
-        model, width = self.model, self.matrices.inputs.shape[1]
+        model = self.model
         kernel = native.span_kernel(
             model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
         )
-        scratch = native.new_scratch(model, width)
+        scratch = windows.new_scratch(model)
         matrices = Matrices(*(rows.copy() for rows in self.matrices))
         n_predictions = kernel(
             np.array([word for sentence in self.sentences for word in sentence], np.int32),
             np.cumsum([0, *map(len, self.sentences)]),
             matrices,
             Draws(self.limits, self.noise, np.uint64(model.window), model.shrink_windows),
-            native.tree_paths(model, self.counts),
+            windows.tree_paths(model, self.counts),
             self.rate,
             np.uint64(self.state),
-            native.new_replica(model, self.n_words, 1, 0, width),
+            windows.new_replica(model, self.n_words, self.n_words, 1, 0),
             scratch,
         )
         return matrices, float(scratch.losses.sum()), n_predictions
@@ -194,9 +196,8 @@ def test_several_workers_add_their_changes_to_the_rows_they_copy() -> None:
     model = config(sample=0)
     span = Span(model, n_words=20)
     alone, _, _ = span.train()
-    width = span.matrices.inputs.shape[1]
     shared = native.initial_matrices(model, 20, 2, 0)
-    n_rows = native.n_copied_rows(20, 2)
+    n_rows = windows.n_copied_rows(20, 2)
     assert len(shared.inputs) == 20 + 2 * n_rows
     for rows, start in zip(shared, span.matrices, strict=True):
         rows[: len(start)] = start
@@ -206,11 +207,11 @@ def test_several_workers_add_their_changes_to_the_rows_they_copy() -> None:
         np.cumsum([0, *map(len, span.sentences)]),
         shared,
         Draws(span.limits, span.noise, np.uint64(5), True),
-        native.tree_paths(model, span.counts),
+        windows.tree_paths(model, span.counts),
         span.rate,
         np.uint64(span.state),
-        native.new_replica(model, 20, 2, 1, width),
-        native.new_scratch(model, width),
+        windows.new_replica(model, 20, 20, 2, 1),
+        windows.new_scratch(model),
     )
     np.testing.assert_allclose(shared.inputs[:20], alone.inputs, atol=1e-6)
     np.testing.assert_allclose(shared.noise_outputs[:20], alone.noise_outputs, atol=1e-6)
@@ -391,3 +392,68 @@ def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
         env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
     )
     assert done.stdout == "checked\n"
+
+
+_ROW_OUTSIDE = """
+import numpy as np
+from nightjar.training.kernels.compilation import compiled
+from nightjar.training.kernels.whole_rows import add_scaled_row, fetch_row
+
+@compiled()
+def add(rows, row):
+    add_scaled_row(rows, 0, rows, row, np.float32(1), 1)
+
+@compiled()
+def fetch(rows, row):
+    fetch_row(rows, row, 1)
+
+rows = np.zeros((3, 16), np.float32)
+for kernel in (add, fetch):
+    kernel(rows, 2)
+    for row in (3, -1):
+        try:
+            kernel(rows, row)
+        except IndexError as error:
+            print(error)
+"""
+
+
+def test_bounds_checks_reach_into_the_vector_code(tmp_path: Path) -> None:
+    script = tmp_path / "outside.py"
+    script.write_text(_ROW_OUTSIDE)
+    paths = os.pathsep.join([str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": paths},
+    )
+    assert done.stdout == "a row lies outside of its matrix\n" * 4
+
+
+@pytest.mark.parametrize("processor", ["haswell", "x86-64"])
+def test_kernels_agree_with_the_oracle_on_processors_with_shorter_vectors(
+    tmp_path: Path, processor: str
+) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("this machine has another kind of processor")
+    tests = [
+        f"{__file__}::test_rows_of_any_length[{architecture}-17]"
+        for architecture in ("skipgram", "cbow")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ
+        | {
+            "NUMBA_CPU_NAME": processor,
+            "NUMBA_CPU_FEATURES": "+avx2,+fma" if processor == "haswell" else "",
+            "NUMBA_CACHE_DIR": str(tmp_path),
+        },
+    )
+    assert "2 passed" in done.stdout, done.stdout

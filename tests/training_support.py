@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "fasttext": {
         "trainer": "fasttext",
+        "engine": "gensim",
         "vector_size": 8,
         "min_count": 1,
         "epochs": 2,

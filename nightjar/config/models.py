@@ -234,7 +234,7 @@ class FastTextConfig(_WindowModel):
     """FastText (Bojanowski et al. 2017, arXiv:1607.04606): Word2Vec with n-grams."""
 
     trainer: Literal["fasttext"]
-    engine: Literal["gensim"] = "gensim"
+    engine: Literal["native", "gensim"] = "native"
     min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
     max_n: int = Field(6, ge=0, le=100, description="longest; below min_n: no n-grams")
     bucket: int = Field(

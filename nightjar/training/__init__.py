@@ -9,7 +9,11 @@
                       ngram_use.py (n-gram rows), resources.py (what there is), durations.py (time)
     vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
     corpus.py         token ids streamed from Parquet, row group by row group
+    spans.py          what a worker trains on at a time
+    epochs.py         threads, losses, progress, divergence: what all native trainers share
+    checkpoints.py    the state of a training that goes on
     tables.py         matrices to Parquet, block by block; the check for NaN and infinities
+    word2vec.py       Word2Vec; sampling.py and huffman.py for its output layers
     gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
     line_sentences.py the text files gensim trains from
     native_word2vec.py  Word2Vec by our kernels; sampling.py and huffman.py prepare for it
@@ -40,8 +44,8 @@ more workers the threads update shared matrices without locks (Recht et al. 2011
 and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
-from nightjar.training.checkpoints import checkpoint_path
+from nightjar.training.checkpoints import checkpoint_path, remove_stale_checkpoints
 from nightjar.training.identity import embeddings_identity
 from nightjar.training.stage import train
 
-__all__ = ["checkpoint_path", "embeddings_identity", "train"]
+__all__ = ["checkpoint_path", "embeddings_identity", "remove_stale_checkpoints", "train"]

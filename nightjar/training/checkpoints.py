@@ -26,6 +26,10 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 PREFIX = ".checkpoint-"
+KEPT_SECONDS = 30 * 24 * 3600.0
+"""A checkpoint that nobody has gone on from for so long is of a model given up."""
+_PARTIAL_SECONDS = 3600.0
+"""So long no write takes: what is older was left by a process that was killed."""
 _POSITION = "position"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a file raises that is no whole checkpoint."""
@@ -50,6 +54,21 @@ class Position:
 def checkpoint_path(stage_dir: Path, version: str) -> Path:
     """The checkpoint of the artifact that is to be ``version``."""
     return stage_dir / f"{PREFIX}{version}.npz"
+
+
+def remove_stale_checkpoints(stage_dir: Path, now: float) -> list[Path]:
+    """Remove checkpoints of models given up, and what a kill left half written.
+
+    ``now`` in seconds since 1970, as file times are. Returns what was removed.
+    """
+    removed = []
+    for path in sorted(stage_dir.glob(f"{PREFIX}*")):
+        kept_seconds = KEPT_SECONDS if path.suffix == ".npz" else _PARTIAL_SECONDS
+        with suppress(OSError):  # gone meanwhile, or not ours to remove
+            if now - path.stat().st_mtime > kept_seconds:
+                path.unlink()
+                removed.append(path)
+    return removed
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from nightjar.progress import Progress
 from nightjar.store import Artifact
 from nightjar.training.vocabulary import Vocabulary
 
+READ_SENTENCES = 8_192
+"""Sentences of a batch: some 200,000 tokens."""
+
 
 @dataclass(frozen=True, eq=False)
 class TokenBatch:
@@ -54,10 +57,12 @@ class Corpus:
     def batches(self) -> Iterator[TokenBatch]:
         """All sentences in order, without the tokens that the vocabulary dropped.
 
-        At most one row group is in memory. Leaving a word out brings its neighbours
-        together: windows are counted in kept words, as the reference implementations do.
+        At most one row group, as it is stored, is in memory, and READ_SENTENCES of it
+        decoded: a whole one, with what is computed of it, would take 90 MB. Leaving a word
+        out brings its neighbours together: windows are counted in kept words, as the
+        reference implementations do.
         """
-        for batch in self.tokens.batches("sentences", columns=["token_ids"]):
+        for batch in self.tokens.batches("sentences", ["token_ids"], READ_SENTENCES):
             column = batch.column("token_ids")
             offsets = column.offsets.to_numpy().astype(np.int64)
             ids = column.flatten().to_numpy()

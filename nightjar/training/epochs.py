@@ -163,7 +163,7 @@ class _Fit(Generic[S]):
         n_left = learner.n_units * (n_epochs - position.epoch + 1) - position.n_units
         self.job.progress.advance(
             n_units,
-            f"epoch {position.epoch}/{n_epochs}, {speed:,.0f} {learner.unit}/s, "
+            f"epoch {position.epoch}/{n_epochs}, {_large(speed)} {learner.unit}/s, "
             f"loss {position.loss_sum / max(position.n_predictions, 1):.4f}, "
             f"learning rate {learner.learning_rate(position.epoch, position.n_units):.4f}, "
             f"{_duration(n_left / max(speed, 1e-9))} left",
@@ -189,6 +189,11 @@ def _advanced(position: Position, result: SpanResult) -> Position:
         n_predictions=position.n_predictions + result.n_predictions,
         loss_sum=position.loss_sum + result.loss_sum,
     )
+
+
+def _large(number: float) -> str:
+    """A number in few characters: 6.81 M, 123,456."""
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number:,.0f}"
 
 
 def _duration(seconds: float) -> str:

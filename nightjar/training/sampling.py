@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.training.kernels.random_bits import shuffle
+
 NOISE_WORDS = 1 << 22
 """Noise words that are drawn ahead: 16 MiB."""
 
@@ -40,5 +42,5 @@ def draw_noise(
     n_until = np.clip(np.ceil(ends - generator.random()), 0, n_draws).astype(np.int64)
     n_until[-1] = n_draws
     noise = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(n_until, prepend=0))
-    generator.shuffle(noise)
+    shuffle(noise, generator.integers(2**64, dtype=np.uint64))
     return noise

@@ -86,6 +86,12 @@ def _gensim_fasttext() -> Trainer[Any]:
     return train_fasttext
 
 
+def _native_fasttext() -> Trainer[Any]:
+    from nightjar.training.fasttext import train_fasttext  # noqa: PLC0415
+
+    return train_fasttext
+
+
 def _native_glove() -> Trainer[Any]:
     from nightjar.training.glove import train_glove  # noqa: PLC0415
 
@@ -96,6 +102,7 @@ ENGINES: Mapping[tuple[str, str], Engine] = {
     ("word2vec", "gensim"): Engine(_gensim_word2vec, 1, ("gensim", "numpy")),
     ("word2vec", "native"): Engine(_native_word2vec, 1, ("numba", "numpy"), is_compiled=True),
     ("fasttext", "gensim"): Engine(_gensim_fasttext, 1, ("gensim", "numpy")),
+    ("fasttext", "native"): Engine(_native_fasttext, 1, ("numba", "numpy"), is_compiled=True),
     ("glove", "native"): Engine(_native_glove, 1, ("numba", "numpy"), is_compiled=True),
 }
 """The engine of each (trainer, engine) that the configuration can name."""

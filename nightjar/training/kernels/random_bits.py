@@ -8,6 +8,7 @@ matter for subsampling and window sizes.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nightjar.training.kernels.compilation import compiled
 
@@ -32,3 +33,14 @@ def bits(state: np.uint64) -> np.uint64:
 def below(state: np.uint64, bound: np.uint64) -> int:
     """A random number in 0..bound - 1 from a state; ``bound`` is below 2**32."""
     return int(np.int64((bits(state) * bound) >> _UPPER))
+
+
+@compiled()
+def shuffle(values: NDArray[np.int32], state: np.uint64) -> None:
+    """Put ``values`` into a random order in place (Fisher and Yates)."""
+    for last in range(values.shape[0] - 1, 0, -1):
+        state = next_state(state)
+        other = below(state, np.uint64(last + 1))
+        value = values[last]
+        values[last] = values[other]
+        values[other] = value

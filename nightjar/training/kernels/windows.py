@@ -20,13 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.training.kernels.compilation import compiled, inlined
-from nightjar.training.kernels.logistic_rows import (
-    MAX_SLOTS,
-    add_scaled_row,
-    fetch_row,
-    logistic_step,
-)
+from nightjar.training.kernels.logistic_rows import MAX_SLOTS, logistic_step
 from nightjar.training.kernels.random_bits import below, bits, next_state
+from nightjar.training.kernels.whole_rows import add_scaled_row, fetch_row
 
 
 class Matrices(NamedTuple):
@@ -79,11 +75,12 @@ class Replica(NamedTuple):
     changed to the shared row and takes that over. One thread alone needs none.
     """
 
-    n_rows: int
-    first_copy: int
-    """Of this thread: row ``n_words + first_copy``, or ``n_nodes + first_copy``."""
+    worker: int
+    """Of which it is, from 0: its copies lie behind those of the workers before."""
+    n_inputs: int
     n_words: int
     n_nodes: int
+    """Rows of each matrix before all copies."""
     inputs_before: NDArray[np.float32]
     noise_outputs_before: NDArray[np.float32]
     node_outputs_before: NDArray[np.float32]
@@ -108,7 +105,7 @@ class Scratch(NamedTuple):
     """(16,): losses are added; their sum is the loss of the span."""
 
 
-EXCHANGE_TOKENS = 8_192
+EXCHANGE_TOKENS = 32_768
 """Tokens after which a thread's copies meet the shared rows."""
 
 SpanKernel = Callable[
@@ -171,28 +168,52 @@ def exchange_rows(
 @compiled()
 def exchange(matrices: Matrices, replica: Replica, is_start: bool) -> None:
     """Exchange the copies of all matrices."""
-    n_words, n_nodes = replica.n_words, replica.n_nodes
-    first_copy = n_words + replica.first_copy
     before = replica.inputs_before
-    exchange_rows(matrices.inputs, 0, first_copy, before, is_start)
+    exchange_rows(matrices.inputs, 0, first_input_copy(replica), before, is_start)
     before = replica.noise_outputs_before
-    exchange_rows(matrices.noise_outputs, 0, first_copy, before, is_start)
+    exchange_rows(matrices.noise_outputs, 0, first_output_copy(replica), before, is_start)
     before = replica.node_outputs_before
-    first, first_copy = n_nodes - before.shape[0], n_nodes + replica.first_copy
-    exchange_rows(matrices.node_outputs, first, first_copy, before, is_start)
+    first = replica.n_nodes - before.shape[0]
+    exchange_rows(matrices.node_outputs, first, first_node_copy(replica), before, is_start)
 
 
 @compiled()
-def row_of(word: int, replica: Replica) -> int:
-    """The row of a word: the most frequent ones, the first, have a copy."""
-    return word + replica.n_words + replica.first_copy if word < replica.n_rows else word
+def first_input_copy(replica: Replica) -> int:
+    """The copy of input row 0."""
+    return int(replica.n_inputs + replica.worker * replica.inputs_before.shape[0])
+
+
+@compiled()
+def first_output_copy(replica: Replica) -> int:
+    """The copy of output row 0."""
+    return int(replica.n_words + replica.worker * replica.noise_outputs_before.shape[0])
+
+
+@compiled()
+def first_node_copy(replica: Replica) -> int:
+    """The copy of the first node that has one."""
+    return int(replica.n_nodes + replica.worker * replica.node_outputs_before.shape[0])
+
+
+@compiled()
+def input_row_of(row: int, replica: Replica) -> int:
+    """An input row or its copy: the busiest ones, the first, have one."""
+    is_copied = row < replica.inputs_before.shape[0]
+    return row + first_input_copy(replica) if is_copied else row
+
+
+@compiled()
+def output_row_of(word: int, replica: Replica) -> int:
+    """The output row of a word or its copy: the most frequent ones, the first, have one."""
+    is_copied = word < replica.noise_outputs_before.shape[0]
+    return word + first_output_copy(replica) if is_copied else word
 
 
 @compiled()
 def node_row_of(node: int, replica: Replica) -> int:
-    """The row of a node: those nearest to the root, the last, have a copy."""
+    """The row of a node or its copy: those nearest to the root, the last, have one."""
     first = replica.n_nodes - replica.node_outputs_before.shape[0]
-    return node - first + replica.n_nodes + replica.first_copy if node >= first else node
+    return node - first + first_node_copy(replica) if node >= first else node
 
 
 @compiled()
@@ -207,10 +228,10 @@ def fill_window(
     """The rows of the up to ``size`` words on each side of position ``centre``; their number."""
     n = 0
     for position in range(max(0, centre - size), centre):
-        window[n] = row_of(int(kept[position]), replica)
+        window[n] = input_row_of(int(kept[position]), replica)
         n += 1
     for position in range(centre + 1, min(n_kept, centre + size + 1)):
-        window[n] = row_of(int(kept[position]), replica)
+        window[n] = input_row_of(int(kept[position]), replica)
         n += 1
     return n
 
@@ -243,7 +264,7 @@ def fill_noise_slots(
             signs[k] = 1.0
             weights[k] = 1.0
         elif output <= n_negative:
-            word = row_of(int(noise[cursor]), replica)
+            word = output_row_of(int(noise[cursor]), replica)
             cursor = (cursor + 1) & (noise.shape[0] - 1)
             is_new = word != centre
             for j in range(k):
@@ -288,13 +309,13 @@ def fetch_ahead(
 ) -> None:
     """Fetch the rows that the centre after this one brings in."""
     in_window = int(kept[min(position + 1 + int(draws.window), n_kept - 1)])
-    fetch_row(matrices.inputs, row_of(in_window, replica), n_chunks)
+    fetch_row(matrices.inputs, input_row_of(in_window, replica), n_chunks)
     if n_negative:
         centre = int(kept[min(position + 1, n_kept - 1)])
-        fetch_row(matrices.noise_outputs, row_of(centre, replica), n_chunks)
+        fetch_row(matrices.noise_outputs, output_row_of(centre, replica), n_chunks)
         for output in range(min(n_negative, MAX_SLOTS)):
             word = draws.noise[(cursor + n_negative + output) & (draws.noise.shape[0] - 1)]
-            fetch_row(matrices.noise_outputs, row_of(int(word), replica), n_chunks)
+            fetch_row(matrices.noise_outputs, output_row_of(int(word), replica), n_chunks)
 
 
 @inlined
@@ -345,6 +366,69 @@ def step_hidden(
 
 
 @inlined
+def predict_from_window(
+    inputs: NDArray[np.float32],
+    word: int,
+    n_window: int,
+    matrices: Matrices,
+    draws: Draws,
+    paths: Paths,
+    step: np.float32,
+    cursor: int,
+    replica: Replica,
+    scratch: Scratch,
+    has_paths: bool,
+    n_negative: int,
+    n_chunks: int,
+    n_slots: int,
+) -> int:
+    """Predict ``word`` from each row of the window; the next cursor into the noise words."""
+    if has_paths:
+        end = paths.offsets[word + 1]
+        for first in range(paths.offsets[word], end, MAX_SLOTS):
+            fill_path_slots(paths, first, end, replica, scratch)
+            step_window(inputs, matrices.node_outputs, n_window, step, scratch, MAX_SLOTS, n_chunks)
+    centre = output_row_of(word, replica)
+    for first in range(0, 1 + n_negative if n_negative else 0, n_slots):
+        cursor = fill_noise_slots(
+            centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
+        )
+        step_window(inputs, matrices.noise_outputs, n_window, step, scratch, n_slots, n_chunks)
+    return cursor
+
+
+@inlined
+def predict_from_hidden(
+    word: int,
+    matrices: Matrices,
+    draws: Draws,
+    paths: Paths,
+    step: np.float32,
+    cursor: int,
+    replica: Replica,
+    scratch: Scratch,
+    has_paths: bool,
+    n_negative: int,
+    n_chunks: int,
+    n_slots: int,
+) -> int:
+    """Predict ``word`` from the hidden vector; the next cursor into the noise words."""
+    hidden = scratch.hidden
+    if has_paths:
+        end = paths.offsets[word + 1]
+        for first in range(paths.offsets[word], end, MAX_SLOTS):
+            fill_path_slots(paths, first, end, replica, scratch)
+            step_hidden(hidden, matrices.node_outputs, step, scratch, MAX_SLOTS, n_chunks)
+    centre = output_row_of(word, replica)
+    for first in range(0, 1 + n_negative if n_negative else 0, n_slots):
+        cursor = fill_noise_slots(
+            centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
+        )
+        step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks)
+    return cursor
+
+
+@inlined
 def sum_window(
     inputs: NDArray[np.float32], n_window: int, scale: np.float32, scratch: Scratch, n_chunks: int
 ) -> None:
@@ -373,7 +457,6 @@ def group_slots(n_outputs: int) -> int:
 def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKernel:
     """Skip-gram for rows of ``16 * n_chunks`` values; compiled for these three values."""
     n_slots = group_slots(1 + n_negative)
-    n_outputs = 1 + n_negative if n_negative else 0
 
     @compiled()
     def train_span(
@@ -412,25 +495,11 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
                 fetch_ahead(
                     matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
                 )
-                word = int(kept[position])
-                centre = row_of(word, replica)
                 n_predictions += n_window
-                if has_paths:
-                    end = paths.offsets[word + 1]
-                    for first in range(paths.offsets[word], end, MAX_SLOTS):
-                        fill_path_slots(paths, first, end, replica, scratch)
-                        step_window(
-                            matrices.inputs, matrices.node_outputs, n_window, step, scratch,
-                            MAX_SLOTS, n_chunks,
-                        )  # fmt: skip
-                for first in range(0, n_outputs, n_slots):
-                    cursor = fill_noise_slots(
-                        centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
-                    )
-                    step_window(
-                        matrices.inputs, matrices.noise_outputs, n_window, step, scratch,
-                        n_slots, n_chunks,
-                    )  # fmt: skip
+                cursor = predict_from_window(
+                    matrices.inputs, int(kept[position]), n_window, matrices, draws, paths, step,
+                    cursor, replica, scratch, has_paths, n_negative, n_chunks, n_slots,
+                )  # fmt: skip
         exchange(matrices, replica, False)
         return n_predictions
 
@@ -440,7 +509,6 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
 def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) -> SpanKernel:
     """CBOW for rows of ``16 * n_chunks`` values; compiled for these four values."""
     n_slots = group_slots(1 + n_negative)
-    n_outputs = 1 + n_negative if n_negative else 0
 
     @compiled()
     def train_span(
@@ -456,7 +524,7 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
     ) -> int:
         kept, window = scratch.kept, scratch.window
         cursor = below(state, np.uint64(draws.noise.shape[0]))
-        hidden, one = scratch.hidden, np.float32(1.0)
+        one = np.float32(1.0)
         n_predictions = 0
         n_since_exchange = 0
         exchange(matrices, replica, True)
@@ -480,24 +548,14 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
                 fetch_ahead(
                     matrices, draws, replica, kept, n_kept, position, cursor, n_negative, n_chunks
                 )
-                word = int(kept[position])
-                centre = row_of(word, replica)
                 n_predictions += 1
                 share = np.float32(1.0 / n_window)
                 scale = share if is_mean else one
                 sum_window(matrices.inputs, n_window, scale, scratch, n_chunks)
-                if has_paths:
-                    end = paths.offsets[word + 1]
-                    for first in range(paths.offsets[word], end, MAX_SLOTS):
-                        fill_path_slots(paths, first, end, replica, scratch)
-                        step_hidden(
-                            hidden, matrices.node_outputs, step, scratch, MAX_SLOTS, n_chunks
-                        )
-                for first in range(0, n_outputs, n_slots):
-                    cursor = fill_noise_slots(
-                        centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
-                    )
-                    step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks)
+                cursor = predict_from_hidden(
+                    int(kept[position]), matrices, draws, paths, step, cursor, replica, scratch,
+                    has_paths, n_negative, n_chunks, n_slots,
+                )  # fmt: skip
                 scale = one if is_mean else share
                 move_window(matrices.inputs, n_window, scale, scratch, n_chunks)
         exchange(matrices, replica, False)
