@@ -25,13 +25,13 @@ from training_support import (
 )
 
 from nightjar.config import load_config
-from nightjar.config.models import TrainingConfig
+from nightjar.config.models import TrainingConfig, Word2VecConfig
 from nightjar.errors import ModelTooLarge, VocabularyError
 from nightjar.pipeline import Provenance, execution, forecast, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.training import embeddings_identity, train, word2vec
+from nightjar.training import embeddings_identity, train, window_learner
 from nightjar.training import estimates as estimates_module
 from nightjar.training.durations import duration
 from nightjar.training.estimates import (
@@ -43,7 +43,7 @@ from nightjar.training.estimates import (
     subsampling_warning,
     workload,
 )
-from nightjar.training.kernels.logistic_rows import LANES
+from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.ngram_use import count_ngrams, ngram_hashes
 from nightjar.training.resources import Resources, read_resources
 
@@ -124,19 +124,24 @@ def test_native_rows_are_padded_and_copied_for_several_workers() -> None:
     assert one["word rows"] == 1000 * 112 * 4
     assert one["output rows"] == 2 * 1000 * 112 * 4
     two = parts("word2vec", n_workers=2, **NATIVE)
-    assert two["word rows"] == (1000 + 2 * 2 * 512) * 112 * 4
+    assert two["word rows"] == (1000 + 2 * 2 * 999) * 112 * 4
 
 
 def test_the_native_sizes_are_those_of_the_engine() -> None:
     assert estimates_module._LANES == LANES
-    assert estimates_module._COPIED_ROWS == word2vec.COPIED_ROWS
-    model = model_config("word2vec", **NATIVE, hs=True)
-    matrices = word2vec.initial_matrices(model, 1000, 2, 1)  # type: ignore[arg-type]
+    assert estimates_module._COPIED_ROWS == window_learner.COPIED_ROWS
+    model = Word2VecConfig(trainer="word2vec", **NATIVE, hs=True)
     held = parts("word2vec", n_workers=2, **NATIVE, hs=True)
-    copies = 2 * 512 * 112 * 4
-    assert matrices.inputs.nbytes == held["word rows"] - copies
+    matrices = window_learner.new_matrices(model, 1000, 1000, 2)
+    replicas = [window_learner.new_replica(model, 1000, 1000, 2, worker) for worker in (0, 1)]
+    inputs = matrices.inputs.nbytes + sum(old.inputs_before.nbytes for old in replicas)
+    assert inputs == held["word rows"]
     outputs = matrices.noise_outputs.nbytes + matrices.node_outputs.nbytes
-    assert outputs == pytest.approx(held["output rows"] - 2 * copies, abs=112 * 4)
+    outputs += sum(
+        old.noise_outputs_before.nbytes + old.node_outputs_before.nbytes for old in replicas
+    )
+    # A tree has a node less than words.
+    assert outputs == held["output rows"] - 112 * 4
 
 
 def test_fasttext_needs_its_ngram_rows_and_none_without_ngrams() -> None:

@@ -20,19 +20,21 @@ from nightjar.errors import ModelTooLarge
 from nightjar.store import Artifact
 from nightjar.training.ngram_use import EXACT_WORDS, NgramUse, count_ngrams
 from nightjar.training.resources import Resources
-from nightjar.training.sampling import keep_limits
+from nightjar.training.subsampling import keep_limits
+from nightjar.training.tables import BLOCK_ROWS
 from nightjar.training.vocabulary import n_kept_words
 
 INTERPRETER_BYTES = 150_000_000
 """Python with Prefect, Arrow and pydantic before a training starts (140 MB measured)."""
-_WORKING_BYTES = {"word2vec": 400_000_000, "fasttext": 400_000_000, "glove": 300_000_000}
-"""Compiler, row groups, noise words, buffers of Parquet, by trainer of the native engine
-(Word2Vec 320 to 390 MB, GloVe 260 MB measured)."""
-_GENSIM_WORKING_BYTES = 250_000_000
+_WORKING_BYTES = {"word2vec": 310_000_000, "fasttext": 310_000_000, "glove": 290_000_000}
+"""Compiler, sentences, noise words, by trainer of the native engine (260 to 300 MB measured)."""
+_GENSIM_WORKING_BYTES = 240_000_000
 """The same for gensim, with SciPy (210 to 240 MB measured)."""
+_BLOCKS = 4
+"""Blocks of rows in memory while a table is written: copied, encoded, compressed."""
 _LANES = 16
 """Floats to which the native engine pads a row."""
-_COPIED_ROWS = 512
+_COPIED_ROWS = 1_024
 """Rows at most of which each of several native workers has a copy, and one to compare."""
 _WORD_BYTES = 200
 """A word of the vocabulary as Python and Arrow hold it, with its count and limits."""
@@ -141,6 +143,7 @@ def need(model: ModelConfig, work: Workload, n_workers: int) -> Need:
     memory = [
         Part("interpreter and libraries", INTERPRETER_BYTES),
         Part("working memory", working),
+        Part("tables being written", 4 * model.vector_size * _BLOCKS * _block_rows(work)),
         Part("vocabulary", work.n_words * _WORD_BYTES),
     ]
     if isinstance(model, GloVeConfig):
@@ -149,21 +152,29 @@ def need(model: ModelConfig, work: Workload, n_workers: int) -> Need:
     return Need((*memory, *matrices(model, work, n_workers)), _window_disk(model, work))
 
 
+def _block_rows(work: Workload) -> int:
+    return min(work.n_words, BLOCK_ROWS)
+
+
 def _native_memory(
     model: Word2VecConfig | FastTextConfig, work: Workload, n_workers: int
 ) -> tuple[Part, ...]:
     """Rows padded to 16 floats; several workers copy the busiest rows and their old values."""
     row_bytes = 4 * -(-model.vector_size // _LANES) * _LANES
     n_words = work.n_words
-    n_copies = min(n_words - 1, _COPIED_ROWS) * n_workers if n_workers > 1 else 0
-    parts = [Part("word rows", (n_words + 2 * n_copies) * row_bytes)]
-    if work.ngrams is not None:
-        parts.append(Part("n-gram rows", work.ngrams.n_rows(n_words) * row_bytes))
-        parts.append(Part("n-grams of each word", n_words * _NGRAMS_BYTES))
-    if isinstance(model, FastTextConfig):
-        parts.append(Part("published vectors", n_words * 4 * model.vector_size))
+    n_ngrams = work.ngrams.n_rows(n_words) if work.ngrams is not None else 0
+
+    def n_copies(n_rows: int) -> int:
+        return 2 * min(n_rows - 1, _COPIED_ROWS) * n_workers if n_workers > 1 else 0
+
     n_layers = int(model.negative > 0) + int(model.hs)
-    parts.append(Part("output rows", n_layers * (n_words + 2 * n_copies) * row_bytes))
+    parts = [
+        Part("word rows", (n_words + n_copies(n_words + n_ngrams)) * row_bytes),
+        Part("output rows", n_layers * (n_words + n_copies(n_words)) * row_bytes),
+    ]
+    if n_ngrams:
+        parts.append(Part("n-gram rows", n_ngrams * row_bytes))
+        parts.append(Part("n-grams of each word", n_words * _NGRAMS_BYTES))
     if model.hs:
         parts.append(Part("Huffman paths", int(n_words * 8 * (1 + np.log2(n_words)))))
     return tuple(parts)
