@@ -28,10 +28,12 @@ from flows.environment import (
     keep_logs_off_the_terminal,
     prepare_environment,
 )
+from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
-from nightjar.errors import LeaseTaken, NightjarError, OrchestratorUnavailable
-from nightjar.pipeline import Plan, lease_path, make_plan, read_outcomes
+from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
+from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
 from nightjar.store import acquire_lease, named_write_errors
+from nightjar.training.resources import read_resources
 
 app = typer.Typer(
     name="nightjar",
@@ -195,12 +197,21 @@ def plan_command(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would run, what would be reused, and why. Changes nothing."""
-    plan = make_plan(load_config(config, set_ or []))
+    """Show what would run, why, and the memory and time it needs. Changes nothing."""
+    loaded = load_config(config, set_ or [])
+    plan = make_plan(loaded)
+    resources = read_resources(loaded.artifacts_dir)
+    forecasts = forecast(loaded, plan, n_workers(loaded), resources)
     if as_json:
-        _print_json({"steps": render.plan_as_json(plan)})
+        trainings = render.forecasts_as_json(forecasts)
+        _print_json({"steps": render.plan_as_json(plan), "trainings": trainings})
     else:
         render.print_plan(Console(), plan)
+        render.print_forecasts(Console(), forecasts, resources)
+    for number, found in enumerate(entry for entry in forecasts if entry.refusal):
+        errors.print(f"{'' if number else 'nightjar: '}{found.refusal}", markup=False)
+    if any(entry.refusal for entry in forecasts):
+        raise typer.Exit(InputError.exit_code)
 
 
 @app.command()

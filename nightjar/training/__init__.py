@@ -5,6 +5,9 @@
     identity.py       what an embeddings artifact depends on; imports nothing heavy
     stage.py          vocabulary, checks, then the trainer of the model
     trainer.py        the protocol, and the explicit mapping (trainer, engine) -> engine
+    estimates.py      memory and disk before training, and the refusal of what cannot fit; with
+                      ngram_use.py (n-gram rows), subsampling.py (tokens kept),
+                      resources.py (what there is), durations.py (time)
     vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
     corpus.py         token ids streamed from Parquet, row group by row group
     spans.py          what a worker trains on at a time
