@@ -34,7 +34,8 @@ from nightjar.training import window_learner as windows
 from nightjar.training import word2vec
 from nightjar.training.kernels.subwords import Subwords
 from nightjar.training.kernels.windows import Draws, Matrices, Rate
-from nightjar.training.sampling import draw_noise, keep_limits
+from nightjar.training.sampling import draw_noise
+from nightjar.training.subsampling import keep_limits
 from nightjar.training.vocabulary import Vocabulary
 
 SENTENCES = sentences_with_distinct_counts()
