@@ -80,6 +80,12 @@ class Artifact:
                         break
                     yield batch
 
+    @contextmanager
+    def row_groups(self, table: str, columns: list[str] | None = None) -> Iterator[RowGroups]:
+        """The row groups of ``table``, to be read one by one by one thread, in any order."""
+        with self._parquet_file(table, columns) as parquet:
+            yield RowGroups(self, table, parquet, columns)
+
     def _parquet_file(self, table: str, columns: Sequence[str] | None = None) -> pq.ParquetFile:
         path = self.table_path(table)
         entry = next(entry for entry in self.manifest.files if entry.name == path.name)
@@ -100,6 +106,25 @@ class Artifact:
             yield
         except _UNREADABLE as error:
             raise _damaged(self.ref, f"{table}.parquet cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class RowGroups:
+    """The row groups of an open table."""
+
+    _artifact: Artifact
+    _table: str
+    _parquet: pq.ParquetFile
+    _columns: list[str] | None
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return int(self._parquet.num_row_groups)
+
+    def read(self, number: int) -> pa.Table:
+        """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
+        with self._artifact._named_damage(self._table):
+            return self._parquet.read_row_group(number, self._columns, use_threads=False)
 
 
 class Store:

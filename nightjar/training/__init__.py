@@ -1,4 +1,4 @@
-"""Train: one model's word vectors from a tokens artifact.
+"""Train: one model's word vectors from a tokens artifact, for GloVe by way of co-occurrences.
 
 ::
 
@@ -11,7 +11,10 @@
     gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
     line_sentences.py the text files gensim trains from
     native_word2vec.py  Word2Vec by our kernels; sampling.py and huffman.py prepare for it
-    glove.py          GloVe; cooccurrence.py counts for it
+    cooccurrence.py   the stage before GloVe: counts, in the order it trains in
+    pair_counting.py  pairs of words, counted by several threads within a memory budget
+    sorted_runs.py    what counting puts aside, in memory or on disk, and merges
+    glove.py          GloVe by our kernels
     kernels/          compiled loops; import numpy and numba alone
 
 What a model publishes (schemas in :mod:`nightjar.schemas`), rows in vocabulary order:
@@ -39,7 +42,13 @@ and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
 from nightjar.training.checkpoints import checkpoint_path
-from nightjar.training.identity import embeddings_identity
-from nightjar.training.stage import train
+from nightjar.training.identity import cooccurrences_identity, embeddings_identity
+from nightjar.training.stage import count, train
 
-__all__ = ["checkpoint_path", "embeddings_identity", "train"]
+__all__ = [
+    "checkpoint_path",
+    "cooccurrences_identity",
+    "count",
+    "embeddings_identity",
+    "train",
+]

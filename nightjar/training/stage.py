@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from nightjar.config.models import ModelConfig, TrainingConfig
+from nightjar.config.models import GloVeConfig, ModelConfig, TrainingConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 from nightjar.training.checkpoints import Checkpoints
@@ -17,6 +17,24 @@ from nightjar.training.vocabulary import select_vocabulary
 logger = logging.getLogger(__name__)
 
 
+def count(
+    model: GloVeConfig,
+    training: TrainingConfig,
+    tokens: Artifact,
+    staging: Staging,
+    progress: Progress,
+    n_workers: int,
+) -> None:
+    """Count the co-occurrences that ``model`` learns from.
+
+    See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when
+    counting starts: planning needs none of its kernels.
+    """
+    from nightjar.training.cooccurrence import count_cooccurrences  # noqa: PLC0415
+
+    count_cooccurrences(model, training, tokens, staging, progress, n_workers)
+
+
 def train(
     model: ModelConfig,
     training: TrainingConfig,
@@ -25,6 +43,7 @@ def train(
     progress: Progress,
     n_workers: int,
     checkpoint_path: Path | None = None,
+    cooccurrences: Artifact | None = None,
 ) -> None:
     """Train ``model`` on ``tokens`` and write its tables, counts and report into ``staging``.
 
@@ -32,8 +51,8 @@ def train(
     ``training.checkpoint_minutes`` and goes on from what it finds there.
 
     ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
-    vocabulary, the model's matrices, one row group of sentences, and for GloVe the
-    co-occurrences. Raises VocabularyError before training when there is nothing to learn
+    vocabulary, the model's matrices, and one row group of sentences; of ``cooccurrences``,
+    which GloVe learns from instead, one row group per thread. Raises VocabularyError before training when there is nothing to learn
     from, TrainingError when the model diverges.
     """
     vocabulary = select_vocabulary(tokens, model)
@@ -56,6 +75,7 @@ def train(
         staging=staging,
         progress=progress,
         checkpoints=_checkpoints(training, checkpoint_path),
+        cooccurrences=cooccurrences,
     )
     staging.report.update(
         trainer=model.trainer,
