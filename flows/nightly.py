@@ -3,8 +3,9 @@
     ingest -> tokenize -> for each model: (GloVe: count ->) train -> evaluate -> register
 
 The artifact store decides what is due; a stage whose version is published is not started.
-A failed step stops only what is made of its artifact: one model's failure, that model. At most one run of a pipeline at a time: the
-lease covers runs started by hand, by a worker and by the schedule alike.
+A failed step stops only what is made of its artifact: one model's failure, that model. At
+most one run of a pipeline at a time: the lease covers runs started by hand, by a worker and
+by the schedule alike.
 """
 
 from __future__ import annotations

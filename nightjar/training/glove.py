@@ -199,8 +199,9 @@ class GloVeLearner:
         return Cells(rows, columns, counts, self._job.model.symmetric)
 
     def _measure(self) -> tuple[int, float]:
-        """Entries of the matrix, and their mean loss before the first step, which is exact
-        but for the small start values. Checks the cells: the kernels do not.
+        """Entries of the matrix, and their mean loss before the first step.
+
+        Exact but for the small start values. Checks the cells: the kernels do not.
         """
         n_workers = self._job.n_workers
 

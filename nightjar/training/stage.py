@@ -52,8 +52,8 @@ def train(
 
     ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
     vocabulary, the model's matrices, and one row group of sentences; of ``cooccurrences``,
-    which GloVe learns from instead, one row group per thread. Raises VocabularyError before training when there is nothing to learn
-    from, TrainingError when the model diverges.
+    which GloVe learns from instead, one row group per thread. Raises VocabularyError before
+    training when there is nothing to learn from, TrainingError when the model diverges.
     """
     vocabulary = select_vocabulary(tokens, model)
     corpus = Corpus(tokens, vocabulary)

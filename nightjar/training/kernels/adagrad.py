@@ -60,7 +60,7 @@ def log_count(cells: Cells, n: int) -> np.float32:
     x = np.float32(cells.counts[n])
     if cells.is_symmetric and cells.rows[n] == cells.columns[n]:
         x *= np.float32(2.0)
-    return np.log(x)
+    return np.float32(np.log(x))
 
 
 @inlined
@@ -150,11 +150,11 @@ def draw_order(
     order = np.empty(n_cells, np.int32)
     state = shuffle(tile_order, state)
     place = 0
-    for tile in tile_order:
-        of_tile = block_order[tiles[tile] : tiles[tile + 1]]
+    for t in tile_order:
+        of_tile = block_order[tiles[t] : tiles[t + 1]]
         state = shuffle(of_tile, state)
-        for block in of_tile:
-            first, end = blocks[block], blocks[block + 1]
+        for b in of_tile:
+            first, end = blocks[b], blocks[b + 1]
             of_block = order[place : place + end - first]
             for n in range(first, end):
                 of_block[n - first] = n

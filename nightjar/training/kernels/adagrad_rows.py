@@ -48,7 +48,8 @@ def pair_products(_context: Any, rows: Any, a: Any, b: Any, n_chunks: Any) -> An
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
         return None
-    result = types.UniTuple(types.float32, 2)
+    tuple_type: Any = types.UniTuple
+    result = tuple_type(types.float32, 2)
     signature = result(rows, types.int64, types.int64, n_chunks)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
@@ -71,9 +72,7 @@ def step_pair(
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
         return None
-    signature = types.void(
-        rows, types.int64, types.int64, types.float32, types.float32, n_chunks
-    )
+    signature = types.void(rows, types.int64, types.int64, types.float32, types.float32, n_chunks)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -99,7 +98,6 @@ def step_single(_context: Any, rows: Any, a: Any, b: Any, step: Any, n_chunks: A
         return context.get_dummy_value()
 
     return signature, generate
-
 
 
 class _RowCode:

@@ -27,7 +27,7 @@ _MAX_PASSES = 6
 
 
 @inlined
-def cell_number(row: int, column: int, n_tiles: int) -> int:
+def cell_number(row: np.int64, column: np.int64, n_tiles: int) -> np.int64:
     """The number of a cell in a matrix of ``n_tiles`` x ``n_tiles`` tiles."""
     tile = (row >> TILE_BITS) * n_tiles + (column >> TILE_BITS)
     in_tile = ((row & _IN_TILE) << TILE_BITS) | (column & _IN_TILE)
