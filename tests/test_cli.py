@@ -38,7 +38,7 @@ def test_plan_as_json_lists_every_step_with_its_reason(finished_config: Path) ->
     done = nightjar("plan", "--config", finished_config, "--json")
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)["steps"]
-    assert [step["action"] for step in steps] == ["reuse"] * 8
+    assert [step["action"] for step in steps] == ["reuse"] * 9
     assert steps[0]["step"] == "ingest"
 
 
