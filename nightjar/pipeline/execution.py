@@ -94,7 +94,8 @@ class _StageRun:
         if not isinstance(model, GloVeConfig):
             raise TypeError(f"{self.step.first_model} learns from no co-occurrences")
         tokens = self._parent(schemas.TOKENS)
-        count(model, config.training, tokens, staging, self.progress, self.provenance.n_workers)
+        n_workers, name = self.provenance.n_workers, self.step.first_model
+        count(model, config.training, tokens, staging, self.progress, n_workers, name)
 
     def _cooccurrences(self) -> Artifact | None:
         """What the step's model learns from besides the tokens; None if from nothing."""

@@ -41,8 +41,9 @@ def count_cooccurrences(
     staging: Staging,
     progress: Progress,
     n_workers: int,
+    name: str = "NAME",
 ) -> None:
-    """Count for ``model`` and write ``cooccurrences``, counts and report into ``staging``.
+    """Count for ``model``, called ``name`` in messages, and write ``cooccurrences``, counts and report into ``staging``.
 
     Symmetric: X[i, j] counts j on both sides of i, and only cells with i <= j are written,
     those on the diagonal with each pair once; else X[i, j] counts j on the left of i. The
@@ -53,9 +54,9 @@ def count_cooccurrences(
     one row group of tokens. Raises VocabularyError before counting when there is nothing to
     count, or more than 64 bits can number or sum.
     """
-    vocabulary = select_vocabulary(tokens, model)
+    vocabulary = select_vocabulary(tokens, model, name)
     corpus = Corpus(tokens, vocabulary)
-    size = corpus.measure(progress)
+    size = corpus.measure(progress, name)
     staging.counts.update(vocabulary.dropped)
     staging.counts.update(vocabulary_kept=len(vocabulary), tokens_kept=size.n_tokens_kept)
     started_at = time.monotonic()

@@ -37,11 +37,11 @@ from nightjar.training.kernels.adagrad import (
 from nightjar.training.kernels.adagrad_rows import (
     CONTEXT_BIAS,
     CONTEXT_ONE,
-    LANES,
     N_EXTRA,
     WORD_BIAS,
     WORD_ONE,
 )
+from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.tables import blocks, vector_array, write_vectors
 from nightjar.training.trainer import TrainingJob
 from nightjar.training.vocabulary import Vocabulary

@@ -26,15 +26,16 @@ def count(
     staging: Staging,
     progress: Progress,
     n_workers: int,
+    name: str = "NAME",
 ) -> None:
-    """Count the co-occurrences that ``model`` learns from.
+    """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
 
     See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when
     counting starts: planning needs none of its kernels.
     """
     from nightjar.training.cooccurrence import count_cooccurrences  # noqa: PLC0415
 
-    count_cooccurrences(model, training, tokens, staging, progress, n_workers)
+    count_cooccurrences(model, training, tokens, staging, progress, n_workers, name)
 
 
 def train(

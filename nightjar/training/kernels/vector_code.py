@@ -88,8 +88,13 @@ class VectorCode:
         width = ir.Constant(INT64, self.n_chunks * LANES)
         return builder.gep(matrix.data, [builder.mul(row, width)])
 
-    def chunks(self, state: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-        """A loop over the chunks of a row that carries ``state`` along."""
+    def chunks(
+        self,
+        state: list[Any],
+        body: Callable[[Any, list[Any]], list[Any]],
+        n_chunks: int | None = None,
+    ) -> list[Any]:
+        """A loop over the first ``n_chunks`` (all) of a row that carries ``state`` along."""
         builder = self.builder
         before = builder.block
         loop = builder.append_basic_block("chunks")
@@ -105,7 +110,7 @@ class VectorCode:
         for phi, first, result in zip(carried, state, results, strict=True):
             phi.add_incoming(first, before)
             phi.add_incoming(result, builder.block)
-        end = ir.Constant(INT64, self.n_chunks * LANES)
+        end = ir.Constant(INT64, (n_chunks or self.n_chunks) * LANES)
         builder.cbranch(builder.icmp_unsigned("<", following, end), loop, after)
         builder.position_at_end(after)
         return results
