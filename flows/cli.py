@@ -22,16 +22,18 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import lookups, render
+from flows import interchange, lookups, render
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
     prepare_environment,
 )
+from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
-from nightjar.errors import LeaseTaken, NightjarError, OrchestratorUnavailable
-from nightjar.pipeline import Plan, lease_path, make_plan, read_outcomes
+from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
+from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
 from nightjar.store import acquire_lease, named_write_errors
+from nightjar.training.resources import read_resources
 
 app = typer.Typer(
     name="nightjar",
@@ -195,12 +197,21 @@ def plan_command(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would run, what would be reused, and why. Changes nothing."""
-    plan = make_plan(load_config(config, set_ or []))
+    """Show what would run, why, and the memory and time it needs. Changes nothing."""
+    loaded = load_config(config, set_ or [])
+    plan = make_plan(loaded)
+    resources = read_resources(loaded.artifacts_dir)
+    forecasts = forecast(loaded, plan, n_workers(loaded), resources)
     if as_json:
-        _print_json({"steps": render.plan_as_json(plan)})
+        trainings = render.forecasts_as_json(forecasts)
+        _print_json({"steps": render.plan_as_json(plan), "trainings": trainings})
     else:
         render.print_plan(Console(), plan)
+        render.print_forecasts(Console(), forecasts, resources)
+    for number, found in enumerate(entry for entry in forecasts if entry.refusal):
+        errors.print(f"{'' if number else 'nightjar: '}{found.refusal}", markup=False)
+    if any(entry.refusal for entry in forecasts):
+        raise typer.Exit(InputError.exit_code)
 
 
 @app.command()
@@ -299,6 +310,42 @@ def _print_answers(answers: Sequence[lookups.Answer], as_json: bool, title: str)
         _print_json({answer.model: answer.as_json() for answer in answers})
     else:
         render.print_answers(Console(), answers, title)
+
+
+@app.command(name="to-gensim")
+def to_gensim(
+    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="First digits of the embeddings; default: the champion."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model as gensim saves it: Word2Vec, FastText or, for GloVe, KeyedVectors."""
+    ref = interchange.write_gensim(load_config(config, set_ or []), model, version, output)
+    if as_json:
+        _print_json({"artifact": str(ref), "path": str(output)})
+    else:
+        typer.echo(f"{ref} written to {output}")
+
+
+@app.command(name="from-gensim")
+def from_gensim(
+    path: Annotated[Path, typer.Argument(help="What gensim saved; a pickle, so trust its source.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the model here.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a model that gensim saved as an embeddings artifact."""
+    ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
+    if as_json:
+        _print_json({"artifact": str(ref), "path": ref.path})
+    else:
+        typer.echo(f"published {ref}")
 
 
 @app.command()

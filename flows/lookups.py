@@ -222,11 +222,15 @@ def _known(loaded: LoadedConfig, model: str) -> str:
 
 
 def _champion(loaded: LoadedConfig, model: str) -> Embeddings:
-    name = registered_name(loaded.config.pipeline.name, model)
+    return Embeddings.from_artifact(Store(loaded.artifacts_dir).open(champion_ref(loaded, model)))
+
+
+def champion_ref(loaded: LoadedConfig, model: str) -> ArtifactRef:
+    """The embeddings of the champion of ``model``. Raises InputError when there is none."""
+    name = registered_name(loaded.config.pipeline.name, _known(loaded, model))
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     champion = reader.alias(name, "champion")
     if champion is None:
         raise _NoChampionError(f"{name} has no champion yet; start a run with 'nightjar run'")
-    store = Store(loaded.artifacts_dir)
     version = champion.tags["nightjar.embeddings_version"]
-    return Embeddings.from_artifact(store.open(store.ref(schemas.EMBEDDINGS, version)))
+    return Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)

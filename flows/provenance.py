@@ -16,7 +16,7 @@ def read_provenance(loaded: LoadedConfig) -> Provenance:
     return Provenance(
         git_commit=git_commit(loaded.base_dir),
         actor=_actor(),
-        n_workers=_n_workers(loaded),
+        n_workers=n_workers(loaded),
     )
 
 
@@ -55,7 +55,8 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _n_workers(loaded: LoadedConfig) -> int:
+def n_workers(loaded: LoadedConfig) -> int:
+    """The threads of a training: those configured, else every core."""
     training = loaded.config.training
     if training.deterministic:
         return 1

@@ -19,9 +19,10 @@ from rich.text import Text
 
 from flows.lookups import Answer, Listing, Verification
 from nightjar.config import LoadedConfig
-from nightjar.pipeline import Action, ModelOutcome, Plan
+from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
 from nightjar.registry import CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
+from nightjar.training.resources import Resources
 
 _DEFAULT = Path("pipeline_config.yaml")
 
@@ -52,6 +53,87 @@ def print_plan(console: Console, plan: Plan) -> None:
     console.print(table)
     reused = len(plan.steps) - len(plan.due)
     console.print(f"{len(plan.due)} to run, {reused} reused")
+
+
+def forecasts_as_json(forecasts: Sequence[Forecast]) -> list[dict[str, Any]]:
+    """The due trainings for a script; figures are null before the tokens are published."""
+    return [
+        {
+            "model": entry.model,
+            **_estimate_as_json(entry.estimate),
+            "refusal": None if entry.refusal is None else str(entry.refusal),
+        }
+        for entry in forecasts
+    ]
+
+
+def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {"estimate": None}
+    needed = estimate.need
+    return {
+        "estimate": {
+            "words": estimate.n_words,
+            "tokens": estimate.n_tokens,
+            "ngram_rows": estimate.n_ngram_rows,
+            "is_ngram_rows_exact": not estimate.is_about,
+            "memory_bytes": needed.memory_bytes,
+            "memory": {part.name: part.bytes for part in needed.memory},
+            "disk_bytes": needed.disk_bytes,
+            "seconds": round(estimate.duration.seconds, 1),
+            "seconds_from": estimate.duration.source,
+        }
+    }
+
+
+def print_forecasts(console: Console, forecasts: Sequence[Forecast], resources: Resources) -> None:
+    """What the due trainings need, a line each, and what there is."""
+    if not forecasts:
+        return
+    console.print()
+    if not any(entry.estimate or entry.refusal for entry in forecasts):
+        console.print("Memory and time of the trainings are known after tokenize.", style="dim")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("training", no_wrap=True)
+    for column in ("words", "n-grams", "memory", "disk", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in forecasts:
+        table.add_row(entry.model, *_forecast_cells(entry), style="red" if entry.refusal else "")
+    console.print(table)
+    estimates = {entry.model: entry.estimate for entry in forecasts if entry.estimate}
+    for source in dict.fromkeys(found.duration.source for found in estimates.values()):
+        models = [name for name, found in estimates.items() if found.duration.source == source]
+        console.print(f"time by {source}: {', '.join(models)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"free now: {decimal(resources.memory_available)} of memory ({resources.memory_limit}), "
+        f"{decimal(resources.disk_free)} of disk",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _forecast_cells(entry: Forecast) -> list[str]:
+    estimate = entry.estimate
+    if estimate is None:
+        return []
+    n_rows, about = estimate.n_ngram_rows, "about " if estimate.is_about else ""
+    return [
+        f"{estimate.n_words:,}",
+        "-" if n_rows is None else f"{about}{n_rows:,}",
+        decimal(estimate.need.memory_bytes),
+        decimal(estimate.need.disk_bytes),
+        _about(estimate.duration.seconds),
+    ]
+
+
+def _about(seconds: float) -> str:
+    """A rough duration: one digit that counts, or minutes and hours."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
 
 
 def outcomes_as_json(outcomes: Sequence[ModelOutcome]) -> list[dict[str, Any]]:

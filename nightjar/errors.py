@@ -7,6 +7,7 @@
     |   |-- ConfigError            pipeline_config.yaml or an override
     |   |-- SourceError            a source file, glob or its content
     |   |-- VocabularyError        the corpus leaves too few words to train on
+    |   |-- ModelTooLarge          a model needs more memory or disk than there is
     |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
     |   `-- UnknownTokenError      a lookup of a word the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
@@ -49,6 +50,10 @@ class SourceError(InputError):
 
 class VocabularyError(InputError):
     """The corpus leaves too few words to train on."""
+
+
+class ModelTooLarge(InputError):
+    """A model needs more memory or disk than there is; nothing of it was trained."""
 
 
 class BenchmarkError(InputError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numba
@@ -69,7 +71,7 @@ def test_compiling_leaves_the_cache_of_other_libraries_alone() -> None:
 
 
 def test_machine_code_goes_to_a_private_directory_when_home_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     not_a_directory = tmp_path / "file"
     not_a_directory.touch()
@@ -78,14 +80,194 @@ def test_machine_code_goes_to_a_private_directory_when_home_cannot_be_written(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     chosen = compilation._cache_dir.__wrapped__()
+    assert chosen is not None
     assert chosen.is_relative_to(tmp_path)
     assert chosen.parent.stat().st_mode & 0o077 == 0
 
     # A directory that others may write to could hold machine code of theirs.
     chosen.parent.chmod(0o777)
-    fresh = compilation._cache_dir.__wrapped__()
-    assert fresh.is_relative_to(tmp_path)
-    assert not fresh.is_relative_to(chosen.parent)
+    assert compilation._cache_dir.__wrapped__() is None
+    assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+_COLD = """
+import os, sys, time
+from pathlib import Path
+from training_support import file_hashes, publish_tokens, train_model, two_topics
+from nightjar.training.kernels.compilation import _cache_dir
+root = Path(sys.argv[1])
+tokens = publish_tokens(root, two_topics(40))
+while time.time() < float(sys.argv[2]):
+    time.sleep(0.001)
+trainer, engine = sys.argv[3:]
+print(sorted(file_hashes(train_model(tokens, root, trainer, engine=engine)).items()))
+print(_cache_dir(), file=sys.stderr)
+"""
+
+
+def start_cold(root: Path, environment: dict[str, str], at: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _COLD, str(root), str(at), "word2vec", "native"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+        env={**os.environ, **environment},
+    )
+
+
+def test_two_processes_that_start_cold_at_once_end_the_same_and_a_third_compiles_nothing(
+    tmp_path: Path,
+) -> None:
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    at = time.time() + 3
+    both = [start_cold(tmp_path / name, environment, at) for name in ("one", "two")]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0]
+    files = machine_code(tmp_path / "cache")
+    assert any("skipgram" in str(path) for path in files)
+    warm = start_cold(tmp_path / "three", environment, 0)
+    output, trouble = warm.communicate(timeout=120)
+    assert warm.returncode == 0, trouble
+    assert output == outputs[0][0]
+    assert machine_code(tmp_path / "cache") == files
+
+
+def machine_code(directory: Path) -> dict[Path, int]:
+    """The files of machine code and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*.nbc")}
+
+
+def test_kernels_compile_where_neither_home_nor_any_cache_can_be_written(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    # Not even root can make a directory below a file; only what the test needs is writable.
+    script = _COLD.replace("print(_cache_dir()", "import tempfile; print(_cache_dir()").replace(
+        "import os, sys, time", "import os, sys, tempfile, time; tempfile.tempdir = '/proc/none'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script, str(tmp_path / "store"), "0", "glove", "native"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        env={
+            **{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"},
+            "HOME": str(nowhere),
+            "XDG_CACHE_HOME": str(nowhere),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert "vectors.parquet" in done.stdout
+    assert "no directory for compiled kernels can be written" in done.stderr
+    assert done.stderr.splitlines()[-1] == "None"
+
+
+_CLOSURES = """
+import os, sys, time
+from numba.core.caching import IndexDataCacheFile
+from nightjar.training.kernels.compilation import compiled
+
+def make(n):
+    @compiled()
+    def times(value):
+        total = 0.0
+        for _ in range(n):
+            total += value
+        return total
+    return times
+
+kernels = {n: make(n) for n in (2, 3, 5)}
+if len(sys.argv) == 1:
+    load_index = IndexDataCacheFile._load_index
+
+    def load_index_slowly(self):
+        index = load_index(self)
+        time.sleep(0.3)
+        return index
+
+    IndexDataCacheFile._load_index = load_index_slowly
+    children = []
+    for n, kernel in kernels.items():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if kernel(1.5) == 1.5 * n else 1)
+        children.append(child)
+    assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+    sys.exit()
+for n, kernel in kernels.items():
+    assert kernel(1.5) == 1.5 * n, (n, kernel(1.5))
+    assert sum(kernel.stats.cache_hits.values()) == 1, n
+"""
+
+
+def test_kernels_of_one_factory_never_meet_in_the_cache(tmp_path: Path) -> None:
+    script = tmp_path / "closures.py"
+    script.write_text(_CLOSURES, encoding="utf-8")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for arguments in ([], ["again"]):
+        command = [sys.executable, "-W", "ignore", str(script), *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert len(machine_code(tmp_path / "cache")) == 3
+
+
+def test_damaged_machine_code_is_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compilation, "_cache_dir", lambda: tmp_path)
+
+    def cache_hits() -> int:
+        """Of the kernel in a process that has just started."""
+
+        @compilation.compiled()
+        def double(value: float) -> float:
+            return 2.0 * value
+
+        assert double(4.0) == 8.0
+        hits: int = sum(double.stats.cache_hits.values())  # type: ignore[attr-defined]
+        return hits
+
+    assert [cache_hits(), cache_hits()] == [0, 1]
+    assert caplog.text == ""
+    for pattern in ("*.nbc", "*.nbi"):
+        (damaged,) = tmp_path.rglob(pattern)
+        damaged.write_bytes(damaged.read_bytes()[:40])
+        assert [cache_hits(), cache_hits()] == [0, 1]
+        assert "compiled again" in caplog.text
+        caplog.clear()
+
+
+def test_a_disk_that_refuses_machine_code_stops_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compilation, "_cache_dir", lambda: tmp_path / "cache")
+
+    @compilation.compiled()
+    def triple(value: float) -> float:
+        return 3.0 * value
+
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").touch()
+    assert triple(4.0) == 12.0
+    assert "cannot be written, compiled in every run" in caplog.text
+
+
+def test_directories_of_former_sources_go_when_they_were_not_used_for_a_week(
+    tmp_path: Path,
+) -> None:
+    now, day = time.time(), 86_400
+    ages = {"a": 1, "b": 2, "c": 8, "d": 9, "e": 10, "f": 5}
+    for name, days in ages.items():
+        directory = tmp_path / (name * 16 + "-0000")
+        (directory / "kernels").mkdir(parents=True)
+        os.utime(directory, (now - days * day, now - days * day))
+    (tmp_path / "not-ours").mkdir()
+    os.utime(tmp_path / "not-ours", (0, 0))
+    compilation._remove_unused(tmp_path / ("e" * 16 + "-0000"))
+    left = sorted(path.name[0] for path in tmp_path.iterdir())
+    assert left == ["a", "b", "e", "f", "n"]
 
 
 def test_division_by_zero_gives_infinity_as_in_numpy() -> None:

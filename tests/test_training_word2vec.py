@@ -34,7 +34,8 @@ from nightjar.training import word2vec as native
 from nightjar.training.corpus import TokenBatch
 from nightjar.training.huffman import huffman_paths
 from nightjar.training.kernels.windows import Draws, Matrices, Rate
-from nightjar.training.sampling import draw_noise, keep_limits
+from nightjar.training.sampling import draw_noise
+from nightjar.training.subsampling import keep_limits
 
 SENTENCES = sentences_with_distinct_counts()
 

@@ -16,6 +16,7 @@ from nightjar.registry import RegistrationRequest, register
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
 from nightjar.training import checkpoint_path, train
+from nightjar.training.resources import read_resources
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class _StageRun:
             self.progress,
             self.provenance.n_workers,
             self.checkpoint_path,
+            name=self.step.model,
+            resources=read_resources(self.loaded.artifacts_dir),
         )
 
     def _evaluate(self, staging: Staging) -> None:

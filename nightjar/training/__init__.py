@@ -5,6 +5,9 @@
     identity.py       what an embeddings artifact depends on; imports nothing heavy
     stage.py          vocabulary, checks, then the trainer of the model
     trainer.py        the protocol, and the explicit mapping (trainer, engine) -> engine
+    estimates.py      memory and disk before training, and the refusal of what cannot fit; with
+                      ngram_use.py (n-gram rows), subsampling.py (tokens kept),
+                      resources.py (what there is), durations.py (time)
     vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
     corpus.py         token ids streamed from Parquet, row group by row group
     spans.py          what a worker trains on at a time
@@ -12,9 +15,10 @@
     checkpoints.py    the state of a training that goes on
     tables.py         matrices to Parquet, block by block; the check for NaN and infinities
     word2vec.py       Word2Vec; sampling.py and huffman.py for its output layers
-    gensim_engine.py  Word2Vec and FastText by gensim; the only module that imports gensim
+    fasttext.py       FastText; kernels/ngrams.py hashes its n-grams
+    window_learner.py what the two have in common
+    gensim_engine.py  Word2Vec and FastText by gensim; the only module here that imports it
     line_sentences.py the text files gensim trains from
-    native_word2vec.py  Word2Vec by our kernels; sampling.py and huffman.py prepare for it
     glove.py          GloVe; cooccurrence.py counts for it
     kernels/          compiled loops; import numpy and numba alone
 

@@ -75,8 +75,8 @@ class Corpus:
             n_kept_before = np.concatenate(([0], np.cumsum(is_kept)))
             yield TokenBatch(ids[is_kept], n_kept_before[offsets - offsets[0]])
 
-    def measure(self, progress: Progress) -> CorpusSize:
-        """Count sentences and kept tokens in one pass.
+    def measure(self, progress: Progress, name: str = "NAME") -> CorpusSize:
+        """Count sentences and kept tokens in one pass; ``name`` is the model's.
 
         Raises VocabularyError when no sentence has two kept tokens.
         """
@@ -94,6 +94,7 @@ class Corpus:
             raise VocabularyError(
                 f"none of {n_sentences} sentences holds two or more of the "
                 f"{len(self.vocabulary)} words kept, so there is no context to learn from; "
-                f"lower min_count, raise max_vocabulary, or set tokenize.split_sentences: false"
+                f"lower models.{name}.min_count, raise models.{name}.max_vocabulary, or set "
+                f"tokenize.split_sentences: false"
             )
         return CorpusSize(n_sentences, n_with_context, n_tokens, n_tokens_with_context)

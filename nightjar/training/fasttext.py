@@ -40,7 +40,7 @@ from nightjar.training.kernels.subwords import (
 )
 from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.kernels.windows import Matrices
-from nightjar.training.sampling import keep_limits
+from nightjar.training.subsampling import keep_limits
 from nightjar.training.tables import blocks, vector_array, write_output_vectors
 from nightjar.training.trainer import TrainingJob
 from nightjar.training.vocabulary import Vocabulary

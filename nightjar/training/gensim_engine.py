@@ -1,4 +1,4 @@
-"""Word2Vec and FastText by gensim; no other module imports it.
+"""Word2Vec and FastText by gensim; beside ``nightjar.interchange`` only this imports it.
 
 gensim gets a vocabulary of decimal ids in our order with our counts, and a file a worker
 (:mod:`~nightjar.training.line_sentences`). With one worker the vectors are, byte for byte,

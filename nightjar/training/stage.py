@@ -10,7 +10,9 @@ from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus
+from nightjar.training.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.training.identity import model_seed
+from nightjar.training.resources import Resources
 from nightjar.training.trainer import TrainingJob, engine_of
 from nightjar.training.vocabulary import select_vocabulary
 
@@ -25,20 +27,31 @@ def train(
     progress: Progress,
     n_workers: int,
     checkpoint_path: Path | None = None,
+    *,
+    name: str = "NAME",
+    resources: Resources | None = None,
 ) -> None:
     """Train ``model`` on ``tokens`` and write its tables, counts and report into ``staging``.
 
     With a ``checkpoint_path``, a native trainer saves its state there every
     ``training.checkpoint_minutes`` and goes on from what it finds there.
 
+    ``name`` is the model's, for messages. With ``resources``, a model that would need more
+    is refused.
+
     ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
     vocabulary, the model's matrices, one row group of sentences, and for GloVe the
     co-occurrences. Raises VocabularyError before training when there is nothing to learn
-    from, TrainingError when the model diverges.
+    from, ModelTooLarge when it cannot fit, TrainingError when the model diverges.
     """
-    vocabulary = select_vocabulary(tokens, model)
+    n_workers = 1 if training.deterministic else n_workers
+    vocabulary = select_vocabulary(tokens, model, name)
+    n_sentences = tokens.rows("sentences")
+    work = workload(model, vocabulary.words, vocabulary.counts, n_sentences)
+    if resources is not None:
+        check_fits(name, model, work, n_workers, resources)
     corpus = Corpus(tokens, vocabulary)
-    size = corpus.measure(progress)
+    size = corpus.measure(progress, name)
     staging.counts.update(vocabulary.dropped)
     staging.counts.update(
         vocabulary_kept=len(vocabulary),
@@ -50,14 +63,18 @@ def train(
     job = TrainingJob(
         model=model,
         seed=model_seed(model, training),
-        n_workers=1 if training.deterministic else n_workers,
+        n_workers=n_workers,
         corpus=corpus,
         size=size,
         staging=staging,
         progress=progress,
         checkpoints=_checkpoints(training, checkpoint_path),
     )
+    if warning := subsampling_warning(name, model, work):
+        logger.warning("%s", warning)
+        staging.report["warning"] = warning
     staging.report.update(
+        estimated_memory_bytes=need(model, work, n_workers).memory_bytes,
         trainer=model.trainer,
         engine=model.engine,
         seed=job.seed,

@@ -31,11 +31,11 @@ class Vocabulary:
         return len(self.words)
 
 
-def select_vocabulary(tokens: Artifact, model: ModelConfig) -> Vocabulary:
+def select_vocabulary(tokens: Artifact, model: ModelConfig, name: str = "NAME") -> Vocabulary:
     """The words that ``min_count`` and ``max_vocabulary`` leave; the table is in memory.
 
-    Raises VocabularyError when fewer than two are left, ArtifactDamaged when the ids are no
-    ranks.
+    ``name`` is the model's, for messages. Raises VocabularyError when fewer than two are
+    left, ArtifactDamaged when the ids are no ranks.
     """
     table = tokens.read("vocabulary", columns=["token_id", "token", "count"])
     counts = table.column("count").to_numpy().astype(np.int64, copy=False)
@@ -45,10 +45,8 @@ def select_vocabulary(tokens: Artifact, model: ModelConfig) -> Vocabulary:
             f"{tokens.ref}: the ids of its vocabulary are no ranks by count; remove "
             f"{tokens.directory} and run again: it is rebuilt from its parents"
         )
-    n_frequent = int(np.searchsorted(-counts, -model.min_count, side="right"))
-    n_kept = min(n_frequent, model.max_vocabulary or n_frequent)
-    if n_kept < 2:
-        raise _too_few(n_kept, counts, model.min_count)
+    n_frequent = _n_frequent(counts, model)
+    n_kept = n_kept_words(counts, model, name)
     return Vocabulary(
         words=tuple(table.column("token").slice(0, n_kept).to_pylist()),
         counts=counts[:n_kept].copy(),
@@ -62,14 +60,30 @@ def select_vocabulary(tokens: Artifact, model: ModelConfig) -> Vocabulary:
     )
 
 
-def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int) -> VocabularyError:
+def n_kept_words(counts: NDArray[np.int64], model: ModelConfig, name: str = "NAME") -> int:
+    """How many of the words with those descending ``counts`` are left to ``model``.
+
+    Raises VocabularyError when they are fewer than two.
+    """
+    n_frequent = _n_frequent(counts, model)
+    n_kept = min(n_frequent, model.max_vocabulary or n_frequent)
+    if n_kept < 2:
+        raise _too_few(n_kept, counts, model.min_count, name)
+    return n_kept
+
+
+def _n_frequent(counts: NDArray[np.int64], model: ModelConfig) -> int:
+    return int(np.searchsorted(-counts, -model.min_count, side="right"))
+
+
+def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) -> VocabularyError:
     if len(counts) < 2:
         return VocabularyError(
             f"the corpus has {len(counts)} different word(s) and a model needs at least 2; add "
             f"text to ingest.sources"
         )
     return VocabularyError(
-        f"{n_kept} of {len(counts)} words occur at least min_count = {min_count} times and a "
-        f"model needs at least 2; lower min_count (the second most frequent word occurs "
-        f"{counts[1]} times) or add text"
+        f"{n_kept} of {len(counts)} words occur at least models.{name}.min_count = {min_count} "
+        f"times and a model needs at least 2; lower min_count (the second most frequent word "
+        f"occurs {counts[1]} times) or add text"
     )

@@ -31,8 +31,9 @@ from nightjar.training.kernels.windows import (
     Scratch,
     SpanKernel,
 )
-from nightjar.training.sampling import draw_noise, keep_limits
+from nightjar.training.sampling import draw_noise
 from nightjar.training.spans import MAX_SENTENCE_TOKENS, Span, spans
+from nightjar.training.subsampling import keep_limits
 from nightjar.training.tables import blocks
 from nightjar.training.trainer import TrainingJob
 

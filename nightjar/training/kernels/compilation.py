@@ -2,26 +2,44 @@
 
 numba decides by one file's time stamp whether cached machine code is fresh, so a changed
 function in another kernel file, inlined into this one, goes unnoticed. Here the cache
-directory is named by a hash of all kernel sources instead: in NUMBA_CACHE_DIR if that is
-set, else in the user's cache directory, else (no home, or read-only) in a private directory
-below the system's temporary one. numba keys the files by processor and its own version and
-replaces them atomically, so processes and machines may share the directory.
+directory is named by a hash of all kernel sources instead, and by what the machine code is
+for (processor, versions): in NUMBA_CACHE_DIR if that is set, else in the user's cache
+directory, else (no home, or read-only) in a private directory below the system's temporary
+one, else nowhere: every process then compiles for itself. Directories of former sources are
+removed when they have not been used for a while.
+
+A kernel made by a factory is one function to numba's index however many sizes it is made
+for; its key holds the values of the closure. The index is read, added to and replaced: two
+processes that do so at once would give two kernels the same file. So it is locked.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import logging
 import os
+import pickle
+import platform
+import re
+import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+import llvmlite
 import numba
+from llvmlite import binding
+from numba.core.caching import FunctionCache
 
 from nightjar.training.kernels import sources_sha256
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +49,59 @@ _CONFIG: Any = numba.config
 
 _FAST_SUMS = frozenset(("reassoc", "contract", "nsz", "arcp"))
 """Sums in any order, fused multiply-add, reciprocals; NaN and infinities keep their meaning."""
+
+_KEPT_DIRECTORIES = 3
+"""Directories of machine code, the newest, that are never removed."""
+_UNUSED_SECONDS = 7 * 86_400.0
+"""How long another one must not have been used before it is."""
+_DIRECTORY_NAME = re.compile(r"[0-9a-f]{16}(-[a-z0-9-]+)?")
+_LOCK_NAME = ".lock"
+_DAMAGE = (
+    *(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError),
+    *(ImportError, IndexError, KeyError, RuntimeError),
+)
+"""What loading a truncated or foreign file raises: pickle promises no less."""
+
+
+class _SharedCache(FunctionCache):
+    """numba's cache of one function, for several processes at once and disks that refuse.
+
+    What cannot be read is compiled again; what cannot be written is left out.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for the signature ``sig``, or None when it must be compiled."""
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except _DAMAGE as error:
+            logger.warning("%s: damaged, compiled again (%s)", self.cache_path, error)
+            with suppress(OSError), _lock(Path(self.cache_path)):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code; a warning when the disk refuses."""
+        directory = Path(self.cache_path)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with _lock(directory):
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except _DAMAGE as error:
+            logger.warning("%s: cannot be written, compiled in every run: %s", directory, error)
+            return
+        _remove_unused(directory.parent)
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Be the only process that changes the indexes in ``directory``.
+
+    Where the file system knows no locks, go on without: nothing else would be possible.
+    """
+    with (directory / _LOCK_NAME).open("ab") as stream:
+        with suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def compiled(*, has_fast_sums: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -43,13 +114,16 @@ def compiled(*, has_fast_sums: bool = False) -> Callable[[Callable[P, R]], Calla
     """
 
     def compile_lazily(function: Callable[P, R]) -> Callable[P, R]:
-        with _numba_cache_dir(_cache_dir()):
-            dispatcher = numba.njit(
-                cache=True,
-                nogil=True,
-                error_model="numpy",
-                fastmath=set(_FAST_SUMS) if has_fast_sums else False,
-            )(function)
+        dispatcher: Any = numba.njit(
+            nogil=True,
+            error_model="numpy",
+            fastmath=set(_FAST_SUMS) if has_fast_sums else False,
+        )(function)
+        directory = _cache_dir()
+        if directory is not None:
+            with _numba_cache_dir(directory):
+                # What cache=True sets.
+                dispatcher._cache = _SharedCache(function)  # type: ignore[no-untyped-call] # noqa: SLF001
         return cast("Callable[P, R]", dispatcher)
 
     return compile_lazily
@@ -72,20 +146,58 @@ def _numba_cache_dir(directory: Path) -> Iterator[None]:
 
 
 @cache
-def _cache_dir() -> Path:
-    """The first of the places named above that can be written, with the key below it."""
-    key = sources_sha256()[:16]
-    if _CONFIG.BOUNDSCHECK:
-        key += "-boundscheck"  # numba's own key leaves this out
+def _cache_dir() -> Path | None:
+    """The first of the places named above that can be written, with the key below it.
+
+    Its time stamp is that of its last use.
+    """
     for place in _places():
-        directory = place / key
+        directory = place / _key()
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+            os.utime(directory)
         except OSError:
             continue
-        if os.access(directory, os.W_OK | os.X_OK):
-            return directory
-    return Path(tempfile.mkdtemp(prefix="nightjar-kernels-"))
+        return directory
+    logger.warning(
+        "no directory for compiled kernels can be written, every run compiles them: set "
+        "NUMBA_CACHE_DIR to one that can"
+    )
+    return None
+
+
+def _key() -> str:
+    """The sources, and what machine code is for: processor, Python, numba, checks."""
+    features = sorted(name for name, is_on in binding.get_host_cpu_features().items() if is_on)
+    machine = "\0".join(
+        (
+            *(platform.machine(), binding.get_host_cpu_name(), *features),
+            *(platform.python_version(), numba.__version__, llvmlite.__version__),
+        )
+    )
+    checks = "-boundscheck" if _CONFIG.BOUNDSCHECK else ""  # numba's own key leaves this out
+    return f"{sources_sha256()[:16]}{checks}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
+
+
+def _remove_unused(directory: Path) -> None:
+    """Remove directories beside ``directory`` that no process has used for a week.
+
+    Three stay whatever their age. A process that runs on without its directory makes it
+    anew when it compiles something.
+    """
+    try:
+        used_at = {
+            path: path.stat().st_mtime
+            for path in directory.parent.iterdir()
+            if _DIRECTORY_NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        }
+    except OSError:
+        return
+    oldest_kept = time.time() - _UNUSED_SECONDS
+    for path in sorted(used_at, key=lambda path: -used_at[path])[_KEPT_DIRECTORIES:]:
+        if path != directory and used_at[path] < oldest_kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _places() -> Iterator[Path]:

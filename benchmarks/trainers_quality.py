@@ -1,0 +1,30 @@
+"""How well vectors rank word pairs as people do: the quality beside every speed."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from nightjar.embeddings import Embeddings
+from nightjar.evaluation.benchmarks import read_similarity
+from nightjar.evaluation.bootstrap import Resampling
+from nightjar.evaluation.similarity import correlate_pairs, find_pairs
+from nightjar.evaluation.words import WordTable
+
+WORD_PAIRS = ("wordsim353", "simlex999", "men", "mturk771")
+
+
+def quality(embeddings: Embeddings, directory: Path) -> float:
+    """Mean Spearman correlation over the sets of word pairs in ``directory``.
+
+    By the evaluation stage's own functions: pairs with an unknown word are left out. A set
+    in which fewer than three pairs are known counts as 0.
+    """
+    words = WordTable.of(embeddings, len(embeddings.tokens), case_insensitive=True)
+    correlations = []
+    for name in WORD_PAIRS:
+        items = read_similarity(directory / f"{name}.tsv")
+        pairs = find_pairs(items, words)
+        found = correlate_pairs(items, pairs, words, Resampling(1, 0.95, 1), name)
+        correlations.append(found.spearman.value or 0.0)
+    return statistics.mean(correlations)

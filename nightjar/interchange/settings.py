@@ -1,0 +1,158 @@
+"""Hyper-parameters: from a manifest to gensim's arguments, and from a gensim model to ours.
+
+Nothing is validated as a pipeline's config would be: gensim allows values that it does not
+(a final learning rate of 0), and what a model was trained with is a fact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+import numpy as np
+from gensim.models import FastText, Word2Vec
+
+from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.store import Artifact
+
+WORD2VEC = "word2vec"
+FASTTEXT = "fasttext"
+_GOLDEN = (3 + math.sqrt(5)) / 2
+"""gensim's factor between a ``sample`` of 1 or more and the count it means."""
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """How FastText cuts a word into n-grams."""
+
+    min_n: int
+    max_n: int
+    bucket: int
+
+    @property
+    def are_on(self) -> bool:
+        """Whether any length of n-gram is left."""
+        return self.max_n >= self.min_n
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What Word2Vec and FastText were trained with, by the names of our config."""
+
+    trainer: str
+    vector_size: int
+    window: int
+    min_count: int
+    max_vocabulary: int | None
+    epochs: int
+    seed: int | None
+    architecture: str
+    negative: int
+    hs: bool
+    ns_exponent: float
+    sample: float
+    alpha: float
+    min_alpha: float
+    cbow_mean: bool
+    shrink_windows: bool
+
+    def gensim_arguments(self) -> dict[str, Any]:
+        """Constructor arguments; what trims the vocabulary is set by the caller afterwards."""
+        return {
+            "vector_size": self.vector_size,
+            "window": self.window,
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "sg": int(self.architecture == "skipgram"),
+            "negative": self.negative,
+            "hs": int(self.hs),
+            "ns_exponent": self.ns_exponent,
+            # From 1 up gensim takes it for a count; the formula keeps every word.
+            "sample": self.sample if self.sample < 1 else 0.0,
+            "alpha": self.alpha,
+            "min_alpha": self.min_alpha,
+            "cbow_mean": int(self.cbow_mean),
+            "shrink_windows": self.shrink_windows,
+        }
+
+    def as_config(self) -> dict[str, Any]:
+        """For the identity of an imported artifact: as a trained one has it."""
+        return {**asdict(self), "engine": "gensim"}
+
+
+S = TypeVar("S", Settings, Ngrams)
+
+
+def trained_with(artifact: Artifact) -> Mapping[str, Any]:
+    """The slice of the config that the manifest's identity says the model is of."""
+    config = artifact.manifest.identity.get("config")
+    model = config.get("model") if isinstance(config, Mapping) else None
+    return model if isinstance(model, Mapping) else {}
+
+
+def read_settings(artifact: Artifact) -> Settings:
+    """Raises ArtifactDamaged when the manifest does not say all of it."""
+    return _from_mapping(artifact, Settings)
+
+
+def read_ngrams(artifact: Artifact) -> Ngrams:
+    """Raises ArtifactDamaged when the manifest does not say all of it."""
+    return _from_mapping(artifact, Ngrams)
+
+
+def _from_mapping(artifact: Artifact, kind: type[S]) -> S:
+    model = trained_with(artifact)
+    names = [field.name for field in fields(kind)]
+    missing = [name for name in names if name not in model]
+    if missing:
+        raise ArtifactDamaged(
+            f"{artifact.ref}: the config in its manifest lacks {', '.join(missing)}; train or "
+            f"import the model again"
+        )
+    return kind(**{name: model[name] for name in names})
+
+
+def settings_of(model: Word2Vec, counts: np.ndarray[Any, np.dtype[np.int64]]) -> Settings:
+    """The settings of a gensim model whose words have these counts.
+
+    Raises InputError when one of them is NaN or infinite.
+    """
+    settings = Settings(
+        trainer=FASTTEXT if isinstance(model, FastText) else WORD2VEC,
+        vector_size=int(model.vector_size),
+        window=int(model.window),
+        min_count=int(model.min_count),
+        max_vocabulary=None if model.max_final_vocab is None else int(model.max_final_vocab),
+        epochs=int(model.epochs),
+        seed=None if model.seed is None else int(model.seed),
+        architecture="skipgram" if model.sg else "cbow",
+        negative=int(model.negative),
+        hs=bool(model.hs),
+        ns_exponent=float(model.ns_exponent),
+        sample=_sample_as_fraction(float(model.sample or 0.0), int(counts.sum())),
+        alpha=float(model.alpha),
+        min_alpha=float(model.min_alpha),
+        cbow_mean=bool(model.cbow_mean),
+        shrink_windows=bool(model.shrink_windows),
+    )
+    for name, value in asdict(settings).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"the gensim model's {name} is {value}; set model.{name} to a number")
+    return settings
+
+
+def ngrams_of(wv: Any) -> Ngrams:
+    """The n-gram settings of a FastTextKeyedVectors.
+
+    There is no n-gram shorter than one character: gensim takes a ``min_n`` of 0 for 1.
+    """
+    return Ngrams(max(1, int(wv.min_n)), max(0, int(wv.max_n)), int(wv.bucket))
+
+
+def _sample_as_fraction(sample: float, n_tokens: int) -> float:
+    """To gensim a ``sample`` of 1 or more is a word count; ours is a share of all words."""
+    if sample < 1 or not math.isfinite(sample):
+        return sample
+    return min(1.0, int(sample * _GOLDEN) / max(1, n_tokens))

@@ -1,0 +1,96 @@
+"""What the due trainings of a plan will need, and which of them cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.pipeline.planning import Action, Plan, Step
+from nightjar.store import Artifact, Manifest, Store
+from nightjar.training.durations import Duration, duration
+from nightjar.training.estimates import Need, Workload, check_fits, need, read_workload
+from nightjar.training.resources import Resources
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training needs."""
+
+    n_words: int
+    n_tokens: int
+    n_ngram_rows: int | None
+    """None for a model without n-grams."""
+    is_about: bool
+    """Whether the number of n-gram rows is extrapolated."""
+    need: Need
+    duration: Duration
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A due training: its estimate, None until its tokens are published, and its refusal."""
+
+    model: str
+    estimate: Estimate | None = None
+    refusal: InputError | None = None
+
+
+def forecast(
+    loaded: LoadedConfig, plan: Plan, n_workers: int, resources: Resources
+) -> tuple[Forecast, ...]:
+    """The due trainings of ``plan``, in its order. Reads vocabularies and manifests.
+
+    Each is measured against ``resources`` by itself: they run one after the other.
+    """
+    store = Store(loaded.artifacts_dir)
+    due = [step for step in plan.due if step.stage == schemas.EMBEDDINGS]
+    if plan.step(schemas.TOKENS).action is Action.RUN:
+        return tuple(Forecast(step.model) for step in due)
+    published = tuple(_published(store)) if due else ()
+    tokens = store.open(plan.step(schemas.TOKENS).ref)
+    return tuple(_forecast(loaded, step, tokens, n_workers, resources, published) for step in due)
+
+
+def _forecast(
+    loaded: LoadedConfig,
+    step: Step,
+    tokens: Artifact,
+    n_workers: int,
+    resources: Resources,
+    published: tuple[Manifest, ...],
+) -> Forecast:
+    model, refusal = loaded.config.models[step.model], None
+    try:
+        work = read_workload(tokens, model, step.model)
+    except InputError as error:
+        return Forecast(step.model, refusal=error)
+    try:
+        check_fits(step.model, model, work, n_workers, resources)
+    except InputError as error:
+        refusal = error
+    estimate = Estimate(
+        n_words=work.n_words,
+        n_tokens=work.n_tokens,
+        n_ngram_rows=_n_ngram_rows(work),
+        is_about=work.ngrams is not None and not work.ngrams.is_exact,
+        need=need(model, work, n_workers),
+        duration=duration(model, work, n_workers, published),
+    )
+    return Forecast(step.model, estimate, refusal)
+
+
+def _n_ngram_rows(work: Workload) -> int | None:
+    return None if work.ngrams is None else work.ngrams.n_rows(work.n_words)
+
+
+def _published(store: Store) -> Iterator[Manifest]:
+    """Manifests of the embeddings, oldest first; 'nightjar verify' reports unreadable ones."""
+    for ref in store.versions(schemas.EMBEDDINGS):
+        try:
+            yield Manifest.read(Path(ref.path))
+        except ArtifactDamaged:
+            continue

@@ -1,0 +1,85 @@
+"""What this machine has left for a training: memory, within the container's limits, and disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_UNLIMITED = 1 << 60
+"""The old interface writes a number near 2**63 where there is no limit."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a training may use, in bytes."""
+
+    memory_available: int
+    """Without making the system swap or the container's limit stop the process."""
+    memory_held: int
+    """That this process has already: the interpreter and the libraries are in it."""
+    disk_free: int
+    """Where the artifacts are."""
+    memory_limit: str = "the machine"
+    """Whose memory it is: the machine's, or a container's when its limit is nearer."""
+
+
+def read_resources(artifacts_dir: Path, root: Path = Path("/")) -> Resources:
+    """What there is now. ``root`` is where the system's ``proc`` and ``sys`` are."""
+    available, limit = psutil.virtual_memory().available, "the machine"
+    headroom = min(_cgroup_headrooms(root), default=None)
+    if headroom is not None and headroom < available:
+        available, limit = headroom, "the container"
+    return Resources(
+        memory_available=available,
+        memory_held=psutil.Process().memory_info().rss,
+        disk_free=shutil.disk_usage(_existing(artifacts_dir)).free,
+        memory_limit=limit,
+    )
+
+
+def _existing(path: Path) -> Path:
+    """``path``, or the nearest directory above it that is there."""
+    return next(place for place in (path, *path.absolute().parents) if place.is_dir())
+
+
+def _cgroup_headrooms(root: Path) -> Iterator[int]:
+    """What each control group of this process, and each above it, leaves below its limit.
+
+    Version 2 has one tree, version 1 one for memory. Within a container the path in
+    ``/proc/self/cgroup`` may not exist: its own group then is the top of what is mounted.
+    Page cache that can be dropped (``inactive_file``) is not counted as used.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top = root / "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for directory in (group, *group.parents):
+            if directory.is_relative_to(top):
+                yield from _headroom(directory, *names)
+
+
+def _headroom(directory: Path, limit_name: str, usage_name: str, cache_name: str) -> Iterator[int]:
+    limit, usage = _text(directory / limit_name), _text(directory / usage_name)
+    if not limit.isdecimal() or not usage.isdecimal() or int(limit) >= _UNLIMITED:
+        return
+    pairs = (line.split() for line in _text(directory / "memory.stat").splitlines())
+    cache = next((int(pair[1]) for pair in pairs if pair[0] == cache_name), 0)
+    yield max(0, int(limit) - int(usage) + cache)
+
+
+def _text(path: Path) -> str:
+    """The file's text without the white space around it; "" where it cannot be read."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
