@@ -48,7 +48,7 @@ from nightjar.progress import SILENT
 from nightjar.store import Artifact, Store
 from nightjar.training.corpus import Corpus
 from nightjar.training.kernels import sources_sha256
-from nightjar.training.sampling import keep_limits
+from nightjar.training.subsampling import keep_limits
 from nightjar.training.trainer import ENGINES
 from nightjar.training.vocabulary import select_vocabulary
 

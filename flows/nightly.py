@@ -1,17 +1,18 @@
 """The nightly flow: the order of the stages on one screen.
 
-    ingest -> tokenize -> for each model: train -> evaluate -> register
+    ingest -> tokenize -> for each model: (GloVe: count ->) train -> evaluate -> register
 
 The artifact store decides what is due; a stage whose version is published is not started.
-One model's failure stops that model only. At most one run of a pipeline at a time: the
-lease covers runs started by hand, by a worker and by the schedule alike.
+A failed step stops only what is made of its artifact: one model's failure, that model. At
+most one run of a pipeline at a time: the lease covers runs started by hand, by a worker and
+by the schedule alike.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from flows.stale_runs import mark_killed_runs
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError
-from nightjar.pipeline import Action, Plan, lease_path, make_plan, read_outcomes
+from nightjar.pipeline import Action, Plan, Provenance, Step, lease_path, make_plan, read_outcomes
 from nightjar.store import acquire_lease, remove_abandoned
 from nightjar.training import remove_stale_checkpoints
+from tasks.count import count
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.register import register
@@ -37,6 +39,15 @@ from tasks.train import train
 
 logger = logging.getLogger(__name__)
 
+TASKS: Mapping[str, Callable[..., State[Any]]] = {
+    schemas.DOCUMENTS: ingest,
+    schemas.TOKENS: tokenize,
+    schemas.COOCCURRENCES: count,
+    schemas.EMBEDDINGS: train,
+    schemas.EVALUATION: evaluate,
+    schemas.REGISTRATION: register,
+}
+"""The task that publishes each stage."""
 SKIPPED = "Skipped"
 NOTHING_TO_DO = "NothingToDo"
 
@@ -94,33 +105,34 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
     provenance = read_provenance(loaded)
     failures: dict[str, BaseException] = {}
-
-    def run(task: Callable[..., State[Any]], stage: str, model: str = "") -> bool:
-        """Run a due step; whether the steps after it can go on."""
-        step = plan.step(stage, model)
-        if step.action is Action.REUSE:
-            logger.info("%s: reused %s", step.label, step.ref)
-            return True
-        state = task(loaded, plan, step, provenance, return_state=True)
-        if state.is_completed():
-            return True
-        error = state.result(raise_on_failure=False)
-        failures[step.label] = error if isinstance(error, BaseException) else _state_error(state)
-        if not isinstance(failures[step.label], NightjarError):
-            logger.error("%s: unexpected", step.label, exc_info=failures[step.label])
-        return False
-
-    if run(ingest, schemas.DOCUMENTS) and run(tokenize, schemas.TOKENS):
-        for model in plan.models:
-            _ = (
-                run(train, schemas.EMBEDDINGS, model)
-                and run(evaluate, schemas.EVALUATION, model)
-                and run(register, schemas.REGISTRATION, model)
-            )
+    missing: set[tuple[str, str]] = set()
+    for step in plan.steps:
+        error = None if step.parents & missing else _run_step(loaded, plan, step, provenance)
+        if error is not None:
+            failures[step.label] = error
+        if error is not None or step.parents & missing:
+            missing.add((step.stage, step.ref.version))
     report_scores(read_outcomes(loaded, plan))
     if failures:
         raise NightFailed(failures)
     return Completed(message=_summary(plan))
+
+
+def _run_step(
+    loaded: LoadedConfig, plan: Plan, step: Step, provenance: Provenance
+) -> BaseException | None:
+    """Run a step if it is due; what it failed with."""
+    if step.action is Action.REUSE:
+        logger.info("%s: reused %s", step.label, step.ref)
+        return None
+    state = TASKS[step.stage](loaded, plan, step, provenance, return_state=True)
+    if state.is_completed():
+        return None
+    result = state.result(raise_on_failure=False)
+    error = result if isinstance(result, BaseException) else _state_error(state)
+    if not isinstance(error, NightjarError):
+        logger.error("%s: unexpected", step.label, exc_info=error)
+    return error
 
 
 def _let_stages_log() -> None:

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 DOCUMENTS = "documents"
 TOKENS = "tokens"
+COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 REGISTRATION = "registration"
-STAGES = (DOCUMENTS, TOKENS, EMBEDDINGS, EVALUATION, REGISTRATION)
+STAGES = (DOCUMENTS, TOKENS, COOCCURRENCES, EMBEDDINGS, EVALUATION, REGISTRATION)
 """Stage names, upstream first."""
 
 
@@ -46,6 +47,7 @@ SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), token_ids=_T
 VOCABULARY_SCHEMA = _schema(
     token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
 )
+COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
 
 
 def vector_type(vector_size: int) -> pa.DataType:

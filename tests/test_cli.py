@@ -38,7 +38,7 @@ def test_plan_as_json_lists_every_step_with_its_reason(finished_config: Path) ->
     done = nightjar("plan", "--config", finished_config, "--json")
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)["steps"]
-    assert [step["action"] for step in steps] == ["reuse"] * 8
+    assert [step["action"] for step in steps] == ["reuse"] * 9
     assert steps[0]["step"] == "ingest"
 
 
@@ -95,7 +95,7 @@ def test_analogy_answers_and_leaves_out_the_question(finished_config: Path) -> N
 
 def test_versions_and_show_agree(finished_config: Path) -> None:
     listing = json.loads(nightjar("versions", "-c", finished_config, "--json").stdout)
-    assert len(listing["artifacts"]) == 8
+    assert len(listing["artifacts"]) == 9
     assert {entry["name"]: entry["aliases"] for entry in listing["registered"]} == {
         "small-cbow": ["champion"],
         "small-glove": ["champion"],
@@ -108,12 +108,14 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
     model = json.loads(nightjar("show", "glove", "-c", finished_config, "--json").stdout)
     assert model["champion"] == 1
     assert model["lineage"]["nightjar.tokens_version"] == tokens["version"]
+    counted = next(e for e in listing["artifacts"] if e["stage"] == "cooccurrences")
+    assert model["lineage"]["nightjar.cooccurrences_version"] == counted["version"]
     assert "small-glove" in nightjar("show", "glove", "-c", finished_config).stdout
     assert "tokens/" in nightjar("versions", "-c", finished_config).stdout
 
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
-    assert "8 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "9 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
     table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
@@ -123,7 +125,7 @@ def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: 
     assert "sentences.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
-    assert "7 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "8 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
 
 
 def test_an_unknown_key_names_the_closest_one(small_config: Path) -> None:

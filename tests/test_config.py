@@ -95,7 +95,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (
             "training.qqq=1",
-            "'training.qqq'; valid here: checkpoint_minutes, deterministic, seed, workers",
+            "'training.qqq'; valid here: checkpoint_minutes, deterministic, max_memory, seed, ",
         ),
         (
             "ingest.sources.news.documnt=line",
@@ -256,6 +256,20 @@ def test_values_that_contradict_each_other_name_the_overrides(
 )
 def test_a_missing_section_is_named(minimal: Path, key: str, message: str) -> None:
     assert refusal(minimal, f"{key}=null") == f"override '{key}=null': {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("512MB", 512_000_000), ("2GiB", 2 << 30), ("64000000", 64_000_000)],
+)
+def test_memory_is_bytes_or_a_number_with_a_unit(minimal: Path, text: str, n_bytes: int) -> None:
+    training = load_config(minimal, [f"training.max_memory={text}"]).config.training
+    assert training.max_memory == n_bytes
+
+
+@pytest.mark.parametrize("text", ["63MB", "lots", "true", "-1", "null", "1.5"])
+def test_too_little_memory_or_none_is_refused(minimal: Path, text: str) -> None:
+    assert "training.max_memory" in refusal(minimal, f"training.max_memory={text}")
 
 
 def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:

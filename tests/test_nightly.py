@@ -71,7 +71,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
 
     loaded = load_config(small_config)
     due = [step.label for step in make_plan(loaded).due]
-    assert due[0] in ("register cbow", "train glove")
+    assert due[0] in ("register cbow", "count glove")
     done = run(small_config, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
@@ -83,7 +83,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
     assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED"]
     verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
     whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
-    assert "8 artifacts, all whole" in whole.stdout
+    assert "9 artifacts, all whole" in whole.stdout
 
 
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:

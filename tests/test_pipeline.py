@@ -45,6 +45,7 @@ EVERY_STEP = [
     "train cbow",
     "evaluate cbow",
     "register cbow",
+    "count glove",
     "train glove",
     "evaluate glove",
     "register glove",
@@ -76,6 +77,19 @@ def test_a_changed_learning_rate_trains_that_model_only(finished_copy: Path) -> 
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     assert len(reader.versions("small-glove")) == 2
     assert len(reader.versions("small-cbow")) == 1
+
+
+def test_only_models_that_count_differently_count_again(finished_copy: Path) -> None:
+    other = "models.other={trainer: glove, vector_size: 8, window: 5, eta: 0.2, x_max: 3}"
+    assert due(finished_copy, other) == ["train other", "evaluate other", "register other"]
+    assert due(finished_copy, other, "models.other.window=6")[0] == "count other"
+    assert due(finished_copy, other, "models.other.window=6", "models.glove.window=6")[:2] == [
+        "count glove",
+        "train glove",
+    ]
+    steps = plan_of(finished_copy, "models.glove.window=6").due
+    assert steps[0].reason == "window: 5 -> 6"
+    assert steps[1].reason.startswith("cooccurrences changed")
 
 
 def test_a_changed_tokenizer_runs_everything_after_it(finished_copy: Path) -> None:

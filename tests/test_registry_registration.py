@@ -94,7 +94,7 @@ def test_run_is_named_by_the_model_finished_and_in_the_pipelines_experiment(
 def test_every_hyper_parameter_is_on_the_run(run: Any) -> None:
     assert run.data.params == {
         "trainer": "word2vec",
-        "engine": "gensim",
+        "engine": "native",
         "architecture": "skipgram",
         "vector_size": "4",
         "window": "5",

@@ -1,9 +1,11 @@
-"""GloVe against independent references: brute-force counts and a float64 AdaGrad."""
+"""GloVe against an independent reference: AdaGrad in float64."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +13,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from training_support import (
-    Sentences,
     column,
+    file_hashes,
     matrix,
     model_config,
+    publish_cooccurrences,
     publish_tokens,
     sentences_with_distinct_counts,
     topic_separation,
     train_model,
     two_topics,
-    vocabulary_of,
 )
 
-from nightjar.config.models import GloVeConfig
-from nightjar.errors import TrainingError, VocabularyError
+from nightjar.config.models import TrainingConfig
+from nightjar.errors import ArtifactDamaged, TrainingError
 from nightjar.progress import SILENT
-from nightjar.schemas import EMBEDDINGS
-from nightjar.store import Artifact, Store
-from nightjar.training import cooccurrence
-from nightjar.training.cooccurrence import ENTRY, count_cooccurrences
-from nightjar.training.corpus import Corpus, CorpusSize
-from nightjar.training.glove import Layer
-from nightjar.training.kernels.adagrad import adagrad_pass
-from nightjar.training.vocabulary import Vocabulary, select_vocabulary
+from nightjar.schemas import COOCCURRENCES, EMBEDDINGS
+from nightjar.store import Store, publish
+from nightjar.training import cooccurrence, embeddings_identity, train
+from nightjar.training.epochs import SpanResult
+from nightjar.training.glove import GloVeLearner, Layers, initial_parameters, n_chunks
+from nightjar.training.kernels.adagrad import (
+    Cells,
+    Weighting,
+    adagrad_kernel,
+    draw_order,
+    untrained_losses,
+)
 
-Cells = dict[tuple[int, int], float]
-
-
-# -- references, written from the paper and glove.c, sharing no code with the project ----------
-
-
-def brute_force_counts(
-    sentences: Sentences, window: int, is_symmetric: bool, has_distances: bool, n_words: int
-) -> Cells:
-    """X[i, j] over all pairs of the ``n_words`` most frequent words."""
-    ids = {word: row for row, (word, _) in enumerate(vocabulary_of(sentences)[:n_words])}
-    cells: Cells = defaultdict(float)
-    for sentence in sentences:
-        kept = [ids[token] for token in sentence if token in ids]
-        for i, word in enumerate(kept):
-            for j, other in enumerate(kept):
-                if j < i and i - j <= window:
-                    increment = 1.0 / (i - j) if has_distances else 1.0
-                    cells[word, other] += increment
-                    if is_symmetric:
-                        cells[other, word] += increment
-    return dict(cells)
+# -- the reference, written from the paper and glove.c, sharing no code with the project --------
 
 
 @dataclass
@@ -69,16 +54,28 @@ class Reference:
     context_squares: NDArray[np.float64]
 
     @classmethod
-    def like(cls, words: Layer, contexts: Layer) -> Reference:
-        def rows(vectors: NDArray[Any], biases: NDArray[Any]) -> NDArray[np.float64]:
-            return np.column_stack([vectors, biases]).astype(np.float64)
+    def like(cls, parameters: NDArray[np.float32], vector_size: int) -> Reference:
+        layers = Layers(parameters, vector_size)
+
+        def rows(values: NDArray[Any], biases: NDArray[Any]) -> NDArray[np.float64]:
+            return np.column_stack([values, biases]).astype(np.float64)
 
         return cls(
-            rows(words.vectors, words.biases),
-            rows(contexts.vectors, contexts.biases),
-            rows(words.squares, words.bias_squares),
-            rows(contexts.squares, contexts.bias_squares),
+            rows(layers.vectors("word"), layers.biases("word")),
+            rows(layers.vectors("context"), layers.biases("context")),
+            rows(layers.squares("word"), layers.bias_squares("word")),
+            rows(layers.squares("context"), layers.bias_squares("context")),
         )
+
+    def pass_over(
+        self, order: list[tuple[int, int, float]], x_max: float, alpha: float, eta: float
+    ) -> float:
+        """A step on each entry (i, j, x); the sum of their losses, each before its step."""
+        total = 0.0
+        for i, j, x in order:
+            total += self.loss(i, j, x, x_max, alpha)
+            self.step(i, j, x, x_max, alpha, eta)
+        return total
 
     def loss(self, i: int, j: int, x: float, x_max: float, alpha: float) -> float:
         """Half the weighted squared error of one cell (equation 8)."""
@@ -104,173 +101,102 @@ def weight(x: float, x_max: float, alpha: float) -> float:
     return (x / x_max) ** alpha if x < x_max else 1.0
 
 
-# -- counting ------------------------------------------------------------------------------------
-
-
-def count(tokens: Artifact, **changes: Any) -> cooccurrence.Cooccurrences:
-    model = model_config("glove", **changes)
-    assert isinstance(model, GloVeConfig)
-    corpus = Corpus(tokens, select_vocabulary(tokens, model))
-    return count_cooccurrences(corpus, corpus.measure(SILENT), model, SILENT)
-
-
-def as_cells(counted: cooccurrence.Cooccurrences) -> Cells:
-    """The counts of the whole matrix, taken back out of the training entries."""
-    cells: Cells = {}
-    for entry in counted.entries(x_max=10.0, alpha=0.75):
-        key = int(entry["row"]), int(entry["column"])
-        assert key not in cells
-        cells[key] = float(np.exp(np.float64(entry["log_count"])))
-    return cells
-
-
-AWKWARD: list[list[str]] = [
-    ["a", "b", "a", "a", "c"],
-    [],
-    ["b"],
-    ["c", "rare", "a", "b", "b", "d", "a", "c", "d", "d", "a"],
-    ["d", "d"],
-    ["b", "scarce", "c"],
-    [],
-]
-
-
-@pytest.mark.parametrize("window", [1, 2, 3, 50])
-@pytest.mark.parametrize("is_symmetric", [True, False])
-@pytest.mark.parametrize("has_distances", [True, False])
-def test_counts_are_those_of_brute_force(
-    tmp_path: Path, window: int, is_symmetric: bool, has_distances: bool
-) -> None:
-    tokens = publish_tokens(tmp_path, AWKWARD, row_group=2)
-    counted = count(
-        tokens,
-        window=window,
-        symmetric=is_symmetric,
-        distance_weighting=has_distances,
-        min_count=2,
-    )
-    expected = brute_force_counts(AWKWARD, window, is_symmetric, has_distances, n_words=4)
-    assert as_cells(counted) == pytest.approx(expected, rel=1e-6)
-    assert np.all(np.diff(counted.cells) > 0)
-
-
-@pytest.mark.parametrize("batch_pairs", [7, 50, 1000])
-def test_counts_do_not_depend_on_the_size_of_a_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_pairs: int
-) -> None:
-    tokens = publish_tokens(tmp_path, sentences_with_distinct_counts())
-    whole = count(tokens, window=6)
-    monkeypatch.setattr(cooccurrence, "BATCH_PAIRS", batch_pairs)
-    pieces = count(tokens, window=6)
-    np.testing.assert_array_equal(pieces.cells, whole.cells)
-    np.testing.assert_allclose(pieces.counts, whole.counts, rtol=1e-12)
-
-
-def test_sentence_of_25_000_words_is_counted_whole(tmp_path: Path) -> None:
-    sentence = [f"w{row}" for row in np.random.default_rng(0).integers(0, 30, 25_000)]
-    counted = count(publish_tokens(tmp_path, [sentence]), window=3, distance_weighting=False)
-    assert counted.counts.sum() == 3 * 25_000 - (1 + 2 + 3)
-
-
-def test_more_pairs_than_64_bits_number_is_refused(tmp_path: Path) -> None:
-    n_words = 2**31
-    tokens = publish_tokens(tmp_path, [["a", "b"]])
-
-    class Huge(Vocabulary):
-        def __len__(self) -> int:
-            return n_words
-
-    words = select_vocabulary(tokens, model_config("glove"))
-    huge = Huge(words.words, words.counts, words.dropped, words.n_in_corpus)
-    model = model_config("glove", window=1000)
-    assert isinstance(model, GloVeConfig)
-    with pytest.raises(VocabularyError, match="max_vocabulary"):
-        count_cooccurrences(Corpus(tokens, huge), CorpusSize(1, 1, 2, 2), model, SILENT)
-
-
-def test_entries_carry_the_logarithm_and_the_weight(tmp_path: Path) -> None:
-    tokens = publish_tokens(tmp_path, [["a", "b"]] * 8 + [["a", "c"], ["b", "b"]])
-    entries = count(tokens).entries(x_max=4.0, alpha=0.5)
-    found = {(int(e["row"]), int(e["column"])): e for e in entries}
-    assert set(found) == {(0, 0), (0, 1), (1, 0), (1, 2), (2, 1)}  # b is the most frequent
-    assert found[0, 1]["log_count"] == pytest.approx(np.log(8.0))
-    assert found[0, 1]["weight"] == 1.0
-    assert found[0, 0]["log_count"] == pytest.approx(np.log(2.0))  # met from both sides
-    assert found[1, 2]["log_count"] == 0.0
-    assert found[1, 2]["weight"] == pytest.approx(0.5)
-
-
 # -- AdaGrad -----------------------------------------------------------------------------------
 
 
-def random_entries(n_words: int, n: int, x_max: float, alpha: float) -> tuple[Any, list[Any]]:
-    """Training entries in random order, and the same as (i, j, x)."""
+def random_cells(n_words: int, n: int, is_symmetric: bool) -> Cells:
+    """Random cells in ascending order; symmetric: with row <= column."""
     generator = np.random.default_rng(3)
-    cells = generator.choice(n_words * n_words, n, replace=False)
-    counts = np.round(generator.lognormal(1.0, 2.0, n) + 0.1, 3)
-    plain = [
-        (int(cell) // n_words, int(cell) % n_words, float(x))
-        for cell, x in zip(cells, counts, strict=True)
-    ]
-    entries = np.array([(i, j, np.log(x), weight(x, x_max, alpha)) for i, j, x in plain], ENTRY)
-    return entries, plain
+    numbers = np.sort(generator.choice(n_words * n_words, n, replace=False))
+    rows, columns = (numbers // n_words).astype(np.int32), (numbers % n_words).astype(np.int32)
+    if is_symmetric:
+        is_upper = rows <= columns
+        rows, columns = rows[is_upper], columns[is_upper]
+    counts = np.round(generator.lognormal(1.0, 2.0, len(rows)) + 0.1, 3)
+    return Cells(rows, columns, counts, is_symmetric)
 
 
-def run_pass(entries: NDArray[np.void], words: Layer, contexts: Layer, eta: float) -> float:
-    return adagrad_pass(
-        entries,
-        words.vectors,
-        contexts.vectors,
-        words.biases,
-        contexts.biases,
-        words.squares,
-        contexts.squares,
-        words.bias_squares,
-        contexts.bias_squares,
-        np.float32(eta),
-    )
+def entries_of(cells: Cells, order: NDArray[np.int32]) -> list[tuple[int, int, float]]:
+    """The entries (i, j, x) of cells in that order: both of a symmetric pair, then the next."""
+    entries = []
+    for n in order:
+        i, j, x = int(cells.rows[n]), int(cells.columns[n]), float(cells.counts[n])
+        if not cells.is_symmetric:
+            entries.append((i, j, x))
+        elif i == j:
+            entries.append((i, j, 2 * x))
+        else:
+            entries += [(i, j, x), (j, i, x)]
+    return entries
 
 
-@pytest.mark.parametrize("vector_size", [1, 7, 64])
-def test_whole_epochs_follow_the_float64_reference(vector_size: int) -> None:
-    n_words, x_max, alpha, eta = 12, 10.0, 0.75, 0.05
-    entries, plain = random_entries(n_words, 100, x_max, alpha)
-    generator = np.random.default_rng(5)
-    words = Layer.initial(n_words, vector_size, generator)
-    contexts = Layer.initial(n_words, vector_size, generator)
-    reference = Reference.like(words, contexts)
+def weighting(x_max: float, alpha: float) -> Weighting:
+    return Weighting(np.float32(math.log(x_max)), np.float32(alpha))
 
-    for _ in range(10):
-        expected = 0.0
-        for i, j, x in plain:
-            expected += reference.loss(i, j, x, x_max, alpha)
-            reference.step(i, j, x, x_max, alpha, eta)
-        assert run_pass(entries, words, contexts, eta) == pytest.approx(expected, rel=2e-5)
 
-    result = Reference.like(words, contexts)
+def assert_same(parameters: NDArray[np.float32], vector_size: int, reference: Reference) -> None:
+    result = Reference.like(parameters, vector_size)
     for name in ("words", "contexts", "word_squares", "context_squares"):
         np.testing.assert_allclose(
             getattr(result, name), getattr(reference, name), rtol=2e-4, atol=2e-5
         )
 
 
-def test_start_values_are_small_and_accumulators_one() -> None:
-    layer = Layer.initial(500, 9, np.random.default_rng(0))
-    for values in (layer.vectors, layer.biases):
-        assert 0.049 < values.max() <= 0.05
-        assert -0.05 <= values.min() < -0.049
-    assert np.all(layer.squares == 1.0)
-    assert np.all(layer.bias_squares == 1.0)
+@pytest.mark.parametrize("is_symmetric", [True, False])
+@pytest.mark.parametrize("vector_size", [1, 7, 14, 15, 64])
+def test_whole_epochs_follow_the_float64_reference(vector_size: int, is_symmetric: bool) -> None:
+    n_words, x_max, alpha, eta = 12, 10.0, 0.75, 0.05
+    cells = random_cells(n_words, 100, is_symmetric)
+    order = np.random.default_rng(5).permutation(len(cells.rows)).astype(np.int32)
+    entries = entries_of(cells, order)
+    parameters = initial_parameters(n_words, vector_size, seed=2)
+    reference = Reference.like(parameters, vector_size)
+    kernel = adagrad_kernel(n_chunks(vector_size))
+
+    for _ in range(10):
+        expected = reference.pass_over(entries, x_max, alpha, eta)
+        loss = kernel(cells, order, parameters, weighting(x_max, alpha), np.float32(eta))
+        assert loss == pytest.approx(expected, rel=2e-5)
+
+    assert_same(parameters, vector_size, reference)
+    layers = Layers(parameters, vector_size)
+    for kind in ("word", "context"):
+        np.testing.assert_array_equal(layers.ones(kind), 1.0)
+
+
+def test_untrained_loss_is_that_of_zero_products() -> None:
+    for is_symmetric in (True, False):
+        cells = random_cells(12, 100, is_symmetric)
+        entries = entries_of(cells, np.arange(len(cells.rows), dtype=np.int32))
+        expected = sum(0.5 * weight(x, 10.0, 0.75) * math.log(x) ** 2 for _, _, x in entries)
+        n_entries, loss = untrained_losses(cells, weighting(10.0, 0.75))
+        assert n_entries == len(entries)
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("vector_size", [9, 14, 30])
+def test_start_values_are_small_and_accumulators_one(vector_size: int) -> None:
+    layers = Layers(initial_parameters(500, vector_size, seed=0), vector_size)
+    bound = 0.5 / (vector_size + 1)
+    for kind in ("word", "context"):
+        for values in (layers.vectors(kind), layers.biases(kind)):
+            assert 0.98 * bound < values.max() <= bound
+            assert -bound <= values.min() < -0.98 * bound
+        assert np.all(layers.squares(kind) == 1.0)
+        assert np.all(layers.bias_squares(kind) == 1.0)
+        assert np.all(layers.ones(kind) == 1.0)
+    assert not np.array_equal(layers.vectors("word"), layers.vectors("context"))
 
 
 def test_step_goes_down_the_numerical_gradient() -> None:
     x, x_max, alpha, eta, shift = 7.5, 10.0, 0.75, 1.0, 1e-5
-    entries = np.array([(1, 2, np.log(x), weight(x, x_max, alpha))], ENTRY)
-    generator = np.random.default_rng(1)
-    words, contexts = Layer.initial(3, 5, generator), Layer.initial(3, 5, generator)
-    start = Reference.like(words, contexts)
-    run_pass(entries, words, contexts, eta)
-    end = Reference.like(words, contexts)
+    one = np.array([1], np.int32), np.array([2], np.int32), np.array([x])
+    cells = Cells(*one, is_symmetric=False)
+    parameters = initial_parameters(3, 5, seed=1)
+    start = Reference.like(parameters, 5)
+    kernel = adagrad_kernel(n_chunks(5))
+    kernel(cells, np.zeros(1, np.int32), parameters, weighting(x_max, alpha), np.float32(eta))
+    end = Reference.like(parameters, 5)
 
     for name, row in (("words", 1), ("contexts", 2)):
         before, after = getattr(start, name), getattr(end, name)
@@ -287,53 +213,61 @@ def test_step_goes_down_the_numerical_gradient() -> None:
         np.testing.assert_array_equal(before[untouched], after[untouched])
 
 
-def test_compiled_pass_agrees_with_the_same_function_in_plain_python() -> None:
-    entries, _ = random_entries(6, 30, 10.0, 0.75)
-    layers = [
-        [Layer.initial(6, 9, generator), Layer.initial(6, 9, generator)]
-        for generator in (np.random.default_rng(2), np.random.default_rng(2))
+def test_order_keeps_tiles_and_their_blocks_together_and_shuffles_all_else() -> None:
+    generator = np.random.default_rng(4)
+    numbers = np.sort(generator.choice(3000 * 3000, 20_000, replace=False))
+    rows, columns = (numbers // 3000).astype(np.int32), (numbers % 3000).astype(np.int32)
+    ascending = np.lexsort((columns, rows, columns >> 10, rows >> 10))
+    rows, columns = rows[ascending], columns[ascending]
+    order = draw_order(rows, columns, np.uint64(1))
+
+    np.testing.assert_array_equal(np.sort(order), np.arange(20_000))
+    tiles = list(zip(rows[order] >> 10, columns[order] >> 10, strict=True))
+    blocks = list(zip(rows[order] >> 4, columns[order] >> 10, strict=True))
+    for places in (tiles, blocks):
+        changes = sum(a != b for a, b in pairwise(places))
+        assert changes == len(set(places)) - 1
+        assert list(dict.fromkeys(places)) != sorted(set(places))
+    # Within a block, neighbours of the order are no more often ascending than descending.
+    steps = [
+        b - a for (a, b), (p, q) in zip(pairwise(order), pairwise(blocks), strict=True) if p == q
     ]
-    plain = entries.view(np.recarray)
-    arguments = [
-        getattr(layer, name)
-        for name in ("vectors", "biases", "squares", "bias_squares")
-        for layer in layers[1]
-    ]
-    expected = adagrad_pass.py_func(plain, *arguments, np.float32(0.05))  # type: ignore[attr-defined]
-    assert run_pass(entries, *layers[0], 0.05) == pytest.approx(expected, rel=1e-5)
-    for compiled, python in zip(*layers, strict=True):
-        np.testing.assert_allclose(compiled.vectors, python.vectors, rtol=1e-4, atol=1e-6)
+    assert 0.45 < np.mean(np.array(steps) > 0) < 0.55
+    assert not np.array_equal(order, draw_order(rows, columns, np.uint64(2)))
+    np.testing.assert_array_equal(order, draw_order(rows, columns, np.uint64(1)))
 
 
 # -- the whole trainer --------------------------------------------------------------------------
 
 
-def test_training_follows_the_reference_from_the_text_on(tmp_path: Path) -> None:
-    sentences = sentences_with_distinct_counts(n_words=15)
-    tokens = publish_tokens(tmp_path, sentences)
+def test_training_follows_the_reference_from_the_counts_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cooccurrence, "GROUP_CELLS", 16)
+    tokens = publish_tokens(tmp_path, sentences_with_distinct_counts(n_words=15))
     trained = train_model(tokens, tmp_path, "glove", seed=11, window=5, epochs=6, x_max=20)
 
-    cells = brute_force_counts(sentences, 5, True, True, n_words=15)
-    order = [
-        key
-        for i, j in sorted(key for key in cells if key[0] <= key[1])
-        for key in ([(i, j)] if i == j else [(i, j), (j, i)])
-    ]
-    generator = np.random.Generator(np.random.PCG64(11))
-    shuffled = np.empty(len(order), ENTRY)
-    shuffled["row"], shuffled["column"] = np.array(order).T
-    generator.shuffle(shuffled)
-    reference = Reference.like(Layer.initial(15, 8, generator), Layer.initial(15, 8, generator))
+    counted = Store(tmp_path).open(Store(tmp_path).versions(COOCCURRENCES)[0])
+    with counted.row_groups("cooccurrences") as groups:
+        assert len(groups) > 4
+        cells = [
+            Cells(*(groups.read(n).column(k).to_numpy() for k in range(3)), is_symmetric=True)
+            for n in range(len(groups))
+        ]
+    parameters = initial_parameters(15, 8, seed=11)
+    reference = Reference.like(parameters, 8)
     losses = []
-    for _ in range(6):
+    n_entries = sum(len(entries_of(c, np.arange(len(c.rows), dtype=np.int32))) for c in cells)
+    for epoch in range(1, 7):
         total = 0.0
-        for entry in shuffled:
-            i, j = int(entry["row"]), int(entry["column"])
-            total += reference.loss(i, j, cells[i, j], 20.0, 0.75)
-            reference.step(i, j, cells[i, j], 20.0, 0.75, 0.05)
-        losses.append(total / len(order))
+        for group in np.random.default_rng([11, epoch]).permutation(len(cells)):
+            state = np.random.SeedSequence([11, epoch, int(group)]).generate_state(1, np.uint64)[0]
+            of_group = cells[group]
+            order = draw_order(of_group.rows, of_group.columns, state)
+            total += reference.pass_over(entries_of(of_group, order), 20.0, 0.75, 0.05)
+        losses.append(total / n_entries)
 
-    assert trained.manifest.counts["cooccurrences"] == len(order)
+    assert trained.manifest.counts["cooccurrences"] == n_entries
     assert column(trained, "losses", "epoch") == [1, 2, 3, 4, 5, 6]
     assert column(trained, "losses", "mean_loss") == pytest.approx(losses, rel=1e-4)
     words = matrix(trained, "parameters", kind="word")
@@ -346,6 +280,54 @@ def test_training_follows_the_reference_from_the_text_on(tmp_path: Path) -> None
     bias_squares = column(trained, "parameters", "bias_squared_gradient")
     expected = np.concatenate([reference.word_squares[:, -1], reference.context_squares[:, -1]])
     np.testing.assert_allclose(bias_squares, expected, rtol=1e-3)
+
+
+def test_interrupted_training_ends_bit_for_bit_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cooccurrence, "GROUP_CELLS", 16)
+    tokens = publish_tokens(tmp_path, sentences_with_distinct_counts(n_words=15))
+    whole = train_model(tokens, tmp_path / "whole", "glove", epochs=4)
+    counted = publish_cooccurrences(tokens, tmp_path)
+    checkpoint = tmp_path / "checkpoint.npz"
+    learned = GloVeLearner.learn
+
+    def dies(self: GloVeLearner, span: int, epoch: int, worker: int) -> SpanResult:
+        if epoch == 3 and checkpoint.exists():
+            raise KeyboardInterrupt
+        return learned(self, span, epoch, worker)
+
+    model = model_config("glove", epochs=4)
+    training = TrainingConfig(seed=7, checkpoint_minutes=1e-9)
+    write = partial(
+        train, model, training, tokens, progress=SILENT, n_workers=1,
+        checkpoint_path=checkpoint, cooccurrences=counted,
+    )  # fmt: skip
+    identity = embeddings_identity("glove", model, training, tokens.ref.version)
+    monkeypatch.setattr(GloVeLearner, "learn", dies)
+    with pytest.raises(KeyboardInterrupt):
+        publish(tmp_path, identity, write)
+    monkeypatch.setattr(GloVeLearner, "learn", learned)
+    resumed = Store(tmp_path).open(publish(tmp_path, identity, write))
+
+    assert "resumed" in resumed.manifest.report
+    assert file_hashes(resumed) == file_hashes(whole)
+
+
+@pytest.mark.parametrize("is_symmetric", [True, False])
+def test_cell_of_an_unknown_word_is_damage(tmp_path: Path, is_symmetric: bool) -> None:
+    tokens = publish_tokens(tmp_path, two_topics(20))
+    counted = publish_cooccurrences(tokens, tmp_path)
+    model, training = (
+        model_config("glove", symmetric=is_symmetric, max_vocabulary=5),
+        TrainingConfig(),
+    )
+    identity = embeddings_identity("glove", model, training, tokens.ref.version)
+    write = partial(
+        train, model, training, tokens, progress=SILENT, n_workers=1, cooccurrences=counted
+    )
+    with pytest.raises(ArtifactDamaged, match="of a word that the vocabulary lacks"):
+        publish(tmp_path, identity, write)
 
 
 @pytest.mark.parametrize("combine", ["sum", "word"])
@@ -361,19 +343,22 @@ def test_combine_says_which_vectors_are_published(tmp_path: Path, combine: str) 
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_loss_falls_and_two_topics_separate(tmp_path: Path, n_workers: int) -> None:
     tokens = publish_tokens(tmp_path, two_topics())
-    trained = train_model(tokens, tmp_path, "glove", epochs=60, x_max=50, n_workers=n_workers)
-    losses = column(trained, "losses", "mean_loss")
-    assert losses[-1] < losses[10] < losses[0]
-    assert topic_separation(trained) > 0.5
-    assert trained.manifest.report["last_mean_loss"] == losses[-1]
+    separations = []
+    for seed in range(4):  # twelve words fall into place or not, as chance has it
+        trained = train_model(
+            tokens, tmp_path, "glove", epochs=60, x_max=50, n_workers=n_workers, seed=seed
+        )
+        separations.append(topic_separation(trained))
+        losses = column(trained, "losses", "mean_loss")
+        assert losses[-1] < losses[10] < losses[0]
+        assert trained.manifest.report["last_mean_loss"] == losses[-1]
+    assert np.mean(separations) > 0.5
 
 
 def test_divergence_names_the_epoch_and_publishes_nothing(tmp_path: Path) -> None:
     sentences = [[f"w{row}" for row in range(40)]] * 200
     tokens = publish_tokens(tmp_path, sentences)
-    with pytest.raises(
-        TrainingError, match=r"diverged in epoch \d: the loss is.*lower eta \(now 10\)"
-    ):
+    with pytest.raises(TrainingError, match=r"diverged in epoch \d: .*lower eta \(now 10\)"):
         train_model(tokens, tmp_path, "glove", eta=10, epochs=50, vector_size=50, window=20)
     assert Store(tmp_path).versions(EMBEDDINGS) == []
     assert list((tmp_path / EMBEDDINGS).iterdir()) == []

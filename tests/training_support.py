@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from nightjar import schemas
-from nightjar.config.models import ModelConfig, TrainingConfig
+from nightjar.config.models import GloVeConfig, ModelConfig, TrainingConfig
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.training import embeddings_identity, train
+from nightjar.training import cooccurrences_identity, count, embeddings_identity, train
 
 Sentences = Sequence[Sequence[str]]
 
@@ -100,7 +100,25 @@ def train_model(
     model = model_config(trainer, **changes)
     training = TrainingConfig(seed=7, deterministic=deterministic)
     identity = embeddings_identity(trainer, model, training, tokens.ref.version)
-    write = partial(_train, model, training, tokens, progress, n_workers)
+    cooccurrences = None
+    if isinstance(model, GloVeConfig):
+        cooccurrences = publish_cooccurrences(tokens, root, n_workers=n_workers, **changes)
+    write = partial(_train, model, training, tokens, progress, n_workers, cooccurrences)
+    return Store(root).open(publish(root, identity, write))
+
+
+def publish_cooccurrences(
+    tokens: Artifact, root: Path, progress: Progress = SILENT, n_workers: int = 1, **changes: Any
+) -> Artifact:
+    """Count what a small GloVe model learns from and open what was published."""
+    model = model_config("glove", **changes)
+    assert isinstance(model, GloVeConfig)
+    identity = cooccurrences_identity(model, tokens.ref.version)
+    assert identity is not None
+
+    def write(staging: Staging) -> None:
+        count(model, TrainingConfig(), tokens, staging, progress, n_workers)
+
     return Store(root).open(publish(root, identity, write))
 
 
@@ -110,9 +128,10 @@ def _train(
     tokens: Artifact,
     progress: Progress,
     n_workers: int,
+    cooccurrences: Artifact | None,
     staging: Staging,
 ) -> None:
-    train(model, training, tokens, staging, progress, n_workers)
+    train(model, training, tokens, staging, progress, n_workers, cooccurrences=cooccurrences)
 
 
 def matrix(

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    ByteSize,
     ConfigDict,
     Field,
     StringConstraints,
@@ -33,6 +34,8 @@ MAX_INT32_COUNT = 2_000_000_000
 MAX_SEED = 4_000_000_000
 """A ceiling that every library takes (numpy's legacy generator ends at 2**32 - 1)."""
 MAX_EPOCHS = 1_000_000
+MIN_MEMORY = 64_000_000
+"""Bytes: less makes the runs on disk tiny."""
 
 
 def _known_encoding(name: str) -> str:
@@ -57,9 +60,16 @@ def _compiling_pattern(pattern: str) -> str:
     return pattern
 
 
+def _enough_memory(size: ByteSize) -> ByteSize:
+    if size < MIN_MEMORY:
+        raise ValueError(f"{size} bytes are too few to count in; 64MB is the least")
+    return size
+
+
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 Delimiter = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_usable_delimiter)]
 Regex = Annotated[str, AfterValidator(_compiling_pattern)]
+MemorySize = Annotated[ByteSize, AfterValidator(_enough_memory)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
@@ -282,6 +292,10 @@ class TrainingConfig(_Section):
         10.0,
         gt=0,
         description="a native trainer saves its state so often, to go on after a kill; null: never",
+    )
+    max_memory: MemorySize = Field(
+        ByteSize(1_000_000_000),
+        description="of counting co-occurrences, as in 512MB or 2GiB; beyond, disk is used",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
+from nightjar.config.models import GloVeConfig
 from nightjar.corpus import ingest
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import evaluate, evaluation_identity
@@ -15,7 +16,7 @@ from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
-from nightjar.training import checkpoint_path, train
+from nightjar.training import checkpoint_path, count, train
 from nightjar.training.resources import read_resources
 
 
@@ -69,6 +70,7 @@ class _StageRun:
         {
             schemas.DOCUMENTS: self._ingest,
             schemas.TOKENS: self._tokenize,
+            schemas.COOCCURRENCES: self._count,
             schemas.EMBEDDINGS: self._train,
             schemas.EVALUATION: self._evaluate,
             schemas.REGISTRATION: self._register,
@@ -86,6 +88,21 @@ class _StageRun:
         documents = self._parent(schemas.DOCUMENTS)
         tokenize(self.loaded.config.tokenize, documents, staging, self.progress)
 
+    def _count(self, staging: Staging) -> None:
+        config = self.loaded.config
+        model = config.models[self.step.first_model]
+        if not isinstance(model, GloVeConfig):
+            raise TypeError(f"{self.step.first_model} learns from no co-occurrences")
+        tokens = self._parent(schemas.TOKENS)
+        count(model, config.training, tokens, staging, self.progress, self.provenance.n_workers)
+
+    def _cooccurrences(self) -> Artifact | None:
+        """What the step's model learns from besides the tokens; None if from nothing."""
+        version = self.step.identity.parents.get(schemas.COOCCURRENCES)
+        if version is None:
+            return None
+        return self.store.open(self.store.ref(schemas.COOCCURRENCES, version))
+
     def _train(self, staging: Staging) -> None:
         config = self.loaded.config
         train(
@@ -96,6 +113,7 @@ class _StageRun:
             self.progress,
             self.provenance.n_workers,
             self.checkpoint_path,
+            self._cooccurrences(),
             name=self.step.model,
             resources=read_resources(self.loaded.artifacts_dir),
         )

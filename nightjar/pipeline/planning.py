@@ -24,11 +24,12 @@ from nightjar.registry import (
 )
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Store
 from nightjar.text import tokens_identity
-from nightjar.training import embeddings_identity
+from nightjar.training import cooccurrences_identity, embeddings_identity
 
 _VERBS = {
     schemas.DOCUMENTS: "ingest",
     schemas.TOKENS: "tokenize",
+    schemas.COOCCURRENCES: "count",
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
     schemas.REGISTRATION: "register",
@@ -51,6 +52,8 @@ class Step:
     ref: ArtifactRef
     action: Action
     reason: str
+    first_model: str = ""
+    """The first of the models that share it, where only some do."""
 
     @property
     def stage(self) -> str:
@@ -64,8 +67,13 @@ class Step:
 
     @property
     def label(self) -> str:
-        """Readable name: "ingest", "train glove"."""
-        return f"{_VERBS[self.stage]} {self.model}".strip()
+        """Readable name: "ingest", "count glove", "train glove"."""
+        return f"{_VERBS[self.stage]} {self.model or self.first_model}".strip()
+
+    @property
+    def parents(self) -> frozenset[tuple[str, str]]:
+        """Stage and version of each artifact it is made of directly."""
+        return frozenset(self.identity.parents.items())
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,13 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     documents = planner.step(documents_identity(config.ingest, loaded.base_dir))
     tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version))
     steps = [documents, tokens]
+    counted: set[str] = set()
     reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))
     for name, model in config.models.items():
+        cooccurrences = cooccurrences_identity(model, tokens.ref.version)
+        if cooccurrences is not None and cooccurrences.version not in counted:
+            counted.add(cooccurrences.version)
+            steps.append(planner.step(cooccurrences, first_model=name))
         embeddings = planner.step(
             embeddings_identity(name, model, config.training, tokens.ref.version)
         )
@@ -129,11 +142,11 @@ class _Planner:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def step(self, identity: Identity) -> Step:
+    def step(self, identity: Identity, first_model: str = "") -> Step:
         ref = self._store.ref(identity.stage, identity.version)
         if self._published(ref) is None:
-            return Step(identity, ref, Action.RUN, self._why(identity))
-        return Step(identity, ref, Action.REUSE, "published, unchanged")
+            return Step(identity, ref, Action.RUN, self._why(identity), first_model)
+        return Step(identity, ref, Action.REUSE, "published, unchanged", first_model)
 
     def registration(
         self,

@@ -91,7 +91,8 @@ class ModelSummary:
         request = self.request
         parents = (request.documents, request.tokens, request.embeddings, request.evaluation)
         found = {artifact.ref.stage: artifact.ref.version for artifact in parents}
-        return {**found, request.identity.stage: request.identity.version}
+        of_embeddings: dict[str, str] = request.embeddings.manifest.identity["parents"]
+        return {**of_embeddings, **found, request.identity.stage: request.identity.version}
 
     @property
     def has_subwords(self) -> bool:

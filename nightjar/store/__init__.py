@@ -20,7 +20,7 @@ from nightjar.store.fingerprint import (
 )
 from nightjar.store.lease import Lease, acquire_lease
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
-from nightjar.store.opening import Artifact, Store
+from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
 from nightjar.store.writing import named_write_errors
@@ -33,6 +33,7 @@ __all__ = [
     "Identity",
     "Lease",
     "Manifest",
+    "RowGroups",
     "Staging",
     "Store",
     "acquire_lease",

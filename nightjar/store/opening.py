@@ -60,7 +60,7 @@ class Artifact:
         Raises ArtifactMissing for a table or column that the artifact does not have,
         ArtifactDamaged when its pages cannot be read or fail their checksums.
         """
-        with self._parquet_file(table, columns) as parquet, self._named_damage(table):
+        with self._parquet_file(table, columns) as parquet, _named_damage(self.ref, table):
             return parquet.read(columns=columns)
 
     def batches(
@@ -74,11 +74,17 @@ class Artifact:
             for group in range(parquet.num_row_groups):
                 batches = parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
                 while True:
-                    with self._named_damage(table):
+                    with _named_damage(self.ref, table):
                         batch = next(batches, None)
                     if batch is None:
                         break
                     yield batch
+
+    @contextmanager
+    def row_groups(self, table: str, columns: list[str] | None = None) -> Iterator[RowGroups]:
+        """The row groups of ``table``, to be read one by one by one thread, in any order."""
+        with self._parquet_file(table, columns) as parquet:
+            yield RowGroups(self.ref, table, parquet, columns)
 
     def _parquet_file(self, table: str, columns: Sequence[str] | None = None) -> pq.ParquetFile:
         path = self.table_path(table)
@@ -86,7 +92,7 @@ class Artifact:
         missing = sorted(set(columns or ()) - set(entry.columns))
         if missing:
             raise ArtifactMissing(f"{self.ref}: {table} has no column {', '.join(missing)}")
-        with self._named_damage(table):
+        with _named_damage(self.ref, table):
             parquet = pq.ParquetFile(path, page_checksum_verification=True)
             problem = _column_problem(entry, parquet.schema_arrow)
         if problem:
@@ -94,12 +100,24 @@ class Artifact:
             raise _damaged(self.ref, problem)
         return parquet
 
-    @contextmanager
-    def _named_damage(self, table: str) -> Iterator[None]:
-        try:
-            yield
-        except _UNREADABLE as error:
-            raise _damaged(self.ref, f"{table}.parquet cannot be read: {error}") from error
+
+@dataclass(frozen=True)
+class RowGroups:
+    """The row groups of an open table."""
+
+    _ref: ArtifactRef
+    _table: str
+    _parquet: pq.ParquetFile
+    _columns: list[str] | None
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return int(self._parquet.num_row_groups)
+
+    def read(self, number: int) -> pa.Table:
+        """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
+        with _named_damage(self._ref, self._table):
+            return self._parquet.read_row_group(number, self._columns, use_threads=False)
 
 
 class Store:
@@ -221,6 +239,14 @@ def _column_problem(entry: FileEntry, schema: pa.Schema) -> str:
     if list(found.items()) == list(entry.columns.items()):
         return ""
     return f"{entry.name} has columns {found}, the manifest says {dict(entry.columns)}"
+
+
+@contextmanager
+def _named_damage(ref: ArtifactRef, table: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise _damaged(ref, f"{table}.parquet cannot be read: {error}") from error
 
 
 def _is_file(path: Path) -> bool:

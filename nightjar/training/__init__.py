@@ -1,4 +1,4 @@
-"""Train: one model's word vectors from a tokens artifact.
+"""Train: one model's word vectors from a tokens artifact, for GloVe by way of co-occurrences.
 
 ::
 
@@ -19,7 +19,10 @@
     window_learner.py what the two have in common
     gensim_engine.py  Word2Vec and FastText by gensim; the only module here that imports it
     line_sentences.py the text files gensim trains from
-    glove.py          GloVe; cooccurrence.py counts for it
+    cooccurrence.py   the stage before GloVe: counts, in the order it trains in
+    pair_counting.py  pairs of words, counted by several threads within a memory budget
+    sorted_runs.py    what counting puts aside, in memory or on disk, and merges
+    glove.py          GloVe
     kernels/          compiled loops; import numpy and numba alone
 
 What a model publishes (schemas in :mod:`nightjar.schemas`), rows in vocabulary order:
@@ -47,7 +50,14 @@ and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
 from nightjar.training.checkpoints import checkpoint_path, remove_stale_checkpoints
-from nightjar.training.identity import embeddings_identity
-from nightjar.training.stage import train
+from nightjar.training.identity import cooccurrences_identity, embeddings_identity
+from nightjar.training.stage import count, train
 
-__all__ = ["checkpoint_path", "embeddings_identity", "remove_stale_checkpoints", "train"]
+__all__ = [
+    "checkpoint_path",
+    "cooccurrences_identity",
+    "count",
+    "embeddings_identity",
+    "remove_stale_checkpoints",
+    "train",
+]

@@ -102,10 +102,11 @@ def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     seconds = sum(position.epoch_seconds)
     job.staging.report.update(
         epoch_seconds=[round(value, 3) for value in position.epoch_seconds],
-        words_per_second=round(learner.n_units * model.epochs / max(seconds, 1e-9)),
         first_mean_loss=mean_losses[0],
         last_mean_loss=mean_losses[-1],
     )
+    speed = round(learner.n_units * model.epochs / max(seconds, 1e-9))
+    job.staging.report[f"{learner.unit.replace('-', '')}_per_second"] = speed
 
 
 @dataclass

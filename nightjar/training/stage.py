@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from nightjar.config.models import ModelConfig, TrainingConfig
+from nightjar.config.models import GloVeConfig, ModelConfig, TrainingConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 from nightjar.training.checkpoints import Checkpoints
@@ -19,6 +19,24 @@ from nightjar.training.vocabulary import select_vocabulary
 logger = logging.getLogger(__name__)
 
 
+def count(
+    model: GloVeConfig,
+    training: TrainingConfig,
+    tokens: Artifact,
+    staging: Staging,
+    progress: Progress,
+    n_workers: int,
+) -> None:
+    """Count the co-occurrences that ``model`` learns from.
+
+    See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when
+    counting starts: planning needs none of its kernels.
+    """
+    from nightjar.training.cooccurrence import count_cooccurrences  # noqa: PLC0415
+
+    count_cooccurrences(model, training, tokens, staging, progress, n_workers)
+
+
 def train(
     model: ModelConfig,
     training: TrainingConfig,
@@ -27,6 +45,7 @@ def train(
     progress: Progress,
     n_workers: int,
     checkpoint_path: Path | None = None,
+    cooccurrences: Artifact | None = None,
     *,
     name: str = "NAME",
     resources: Resources | None = None,
@@ -40,9 +59,10 @@ def train(
     is refused.
 
     ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
-    vocabulary, the model's matrices, one row group of sentences, and for GloVe the
-    co-occurrences. Raises VocabularyError before training when there is nothing to learn
-    from, ModelTooLarge when it cannot fit, TrainingError when the model diverges.
+    vocabulary, the model's matrices, and one row group of sentences; of ``cooccurrences``,
+    which GloVe learns from instead, one row group per thread. Raises VocabularyError before
+    training when there is nothing to learn from, ModelTooLarge when it cannot fit,
+    TrainingError when the model diverges.
     """
     n_workers = 1 if training.deterministic else n_workers
     vocabulary = select_vocabulary(tokens, model, name)
@@ -69,6 +89,7 @@ def train(
         staging=staging,
         progress=progress,
         checkpoints=_checkpoints(training, checkpoint_path),
+        cooccurrences=cooccurrences,
     )
     if warning := subsampling_warning(name, model, work):
         logger.warning("%s", warning)

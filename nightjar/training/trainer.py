@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from nightjar.config.models import ModelConfig
 from nightjar.progress import Progress
-from nightjar.store import Staging, library_versions
+from nightjar.store import Artifact, Staging, library_versions
 from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus, CorpusSize
 from nightjar.training.kernels import sources_sha256
@@ -36,6 +36,8 @@ class TrainingJob(Generic[M]):
     progress: Progress
     checkpoints: Checkpoints | None = None
     """Where a native trainer saves its state and goes on from; None: nowhere."""
+    cooccurrences: Artifact | None = None
+    """What GloVe learns from; other trainers read the corpus."""
 
 
 class Trainer(Protocol[M]):
@@ -103,7 +105,7 @@ ENGINES: Mapping[tuple[str, str], Engine] = {
     ("word2vec", "native"): Engine(_native_word2vec, 1, ("numba", "numpy"), is_compiled=True),
     ("fasttext", "gensim"): Engine(_gensim_fasttext, 1, ("gensim", "numpy")),
     ("fasttext", "native"): Engine(_native_fasttext, 1, ("numba", "numpy"), is_compiled=True),
-    ("glove", "native"): Engine(_native_glove, 1, ("numba", "numpy"), is_compiled=True),
+    ("glove", "native"): Engine(_native_glove, 2, ("numba", "numpy"), is_compiled=True),
 }
 """The engine of each (trainer, engine) that the configuration can name."""
 

@@ -36,11 +36,10 @@ def below(state: np.uint64, bound: np.uint64) -> int:
 
 
 @compiled()
-def shuffle(values: NDArray[np.int32], state: np.uint64) -> None:
-    """Put ``values`` into a random order in place (Fisher and Yates)."""
+def shuffle(values: NDArray[np.int32], state: np.uint64) -> np.uint64:
+    """Put ``values`` into a random order in place (Fisher and Yates); the next state."""
     for last in range(values.shape[0] - 1, 0, -1):
         state = next_state(state)
         other = below(state, np.uint64(last + 1))
-        value = values[last]
-        values[last] = values[other]
-        values[other] = value
+        values[last], values[other] = values[other], values[last]
+    return state
