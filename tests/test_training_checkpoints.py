@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from training_support import (
+    SMALL,
     RecordedProgress,
     file_hashes,
     model_config,
@@ -42,6 +43,7 @@ NATIVE: dict[str, dict[str, Any]] = {
     "skipgram": {"engine": "native", "epochs": 3},
     "cbow": {"engine": "native", "epochs": 3, "architecture": "cbow"},
     "hs": {"engine": "native", "epochs": 3, "hs": True, "negative": 0},
+    "fasttext": {"engine": "native", "epochs": 3, "hs": True},
 }
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -83,7 +85,7 @@ def trained(
     n_workers: int = 1,
     training: TrainingConfig = TRAINING,
 ) -> Artifact:
-    model = model_config("word2vec", **NATIVE[name])
+    model = model_config(name if name in SMALL else "word2vec", **NATIVE[name])
     identity = embeddings_identity(name, model, training, tokens.ref.version)
     path = checkpoint_path(root / identity.stage, identity.version)
 

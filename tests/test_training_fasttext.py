@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fasttext_oracle import FastTextOracle
+from gensim.models import FastText
 from gensim.models.fasttext import ft_ngram_hashes
 from training_support import (
     RecordedProgress,
@@ -110,15 +111,53 @@ def test_the_busiest_rows_come_first() -> None:
     assert np.all(np.diff(uses) <= 0)
 
 
-def test_rows_do_not_hang_on_how_many_words_are_hashed_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    vocabulary = vocabulary_of_words(ODD_WORDS)
-    whole = native.ngram_rows(config(), vocabulary)
-    monkeypatch.setattr(native, "_WORDS_AT_ONCE", 5)
-    parts = native.ngram_rows(config(), vocabulary)
-    assert whole.subwords.rows.tolist() == parts.subwords.rows.tolist()
-    assert whole.subwords.offsets.tolist() == parts.subwords.offsets.tolist()
+@pytest.mark.parametrize(("min_n", "max_n", "bucket"), [(3, 6, 2_000_000_000), (1, 100, 777)])
+def test_any_text_is_hashed_as_by_gensim(min_n: int, max_n: int, bucket: int) -> None:
+    generator = np.random.default_rng(0)
+    letters = list("abcé日ж<> \U0001f426\u0301")
+    lengths = generator.integers(0, 12, 300).tolist()
+    drawn = {"".join(generator.choice(letters, length)) for length in lengths}
+    words = sorted(drawn | {"x" * 500})
+    offsets, buckets = native._buckets_of_words(
+        config(min_n=min_n, max_n=max_n, bucket=bucket), words
+    )
+    for row, word in enumerate(words):
+        found = buckets[offsets[row] + 1 : offsets[row + 1]].tolist()
+        assert found == list(ft_ngram_hashes(word, min_n, max_n, bucket))
+    assert offsets[-1] == len(buckets)
+
+
+@pytest.mark.parametrize(("vector_size", "bucket"), [(7, 5000), (1, 64), (100, 100_000)])
+def test_rows_start_where_those_of_gensim_do(vector_size: int, bucket: int) -> None:
+    words = [word for word in ODD_WORDS if word not in "<>"]
+    model = config(vector_size=vector_size, bucket=bucket)
+    rows = native.ngram_rows(model, vocabulary_of_words(words))
+    matrices = native.initial_matrices(model, rows, 2, seed=7)
+    theirs = FastText(vector_size=vector_size, min_count=1, seed=7, bucket=bucket, sorted_vocab=0)
+    theirs.build_vocab_from_freq({word: len(words) - row for row, word in enumerate(words)})
+    inputs = matrices.inputs[:, :vector_size]
+    np.testing.assert_array_equal(inputs[rows.row_of_word], theirs.wv.vectors_vocab)
+    np.testing.assert_array_equal(
+        inputs[rows.row_of_bucket], theirs.wv.vectors_ngrams[rows.buckets]
+    )
+
+
+def test_unknown_word_is_put_together_as_by_gensim(tokens: Artifact, tmp_path: Path) -> None:
+    artifact = train_model(tokens, tmp_path, "fasttext", engine="native")
+    theirs = FastText(vector_size=8, min_count=1, bucket=5000, sorted_vocab=0)
+    known = column(artifact, "vectors", "token")
+    theirs.build_vocab_from_freq(dict(zip(known, range(len(known), 0, -1), strict=True)))
+    buckets, rows = column(artifact, "ngrams", "bucket"), matrix(artifact, "ngrams")
+    theirs.wv.vectors_ngrams[:] = 0.0
+    theirs.wv.vectors_ngrams[buckets] = rows
+    row_of = dict(zip(buckets, rows, strict=True))
+    for word in ("aword17", "bword16", "unrelated"):
+        assert word not in known
+        parts = [row_of.get(bucket, np.zeros(8)) for bucket in ft_ngram_hashes(word, 3, 6, 5000)]
+        np.testing.assert_allclose(np.mean(parts, axis=0), theirs.wv[word], atol=1e-7)
+    theirs.wv.vectors_vocab[:] = matrix(artifact, "word_rows")
+    theirs.wv.adjust_vectors()
+    np.testing.assert_allclose(matrix(artifact, "vectors"), theirs.wv.vectors, atol=1e-7)
 
 
 # -- kernels against the oracle ------------------------------------------------------------

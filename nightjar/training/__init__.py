@@ -15,7 +15,7 @@
     checkpoints.py    the state of a training that goes on
     tables.py         matrices to Parquet, block by block; the check for NaN and infinities
     word2vec.py       Word2Vec; sampling.py and huffman.py for its output layers
-    fasttext.py       FastText; ngram_use.py hashes its n-grams
+    fasttext.py       FastText; kernels/ngrams.py hashes its n-grams
     window_learner.py what the two have in common
     gensim_engine.py  Word2Vec and FastText by gensim; the only module here that imports it
     line_sentences.py the text files gensim trains from

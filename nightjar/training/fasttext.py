@@ -24,6 +24,14 @@ from nightjar import schemas
 from nightjar.config.models import FastTextConfig
 from nightjar.store import Staging
 from nightjar.training.epochs import fit
+from nightjar.training.kernels.ngrams import (
+    add_uses,
+    hash_ngrams,
+    list_buckets,
+    mark_buckets,
+    number_rows,
+    renumber,
+)
 from nightjar.training.kernels.subwords import (
     Ring,
     SubwordKernel,
@@ -32,7 +40,6 @@ from nightjar.training.kernels.subwords import (
 )
 from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.kernels.windows import Matrices
-from nightjar.training.ngram_use import ngram_hashes
 from nightjar.training.subsampling import keep_limits
 from nightjar.training.tables import blocks, vector_array, write_output_vectors
 from nightjar.training.trainer import TrainingJob
@@ -40,6 +47,7 @@ from nightjar.training.vocabulary import Vocabulary
 from nightjar.training.window_learner import (
     WindowLearner,
     aligned_zeros,
+    chosen_initial_rows,
     initial_rows,
     new_matrices,
     row_width,
@@ -47,8 +55,6 @@ from nightjar.training.window_learner import (
 from nightjar.training.word2vec import output_layers
 
 _ALWAYS = float(1 << 32)
-_WORDS_AT_ONCE = 50_000
-"""Words whose n-grams are hashed at once: some 30 MB."""
 _MEANS_AT_ONCE = 512
 """Words whose rows are added up at once when they are published: some 4 MB."""
 
@@ -100,55 +106,51 @@ def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:
     """Number the rows of words and n-grams, the busiest first.
 
     How busy a row is: the occurrences, after subsampling, of the words that it is part of.
+    A million words take a second or two and, beside the result, 50 bytes a row.
     """
+    offsets, rows = _buckets_of_words(model, vocabulary.words)
     n_words = len(vocabulary)
-    offsets, buckets_of_words = _buckets_of_words(model, vocabulary.words)
-    buckets, numbers = np.unique(buckets_of_words, return_inverse=True)
-    # Each word's own row first, then its n-grams'.
-    own = np.arange(n_words)
-    all_offsets = offsets + np.arange(n_words + 1)
-    rows = np.empty(all_offsets[-1], np.int64)
-    is_own = np.zeros(len(rows), np.bool_)
-    is_own[all_offsets[:-1]] = True
-    rows[is_own], rows[~is_own] = own, n_words + numbers
+    bits = np.zeros(-(-model.bucket // 64), np.uint64)
+    n_before = np.empty(len(bits), np.int32)
+    buckets = np.empty(mark_buckets(offsets, rows, bits, n_before), np.int32)
+    list_buckets(bits, buckets)
+    number_rows(offsets, rows, bits, n_before)
     uses_of_word = vocabulary.counts * (keep_limits(vocabulary.counts, model.sample) / _ALWAYS)
-    uses = np.bincount(rows, np.repeat(uses_of_word, np.diff(all_offsets)))
+    uses = np.zeros(n_words + len(buckets))
+    add_uses(offsets, rows, uses_of_word, uses)
     by_use = np.argsort(-uses, kind="stable")
     place = np.empty(len(by_use), np.int64)
     place[by_use] = np.arange(len(by_use))
-    return NgramRows(
-        subwords=Subwords(all_offsets, place[rows].astype(np.int32)),
-        row_of_word=place[:n_words],
-        row_of_bucket=place[n_words:],
-        buckets=buckets.astype(np.int32),
-    )
+    renumber(rows, place)
+    return NgramRows(Subwords(offsets, rows), place[:n_words], place[n_words:], buckets)
 
 
 def _buckets_of_words(
     model: FastTextConfig, words: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """The buckets of each word's n-grams, end to end, and where each word's begin."""
-    parts: list[NDArray[np.int32]] = []
-    lengths = np.zeros(len(words), np.int64)
-    for first in range(0, len(words), _WORDS_AT_ONCE):
-        hashes, owners = ngram_hashes(
-            words[first : first + _WORDS_AT_ONCE], model.min_n, model.max_n
-        )
-        by_word = np.argsort(owners, kind="stable")
-        parts.append((hashes[by_word] % np.uint32(max(model.bucket, 1))).astype(np.int32))
-        lengths[first : first + _WORDS_AT_ONCE] = np.bincount(
-            owners, minlength=min(_WORDS_AT_ONCE, len(words) - first)
-        )
-    return np.concatenate(([0], np.cumsum(lengths))), np.concatenate(parts)
+    """Where each word's rows begin, and the buckets of its n-grams behind a place for its own."""
+    strings = pa.array(words, pa.large_string())
+    _, starts_buffer, text_buffer = strings.buffers()
+    starts = np.frombuffer(starts_buffer, np.int64, len(words) + 1)
+    text = np.frombuffer(text_buffer, np.uint8, starts[-1])
+    lengths = model.min_n, model.max_n
+    offsets = np.empty(len(words) + 1, np.int64)
+    bucket = max(model.bucket, 1)
+    hash_ngrams(text, starts, *lengths, bucket, offsets, np.empty(0, np.int32), True)
+    buckets = np.empty(offsets[-1], np.int32)
+    hash_ngrams(text, starts, *lengths, bucket, offsets, buckets, False)
+    return offsets, buckets
 
 
 def initial_matrices(model: FastTextConfig, rows: NgramRows, n_workers: int, seed: int) -> Matrices:
-    """Input rows uniform within +-1 / vector_size, words' as gensim's; outputs zero."""
-    matrices = new_matrices(model, rows.n_rows, len(rows.row_of_word), n_workers)
-    for number, places in enumerate((rows.row_of_word, rows.row_of_bucket)):
-        generator = np.random.default_rng(seed + number)
-        for block, drawn in initial_rows(len(places), model.vector_size, generator):
-            matrices.inputs[places[block], : model.vector_size] = drawn
+    """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero."""
+    n_words, vector_size = len(rows.row_of_word), model.vector_size
+    matrices = new_matrices(model, rows.n_rows, n_words, n_workers)
+    own, of_buckets = (np.random.default_rng(seed + number) for number in range(2))
+    for block, drawn in initial_rows(n_words, vector_size, own):
+        matrices.inputs[rows.row_of_word[block], :vector_size] = drawn
+    for block, drawn in chosen_initial_rows(rows.buckets, vector_size, of_buckets):
+        matrices.inputs[rows.row_of_bucket[block], :vector_size] = drawn
     return matrices
 
 
