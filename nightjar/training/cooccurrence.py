@@ -43,7 +43,9 @@ def count_cooccurrences(
     n_workers: int,
     name: str = "NAME",
 ) -> None:
-    """Count for ``model``, called ``name`` in messages, and write ``cooccurrences``, counts and report into ``staging``.
+    """Count for ``model`` and write ``cooccurrences``, counts and report into ``staging``.
+
+    ``name`` is the model's, for messages.
 
     Symmetric: X[i, j] counts j on both sides of i, and only cells with i <= j are written,
     those on the diagonal with each pair once; else X[i, j] counts j on the left of i. The

@@ -30,7 +30,6 @@ from nightjar.training.kernels.logistic_rows import MAX_SLOTS
 from nightjar.training.kernels.random_bits import below, next_state
 from nightjar.training.kernels.whole_rows import add_scaled_row, add_to_rows, fetch_row, sum_rows
 from nightjar.training.kernels.windows import (
-    EXCHANGE_TOKENS,
     Draws,
     Matrices,
     Paths,
@@ -47,6 +46,11 @@ from nightjar.training.kernels.windows import (
     window_size,
 )
 
+EXCHANGE_TOKENS = 8_192
+"""Tokens after which a worker's copies meet the shared rows.
+
+More often than for Word2Vec: a busy n-gram is part of many words, and a word takes longer.
+"""
 FETCHED_AHEAD = 2
 """Words before they come into sight, at which their rows are fetched."""
 
