@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,18 @@ from training_support import (
 from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.errors import VocabularyError
 from nightjar.progress import SILENT
-from nightjar.store import Artifact
-from nightjar.training import cooccurrence, cooccurrences_identity, embeddings_identity, sorted_runs
+from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.training import (
+    cooccurrence,
+    cooccurrences_identity,
+    count,
+    embeddings_identity,
+    sorted_runs,
+)
 from nightjar.training.corpus import Corpus
 from nightjar.training.kernels.cooccurrence import sort_cells, sort_keys, sum_cells
 from nightjar.training.pair_counting import CountingMemory, PairCounter
+from nightjar.training.resources import Resources
 from nightjar.training.sorted_runs import HeldRun, Run, SpilledRuns, merged
 from nightjar.training.vocabulary import Vocabulary, select_vocabulary
 
@@ -295,8 +303,8 @@ def test_counts_that_64_bits_might_not_sum_are_refused(tmp_path: Path) -> None:
     model = model_config("glove", window=10)
     assert isinstance(model, GloVeConfig)
     words = select_vocabulary(tokens, model)
-    for count, is_refused in ((10**9, False), (2 * 10**9, True)):
-        counts = np.array([count, 1])
+    for most, is_refused in ((10**9, False), (2 * 10**9, True)):
+        counts = np.array([most, 1])
         many = Vocabulary(words.words, counts, words.dropped, words.n_in_corpus)
         if is_refused:
             with pytest.raises(VocabularyError, match="more than 64 bits can sum"):
@@ -342,3 +350,34 @@ def test_embeddings_of_glove_alone_have_the_cooccurrences_as_a_parent() -> None:
     word2vec = embeddings_identity("m", model_config("word2vec"), training, "a" * 12)
     assert word2vec.parents == {"tokens": "a" * 12}
     assert cooccurrences_identity(model_config("word2vec"), "a" * 12) is None
+
+
+def test_counting_takes_at_most_half_of_the_memory_there_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = publish_tokens(tmp_path, AWKWARD)
+    model = model_config("glove")
+    assert isinstance(model, GloVeConfig)
+    hashes = []
+    for n, available in enumerate((100_000_000, 10**11)):
+        resources = Resources(memory_available=available, memory_held=0, disk_free=10**12)
+        write = partial(
+            count_in_stage, model, tokens=tokens, resources=resources, training=TrainingConfig()
+        )
+        identity = Identity("cooccurrences", "", {"number": n})
+        counted = Store(tmp_path).open(publish(tmp_path, identity, write))
+        hashes.append(file_hashes(counted))
+    assert hashes[0] == hashes[1]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("counting takes 64 MB instead of training.max_memory, half of")
+
+
+def count_in_stage(
+    model: GloVeConfig,
+    staging: Staging,
+    tokens: Artifact,
+    resources: Resources,
+    training: TrainingConfig,
+) -> None:
+    count(model, training, tokens, staging, SILENT, 1, resources=resources)

@@ -94,8 +94,16 @@ class _StageRun:
         if not isinstance(model, GloVeConfig):
             raise TypeError(f"{self.step.first_model} learns from no co-occurrences")
         tokens = self._parent(schemas.TOKENS)
-        n_workers, name = self.provenance.n_workers, self.step.first_model
-        count(model, config.training, tokens, staging, self.progress, n_workers, name)
+        count(
+            model,
+            config.training,
+            tokens,
+            staging,
+            self.progress,
+            self.provenance.n_workers,
+            name=self.step.first_model,
+            resources=read_resources(self.loaded.artifacts_dir),
+        )
 
     def _cooccurrences(self) -> Artifact | None:
         """What the step's model learns from besides the tokens; None if from nothing."""

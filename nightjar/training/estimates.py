@@ -34,6 +34,8 @@ _BLOCKS = 4
 """Blocks of rows in memory while a table is written: copied, encoded, compressed."""
 _LANES = 16
 """Floats to which the native engine pads a row."""
+_BIAS_LANES = 2
+"""Floats that GloVe adds to a vector: its bias and a one."""
 _COPIED_ROWS = 1_024
 """Rows at most of which each of several native workers has a copy, and one to compare."""
 _WORD_BYTES = 200
@@ -203,17 +205,9 @@ def _gensim_memory(
 
 
 def _glove_memory(model: GloVeConfig, work: Workload) -> tuple[Part, ...]:
-    """The co-occurrences as cells and as entries at once, then entries and both layers."""
-    n_entries = cooccurrences_at_most(work, model.window, is_symmetric=model.symmetric)
-    layers = 4 * work.n_words * (model.vector_size + 1) * 4
-    published = work.n_words * model.vector_size * 4
-    cell_bytes = 8 if model.symmetric else 16
-    while_counted = n_entries * cell_bytes
-    rest = max(0, layers + published - while_counted)
-    return (
-        Part("co-occurrences", n_entries * 16),
-        Part("their counts, later vectors and accumulators", while_counted + rest),
-    )
+    """Both layers with biases and accumulators; co-occurrences are streamed."""
+    row_bytes = 4 * -(-(model.vector_size + _BIAS_LANES) // _LANES) * _LANES
+    return (Part("vectors and accumulators of both layers", 4 * work.n_words * row_bytes),)
 
 
 def _window_disk(model: Word2VecConfig | FastTextConfig, work: Workload) -> tuple[Part, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from nightjar.config.models import GloVeConfig, ModelConfig, TrainingConfig
+from pydantic import ByteSize
+
+from nightjar.config.models import MIN_MEMORY, GloVeConfig, ModelConfig, TrainingConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 from nightjar.training.checkpoints import Checkpoints
@@ -26,16 +28,35 @@ def count(
     staging: Staging,
     progress: Progress,
     n_workers: int,
+    *,
     name: str = "NAME",
+    resources: Resources | None = None,
 ) -> None:
     """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
 
-    See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when
-    counting starts: planning needs none of its kernels.
+    With ``resources``, less than ``training.max_memory`` is taken where there is less: the
+    counts are the same. See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which
+    is imported when counting starts: planning needs none of its kernels.
     """
     from nightjar.training.cooccurrence import count_cooccurrences  # noqa: PLC0415
 
+    if resources is not None:
+        training = _within(training, resources)
     count_cooccurrences(model, training, tokens, staging, progress, n_workers, name)
+
+
+def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
+    """``training`` with a ``max_memory`` of at most half of what there is."""
+    most = max(MIN_MEMORY, resources.memory_available // 2)
+    if training.max_memory <= most:
+        return training
+    logger.warning(
+        "counting takes %d MB instead of training.max_memory, half of what %s has left; the "
+        "rest goes through the disk",
+        most // 1_000_000,
+        resources.memory_limit,
+    )
+    return training.model_copy(update={"max_memory": ByteSize(most)})
 
 
 def train(
