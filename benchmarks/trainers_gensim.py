@@ -50,6 +50,7 @@ def _fit(
         "window": settings.window,
         "negative": settings.negative,
         "sample": settings.sample,
+        "alpha": settings.alpha[training.model],
         "min_count": settings.min_count,
         "sg": int(training.model != CBOW),
         "epochs": training.epochs,

@@ -26,6 +26,10 @@ BEFORE_MODELS = ("documents", "tokens")
 """Stages that serve every training."""
 
 
+ALPHA = {SKIPGRAM: 0.025, CBOW: 0.05, FASTTEXT: 0.05}
+"""The defaults of word2vec.c and of fastText's program: gensim's own is 0.025 for all."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all trainings of one benchmark have in common; figures of others do not mix."""
@@ -47,6 +51,8 @@ class Settings:
     min_n: int = 3
     max_n: int = 6
     bucket: int = 2_000_000
+    alpha: dict[str, float] = field(default_factory=lambda: dict(ALPHA))
+    """Initial learning rate by model, the same for both engines."""
 
     def model(self, name: str, engine: str, vector_size: int, epochs: int) -> dict[str, Any]:
         """The model's section of a configuration file."""
@@ -69,6 +75,7 @@ class Settings:
             "window": self.window,
             "negative": self.negative,
             "sample": self.sample,
+            "alpha": self.alpha[name],
         }
         if name == FASTTEXT:
             ngrams = {"min_n": self.min_n, "max_n": self.max_n, "bucket": self.bucket}

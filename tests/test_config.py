@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from config_support import MINIMAL, SHIPPED, refusal, refusal_of
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from nightjar.config import (
     FastTextConfig,
@@ -19,6 +19,7 @@ from nightjar.config import (
     Word2VecConfig,
     load_config,
 )
+from nightjar.config.models import ModelConfig
 
 # -- the shipped file --------------------------------------------------------------------
 
@@ -286,3 +287,19 @@ def test_a_list_of_paths_is_a_list_of_patterns(minimal: Path) -> None:
     assert isinstance(source, MediaWikiSource)
     assert source.patterns == ["a", "b"]
     assert source.namespaces == [0]
+
+
+@pytest.mark.parametrize(
+    ("model", "alpha"),
+    [
+        ({"trainer": "word2vec"}, 0.025),
+        ({"trainer": "word2vec", "architecture": "cbow"}, 0.05),
+        ({"trainer": "word2vec", "architecture": "cbow", "cbow_mean": False}, 0.025),
+        ({"trainer": "word2vec", "architecture": "cbow", "alpha": 0.01}, 0.01),
+        ({"trainer": "fasttext"}, 0.05),
+    ],
+)
+def test_learning_rates_default_to_those_of_the_authors(
+    model: dict[str, Any], alpha: float
+) -> None:
+    assert TypeAdapter(ModelConfig).validate_python(model).alpha == alpha

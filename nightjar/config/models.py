@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -219,7 +219,7 @@ class _WindowModel(_Model):
     hs: bool = Field(False, description="hierarchical softmax")
     ns_exponent: float = Field(0.75, ge=-2, le=2, description="of the noise distribution")
     sample: float = Field(1e-3, ge=0, le=1, description="subsampling threshold; 0: off")
-    alpha: float = Field(0.025, gt=0, le=10, description="initial learning rate")
+    alpha: float = Field(0.05, gt=0, le=10, description="initial learning rate")
     min_alpha: float = Field(1e-4, gt=0, le=10, description="final learning rate")
     cbow_mean: bool = Field(True, description="CBOW: mean of the context, else its sum")
     shrink_windows: bool = Field(True, description="draw the window size from 1..window")
@@ -238,6 +238,21 @@ class Word2VecConfig(_WindowModel):
 
     trainer: Literal["word2vec"]
     engine: Literal["native", "gensim"] = "native"
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        le=10,
+        description="initial learning rate; default for skip-gram and the sum of CBOW: 0.025",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learning_rate_of_the_authors(cls, data: Any) -> Any:
+        """Defaults as in word2vec.c: 0.05 for CBOW (with the mean), else 0.025."""
+        if not isinstance(data, dict) or "alpha" in data:
+            return data
+        is_mean = data.get("architecture") == "cbow" and data.get("cbow_mean", True) is not False
+        return data if is_mean else {**data, "alpha": 0.025}
 
 
 class FastTextConfig(_WindowModel):
