@@ -117,6 +117,7 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     assert {run["name"] for run in task_runs} == {
         "ingest",
         "tokenize",
+        "count glove",
         *(f"{verb} {model}" for verb in ("train", "evaluate", "register") for model in
           ("cbow", "glove")),
     }  # fmt: skip
