@@ -227,6 +227,6 @@ def test_the_outcome_is_read_from_what_is_published(finished_config: Path) -> No
 def test_the_manifest_names_what_made_it(finished_config: Path) -> None:
     ref = plan_of(finished_config).step(schemas.EMBEDDINGS, "cbow").ref
     manifest = json.loads((Path(ref.path) / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["identity"]["config"]["model"]["alpha"] == 0.025
+    assert manifest["identity"]["config"]["model"]["alpha"] == 0.05
     assert manifest["environment"]["gensim"].startswith("4.")
     assert manifest["counts"]["vocabulary_dropped_min_count"] > 0

@@ -51,6 +51,7 @@ def plain_gensim(
         "sg": 1,
         "seed": 7,
         "workers": 1,
+        "alpha": 0.05 if kind is FastText else 0.025,
         **parameters,
     }
     return kind(corpus_file=str(path), **settings)
@@ -61,10 +62,10 @@ def plain_gensim(
     [
         ({}, {}),
         ({"sample": 0.05, "window": 2}, {"sample": 0.05, "window": 2}),
-        ({"architecture": "cbow"}, {"sg": 0}),
+        ({"architecture": "cbow"}, {"sg": 0, "alpha": 0.05}),
         ({"architecture": "cbow", "cbow_mean": False}, {"sg": 0, "cbow_mean": 0}),
         ({"hs": True, "negative": 0}, {"hs": 1, "negative": 0}),
-        ({"hs": True, "architecture": "cbow"}, {"hs": 1, "sg": 0}),
+        ({"hs": True, "architecture": "cbow"}, {"hs": 1, "sg": 0, "alpha": 0.05}),
         ({"ns_exponent": 0.2, "alpha": 0.1}, {"ns_exponent": 0.2, "alpha": 0.1}),
         ({"shrink_windows": False, "sample": 0}, {"shrink_windows": False, "sample": 0}),
         ({"min_count": 20, "seed": 3}, {"min_count": 20, "seed": 3}),
