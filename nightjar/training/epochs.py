@@ -94,9 +94,9 @@ def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     if n_units_before:
         job.progress.advance(n_units_before, f"resumed in epoch {position.epoch}/{model.epochs}")
     with _Workers(learner, job.n_workers) as workers:
-        session = _Fit(job, learner, workers, time.monotonic())
+        fitting = _Fit(job, learner, workers, time.monotonic())
         while position.epoch <= model.epochs:
-            position = session.epoch(position)
+            position = fitting.epoch(position)
     mean_losses = list(position.mean_losses)
     write_losses(job.staging, mean_losses)
     seconds = sum(position.epoch_seconds)
