@@ -2,7 +2,7 @@
 
 The character n-grams of ``<word>`` are hashed into ``bucket`` rows as in the authors'
 program and gensim. Only rows that some word of the vocabulary uses are in memory: of
-2,000,000 rows of 100 floats, 800 MB, the reviews' 50,000 words use 300,000. In the matrix,
+2,000,000 rows of 100 floats, 800 MB, 50,000 words of film reviews use 226,000. In the matrix,
 words' own rows and n-grams' rows lie together, the busiest first: these have copies of the
 workers' own, and lie close together.
 
