@@ -20,6 +20,7 @@ from nightjar.store.fingerprint import (
 )
 from nightjar.store.lease import Lease, acquire_lease
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
+from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
@@ -43,6 +44,7 @@ __all__ = [
     "library_versions",
     "named_write_errors",
     "publish",
+    "release_free_memory",
     "remove_abandoned",
     "set_aside",
 ]

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from nightjar.errors import StoreNotWritable
 from nightjar.store.fingerprint import Identity, sha256_of
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
+from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Store
 from nightjar.store.processes import host_name, is_alive, start_mark
 from nightjar.store.setting_aside import set_aside_unpublished
@@ -115,6 +116,8 @@ class Staging:
             with suppress(OSError):
                 path.unlink()
             raise
+        finally:
+            release_free_memory()
 
     def write(self, table: str, data: pa.Table) -> None:
         """Write a whole table that is already in memory."""

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config.models import ModelConfig
+from nightjar.store import release_free_memory
 from nightjar.training.checkpoints import Position
 from nightjar.training.tables import check_finite, diverged, write_losses
 from nightjar.training.trainer import TrainingJob
@@ -93,10 +94,12 @@ def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     n_units_before = learner.n_units * (position.epoch - 1) + position.n_units
     if n_units_before:
         job.progress.advance(n_units_before, f"resumed in epoch {position.epoch}/{model.epochs}")
+    release_free_memory()
     with _Workers(learner, job.n_workers) as workers:
         fitting = _Fit(job, learner, workers, time.monotonic())
         while position.epoch <= model.epochs:
             position = fitting.epoch(position)
+    release_free_memory()
     mean_losses = list(position.mean_losses)
     write_losses(job.staging, mean_losses)
     seconds = sum(position.epoch_seconds)

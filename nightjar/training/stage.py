@@ -9,7 +9,7 @@ from pydantic import ByteSize
 
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, ModelConfig, TrainingConfig
 from nightjar.progress import Progress
-from nightjar.store import Artifact, Staging
+from nightjar.store import Artifact, Staging, release_free_memory
 from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus
 from nightjar.training.estimates import check_fits, need, subsampling_warning, workload
@@ -136,7 +136,9 @@ def train(
         size.n_tokens_with_context,
         job.n_workers,
     )
-    engine_of(model).load()(job)
+    engine = engine_of(model).load()
+    release_free_memory()
+    engine(job)
 
 
 def _checkpoints(training: TrainingConfig, path: Path | None) -> Checkpoints | None:
