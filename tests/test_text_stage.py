@@ -22,8 +22,8 @@ from nightjar.errors import VocabularyError
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.text import stage, tokenize, tokens_identity
-from nightjar.text.sentences import make_sentence_splitter
-from nightjar.text.tokenizers import make_tokenizer
+from nightjar.tokenization.sentences import make_sentence_splitter
+from nightjar.tokenization.tokenizers import make_tokenizer
 
 
 def publish_documents(root: Path, texts: Sequence[str]) -> Artifact:

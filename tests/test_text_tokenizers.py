@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
 from nightjar.text import tokens_identity
-from nightjar.text.sentences import make_sentence_splitter
-from nightjar.text.tokenizers import TOKENIZERS, make_tokenizer
+from nightjar.tokenization.sentences import make_sentence_splitter
+from nightjar.tokenization.tokenizers import TOKENIZERS, make_tokenizer
 
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import VocabularyError
+from nightjar.errors import ConfigError, VocabularyError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Identity, Staging
-from nightjar.text.sentences import make_sentence_splitter
-from nightjar.text.tokenizers import make_tokenizer
 from nightjar.text.vocabulary import GrowingVocabulary, Ranking
+from nightjar.tokenization import (
+    PatternError,
+    Tokenizer,
+    make_sentence_splitter,
+    make_tokenizer,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
     Raises ConfigError for a pattern that matches the empty string.
     """
     if config.tokenizer == "regex":
-        make_tokenizer(config)
+        _make_tokenizer(config)
     return Identity(
         stage=schemas.TOKENS,
         name="",
@@ -49,6 +53,13 @@ def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
         parents={schemas.DOCUMENTS: documents_version},
         code={"revision": REVISION, "unicode": unicodedata.unidata_version},
     )
+
+
+def _make_tokenizer(config: TokenizeConfig) -> Tokenizer:
+    try:
+        return make_tokenizer(config)
+    except PatternError as error:
+        raise ConfigError(str(error)) from error
 
 
 def tokenize(
@@ -114,7 +125,7 @@ def _token_batches(
     config: TokenizeConfig, documents: Artifact, vocabulary: GrowingVocabulary, progress: Progress
 ) -> Iterator[_TokenBatch]:
     split = make_sentence_splitter(config)
-    tokenizer = make_tokenizer(config)
+    tokenizer = _make_tokenizer(config)
     id_of = vocabulary.id_of
     progress.start("tokenize", documents.rows("documents"), "documents")
     batch = _TokenBatch()

@@ -8,9 +8,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Protocol
 
-from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError
-from nightjar.text.characters import unspaced_characters, word_characters
+from .characters import unspaced_characters, word_characters
+from .settings import TokenizerSettings
 
 _SOFT_HYPHEN = "\u00ad"
 _REPLACED = str.maketrans({"\u2019": "'", "\u02bc": "'", "\uff07": "'", _SOFT_HYPHEN: None})
@@ -20,6 +19,10 @@ _INNER = "'\u00b7\u05f3\u05f4\u200c\u200d"
 _DECIMAL = ".,\u066b\u066c"
 """Western and Arabic decimal and thousands separators."""
 _PROBES = ("", " ", "a", "a b", "a, b.")
+
+
+class PatternError(ValueError):
+    """A pattern matches the empty string."""
 
 
 class Tokenizer(Protocol):
@@ -33,15 +36,15 @@ class Tokenizer(Protocol):
         """The tokens of ``sentence``, in order."""
 
 
-def make_tokenizer(config: TokenizeConfig) -> Tokenizer:
+def make_tokenizer(config: TokenizerSettings) -> Tokenizer:
     """The tokenizer that ``config`` names.
 
-    Raises ConfigError for a pattern that matches the empty string.
+    Raises PatternError for a pattern that matches the empty string.
     """
     return TOKENIZERS[config.tokenizer](config)
 
 
-def _make_unicode_tokenizer(_config: TokenizeConfig) -> Tokenizer:
+def _make_unicode_tokenizer(_config: TokenizerSettings) -> Tokenizer:
     """Words of any script: letters, marks and numbers, as Unicode defines them.
 
     - An apostrophe inside a word belongs to it: ``don't``, ``rock'n'roll``, ``l'homme``.
@@ -78,23 +81,23 @@ def _word_pattern(*, astral: bool) -> re.Pattern[str]:
     return re.compile(rf"[{first}][{inside}]*(?:{join}[{first}][{inside}]*)*|[{single}][{marks}]*")
 
 
-def _make_whitespace_tokenizer(_config: TokenizeConfig) -> Tokenizer:
+def _make_whitespace_tokenizer(_config: TokenizerSettings) -> Tokenizer:
     """Whatever stands between white space: for text that is tokenized already."""
     return str.split
 
 
-def _make_regex_tokenizer(config: TokenizeConfig) -> Tokenizer:
+def _make_regex_tokenizer(config: TokenizerSettings) -> Tokenizer:
     """The matches of ``tokenize.pattern`` (Python's ``re``), left to right.
 
     A token is the whole match; groups only group. The pattern sees the sentence after
     normalisation and lower-casing. A pattern that backtracks without end (nested
-    quantifiers such as ``(a+)+b``) is not detected and hangs the stage. Raises ConfigError
+    quantifiers such as ``(a+)+b``) is not detected and hangs the stage. Raises PatternError
     for one that matches the empty string.
     """
     pattern = config.pattern or ""
     compiled = re.compile(pattern)
     if any(not match.group() for probe in _PROBES for match in compiled.finditer(probe)):
-        raise ConfigError(
+        raise PatternError(
             f"tokenize.pattern: {pattern!r} matches the empty string; make it match at least "
             f"one character, such as [a-z]+ and not [a-z]*"
         )
@@ -107,7 +110,7 @@ def _make_regex_tokenizer(config: TokenizeConfig) -> Tokenizer:
     return tokenize
 
 
-TOKENIZERS: Mapping[str, Callable[[TokenizeConfig], Tokenizer]] = MappingProxyType(
+TOKENIZERS: Mapping[str, Callable[[TokenizerSettings], Tokenizer]] = MappingProxyType(
     {
         "unicode": _make_unicode_tokenizer,
         "whitespace": _make_whitespace_tokenizer,

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache
 
-from nightjar.config import TokenizeConfig
-from nightjar.text.characters import word_characters
+from .characters import word_characters
+from .settings import TokenizerSettings
 
 SentenceSplitter = Callable[[str], list[str]]
 """Takes a document's text, returns its sentences, normalised, in order."""
@@ -22,7 +22,7 @@ _OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
 """Quotes and brackets, typographic and full-width ones, too."""
 
 
-def make_sentence_splitter(config: TokenizeConfig) -> SentenceSplitter:
+def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
     """The sentence splitter that ``config`` describes.
 
     A line break (whatever ``str.splitlines`` takes for one) always ends a sentence. With

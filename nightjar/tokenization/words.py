@@ -1,0 +1,25 @@
+"""From a text to its tokens, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .sentences import make_sentence_splitter
+from .settings import TokenizerSettings
+from .tokenizers import make_tokenizer
+
+
+def make_word_finder(settings: TokenizerSettings) -> Callable[[str], list[str]]:
+    """The function from a text to the tokens that training would have seen in it."""
+    split, tokenize = make_sentence_splitter(settings), make_tokenizer(settings)
+    lengths = range(settings.min_token_chars, settings.max_token_chars + 1)
+
+    def find(text: str) -> list[str]:
+        return [
+            token
+            for sentence in split(text)
+            for token in tokenize(sentence)
+            if token and len(token) in lengths
+        ]
+
+    return find
