@@ -1,4 +1,4 @@
-"""What the reading commands find: versions, descriptions, damage, neighbours.
+"""What the reading commands find: versions, descriptions, damage.
 
 Nothing here needs Prefect; MLflow is needed only where the registry is a server.
 """
@@ -6,15 +6,13 @@ Nothing here needs Prefect; MLflow is needed only where the registry is a server
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.embeddings import Embeddings, Neighbor
-from nightjar.errors import ConfigError, InputError, StoreError, UnknownTokenError
+from nightjar.errors import ConfigError, InputError, StoreError
 from nightjar.registry import (
     RegisteredVersion,
     open_reader,
@@ -76,20 +74,6 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One model's answer; ``problem`` says why it has none."""
-
-    model: str
-    neighbors: tuple[Neighbor, ...]
-    problem: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        found = [{"token": near.token, "similarity": near.similarity} for near in self.neighbors]
-        return {"neighbors": found, "problem": self.problem}
 
 
 def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
@@ -176,44 +160,12 @@ def _all_refs(store: Store) -> list[ArtifactRef]:
     return [ref for stage in schemas.STAGES for ref in store.versions(stage)]
 
 
-def neighbors(loaded: LoadedConfig, model: str | None, word: str, topn: int) -> tuple[Answer, ...]:
-    """Nearest words in the champion of ``model``, or of every model."""
-    return _ask(loaded, model, lambda embeddings: embeddings.neighbors(word, topn))
-
-
-def analogy(
-    loaded: LoadedConfig, model: str | None, words: tuple[str, str, str], topn: int
-) -> tuple[Answer, ...]:
-    """The answers to "a is to b as c is to ?" in the champion of ``model``, or of every model."""
-    return _ask(loaded, model, lambda embeddings: embeddings.analogy(*words, topn=topn))
-
-
-def _ask(
-    loaded: LoadedConfig,
-    model: str | None,
-    question: Callable[[Embeddings], Sequence[Neighbor]],
-) -> tuple[Answer, ...]:
-    models = list(loaded.config.models) if model is None else [_known(loaded, model)]
-    answers = []
-    for name in models:
-        try:
-            answers.append(Answer(name, tuple(question(_champion(loaded, name)))))
-        except UnknownTokenError as error:
-            answers.append(Answer(name, (), str(error)))
-        except _NoChampionError as error:
-            if model is not None:
-                raise
-            answers.append(Answer(name, (), str(error)))
-    if not any(answer.neighbors for answer in answers):
-        raise UnknownTokenError(answers[0].problem or "there is no answer")
-    return tuple(answers)
-
-
-class _NoChampionError(InputError):
+class NoChampionError(InputError):
     """A model has no champion yet."""
 
 
-def _known(loaded: LoadedConfig, model: str) -> str:
+def known_model(loaded: LoadedConfig, model: str) -> str:
+    """``model`` if the config has it. Raises ConfigError that names the closest one."""
     if model in loaded.config.models:
         return model
     close = difflib.get_close_matches(model, loaded.config.models, n=1)
@@ -221,16 +173,12 @@ def _known(loaded: LoadedConfig, model: str) -> str:
     raise ConfigError(f"{model}: {Path(loaded.path).name} has no such model; {hint}")
 
 
-def _champion(loaded: LoadedConfig, model: str) -> Embeddings:
-    return Embeddings.from_artifact(Store(loaded.artifacts_dir).open(champion_ref(loaded, model)))
-
-
 def champion_ref(loaded: LoadedConfig, model: str) -> ArtifactRef:
     """The embeddings of the champion of ``model``. Raises InputError when there is none."""
-    name = registered_name(loaded.config.pipeline.name, _known(loaded, model))
+    name = registered_name(loaded.config.pipeline.name, known_model(loaded, model))
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     champion = reader.alias(name, "champion")
     if champion is None:
-        raise _NoChampionError(f"{name} has no champion yet; start a run with 'nightjar run'")
+        raise NoChampionError(f"{name} has no champion yet; start a run with 'nightjar run'")
     version = champion.tags["nightjar.embeddings_version"]
     return Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)

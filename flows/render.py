@@ -17,7 +17,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from flows.lookups import Answer, Listing, Verification
+from flows.lookups import Listing, Verification
+from flows.questions import Answer
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
 from nightjar.registry import CHAMPION, masked, tracking_uri
@@ -346,21 +347,56 @@ def _compact(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def print_answers(console: Console, answers: Sequence[Answer], title: str) -> None:
+def print_neighbors(console: Console, answers: Sequence[Answer], title: str) -> None:
     """A column for each model, nearest first."""
     table = Table(title=title, title_justify="left", header_style="bold")
-    for answer in answers:
-        table.add_column(answer.model)
-    for rank in range(max(len(answer.neighbors) for answer in answers)):
-        table.add_row(*(_neighbor_cell(answer, rank) for answer in answers))
+    lists = {answer.model: answer.found[0] if answer.found else [] for answer in answers}
+    for model in lists:
+        table.add_column(model)
+    for rank in range(max(map(len, lists.values()))):
+        table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
     console.print(table)
+    print_problems(console, answers)
+
+
+def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
+    if rank >= len(found):
+        return Text("")
+    near = found[rank]
+    return Text.assemble(near["token"], " ", (f"{near['similarity']:.3f}", "dim"))
+
+
+def print_rows(
+    console: Console, answers: Sequence[Answer], labels: Sequence[str], columns: Sequence[str]
+) -> None:
+    """A row for each label, a column for each model: one value of its answer."""
+    table = Table(*columns, header_style="bold")
+    found = [answer for answer in answers if answer.problem is None]
+    for answer in found:
+        table.add_column(answer.model)
+    for row, label in enumerate(labels):
+        table.add_row(Text(label), *(_value_cell(answer.found[row]) for answer in found))
+    console.print(table)
+    print_problems(console, answers)
+
+
+def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[str]) -> None:
+    """For each model the texts, best first."""
+    for answer in answers:
+        if answer.problem is None:
+            table = Table("similarity", answer.model, header_style="bold")
+            for found in answer.found:
+                table.add_row(f"{found['similarity']:.3f}", Text(texts[found["item"]]))
+            console.print(table)
+    print_problems(console, answers)
+
+
+def _value_cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_problems(console: Console, answers: Sequence[Answer]) -> None:
+    """Why a model has no answer."""
     for answer in answers:
         if answer.problem:
             console.print(f"{answer.model}: {answer.problem}", markup=False, highlight=False)
-
-
-def _neighbor_cell(answer: Answer, rank: int) -> Text:
-    if rank >= len(answer.neighbors):
-        return Text("")
-    near = answer.neighbors[rank]
-    return Text.assemble(near.token, " ", (f"{near.similarity:.3f}", "dim"))

@@ -15,7 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from nightjar import schemas
-from nightjar.config import GateConfig, PipelineConfig, RegistryConfig, Word2VecConfig
+from nightjar.config import (
+    GateConfig,
+    PipelineConfig,
+    RegistryConfig,
+    TokenizeConfig,
+    Word2VecConfig,
+)
 from nightjar.config.models import ModelConfig
 from nightjar.progress import SILENT
 from nightjar.registry import (
@@ -113,7 +119,14 @@ class World:
     def client(self) -> Any:
         return mlflow.MlflowClient(self.uri, self.uri)
 
-    def publish(self, stage: str, name: str, key: Any, tables: Mapping[str, pa.Table]) -> Artifact:
+    def publish(
+        self,
+        stage: str,
+        name: str,
+        key: Any,
+        tables: Mapping[str, pa.Table],
+        config: dict[str, Any] | None = None,
+    ) -> Artifact:
         """Publish tables as they are; ``key`` tells versions apart."""
 
         def write(staging: Staging) -> None:
@@ -122,7 +135,7 @@ class World:
             staging.report["n_workers"] = 1
 
         identity = Identity(
-            stage, name, config={"key": key, "model": {"seed": 1}, "deterministic": True}
+            stage, name, config=config or {"key": key, "model": {"seed": 1}, "deterministic": True}
         )
         return self.store.open(publish(self.artifacts_dir, identity, write))
 
@@ -159,6 +172,7 @@ class World:
                 "sentences": pa.Table.from_pylist(sentences, schema=schemas.SENTENCES_SCHEMA),
                 "vocabulary": pa.Table.from_pylist(vocabulary, schema=schemas.VOCABULARY_SCHEMA),
             },
+            TokenizeConfig().model_dump(mode="json"),
         )
 
     def embeddings(

@@ -19,6 +19,7 @@ from gensim.models.fasttext import (
     load_facebook_vectors,
     save_facebook_model,
 )
+from lookup_support import lookup_model
 from numpy.typing import NDArray
 from training_support import (
     Sentences,
@@ -210,13 +211,16 @@ def test_neighbours_and_analogies_are_ours(
     ours = Embeddings.from_artifact(trained)
     model = to_gensim(trained)
     wv = model if isinstance(model, KeyedVectors) else model.wv
+    lookup = lookup_model(tmp_path / "lookup", ours.tokens, ours.matrix)
     a, b, c = ours.tokens[:3]
     theirs = wv.most_similar(a, topn=5)
-    assert [word for word, _ in theirs] == [near.token for near in ours.neighbors(a, topn=5)]
-    similarities = [near.similarity for near in ours.neighbors(a, topn=5)]
+    nearest = lookup.neighbors([a], topn=5)[0]
+    assert [word for word, _ in theirs] == [near.token for near in nearest]
+    similarities = [near.similarity for near in nearest]
     np.testing.assert_allclose([value for _, value in theirs], similarities, rtol=1e-5)
     answers = wv.most_similar(positive=[b, c], negative=[a], topn=3)
-    assert [word for word, _ in answers] == [near.token for near in ours.analogy(a, b, c, topn=3)]
+    analogy = lookup.analogies([(a, b, c)], topn=3)[0]
+    assert [word for word, _ in answers] == [near.token for near in analogy]
     assert wv.similarity(a, theirs[0][0]) == pytest.approx(similarities[0], rel=1e-5)
     questions = tmp_path / "questions.txt"
     questions.write_text(f": all\n{a} {b} {c} {answers[0][0]}\n", encoding="utf-8")
@@ -541,7 +545,8 @@ def test_imported_artifact_is_whole_and_says_where_it_is_from(tmp_path: Path) ->
         "output_vectors-negative",
     ]
     embeddings = Embeddings.from_artifact(artifact)
-    nearest = [near.token for near in embeddings.neighbors(embeddings.tokens[0], topn=3)]
+    lookup = lookup_model(tmp_path / "lookup", embeddings.tokens, embeddings.matrix)
+    nearest = [near.token for near in lookup.neighbors(embeddings.tokens[:1], topn=3)[0]]
     theirs = model.wv.most_similar(embeddings.tokens[0], topn=3)
     assert nearest == [word for word, _ in theirs]
 

@@ -35,7 +35,7 @@ def test_identity_says_what_is_registered_and_under_which_gate() -> None:
     assert found.config["registered_model"] == "night-glove"
     assert found.config["experiment"] == "night"
     assert found.config["gate"] == {"benchmarks": ["ws"], "min_coverage": 0.3, "max_drop": 0.05}
-    assert set(found.code) == {"revision", "model_code"}
+    assert set(found.code) == {"revision", "model_code", "lookup"}
 
 
 def test_version_changes_with_gate_parents_experiment_and_what_it_replaces() -> None:

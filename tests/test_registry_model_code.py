@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from gensim.models import FastText
 from gensim.models.fasttext_inner import compute_ngrams_bytes, ft_hash_bytes
-from numpy.typing import NDArray
 from registry_support import (
     VECTORS,
     World,
@@ -21,6 +20,7 @@ from registry_support import (
 )
 
 from nightjar.config import FastTextConfig
+from nightjar.lookup.subwords import ngram_buckets
 
 MIN_N, MAX_N, BUCKET = 2, 4, 500
 SENTENCES = [
@@ -118,8 +118,8 @@ def test_unknown_words_are_all_named_once(word2vec: Any) -> None:
         word2vec.predict(["king", "zebra", "King", "zebra", ""])
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
     assert str(caught.value) == (
-        "night-w2v has no vector for 3 words: zebra, King, . Words are matched exactly; "
-        "params={'unknown': 'nan'} gives rows of NaN instead"
+        "night-w2v has no vector for 3 words: zebra, King, . Words are matched exactly. "
+        "King: did you mean king?"
     )
 
 
@@ -179,15 +179,11 @@ def test_fasttext_does_not_know_a_word_without_a_known_ngram(
 @pytest.mark.parametrize("word", ["king", "naïve", "żółć", "日本語", "a", "", "<>", "😀ok"])
 @pytest.mark.parametrize(("min_n", "max_n"), [(1, 1), (1, 3), (3, 6), (5, 4), (3, 0)])
 def test_ngrams_are_hashed_as_in_facebooks_fasttext(word: str, min_n: int, max_n: int) -> None:
-    from nightjar.registry.model_code import ngram_buckets  # noqa: PLC0415 (imports MLflow)
-
     expected = [ft_hash_bytes(gram) % 1_000 for gram in compute_ngrams_bytes(word, min_n, max_n)]
     assert ngram_buckets(word, min_n, max_n, 1_000) == expected
 
 
 def test_fnv_hash_reads_bytes_as_signed() -> None:
-    from nightjar.registry.model_code import ngram_buckets  # noqa: PLC0415 (imports MLflow)
-
     def hashed(data: bytes) -> int:
         value = np.uint64(2_166_136_261)
         for byte in np.frombuffer(data, np.int8):
@@ -199,24 +195,7 @@ def test_fnv_hash_reads_bytes_as_signed() -> None:
 
 
 def test_ngrams_of_text_that_utf8_cannot_hold() -> None:
-    from nightjar.registry.model_code import ngram_buckets  # noqa: PLC0415 (imports MLflow)
-
     assert len(ngram_buckets("a\ud800", 3, 3, 1_000)) == 2
-
-
-def test_vectors_in_several_row_groups_are_read_in_order(tmp_path: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-    from registry_support import vector_column  # noqa: PLC0415
-
-    from nightjar.registry.model_code import read_vectors  # noqa: PLC0415 (imports MLflow)
-
-    matrix: NDArray[np.float32] = np.arange(21, dtype=np.float32).reshape(7, 3)
-    table = pa.table({"token": list("abcdefg"), "vector": vector_column(matrix)})
-    pq.write_table(table, tmp_path / "vectors.parquet", row_group_size=3)
-    tokens, found = read_vectors(tmp_path / "vectors.parquet", "token")
-    assert tokens == list("abcdefg")
-    np.testing.assert_array_equal(found, matrix)
 
 
 ISOLATED = """
@@ -284,13 +263,18 @@ def test_models_load_where_only_mlflow_numpy_and_pyarrow_are_installed(
     np.testing.assert_allclose(found["answers"]["night-ft"], expected, rtol=0, atol=1e-7)
 
 
-def test_model_folder_holds_parquet_code_and_text_and_no_pickle(world: World) -> None:
+def test_model_folder_holds_arrays_code_and_text_and_no_pickle(world: World) -> None:
     folders = sorted((world.artifacts_dir / "mlflow" / "artifacts" / "models").iterdir())
     assert len(folders) == 2
     for folder in folders:
-        assert len(list(folder.rglob("vectors.parquet"))) == 1
+        assert len(list(folder.rglob("vectors.npy"))) == 1
         for path in folder.rglob("*"):
-            if path.is_file() and path.parent.name != "__pycache__":  # Python's, when loaded
-                assert path.suffix in ("", ".parquet", ".py", ".json", ".md", ".txt", ".yaml")
-                content = path.read_bytes()
-                assert content[:4] == b"PAR1" or content.decode("utf-8")
+            if not path.is_file() or path.parent.name == "__pycache__":  # Python's, when loaded
+                continue
+            if path.suffix == ".npy":
+                np.load(path, allow_pickle=False)
+            elif path.suffix == ".arrow":
+                assert path.read_bytes()[:6] == b"ARROW1"
+            else:
+                assert path.suffix in ("", ".py", ".json", ".md", ".txt", ".yaml")
+                assert path.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from registry_support import VECTORS, World, mlflow, score_row
 
 from nightjar.config import GateConfig, RegistryConfig
 from nightjar.errors import ArtifactDamaged, ConfigError, RegistryUnavailable
+from nightjar.lookup import Parameters
 from nightjar.registry import open_reader, read_ledger, register, registration
 from nightjar.store import fingerprint, library_versions, publish
 
@@ -267,12 +268,11 @@ def test_signature_example_and_requirements(registered: World, model_info: Any) 
     pinned = library_versions("mlflow", "numpy", "pyarrow")
     assert requirements.read_text().split() == [f"{name}=={pinned[name]}" for name in pinned]
     signature = model_info.signature.to_dict()
-    assert json.loads(signature["inputs"]) == [{"type": "string", "required": True}]
-    assert json.loads(signature["outputs"]) == [
-        {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}
-    ]
-    parameter = json.loads(signature["params"])[0]
-    assert (parameter["name"], parameter["default"]) == ("unknown", "error")
+    assert json.loads(signature["inputs"]) == [{"type": "any", "required": True}]
+    found = {entry["name"]: entry for entry in json.loads(signature["params"])}
+    defaults = {name: entry["default"] for name, entry in found.items()}
+    assert defaults == {**asdict(Parameters()), "negative": []}
+    assert {found[name]["type"] for name in ("topn", "n_clusters", "seed")} == {"long"}
     assert model_info.saved_input_example_info is not None
     assert model_info.metadata["nightjar"]["registration"]
 

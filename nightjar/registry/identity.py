@@ -6,13 +6,14 @@ from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import PipelineConfig, RegistryConfig
+from nightjar.lookup import code_sha256
 from nightjar.store import Identity, file_identity
 
-REVISION = 1
+REVISION = 2
 """Raise it when this package registers the same inputs differently."""
 
 MODEL_CODE_PATH = Path(__file__).with_name("model_code.py")
-"""The code that a registered model carries with it."""
+"""The code that MLflow runs to load a registered model."""
 
 
 def registered_name(pipeline_name: str, model_name: str) -> str:
@@ -52,5 +53,9 @@ def registration_identity(
             schemas.EMBEDDINGS: embeddings_version,
             schemas.EVALUATION: evaluation_version,
         },
-        code={"revision": REVISION, "model_code": file_identity(MODEL_CODE_PATH).sha256},
+        code={
+            "revision": REVISION,
+            "model_code": file_identity(MODEL_CODE_PATH).sha256,
+            "lookup": code_sha256(),
+        },
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from nightjar.lookup.requests import TASKS
 from nightjar.registry.gate import Decision
 from nightjar.registry.summary import ModelSummary
 from nightjar.scores import Score
@@ -84,10 +85,12 @@ import mlflow
 
 model = mlflow.pyfunc.load_model("models:/{summary.request.registered_model}@champion")
 model.predict({words})  # float32, shape {shape}
+model.predict({words}, params={{"task": "neighbors", "topn": 5}})
 ```
 
-It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words, or a DataFrame whose
-first column holds them. Words are matched exactly as the tokenizer wrote them (tokens
+It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words or texts, or a DataFrame
+whose first column holds them. Tasks: {", ".join(TASKS)}.
+Words are matched exactly as the tokenizer wrote them (tokens
 `{summary.versions["tokens"]}`).
 {unknown}
 is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""

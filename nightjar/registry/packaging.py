@@ -1,19 +1,20 @@
-"""The model itself: logged as code with Parquet files, and loaded back before it counts."""
+"""The model itself: logged as code with memory-mapped files, and loaded back before it counts."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nightjar.config import FastTextConfig
 from nightjar.errors import RegistryUnavailable
+from nightjar.lookup import Parameters, copy_code, write_model
+from nightjar.model_files import model_content
 from nightjar.registry.client import import_mlflow
 from nightjar.registry.identity import MODEL_CODE_PATH
 from nightjar.registry.model_card import model_card
@@ -22,6 +23,7 @@ from nightjar.store import Artifact, library_versions
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
+    from mlflow.types import ParamSpec
 
 REQUIREMENTS = ("mlflow", "numpy", "pyarrow")
 """All that a registered model needs where it is loaded."""
@@ -50,7 +52,7 @@ def active_run(uri: str, run_id: str) -> Iterator[None]:
 def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
     """Log the model within :func:`active_run` and return its URI.
 
-    MLflow copies the Parquet files twice, through the system's temporary directory. Raises
+    MLflow copies the files twice, through the system's temporary directory. Raises
     RegistryUnavailable when what was stored does not answer with the vectors it was given.
     """
     mlflow = import_mlflow()
@@ -60,7 +62,7 @@ def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
             name=summary.request.model_name,
             python_model=str(MODEL_CODE_PATH),
             artifacts=_files(summary, Path(temporary)),
-            signature=signature(summary.vector_size),
+            signature=signature(),
             input_example=list(summary.example_words),
             pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
             metadata={"nightjar": summary.versions},
@@ -71,48 +73,48 @@ def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
     return model_uri
 
 
-def signature(vector_size: int) -> ModelSignature:
-    """A column of words in, rows of ``vector_size`` float32 out; the parameter ``unknown``."""
+def signature() -> ModelSignature:
+    """Items of any JSON type in a column; the parameters of :class:`nightjar.lookup.Parameters`.
+
+    What comes out depends on the task, so no output schema is given.
+    """
     from mlflow.models import ModelSignature  # noqa: PLC0415
-    from mlflow.types import (  # noqa: PLC0415
-        ColSpec,
-        DataType,
-        ParamSchema,
-        ParamSpec,
-        Schema,
-        TensorSpec,
-    )
+    from mlflow.types import ColSpec, ParamSchema, Schema  # noqa: PLC0415
+    from mlflow.types.schema import AnyType  # noqa: PLC0415
 
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string)]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, vector_size))]),
-        params=ParamSchema([ParamSpec("unknown", DataType.string, "error")]),
-    )
+    any_type: Any = AnyType
+    parameters = [_parameter(name, value) for name, value in asdict(Parameters()).items()]
+    return ModelSignature(inputs=Schema([ColSpec(any_type())]), params=ParamSchema(parameters))
 
 
-def settings(summary: ModelSummary) -> dict[str, Any]:
-    """What the model's code must know beside the vectors."""
-    model = summary.request.model
-    subwords = None
-    if isinstance(model, FastTextConfig) and summary.has_subwords:
-        subwords = {"min_n": model.min_n, "max_n": model.max_n, "bucket": model.bucket}
-    return {"model": summary.request.registered_model, "subwords": subwords}
+def _parameter(name: str, default: Any) -> ParamSpec:
+    from mlflow.types import DataType, ParamSpec  # noqa: PLC0415
+
+    if isinstance(default, tuple):
+        return ParamSpec(name, DataType.string, list(default), shape=(-1,))
+    kinds: Mapping[type, Any] = {
+        str: DataType.string,
+        bool: DataType.boolean,
+        int: DataType.long,
+        float: DataType.double,
+    }
+    return ParamSpec(name, kinds[type(default)], default)
 
 
 def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
-    """Path of each file that goes into the model."""
-    embeddings = summary.request.embeddings
-    card, configuration = temporary / "model_card.md", temporary / "settings.json"
+    """Path of each file or directory that goes into the model."""
+    card, lookup, code = (temporary / name for name in ("model_card.md", "lookup", "code"))
     card.write_text(model_card(summary), encoding="utf-8")
-    configuration.write_text(json.dumps(settings(summary), indent=1) + "\n", encoding="utf-8")
-    files = {
-        "vectors": embeddings.table_path("vectors"),
-        "settings": configuration,
-        "model_card": card,
-    }
-    if summary.has_subwords:
-        files["ngrams"] = embeddings.table_path("ngrams")
-    return {name: str(path.absolute()) for name, path in files.items()}
+    lookup.mkdir()
+    request = summary.request
+    content = model_content(
+        request.registered_model, request.model, request.embeddings, request.tokens
+    )
+    write_model(lookup, content)
+    code.mkdir()
+    copy_code(code)
+    paths = {"lookup": lookup, "code": code, "model_card": card}
+    return {name: str(path.absolute()) for name, path in paths.items()}
 
 
 def _check_answers(summary: ModelSummary, model_uri: str) -> None:

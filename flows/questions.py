@@ -1,0 +1,87 @@
+"""Questions to the champions: what ``nightjar neighbors``, ``encode`` and the like ask.
+
+They are the questions of :mod:`nightjar.lookup.requests`, put to the files that
+:mod:`nightjar.model_files` keeps beside the artifacts. Nothing here needs Prefect; MLflow is
+needed only where the registry is a server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.lookups import NoChampionError, champion_ref, known_model
+from nightjar.config import LoadedConfig
+from nightjar.errors import InputError, UnknownTokenError
+from nightjar.lookup import QueryError, UnknownWords, VectorModel, answer
+from nightjar.model_files import open_model
+from nightjar.store import Store
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One model's answer, of JSON types or an array; ``problem`` says why it has none."""
+
+    model: str
+    found: Any
+    problem: str | None = None
+
+    def as_json(self, key: str) -> dict[str, Any]:
+        """Plain JSON types, the answer under ``key``."""
+        found = self.found.tolist() if isinstance(self.found, np.ndarray) else self.found
+        return {key: found, "problem": self.problem}
+
+
+def ask(
+    loaded: LoadedConfig, model: str | None, items: Sequence[str], **parameters: Any
+) -> tuple[Answer, ...]:
+    """Put a question to the champion of ``model``, or of every model.
+
+    A model of several that cannot answer says why in ``problem``. Raises InputError when
+    there is no answer at all.
+    """
+    names = list(loaded.config.models) if model is None else [known_model(loaded, model)]
+    answers = []
+    for name in names:
+        try:
+            answers.append(Answer(name, answer(open_champion(loaded, name), items, parameters)))
+        except (QueryError, NoChampionError) as error:
+            if len(names) == 1:
+                raise _as_input_error(error) from error
+            answers.append(Answer(name, None, str(error)))
+    if all(found.problem for found in answers):
+        raise UnknownTokenError(answers[0].problem or "there is no answer")
+    return tuple(answers)
+
+
+def open_champion(loaded: LoadedConfig, name: str) -> VectorModel:
+    """The champion of a model, open. Raises InputError when there is none."""
+    ref = champion_ref(loaded, name)
+    store = Store(loaded.artifacts_dir)
+    return open_model(store, name, loaded.config.models[name], store.open(ref))
+
+
+def _as_input_error(error: QueryError | NoChampionError) -> InputError:
+    if isinstance(error, UnknownWords):
+        return UnknownTokenError(str(error))
+    return error if isinstance(error, InputError) else InputError(str(error))
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write a NumPy file, whole or not at all. Raises InputError where it cannot be written."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with unfinished.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,46 @@
+"""Questions to a table of vectors: what a registered model answers, and how fast.
+
+A served model is a directory of plain files that are memory-mapped, so that opening one takes
+milliseconds and processes share its memory (:mod:`.files`)::
+
+    vectors.npy    float32 (n_tokens, vector_size)
+    norms.npy      float32 (n_tokens,): length of each vector
+    counts.npy     int64 (n_tokens,): how often the corpus had the token
+    tokens.arrow   Arrow IPC file, one column ``token``
+    hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
+    lookup.json    sizes of all of them
+
+:mod:`.table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
+:mod:`.suggestions` what an unknown word may have meant, :mod:`.subwords` a vector for it. A
+:class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`answer`
+(:mod:`.requests`) what comes over HTTP and through MLflow. :mod:`.packing` writes all of it.
+
+This package travels with every registered model, beside :mod:`nightjar.tokenization`, and is
+imported there under another name: it imports the standard library, numpy and pyarrow alone, and
+itself relatively.
+"""
+
+from .errors import QueryError, TableDamaged, UnknownWords
+from .files import Rows
+from .model import Neighbor, OddOneOut, VectorModel
+from .packing import ModelContent, NgramRows, code_sha256, copy_code, write_model
+from .requests import Parameters, answer
+from .table import VectorTable
+
+__all__ = [
+    "ModelContent",
+    "Neighbor",
+    "NgramRows",
+    "OddOneOut",
+    "Parameters",
+    "QueryError",
+    "Rows",
+    "TableDamaged",
+    "UnknownWords",
+    "VectorModel",
+    "VectorTable",
+    "answer",
+    "code_sha256",
+    "copy_code",
+    "write_model",
+]

@@ -1,0 +1,24 @@
+"""What can be wrong with a question, or with the files that should answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class QueryError(ValueError):
+    """The question is wrong: the message says which part, and what would be right."""
+
+
+class UnknownWords(QueryError):
+    """Words without a vector.
+
+    ``words`` are all of them, in the order of the question, each once.
+    """
+
+    def __init__(self, message: str, words: Sequence[str]) -> None:
+        super().__init__(message)
+        self.words = tuple(words)
+
+
+class TableDamaged(RuntimeError):
+    """A file of the table is missing, cut or of another table."""

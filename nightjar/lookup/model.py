@@ -1,0 +1,306 @@
+"""A model to ask: words and texts in, vectors, words and similarities out.
+
+A word is looked up exactly as the tokenizer wrote it; a text is cut by that tokenizer. FastText
+composes words it does not know from their n-grams.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tokenization import Settings, make_word_finder
+from .clusters import cluster_rows
+from .errors import QueryError, TableDamaged, UnknownWords
+from .files import map_array
+from .nearest import Nearest, row_lengths, unit_rows
+from .subwords import Subwords
+from .suggestions import MAX_WORDS, suggest
+from .table import VectorTable
+
+SETTINGS = "settings.json"
+NGRAM_BUCKETS = "ngram_buckets.npy"
+NGRAM_ROWS = "ngram_rows.npy"
+
+Floats = NDArray[np.float32]
+
+_MAX_LISTED = 50
+_MAX_SUGGESTED = 5
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A token and its cosine similarity to the query."""
+
+    token: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class OddOneOut:
+    """The word that fits the others least, and how each fits the mean of all."""
+
+    word: str
+    similarities: tuple[float, ...]
+
+
+class VectorModel:
+    """A table of vectors with what it takes to ask about any word and any text."""
+
+    def __init__(
+        self,
+        name: str,
+        table: VectorTable,
+        find_words: Callable[[str], list[str]],
+        subwords: Subwords | None = None,
+    ) -> None:
+        self.name = name
+        self.table = table
+        self._find_words = find_words
+        self._subwords = subwords
+
+    @classmethod
+    def open(cls, directory: Path) -> VectorModel:
+        """Open the files of a model (:mod:`.packing`). Raises TableDamaged."""
+        path = directory / SETTINGS
+        try:
+            settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            find_words = make_word_finder(Settings(**settings["tokenizer"]))
+            name, ngrams = settings["model"], settings["subwords"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
+        table = VectorTable.open(directory)
+        subwords = None
+        if ngrams is not None:
+            try:
+                buckets = np.load(directory / NGRAM_BUCKETS, allow_pickle=False)
+                rows = map_array(directory / NGRAM_ROWS, len(buckets))
+            except (OSError, ValueError, EOFError) as error:
+                raise TableDamaged(
+                    f"{directory}: the n-grams cannot be read ({error}); fetch the model again"
+                ) from error
+            subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
+        return cls(name, table, find_words, subwords)
+
+    # -- words -----------------------------------------------------------------------------
+
+    def vectors(self, words: Sequence[str], unknown: str = "error") -> Floats:
+        """The vector of each word, shape (n_words, vector_size).
+
+        ``unknown``: what to do with a word that has none: ``error`` (UnknownWords, naming
+        all of them), or ``nan``, a row of NaN.
+        """
+        _check_choice("unknown", unknown, ("error", "nan"))
+        rows = self.table.rows(words)
+        found = np.full((len(words), self.table.vector_size), np.nan, np.float32)
+        is_known = rows >= 0
+        found[is_known] = self.table.vectors[rows[is_known]]
+        missing: list[str] = []
+        for place in np.flatnonzero(~is_known).tolist():
+            vector = self._subwords.vector(words[place]) if self._subwords else None
+            if vector is None:
+                missing.append(words[place])
+            else:
+                found[place] = vector
+        if missing and unknown == "error":
+            raise self._unknown(missing)
+        return found
+
+    def neighbors(
+        self,
+        words: Sequence[str],
+        topn: int = 10,
+        threshold: float | None = None,
+    ) -> list[list[Neighbor]]:
+        """The nearest tokens of each word, itself left out, best first.
+
+        With ``threshold`` only those at least so similar. Raises UnknownWords.
+        """
+        queries = self.vectors(words)
+        excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
+        return self._named(self.table.nearest(queries, topn, excluded, threshold))
+
+    def neighbors_of_vectors(
+        self, vectors: NDArray[np.floating], topn: int = 10, threshold: float | None = None
+    ) -> list[list[Neighbor]]:
+        """The nearest tokens of each vector, shape (n, vector_size). Raises QueryError."""
+        queries = self._checked(vectors)
+        return self._named(self.table.nearest(queries, topn, None, threshold))
+
+    def neighbors_of_mean(
+        self,
+        positive: Sequence[str],
+        negative: Sequence[str] = (),
+        topn: int = 10,
+        threshold: float | None = None,
+    ) -> list[Neighbor]:
+        """The nearest tokens of several words at once (3CosAdd, Mikolov et al. 2013).
+
+        The query is the sum of the ``positive`` words' directions less the ``negative``
+        ones'; all of them are left out. Raises UnknownWords, and QueryError without words.
+        """
+        words = [*positive, *negative]
+        if not words:
+            raise QueryError("no word is given: give one at least")
+        vectors = self.vectors(words)
+        signs = np.repeat(np.array([1, -1], np.float32), [len(positive), len(negative)])
+        query = signs @ unit_rows(vectors, row_lengths(vectors))
+        rows = [row for row in self.table.rows(words).tolist() if row >= 0]
+        return self._named(self.table.nearest(query[np.newaxis], topn, [rows], threshold))[0]
+
+    def analogies(
+        self, questions: Sequence[tuple[str, str, str]], topn: int = 10
+    ) -> list[list[Neighbor]]:
+        """Answers to "a is to b as c is to ?", best first (3CosAdd). Raises UnknownWords."""
+        words = [word for question in questions for word in question]
+        vectors = self.vectors(words)
+        units = unit_rows(vectors, row_lengths(vectors)).reshape(len(questions), 3, -1)
+        queries = units[:, 1] - units[:, 0] + units[:, 2]
+        rows = self.table.rows(words).reshape(-1, 3).tolist()
+        excluded = [[row for row in question if row >= 0] for question in rows]
+        return self._named(self.table.nearest(queries, topn, excluded))
+
+    def similarities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Cosine similarity of the two words of each pair. Raises UnknownWords."""
+        vectors = self.vectors([word for pair in pairs for word in pair])
+        units = unit_rows(vectors, row_lengths(vectors)).reshape(len(pairs), 2, -1)
+        found: Floats = np.clip(np.einsum("ij,ij->i", units[:, 0], units[:, 1]), -1, 1)
+        return found
+
+    def odd_one_out(self, words: Sequence[str]) -> OddOneOut:
+        """The word least similar to the mean of all.
+
+        Raises UnknownWords, and QueryError for fewer than three words.
+        """
+        if len(words) < 3:
+            raise QueryError(f"odd_one_out needs at least 3 words, {len(words)} given")
+        vectors = self.vectors(words)
+        units = unit_rows(vectors, row_lengths(vectors))
+        mean = units.mean(axis=0, keepdims=True)
+        similarities = units @ unit_rows(mean, row_lengths(mean))[0]
+        odd = words[int(np.argmin(similarities))]
+        return OddOneOut(odd, tuple(np.clip(similarities, -1, 1).tolist()))
+
+    def clusters(self, words: Sequence[str], n_clusters: int, seed: int = 1) -> list[int]:
+        """The cluster of each word, numbered from 0 in the order of the words.
+
+        Raises UnknownWords, and QueryError when there are fewer words than clusters.
+        """
+        if not 1 <= n_clusters <= len(words):
+            raise QueryError(
+                f"n_clusters is {n_clusters}: choose 1 to {len(words)}, the number of words"
+            )
+        labels: list[int] = cluster_rows(self.vectors(words), n_clusters, seed).tolist()
+        return labels
+
+    # -- texts -----------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str], unknown: str = "error") -> Floats:
+        """The mean vector of each text's words, shape (n_texts, vector_size).
+
+        Words without a vector are left out. ``unknown``: what to do with a text of which no
+        word has one: ``error`` (QueryError), ``nan`` or ``zero``.
+        """
+        _check_choice("unknown", unknown, ("error", "nan", "zero"))
+        means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
+        for place, text in enumerate(texts):
+            mean = self._mean(text)
+            if mean is not None:
+                means[place] = mean
+        is_empty = np.isnan(means[:, 0])
+        if unknown == "zero":
+            means[is_empty] = 0.0
+        elif unknown == "error" and is_empty.any():
+            place = int(np.argmax(is_empty))
+            raise QueryError(
+                f"{int(is_empty.sum())} of {len(texts)} texts have no word that {self.name} "
+                f"knows, the first is item {place}: {_shown(texts[place])}; with unknown 'nan' or "
+                f"'zero' their rows are NaN or zero"
+            )
+        return means
+
+    def _mean(self, text: str) -> NDArray[np.float64] | None:
+        """The mean of the known words' vectors; None without one."""
+        counts = Counter(self._find_words(text))
+        if not counts:
+            return None
+        vectors = self.vectors(list(counts), unknown="nan")
+        weights = np.fromiter(counts.values(), np.float64, len(counts))
+        weights[np.isnan(vectors[:, 0])] = 0.0
+        n_known = weights.sum()
+        # Sums of millions of float32 lose digits: the words are weighed in float64.
+        return weights @ np.nan_to_num(vectors) / n_known if n_known else None
+
+    def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+        """Places of the texts and their cosine similarity to the query, best first.
+
+        A text without a known word is last, with 0. Raises QueryError for such a query.
+        """
+        queries = self.encode([query])
+        vectors = self.encode(texts, unknown="zero")
+        units = unit_rows(vectors, row_lengths(vectors))
+        similarities = units @ unit_rows(queries, row_lengths(queries))[0]
+        has_words = vectors.any(axis=1)
+        order = np.lexsort((np.arange(len(texts)), -similarities, ~has_words))
+        clipped = np.clip(similarities, -1, 1)
+        return [(int(place), float(clipped[place])) for place in order]
+
+    # -- trouble ---------------------------------------------------------------------------
+
+    @cached_property
+    def _frequent(self) -> list[str]:
+        return self.table.tokens_of(np.arange(min(MAX_WORDS, len(self.table))))
+
+    def _unknown(self, missing: Sequence[str]) -> UnknownWords:
+        distinct = list(dict.fromkeys(missing))
+        listed = ", ".join(map(_shown, distinct[:_MAX_LISTED]))
+        rest = len(distinct) - _MAX_LISTED
+        hints = []
+        for word in islice(distinct, _MAX_SUGGESTED):
+            meant = suggest(word, self._frequent, self.table.index)
+            if meant:
+                hints.append(f"{_shown(word)}: did you mean {' or '.join(map(_shown, meant))}?")
+        return UnknownWords(
+            f"{self.name} has no vector for {len(distinct)} "
+            f"{'word' if len(distinct) == 1 else 'words'}: {listed}"
+            f"{f' and {rest} more' if rest > 0 else ''}. Words are matched exactly"
+            f"{'. ' if hints else ''}{' '.join(hints)}",
+            distinct,
+        )
+
+    def _checked(self, vectors: NDArray[np.floating]) -> Floats:
+        if vectors.ndim != 2 or vectors.shape[1] != self.table.vector_size:
+            raise QueryError(
+                f"vectors have the shape {vectors.shape}, expected (any, {self.table.vector_size})"
+            )
+        is_wrong = ~np.isfinite(vectors).all(axis=1)
+        if is_wrong.any():
+            raise QueryError(f"vector {int(np.argmax(is_wrong))} has values that are not finite")
+        return vectors.astype(np.float32)
+
+    def _named(self, found: Sequence[Nearest]) -> list[list[Neighbor]]:
+        rows = np.concatenate([np.zeros(0, np.int64), *(answer.rows for answer in found)])
+        tokens = iter(self.table.tokens_of(rows))
+        return [
+            [Neighbor(next(tokens), similarity) for similarity in answer.similarities.tolist()]
+            for answer in found
+        ]
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise QueryError(f"{name} is {value!r}, choose {' or '.join(choices)}")
+
+
+def _shown(text: str) -> str:
+    short = text if len(text) <= 60 else f"{text[:57]}..."
+    return short if short.isprintable() else ascii(short)

@@ -1,0 +1,93 @@
+"""Writing a model's files, and the code that opens them where Nightjar is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tokenization import Settings
+from .files import Rows, write_matrix, write_table
+from .model import NGRAM_BUCKETS, NGRAM_ROWS, SETTINGS
+
+PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
+"""The code that travels: what :class:`.VectorModel` imports, besides numpy and pyarrow."""
+
+
+@dataclass(frozen=True, eq=False)
+class NgramRows:
+    """FastText's n-grams: ``rows[i]`` is the vector of bucket ``buckets[i]``, ascending."""
+
+    min_n: int
+    max_n: int
+    bucket: int
+    n_rows: int
+    stretches: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelContent:
+    """What a model's files are made of."""
+
+    name: str
+    tokenizer: Settings
+    n_tokens: int
+    vector_size: int
+    rows: Iterable[Rows]
+    ngrams: NgramRows | None = None
+
+
+def write_model(directory: Path, content: ModelContent) -> None:
+    """Write the files that :meth:`.VectorModel.open` opens into ``directory``, which is there.
+
+    Raises QueryError for a value that is not finite and for a token that comes twice.
+    """
+    write_table(directory, content.rows, content.n_tokens, content.vector_size)
+    ngrams = content.ngrams
+    if ngrams is not None:
+        _write_ngrams(directory, ngrams, content.vector_size)
+    settings = {
+        "model": content.name,
+        "tokenizer": asdict(content.tokenizer),
+        "subwords": None
+        if ngrams is None
+        else {"min_n": ngrams.min_n, "max_n": ngrams.max_n, "bucket": ngrams.bucket},
+    }
+    text = json.dumps(settings, indent=1, ensure_ascii=True) + "\n"
+    (directory / SETTINGS).write_text(text, encoding="utf-8")
+
+
+def _write_ngrams(directory: Path, ngrams: NgramRows, vector_size: int) -> None:
+    buckets = np.zeros(ngrams.n_rows, np.int32)
+    first = 0
+    with write_matrix(directory / NGRAM_ROWS, ngrams.n_rows, vector_size) as write:
+        for some_buckets, some_rows in ngrams.stretches:
+            part = slice(first, first + len(some_buckets))
+            buckets[part] = some_buckets
+            write(some_rows)
+            first = part.stop
+    np.save(directory / NGRAM_BUCKETS, buckets, allow_pickle=False)
+
+
+def copy_code(directory: Path) -> None:
+    """Copy the packages that travel into ``directory``."""
+    for package in PACKAGES:
+        shutil.copytree(
+            package, directory / package.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+
+def code_sha256() -> str:
+    """Hash of the code that travels, names included."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.relative_to(package.parent).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

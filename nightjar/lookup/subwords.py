@@ -1,0 +1,61 @@
+"""Vectors of unknown words from the rows of their character n-grams (FastText)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def ngram_buckets(word: str, min_n: int, max_n: int, n_buckets: int) -> list[int]:
+    """Bucket of each character n-gram of ``<word>``, as Facebook's fastText numbers them.
+
+    Bojanowski et al. 2017, section 3.2: FNV-1a over the UTF-8 bytes. The reference
+    implementation reads each byte as a signed char; a lone bracket is no n-gram.
+    """
+    characters = [char.encode("utf-8", "surrogatepass") for char in f"<{word}>"]
+    return [
+        value % n_buckets
+        for start in range(len(characters))
+        for n, value in enumerate(_prefix_hashes(characters[start : start + max_n]), start=1)
+        if n >= min_n and not (n == 1 and start in (0, len(characters) - 1))
+    ]
+
+
+def _prefix_hashes(characters: list[bytes]) -> Iterator[int]:
+    """FNV-1a of the first character, of the first two, and so on (32 bits)."""
+    value = 2_166_136_261
+    for character in characters:
+        for byte in character:
+            signed = byte | 0xFFFFFF00 if byte > 127 else byte
+            value = ((value ^ signed) * 16_777_619) & 0xFFFFFFFF
+        yield value
+
+
+class Subwords:
+    """``rows[i]`` is the vector of bucket ``buckets[i]``, ascending; other rows are zero."""
+
+    def __init__(
+        self,
+        buckets: NDArray[np.int32],
+        rows: NDArray[np.float32],
+        min_n: int,
+        max_n: int,
+        n_buckets: int,
+    ) -> None:
+        self._buckets = buckets
+        self._rows = rows
+        self._range = (min_n, max_n, n_buckets)
+
+    def vector(self, word: str) -> NDArray[np.float32] | None:
+        """Mean over the word's n-grams; None when none of them has a row."""
+        wanted = np.asarray(ngram_buckets(word, *self._range), dtype=np.int64)
+        places = np.searchsorted(self._buckets, wanted)
+        inside = places < len(self._buckets)
+        places, wanted_inside = places[inside], wanted[inside]
+        found = places[self._buckets[places] == wanted_inside]
+        if found.size == 0:
+            return None
+        mean: NDArray[np.float32] = self._rows[found].sum(axis=0) / np.float32(wanted.size)
+        return mean

@@ -1,0 +1,106 @@
+"""From token to row by a hash table in two arrays, so that it can be memory-mapped.
+
+Open addressing with linear probing: ``slots`` holds row + 1 at the first free place from the
+token's hash on, 0 where none is; ``hashes`` has the CRC-32 of each row's token. At most half
+of the slots are taken. CRC-32 is the same in every process, unlike Python's own hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+_FREE = 0
+_MANY = 32
+"""From so many words on, all are looked up at once."""
+
+
+def token_bytes(token: str) -> bytes:
+    """UTF-8; a lone surrogate, which no stored token can hold, is encoded all the same."""
+    return token.encode("utf-8", "surrogatepass")
+
+
+def hash_tokens(tokens: Iterable[bytes], n_tokens: int) -> NDArray[np.uint32]:
+    """The hash of each token."""
+    return np.fromiter((crc32(token) for token in tokens), np.uint32, n_tokens)
+
+
+def fill_slots(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The slots for rows with these hashes.
+
+    In rounds: of the rows that want a free slot the first gets it, the others try the next.
+    """
+    n_slots = 1 << max(1, (2 * len(hashes) - 1).bit_length())
+    slots = np.zeros(n_slots, np.uint32)
+    rows = np.arange(len(hashes))
+    places = hashes.astype(np.int64) & (n_slots - 1)
+    while rows.size:
+        wanted, first = np.unique(places, return_index=True)
+        is_free = slots[wanted] == _FREE
+        slots[wanted[is_free]] = rows[first[is_free]] + 1
+        is_waiting = np.ones(rows.size, dtype=bool)
+        is_waiting[first[is_free]] = False
+        rows = rows[is_waiting]
+        places = (places[is_waiting] + 1) & (n_slots - 1)
+    return slots
+
+
+class TokenIndex:
+    """Rows of tokens. ``tokens`` is a binary array; the arrays may be memory-mapped."""
+
+    def __init__(
+        self, tokens: pa.BinaryArray, hashes: NDArray[np.uint32], slots: NDArray[np.uint32]
+    ) -> None:
+        self._tokens = tokens
+        self._hashes = hashes
+        self._slots = slots
+
+    def row(self, token: str) -> int:
+        """The row of one token, -1 for an unknown one."""
+        encoded = token_bytes(token)
+        return self._probe(encoded, crc32(encoded))
+
+    def rows(self, tokens: Sequence[str]) -> NDArray[np.int64]:
+        """The row of each token, -1 for an unknown one."""
+        if len(tokens) < _MANY:
+            return np.fromiter(map(self.row, tokens), np.int64, len(tokens))
+        encoded = [token_bytes(token) for token in tokens]
+        hashes = hash_tokens(encoded, len(encoded))
+        rows = self._rows_of_hashes(hashes)
+        known = np.flatnonzero(rows >= 0)
+        candidates = self._tokens.take(pa.array(rows[known]))
+        asked = pa.array(encoded, self._tokens.type).take(pa.array(known))
+        is_same = pc.equal(candidates, asked).to_numpy(zero_copy_only=False)
+        for place in known[~is_same]:  # another token with the same hash
+            rows[place] = self._probe(encoded[place], int(hashes[place]))
+        return rows
+
+    def _rows_of_hashes(self, hashes: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """For each hash the first row that has it, or -1."""
+        mask = len(self._slots) - 1
+        found = np.full(len(hashes), -1, np.int64)
+        asking = np.arange(len(hashes))
+        places = hashes.astype(np.int64) & mask
+        while asking.size:
+            rows = self._slots[places].astype(np.int64) - 1
+            is_taken = rows >= 0
+            asking, places, rows = asking[is_taken], places[is_taken], rows[is_taken]
+            is_match = self._hashes[rows] == hashes[asking]
+            found[asking[is_match]] = rows[is_match]
+            asking, places = asking[~is_match], (places[~is_match] + 1) & mask
+        return found
+
+    def _probe(self, token: bytes, token_hash: int) -> int:
+        mask = len(self._slots) - 1
+        place = token_hash & mask
+        while (entry := int(self._slots[place])) != _FREE:
+            row = entry - 1
+            if self._hashes[row] == token_hash and self._tokens[row].as_py() == token:
+                return row
+            place = (place + 1) & mask
+        return -1

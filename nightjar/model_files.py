@@ -1,0 +1,103 @@
+"""A model's files from its embeddings artifact: what is registered, and what lookups open.
+
+:mod:`nightjar.lookup` says what the files are. :func:`open_model` keeps them below the artifact
+store, in ``lookup/<embeddings version>-<code>``: a copy that can be deleted at any time and is
+made anew when it is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nightjar import schemas
+from nightjar.config import FastTextConfig, ModelConfig, TokenizeConfig
+from nightjar.lookup import (
+    ModelContent,
+    NgramRows,
+    Rows,
+    TableDamaged,
+    VectorModel,
+    code_sha256,
+    write_model,
+)
+from nightjar.store import Artifact, Store, named_write_errors
+from nightjar.tokenization import Settings
+
+DIRECTORY = "lookup"
+
+
+def model_content(
+    name: str, model: ModelConfig, embeddings: Artifact, tokens: Artifact
+) -> ModelContent:
+    """What goes into the model's files, read by row group as it is written.
+
+    ``tokens`` is what the model was trained on: its tokenizer goes along.
+    """
+    tokenize = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
+    return ModelContent(
+        name=name,
+        tokenizer=Settings(**tokenize.model_dump(mode="json")),
+        n_tokens=embeddings.rows("vectors"),
+        vector_size=embeddings.schema("vectors").field("vector").type.list_size,
+        rows=_rows(embeddings),
+        ngrams=_ngrams(model, embeddings),
+    )
+
+
+def open_model(store: Store, name: str, model: ModelConfig, embeddings: Artifact) -> VectorModel:
+    """Open the lookup files of an embeddings artifact; they are written at its first use.
+
+    Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
+    """
+    version = f"{embeddings.ref.version}-{code_sha256()[:8]}"
+    directory = store.root / DIRECTORY / version
+    try:
+        return VectorModel.open(directory)
+    except TableDamaged:
+        pass  # never written, or cut: written now
+    parent = embeddings.manifest.parents[schemas.TOKENS]
+    tokens = store.open(store.ref(schemas.TOKENS, parent))
+    with named_write_errors(store.root):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
+            written = Path(temporary) / version
+            written.mkdir()
+            write_model(written, model_content(name, model, embeddings, tokens))
+            shutil.rmtree(directory, ignore_errors=True)
+            try:
+                written.rename(directory)
+            except OSError:
+                if not directory.is_dir():  # else another process was first
+                    raise
+    return VectorModel.open(directory)
+
+
+def _rows(embeddings: Artifact) -> Iterator[Rows]:
+    for batch in embeddings.batches("vectors"):
+        counts = batch.column("count").to_numpy(zero_copy_only=False)
+        yield Rows(batch.column("token").to_pylist(), counts, _matrix(batch))
+
+
+def _ngrams(model: ModelConfig, embeddings: Artifact) -> NgramRows | None:
+    if not (isinstance(model, FastTextConfig) and embeddings.has_table("ngrams")):
+        return None
+    stretches = (
+        (batch.column("bucket").to_numpy(zero_copy_only=False), _matrix(batch))
+        for batch in embeddings.batches("ngrams")
+    )
+    n_rows = embeddings.rows("ngrams")
+    return NgramRows(model.min_n, model.max_n, model.bucket, n_rows, stretches)
+
+
+def _matrix(batch: pa.RecordBatch) -> NDArray[np.float32]:
+    # flatten() respects the offset of a sliced batch, .values does not.
+    values = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
+    matrix: NDArray[np.float32] = values.reshape(len(batch), -1)
+    return matrix

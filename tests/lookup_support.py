@@ -1,0 +1,41 @@
+"""Small models to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.lookup import ModelContent, Rows, VectorModel, write_model
+from nightjar.tokenization import Settings
+
+SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
+
+
+def random_matrix(n_rows: int, vector_size: int = 8, seed: int = 1) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((n_rows, vector_size), dtype=np.float32)
+
+
+def write(
+    directory: Path,
+    words: Sequence[str],
+    matrix: NDArray[np.float32],
+    stretch: int = 3,
+) -> Path:
+    """A model's files, written a few rows at a time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    parts = [slice(first, first + stretch) for first in range(0, len(words), stretch)]
+    counts = np.arange(len(words), 0, -1)
+    rows = [Rows(words[part], counts[part], matrix[part]) for part in parts]
+    content = ModelContent("small", SETTINGS, len(words), matrix.shape[1], rows)
+    write_model(directory, content)
+    return directory
+
+
+def lookup_model(
+    directory: Path, words: Sequence[str], matrix: NDArray[np.float32] | None = None
+) -> VectorModel:
+    matrix = random_matrix(len(words)) if matrix is None else matrix
+    return VectorModel.open(write(directory, words, matrix))
