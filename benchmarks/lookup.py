@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -81,6 +82,14 @@ def figures(
         },
         "floors": FLOORS,
         "neighbors_in_common_with_gensim": statistics.mean(same),
+        "answers_are_equal": all(
+            math.isclose(answers[ours], answers[theirs], rel_tol=1e-6)
+            for ours, theirs in (
+                ("open", "gensim_open_binary"),
+                ("open", "gensim_open_mmap"),
+                ("vectors", "gensim_vectors"),
+            )
+        ),
         "median_seconds": medians,
         "write_seconds": write_seconds,
         "words": arguments.words,
@@ -124,7 +133,7 @@ def write_models(directory: Path, n_words: int, vector_size: int) -> dict[str, f
     started = time.perf_counter()
     write_model(ours, ModelContent("benchmark", settings, n_words, vector_size, rows()))
     seconds = {"ours": time.perf_counter() - started}
-    vectors = KeyedVectors(vector_size, count=n_words)
+    vectors = KeyedVectors(vector_size)
     vectors.add_vectors(words, matrix)
     started = time.perf_counter()
     vectors.save_word2vec_format(str(directory / "gensim.bin"), binary=True)
