@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tokenization import Settings, make_word_finder
+from ..tokenization import Settings, TokenizerSettings, make_word_finder
 from .clusters import cluster_rows
 from .errors import QueryError, TableDamaged, UnknownWords
 from .files import map_array
@@ -60,12 +60,12 @@ class VectorModel:
         self,
         name: str,
         table: VectorTable,
-        find_words: Callable[[str], list[str]],
+        tokenizer: TokenizerSettings,
         subwords: Subwords | None = None,
     ) -> None:
         self.name = name
         self.table = table
-        self._find_words = find_words
+        self._tokenizer = tokenizer
         self._subwords = subwords
 
     @classmethod
@@ -74,7 +74,7 @@ class VectorModel:
         path = directory / SETTINGS
         try:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            find_words = make_word_finder(Settings(**settings["tokenizer"]))
+            tokenizer = Settings(**settings["tokenizer"])
             name, ngrams = settings["model"], settings["subwords"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
@@ -89,7 +89,7 @@ class VectorModel:
                     f"{directory}: the n-grams cannot be read ({error}); fetch the model again"
                 ) from error
             subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
-        return cls(name, table, find_words, subwords)
+        return cls(name, table, tokenizer, subwords)
 
     # -- words -----------------------------------------------------------------------------
 
@@ -201,6 +201,11 @@ class VectorModel:
             )
         labels: list[int] = cluster_rows(self.vectors(words), n_clusters, seed).tolist()
         return labels
+
+    @cached_property
+    def _find_words(self) -> Callable[[str], list[str]]:
+        # Made for the first text: the classes of Unicode characters take a tenth of a second.
+        return make_word_finder(self._tokenizer)
 
     # -- texts -----------------------------------------------------------------------------
 
