@@ -394,7 +394,9 @@ def encode(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a NumPy file; else JSON lines.")
     ] = None,
-    model: ModelOption = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The model; needed if there are several.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
 ) -> None:
