@@ -7,9 +7,9 @@ made anew when it is needed.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ from nightjar.store import Artifact, Store, named_write_errors
 from nightjar.tokenization import Settings
 
 DIRECTORY = "lookup"
+_ATTEMPTS = 3
+"""More than one only when several processes replace damaged files at the same time."""
 
 
 def model_content(
@@ -58,25 +60,34 @@ def open_model(store: Store, name: str, model: ModelConfig, embeddings: Artifact
     """
     version = f"{embeddings.ref.version}-{code_sha256()[:8]}"
     directory = store.root / DIRECTORY / version
-    try:
-        return VectorModel.open(directory)
-    except TableDamaged:
-        pass  # never written, or cut: written now
-    parent = embeddings.manifest.parents[schemas.TOKENS]
-    tokens = store.open(store.ref(schemas.TOKENS, parent))
-    with named_write_errors(store.root):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
-            written = Path(temporary) / version
-            written.mkdir()
-            write_model(written, model_content(name, model, embeddings, tokens))
-            shutil.rmtree(directory, ignore_errors=True)
-            try:
-                written.rename(directory)
-            except OSError:
-                if not directory.is_dir():  # else another process was first
-                    raise
+    for _ in range(_ATTEMPTS):
+        with suppress(TableDamaged):  # never written, or cut
+            return VectorModel.open(directory)
+        parent = embeddings.manifest.parents[schemas.TOKENS]
+        tokens = store.open(store.ref(schemas.TOKENS, parent))
+        with named_write_errors(store.root):
+            _write(directory, model_content(name, model, embeddings, tokens))
     return VectorModel.open(directory)
+
+
+def _write(directory: Path, content: ModelContent) -> None:
+    """Write the files beside ``directory`` and rename them, unless another process was first."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
+        written = Path(temporary) / "written"
+        written.mkdir()
+        write_model(written, content)
+        if directory.exists():
+            with suppress(TableDamaged):
+                VectorModel.open(directory)
+                return
+            with suppress(FileNotFoundError):  # another process has moved it
+                directory.rename(Path(temporary) / "damaged")
+        try:
+            written.rename(directory)
+        except OSError:
+            if not directory.is_dir():  # else another process was first
+                raise
 
 
 def _rows(embeddings: Artifact) -> Iterator[Rows]:
