@@ -179,6 +179,9 @@ def champion_ref(loaded: LoadedConfig, model: str) -> ArtifactRef:
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     champion = reader.alias(name, "champion")
     if champion is None:
-        raise NoChampionError(f"{name} has no champion yet; start a run with 'nightjar run'")
+        raise NoChampionError(
+            f"{name} has no champion yet: 'nightjar run' makes one unless the gate refuses; "
+            f"'nightjar show {model}' says what it decided"
+        )
     version = champion.tags["nightjar.embeddings_version"]
     return Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.lookup import ModelContent, Rows, VectorModel, write_model
+from nightjar.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
 from nightjar.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
@@ -23,13 +23,20 @@ def write(
     words: Sequence[str],
     matrix: NDArray[np.float32],
     stretch: int = 3,
+    *,
+    has_ngrams: bool = False,
 ) -> Path:
     """A model's files, written a few rows at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     parts = [slice(first, first + stretch) for first in range(0, len(words), stretch)]
     counts = np.arange(len(words), 0, -1)
     rows = [Rows(words[part], counts[part], matrix[part]) for part in parts]
-    content = ModelContent("small", SETTINGS, len(words), matrix.shape[1], rows)
+    ngrams = None
+    if has_ngrams:
+        buckets = np.arange(0, 100, 2, dtype=np.int32)
+        stretches = [(buckets, random_matrix(len(buckets), matrix.shape[1]))]
+        ngrams = NgramRows(3, 6, 100, len(buckets), stretches)
+    content = ModelContent("small", SETTINGS, len(words), matrix.shape[1], rows, ngrams)
     write_model(directory, content)
     return directory
 

@@ -145,7 +145,7 @@ def test_vectors_counts_and_tokens_come_back(tmp_path: Path) -> None:
     table = VectorTable.open(write(tmp_path, WORDS, matrix))
     np.testing.assert_array_equal(table.vectors, matrix)
     assert table.counts.tolist() == list(range(len(WORDS), 0, -1))
-    assert table.tokens == list(WORDS)
+    assert table.tokens_of(np.arange(len(WORDS))) == list(WORDS)
     assert table.tokens_of(np.array([3, 0, 3])) == ["man", "the", "man"]
     assert len(table) == len(WORDS)
     with pytest.raises(ValueError, match="read-only"):
@@ -154,14 +154,14 @@ def test_vectors_counts_and_tokens_come_back(tmp_path: Path) -> None:
 
 FILES = (
     "vectors.npy", "norms.npy", "counts.npy", "tokens.arrow", "hashes.npy", "slots.npy",
-    "lookup.json", "settings.json",
+    "ngram_buckets.npy", "ngram_rows.npy", "lookup.json", "settings.json",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("left", [None, 0, 0.5, 0.99])
 def test_a_cut_or_missing_file_is_named(tmp_path: Path, name: str, left: float | None) -> None:
-    path = write(tmp_path, WORDS, random_matrix(len(WORDS))) / name
+    path = write(tmp_path, WORDS, random_matrix(len(WORDS)), has_ngrams=True) / name
     if left is None:
         path.unlink()
     else:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from .token_index import fill_slots, hash_tokens, token_bytes
 FORMAT_VERSION = 1
 DESCRIPTION = "lookup.json"
 _TOKENS = "tokens.arrow"
-_FILES = ("vectors.npy", "norms.npy", "counts.npy", _TOKENS, "hashes.npy", "slots.npy")
+_ARRAYS = ("vectors.npy", "norms.npy", "counts.npy", "hashes.npy", "slots.npy")
 
 
 class Rows(NamedTuple):
@@ -49,7 +49,7 @@ class TableFiles(NamedTuple):
 def write_table(
     directory: Path, stretches: Iterable[Rows], n_tokens: int, vector_size: int
 ) -> None:
-    """Write a table of ``n_tokens`` rows into ``directory``, which is there.
+    """Write the arrays and tokens of a table of ``n_tokens`` rows into ``directory``.
 
     Holds one stretch, the tokens and the hash table in memory. Raises QueryError for a value
     that is not finite and for a token that comes twice.
@@ -80,11 +80,15 @@ def write_table(
         pa.ipc.new_file(sink, column.schema) as writer,
     ):
         writer.write_table(column)
+
+
+def write_description(directory: Path, n_tokens: int, vector_size: int) -> None:
+    """Write ``lookup.json``: the sizes of all files there are. It comes last."""
     description = {
         "format_version": FORMAT_VERSION,
         "n_tokens": n_tokens,
         "vector_size": vector_size,
-        "bytes": {name: (directory / name).stat().st_size for name in _FILES},
+        "bytes": {path.name: path.stat().st_size for path in sorted(directory.iterdir())},
     }
     text = json.dumps(description, indent=1) + "\n"
     (directory / DESCRIPTION).write_text(text, encoding="utf-8")
@@ -124,20 +128,18 @@ def _check_distinct(tokens: Sequence[str], hashes: NDArray[np.uint32]) -> None:
 
 
 def map_table(directory: Path) -> TableFiles:
-    """Map the files of a table into memory. Raises TableDamaged."""
-    description = _read_description(directory)
-    for name in _FILES:
+    """Map the files of a table into memory; every file that was written is there, in full.
+
+    Raises TableDamaged.
+    """
+    for name, expected in _read_description(directory)["bytes"].items():
         path = directory / name
-        expected = description["bytes"].get(name)
         found = path.stat().st_size if path.is_file() else None
-        if found != expected or found is None:
+        if found != expected:
             state = "is missing" if found is None else f"has {found} bytes instead of {expected}"
             raise TableDamaged(f"{path} {state}: the model was not copied whole; fetch it again")
-    n_tokens = description["n_tokens"]
     arrays: dict[str, Any] = {
-        name.removesuffix(".npy"): _map_array(directory / name, n_tokens)
-        for name in _FILES
-        if name != _TOKENS
+        name.removesuffix(".npy"): map_array(directory / name) for name in _ARRAYS
     }
     return TableFiles(tokens=_map_tokens(directory / _TOKENS), **arrays)
 
@@ -147,26 +149,20 @@ def _read_description(directory: Path) -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = description["format_version"]
-        description["bytes"], description["n_tokens"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        description["bytes"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
     if version != FORMAT_VERSION:
         raise TableDamaged(f"{path}: format {version}; this code reads {FORMAT_VERSION}")
     return description
 
 
-def _map_array(path: Path, n_tokens: int) -> NDArray[Any]:
+def map_array(path: Path) -> NDArray[Any]:
+    """A read-only memory map of an array in NumPy's format. Raises TableDamaged."""
     try:
-        return map_array(path, n_tokens)
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except (OSError, ValueError, EOFError) as error:
         raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
-
-
-def map_array(path: Path, n_rows: int) -> NDArray[Any]:
-    """A memory map of NumPy's, or an array in memory where there is nothing to map."""
-    if not n_rows:
-        return cast("NDArray[Any]", np.load(path, allow_pickle=False))
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     return mapped
 
 

@@ -71,6 +71,7 @@ class VectorModel:
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
         """Open the files of a model (:mod:`.packing`). Raises TableDamaged."""
+        table = VectorTable.open(directory)
         path = directory / SETTINGS
         try:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -78,16 +79,9 @@ class VectorModel:
             name, ngrams = settings["model"], settings["subwords"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
-        table = VectorTable.open(directory)
         subwords = None
         if ngrams is not None:
-            try:
-                buckets = np.load(directory / NGRAM_BUCKETS, allow_pickle=False)
-                rows = map_array(directory / NGRAM_ROWS, len(buckets))
-            except (OSError, ValueError, EOFError) as error:
-                raise TableDamaged(
-                    f"{directory}: the n-grams cannot be read ({error}); fetch the model again"
-                ) from error
+            buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
             subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
         return cls(name, table, tokenizer, subwords)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tokenization import Settings
-from .files import Rows, write_matrix, write_table
+from .files import Rows, write_description, write_matrix, write_table
 from .model import NGRAM_BUCKETS, NGRAM_ROWS, SETTINGS
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
@@ -61,6 +61,7 @@ def write_model(directory: Path, content: ModelContent) -> None:
     }
     text = json.dumps(settings, indent=1, ensure_ascii=True) + "\n"
     (directory / SETTINGS).write_text(text, encoding="utf-8")
+    write_description(directory, content.n_tokens, content.vector_size)
 
 
 def _write_ngrams(directory: Path, ngrams: NgramRows, vector_size: int) -> None:

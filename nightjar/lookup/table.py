@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +52,6 @@ class VectorTable:
         """The tokens of some rows."""
         found: list[str] = self._tokens.take(pa.array(rows)).to_pylist()
         return found
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        """All tokens: reads the whole column."""
-        all_tokens: list[str] = self._tokens.to_pylist()
-        return all_tokens
 
     def nearest(
         self,
