@@ -3,6 +3,7 @@
 #   make run      the nightly pipeline, with pipeline_config.yaml
 #   make test     the tests
 #   make check    format, lint, strict types, import layers
+#   make encoders adds torch and pre-trained text encoders, and with them their tests
 #   make serve    Prefect server, worker and nightly deployment on this machine
 #   make help     this text
 
@@ -11,8 +12,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_ENCODERS := $(VENV)/.installed-encoders
+# All extras but torch: small, and the tests use them.
+DEV := dev,explore,formats,index
+DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
-.PHONY: run test check format serve constraints clean help
+.PHONY: run test check encoders format serve constraints clean help
 .DEFAULT_GOAL := help
 
 run: $(INSTALLED)
@@ -30,6 +35,8 @@ check: $(INSTALLED_DEV)
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+encoders: $(INSTALLED_ENCODERS)
 
 serve: $(INSTALLED)
 	$(BIN)/nightjar serve $(ARGS)
@@ -56,11 +63,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "nightjar needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 2; }
-	$(call install,.[dev])
+	$(call install,.[$(DEV)])
 	@touch $@ $(INSTALLED)
+
+# torch comes by pip: a machine may hold a build without CUDA that only pip is told of.
+$(INSTALLED_ENCODERS): $(INSTALLED_DEV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(call install,.[$(DEV_ENCODERS)])
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
