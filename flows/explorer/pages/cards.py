@@ -17,7 +17,7 @@ def cards_page(request: Request) -> Component:
     _, version = request.versions()
     return html.Div(
         [
-            html.Section([_card(request, version)], className="card"),
+            html.Section(_card(request, version), className="card"),
             html.Aside([_lineage(request, version), _tags(version)]),
         ],
         className="columns wide-left",

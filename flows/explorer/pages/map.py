@@ -97,7 +97,7 @@ def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> li
     return [
         _points(request.screen, model, found, rows, tokens),
         _labels(request.screen, tokens[:LABEL_CANDIDATES], points[:LABEL_CANDIDATES], box),
-        *_marks(request.screen, model, found, kept),
+        *_marks(request.screen, model, found, kept, box),
     ]
 
 
@@ -141,21 +141,25 @@ def _labels(
 
 
 def _marks(
-    screen: Screen, model: VectorModel, found: WordMap, rows: Sequence[int]
+    screen: Screen, model: VectorModel, found: WordMap, rows: Sequence[int], box: Box
 ) -> list[dict[str, Any]]:
     if not rows:
         return []
     points = found.positions[list(rows)]
     tokens = model.table.tokens_of(np.array(rows, np.int64))
     strong = "#ffd34d" if screen.is_dark else "#b3261e"
-    texts = [plotly_text(visible(token, 24)) for token in tokens]
+    texts = [visible(token, 24) for token in tokens]
+    named = set(labelled(texts, points, box, _pixels(screen)))
     return [
         {
             "type": "scatter",
             "mode": "markers+text",
             "x": points[:, 0].tolist(),
             "y": points[:, 1].tolist(),
-            "text": [f"<b>{text}</b>" for text in texts],
+            "text": [
+                f"<b>{plotly_text(text)}</b>" if place in named else ""
+                for place, text in enumerate(texts)
+            ],
             "textposition": "bottom center",
             "textfont": {"size": 13, "color": strong},
             "marker": {
@@ -195,7 +199,7 @@ def _above(
         address = view.link(box=(x0, x1, y0, y1))
         if address:
             links = [dcc.Link("zoom to its neighbours", href=address), " · "]
-            links += [word_link(view, view.word), " in numbers"]
+            links += [word_link(view, view.word), " as a list"]
     if view.box:
         links += [" · " if links else "", dcc.Link("whole map", href=view.link(box=None) or "")]
     n_shown = int(np.count_nonzero(~np.isnan(found.positions[:, 0])))

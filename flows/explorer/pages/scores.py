@@ -17,6 +17,7 @@ PALETTE = (
     "#ee7733", "#009988", "#cc3311", "#7f7f7f",
 )  # fmt: skip
 """Told apart by the colour-blind (Tol 2021)."""
+_CHART_PIXELS = 260
 
 
 def scores_page(request: Request) -> Component:
@@ -29,11 +30,12 @@ def scores_page(request: Request) -> Component:
     figures = [
         html.Section(
             [
-                html.H2(visible(benchmark)),
+                html.H2(f"{visible(benchmark)}, {_metric(history, benchmark)}"),
                 dcc.Graph(
                     figure=_figure(history, benchmark, models, request.screen),
                     config={"displayModeBar": False, "responsive": True},
                     className="chart",
+                    style={"height": f"{_CHART_PIXELS}px"},
                 ),
             ]
         )
@@ -67,10 +69,13 @@ def _figure(
         ]
         if found:
             traces.append(_trace(model, found, PALETTE[number % len(PALETTE)]))
-    metric = next(
+    return {"data": traces, "layout": chart_layout(screen)}
+
+
+def _metric(history: History, benchmark: str) -> str:
+    return next(
         entry.score.metric for entry in history.measurements if entry.score.benchmark == benchmark
     )
-    return {"data": traces, "layout": {**chart_layout(screen), "yaxis": _axis(screen, metric)}}
 
 
 def _trace(model: str, found: Sequence[Measurement], colour: str) -> dict[str, Any]:
@@ -131,23 +136,15 @@ def chart_layout(screen: Screen) -> dict[str, Any]:
     """Margins and colours that fit the page."""
     return {
         "margin": {"l": 48, "r": 12, "t": 8, "b": 36},
-        "height": 260,
+        "height": _CHART_PIXELS,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "#d8dade" if screen.is_dark else "#23272e", "size": 12},
         "legend": {"orientation": "h", "y": -0.22},
         "xaxis": {"gridcolor": _grid(screen), "zeroline": False, "nticks": 5},
+        "yaxis": {"gridcolor": _grid(screen), "zeroline": False, "nticks": 6},
         "hovermode": "closest",
         "showlegend": True,
-    }
-
-
-def _axis(screen: Screen, title: str) -> dict[str, Any]:
-    return {
-        "title": {"text": plotly_text(title), "standoff": 6},
-        "gridcolor": _grid(screen),
-        "zeroline": False,
-        "nticks": 6,
     }
 
 
