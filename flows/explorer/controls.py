@@ -93,7 +93,7 @@ def _choice(view: View, catalogue: Catalogue, name: str) -> Component:
         options = [*options, {"label": str(value), "value": value}]
     return html.Div(
         [
-            html.Label(_TITLES[name]),
+            html.Label("version" if view.path == "/cards" else _TITLES[name]),
             dcc.Dropdown(
                 id={"choice": name},
                 options=options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from typing import Any
 _MAX_KEPT = 16
 _PATIENCE_SECONDS = 0.8
 """Short work is waited for, so that the page of a small model appears at once."""
+_BREATH_SECONDS = 0.002
+"""After each note: the linear algebra library lets one thread in at a time, and a thread that
+comes straight back keeps the others out."""
 
 Report = Callable[[str], None]
 """Takes a progress note."""
@@ -70,6 +74,7 @@ class Jobs:
     def _work(self, job: _Job, what: str, make: Callable[[Report], Any]) -> None:
         def report(note: str) -> None:
             job.note = f"{what}: {note}"
+            time.sleep(_BREATH_SECONDS)
 
         try:
             with self._turn:

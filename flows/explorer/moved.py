@@ -19,7 +19,7 @@ from flows.explorer.jobs import Report
 from nightjar.errors import InputError
 from nightjar.lookup import VectorModel, VectorTable
 
-N_LISTED = 200
+N_LISTED = 100
 N_NEIGHBOURS = 10
 _BLOCK = 32_768
 

@@ -82,8 +82,7 @@ def _descend(
         lengths = np.linalg.norm(steps, axis=1, keepdims=True)
         steps *= np.minimum(1.0, _LONGEST_STEP / np.maximum(lengths, 1e-12))
         positions = positions + steps * (0.25 * (1.0 - done / _N_ROUNDS))
-        if done % 25 == 0:
-            report(f"laying out {n_words:,} words, {done * 100 // _N_ROUNDS} %")
+        report(f"laying out {n_words:,} words, {done * 100 // _N_ROUNDS} %")
     return positions
 
 

@@ -135,7 +135,7 @@ def _labels(
         "y": points[chosen, 1].tolist(),
         "text": [plotly_text(texts[place]) for place in chosen],
         "textposition": "top center",
-        "textfont": {"size": 12, "color": "#e6e8ec" if screen.is_dark else "#1d2127"},
+        "textfont": {"size": 12, **_ink(screen)},
         "hoverinfo": "skip",
     }
 
@@ -161,7 +161,7 @@ def _marks(
                 for place, text in enumerate(texts)
             ],
             "textposition": "bottom center",
-            "textfont": {"size": 13, "color": strong},
+            "textfont": {"size": 13, **_ink(screen), "color": strong},
             "marker": {
                 "size": [15] + [10] * (len(rows) - 1),
                 "color": "rgba(0,0,0,0)",
@@ -170,6 +170,12 @@ def _marks(
             "hoverinfo": "skip",
         }
     ]
+
+
+def _ink(screen: Screen) -> dict[str, str]:
+    """Letters that can be read over points."""
+    ink, ground = ("#e6e8ec", "#1d2126") if screen.is_dark else ("#1d2127", "#ffffff")
+    return {"color": ink, "shadow": ", ".join([f"0 0 2px {ground}"] * 4)}
 
 
 def _marked(request: Request, model: VectorModel) -> tuple[list[int], str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dash import html
+from dash import dcc, html
 from numpy.typing import NDArray
 
 from flows.explorer.catalogue import TROUBLE, Version
@@ -60,11 +60,16 @@ def analogies_page(request: Request) -> Component:
     view = request.view
     positive, negative = view.positive.split(), view.negative.split()
     if not positive and not negative:
-        example = view.link(positive="king woman", negative="man")
-        return notice(
-            "Write words to add and words to take away, separated by spaces. king woman less man "
-            f"asks: man is to king as woman is to what? ({example})",
-            "hint",
+        return html.P(
+            [
+                "Write words to add and words to take away, separated by spaces. ",
+                dcc.Link(
+                    "king woman, less man",
+                    href=view.link(positive="king woman", negative="man") or "",
+                ),
+                " asks: man is to king as woman is to what?",
+            ],
+            className="notice hint",
         )
     answers = [
         _ask(

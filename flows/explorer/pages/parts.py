@@ -62,7 +62,7 @@ class Request:
 
 def word_link(view: View, token: str, path: str = "/") -> Component:
     """A token that leads to its neighbours; text alone where its address would be too long."""
-    shown = html.Bdi(visible(token))
+    shown = visible(token)
     address = view.link(path=path, word=token, box=None)
     if address is None:
         return html.Span(shown, className="word")
