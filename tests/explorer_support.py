@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from numpy.typing import NDArray
-from registry_support import World
+from registry_support import World, vector_column
+
+from nightjar import schemas
+from nightjar.config import Word2VecConfig
+from nightjar.store import Artifact, Identity, Staging, publish
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -50,15 +55,40 @@ class Explored:
     embeddings: tuple[str, str, str]
 
 
+def trained(world: World, seed: int) -> Artifact:
+    """An embeddings artifact as training publishes it: its tokens are its parent."""
+    table = pa.table(
+        [list(WORDS), list(range(len(WORDS), 0, -1)), vector_column(vectors(seed))],
+        schema=schemas.vectors_schema(SIZE),
+    )
+    losses = pa.table([[1, 2], [0.75, 0.5]], schema=schemas.LOSSES_SCHEMA)
+    model = Word2VecConfig(
+        trainer="word2vec", vector_size=SIZE, alpha=0.05, epochs=2, seed=seed
+    ).model_dump(mode="json")
+    identity = Identity(
+        schemas.EMBEDDINGS,
+        world.model,
+        config={"model": model, "deterministic": True},
+        parents={schemas.TOKENS: world.tokens().ref.version},
+    )
+
+    def write(staging: Staging) -> None:
+        staging.write("vectors", table)
+        staging.write("losses", losses)
+        staging.report["n_workers"] = 1
+
+    return world.store.open(publish(world.artifacts_dir, identity, write))
+
+
 def make_explored(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Explored:
     """Register version 1 and 2 (champion); publish a third artifact."""
     world = World.create(directory, tmp_path_factory)
     versions = []
     for seed, score in ((1, 0.5), (2, 0.6)):
-        embeddings = world.embeddings(f"seed {seed}", words=WORDS, vectors=vectors(seed))
+        embeddings = trained(world, seed)
         world.register(world.request(score, 0.3, embeddings=embeddings))
         versions.append(embeddings.ref.version)
-    other = world.embeddings("other", words=WORDS, vectors=vectors(3))
+    other = trained(world, 3)
     config = {
         "pipeline": {"name": "night", "artifacts_dir": str(world.artifacts_dir)},
         "ingest": {"sources": {"news": {"type": "text", "path": "news.txt"}}},

@@ -51,12 +51,8 @@ def serve(
             say(f"Everyone who can reach {host} can read the models: there is no password.")
         if is_opened:
             webbrowser.open(address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            say("Explorer ended.")
-        finally:
-            server.server_close()
+        server.serve_forever()  # Werkzeug returns on Ctrl-C and closes its socket
+        say("Explorer ended.")
 
 
 class _Quiet(WSGIRequestHandler):

@@ -58,6 +58,7 @@ def words_page(request: Request) -> Component:
 def analogies_page(request: Request) -> Component:
     """Nearest words to a sum of words less others, in both versions."""
     view = request.view
+    versions = request.versions()
     positive, negative = view.positive.split(), view.negative.split()
     if not positive and not negative:
         return html.P(
@@ -77,7 +78,7 @@ def analogies_page(request: Request) -> Component:
             version,
             lambda model: model.neighbors_of_mean(positive, negative, view.topn),
         )
-        for version in request.versions()
+        for version in versions
     ]
     title = " + ".join(map(visible, positive)) + "".join(f" - {visible(word)}" for word in negative)
     return [html.H1(html.Bdi(title)), _side_by_side(view, answers, [None, None])]
