@@ -64,7 +64,7 @@ def open_champion(loaded: LoadedConfig, name: str) -> VectorModel:
     """The champion of a model, open. Raises InputError when there is none."""
     ref = champion_ref(loaded, name)
     store = Store(loaded.artifacts_dir)
-    return open_model(store, name, loaded.config.models[name], store.open(ref))
+    return open_model(store, name, store.open(ref))
 
 
 def _as_input_error(error: QueryError | NoChampionError) -> InputError:
