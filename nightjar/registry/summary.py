@@ -158,7 +158,13 @@ def _parameters(request: RegistrationRequest) -> dict[str, Any]:
     trained = manifest.identity.get("config", {})
     used = {name: trained[name] for name in ("deterministic",) if name in trained}
     used |= {name: manifest.report[name] for name in ("n_workers",) if name in manifest.report}
-    return {**request.model.model_dump(mode="json"), **trained.get("model", {}), **used}
+    optional = {"gate_benchmarks", "init_from"}
+    configured = {
+        key: value
+        for key, value in request.model.model_dump(mode="json").items()
+        if value is not None or key not in optional
+    }
+    return {**configured, **trained.get("model", {}), **used}
 
 
 def _corpus(request: RegistrationRequest) -> Corpus | None:
