@@ -67,8 +67,8 @@ class VectorModel:
     ) -> None:
         self.name = name
         self.table = table
-        self._tokenizer = tokenizer
-        self._subwords = subwords
+        self.tokenizer = tokenizer
+        self.subwords = subwords
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -101,8 +101,8 @@ class VectorModel:
         is_known = rows >= 0
         found[is_known] = self.table.vectors[rows[is_known]]
         others = np.flatnonzero(~is_known)
-        if self._subwords is not None and others.size:
-            found[others] = self._subwords.vectors([words[place] for place in others.tolist()])
+        if self.subwords is not None and others.size:
+            found[others] = self.subwords.vectors([words[place] for place in others.tolist()])
         if unknown == "error" and others.size:
             missing = others[np.isnan(found[others, 0])]
             if missing.size:
@@ -199,7 +199,7 @@ class VectorModel:
     @cached_property
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
-        return make_word_finder(self._tokenizer)
+        return make_word_finder(self.tokenizer)
 
     # -- texts -----------------------------------------------------------------------------
 
