@@ -48,7 +48,7 @@ def write_fasttext(vectors: ExportedVectors, path: Path) -> None:
         for token, count in zip(vectors.tokens, vectors.counts.tolist(), strict=True):
             file.write(token.encode() + b"\0" + _ENTRY.pack(count, _WORD))
         file.write(b"\0" + _SHAPE.pack(n_words + bucket, size))  # not quantized
-        for block in _own_rows(vectors):
+        for block in own_rows(vectors):
             file.write(block.astype("<f4").tobytes())
         if ngrams is not None:
             for block in _bucket_rows(ngrams):
@@ -57,8 +57,8 @@ def write_fasttext(vectors: ExportedVectors, path: Path) -> None:
         _write_zeros(file, 4 * n_words * size)
 
 
-def _own_rows(vectors: ExportedVectors) -> Iterator[NDArray[np.float32]]:
-    """What its vector, the mean of all its rows, leaves to a word's own."""
+def own_rows(vectors: ExportedVectors) -> Iterator[NDArray[np.float32]]:
+    """What its vector, the mean of all its rows, leaves to a word's own: blocks of rows."""
     ngrams = vectors.ngrams
     for rows, block in vectors.blocks():
         if ngrams is None:

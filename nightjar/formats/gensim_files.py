@@ -11,6 +11,7 @@ from gensim.models.fasttext import FastTextKeyedVectors
 
 from nightjar.errors import InputError
 from nightjar.formats.content import ExportedVectors, Ngrams, ReadVectors
+from nightjar.formats.facebook import own_rows
 
 
 def write_gensim(vectors: ExportedVectors, path: Path) -> None:
@@ -44,8 +45,9 @@ def _keyed_vectors(vectors: ExportedVectors) -> KeyedVectors:
     keyed.expandos = {"count": np.array(vectors.counts, np.int64)}
     keyed.norms = None
     if ngrams is not None:
+        # gensim saves these alone and computes the vectors when it loads them.
+        keyed.vectors_vocab = np.concatenate(list(own_rows(vectors)))
         keyed.recalc_char_ngram_buckets()
-        keyed.vectors_vocab = keyed.vectors
     return keyed
 
 

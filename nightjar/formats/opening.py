@@ -16,9 +16,10 @@ _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 16
 _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
 _FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
-_COMPRESSED = {".gz", ".bz2", ".zst"}
+_COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
+"""Suffixes of what :func:`.decompress` opens, or refuses by name."""
 _FOLDERS = (
-    ("modules.json", "sentence-transformers"),
+    ("config_sentence_transformers.json", "sentence-transformers"),
     ("tokenizer.json", "model2vec"),
     ("vocab/vectors", "spacy"),
     ("vectors.tsv", "projector"),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ _BLOCK_BYTES = 8 << 20
 _MAX_LINE_BYTES = 64 << 20
 _HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)[ \t\r]*")
 _BOM = b"\xef\xbb\xbf"
+_BYTES = "latin-1"
 _MAX_SHORT_ROWS = 0.01
 """Share of rows with too few values above which a file is refused."""
 
@@ -97,7 +98,7 @@ def read_text(path: Path, limit: int | None = None) -> ReadVectors:
     shape = _look(path)
     width = 1 + shape.vector_size + shape.has_trailing_space
     odd = _OddRows(width)
-    tokens: list[bytes] = []
+    tokens: list[str] = []
     parts: list[NDArray[np.float32]] = []
     try:
         for names, values in _batches(path, shape, odd):
@@ -130,8 +131,8 @@ def _look(path: Path) -> _Shape:
         if header is not None:
             n_declared, declared_size = int(header[1]), int(header[2])
             skipped += len(first)
-            first = file.readline(_MAX_LINE_BYTES)
-        second = file.readline(_MAX_LINE_BYTES)
+            first = _next_line(file)
+        second = _next_line(file)
     if not first.strip():
         raise InputError(f"{path}: there is no vector in it; is it the right file?")
     delimiter = "\t" if b"\t" in first and first.count(b"\t") >= first.count(b" ") else " "
@@ -146,12 +147,20 @@ def _look(path: Path) -> _Shape:
     return _Shape(skipped, n_declared, size, line.endswith((b" ", b"\t")), delimiter)
 
 
+def _next_line(file: IO[bytes]) -> bytes:
+    """The next line that is not blank; empty at the end."""
+    while line := file.readline(_MAX_LINE_BYTES):
+        if line.strip():
+            return line
+    return b""
+
+
 def _vector_size(first: bytes, second: bytes, delimiter: str) -> int:
     """Without a header: the fields but one; words with a space in them have more."""
     counts = [
         len(line.rstrip(b" \t\r\n").split(delimiter.encode())) - 1
         for line in (first, second)
-        if line.endswith(b"\n") or line is first
+        if line.strip() and (line.endswith(b"\n") or line is first)
     ]
     return min(count for count in counts if count >= 0)
 
@@ -166,16 +175,22 @@ def _is_number(field: bytes) -> bool:
 
 def _batches(
     path: Path, shape: _Shape, odd: _OddRows
-) -> Iterator[tuple[list[bytes], NDArray[np.float32]]]:
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     names = ["token", *map(str, range(shape.vector_size))]
     names += ["end"] if shape.has_trailing_space else []
     kinds = dict.fromkeys(names[1:], pa.float32())
-    kinds |= {"token": pa.binary(), "end": pa.null()}
+    kinds |= {"token": pa.string(), "end": pa.string()}
     with path.open("rb") as file:
         file.seek(shape.skipped_bytes)
         with pcsv.open_csv(
             file,
-            pcsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, column_names=names),
+            pcsv.ReadOptions(
+                use_threads=False,
+                block_size=_BLOCK_BYTES,
+                column_names=names,
+                # Arrow cannot show us an odd row that is no UTF-8, and any bytes are Latin-1.
+                encoding=_BYTES,
+            ),
             pcsv.ParseOptions(
                 delimiter=shape.delimiter,
                 quote_char=False,
@@ -183,7 +198,7 @@ def _batches(
                 ignore_empty_lines=True,
                 invalid_row_handler=odd,
             ),
-            pcsv.ConvertOptions(check_utf8=False, column_types=kinds, null_values=[]),
+            pcsv.ConvertOptions(column_types=kinds, null_values=[]),
         ) as reader:
             for batch in reader:
                 columns = [batch.column(place) for place in range(1, 1 + shape.vector_size)]
@@ -194,19 +209,19 @@ def _batches(
 
 
 def _with_longer_rows(
-    tokens: list[bytes],
+    tokens: list[str],
     matrix: NDArray[np.float32],
     odd: _OddRows,
     shape: _Shape,
     faults: Counter[str],
-) -> tuple[list[bytes], NDArray[np.float32]]:
+) -> tuple[list[str], NDArray[np.float32]]:
     """Put rows back in whose word holds spaces, as the last columns are its values."""
-    found: list[tuple[int, bytes, list[float]]] = []
+    found: list[tuple[int, str, list[float]]] = []
     for number, text in odd.longer:
         fields = text.rstrip(" \t").split(shape.delimiter)
         values, word = fields[-shape.vector_size :], fields[: -shape.vector_size]
-        if all(_is_number(value.encode()) for value in values):
-            token = shape.delimiter.join(word).encode("utf-8", "surrogateescape")
+        if all(_is_number(value.encode(_BYTES)) for value in values):
+            token = shape.delimiter.join(word)
             found.append((number, token, [float(value) for value in values]))
         else:
             odd.n_short += 1
@@ -235,13 +250,16 @@ def _count_short_rows(path: Path, odd: _OddRows, n_rows: int, faults: Counter[st
     faults["cut_last_row" if is_cut else "row_of_wrong_width"] += odd.n_short
 
 
-def _decoded(token: bytes, faults: Counter[str]) -> str:
-    """As UTF-8; what is not, is replaced and counted, as a word that was cut in a character is."""
+def _decoded(token: str, faults: Counter[str]) -> str:
+    """What was read as bytes, as UTF-8; what is not, is replaced and counted."""
+    if token.isascii():
+        return token
+    data = token.encode(_BYTES)
     try:
-        return token.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         faults["token_not_utf8"] += 1
-        return token.decode("utf-8", "replace")
+        return data.decode("utf-8", "replace")
 
 
 def _unreadable(path: Path, error: pa.ArrowInvalid) -> InputError:
