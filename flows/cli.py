@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import interchange, lookups, questions, render
+from flows import indexes, interchange, lookups, questions, render
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -59,6 +59,12 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="One model; default: every model.")
+]
+ApproximateOption = Annotated[
+    bool,
+    typer.Option(
+        "--approximate", help="From the approximate index, which is built at its first use."
+    ),
 ]
 TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
 DEFAULT_CONFIG = Path("pipeline_config.yaml")
@@ -284,6 +290,7 @@ def neighbors(
     threshold: Annotated[
         float, typer.Option(min=-1, max=1, help="Least similarity: 0.7 for synonyms.")
     ] = -1.0,
+    approximate: ApproximateOption = False,
     model: ModelOption = None,
     topn: TopnOption = 10,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -300,6 +307,7 @@ def neighbors(
         negative=negative or [],
         threshold=threshold,
         topn=topn,
+        approximate=approximate,
     )
     title = " + ".join(words) + "".join(f" - {word}" for word in negative or [])
     _print_neighbors(answers, as_json, f"nearest to {title}")
@@ -312,13 +320,16 @@ def analogy(
     c: Annotated[str, typer.Argument(help="woman")],
     model: ModelOption = None,
     topn: TopnOption = 5,
+    approximate: ApproximateOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """A is to B as C is to what? In each model's champion."""
     loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, [a, b, c], task="analogy", topn=topn)
+    answers = questions.ask(
+        loaded, model, [a, b, c], task="analogy", topn=topn, approximate=approximate
+    )
     _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
 
 
@@ -428,6 +439,21 @@ def _lines_of_stdin() -> list[str]:
     if not lines:
         raise InputError("no text is given: name some, or pipe them in, one a line")
     return lines
+
+
+@app.command()
+def index(
+    model: Annotated[str | None, typer.Argument(help="A model; default: every model.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the approximate index of each model's champion and measure how much it finds."""
+    found = indexes.index_champions(load_config(config, set_ or []), model, errors)
+    if as_json:
+        _print_json({entry.model: entry.as_json() for entry in found})
+    else:
+        render.print_indexes(Console(), found)
 
 
 @app.command(name="to-gensim")

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from flows.indexes import IndexedModel
 from flows.lookups import Listing, Verification
 from flows.questions import Answer
 from nightjar.config import LoadedConfig
@@ -393,6 +394,27 @@ def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[
 
 def _value_cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
+    """A row for each index, then why a model has none."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("model", "artifact", "words", "recall@10", "seconds"):
+        table.add_column(column, no_wrap=True)
+    for entry in found:
+        if entry.index is not None:
+            manifest = entry.index.manifest
+            table.add_row(
+                entry.model,
+                str(entry.index.ref),
+                f"{manifest.counts['indexed']:,}",
+                f"{manifest.report['recall_at_10']:.3f}",
+                f"{manifest.seconds:.1f}",
+            )
+    console.print(table)
+    for entry in found:
+        if entry.problem:
+            console.print(f"{entry.model}: {entry.problem}", markup=False, highlight=False)
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:

@@ -19,7 +19,8 @@
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   `-- SourceChanged          a source changed while it was read
     |-- LeaseTaken                 another run of this pipeline is under way
-    `-- TrainingError              a model diverged; nothing of it is published
+    |-- TrainingError              a model diverged; nothing of it is published
+    `-- RecallTooLow               an approximate index misses too much; it is not published
 
 Every message says what is wrong, where, and what to do. Only the command line
 turns one of these into an exit code; nothing below it exits or prints.
@@ -102,3 +103,7 @@ class LeaseTaken(NightjarError):
 
 class TrainingError(NightjarError):
     """A model diverged (NaN or infinite values); nothing of it was published."""
+
+
+class RecallTooLow(NightjarError):
+    """An approximate index finds too few of the nearest; it was not published."""

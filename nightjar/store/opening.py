@@ -44,6 +44,16 @@ class Artifact:
         """Whether the manifest lists ``<table>.parquet``."""
         return any(entry.name == f"{table}.parquet" for entry in self.manifest.files)
 
+    def file_path(self, name: str) -> Path:
+        """Path of a file that is no table; raises ArtifactMissing when there is none."""
+        if not self.has_file(name):
+            raise ArtifactMissing(f"{self.ref} has no file {name!r}")
+        return self.directory / name
+
+    def has_file(self, name: str) -> bool:
+        """Whether the manifest lists ``name``."""
+        return any(entry.name == name for entry in self.manifest.files)
+
     def rows(self, table: str) -> int:
         """Number of rows of ``table``, from the manifest."""
         name = self.table_path(table).name
@@ -213,6 +223,8 @@ class Store:
         try:
             if sha256_of(path) != entry.sha256:
                 yield f"{entry.name} does not have the sha256 of the manifest"
+                return
+            if not entry.columns:  # no table
                 return
             metadata = pq.read_metadata(path)
             schema = metadata.schema.to_arrow_schema()
