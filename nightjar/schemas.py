@@ -15,7 +15,19 @@ EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 REGISTRATION = "registration"
 WORD_INDEX = "word_index"
-STAGES = (DOCUMENTS, TOKENS, COOCCURRENCES, EMBEDDINGS, EVALUATION, REGISTRATION, WORD_INDEX)
+DOCUMENT_VECTORS = "document_vectors"
+SEARCH_INDEX = "search_index"
+STAGES = (
+    DOCUMENTS,
+    TOKENS,
+    COOCCURRENCES,
+    EMBEDDINGS,
+    EVALUATION,
+    REGISTRATION,
+    WORD_INDEX,
+    DOCUMENT_VECTORS,
+    SEARCH_INDEX,
+)
 """Stage names, upstream first."""
 
 
@@ -49,6 +61,10 @@ VOCABULARY_SCHEMA = _schema(
     token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
 )
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
+
+INDEX_ENTRIES_SCHEMA = _schema(
+    doc_id=pa.string(), content_sha256=pa.string(), key_optional=pa.int64()
+)
 
 
 def vector_type(vector_size: int) -> pa.DataType:

@@ -126,7 +126,7 @@ def build_index(
     In memory: the index (2 bytes a value and about ``8 * connectivity`` a row) and a block of
     rows. Raises RecallTooLow when the ceilings are reached, InputError without usearch.
     """
-    sample = _Sample.drawn(indexed, settings)
+    sample = Sample.drawn(indexed, settings)
     trials: list[Trial] = []
     now = settings
     while now.connectivity <= settings.max_connectivity:
@@ -168,7 +168,7 @@ def add_rows(
 def measure(
     index: Any,
     indexed: IndexedRows,
-    sample: _Sample,
+    sample: Sample,
     settings: IndexSettings,
     build_seconds: float = 0.0,
 ) -> Iterator[Trial]:
@@ -194,7 +194,7 @@ def measure(
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class Sample:
     """Rows drawn at random, and their exact nearest, themselves left out."""
 
     queries: NDArray[np.float32]
@@ -202,7 +202,7 @@ class _Sample:
     nearest: list[Nearest]
 
     @classmethod
-    def drawn(cls, indexed: IndexedRows, settings: IndexSettings) -> _Sample:
+    def drawn(cls, indexed: IndexedRows, settings: IndexSettings) -> Sample:
         """``settings.n_sampled`` of the indexed rows, or all of fewer."""
         rows = indexed.rows
         n_drawn = min(settings.n_sampled, len(rows))

@@ -124,6 +124,11 @@ class RowGroups:
         """How many there are."""
         return int(self._parquet.num_row_groups)
 
+    def sizes(self) -> list[int]:
+        """The number of rows of each."""
+        metadata = self._parquet.metadata
+        return [metadata.row_group(number).num_rows for number in range(len(self))]
+
     def read(self, number: int) -> pa.Table:
         """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
         with _named_damage(self._ref, self._table):
