@@ -72,7 +72,7 @@ def open_champion(loaded: LoadedConfig, name: str, approximate: bool = False) ->
         return open_with_index(loaded, name, Console(stderr=True))[0]
     ref = champion_ref(loaded, name)
     store = Store(loaded.artifacts_dir)
-    return open_model(store, name, loaded.config.models[name], store.open(ref))
+    return open_model(store, name, store.open(ref))
 
 
 def _as_input_error(error: QueryError | NoChampionError) -> InputError:

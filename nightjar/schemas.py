@@ -104,6 +104,11 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
     )
 
 
+def components_schema(vector_size: int) -> pa.Schema:
+    """``components``: what SIF and uSIF remove of the directions common to all sentences."""
+    return _schema(component=pa.int32(), share=pa.float64(), vector=vector_type(vector_size))
+
+
 LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
 SCORES_SCHEMA = _schema(

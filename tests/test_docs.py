@@ -36,9 +36,13 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
     ("models.NAME, trainer: fasttext", models.FastTextConfig),
     ("models.NAME, trainer: glove", models.GloVeConfig),
+    ("models.NAME, trainer: import", models.ImportConfig),
+    ("models.NAME, trainer: sif", models.SifConfig),
+    ("models.NAME, trainer: usif", models.UsifConfig),
     ("evaluation", models.EvaluationConfig),
     ("evaluation.benchmarks.NAME, type: similarity", models.SimilarityBenchmark),
     ("evaluation.benchmarks.NAME, type: analogy", models.AnalogyBenchmark),
+    ("evaluation.benchmarks.NAME, type: sts", models.StsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
 )

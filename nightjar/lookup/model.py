@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ NGRAM_ROWS = "ngram_rows.npy"
 
 Floats = NDArray[np.float32]
 
+_TEXTS_AT_ONCE = 512
+"""Texts whose words are looked up together."""
 _MAX_LISTED = 50
 _MAX_SUGGESTED = 5
 
@@ -101,15 +103,13 @@ class VectorModel:
         found = np.full((len(words), self.table.vector_size), np.nan, np.float32)
         is_known = rows >= 0
         found[is_known] = self.table.vectors[rows[is_known]]
-        missing: list[str] = []
-        for place in np.flatnonzero(~is_known).tolist():
-            vector = self._subwords.vector(words[place]) if self._subwords else None
-            if vector is None:
-                missing.append(words[place])
-            else:
-                found[place] = vector
-        if missing and unknown == "error":
-            raise self._unknown(missing)
+        others = np.flatnonzero(~is_known)
+        if self._subwords is not None and others.size:
+            found[others] = self._subwords.vectors([words[place] for place in others.tolist()])
+        if unknown == "error" and others.size:
+            missing = others[np.isnan(found[others, 0])]
+            if missing.size:
+                raise self._unknown([words[place] for place in missing.tolist()])
         return found
 
     def neighbors(
@@ -225,10 +225,9 @@ class VectorModel:
         """
         _check_choice("unknown", unknown, ("error", "nan", "zero"))
         means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
-        for place, text in enumerate(texts):
-            mean = self._mean(text)
-            if mean is not None:
-                means[place] = mean
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[first : first + _TEXTS_AT_ONCE]
+            means[first : first + len(some)] = self._means(some)
         is_empty = np.isnan(means[:, 0])
         if unknown == "zero":
             means[is_empty] = 0.0
@@ -241,17 +240,25 @@ class VectorModel:
             )
         return means
 
-    def _mean(self, text: str) -> NDArray[np.float64] | None:
-        """The mean of the known words' vectors; None without one."""
-        counts = Counter(self._find_words(text))
-        if not counts:
-            return None
-        vectors = self.vectors(list(counts), unknown="nan")
-        weights = np.fromiter(counts.values(), np.float64, len(counts))
-        weights[np.isnan(vectors[:, 0])] = 0.0
-        n_known = weights.sum()
-        # Sums of millions of float32 lose digits: the words are weighed in float64.
-        return weights @ np.nan_to_num(vectors) / n_known if n_known else None
+    def _means(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean of the known words' vectors of each text; NaN without one.
+
+        Every distinct word of the texts is looked up, or composed, once.
+        """
+        counted = [Counter(self._find_words(text)) for text in texts]
+        place_of = {word: place for place, word in enumerate(dict.fromkeys(chain(*counted)))}
+        vectors = self.vectors(list(place_of), unknown="nan")
+        is_known = ~np.isnan(vectors[:, 0])
+        means = np.full((len(texts), self.table.vector_size), np.nan)
+        for number, counts in enumerate(counted):
+            places = np.fromiter(map(place_of.__getitem__, counts), np.int64, len(counts))
+            weights = np.fromiter(counts.values(), np.float64, len(counts))
+            known = is_known[places]
+            places, weights = places[known], weights[known]
+            if places.size:
+                # Sums of millions of float32 lose digits: the words are weighed in float64.
+                means[number] = weights @ vectors[places].astype(np.float64) / weights.sum()
+        return means
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Places of the texts and their cosine similarity to the query, best first.
