@@ -75,7 +75,7 @@ def open_with_index(
     """
     store = Store(loaded.artifacts_dir)
     embeddings = store.open(champion_ref(loaded, name))
-    model = open_model(store, name, loaded.config.models[name], embeddings)
+    model = open_model(store, name, embeddings)
     commit = git_commit(loaded.base_dir)
     request = WordIndexRequest(name, embeddings, model, n_workers(loaded), commit)
     ref = store.ref(request.identity.stage, request.identity.version)

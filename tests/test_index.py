@@ -16,7 +16,7 @@ from test_cli import assert_refused, nightjar
 
 from flows.indexes import open_with_index
 from nightjar.config import load_config
-from nightjar.errors import ArtifactDamaged, InputError, RecallTooLow
+from nightjar.errors import ArtifactDamaged, InputError, RecallTooLow, StoreNotWritable
 from nightjar.lookup import ApproximateIndex, QueryError, TableDamaged, answer
 from nightjar.lookup.nearest import nearest_rows, row_lengths
 from nightjar.progress import SILENT
@@ -106,6 +106,12 @@ def test_an_index_that_finds_too_little_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(RecallTooLow, match=r"less than 0\.95; nothing was published"):
         build_index(indexed, hopeless, 1, SILENT)
+
+
+def test_a_full_disk_is_named() -> None:
+    built = build_index(indexed_rows(random_matrix(300)), SETTINGS, 1, SILENT)
+    with pytest.raises(StoreNotWritable, match="/dev/full: the index cannot be written"):
+        built.save(Path("/dev/full"))
 
 
 def test_rows_with_the_same_vector_count_as_found() -> None:

@@ -215,6 +215,10 @@ class VectorModel:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
         return make_word_finder(self._tokenizer)
 
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as training would have seen them; known or not."""
+        return self._find_words(text)
+
     # -- texts -----------------------------------------------------------------------------
 
     def encode(self, texts: Sequence[str], unknown: str = "error") -> Floats:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.errors import InputError, RecallTooLow
+from nightjar.errors import InputError, RecallTooLow, StoreNotWritable
 from nightjar.lookup import ApproximateIndex
 from nightjar.lookup.nearest import Nearest, nearest_rows, unit_rows
 from nightjar.progress import Progress
@@ -86,8 +86,14 @@ class BuiltIndex:
     """Every measurement, the last one is of this index."""
 
     def save(self, path: Path) -> None:
-        """Write usearch's file."""
-        self.index.save(path)
+        """Write usearch's file. Raises StoreNotWritable when the disk refuses."""
+        try:
+            self.index.save(path)
+        except RuntimeError as error:  # usearch has no other for it
+            raise StoreNotWritable(
+                f"{path}: the index cannot be written ({error}); free some space or fix its "
+                f"permissions, then run the same command again. Nothing was half published."
+            ) from error
 
     def report(self) -> dict[str, Any]:
         """What the manifest says of it."""

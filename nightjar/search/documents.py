@@ -16,6 +16,8 @@ from nightjar.search.filters import Filters, matching
 from nightjar.search.settings import INDEX_FILE
 from nightjar.store import Artifact, Store
 
+Floats = NDArray[np.float32]
+
 _ROWS_AT_ONCE = 65_536
 
 
@@ -43,6 +45,7 @@ class DocumentSearch:
 
     def __init__(self, store: Store, index: Artifact) -> None:
         """Open ``index``. Raises ArtifactMissing when its documents are gone, ArtifactDamaged."""
+        self._index = index
         vectors = store.ref(
             schemas.DOCUMENT_VECTORS, index.manifest.parents[schemas.DOCUMENT_VECTORS]
         )
@@ -63,42 +66,46 @@ class DocumentSearch:
         """Values of a vector."""
         return int(self._rows.matrix.shape[1])
 
-    def search(
-        self, query: NDArray[np.float32], topn: int, filters: Filters | None = None
-    ) -> list[Hit]:
+    def search(self, query: Floats, topn: int, filters: Filters | None = None) -> list[Hit]:
         """The ``topn`` documents nearest to ``query``, shape (vector_size,), best first.
 
         From the graph, where there is one. With filters every document that passes is
         compared: finding out which ones pass has read them all, too, and so ``topn`` answers
         come whenever there are as many.
         """
-        if filters is not None and not filters.are_empty:
-            rows = np.flatnonzero(matching(self.documents, filters) & (self._rows.lengths > 0))
-            found = self._nearest_of(rows, query, topn)
-        elif self._graph is not None:
-            matrix, lengths = self._rows.matrix, self._rows.lengths
-            found = self._graph.nearest(matrix, lengths, query[np.newaxis], topn)[0]
+        if filters is None or filters.are_empty:
+            found = self.nearest(query[np.newaxis], topn)[0]
         else:
-            found = self._nearest_of(self._rows.rows, query, topn)
+            passes = matching(self.documents, filters) & (self._rows.lengths > 0)
+            found = self._nearest_of(np.flatnonzero(passes), query[np.newaxis], topn)[0]
         documents = self.read(found.rows)
         return [
             Hit(similarity, document)
             for similarity, document in zip(found.similarities.tolist(), documents, strict=True)
         ]
 
-    def _nearest_of(
-        self, rows: NDArray[np.int64], query: NDArray[np.float32], topn: int
-    ) -> Nearest:
-        """The nearest of some rows; copies a block of them at a time."""
-        best = Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    def nearest(self, queries: Floats, topn: int) -> list[Nearest]:
+        """Rows of the documents nearest to each query, shape (n_queries, vector_size)."""
+        if self._graph is None:
+            return self._nearest_of(self._rows.rows, queries, topn)
+        return self._graph.nearest(self._rows.matrix, self._rows.lengths, queries, topn)
+
+    def doc_ids(self) -> list[str]:
+        """The id of each row."""
+        ids: list[str] = self._index.read("entries", ["doc_id"]).column("doc_id").to_pylist()
+        return ids
+
+    def _nearest_of(self, rows: NDArray[np.int64], queries: Floats, topn: int) -> list[Nearest]:
+        """The nearest among some rows; copies a block of them at a time."""
+        best = [Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[first : first + _ROWS_AT_ONCE]
-            block = self._rows.matrix[some]
-            near = nearest_rows(block, np.ones(len(block), np.float32), query[np.newaxis], topn)[0]
-            merged = np.concatenate([best.rows, some[near.rows]])
-            scores = np.concatenate([best.similarities, near.similarities])
-            order = np.lexsort((merged, -scores))[:topn]
-            best = Nearest(merged[order], scores[order])
+            lengths = np.ones(len(some), np.float32)
+            near = nearest_rows(self._rows.matrix[some], lengths, queries, topn)
+            best = [
+                _merged(old, Nearest(some[new.rows], new.similarities), topn)
+                for old, new in zip(best, near, strict=True)
+            ]
         return best
 
     def read(self, rows: NDArray[np.int64]) -> list[Document]:
@@ -116,6 +123,13 @@ class DocumentSearch:
                     for row, values in zip(inside.tolist(), some.to_pylist(), strict=True)
                 }
         return [found[row] for row in rows.tolist()]
+
+
+def _merged(one: Nearest, other: Nearest, topn: int) -> Nearest:
+    rows = np.concatenate([one.rows, other.rows])
+    similarities = np.concatenate([one.similarities, other.similarities])
+    order = np.lexsort((rows, -similarities))[:topn]
+    return Nearest(rows[order], similarities[order])
 
 
 def _open_graph(index: Artifact, rows: NDArray[np.int64] | None) -> ApproximateIndex | None:
