@@ -14,7 +14,11 @@ COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 REGISTRATION = "registration"
-STAGES = (DOCUMENTS, TOKENS, COOCCURRENCES, EMBEDDINGS, EVALUATION, REGISTRATION)
+DOCUMENT_VECTORS = "document_vectors"
+STAGES = (
+    *(DOCUMENTS, TOKENS, COOCCURRENCES, EMBEDDINGS, EVALUATION, REGISTRATION),
+    DOCUMENT_VECTORS,
+)
 """Stage names, upstream first."""
 
 
@@ -88,6 +92,14 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
 
 
 LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
+
+
+def document_vectors_schema(vector_size: int) -> pa.Schema:
+    """``vectors`` of document_vectors: a row a document; null where it has no known word."""
+    return _schema(
+        doc_id=pa.string(), content_sha256=pa.string(), vector_optional=vector_type(vector_size)
+    )
+
 
 SCORES_SCHEMA = _schema(
     model=pa.string(),

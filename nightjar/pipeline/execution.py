@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.config.models import GloVeConfig
 from nightjar.corpus import ingest
+from nightjar.encoders import (
+    embed_documents,
+    find_earlier,
+    open_encoder,
+    parts_directory,
+)
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import evaluate, evaluation_identity
 from nightjar.pipeline.planning import Plan, Step
@@ -47,6 +54,7 @@ def run_step(
     stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
     ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
     stage_run.checkpoint_path.unlink(missing_ok=True)
+    shutil.rmtree(stage_run.parts_dir, ignore_errors=True)
     return ref
 
 
@@ -66,6 +74,11 @@ class _StageRun:
         """Where the training of this version saves its state."""
         return checkpoint_path(Path(self.step.ref.path).parent, self.step.ref.version)
 
+    @property
+    def parts_dir(self) -> Path:
+        """Where the encoding of this version keeps what it has finished."""
+        return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
+
     def write(self, staging: Staging) -> None:
         {
             schemas.DOCUMENTS: self._ingest,
@@ -74,6 +87,7 @@ class _StageRun:
             schemas.EMBEDDINGS: self._train,
             schemas.EVALUATION: self._evaluate,
             schemas.REGISTRATION: self._register,
+            schemas.DOCUMENT_VECTORS: self._embed,
         }[self.step.stage](staging)
 
     def _parent(self, stage: str) -> Artifact:
@@ -167,3 +181,19 @@ class _StageRun:
             actor=self.provenance.actor,
         )
         register(request, staging, self.progress)
+
+    def _embed(self, staging: Staging) -> None:
+        identity = self.step.identity
+        embed_documents(
+            open_encoder(
+                self.loaded.config.document_vectors[self.step.model],
+                self.loaded.base_dir,
+                self.store,
+                identity,
+            ),
+            self._parent(schemas.DOCUMENTS),
+            staging,
+            self.progress,
+            self.parts_dir,
+            find_earlier(self.store, identity),
+        )

@@ -12,6 +12,7 @@ from typing import Any
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.corpus import documents_identity
+from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
 from nightjar.registry import (
@@ -33,6 +34,7 @@ _VERBS = {
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
     schemas.REGISTRATION: "register",
+    schemas.DOCUMENT_VECTORS: "embed",
 }
 _MAX_REASONS = 3
 
@@ -135,7 +137,18 @@ def make_plan(loaded: LoadedConfig) -> Plan:
             reader,
         )
         steps += [embeddings, evaluation, registration]
+    steps += _document_vectors(loaded, planner, Plan(tuple(steps)))
     return Plan(tuple(steps))
+
+
+def _document_vectors(loaded: LoadedConfig, planner: _Planner, plan: Plan) -> Iterator[Step]:
+    """What is made of the documents and of the models of ``plan``; last, so it delays no model."""
+    documents = plan.step(schemas.DOCUMENTS).ref.version
+    for name, entry in loaded.config.document_vectors.items():
+        embeddings = plan.step(schemas.EMBEDDINGS, entry.model).ref.version if entry.model else None
+        yield planner.step(
+            document_vectors_identity(name, entry, loaded.base_dir, documents, embeddings)
+        )
 
 
 class _Planner:
