@@ -8,6 +8,7 @@
     |   |-- SourceError            a source file, glob or its content
     |   |-- VocabularyError        the corpus leaves too few words to train on
     |   |-- ModelTooLarge          a model needs more memory or disk than there is
+    |   |-- EncoderError           an encoder cannot be loaded, or gives no usable vectors
     |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
     |   `-- UnknownTokenError      a lookup of a word the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
@@ -16,6 +17,7 @@
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
+    |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   `-- SourceChanged          a source changed while it was read
     |-- LeaseTaken                 another run of this pipeline is under way
@@ -57,6 +59,10 @@ class ModelTooLarge(InputError):
     """A model needs more memory or disk than there is; nothing of it was trained."""
 
 
+class EncoderError(InputError):
+    """A text encoder cannot be loaded, or gives no usable vectors."""
+
+
 class BenchmarkError(InputError):
     """An evaluation set is malformed, or no item of it is covered."""
 
@@ -87,6 +93,10 @@ class RetryLater(NightjarError):
 
 class RegistryUnavailable(RetryLater):
     """The MLflow tracking server or database cannot be reached."""
+
+
+class HubUnavailable(RetryLater):
+    """The hub that an encoder comes from cannot be reached."""
 
 
 class OrchestratorUnavailable(RetryLater):

@@ -111,6 +111,14 @@ def components_schema(vector_size: int) -> pa.Schema:
 
 LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
+
+def document_vectors_schema(vector_size: int) -> pa.Schema:
+    """``vectors`` of document_vectors: a row a document; null where it has no known word."""
+    return _schema(
+        doc_id=pa.string(), content_sha256=pa.string(), vector_optional=vector_type(vector_size)
+    )
+
+
 SCORES_SCHEMA = _schema(
     model=pa.string(),
     benchmark=pa.string(),
