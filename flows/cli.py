@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import indexes, interchange, lookups, questions, render
+from flows import indexes, interchange, lookups, questions, render, searching
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -34,6 +34,7 @@ from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
 from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
+from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
 
@@ -439,6 +440,45 @@ def _lines_of_stdin() -> list[str]:
     if not lines:
         raise InputError("no text is given: name some, or pipe them in, one a line")
     return lines
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What you look for, in words of your own.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+    ] = None,
+    topn: TopnOption = 10,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Only documents in this language; repeatable.")
+    ] = None,
+    contains: Annotated[
+        str | None, typer.Option(help="Only documents with this word or regular expression.")
+    ] = None,
+    min_chars: Annotated[int | None, typer.Option(min=0, help="Least characters.")] = None,
+    max_chars: Annotated[int | None, typer.Option(min=0, help="Most characters.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the documents nearest in meaning, and the sentence that is."""
+    console = Console()
+    question = searching.Question(
+        query,
+        name,
+        topn,
+        Filters(tuple(source or ()), tuple(language or ()), contains, min_chars, max_chars),
+        searching.JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
+    )
+    found = searching.find_documents(load_config(config, set_ or []), question, errors)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        render.print_found(console, found)
 
 
 @app.command()

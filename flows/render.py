@@ -14,12 +14,14 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from flows.indexes import IndexedModel
 from flows.lookups import Listing, Verification
 from flows.questions import Answer
+from flows.searching import Found
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
 from nightjar.registry import CHAMPION, masked, tracking_uri
@@ -415,6 +417,37 @@ def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
     for entry in found:
         if entry.problem:
             console.print(f"{entry.model}: {entry.problem}", markup=False, highlight=False)
+
+
+_HIT_INDENT = 4
+_SNIPPET_LINES = 2
+
+
+def snippet_chars(console: Console) -> int:
+    """How long a snippet is that fills two lines of this terminal."""
+    return max(20, _SNIPPET_LINES * (console.width - _HIT_INDENT) - 10)
+
+
+def print_found(console: Console, found: Found) -> None:
+    """For each document that answers its place, and the sentence with the words marked."""
+    for rank, (hit, snippet) in enumerate(found.hits, start=1):
+        document = hit.document
+        about = [document.source, document.language, f"{document.n_chars:,} characters"]
+        head = Text(f"{rank:>2}  ")
+        head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(document.doc_id, "cyan")
+        head.append(f"  {', '.join(filter(None, about))}", "dim")
+        console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
+        text = Text(snippet.text)
+        for start, stop in snippet.marks:
+            text.stylize("bold yellow", start, stop)
+        console.print(Padding(text, (0, 0, 0, _HIT_INDENT)))
+    if not found.hits:
+        console.print("No document passes the filters.")
+    counts = found.index.manifest.counts
+    n_without = counts["without_known_words"]
+    note = f"{found.name}: {counts['indexed']:,} documents"
+    note += f", {n_without:,} more have no known word" if n_without else ""
+    console.print(note, style="dim")
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:

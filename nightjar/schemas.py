@@ -113,10 +113,11 @@ LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
 
 def document_vectors_schema(vector_size: int) -> pa.Schema:
-    """``vectors`` of document_vectors: a row a document; null where it has no known word."""
-    return _schema(
-        doc_id=pa.string(), content_sha256=pa.string(), vector_optional=vector_type(vector_size)
-    )
+    """``vectors`` of document_vectors: a row a document; zeros where it has no known word.
+
+    Not null: pyarrow writes a null in a fixed-size list, but cannot read it back.
+    """
+    return _schema(doc_id=pa.string(), content_sha256=pa.string(), vector=vector_type(vector_size))
 
 
 SCORES_SCHEMA = _schema(

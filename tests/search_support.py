@@ -56,7 +56,7 @@ def publish_vectors(
     documents = publish_documents(root, texts)
     size = next(len(text.vector) for text in texts if text.vector is not None)
     element = pa.field("element", pa.float32(), nullable=False)
-    none = [float("nan")] * size
+    none = [0.0] * size
     rows = [none if text.vector is None else text.vector for text in texts]
     vectors = pa.array(rows, pa.list_(element, size))
     table = pa.table(

@@ -102,8 +102,9 @@ def _read(artifact: Artifact, path: Path) -> EarlierVectors:
         for batch in artifact.batches("vectors", ["content_sha256", "vector"], 4_096):
             end = start + len(batch)
             hashes[start:end] = batch.column("content_sha256").to_pylist()
-            is_known[start:end] = batch.column("vector").is_valid().to_numpy(zero_copy_only=False)
-            stream.write(dense_rows(batch.column("vector")).tobytes())
+            rows = dense_rows(batch.column("vector"))
+            is_known[start:end] = rows.any(axis=1)
+            stream.write(rows.tobytes())
             start = end
     if not n_rows:
         return EarlierVectors(hashes, np.zeros((0, vector_size), np.float32), is_known)
@@ -112,9 +113,8 @@ def _read(artifact: Artifact, path: Path) -> EarlierVectors:
 
 
 def dense_rows(column: pa.FixedSizeListArray) -> Floats:
-    """The vectors of a column, zeros where it is null."""
-    rows = np.zeros((len(column), column.type.list_size), np.float32)
-    # flatten() leaves the values of null rows out, .values does not.
-    is_valid = column.is_valid().to_numpy(zero_copy_only=False)
-    rows[is_valid] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, rows.shape[1])
+    """The vectors of a column."""
+    # flatten() respects the offset of a sliced batch, .values does not.
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    rows: Floats = values.reshape(len(column), column.type.list_size)
     return rows

@@ -140,7 +140,7 @@ class _Embedding:
             for batch in self.documents.batches("documents", columns, _WRITE_ROWS):
                 vectors, is_known = self._rows(batch.column(1).to_pylist(), new)
                 self.staging.counts["documents_without_known_words"] += int((~is_known).sum())
-                arrays = [batch.column(0), batch.column(1), vector_column(vectors, is_known)]
+                arrays = [batch.column(0), batch.column(1), vector_column(vectors)]
                 table.write_batch(pa.record_batch(arrays, schema=schema))
                 progress.advance(len(batch))
 
@@ -191,11 +191,11 @@ class _NewVectors:
         self._vectors, self._is_known = encoded.vectors, encoded.is_known
 
 
-def vector_column(vectors: Floats, is_known: Bools) -> pa.FixedSizeListArray:
-    """Rows as a column, null where ``is_known`` is not set."""
+def vector_column(vectors: Floats) -> pa.FixedSizeListArray:
+    """Rows as a column."""
     kind = document_vectors_schema(vectors.shape[1]).field("vector").type
     values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=pa.array(~is_known))
+    return pa.FixedSizeListArray.from_arrays(values, type=kind)
 
 
 def _check_finite(encoded: Encoded, part: _Part) -> None:

@@ -151,12 +151,9 @@ def _write_vectors(document_vectors: Artifact, staging: Staging, progress: Progr
 
 
 def _matrix(vectors: pa.FixedSizeListArray, vector_size: int) -> NDArray[np.float32]:
-    """The vectors as rows, zeros for a null and where a value is not finite."""
-    matrix = np.zeros((len(vectors), vector_size), np.float32)
-    # flatten() leaves nulls out.
+    # flatten() respects the offset of a sliced batch, .values does not.
     values = vectors.flatten().to_numpy(zero_copy_only=False)
-    matrix[vectors.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(-1, vector_size)
-    matrix[~np.isfinite(matrix).all(axis=1)] = 0.0
+    matrix: NDArray[np.float32] = values.reshape(len(vectors), vector_size)
     return matrix
 
 
