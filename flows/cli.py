@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import exports, interchange, lookups, questions, render
+from flows import exports, indexes, interchange, lookups, questions, render, searching
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -35,6 +35,7 @@ from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
 from nightjar.formats import FORMATS
 from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
+from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
 
@@ -60,6 +61,12 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="One model; default: every model.")
+]
+ApproximateOption = Annotated[
+    bool,
+    typer.Option(
+        "--approximate", help="From the approximate index, which is built at its first use."
+    ),
 ]
 TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
 DEFAULT_CONFIG = Path("pipeline_config.yaml")
@@ -285,6 +292,7 @@ def neighbors(
     threshold: Annotated[
         float, typer.Option(min=-1, max=1, help="Least similarity: 0.7 for synonyms.")
     ] = -1.0,
+    approximate: ApproximateOption = False,
     model: ModelOption = None,
     topn: TopnOption = 10,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -301,6 +309,7 @@ def neighbors(
         negative=negative or [],
         threshold=threshold,
         topn=topn,
+        approximate=approximate,
     )
     title = " + ".join(words) + "".join(f" - {word}" for word in negative or [])
     _print_neighbors(answers, as_json, f"nearest to {title}")
@@ -313,13 +322,16 @@ def analogy(
     c: Annotated[str, typer.Argument(help="woman")],
     model: ModelOption = None,
     topn: TopnOption = 5,
+    approximate: ApproximateOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """A is to B as C is to what? In each model's champion."""
     loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, [a, b, c], task="analogy", topn=topn)
+    answers = questions.ask(
+        loaded, model, [a, b, c], task="analogy", topn=topn, approximate=approximate
+    )
     _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
 
 
@@ -461,6 +473,60 @@ def export(
         _print_json(found.as_json())
     else:
         render.print_export(Console(), found)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What you look for, in words of your own.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+    ] = None,
+    topn: TopnOption = 10,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Only documents in this language; repeatable.")
+    ] = None,
+    contains: Annotated[
+        str | None, typer.Option(help="Only documents with this word or regular expression.")
+    ] = None,
+    min_chars: Annotated[int | None, typer.Option(min=0, help="Least characters.")] = None,
+    max_chars: Annotated[int | None, typer.Option(min=0, help="Most characters.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the documents nearest in meaning, and the sentence that is."""
+    console = Console()
+    question = searching.Question(
+        query,
+        name,
+        topn,
+        Filters(tuple(source or ()), tuple(language or ()), contains, min_chars, max_chars),
+        searching.JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
+    )
+    found = searching.find_documents(load_config(config, set_ or []), question, errors)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        render.print_found(console, found)
+
+
+@app.command()
+def index(
+    model: Annotated[str | None, typer.Argument(help="A model; default: every model.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the approximate index of each model's champion and measure how much it finds."""
+    found = indexes.index_champions(load_config(config, set_ or []), model, errors)
+    if as_json:
+        _print_json({entry.model: entry.as_json() for entry in found})
+    else:
+        render.print_indexes(Console(), found)
 
 
 @app.command(name="to-gensim")

@@ -14,12 +14,15 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from flows.exports import Exported
+from flows.indexes import IndexedModel
 from flows.lookups import Listing, Verification
 from flows.questions import Answer
+from flows.searching import Found
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
 from nightjar.registry import CHAMPION, masked, tracking_uri
@@ -416,6 +419,58 @@ _LEFT_OUT = {
     "token_cannot_be_written": "words that the format cannot hold",
     "ngrams": "rows of n-grams: the format has none, so unknown words get no vector from it",
 }
+
+
+def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
+    """A row for each index, then why a model has none."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("model", "artifact", "words", "recall@10", "seconds"):
+        table.add_column(column, no_wrap=True)
+    for entry in found:
+        if entry.index is not None:
+            manifest = entry.index.manifest
+            table.add_row(
+                entry.model,
+                str(entry.index.ref),
+                f"{manifest.counts['indexed']:,}",
+                f"{manifest.report['recall_at_10']:.3f}",
+                f"{manifest.seconds:.1f}",
+            )
+    console.print(table)
+    for entry in found:
+        if entry.problem:
+            console.print(f"{entry.model}: {entry.problem}", markup=False, highlight=False)
+
+
+_HIT_INDENT = 4
+_SNIPPET_LINES = 2
+
+
+def snippet_chars(console: Console) -> int:
+    """How long a snippet is that fills two lines of this terminal."""
+    return max(20, _SNIPPET_LINES * (console.width - _HIT_INDENT) - 10)
+
+
+def print_found(console: Console, found: Found) -> None:
+    """For each document that answers its place, and the sentence with the words marked."""
+    for rank, (hit, snippet) in enumerate(found.hits, start=1):
+        document = hit.document
+        about = [document.source, document.language, f"{document.n_chars:,} characters"]
+        head = Text(f"{rank:>2}  ")
+        head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(document.doc_id, "cyan")
+        head.append(f"  {', '.join(filter(None, about))}", "dim")
+        console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
+        text = Text(snippet.text)
+        for start, stop in snippet.marks:
+            text.stylize("bold yellow", start, stop)
+        console.print(Padding(text, (0, 0, 0, _HIT_INDENT)))
+    if not found.hits:
+        console.print("No document passes the filters.")
+    counts = found.index.manifest.counts
+    n_without = counts["without_known_words"]
+    note = f"{found.name}: {counts['indexed']:,} documents"
+    note += f", {n_without:,} more have no known word" if n_without else ""
+    console.print(note, style="dim")
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:

@@ -45,6 +45,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation.benchmarks.NAME, type: sts", models.StsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
+    ("document_vectors.NAME", models.DocumentVectorsConfig),
 )
 PREAMBLE = """# Configuration
 
@@ -192,6 +193,7 @@ def test_every_column_is_in_the_artifact_contract() -> None:
             schemas.ngrams_schema,
             schemas.input_vectors_schema,
             schemas.glove_parameters_schema,
+            schemas.document_vectors_schema,
         )
     ]
     for schema in declared:

@@ -8,6 +8,7 @@ that a reader sees it.
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from typing import Annotated, Any, Literal, Self
@@ -34,6 +35,7 @@ MAX_INT32_COUNT = 2_000_000_000
 MAX_SEED = 4_000_000_000
 """A ceiling that every library takes (numpy's legacy generator ends at 2**32 - 1)."""
 MAX_EPOCHS = 1_000_000
+_HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 MIN_MEMORY = 64_000_000
 """Bytes: less makes the runs on disk tiny."""
 
@@ -462,6 +464,60 @@ class RegistryConfig(_Section):
         return uri
 
 
+# -- document vectors ----------------------------------------------------------------------
+
+
+class DocumentVectorsConfig(_Section):
+    """A vector for every document, by a model of ours or by a pre-trained encoder."""
+
+    model: Name | None = Field(
+        None, description="one of models: tonight's vectors; or encoder, not both"
+    )
+    encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
+        None, description="the library that loads a pre-trained encoder: the extra encoders"
+    )
+    path: Text | None = Field(
+        None, description="of the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
+    )
+    revision: Text | None = Field(
+        None, description="of hub:OWNER/NAME; a commit is looked up nowhere; default: main"
+    )
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="of the encoder, in tokens: the rest of a text is cut, and counted; "
+        "default: the encoder's own, of model2vec 512",
+    )
+    prompt: str | None = Field(None, description="of the encoder: put before every text")
+    normalize: bool = Field(False, description="scale every vector to length 1")
+    batch_size: int = Field(32, ge=1, le=65_536, description="texts the encoder takes at once")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="of sentence-transformers; auto: a GPU when there is one"
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_model_or_an_encoder(self) -> Self:
+        if (self.model is None) == (self.encoder is None):
+            raise ValueError("give model (one of models) or encoder with its path, one of them")
+        if self.encoder is not None and self.path is None:
+            raise ValueError("encoder needs path: a folder, package:NAME/FOLDER or hub:OWNER/NAME")
+        of_encoders = {"path", "revision", "max_length", "prompt", "batch_size", "device"}
+        useless = sorted(self.model_fields_set & of_encoders) if self.model is not None else []
+        if useless:
+            raise ValueError(f"{', '.join(useless)}: only for encoder, not for model")
+        return self
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> Self:
+        is_hub = self.path is not None and self.path.startswith("hub:")
+        if is_hub and not _HUB_NAME.fullmatch(str(self.path)):
+            raise ValueError(f"path: {self.path!r} is no name on the hub; write hub:OWNER/NAME")
+        if self.revision is not None and not is_hub:
+            raise ValueError("revision is only for a path that starts with hub:")
+        return self
+
+
 class NightjarConfig(_Section):
     """The whole file."""
 
@@ -472,6 +528,20 @@ class NightjarConfig(_Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     evaluation: EvaluationConfig
     registry: RegistryConfig
+    document_vectors: dict[Name, DocumentVectorsConfig] = Field(
+        {}, description="documents as vectors; default: none"
+    )
+
+    @model_validator(mode="after")
+    def _document_vectors_name_models(self) -> Self:
+        for name, entry in self.document_vectors.items():
+            if entry.model is not None and entry.model not in self.models:
+                close = difflib.get_close_matches(entry.model, self.models, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(self.models)}"
+                raise ValueError(
+                    f"document_vectors.{name}.model: there is no model {entry.model!r}; {hint}"
+                )
+        return self
 
     def registry_of(self, name: str) -> RegistryConfig:
         """The section ``registry`` with the gate as it is for that model."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tokenization import Settings, TokenizerSettings, make_word_finder
+from .approximate import ApproximateIndex
 from .clusters import cluster_rows
 from .errors import QueryError, TableDamaged, UnknownWords
 from .files import map_array
@@ -69,6 +70,8 @@ class VectorModel:
         self.table = table
         self.tokenizer = tokenizer
         self.subwords = subwords
+        self.approximate_index: ApproximateIndex | None = None
+        """Over the rows of ``table``; what ``approximate`` questions are answered from."""
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -114,21 +117,28 @@ class VectorModel:
         words: Sequence[str],
         topn: int = 10,
         threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """The nearest tokens of each word, itself left out, best first.
 
-        With ``threshold`` only those at least so similar. Raises UnknownWords.
+        With ``threshold`` only those at least so similar; with ``approximate`` from
+        ``approximate_index``, which is faster and may miss one. Raises UnknownWords, and
+        QueryError when there is no such index.
         """
         queries = self.vectors(words)
         excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
-        return self._named(self.table.nearest(queries, topn, excluded, threshold))
+        return self._nearest(queries, topn, excluded, threshold, approximate)
 
     def neighbors_of_vectors(
-        self, vectors: NDArray[np.floating], topn: int = 10, threshold: float | None = None
+        self,
+        vectors: NDArray[np.floating],
+        topn: int = 10,
+        threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """The nearest tokens of each vector, shape (n, vector_size). Raises QueryError."""
         queries = self._checked(vectors)
-        return self._named(self.table.nearest(queries, topn, None, threshold))
+        return self._nearest(queries, topn, None, threshold, approximate)
 
     def neighbors_of_mean(
         self,
@@ -136,6 +146,7 @@ class VectorModel:
         negative: Sequence[str] = (),
         topn: int = 10,
         threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[Neighbor]:
         """The nearest tokens of several words at once (3CosAdd, Mikolov et al. 2013).
 
@@ -149,10 +160,13 @@ class VectorModel:
         signs = np.repeat(np.array([1, -1], np.float32), [len(positive), len(negative)])
         query = signs @ unit_rows(vectors, row_lengths(vectors))
         rows = [row for row in self.table.rows(words).tolist() if row >= 0]
-        return self._named(self.table.nearest(query[np.newaxis], topn, [rows], threshold))[0]
+        return self._nearest(query[np.newaxis], topn, [rows], threshold, approximate)[0]
 
     def analogies(
-        self, questions: Sequence[tuple[str, str, str]], topn: int = 10
+        self,
+        questions: Sequence[tuple[str, str, str]],
+        topn: int = 10,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """Answers to "a is to b as c is to ?", best first (3CosAdd). Raises UnknownWords."""
         words = [word for question in questions for word in question]
@@ -161,7 +175,7 @@ class VectorModel:
         queries = units[:, 1] - units[:, 0] + units[:, 2]
         rows = self.table.rows(words).reshape(-1, 3).tolist()
         excluded = [[row for row in question if row >= 0] for question in rows]
-        return self._named(self.table.nearest(queries, topn, excluded))
+        return self._nearest(queries, topn, excluded, None, approximate)
 
     def similarities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
         """Cosine similarity of the two words of each pair. Raises UnknownWords."""
@@ -200,6 +214,10 @@ class VectorModel:
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
         return make_word_finder(self.tokenizer)
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as training would have seen them; known or not."""
+        return self._find_words(text)
 
     # -- texts -----------------------------------------------------------------------------
 
@@ -292,6 +310,26 @@ class VectorModel:
         if is_wrong.any():
             raise QueryError(f"vector {int(np.argmax(is_wrong))} has values that are not finite")
         return vectors.astype(np.float32)
+
+    def _nearest(
+        self,
+        queries: Floats,
+        topn: int,
+        excluded: Sequence[Sequence[int]] | None,
+        threshold: float | None,
+        approximate: bool,
+    ) -> list[list[Neighbor]]:
+        table, index = self.table, self.approximate_index
+        if not approximate:
+            return self._named(table.nearest(queries, topn, excluded, threshold))
+        if index is None:
+            raise QueryError(
+                f"{self.name} has no approximate index here ('nightjar index' builds one beside "
+                f"the artifacts); without approximate the answer is exact"
+            )
+        return self._named(
+            index.nearest(table.vectors, table.norms, queries, topn, excluded, threshold)
+        )
 
     def _named(self, found: Sequence[Nearest]) -> list[list[Neighbor]]:
         rows = np.concatenate([np.zeros(0, np.int64), *(answer.rows for answer in found)])

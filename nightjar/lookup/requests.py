@@ -15,7 +15,8 @@ encode     texts                             float32 (n_texts, vector_size)
 ========== ================================= ==========================================
 
 Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
-synonyms: all words at least so similar, up to ``topn``.
+synonyms: all words at least so similar, up to ``topn``. With ``approximate`` neighbours and
+analogies come from the model's approximate index, where it has one.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Parameters:
     """The text to rank against."""
     n_clusters: int = 2
     seed: int = 1
+    approximate: bool = False
+    """Neighbours and analogies from the approximate index."""
     unknown: str = "error"
     """What a word without a vector gets: error or nan; a text: error, nan or zero."""
 
@@ -88,9 +91,9 @@ def _converted(name: str, value: Any) -> Any:
         if not is_number or math.isnan(value):
             raise QueryError(f"threshold is {value!r}, expected a number")
         return float(value)
-    if name == "together":
+    if name in ("together", "approximate"):
         if not isinstance(value, (bool, np.bool_)):
-            raise QueryError(f"together is {value!r}, expected true or false")
+            raise QueryError(f"{name} is {value!r}, expected true or false")
         return bool(value)
     return _string(name, value)
 
@@ -117,8 +120,11 @@ def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) ->
 def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
     topn = min(parameters.topn, len(model.table))
     threshold = parameters.threshold if parameters.threshold > -1 else None
+    approximate = parameters.approximate
     if parameters.together or parameters.negative:
-        found = model.neighbors_of_mean(_words(items), parameters.negative, topn, threshold)
+        found = model.neighbors_of_mean(
+            _words(items), parameters.negative, topn, threshold, approximate
+        )
         return [_listed(found)]
     if topn * len(items) > MAX_ANSWERS:
         raise QueryError(
@@ -127,9 +133,9 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
         )
     if any(not isinstance(item, str) for item in items):
         vectors = _vectors(items, model.table.vector_size)
-        answers = model.neighbors_of_vectors(vectors, topn, threshold)
+        answers = model.neighbors_of_vectors(vectors, topn, threshold, approximate)
     else:
-        answers = model.neighbors(items, topn, threshold)
+        answers = model.neighbors(items, topn, threshold, approximate)
     return [_listed(found) for found in answers]
 
 
@@ -139,7 +145,7 @@ def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -
         raise QueryError(f"analogy takes three words to a question, {len(words)} words are given")
     questions = [(words[i], words[i + 1], words[i + 2]) for i in range(0, len(words), 3)]
     topn = min(parameters.topn, len(model.table))
-    return [_listed(found) for found in model.analogies(questions, topn)]
+    return [_listed(found) for found in model.analogies(questions, topn, parameters.approximate)]
 
 
 def _similarity(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:

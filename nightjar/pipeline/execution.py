@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,19 @@ from nightjar.config.models import (
     UsifConfig,
 )
 from nightjar.corpus import ingest
+from nightjar.encoders import (
+    embed_documents,
+    find_earlier,
+    open_encoder,
+    parts_directory,
+)
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
 from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
+from nightjar.search import index_documents
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
 from nightjar.training import (
@@ -63,6 +71,7 @@ def run_step(
     stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
     ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
     stage_run.checkpoint_path.unlink(missing_ok=True)
+    shutil.rmtree(stage_run.parts_dir, ignore_errors=True)
     return ref
 
 
@@ -82,6 +91,11 @@ class _StageRun:
         """Where the training of this version saves its state."""
         return checkpoint_path(Path(self.step.ref.path).parent, self.step.ref.version)
 
+    @property
+    def parts_dir(self) -> Path:
+        """Where the encoding of this version keeps what it has finished."""
+        return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
+
     def write(self, staging: Staging) -> None:
         {
             schemas.DOCUMENTS: self._ingest,
@@ -90,6 +104,8 @@ class _StageRun:
             schemas.EMBEDDINGS: self._embed,
             schemas.EVALUATION: self._evaluate,
             schemas.REGISTRATION: self._register,
+            schemas.DOCUMENT_VECTORS: self._embed_documents,
+            schemas.SEARCH_INDEX: self._index,
         }[self.step.stage](staging)
 
     def _parent(self, stage: str) -> Artifact:
@@ -226,3 +242,28 @@ class _StageRun:
             actor=self.provenance.actor,
         )
         register(request, staging, self.progress)
+
+    def _embed_documents(self, staging: Staging) -> None:
+        identity = self.step.identity
+        embed_documents(
+            open_encoder(
+                self.loaded.config.document_vectors[self.step.model],
+                self.loaded.base_dir,
+                self.store,
+                identity,
+            ),
+            self._parent(schemas.DOCUMENTS),
+            staging,
+            self.progress,
+            self.parts_dir,
+            find_earlier(self.store, identity),
+        )
+
+    def _index(self, staging: Staging) -> None:
+        index_documents(
+            self.store.open(self.plan.step(schemas.DOCUMENT_VECTORS, self.step.model).ref),
+            self.store,
+            staging,
+            self.progress,
+            self.provenance.n_workers,
+        )

@@ -12,6 +12,7 @@ from typing import Any
 from nightjar import schemas
 from nightjar.config import LoadedConfig, ModelConfig, base_of
 from nightjar.corpus import documents_identity
+from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
 from nightjar.registry import (
@@ -22,6 +23,7 @@ from nightjar.registry import (
     registration_identity,
     tracking_uri,
 )
+from nightjar.search import search_index_identity
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Store
 from nightjar.text import tokens_identity
 from nightjar.training import Parents, cooccurrences_identity, embeddings_identity
@@ -33,6 +35,8 @@ _VERBS = {
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
     schemas.REGISTRATION: "register",
+    schemas.DOCUMENT_VECTORS: "embed",
+    schemas.SEARCH_INDEX: "index",
 }
 _MODEL_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
 """By trainer, of those that do not train."""
@@ -145,6 +149,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
             reader,
         )
         steps += [embeddings, evaluation, registration]
+    steps += _document_vectors(loaded, planner, Plan(tuple(steps)))
     return Plan(tuple(steps))
 
 
@@ -161,6 +166,18 @@ def _bases_first(models: Mapping[str, ModelConfig]) -> tuple[str, ...]:
     for name in models:
         add(name)
     return tuple(ordered)
+
+
+def _document_vectors(loaded: LoadedConfig, planner: _Planner, plan: Plan) -> Iterator[Step]:
+    """What is made of the documents and of the models of ``plan``; last, so it delays no model."""
+    documents = plan.step(schemas.DOCUMENTS).ref.version
+    for name, entry in loaded.config.document_vectors.items():
+        embeddings = plan.step(schemas.EMBEDDINGS, entry.model).ref.version if entry.model else None
+        vectors = planner.step(
+            document_vectors_identity(name, entry, loaded.base_dir, documents, embeddings)
+        )
+        yield vectors
+        yield planner.step(search_index_identity(name, vectors.ref.version))
 
 
 class _Planner:
