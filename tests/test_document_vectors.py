@@ -28,6 +28,7 @@ from nightjar.encoders import (
     TextEncoder,
     document_vectors_identity,
     embed_documents,
+    encoder_of,
     find_earlier,
     open_encoder,
     parts_directory,
@@ -394,8 +395,19 @@ def test_documents_are_embedded_last_by_tonights_model_and_by_an_encoder(
     config = loaded.config.document_vectors["by-cbow"]
     identity = plan.step(schemas.DOCUMENT_VECTORS, "by-cbow").identity
     text = store.open(documents).read("documents").column("text")[7].as_py()
-    encoder = open_encoder(config, loaded.base_dir, store, identity)
-    np.testing.assert_allclose(encoder.encode([text]).vectors[0], vectors[7], atol=1e-6)
+    for encoder in (
+        open_encoder(config, loaded.base_dir, store, identity),
+        encoder_of(config, loaded.base_dir, store, by_cbow),
+    ):
+        np.testing.assert_allclose(encoder.encode([text]).vectors[0], vectors[7], atol=1e-6)
+    static = store.open(plan.step(schemas.DOCUMENT_VECTORS, "static").ref)
+    config = loaded.config.document_vectors["static"].model_copy(update={"max_length": 1})
+    as_made = encoder_of(config, loaded.base_dir, store, static)
+    assert np.array_equal(as_made.encode([text]).vectors[0], rows_of(static)[7]["vector"])
+    shutil.rmtree(finished_copy.parent / "static")
+    static_override(finished_copy, seed=2)
+    with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
+        encoder_of(config, loaded.base_dir, store, static)
     assert not list((loaded.artifacts_dir / "document_vectors").glob(".*"))
 
 
@@ -422,7 +434,7 @@ def test_an_encoder_that_changes_between_plan_and_run_is_noticed(finished_copy: 
     plan = make_plan(loaded)
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
-    with pytest.raises(SourceChanged, match="files changed since the run was planned"):
+    with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
         run_step(loaded, plan, plan.due[0], SILENT, Provenance(None, "test", 1))
 
 
