@@ -246,7 +246,8 @@ def versions(
 @app.command()
 def show(
     what: Annotated[
-        str, typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage: its newest.")
+        str,
+        typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage or vectors: newest."),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
