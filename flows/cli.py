@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import indexes, interchange, lookups, questions, render, searching
+from flows import exports, indexes, interchange, lookups, questions, render, searching
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -33,6 +33,7 @@ from flows.environment import (
 from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
+from nightjar.formats import FORMATS
 from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
 from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
@@ -440,6 +441,38 @@ def _lines_of_stdin() -> list[str]:
     if not lines:
         raise InputError("no text is given: name some, or pipe them in, one a line")
     return lines
+
+
+@app.command(
+    epilog="Formats:\n\n\b\n" + "\n".join(f"{name}: {form.what}" for name, form in FORMATS.items())
+)
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[@ALIAS]", help="A model, or with its alias or version: glove@champion."
+        ),
+    ],
+    format_: Annotated[str, typer.Option("--format", "-f", help="One of those listed below.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File or folder to write; default: by the model."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many words, the most frequent.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a registered model's vectors in a format that other tools read."""
+    loaded = load_config(config, set_ or [])
+    found = exports.export(loaded, model, format_, output, limit, replaces=force)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        render.print_export(Console(), found)
 
 
 @app.command()

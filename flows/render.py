@@ -18,6 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from flows.exports import Exported
 from flows.indexes import IndexedModel
 from flows.lookups import Listing, Verification
 from flows.questions import Answer
@@ -396,6 +397,28 @@ def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[
 
 def _value_cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_export(console: Console, found: Exported) -> None:
+    """What was written, what could not be, and how to open it."""
+    size = decimal(found.n_bytes)
+    console.print(
+        f"{found.artifact}: {found.n_tokens:,} vectors written to {found.path} ({size})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason, n in found.left_out.items():
+        console.print(
+            f"left out: {n:,} {_LEFT_OUT[reason]}", markup=False, highlight=False, soft_wrap=True
+        )
+    console.print(f"open it: {found.loading}", markup=False, highlight=False, soft_wrap=True)
+
+
+_LEFT_OUT = {
+    "token_cannot_be_written": "words that the format cannot hold",
+    "ngrams": "rows of n-grams: the format has none, so unknown words get no vector from it",
+}
 
 
 def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:

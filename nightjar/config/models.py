@@ -489,7 +489,12 @@ class DocumentVectorsConfig(_Section):
         description="of the encoder, in tokens: the rest of a text is cut, and counted; "
         "default: the encoder's own, of model2vec 512",
     )
-    prompt: str | None = Field(None, description="of the encoder: put before every text")
+    prompt: str | None = Field(
+        None, description="put before every document; default: the encoder's own, if it has one"
+    )
+    query_prompt: str | None = Field(
+        None, description="put before what is searched for; default: the encoder's own"
+    )
     normalize: bool = Field(False, description="scale every vector to length 1")
     batch_size: int = Field(32, ge=1, le=65_536, description="texts the encoder takes at once")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
@@ -502,8 +507,11 @@ class DocumentVectorsConfig(_Section):
             raise ValueError("give model (one of models) or encoder with its path, one of them")
         if self.encoder is not None and self.path is None:
             raise ValueError("encoder needs path: a folder, package:NAME/FOLDER or hub:OWNER/NAME")
-        of_encoders = {"path", "revision", "max_length", "prompt", "batch_size", "device"}
-        useless = sorted(self.model_fields_set & of_encoders) if self.model is not None else []
+        useless = (
+            sorted(self.model_fields_set - {"model", "encoder", "normalize"})
+            if self.model is not None
+            else []
+        )
         if useless:
             raise ValueError(f"{', '.join(useless)}: only for encoder, not for model")
         return self

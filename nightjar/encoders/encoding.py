@@ -40,7 +40,10 @@ class TextEncoder(Protocol):
     def encode(
         self, texts: Sequence[str], advance: Callable[[int], None] = ignore_progress
     ) -> Encoded:
-        """The vectors of ``texts``; ``advance`` hears of each so many that are done."""
+        """The vectors of documents; ``advance`` hears of each so many that are done."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """The vectors of what is searched for among documents."""
 
 
 def to_unit_length(vectors: Floats) -> Floats:
@@ -48,6 +51,7 @@ def to_unit_length(vectors: Floats) -> Floats:
     # In float64: the square of a large or tiny float32 is not one.
     wide = vectors.astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, np.newaxis]
-    scaled = np.divide(wide, lengths, out=wide, where=lengths > 0)
+    with np.errstate(invalid="ignore"):  # who asked for the vectors looks for NaN
+        scaled = np.divide(wide, lengths, out=wide, where=lengths > 0)
     unit: Floats = scaled.astype(np.float32)
     return unit

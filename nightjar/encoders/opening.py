@@ -6,7 +6,11 @@ from pathlib import Path
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.encoders.encoding import TextEncoder
+from nightjar.encoders.folders import folder_files, hub_folder, is_hub_path, local_folder
 from nightjar.encoders.own_model import open_own_model
+from nightjar.encoders.sentence_encoder import load_sentence_encoder
+from nightjar.encoders.static_encoder import load_static_encoder
+from nightjar.errors import SourceChanged
 from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Identity, Store
 
@@ -16,8 +20,24 @@ def open_encoder(
 ) -> TextEncoder:
     """The encoder of the document_vectors artifact with ``identity``.
 
-    Of a configured model it is the embeddings that the artifact was made with.
+    Of a configured model it is the embeddings that the artifact was made with. Raises
+    SourceChanged when the files of an encoder are not those of ``identity``, and EncoderError
+    when they cannot be loaded.
     """
-    del base_dir
-    embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
-    return open_own_model(store, embeddings, is_normalized=config.normalize)
+    if EMBEDDINGS in identity.parents:
+        embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
+        return open_own_model(store, embeddings, is_normalized=config.normalize)
+    folder = _folder(config, base_dir, identity)
+    if config.encoder == "model2vec":
+        return load_static_encoder(folder, config)
+    return load_sentence_encoder(folder, config)
+
+
+def _folder(config: DocumentVectorsConfig, base_dir: Path, identity: Identity) -> Path:
+    path = str(config.path)
+    if is_hub_path(path):
+        return hub_folder(config, identity.config["commit"])
+    folder = local_folder(path, base_dir)
+    if folder_files(folder) != tuple(identity.inputs):
+        raise SourceChanged(f"{path}: the encoder's files changed since the run was planned")
+    return folder

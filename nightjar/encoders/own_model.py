@@ -44,6 +44,10 @@ class OwnModelEncoder:
             vectors = to_unit_length(vectors)
         return Encoded(vectors, is_known, np.zeros(len(texts), np.bool_))
 
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """The same: documents and queries are texts alike."""
+        return self.encode(texts)
+
 
 def open_own_model(store: Store, embeddings: Artifact, *, is_normalized: bool) -> OwnModelEncoder:
     """The encoder of an embeddings artifact, as its manifest describes it.

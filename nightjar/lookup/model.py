@@ -68,10 +68,10 @@ class VectorModel:
     ) -> None:
         self.name = name
         self.table = table
+        self.tokenizer = tokenizer
+        self.subwords = subwords
         self.approximate_index: ApproximateIndex | None = None
         """Over the rows of ``table``; what ``approximate`` questions are answered from."""
-        self._tokenizer = tokenizer
-        self._subwords = subwords
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -104,8 +104,8 @@ class VectorModel:
         is_known = rows >= 0
         found[is_known] = self.table.vectors[rows[is_known]]
         others = np.flatnonzero(~is_known)
-        if self._subwords is not None and others.size:
-            found[others] = self._subwords.vectors([words[place] for place in others.tolist()])
+        if self.subwords is not None and others.size:
+            found[others] = self.subwords.vectors([words[place] for place in others.tolist()])
         if unknown == "error" and others.size:
             missing = others[np.isnan(found[others, 0])]
             if missing.size:
@@ -213,7 +213,7 @@ class VectorModel:
     @cached_property
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
-        return make_word_finder(self._tokenizer)
+        return make_word_finder(self.tokenizer)
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as training would have seen them; known or not."""

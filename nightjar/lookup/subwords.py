@@ -45,25 +45,25 @@ class Subwords:
         max_n: int,
         n_buckets: int,
     ) -> None:
-        self._buckets = buckets
-        self._rows = rows
-        self._range = (min_n, max_n, n_buckets)
+        self.buckets = buckets
+        self.rows = rows
+        self.sizes = (min_n, max_n, n_buckets)
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The mean over each word's n-grams, shape (n_words, vector_size).
 
         A row of NaN for a word of which no n-gram has a row.
         """
-        means = np.full((len(words), self._rows.shape[1]), np.nan, np.float32)
-        if len(self._buckets) == 0:
+        means = np.full((len(words), self.rows.shape[1]), np.nan, np.float32)
+        if len(self.buckets) == 0:
             return means
-        buckets = [ngram_buckets(word, *self._range) for word in words]
+        buckets = [ngram_buckets(word, *self.sizes) for word in words]
         wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
-        places = np.minimum(np.searchsorted(self._buckets, wanted), len(self._buckets) - 1)
-        is_there = self._buckets[places] == wanted
+        places = np.minimum(np.searchsorted(self.buckets, wanted), len(self.buckets) - 1)
+        is_there = self.buckets[places] == wanted
         ends = np.cumsum([0, *map(len, buckets)]).tolist()
         for number, (start, stop) in enumerate(pairwise(ends)):
             found = places[start:stop][is_there[start:stop]]
             if found.size:
-                means[number] = self._rows[found].sum(axis=0) / np.float32(stop - start)
+                means[number] = self.rows[found].sum(axis=0) / np.float32(stop - start)
         return means

@@ -38,6 +38,7 @@ from nightjar.training import (
     count,
     embeddings_identity,
     fit_encoder,
+    import_vectors,
     train,
 )
 from nightjar.training.resources import read_resources
@@ -154,8 +155,6 @@ class _StageRun:
         name = self.step.model
         model = self.loaded.config.models[name]
         if isinstance(model, ImportConfig):
-            from nightjar.training.imports import import_vectors  # noqa: PLC0415
-
             import_vectors(name, model, self.loaded.base_dir, staging, self.progress)
             self._check_files_unchanged(name)
         elif isinstance(model, SifConfig | UsifConfig):

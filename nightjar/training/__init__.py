@@ -24,6 +24,7 @@
     sorted_runs.py    what counting puts aside, in memory or on disk, and merges
     glove.py          GloVe
     starting_point.py where a model with ``init_from`` starts
+    imports.py        pre-trained vectors from a file
     sentence_encoder.py  SIF and uSIF: rows weighted by the corpus' counts
     kernels/          compiled loops; import numpy and numba alone
 
@@ -59,6 +60,7 @@ from nightjar.training.identity import (
     embeddings_identity,
     trained_identity,
 )
+from nightjar.training.imports import import_vectors
 from nightjar.training.sentence_encoder import fit_encoder
 from nightjar.training.stage import count, train
 
@@ -69,6 +71,7 @@ __all__ = [
     "count",
     "embeddings_identity",
     "fit_encoder",
+    "import_vectors",
     "remove_stale_checkpoints",
     "train",
     "trained_identity",

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +104,7 @@ def fit_encoder(
     _write_components(staging, removal)
     if sizes := ngram_sizes(base):
         _write_ngrams(staging, base, removal, a / floor)
-        staging.report[NGRAMS] = vars(sizes)
+        staging.report[NGRAMS] = asdict(sizes)
     staging.counts.update(
         vocabulary_kept=len(embeddings.tokens),
         words_not_in_corpus=len(embeddings.tokens) - n_found,
