@@ -92,7 +92,10 @@ def main() -> None:
 
 
 def _end_interrupted() -> NoReturn:
-    errors.print("nightjar: interrupted; the same command goes on from what is published")
+    errors.print(
+        "nightjar: interrupted; the same command goes on from what is published, and a "
+        "training from its last checkpoint"
+    )
     sys.exit(_INTERRUPTED)
 
 

@@ -125,7 +125,7 @@ def describe_model(loaded: LoadedConfig, model: str) -> dict[str, Any]:
     description: dict[str, Any] = {
         "model": model,
         "registered_model": name,
-        "load": f"models:/{name}@champion",
+        "load": f"models:/{name}@{'challenger' if champion is None else 'champion'}",
         "champion": None if champion is None else champion.version,
         "versions": [entry.as_json() for entry in read_ledger(store, model)],
     }

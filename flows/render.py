@@ -25,7 +25,7 @@ from flows.questions import Answer
 from flows.searching import Found
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
-from nightjar.registry import CHAMPION, masked, tracking_uri
+from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
 from nightjar.training.resources import Resources
 
@@ -207,7 +207,11 @@ def _score_cell(score: Score | None) -> str:
 def _registered_cell(outcome: ModelOutcome) -> str:
     if outcome.registry_version is None:
         return "[red]not registered[/]"
-    color = "green" if outcome.decision == CHAMPION else "yellow"
+    is_champion = outcome.champion == outcome.registry_version
+    if outcome.decision == CHAMPION and not is_champion:
+        now = "none is now" if outcome.champion is None else f"v{outcome.champion} is now"
+        return f"v{outcome.registry_version} [yellow]was {CHAMPION}[/]\n{now}"
+    color = "green" if is_champion else "yellow"
     return f"v{outcome.registry_version} [{color}]{outcome.decision}[/]"
 
 
@@ -236,17 +240,27 @@ def print_next_steps(
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
+    # A champion if there is one: that is what the commands below ask.
+    first = next((outcome for outcome in registered if outcome.champion), registered[0])
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     config = f" -c {shlex.quote(_near(loaded.path))}" if loaded.path != _DEFAULT.absolute() else ""
-    load = f'mlflow.pyfunc.load_model("models:/{registered[0].registered_model}@champion")'
+    alias = CHAMPION if first.champion else CHALLENGER
+    load = f'mlflow.pyfunc.load_model("models:/{first.registered_model}@{alias}")'
     code = f'import mlflow; print({load}.predict(["king"]))'
     is_file = uri.startswith("sqlite:")
     lines = [
         f"{_program('nightjar')} neighbors king{config}",
-        f"{_program('nightjar')} show {registered[0].model}{config}",
+        f"{_program('nightjar')} show {first.model}{config}",
         f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
         f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
     ]
+    if not first.champion:
+        console.print(
+            "\nNo model is champion: the reasons are above, the gate's limits in registry.gate. A "
+            "challenger can be asked from Python.",
+            soft_wrap=True,
+        )
+        del lines[0]
     console.print("\nNext:")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -15,12 +15,16 @@ encode     texts                             float32 (n_texts, vector_size)
 ========== ================================= ==========================================
 
 Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
-synonyms: all words at least so similar, up to ``topn``. With ``approximate`` neighbours and
-analogies come from the model's approximate index, where it has one.
+synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
+own, an object with ``items`` and parameters: the answer is then a list of answers. MLflow drops
+parameters that it does not know before they get here; in a question they are refused. With
+``approximate`` neighbours and analogies come from the model's approximate index, where it has
+one.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -63,7 +67,9 @@ class Parameters:
         known = {field.name: field for field in fields(cls)}
         for name in given:
             if name not in known:
-                raise QueryError(f"there is no parameter {name!r}; there are {', '.join(known)}")
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}? There" if close else "there"
+                raise QueryError(f"there is no parameter {name!r}; {hint} are {', '.join(known)}")
         values = {name: _converted(name, value) for name, value in given.items()}
         parameters = cls(**values)
         if parameters.task not in TASKS:
@@ -109,8 +115,36 @@ def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -
 
     Raises QueryError for whatever is wrong with the question.
     """
+    if any(isinstance(item, Mapping) for item in items):
+        return _answers(model, items, given)
     parameters = Parameters.of(given)
     return TASKS[parameters.task](model, items, parameters)
+
+
+def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """Of items that are questions of their own: their ``items`` and parameters, all checked."""
+    if Parameters.of(given) != Parameters():
+        raise QueryError(
+            "the items are questions of their own, so their parameters belong into them, beside "
+            "'items'"
+        )
+    answers = []
+    for place, question in enumerate(items):
+        asked = question.get("items") if isinstance(question, Mapping) else None
+        if not isinstance(asked, (list, tuple, np.ndarray)):
+            raise QueryError(
+                f"item {place} is {_shown(question)}, expected a question: an object with a list "
+                f"'items', and parameters beside it"
+            )
+        if any(isinstance(item, Mapping) for item in asked):
+            raise QueryError(f"item {place}: a question has words, vectors or texts, no questions")
+        rest = {str(name): value for name, value in question.items() if name != "items"}
+        try:
+            found = answer(model, list(asked), rest)
+        except QueryError as error:
+            raise QueryError(f"item {place}: {error}") from error
+        answers.append(found.tolist() if isinstance(found, np.ndarray) else found)
+    return answers
 
 
 def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
@@ -205,10 +239,22 @@ def _texts(items: Sequence[Any]) -> list[str]:
 def _strings(items: Sequence[Any], what: str) -> list[str]:
     for place, item in enumerate(items):
         if not isinstance(item, str):
-            shown = repr(item)
-            shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-            raise QueryError(f"item {place} is {shown} ({type(item).__name__}), expected {what}")
+            raise QueryError(
+                f"item {place} is {_shown(item)} ({type(item).__name__}), expected {what}"
+                f"{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
+            )
     return list(items)
+
+
+def _shown(item: Any) -> str:
+    shown = repr(item)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+_COLUMNS = (
+    " (over HTTP a list of vectors as 'inputs' arrives as columns, of which the first is taken: "
+    "send 'dataframe_split' with one column, or a question as an item)"
+)
 
 
 def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -221,7 +267,7 @@ def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype
         if values.shape != (vector_size,):
             raise QueryError(
                 f"item {place} is not a vector of {vector_size} numbers; give either words or "
-                f"vectors, not both"
+                f"vectors, not both{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
             )
         vectors[place] = values
     return vectors
