@@ -58,21 +58,23 @@ def read_reviews(folder: Path, n_reviews: int | None) -> list[Review]:
     return [Review(**row) for row in table.to_pylist()]
 
 
-def run_pipeline(reviews: Sequence[Review], work: Path, n_threads: int) -> LoadedConfig:
+def run_pipeline(
+    reviews: Sequence[Review], work: Path, n_threads: int, overrides: Sequence[str] = ()
+) -> LoadedConfig:
     """Bring the artifacts in ``work`` up to date: what `nightjar run` does, without Prefect.
 
-    Ends the program with Nightjar's message when that fails.
+    ``overrides`` are as after `--set`. Ends the program with Nightjar's message when that fails.
     """
     work.mkdir(parents=True, exist_ok=True)
     source = (work / "reviews.parquet").absolute()
     rows = [{"id": review.id, "text": review.text} for review in reviews]
     pq.write_table(pa.Table.from_pylist(rows), source)
-    overrides = [
+    places = [
         f"ingest.sources.reviews.path={source}",
         f"pipeline.artifacts_dir={work.absolute() / 'artifacts'}",
     ]
     try:
-        loaded = load_config(CONFIG, overrides)
+        loaded = load_config(CONFIG, [*places, *overrides])
         plan = make_plan(loaded)
         for step in plan.due:
             print(step.label, file=sys.stderr, flush=True)

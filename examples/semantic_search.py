@@ -3,7 +3,7 @@
 Before the pipeline sees the reviews, one sentence of 8 to 30 words is removed from some of them,
 and every second sentence from some others. The removed part is the query, the review that it
 was in the answer. Sentence vectors (the mean of word vectors, SIF) are compared with BM25, and
-SIF's ranking with BM25's is fused.
+each ranking is fused with that of BM25.
 """
 
 from __future__ import annotations
@@ -51,15 +51,27 @@ def main() -> None:
     """Run the pipeline, ask every query of every ranker, print and write how they do."""
     options = parser(__doc__)
     options.add_argument("--queries", type=int, default=1_000, help="of each kind so many")
+    options.add_argument(
+        "--encoder",
+        metavar="PATH",
+        help="also a pre-trained sentence-transformers encoder: folder, package:... or hub:...",
+    )
     given = options.parse_args()
     reviews, queries = hold_out(read_reviews(given.data, given.reviews), given.queries)
     if not queries:
         sys.exit("no review has a sentence to take out: give more of --reviews")
-    loaded = run_pipeline(reviews, given.work, given.threads)
-    rankings = {"BM25": bm25([review.text for review in reviews], queries)}
-    for name, vectors in (("mean of vectors", "mean"), ("SIF", "documents")):
-        rankings[name] = by_vectors(loaded, vectors, reviews, queries)
-    rankings["BM25 and SIF"] = fused(rankings["BM25"], rankings["SIF"])
+    collections = {"mean of vectors": "mean", "SIF": "documents"}
+    overrides = []
+    if given.encoder:
+        collections["pre-trained"] = "pretrained"
+        entry = f"{{encoder: sentence-transformers, path: '{given.encoder}'}}"
+        overrides.append(f"document_vectors.pretrained={entry}")
+    loaded = run_pipeline(reviews, given.work, given.threads, overrides)
+    keyword = bm25([review.text for review in reviews], queries)
+    rankings = {"BM25": keyword}
+    for name, collection in collections.items():
+        rankings[name] = by_vectors(loaded, collection, reviews, queries)
+        rankings[f"BM25 and {name}"] = fused(keyword, rankings[name])
     rows = [
         {"query": kind, "ranker": name, **scores(found, queries, kind)}
         for kind in KINDS
@@ -156,10 +168,10 @@ def scores(found: Ranking, queries: Sequence[Query], kind: str) -> dict[str, flo
 
 def report(rows: Sequence[dict[str, Any]], n_reviews: int, options: argparse.Namespace) -> None:
     """Print a table and write the JSON."""
-    print(f"{'query':15}{'ranker':18}{'recall@1':>10}{'recall@10':>11}{'MRR':>8}")
+    print(f"{'query':15}{'ranker':25}{'recall@1':>10}{'recall@10':>11}{'MRR':>8}")
     for row in rows:
         values = f"{row['recall_at_1']:>10.3f}{row['recall_at_10']:>11.3f}{row['mrr']:>8.3f}"
-        print(f"{row['query']:15}{row['ranker']:18}{values}")
+        print(f"{row['query']:15}{row['ranker']:25}{values}")
     n_queries = min(row["queries"] for row in rows)
     margin = 1.96 * 0.5 / math.sqrt(n_queries)
     print(

@@ -511,7 +511,9 @@ def search(
         str | None,
         typer.Option("--in", help="Which document_vectors of the config; needed if several."),
     ] = None,
-    topn: TopnOption = 10,
+    topn: Annotated[
+        int, typer.Option("--topn", "-n", min=1, max=1_000, help="How many answers.")
+    ] = 10,
     source: Annotated[
         list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
     ] = None,

@@ -14,7 +14,7 @@ from flows.provenance import git_commit, n_workers
 from nightjar.config import LoadedConfig
 from nightjar.lookup import VectorModel
 from nightjar.model_files import open_model
-from nightjar.search import WordIndexRequest, attach_word_index, word_index
+from nightjar.search import INDEX_FILE, WordIndexRequest, attach_word_index, word_index
 from nightjar.store import Artifact, Store
 
 
@@ -33,7 +33,7 @@ class IndexedModel:
         manifest = self.index.manifest
         return {
             "artifact": str(self.index.ref),
-            "path": self.index.ref.path,
+            "path": str(self.index.file_path(INDEX_FILE)),
             "embeddings": manifest.parents,
             "words": manifest.counts["indexed"],
             "recall_at_10": manifest.report["recall_at_10"],

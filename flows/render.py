@@ -471,7 +471,9 @@ def print_found(console: Console, found: Found) -> None:
         document = hit.document
         about = [document.source, document.language, f"{document.n_chars:,} characters"]
         head = Text(f"{rank:>2}  ")
-        head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(document.doc_id, "cyan")
+        head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(
+            _printable(document.doc_id), "cyan"
+        )
         head.append(f"  {', '.join(filter(None, about))}", "dim")
         console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
         text = Text(snippet.text)
@@ -485,6 +487,11 @@ def print_found(console: Console, found: Found) -> None:
     note = f"{found.name}: {counts['indexed']:,} documents"
     note += f", {n_without:,} more have no known word" if n_without else ""
     console.print(note, style="dim")
+
+
+def _printable(text: str) -> str:
+    """Nothing that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:

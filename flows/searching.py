@@ -139,7 +139,7 @@ def open_search(loaded: LoadedConfig, name: str | None, console: Console) -> Ope
     store = Store(loaded.artifacts_dir)
     vectors = _newest_vectors(loaded, store, name)
     index = _index(loaded, store, vectors, console)
-    identity = Identity(**vectors.manifest.identity)
+    identity = Identity.from_json(vectors.manifest.identity)
     encoder = open_encoder(loaded.config.document_vectors[name], loaded.base_dir, store, identity)
     words = None
     if schemas.EMBEDDINGS in identity.parents:

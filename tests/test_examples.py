@@ -56,17 +56,19 @@ def test_text_classification_beats_chance(tmp_path: Path) -> None:
 @needs_reviews
 def test_semantic_search_finds_reviews_again(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
-    arguments = ["--reviews", 500, "--queries", 100, "--work", tmp_path / "work"]
+    arguments = ["--reviews", 500, "--queries", 100, "--threads", 1]
+    arguments += ["--work", tmp_path / "work"]
     done = run("semantic_search.py", DATA, *arguments, "--json", output)
     assert done.returncode == 0, done.stderr
     figures = json.loads(output.read_text())
     assert figures["reviews"] == 500
     found = {(row["query"], row["ranker"]): row for row in figures["results"]}
-    assert {name for _, name in found} == {"BM25", "mean of vectors", "SIF", "BM25 and SIF"}
+    vectors = ("mean of vectors", "SIF")
+    assert {name for _, name in found} == {"BM25", *vectors, *(f"BM25 and {x}" for x in vectors)}
     for row in found.values():
         assert row["queries"] == 100
         assert row["recall_at_1"] <= row["mrr"] <= 1
     # By chance one query in fifty is answered among the first ten.
     assert found["a sentence", "BM25"]["recall_at_10"] > 0.3
-    assert found["half a review", "mean of vectors"]["recall_at_10"] > 0.2
+    assert found["half a review", "mean of vectors"]["recall_at_10"] > 0.05
     assert f"{found['half a review', 'SIF']['mrr']:.3f}" in done.stdout

@@ -15,11 +15,12 @@ from nightjar.search.document_index import (
 )
 from nightjar.search.documents import Document, DocumentSearch, Hit
 from nightjar.search.filters import Filters
-from nightjar.search.settings import IndexSettings, usearch_version
+from nightjar.search.settings import INDEX_FILE, IndexSettings, usearch_version
 from nightjar.search.snippets import Encode, Snippet, snippets
 from nightjar.search.word_index import WordIndexRequest, attach_word_index, word_index
 
 __all__ = [
+    "INDEX_FILE",
     "Document",
     "DocumentIndexSettings",
     "DocumentSearch",
