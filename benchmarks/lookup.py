@@ -1,5 +1,8 @@
 """Opening a model and asking it, beside gensim's KeyedVectors, in one run.
 
+Then the approximate index beside our exact neighbours, over vectors that lie in clusters as
+words do; random directions have no near neighbours that a graph could lead to.
+
 Random vectors under random words, by default 400,000 of 300 values. Both sides read the same
 vectors from the same disk (cached: each file has just been written), each measurement in a
 process of its own that has imported its libraries before the clock starts.
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -20,14 +24,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nightjar.lookup import ModelContent, Rows, VectorModel, write_model
+from nightjar.lookup import ApproximateIndex, ModelContent, Rows, VectorModel, write_model
+from nightjar.lookup.nearest import nearest_rows, row_lengths
+from nightjar.progress import SILENT
+from nightjar.search import IndexSettings
+from nightjar.search.building import IndexedRows, build_index
 from nightjar.tokenization import Settings
 
 FLOORS = {"open_binary": 5.0, "open_mmap": 1.0, "vectors": 3.0, "neighbors": 3.0}
 N_WORDS_LOOKED_UP = 10_000
 TOPN = 10
 _STRETCH = 10_000
+WORDS_IN_A_CLUSTER = 100
+SPREAD = 0.7
+"""Of a cluster's words around its centre, in parts of the centres' own spread."""
 
 
 def main() -> None:
@@ -40,6 +52,13 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where the models are written (1.5 GB)")
+    parser.add_argument(
+        "--approximate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also build the approximate index (needs usearch)",
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of building it")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -54,6 +73,8 @@ def main() -> None:
             for name in MEASUREMENTS
         }
         found = figures(seconds, arguments, write_seconds)
+        if arguments.approximate:
+            found["approximate"] = approximate(directory, arguments)
     print(json.dumps(found, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -97,6 +118,57 @@ def figures(
         "queries": arguments.queries,
         "runs": {name: [run["seconds"] for run in runs] for name, runs in seconds.items()},
     }
+
+
+def approximate(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds to build the index, its recall, and queries a second beside exact ones."""
+    matrix = clustered(arguments.words, arguments.vector_size)
+    lengths = row_lengths(matrix)
+    started = time.perf_counter()
+    indexed = IndexedRows(matrix, lengths)
+    built = build_index(indexed, IndexSettings(), arguments.threads, SILENT)
+    build_seconds = time.perf_counter() - started
+    path = directory / "index.usearch"
+    built.save(path)
+    report = built.report()
+    index = ApproximateIndex.open(path, report["expansion_search"])
+    asked = np.random.default_rng(3).integers(0, len(matrix), arguments.queries)
+    excluded = [[row] for row in asked.tolist()]
+    questions: dict[str, Callable[[], Any]] = {
+        "exact": lambda: nearest_rows(matrix, lengths, matrix[asked], TOPN, excluded),
+        "approximate": lambda: index.nearest(matrix, lengths, matrix[asked], TOPN, excluded),
+    }
+    runs: dict[str, list[float]] = {name: [] for name in questions}
+    for _ in range(arguments.repeats):
+        for name, question in questions.items():
+            runs[name].append(timed(question)["seconds"])
+    per_second = {
+        name: arguments.queries / statistics.median(seconds) for name, seconds in runs.items()
+    }
+    return {
+        "recall_at_10": report["recall_at_10"],
+        "recall_floor": IndexSettings().min_recall,
+        "build_seconds": build_seconds,
+        "threads": arguments.threads,
+        "bytes": path.stat().st_size,
+        "queries_per_second": per_second,
+        "speed_ratio": per_second["approximate"] / per_second["exact"],
+        "trials": report["trials"],
+        "words_in_a_cluster": WORDS_IN_A_CLUSTER,
+        "spread": SPREAD,
+        "runs": runs,
+    }
+
+
+def clustered(n_words: int, vector_size: int) -> NDArray[np.float32]:
+    """Vectors around centres drawn at random, a hundred to a centre."""
+    generator = np.random.default_rng(1)
+    n_centres = max(1, n_words // WORDS_IN_A_CLUSTER)
+    centres = generator.standard_normal((n_centres, vector_size), dtype=np.float32)
+    matrix = generator.standard_normal((n_words, vector_size), dtype=np.float32)
+    matrix *= np.float32(SPREAD)
+    matrix += centres[generator.integers(0, n_centres, n_words)]
+    return matrix
 
 
 def some_words(n_words: int) -> list[str]:

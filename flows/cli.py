@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import interchange, lookups, questions, render
+from flows import exports, indexes, interchange, lookups, questions, render, searching
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -33,7 +33,9 @@ from flows.environment import (
 from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
+from nightjar.formats import FORMATS
 from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
+from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
 
@@ -60,6 +62,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="One model; default: every model.")
 ]
+ApproximateOption = Annotated[
+    bool,
+    typer.Option(
+        "--approximate", help="From the approximate index, which is built at its first use."
+    ),
+]
 TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
 DEFAULT_CONFIG = Path("pipeline_config.yaml")
 _INTERRUPTED = 130
@@ -84,7 +92,10 @@ def main() -> None:
 
 
 def _end_interrupted() -> NoReturn:
-    errors.print("nightjar: interrupted; the same command goes on from what is published")
+    errors.print(
+        "nightjar: interrupted; the same command goes on from what is published, and a "
+        "training from its last checkpoint"
+    )
     sys.exit(_INTERRUPTED)
 
 
@@ -235,7 +246,8 @@ def versions(
 @app.command()
 def show(
     what: Annotated[
-        str, typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage: its newest.")
+        str,
+        typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage or vectors: newest."),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -284,6 +296,7 @@ def neighbors(
     threshold: Annotated[
         float, typer.Option(min=-1, max=1, help="Least similarity: 0.7 for synonyms.")
     ] = -1.0,
+    approximate: ApproximateOption = False,
     model: ModelOption = None,
     topn: TopnOption = 10,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -300,6 +313,7 @@ def neighbors(
         negative=negative or [],
         threshold=threshold,
         topn=topn,
+        approximate=approximate,
     )
     title = " + ".join(words) + "".join(f" - {word}" for word in negative or [])
     _print_neighbors(answers, as_json, f"nearest to {title}")
@@ -312,13 +326,16 @@ def analogy(
     c: Annotated[str, typer.Argument(help="woman")],
     model: ModelOption = None,
     topn: TopnOption = 5,
+    approximate: ApproximateOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """A is to B as C is to what? In each model's champion."""
     loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, [a, b, c], task="analogy", topn=topn)
+    answers = questions.ask(
+        loaded, model, [a, b, c], task="analogy", topn=topn, approximate=approximate
+    )
     _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
 
 
@@ -363,6 +380,31 @@ def cluster(
         _print_json({answer.model: answer.as_json("clusters") for answer in answers})
     else:
         render.print_rows(Console(), answers, words, ["word"])
+
+
+@app.command()
+def odd(
+    words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
+    model: ModelOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The word that fits the others least, in each model's champion."""
+    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd")
+    if as_json:
+        _print_json({answer.model: answer.as_json("odd") for answer in answers})
+    else:
+        shown = [
+            answer
+            if answer.found is None
+            else replace(answer, found=answer.found[0]["similarities"])
+            for answer in answers
+        ]
+        render.print_rows(Console(), shown, words, ["similarity to the mean of all"])
+        for answer in answers:
+            if answer.found is not None:
+                typer.echo(f"{answer.model}: {answer.found[0]['word']}")
 
 
 @app.command()
@@ -428,6 +470,94 @@ def _lines_of_stdin() -> list[str]:
     if not lines:
         raise InputError("no text is given: name some, or pipe them in, one a line")
     return lines
+
+
+@app.command(
+    epilog="Formats:\n\n\b\n" + "\n".join(f"{name}: {form.what}" for name, form in FORMATS.items())
+)
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[@ALIAS]", help="A model, or with its alias or version: glove@champion."
+        ),
+    ],
+    format_: Annotated[str, typer.Option("--format", "-f", help="One of those listed below.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File or folder to write; default: by the model."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many words, the most frequent.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a registered model's vectors in a format that other tools read."""
+    loaded = load_config(config, set_ or [])
+    found = exports.export(loaded, model, format_, output, limit, replaces=force)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        render.print_export(Console(), found)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What you look for, in words of your own.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+    ] = None,
+    topn: Annotated[
+        int, typer.Option("--topn", "-n", min=1, max=1_000, help="How many answers.")
+    ] = 10,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Only documents in this language; repeatable.")
+    ] = None,
+    contains: Annotated[
+        str | None, typer.Option(help="Only documents with this word or regular expression.")
+    ] = None,
+    min_chars: Annotated[int | None, typer.Option(min=0, help="Least characters.")] = None,
+    max_chars: Annotated[int | None, typer.Option(min=0, help="Most characters.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the documents nearest in meaning, and the sentence that is."""
+    console = Console()
+    question = searching.Question(
+        query,
+        name,
+        topn,
+        Filters(tuple(source or ()), tuple(language or ()), contains, min_chars, max_chars),
+        searching.JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
+    )
+    found = searching.find_documents(load_config(config, set_ or []), question, errors)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        render.print_found(console, found)
+
+
+@app.command()
+def index(
+    model: Annotated[str | None, typer.Argument(help="A model; default: every model.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the approximate index of each model's champion and measure how much it finds."""
+    found = indexes.index_champions(load_config(config, set_ or []), model, errors)
+    if as_json:
+        _print_json({entry.model: entry.as_json() for entry in found})
+    else:
+        render.print_indexes(Console(), found)
 
 
 @app.command(name="to-gensim")

@@ -1,6 +1,7 @@
 """The nightly flow: the order of the stages on one screen.
 
     ingest -> tokenize -> for each model: (GloVe: count ->) train -> evaluate -> register
+           -> for each entry of document_vectors: embed -> index, after every model
 
 The artifact store decides what is due; a stage whose version is published is not started.
 A failed step stops only what is made of its artifact: one model's failure, that model. At
@@ -25,12 +26,15 @@ from flows.provenance import read_provenance
 from flows.stale_runs import mark_killed_runs
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
+from nightjar.encoders import remove_stale_parts
 from nightjar.errors import InputError, LeaseTaken, NightjarError
 from nightjar.pipeline import Action, Plan, Provenance, Step, lease_path, make_plan, read_outcomes
 from nightjar.store import acquire_lease, remove_abandoned
 from nightjar.training import remove_stale_checkpoints
 from tasks.count import count
+from tasks.embed import embed
 from tasks.evaluate import evaluate
+from tasks.index import index
 from tasks.ingest import ingest
 from tasks.register import register
 from tasks.reports import report_scores
@@ -46,6 +50,8 @@ TASKS: Mapping[str, Callable[..., State[Any]]] = {
     schemas.EMBEDDINGS: train,
     schemas.EVALUATION: evaluate,
     schemas.REGISTRATION: register,
+    schemas.DOCUMENT_VECTORS: embed,
+    schemas.SEARCH_INDEX: index,
 }
 """The task that publishes each stage."""
 SKIPPED = "Skipped"
@@ -100,6 +106,7 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
     mark_killed_runs()
     remove_abandoned(loaded.artifacts_dir)
     remove_stale_checkpoints(loaded.artifacts_dir / schemas.EMBEDDINGS, time.time())
+    remove_stale_parts(loaded.artifacts_dir / schemas.DOCUMENT_VECTORS, time.time())
     plan = make_plan(loaded)
     if not plan.due:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")

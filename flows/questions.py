@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
+from flows.indexes import open_with_index
 from flows.lookups import NoChampionError, champion_ref, known_model
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError, UnknownTokenError
@@ -50,7 +52,8 @@ def ask(
     answers = []
     for name in names:
         try:
-            answers.append(Answer(name, answer(open_champion(loaded, name), items, parameters)))
+            champion = open_champion(loaded, name, bool(parameters.get("approximate")))
+            answers.append(Answer(name, answer(champion, items, parameters)))
         except (QueryError, NoChampionError) as error:
             if len(names) == 1:
                 raise _as_input_error(error) from error
@@ -60,11 +63,16 @@ def ask(
     return tuple(answers)
 
 
-def open_champion(loaded: LoadedConfig, name: str) -> VectorModel:
-    """The champion of a model, open. Raises InputError when there is none."""
+def open_champion(loaded: LoadedConfig, name: str, approximate: bool = False) -> VectorModel:
+    """The champion of a model, open, with its index if it is ``approximate`` questions.
+
+    Raises InputError when there is no champion.
+    """
+    if approximate:
+        return open_with_index(loaded, name, Console(stderr=True))[0]
     ref = champion_ref(loaded, name)
     store = Store(loaded.artifacts_dir)
-    return open_model(store, name, loaded.config.models[name], store.open(ref))
+    return open_model(store, name, store.open(ref))
 
 
 def _as_input_error(error: QueryError | NoChampionError) -> InputError:

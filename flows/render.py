@@ -14,14 +14,18 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from flows.exports import Exported
+from flows.indexes import IndexedModel
 from flows.lookups import Listing, Verification
 from flows.questions import Answer
+from flows.searching import Found
 from nightjar.config import LoadedConfig
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
-from nightjar.registry import CHAMPION, masked, tracking_uri
+from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
 from nightjar.training.resources import Resources
 
@@ -203,7 +207,11 @@ def _score_cell(score: Score | None) -> str:
 def _registered_cell(outcome: ModelOutcome) -> str:
     if outcome.registry_version is None:
         return "[red]not registered[/]"
-    color = "green" if outcome.decision == CHAMPION else "yellow"
+    is_champion = outcome.champion == outcome.registry_version
+    if outcome.decision == CHAMPION and not is_champion:
+        now = "none is now" if outcome.champion is None else f"v{outcome.champion} is now"
+        return f"v{outcome.registry_version} [yellow]was {CHAMPION}[/]\n{now}"
+    color = "green" if is_champion else "yellow"
     return f"v{outcome.registry_version} [{color}]{outcome.decision}[/]"
 
 
@@ -232,17 +240,27 @@ def print_next_steps(
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
+    # A champion if there is one: that is what the commands below ask.
+    first = next((outcome for outcome in registered if outcome.champion), registered[0])
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     config = f" -c {shlex.quote(_near(loaded.path))}" if loaded.path != _DEFAULT.absolute() else ""
-    load = f'mlflow.pyfunc.load_model("models:/{registered[0].registered_model}@champion")'
+    alias = CHAMPION if first.champion else CHALLENGER
+    load = f'mlflow.pyfunc.load_model("models:/{first.registered_model}@{alias}")'
     code = f'import mlflow; print({load}.predict(["king"]))'
     is_file = uri.startswith("sqlite:")
     lines = [
         f"{_program('nightjar')} neighbors king{config}",
-        f"{_program('nightjar')} show {registered[0].model}{config}",
+        f"{_program('nightjar')} show {first.model}{config}",
         f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
         f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
     ]
+    if not first.champion:
+        console.print(
+            "\nNo model is champion: the reasons are above, the gate's limits in registry.gate. A "
+            "challenger can be asked from Python.",
+            soft_wrap=True,
+        )
+        del lines[0]
     console.print("\nNext:")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
@@ -393,6 +411,87 @@ def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[
 
 def _value_cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_export(console: Console, found: Exported) -> None:
+    """What was written, what could not be, and how to open it."""
+    size = decimal(found.n_bytes)
+    console.print(
+        f"{found.artifact}: {found.n_tokens:,} vectors written to {found.path} ({size})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason, n in found.left_out.items():
+        console.print(
+            f"left out: {n:,} {_LEFT_OUT[reason]}", markup=False, highlight=False, soft_wrap=True
+        )
+    console.print(f"open it: {found.loading}", markup=False, highlight=False, soft_wrap=True)
+
+
+_LEFT_OUT = {
+    "token_cannot_be_written": "words that the format cannot hold",
+    "ngrams": "rows of n-grams: the format has none, so unknown words get no vector from it",
+}
+
+
+def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
+    """A row for each index, then why a model has none."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("model", "artifact", "words", "recall@10", "seconds"):
+        table.add_column(column, no_wrap=True)
+    for entry in found:
+        if entry.index is not None:
+            manifest = entry.index.manifest
+            table.add_row(
+                entry.model,
+                str(entry.index.ref),
+                f"{manifest.counts['indexed']:,}",
+                f"{manifest.report['recall_at_10']:.3f}",
+                f"{manifest.seconds:.1f}",
+            )
+    console.print(table)
+    for entry in found:
+        if entry.problem:
+            console.print(f"{entry.model}: {entry.problem}", markup=False, highlight=False)
+
+
+_HIT_INDENT = 4
+_SNIPPET_LINES = 2
+
+
+def snippet_chars(console: Console) -> int:
+    """How long a snippet is that fills two lines of this terminal."""
+    return max(20, _SNIPPET_LINES * (console.width - _HIT_INDENT) - 10)
+
+
+def print_found(console: Console, found: Found) -> None:
+    """For each document that answers its place, and the sentence with the words marked."""
+    for rank, (hit, snippet) in enumerate(found.hits, start=1):
+        document = hit.document
+        about = [document.source, document.language, f"{document.n_chars:,} characters"]
+        head = Text(f"{rank:>2}  ")
+        head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(
+            _printable(document.doc_id), "cyan"
+        )
+        head.append(f"  {', '.join(filter(None, about))}", "dim")
+        console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
+        text = Text(snippet.text)
+        for start, stop in snippet.marks:
+            text.stylize("bold yellow", start, stop)
+        console.print(Padding(text, (0, 0, 0, _HIT_INDENT)))
+    if not found.hits:
+        console.print("No document passes the filters.")
+    counts = found.index.manifest.counts
+    n_without = counts["without_known_words"]
+    note = f"{found.name}: {counts['indexed']:,} documents"
+    note += f", {n_without:,} more have no known word" if n_without else ""
+    console.print(note, style="dim")
+
+
+def _printable(text: str) -> str:
+    """Nothing that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:

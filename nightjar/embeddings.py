@@ -1,4 +1,4 @@
-"""Embeddings: the tokens and vectors of an artifact, in memory, for evaluation.
+"""Embeddings artifacts: tokens and vectors in memory, for evaluation, and what all readers share.
 
 Questions to a model are answered by :mod:`nightjar.lookup`, from memory-mapped files.
 """
@@ -9,9 +9,44 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.store import Artifact
+
+NGRAMS = "ngrams"
+"""The table of FastText's n-grams; and the key of a report that holds their sizes."""
+
+
+@dataclass(frozen=True)
+class NgramSizes:
+    """The lengths of the n-grams, and how many rows they are hashed into."""
+
+    min_n: int
+    max_n: int
+    bucket: int
+
+
+def ngram_sizes(embeddings: Artifact) -> NgramSizes | None:
+    """Those of a model that composes unknown words; None for one that does not.
+
+    A trained model has them in its configuration, one made from a file or from another model
+    in its report.
+    """
+    if not embeddings.has_table(NGRAMS):
+        return None
+    manifest = embeddings.manifest
+    found = manifest.report.get(NGRAMS) or manifest.identity["config"]["model"]
+    return NgramSizes(found["min_n"], found["max_n"], found["bucket"])
+
+
+def matrix_of(batch: pa.RecordBatch, column: str = "vector") -> NDArray[np.float32]:
+    """A column of vectors as an array of shape (rows, vector_size)."""
+    # flatten() respects the offset of a sliced batch, .values does not.
+    vectors = batch.column(column)
+    values = vectors.flatten().to_numpy(zero_copy_only=False)
+    matrix: NDArray[np.float32] = values.reshape(len(batch), vectors.type.list_size)
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +77,7 @@ class Embeddings:
             rows = slice(len(tokens), len(tokens) + len(batch))
             tokens += batch.column("token").to_pylist()
             counts[rows] = batch.column("count").to_numpy(zero_copy_only=False)
-            # flatten() respects the offset of a sliced batch, .values does not.
-            values = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-            matrix[rows] = values.reshape(len(batch), vector_size)
+            matrix[rows] = matrix_of(batch)
         for array in (counts, matrix):
             array.setflags(write=False)
         return cls(tuple(tokens), counts, matrix)

@@ -8,6 +8,7 @@
     |   |-- SourceError            a source file, glob or its content
     |   |-- VocabularyError        the corpus leaves too few words to train on
     |   |-- ModelTooLarge          a model needs more memory or disk than there is
+    |   |-- EncoderError           an encoder cannot be loaded, or gives no usable vectors
     |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
     |   `-- UnknownTokenError      a lookup of a word the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
@@ -16,10 +17,12 @@
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
+    |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   `-- SourceChanged          a source changed while it was read
     |-- LeaseTaken                 another run of this pipeline is under way
-    `-- TrainingError              a model diverged; nothing of it is published
+    |-- TrainingError              a model diverged; nothing of it is published
+    `-- RecallTooLow               an approximate index misses too much; it is not published
 
 Every message says what is wrong, where, and what to do. Only the command line
 turns one of these into an exit code; nothing below it exits or prints.
@@ -56,6 +59,10 @@ class ModelTooLarge(InputError):
     """A model needs more memory or disk than there is; nothing of it was trained."""
 
 
+class EncoderError(InputError):
+    """A text encoder cannot be loaded, or gives no usable vectors."""
+
+
 class BenchmarkError(InputError):
     """An evaluation set is malformed, or no item of it is covered."""
 
@@ -88,6 +95,10 @@ class RegistryUnavailable(RetryLater):
     """The MLflow tracking server or database cannot be reached."""
 
 
+class HubUnavailable(RetryLater):
+    """The hub that an encoder comes from cannot be reached."""
+
+
 class OrchestratorUnavailable(RetryLater):
     """The Prefect server cannot be reached, or the embedded one did not start."""
 
@@ -102,3 +113,7 @@ class LeaseTaken(NightjarError):
 
 class TrainingError(NightjarError):
     """A model diverged (NaN or infinite values); nothing of it was published."""
+
+
+class RecallTooLow(NightjarError):
+    """An approximate index finds too few of the nearest; it was not published."""

@@ -12,12 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from nightjar import schemas
-from nightjar.config import FastTextConfig, ModelConfig, TokenizeConfig
+from nightjar.config import TokenizeConfig
+from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
@@ -35,25 +32,26 @@ _ATTEMPTS = 3
 """More than one only when several processes replace damaged files at the same time."""
 
 
-def model_content(
-    name: str, model: ModelConfig, embeddings: Artifact, tokens: Artifact
-) -> ModelContent:
+def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> ModelContent:
     """What goes into the model's files, read by row group as it is written.
 
-    ``tokens`` is what the model was trained on: its tokenizer goes along.
+    ``tokens`` is what the model was trained on: its tokenizer goes along. An imported model
+    has none: its own configuration says how texts are cut into words.
     """
-    tokenize = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
+    imported = embeddings.manifest.identity["config"].get("tokenize")
+    source = imported if tokens is None else tokens.manifest.identity["config"]
+    tokenize = TokenizeConfig.model_validate(source or {})
     return ModelContent(
         name=name,
         tokenizer=Settings(**tokenize.model_dump(mode="json")),
         n_tokens=embeddings.rows("vectors"),
         vector_size=embeddings.schema("vectors").field("vector").type.list_size,
         rows=_rows(embeddings),
-        ngrams=_ngrams(model, embeddings),
+        ngrams=_ngrams(embeddings),
     )
 
 
-def open_model(store: Store, name: str, model: ModelConfig, embeddings: Artifact) -> VectorModel:
+def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
     """Open the lookup files of an embeddings artifact; they are written at its first use.
 
     Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
@@ -63,10 +61,10 @@ def open_model(store: Store, name: str, model: ModelConfig, embeddings: Artifact
     for _ in range(_ATTEMPTS):
         with suppress(TableDamaged):  # never written, or cut
             return VectorModel.open(directory)
-        parent = embeddings.manifest.parents[schemas.TOKENS]
-        tokens = store.open(store.ref(schemas.TOKENS, parent))
+        parent = embeddings.manifest.parents.get(schemas.TOKENS)
+        tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
         with named_write_errors(store.root):
-            _write(directory, model_content(name, model, embeddings, tokens))
+            _write(directory, model_content(name, embeddings, tokens))
     return VectorModel.open(directory)
 
 
@@ -93,22 +91,16 @@ def _write(directory: Path, content: ModelContent) -> None:
 def _rows(embeddings: Artifact) -> Iterator[Rows]:
     for batch in embeddings.batches("vectors"):
         counts = batch.column("count").to_numpy(zero_copy_only=False)
-        yield Rows(batch.column("token").to_pylist(), counts, _matrix(batch))
+        yield Rows(batch.column("token").to_pylist(), counts, matrix_of(batch))
 
 
-def _ngrams(model: ModelConfig, embeddings: Artifact) -> NgramRows | None:
-    if not (isinstance(model, FastTextConfig) and embeddings.has_table("ngrams")):
+def _ngrams(embeddings: Artifact) -> NgramRows | None:
+    sizes = ngram_sizes(embeddings)
+    if sizes is None:
         return None
     stretches = (
-        (batch.column("bucket").to_numpy(zero_copy_only=False), _matrix(batch))
-        for batch in embeddings.batches("ngrams")
+        (batch.column("bucket").to_numpy(zero_copy_only=False), matrix_of(batch))
+        for batch in embeddings.batches(NGRAMS)
     )
-    n_rows = embeddings.rows("ngrams")
-    return NgramRows(model.min_n, model.max_n, model.bucket, n_rows, stretches)
-
-
-def _matrix(batch: pa.RecordBatch) -> NDArray[np.float32]:
-    # flatten() respects the offset of a sliced batch, .values does not.
-    values = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-    matrix: NDArray[np.float32] = values.reshape(len(batch), -1)
-    return matrix
+    n_rows = embeddings.rows(NGRAMS)
+    return NgramRows(sizes.min_n, sizes.max_n, sizes.bucket, n_rows, stretches)

@@ -14,7 +14,20 @@ COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 REGISTRATION = "registration"
-STAGES = (DOCUMENTS, TOKENS, COOCCURRENCES, EMBEDDINGS, EVALUATION, REGISTRATION)
+WORD_INDEX = "word_index"
+DOCUMENT_VECTORS = "document_vectors"
+SEARCH_INDEX = "search_index"
+STAGES = (
+    DOCUMENTS,
+    TOKENS,
+    COOCCURRENCES,
+    EMBEDDINGS,
+    EVALUATION,
+    REGISTRATION,
+    WORD_INDEX,
+    DOCUMENT_VECTORS,
+    SEARCH_INDEX,
+)
 """Stage names, upstream first."""
 
 
@@ -48,6 +61,10 @@ VOCABULARY_SCHEMA = _schema(
     token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
 )
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
+
+INDEX_ENTRIES_SCHEMA = _schema(
+    doc_id=pa.string(), content_sha256=pa.string(), key_optional=pa.int64()
+)
 
 
 def vector_type(vector_size: int) -> pa.DataType:
@@ -87,7 +104,26 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
     )
 
 
+def components_schema(vector_size: int) -> pa.Schema:
+    """``components``: what SIF and uSIF remove of the directions common to all sentences."""
+    return _schema(component=pa.int32(), share=pa.float64(), vector=vector_type(vector_size))
+
+
 LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
+
+
+def document_vectors_schema(vector_size: int) -> pa.Schema:
+    """``vectors`` of document_vectors: a row a document, zeros where no word of it is known.
+
+    Not null there: pyarrow cannot read null rows of fixed-size lists back from Parquet.
+    """
+    return _schema(
+        doc_id=pa.string(),
+        content_sha256=pa.string(),
+        vector=vector_type(vector_size),
+        is_known=pa.bool_(),
+    )
+
 
 SCORES_SCHEMA = _schema(
     model=pa.string(),

@@ -23,8 +23,9 @@ def report_counts(ref: ArtifactRef) -> None:
     """A table of what the stage read, kept and dropped, and a link to the artifact."""
     manifest = _open(ref).manifest
     rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
-    create_table_artifact(rows, key=f"{ref.stage}-counts", description=f"{ref}")
-    _link(ref)
+    key = _key(f"{ref.stage}-{manifest.name}-counts")
+    create_table_artifact(rows, key=key, description=f"{ref}")
+    _link(ref, manifest.name)
 
 
 def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:

@@ -49,5 +49,8 @@ def perform(loaded: LoadedConfig, plan: Plan, step: Step, provenance: Provenance
         progress.finish()
         outcome = f"{time.monotonic() - started:.1f} s"
         return ref
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
     finally:
         current_display().close(step.label, outcome)

@@ -182,8 +182,9 @@ class World:
         words: Sequence[str] = WORDS,
         vectors: NDArray[np.float32] = VECTORS,
         ngrams: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None,
+        model: ModelConfig | None = None,
     ) -> Artifact:
-        """Word vectors, two losses, and n-gram rows (bucket, vector) if given."""
+        """Word vectors, two losses, and n-gram rows (bucket, vector) if given, of ``model``."""
         tables = {
             "vectors": pa.table(
                 [list(words), list(range(len(words), 0, -1)), vector_column(vectors)],
@@ -196,7 +197,8 @@ class World:
                 [pa.array(ngrams[0]), vector_column(ngrams[1])],
                 schema=schemas.ngrams_schema(vectors.shape[1]),
             )
-        return self.publish(schemas.EMBEDDINGS, name, key, tables)
+        config = None if model is None else {"model": model.model_dump(mode="json")}
+        return self.publish(schemas.EMBEDDINGS, name, key, tables, config)
 
     def evaluation(self, scores: Sequence[dict[str, Any]], name: str = "w2v") -> Artifact:
         """An evaluation with those scores."""

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import PROJECT_ROOT
+
+pytest.importorskip("usearch", reason="the extra 'index' is not installed")
 
 
 def test_it_writes_ratios_of_equal_answers(tmp_path: Path) -> None:
@@ -26,4 +29,6 @@ def test_it_writes_ratios_of_equal_answers(tmp_path: Path) -> None:
     assert all(ratio > 0 for ratio in found["speed_ratio"].values())
     assert found["neighbors_in_common_with_gensim"] == 1.0
     assert found["answers_are_equal"]
+    assert found["approximate"]["recall_at_10"] >= found["approximate"]["recall_floor"] == 0.95
+    assert found["approximate"]["queries_per_second"].keys() == {"exact", "approximate"}
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]

@@ -52,21 +52,44 @@ def test_the_shipped_config_states_every_key_that_applies() -> None:
         expected = set(type(section).model_fields)
         if isinstance(section, Word2VecConfig | FastTextConfig) and section.architecture != "cbow":
             expected.remove("cbow_mean")
+        # For models that are fine-tuned, or judged by benchmarks of their own.
+        expected -= {"init_from", "gate_benchmarks"}
         missing += [".".join((*path, key)) for key in sorted(expected - set(stated))]
     assert missing == []
 
 
 def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
-    examples = [re.sub(r"^ +# ", "", line) for line in lines if re.search(r"# .*\{type: ", line)]
-    overrides = [f"ingest.sources.{example.replace(': ', '=', 1)}" for example in examples]
-    sources = load_config(SHIPPED, overrides).config.ingest.sources
+    examples = [re.sub(r"^ +# +", "", line) for line in lines if re.search(r"# .*\{type: ", line)]
+    overrides = [
+        f"{'evaluation.benchmarks' if 'type: sts' in example else 'ingest.sources'}."
+        f"{example.replace(': ', '=', 1)}"
+        for example in examples
+    ]
+    config = load_config(SHIPPED, overrides).config
+    assert config.evaluation.benchmarks["sts"].type == "sts"
+    sources = config.ingest.sources
     assert {name: source.type for name, source in sources.items()} == {
         "wikipedia": "mediawiki",
         "lee-news": "text",
         "reviews": "jsonl",
         "tickets": "parquet",
         "survey": "csv",
+    }
+
+
+def test_the_example_models_in_the_shipped_config_are_valid() -> None:
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    found = [re.search(r"# +(\S+): (\{trainer: .*\})$", line) for line in lines]
+    examples = {match[1]: match[2].replace(", ...", "") for match in found if match}
+    overrides = ["evaluation.benchmarks.sts={type: sts, path: x}"]
+    overrides += [f"models.{name}={example}" for name, example in examples.items()]
+    models = load_config(SHIPPED, overrides).config.models
+    assert {name: models[name].trainer for name in examples} == {
+        "news": "import",
+        "tuned": "word2vec",
+        "sentences": "sif",
+        "sentences-usif": "usif",
     }
 
 
@@ -92,7 +115,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
     ("override", "message"),
     [
         ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
-        ("seed=1", "unknown key 'seed'; valid here: evaluation, ingest, models, pipeline,"),
+        ("seed=1", "unknown key 'seed'; valid here: document_vectors, evaluation, ingest, models,"),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (
             "training.qqq=1",
@@ -199,11 +222,11 @@ def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
         ),
         (
             "models.glove.trainer=glov",
-            "should be one of word2vec, fasttext, glove (got 'glov'); did you mean 'glove'?",
+            "import, sif, usif (got 'glov'); did you mean 'glove'?",
         ),
         (
             "models.glove.trainer=null",
-            "models.glove.trainer: should be one of word2vec, fasttext, glove (got null)",
+            "should be one of word2vec, fasttext, glove, import, sif, usif (got null)",
         ),
         ("models.glove.trainer=[glove]", "(got a list)"),
         ("models.glove.engine=gensim", "models.glove.engine: should be 'native' (got 'gensim')"),
@@ -277,7 +300,7 @@ def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:
     message = refusal_of(MINIMAL.replace("{trainer: glove}", "{window: 3}"), minimal)
     assert message == (
         "nightly.yaml:5: the key 'models.glove.trainer' is missing; "
-        "it is one of word2vec, fasttext, glove"
+        "it is one of word2vec, fasttext, glove, import, sif, usif"
     )
 
 

@@ -36,11 +36,16 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
     ("models.NAME, trainer: fasttext", models.FastTextConfig),
     ("models.NAME, trainer: glove", models.GloVeConfig),
+    ("models.NAME, trainer: import", models.ImportConfig),
+    ("models.NAME, trainer: sif", models.SifConfig),
+    ("models.NAME, trainer: usif", models.UsifConfig),
     ("evaluation", models.EvaluationConfig),
     ("evaluation.benchmarks.NAME, type: similarity", models.SimilarityBenchmark),
     ("evaluation.benchmarks.NAME, type: analogy", models.AnalogyBenchmark),
+    ("evaluation.benchmarks.NAME, type: sts", models.StsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
+    ("document_vectors.NAME", models.DocumentVectorsConfig),
 )
 PREAMBLE = """# Configuration
 
@@ -188,6 +193,7 @@ def test_every_column_is_in_the_artifact_contract() -> None:
             schemas.ngrams_schema,
             schemas.input_vectors_schema,
             schemas.glove_parameters_schema,
+            schemas.document_vectors_schema,
         )
     ]
     for schema in declared:

@@ -15,6 +15,7 @@ from nightjar.evaluation.benchmarks import (
     read_analogies,
     read_benchmark,
     read_similarity,
+    read_sts,
 )
 
 PACKAGED = "package:gensim/test/test_data"
@@ -126,3 +127,56 @@ def test_missing_file_is_named_with_its_benchmark(tmp_path: Path, path: str) -> 
     config = SimilarityBenchmark(type="similarity", path=path)
     with pytest.raises(BenchmarkError, match=r"evaluation\.benchmarks\.mine: there is no file"):
         read_benchmark("mine", config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_pairs", "genres"),
+    [
+        ("sts2012.tsv", 2358, {"MSRpar", "OnWN", "SMTeuroparl", "SMTnews"}),
+        ("sts2013.tsv", 1500, {"FNWN", "OnWN", "headlines"}),
+        ("sts2014.tsv", 3750, None),
+        ("sick-test.tsv", 4927, set()),
+        ("sick-train.tsv", 4500, set()),
+    ],
+)
+def test_pairs_of_texts_are_read_whole(name: str, n_pairs: int, genres: set[str] | None) -> None:
+    path = SHARED_DIR.parent / "sts" / name
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there: the evaluation sets are not beside the project")
+    items = read_sts(path)
+    assert len(items) == n_pairs
+    assert 0 <= items.gold.min() < items.gold.max() <= 5
+    if genres is not None:
+        assert set(items.categories) == genres
+    assert all(text for text in (*items.left, *items.right))
+
+
+def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path) -> None:
+    content = (
+        "\ufeffgenre\tSentence2\tsentence1\tscore\r\n"
+        'news\t"it ""says"" so"\tA dog.\t2.5\r\n'
+        "\r\n"
+        'talk\t"who" said "that"\t"\t0\r\n'
+    )
+    items = read_sts(write(tmp_path / "sts.tsv", content))
+    assert items.left == ("A dog.", '"')
+    assert items.right == ('it "says" so', '"who" said "that"')
+    assert items.gold.tolist() == [2.5, 0.0]
+    assert items.categories == ("news", "talk")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "line 1: the header has no column score, sentence1, sentence2"),
+        ("score\tsentence1\n1\tx\n", "line 1: the header has no column sentence2"),
+        ("score\tsentence1\tsentence2\n1\ta\n", "line 2: expected 3 columns with a number"),
+        ("score\tsentence1\tsentence2\nnan\ta\tb\n", "line 2: expected 3 columns with a number"),
+        ("score\tsentence1\tsentence2\n", "there is no pair of texts in it"),
+        ("genre\tscore\tsentence1\tsentence2\nall\t1\ta\tb\n", "line 2: the category name 'all'"),
+    ],
+)
+def test_malformed_pairs_of_texts_are_named(tmp_path: Path, content: str, message: str) -> None:
+    path = write(tmp_path / "sts.tsv", content)
+    with pytest.raises(BenchmarkError, match=message):
+        read_sts(path)

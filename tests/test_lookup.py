@@ -392,7 +392,7 @@ def test_edit_distances_are_those_of_the_textbook() -> None:
 @pytest.mark.parametrize(
     ("items", "parameters", "message"),
     [
-        (["king"], {"tpon": 3}, "no parameter 'tpon'; there are task, topn"),
+        (["king"], {"tpon": 3}, "no parameter 'tpon'; did you mean 'topn'"),
         (["king"], {"task": "sing"}, "task is 'sing', choose vector, neighbors"),
         (["king"], {"task": 3}, "task is 3"),
         (["king"], {"topn": 0}, "topn is 0"),
@@ -417,7 +417,14 @@ def test_edit_distances_are_those_of_the_textbook() -> None:
         ([[float("nan")] * 8], {"task": "neighbors"}, "not finite"),
         ([["a"] * 8], {"task": "neighbors"}, "item 0 is not a vector"),
         (["king", [0.5] * 8], {"task": "neighbors"}, "either words or vectors"),
-        ([{"a": 1}], {}, "item 0 is"),
+        ([{"a": 1}], {}, "item 0 is {'a': 1}, expected a question"),
+        ([0.5, 1.0], {"task": "neighbors"}, "arrives as columns, of which the first is taken"),
+        ([{"items": ["king"]}, "king"], {}, "item 1 is 'king', expected a question"),
+        ([{"items": "king"}], {}, "expected a question: an object with a list 'items'"),
+        ([{"items": ["king"]}], {"topn": 3}, "their parameters belong into them"),
+        ([{"items": [{"items": []}]}], {}, "has words, vectors or texts, no questions"),
+        ([{"items": ["king"], "tsk": "odd"}], {}, "item 0: there is no parameter 'tsk'; did you"),
+        ([{"items": ["xyzzy"]}], {}, "item 0: .* has no vector for 1 word"),
     ],
 )
 def test_a_wrong_question_says_what_is_wrong(
@@ -425,6 +432,14 @@ def test_a_wrong_question_says_what_is_wrong(
 ) -> None:
     with pytest.raises(QueryError, match=message):
         answer(model, items, parameters)
+
+
+def test_whole_questions_have_an_answer_each(model: VectorModel) -> None:
+    first = {"items": ["king"], "task": "neighbors", "topn": 2}
+    found = answer(model, [first, {"items": ["king", "queen"]}, {"items": []}], {})
+    assert found[0] == answer(model, ["king"], {"task": "neighbors", "topn": 2})
+    assert found[1] == answer(model, ["king", "queen"], {}).tolist()
+    assert found[2] == []
 
 
 def test_a_model_of_one_word(tmp_path: Path) -> None:

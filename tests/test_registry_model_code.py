@@ -56,14 +56,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, gensim_model: Any) -> World:
     world = World.create(tmp_path_factory.mktemp("models"), tmp_path_factory)
     world.register(world.request())
     used = np.unique(np.concatenate(gensim_model.buckets_word)).astype(np.int32)
+    config = FastTextConfig(
+        trainer="fasttext", vector_size=6, min_n=MIN_N, max_n=MAX_N, bucket=BUCKET
+    )
     embeddings = world.embeddings(
         name="ft",
         words=gensim_model.index_to_key,
         vectors=gensim_model.vectors,
         ngrams=(used, gensim_model.vectors_ngrams[used]),
-    )
-    config = FastTextConfig(
-        trainer="fasttext", vector_size=6, min_n=MIN_N, max_n=MAX_N, bucket=BUCKET
+        model=config,
     )
     world.register(world.request(name="ft", model=config, embeddings=embeddings))
     return world

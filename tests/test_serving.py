@@ -118,6 +118,37 @@ def test_every_task_answers(url: str) -> None:
     np.testing.assert_allclose(encoded[0], VECTORS[[0, 1]].mean(axis=0), rtol=1e-6)
 
 
+def test_whole_questions_are_answered_one_by_one(url: str) -> None:
+    questions = [
+        {"task": "neighbors", "items": ["king"], "topn": 1},
+        {"task": "neighbors", "items": [VECTORS[3].tolist()], "topn": 1},
+        {"items": ["queen"]},
+        {"task": "rank", "items": ["The man.", "A King!"], "query": "king"},
+    ]
+    body = {"dataframe_split": {"columns": ["question"], "data": [[one] for one in questions]}}
+    status, found = ask(url, body)
+    assert status == 200, found
+    answers = found["predictions"]
+    assert answers[0][0][0]["token"] == "queen"
+    assert answers[1][0][0]["token"] == "man"
+    np.testing.assert_allclose(answers[2], VECTORS[2:3], rtol=1e-6)
+    assert [entry["item"] for entry in answers[3]] == [1, 0]
+
+
+def test_a_mistyped_parameter_of_a_whole_question_is_a_400(url: str) -> None:
+    questions = [[{"items": ["king"]}], [{"task": "neighbors", "items": ["king"], "topnn": 5}]]
+    status, found = ask(url, {"dataframe_split": {"columns": ["q"], "data": questions}})
+    assert status == 400
+    assert "item 1: there is no parameter 'topnn'; did you mean 'topn'?" in found["message"]
+
+
+def test_vectors_that_arrive_as_columns_are_a_400_that_says_how_to_send_them(url: str) -> None:
+    body = {"inputs": VECTORS[:2].tolist(), "params": {"task": "neighbors"}}
+    status, found = ask(url, body)
+    assert status == 400
+    assert "send 'dataframe_split' with one column" in found["message"]
+
+
 def test_a_vector_is_asked_about_as_a_named_column(url: str) -> None:
     body = {
         "dataframe_split": {"columns": ["item"], "data": [[VECTORS[3].tolist()]]},

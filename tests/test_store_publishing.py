@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nightjar.errors import ArtifactDamaged, SourceError, StoreNotWritable
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, SourceError, StoreNotWritable
 from nightjar.store import Identity, Staging, Store, publish
 from nightjar.store.manifest import MANIFEST_NAME
 from nightjar.store.writing import named_write_errors
@@ -112,6 +112,32 @@ def test_a_table_is_written_once(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="'rows' is already written"):
         publish(tmp_path, IDENTITY, write)
+
+
+def test_a_file_that_is_no_table_is_checked_like_one(tmp_path: Path) -> None:
+    def write(staging: Staging) -> None:
+        write_rows(staging)
+        staging.add_file("graph.bin").write_bytes(b"graph")
+        with pytest.raises(ValueError, match=r"graph\.bin"):
+            staging.add_file("graph.bin")
+        with pytest.raises(ValueError, match=r"rows\.parquet"):
+            staging.add_file("rows.parquet")
+
+    store = Store(tmp_path)
+    artifact = store.open(publish(tmp_path, IDENTITY, write))
+    assert artifact.file_path("graph.bin").read_bytes() == b"graph"
+    entry = artifact.manifest.files[-1]
+    assert (entry.name, entry.rows, entry.bytes, entry.columns) == ("graph.bin", 0, 5, {})
+    assert store.verify(artifact.ref) == []
+    with pytest.raises(ArtifactMissing, match=r"no file 'other\.bin'"):
+        artifact.file_path("other.bin")
+    artifact.file_path("graph.bin").write_bytes(b"grape")
+    assert store.verify(artifact.ref) == [
+        f"{artifact.ref}: graph.bin does not have the sha256 of the manifest"
+    ]
+    artifact.file_path("graph.bin").write_bytes(b"gra")
+    with pytest.raises(ArtifactDamaged, match=r"graph\.bin has 3 bytes, the manifest says 5"):
+        store.open(artifact.ref)
 
 
 def test_each_write_is_a_row_group_and_none_is_an_empty_table(tmp_path: Path) -> None:

@@ -28,12 +28,13 @@ from nightjar.errors import TrainingError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.training import (
+    Parents,
     checkpoint_path,
-    embeddings_identity,
     epochs,
     remove_stale_checkpoints,
     spans,
     train,
+    trained_identity,
     window_learner,
 )
 from nightjar.training.checkpoints import Checkpoints, Position
@@ -86,7 +87,7 @@ def trained(
     training: TrainingConfig = TRAINING,
 ) -> Artifact:
     model = model_config(name if name in SMALL else "word2vec", **NATIVE[name])
-    identity = embeddings_identity(name, model, training, tokens.ref.version)
+    identity = trained_identity(name, model, training, Parents(tokens.ref.version))
     path = checkpoint_path(root / identity.stage, identity.version)
 
     def write(staging: Staging) -> None:

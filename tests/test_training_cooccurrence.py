@@ -29,11 +29,12 @@ from nightjar.errors import VocabularyError
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.training import (
+    Parents,
     cooccurrence,
     cooccurrences_identity,
     count,
-    embeddings_identity,
     sorted_runs,
+    trained_identity,
 )
 from nightjar.training.corpus import Corpus
 from nightjar.training.kernels.cooccurrence import sort_cells, sort_keys, sum_cells
@@ -345,9 +346,9 @@ def test_only_what_shapes_the_counts_recounts() -> None:
 
 def test_embeddings_of_glove_alone_have_the_cooccurrences_as_a_parent() -> None:
     training = TrainingConfig()
-    glove = embeddings_identity("m", model_config("glove"), training, "a" * 12)
+    glove = trained_identity("m", model_config("glove"), training, Parents("a" * 12))
     assert glove.parents == {"tokens": "a" * 12, "cooccurrences": version()}
-    word2vec = embeddings_identity("m", model_config("word2vec"), training, "a" * 12)
+    word2vec = trained_identity("m", model_config("word2vec"), training, Parents("a" * 12))
     assert word2vec.parents == {"tokens": "a" * 12}
     assert cooccurrences_identity(model_config("word2vec"), "a" * 12) is None
 

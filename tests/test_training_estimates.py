@@ -31,7 +31,7 @@ from nightjar.pipeline import Provenance, execution, forecast, make_plan, run_st
 from nightjar.progress import SILENT
 from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.training import embeddings_identity, train, window_learner
+from nightjar.training import Parents, train, trained_identity, window_learner
 from nightjar.training import estimates as estimates_module
 from nightjar.training.durations import duration
 from nightjar.training.estimates import (
@@ -272,7 +272,7 @@ def test_training_refuses_before_it_reads_a_sentence(tmp_path: Path) -> None:
         scarce = Resources(1000, 0, GB)
         train(model, training, tokens, staging, SILENT, 1, name="mine", resources=scarce)
 
-    identity = embeddings_identity("mine", model, training, tokens.ref.version)
+    identity = trained_identity("mine", model, training, Parents(tokens.ref.version))
     with pytest.raises(ModelTooLarge, match=r"models\.mine: training needs"):
         publish(tmp_path, identity, write)
     assert Store(tmp_path).versions(EMBEDDINGS) == []

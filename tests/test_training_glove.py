@@ -30,7 +30,7 @@ from nightjar.errors import ArtifactDamaged, TrainingError
 from nightjar.progress import SILENT
 from nightjar.schemas import COOCCURRENCES, EMBEDDINGS
 from nightjar.store import Store, publish
-from nightjar.training import cooccurrence, embeddings_identity, train
+from nightjar.training import Parents, cooccurrence, train, trained_identity
 from nightjar.training.epochs import SpanResult
 from nightjar.training.glove import GloVeLearner, Layers, initial_parameters, n_chunks
 from nightjar.training.kernels.adagrad import (
@@ -303,7 +303,7 @@ def test_interrupted_training_ends_bit_for_bit_as_if_it_had_not_been(
         train, model, training, tokens, progress=SILENT, n_workers=1,
         checkpoint_path=checkpoint, cooccurrences=counted,
     )  # fmt: skip
-    identity = embeddings_identity("glove", model, training, tokens.ref.version)
+    identity = trained_identity("glove", model, training, Parents(tokens.ref.version))
     monkeypatch.setattr(GloVeLearner, "learn", dies)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path, identity, write)
@@ -322,7 +322,7 @@ def test_cell_of_an_unknown_word_is_damage(tmp_path: Path, is_symmetric: bool) -
         model_config("glove", symmetric=is_symmetric, max_vocabulary=5),
         TrainingConfig(),
     )
-    identity = embeddings_identity("glove", model, training, tokens.ref.version)
+    identity = trained_identity("glove", model, training, Parents(tokens.ref.version))
     write = partial(
         train, model, training, tokens, progress=SILENT, n_workers=1, cooccurrences=counted
     )

@@ -29,7 +29,7 @@ from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError, VocabularyError
 from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.training import embeddings_identity
+from nightjar.training import Parents, trained_identity
 from nightjar.training.tables import BLOCK_ROWS, check_finite
 
 TRAINERS = ("word2vec", "fasttext", "glove")
@@ -45,7 +45,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def _version(trainer: str, training: TrainingConfig | None = None, **changes: object) -> str:
     model = model_config(trainer, **changes)
-    return embeddings_identity("m", model, training or TrainingConfig(), "0" * 12).version
+    return trained_identity("m", model, training or TrainingConfig(), Parents("0" * 12)).version
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -64,7 +64,7 @@ def test_version_takes_the_seed_of_the_model_or_else_of_all_models() -> None:
 def test_identity_names_the_code_that_shapes_the_vectors() -> None:
     def code(trainer: str) -> dict[str, object]:
         model = model_config(trainer)
-        return dict(embeddings_identity("m", model, TrainingConfig(), "0" * 12).code)
+        return dict(trained_identity("m", model, TrainingConfig(), Parents("0" * 12)).code)
 
     assert set(code("word2vec")["libraries"]) == {"gensim", "numpy"}  # type: ignore[call-overload]
     assert set(code("glove")["libraries"]) == {"numba", "numpy"}  # type: ignore[call-overload]
@@ -77,9 +77,9 @@ def test_planning_imports_no_heavy_library() -> None:
         "import sys\n"
         "from training_support import model_config\n"
         "from nightjar.config.models import TrainingConfig\n"
-        "from nightjar.training import embeddings_identity\n"
+        "from nightjar.training import Parents, trained_identity\n"
         "for trainer in ('word2vec', 'fasttext', 'glove'):\n"
-        "    embeddings_identity('m', model_config(trainer), TrainingConfig(), '0' * 12)\n"
+        "    trained_identity('m', model_config(trainer), TrainingConfig(), Parents('0' * 12))\n"
         "heavy = {'gensim', 'numba', 'scipy', 'pandas', 'mlflow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from nightjar import schemas
-from nightjar.config.models import GloVeConfig, ModelConfig, TrainingConfig
+from nightjar.config.models import GloVeConfig, ModelConfig, TokenizeConfig, TrainingConfig
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.training import cooccurrences_identity, count, embeddings_identity, train
+from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish
+from nightjar.training import Parents, cooccurrences_identity, count, train, trained_identity
 
 Sentences = Sequence[Sequence[str]]
 
@@ -83,7 +83,12 @@ def publish_tokens(root: Path, sentences: Sentences, row_group: int = 1000) -> A
         ]
         staging.write("vocabulary", pa.table(columns, schema=schemas.VOCABULARY_SCHEMA))
 
-    identity = Identity(schemas.TOKENS, "", {"sentences": [list(s) for s in sentences]})
+    identity = Identity(
+        schemas.TOKENS,
+        "",
+        TokenizeConfig().model_dump(mode="json"),
+        {"sentences": fingerprint({"sentences": [list(s) for s in sentences]})},
+    )
     return Store(root).open(publish(root, identity, write))
 
 
@@ -99,7 +104,7 @@ def train_model(
     """Train a small model and open what was published below ``root``."""
     model = model_config(trainer, **changes)
     training = TrainingConfig(seed=7, deterministic=deterministic)
-    identity = embeddings_identity(trainer, model, training, tokens.ref.version)
+    identity = trained_identity(trainer, model, training, Parents(tokens.ref.version))
     cooccurrences = None
     if isinstance(model, GloVeConfig):
         cooccurrences = publish_cooccurrences(tokens, root, n_workers=n_workers, **changes)

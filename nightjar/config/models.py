@@ -8,6 +8,7 @@ that a reader sees it.
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from typing import Annotated, Any, Literal, Self
@@ -34,6 +35,7 @@ MAX_INT32_COUNT = 2_000_000_000
 MAX_SEED = 4_000_000_000
 """A ceiling that every library takes (numpy's legacy generator ends at 2**32 - 1)."""
 MAX_EPOCHS = 1_000_000
+_HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 MIN_MEMORY = 64_000_000
 """Bytes: less makes the runs on disk tiny."""
 
@@ -199,7 +201,13 @@ class TokenizeConfig(_Section):
 # -- train -------------------------------------------------------------------------------
 
 
-class _Model(_Section):
+class _AnyModel(_Section):
+    gate_benchmarks: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="what decides about this model; default: registry.gate.benchmarks"
+    )
+
+
+class _Model(_AnyModel):
     vector_size: int = Field(100, ge=1, le=10_000, description="dimensions of a vector")
     window: int = Field(5, ge=1, le=1_000, description="context words on each side")
     min_count: int = Field(5, ge=1, description="rarer words have no vector")
@@ -208,6 +216,9 @@ class _Model(_Section):
     )
     epochs: int = Field(5, ge=1, le=MAX_EPOCHS, description="passes over the corpus")
     seed: Seed | None = Field(None, description="default: training.seed")
+    init_from: Name | None = Field(
+        None, description="fine-tune: start from the vectors of this configured model"
+    )
 
 
 class _WindowModel(_Model):
@@ -290,9 +301,65 @@ class GloVeConfig(_Model):
     )
 
 
-ModelConfig = Annotated[
-    Word2VecConfig | FastTextConfig | GloVeConfig, Field(discriminator="trainer")
+VectorFormat = Literal[
+    "auto",
+    "word2vec",
+    "word2vec-binary",
+    "glove",
+    "fasttext",
+    "gensim",
+    "safetensors",
+    "numpy",
+    "parquet",
+    "projector",
+    "spacy",
+    "sentence-transformers",
+    "model2vec",
+    "sqlite",
 ]
+
+
+class ImportConfig(_AnyModel):
+    """Pre-trained vectors from a file; also what other models may be fine-tuned from."""
+
+    trainer: Literal["import"]
+    path: Text = Field(description="file or folder, relative to the config file")
+    format: VectorFormat = Field("auto", description="auto: by the content")
+    max_vocabulary: int | None = Field(None, ge=2, description="read the first so many words")
+
+
+class _SentenceEncoder(_AnyModel):
+    model: Name = Field(description="the configured model whose vectors are weighted")
+
+
+class SifConfig(_SentenceEncoder):
+    """SIF (Arora et al. 2017, openreview.net/forum?id=SyK00v5xx): a text is a weighted mean."""
+
+    trainer: Literal["sif"]
+    a: float = Field(1e-3, gt=0, le=1, description="a word of probability p weighs a / (a + p)")
+    components: int = Field(1, ge=0, le=100, description="common components to remove")
+
+
+class UsifConfig(_SentenceEncoder):
+    """uSIF (Ethayarajh 2018, doi:10.18653/v1/W18-3012): SIF without a free parameter."""
+
+    trainer: Literal["usif"]
+    components: int = Field(5, ge=0, le=100, description="common components to remove, weighted")
+
+
+TrainedConfig = Word2VecConfig | FastTextConfig | GloVeConfig
+"""A model that learns from the tokens, epoch by epoch."""
+
+ModelConfig = Annotated[
+    TrainedConfig | ImportConfig | SifConfig | UsifConfig, Field(discriminator="trainer")
+]
+
+
+def base_of(model: ModelConfig) -> str | None:
+    """The configured model that ``model`` is made from, None if from none."""
+    if isinstance(model, SifConfig | UsifConfig):
+        return model.model
+    return None if isinstance(model, ImportConfig) else model.init_from
 
 
 class TrainingConfig(_Section):
@@ -331,7 +398,19 @@ class AnalogyBenchmark(_Section):
     path: Text
 
 
-BenchmarkConfig = Annotated[SimilarityBenchmark | AnalogyBenchmark, Field(discriminator="type")]
+class StsBenchmark(_Section):
+    """Pairs of texts with human scores: tab-separated, a header names the columns.
+
+    ``score``, ``sentence1``, ``sentence2``, and ``genre`` or ``category`` if there are several.
+    """
+
+    type: Literal["sts"]
+    path: Text
+
+
+BenchmarkConfig = Annotated[
+    SimilarityBenchmark | AnalogyBenchmark | StsBenchmark, Field(discriminator="type")
+]
 
 
 class EvaluationConfig(_Section):
@@ -385,6 +464,73 @@ class RegistryConfig(_Section):
         return uri
 
 
+# -- document vectors ----------------------------------------------------------------------
+
+
+class DocumentVectorsConfig(_Section):
+    """A vector for every document, by a model of ours or by a pre-trained encoder."""
+
+    model: Name | None = Field(
+        None, description="one of models: tonight's vectors; or encoder, not both"
+    )
+    encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
+        None, description="the library that loads a pre-trained encoder: the extra encoders"
+    )
+    path: Text | None = Field(
+        None, description="of the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
+    )
+    revision: Text | None = Field(
+        None, description="of hub:OWNER/NAME; a commit is looked up nowhere; default: main"
+    )
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="of the encoder, in tokens: the rest of a text is cut, and counted; "
+        "default: the encoder's own, of model2vec 512",
+    )
+    prompt: str | None = Field(
+        None, description="put before every document; default: the encoder's own, if it has one"
+    )
+    query_prompt: str | None = Field(
+        None, description="put before what is searched for; default: the encoder's own"
+    )
+    normalize: bool = Field(False, description="scale every vector to length 1")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="texts the encoder takes at once; default: 8, on a GPU and of model2vec 64",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="of sentence-transformers; auto: a GPU when there is one"
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_model_or_an_encoder(self) -> Self:
+        if (self.model is None) == (self.encoder is None):
+            raise ValueError("give model (one of models) or encoder with its path, one of them")
+        if self.encoder is not None and self.path is None:
+            raise ValueError("encoder needs path: a folder, package:NAME/FOLDER or hub:OWNER/NAME")
+        useless = (
+            sorted(self.model_fields_set - {"model", "encoder", "normalize"})
+            if self.model is not None
+            else []
+        )
+        if useless:
+            raise ValueError(f"{', '.join(useless)}: only for encoder, not for model")
+        return self
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> Self:
+        is_hub = self.path is not None and self.path.startswith("hub:")
+        if is_hub and not _HUB_NAME.fullmatch(str(self.path)):
+            raise ValueError(f"path: {self.path!r} is no name on the hub; write hub:OWNER/NAME")
+        if self.revision is not None and not is_hub:
+            raise ValueError("revision is only for a path that starts with hub:")
+        return self
+
+
 class NightjarConfig(_Section):
     """The whole file."""
 
@@ -395,13 +541,84 @@ class NightjarConfig(_Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     evaluation: EvaluationConfig
     registry: RegistryConfig
+    document_vectors: dict[Name, DocumentVectorsConfig] = Field(
+        {}, description="documents as vectors; default: none"
+    )
+
+    @model_validator(mode="after")
+    def _document_vectors_name_models(self) -> Self:
+        for name, entry in self.document_vectors.items():
+            if entry.model is not None and entry.model not in self.models:
+                close = difflib.get_close_matches(entry.model, self.models, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(self.models)}"
+                raise ValueError(
+                    f"document_vectors.{name}.model: there is no model {entry.model!r}; {hint}"
+                )
+        return self
+
+    def registry_of(self, name: str) -> RegistryConfig:
+        """The section ``registry`` with the gate as it is for that model."""
+        benchmarks = self.models[name].gate_benchmarks
+        if benchmarks is None:
+            return self.registry
+        gate = self.registry.gate.model_copy(update={"benchmarks": benchmarks})
+        return self.registry.model_copy(update={"gate": gate})
 
     @model_validator(mode="after")
     def _gate_names_benchmarks(self) -> Self:
-        unknown = sorted(set(self.registry.gate.benchmarks) - set(self.evaluation.benchmarks))
-        if unknown:
-            raise ValueError(
-                f"registry.gate.benchmarks names {', '.join(unknown)}, "
-                f"evaluation.benchmarks has {', '.join(sorted(self.evaluation.benchmarks))}"
-            )
+        named = {"registry.gate.benchmarks": self.registry.gate.benchmarks} | {
+            f"models.{name}.gate_benchmarks": model.gate_benchmarks or []
+            for name, model in self.models.items()
+        }
+        for key, benchmarks in named.items():
+            unknown = sorted(set(benchmarks) - set(self.evaluation.benchmarks))
+            if unknown:
+                raise ValueError(
+                    f"{key} names {', '.join(unknown)}, "
+                    f"evaluation.benchmarks has {', '.join(sorted(self.evaluation.benchmarks))}"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _models_are_made_from_others(self) -> Self:
+        for name, model in self.models.items():
+            base = base_of(model)
+            if base is None:
+                continue
+            key = "init_from" if hasattr(model, "init_from") else "model"
+            if base not in self.models:
+                raise ValueError(
+                    f"models.{name}.{key} names {base}, models has {', '.join(self.models)}"
+                )
+            self._check_ends(name)
+            if key == "init_from":
+                self._check_sizes(name, base)
+        return self
+
+    def _check_ends(self, name: str) -> None:
+        """Refuse a model that is made from itself by way of others."""
+        chain = [name]
+        while (base := base_of(self.models[chain[-1]])) is not None and base in self.models:
+            if base in chain:
+                raise ValueError(
+                    f"models.{name} would be made from itself: {' from '.join([*chain, base])}"
+                )
+            chain.append(base)
+
+    def _check_sizes(self, name: str, base: str) -> None:
+        model, start = self.models[name], self.models[base]
+        size, base_size = getattr(model, "vector_size", None), getattr(start, "vector_size", None)
+        if base_size is not None and size != base_size:
+            raise ValueError(
+                f"models.{name}.vector_size is {size}, that of {base}, which it starts from, "
+                f"{base_size}: give both the same"
+            )
+        if isinstance(model, FastTextConfig) and isinstance(start, FastTextConfig):
+            ours, theirs = ((entry.min_n, entry.max_n, entry.bucket) for entry in (model, start))
+            if ours != theirs:
+                raise ValueError(
+                    f"models.{name} has min_n, max_n, bucket {ours}, {base}, which it starts "
+                    f"from, {theirs}: give both the same, n-grams are numbered by them"
+                )
+        if getattr(model, "engine", "native") != "native":
+            raise ValueError(f"models.{name}.init_from needs engine: native")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nightjar.corpus.compression import decompress
+from nightjar.compression import decompress
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.store import FileIdentity, file_identity
 

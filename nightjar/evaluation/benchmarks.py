@@ -1,4 +1,4 @@
-"""Benchmark files: word pairs with human scores, and analogies by category."""
+"""Benchmark files: pairs of words or of texts with human scores, and analogies by category."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.config import AnalogyBenchmark, BenchmarkConfig
+from nightjar.config import AnalogyBenchmark, BenchmarkConfig, StsBenchmark
 from nightjar.errors import BenchmarkError
 from nightjar.paths import resolve_pattern
 from nightjar.scores import ALL
@@ -19,6 +19,8 @@ SEMANTIC = "semantic"
 SYNTACTIC = "syntactic"
 RESERVED_CATEGORIES = (ALL, SEMANTIC, SYNTACTIC)
 """Names of rows that sum up categories; a file may not use them."""
+_STS_COLUMNS = ("score", "sentence1", "sentence2")
+_CATEGORIES = ("genre", "category")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,23 @@ class AnalogySet:
         return len(self.questions)
 
 
+@dataclass(frozen=True, eq=False)
+class StsSet:
+    """Pair i is the texts ``left[i]`` and ``right[i]``, ``gold[i]`` (float64) their score."""
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    gold: NDArray[np.float64]
+    categories: tuple[str, ...]
+    """The genre of each pair; empty when the file has no such column."""
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+BenchmarkItems = SimilaritySet | AnalogySet | StsSet
+
+
 def benchmark_path(name: str, config: BenchmarkConfig, base_dir: Path) -> Path:
     """The file of a benchmark. Raises BenchmarkError when there is none."""
     path = resolve_pattern(config.path, base_dir)
@@ -55,13 +74,13 @@ def benchmark_path(name: str, config: BenchmarkConfig, base_dir: Path) -> Path:
     return path
 
 
-def read_benchmark(
-    name: str, config: BenchmarkConfig, base_dir: Path
-) -> SimilaritySet | AnalogySet:
+def read_benchmark(name: str, config: BenchmarkConfig, base_dir: Path) -> BenchmarkItems:
     """Every item of a benchmark. Raises BenchmarkError naming the line that is no item."""
     path = benchmark_path(name, config, base_dir)
     if isinstance(config, AnalogyBenchmark):
         return read_analogies(path)
+    if isinstance(config, StsBenchmark):
+        return read_sts(path)
     return read_similarity(path)
 
 
@@ -101,11 +120,7 @@ def read_analogies(path: Path) -> AnalogySet:
             category = line[1:].strip()
             if not category:
                 raise _malformed(path, number, "a category's name behind the colon", line)
-            if category in RESERVED_CATEGORIES:
-                raise BenchmarkError(
-                    f"{path}, line {number}: the category name {category!r} is taken by the "
-                    f"rows that sum up ({', '.join(RESERVED_CATEGORIES)}); rename it"
-                )
+            _check_category(path, number, category)
             continue
         if category is None:
             raise _malformed(path, number, "a line ': category' before the questions", line)
@@ -117,6 +132,55 @@ def read_analogies(path: Path) -> AnalogySet:
     if not questions:
         raise BenchmarkError(f"{path}: there is no question in it; correct the path")
     return AnalogySet(tuple(questions), tuple(categories))
+
+
+def read_sts(path: Path) -> StsSet:
+    """Pairs of texts and a score, tab-separated, below a header that names the columns; UTF-8.
+
+    ``score``, ``sentence1`` and ``sentence2``, and ``genre`` or ``category`` if there is one.
+    A text may stand in quotes, in which quotes are doubled. Empty lines are skipped.
+    """
+    lines = _lines(path, comments=())
+    number, header = next(lines, (1, ""))
+    names = [name.strip().lower() for name in header.split("\t")]
+    missing = [name for name in _STS_COLUMNS if name not in names]
+    if missing:
+        raise BenchmarkError(
+            f"{path}, line {number}: the header has no column {', '.join(missing)}; it names "
+            f"score, sentence1, sentence2 and, if there is one, genre, separated by tabs"
+        )
+    places = [names.index(name) for name in _STS_COLUMNS]
+    of_category = next((names.index(name) for name in _CATEGORIES if name in names), None)
+    left, right, gold, categories = [], [], [], []
+    for number, line in lines:
+        fields = line.split("\t")
+        score = _number(fields[places[0]]) if len(fields) == len(names) else None
+        if score is None:
+            raise _malformed(path, number, f"{len(names)} columns with a number as score", line)
+        gold.append(score)
+        left.append(_unquoted(fields[places[1]]))
+        right.append(_unquoted(fields[places[2]]))
+        if of_category is not None:
+            category = fields[of_category].strip()
+            _check_category(path, number, category)
+            categories.append(category)
+    if not gold:
+        raise BenchmarkError(f"{path}: there is no pair of texts in it; correct the path")
+    return StsSet(tuple(left), tuple(right), np.array(gold), tuple(categories))
+
+
+def _unquoted(field: str) -> str:
+    inside = field[1:-1]
+    is_quoted = len(field) > 1 and field[0] == field[-1] == '"'
+    return inside.replace('""', '"') if is_quoted and '"' not in inside.replace('""', "") else field
+
+
+def _check_category(path: Path, number: int, category: str) -> None:
+    if category in RESERVED_CATEGORIES:
+        raise BenchmarkError(
+            f"{path}, line {number}: the category name {category!r} is taken by the rows that "
+            f"sum up ({', '.join(RESERVED_CATEGORIES)}); rename it"
+        )
 
 
 def _lines(path: Path, comments: tuple[str, ...]) -> Iterator[tuple[int, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar import schemas
-from nightjar.config import EvaluationConfig
+from nightjar.config import EvaluationConfig, StsBenchmark
 from nightjar.embeddings import Embeddings
 from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.evaluation.analogies import answer_questions, find_questions
@@ -23,13 +24,22 @@ from nightjar.evaluation.benchmarks import (
     SEMANTIC,
     SYNTACTIC,
     AnalogySet,
+    BenchmarkItems,
     SimilaritySet,
+    StsSet,
     benchmark_path,
     read_benchmark,
 )
-from nightjar.evaluation.bootstrap import Estimate, Resampling, estimate_accuracy
+from nightjar.evaluation.bootstrap import (
+    Estimate,
+    Resampling,
+    estimate_accuracy,
+    estimate_correlations,
+)
 from nightjar.evaluation.similarity import correlate_pairs, find_pairs
+from nightjar.evaluation.texts import Encoder, text_similarities
 from nightjar.evaluation.words import WordTable, is_covered
+from nightjar.lookup import code_sha256
 from nightjar.progress import Progress
 from nightjar.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
 from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions
@@ -51,6 +61,9 @@ def evaluation_identity(
     A benchmark is its name, type and content, wherever its file lies. Raises BenchmarkError
     or SourceError when a file is missing or cannot be read.
     """
+    is_encoding = any(isinstance(item, StsBenchmark) for item in config.benchmarks.values())
+    # Texts are encoded by what travels with a model.
+    encoding = {"lookup": code_sha256()} if is_encoding else {}
     benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
     inputs = []
     for name, benchmark in config.benchmarks.items():
@@ -66,7 +79,7 @@ def evaluation_identity(
         },
         parents={schemas.EMBEDDINGS: embeddings_version},
         inputs=inputs,
-        code={"revision": REVISION, **library_versions("numpy")},
+        code={"revision": REVISION, **library_versions("numpy"), **encoding},
     )
 
 
@@ -77,12 +90,15 @@ def evaluate(
     embeddings: Artifact,
     staging: Staging,
     progress: Progress,
+    open_encoder: Callable[[], Encoder] | None = None,
 ) -> None:
     """Write the table ``scores``: every benchmark and category, with coverage and interval.
 
     ``staging.report["summary"]`` has the main score of each benchmark, ``missing_words``
     what was not covered, ``warnings`` the benchmarks without a covered item. In memory: the
     vectors twice (as trained and of unit length) and one block of similarities.
+
+    ``open_encoder`` is called when a benchmark has texts: it gives what encodes them.
 
     Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
     has a covered item; TrainingError when the vectors are not finite.
@@ -102,6 +118,7 @@ def evaluate(
         WordTable.of(table, config.max_vocabulary, config.case_insensitive),
         Resampling(config.bootstrap_samples, config.confidence, config.seed),
         progress,
+        None if open_encoder is None else cache(open_encoder),
     )
     progress.start(f"evaluate {model_name}", sum(map(len, items.values())), "items")
     scores: list[Score] = []
@@ -129,6 +146,8 @@ class _Row:
     estimate: Estimate
     n_items: int
     n_covered: int
+    n_words: int | None = None
+    """Words that took part, where it is not the cap of the configuration."""
 
     def as_score(
         self, model: str, benchmark: str, config: EvaluationConfig, seconds: float
@@ -143,7 +162,7 @@ class _Row:
             ci_high=self.estimate.ci_high,
             n_items=self.n_items,
             n_covered=self.n_covered,
-            max_vocabulary=config.max_vocabulary,
+            max_vocabulary=self.n_words or config.max_vocabulary,
             seconds=seconds,
         )
 
@@ -159,9 +178,12 @@ class _Scorer:
     words: WordTable
     resampling: Resampling
     progress: Progress
+    open_encoder: Callable[[], Encoder] | None
 
-    def score(self, name: str, items: SimilaritySet | AnalogySet) -> _Result:
+    def score(self, name: str, items: BenchmarkItems) -> _Result:
         """All rows of one benchmark, the one over all items first."""
+        if isinstance(items, StsSet):
+            return self._texts(name, items)
         if isinstance(items, SimilaritySet):
             return self._similarity(name, items)
         return self._analogies(name, items)
@@ -178,6 +200,25 @@ class _Scorer:
         words = [*items.left, *items.right]
         return _Result(rows, _missing(words, pairs.T.ravel()))
 
+    def _texts(self, name: str, items: StsSet) -> _Result:
+        if self.open_encoder is None:
+            raise ValueError(f"{name} has texts, and no encoder is given")
+        similarities = text_similarities(items, self.open_encoder())
+        covered = ~np.isnan(similarities)
+        self.progress.advance(len(items), name)
+        rows: list[_Row] = []
+        for category, of_category in _categories(items.categories, len(items)):
+            chosen = of_category & covered
+            found = estimate_correlations(
+                similarities[chosen], items.gold[chosen], self.resampling, name, category
+            )
+            counts = (int(of_category.sum()), int(chosen.sum()), len(self.words.unit_matrix))
+            rows.append(_Row(category, SPEARMAN, found.spearman, *counts))
+            rows.append(_Row(category, PEARSON, found.pearson, *counts))
+        pairs = zip(items.left, items.right, covered.tolist(), strict=True)
+        missing = [f"{left} | {right}" for left, right, is_covered in pairs if not is_covered]
+        return _Result(rows, missing)
+
     def _analogies(self, name: str, items: AnalogySet) -> _Result:
         questions = find_questions(items, self.words)
         covered = is_covered(questions)
@@ -190,7 +231,7 @@ class _Scorer:
         )
         rows = [
             self._accuracy(name, category, of_category, covered, is_right)
-            for category, of_category in _categories(items)
+            for category, of_category in _categories(items.categories, len(items))
         ]
         words = [word for question in items.questions for word in question]
         return _Result(rows, _missing(words, questions.ravel()))
@@ -209,14 +250,14 @@ class _Scorer:
         return _Row(category, ACCURACY, estimate, int(of_category.sum()), n_covered)
 
 
-def _categories(items: AnalogySet) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """All items, the semantic and the syntactic ones if there are both, each category.
 
     The syntactic categories of Google's set are called gram1-... to gram9-...
     """
-    names = np.array(items.categories)
-    yield ALL, np.ones(len(items), np.bool_)
-    ordered = list(dict.fromkeys(items.categories))
+    names = np.array(categories)
+    yield ALL, np.ones(n_items, np.bool_)
+    ordered = list(dict.fromkeys(categories))
     syntactic = [name for name in ordered if _SYNTACTIC_CATEGORY.match(name)]
     if 0 < len(syntactic) < len(ordered):
         is_syntactic = np.isin(names, syntactic)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar import schemas
+from nightjar.embeddings import matrix_of
 from nightjar.errors import ArtifactDamaged
 from nightjar.store import Artifact, Staging
 
@@ -102,7 +103,7 @@ def read_word_rows(artifact: Artifact, tokens: Sequence[str]) -> NDArray[np.floa
         span = slice(n_read, n_read + len(batch))
         if batch.column("token").to_pylist() != list(tokens[span]):
             raise _mismatch(artifact, "the words of word_rows are not those of vectors")
-        matrix[span] = _values(batch)
+        matrix[span] = matrix_of(batch)
         n_read = span.stop
     if n_read != len(tokens):
         raise _mismatch(artifact, f"word_rows has {n_read} rows for {len(tokens)} words")
@@ -115,7 +116,7 @@ def read_ngrams(artifact: Artifact, n_buckets: int) -> NDArray[np.float32]:
     for batch in artifact.batches("ngrams"):
         buckets = batch.column("bucket").to_numpy()
         _check_rows(artifact, "ngrams", buckets, n_buckets)
-        matrix[buckets] = _values(batch)
+        matrix[buckets] = matrix_of(batch)
     return matrix
 
 
@@ -130,19 +131,13 @@ def read_layer(artifact: Artifact, kind: str, n_rows: int, n_expected: int) -> N
         found = batch.filter(pc.equal(batch.column("kind"), kind))
         rows = found.column("row").to_numpy()
         _check_rows(artifact, "output_vectors", rows, n_expected)
-        matrix[rows] = _values(found)
+        matrix[rows] = matrix_of(found)
         n_read += len(found)
     if n_read != n_expected:
         raise _mismatch(
             artifact, f"output_vectors has {n_read} rows of kind {kind}, not {n_expected}"
         )
     return matrix
-
-
-def _values(batch: pa.RecordBatch) -> NDArray[np.float32]:
-    vectors = batch.column("vector")
-    flat: NDArray[np.float32] = vectors.flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(len(batch), vectors.type.list_size)
 
 
 def _vector_size(artifact: Artifact, table: str) -> int:

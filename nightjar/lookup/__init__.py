@@ -11,15 +11,17 @@ milliseconds and processes share its memory (:mod:`.files`)::
     lookup.json    sizes of all of them
 
 :mod:`.table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
-:mod:`.suggestions` what an unknown word may have meant, :mod:`.subwords` a vector for it. A
-:class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`answer`
+:mod:`.approximate` nearly all of them faster, from an index that was built for them;
+:mod:`.suggestions` says what an unknown word may have meant, :mod:`.subwords` a vector for it.
+A :class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`answer`
 (:mod:`.requests`) what comes over HTTP and through MLflow. :mod:`.packing` writes all of it.
 
 This package travels with every registered model, beside :mod:`nightjar.tokenization`, and is
 imported there under another name: it imports the standard library, numpy and pyarrow alone, and
-itself relatively.
+itself relatively. An approximate index needs usearch, which is imported when one is opened.
 """
 
+from .approximate import ApproximateIndex
 from .errors import QueryError, TableDamaged, UnknownWords
 from .files import Rows
 from .model import Neighbor, OddOneOut, VectorModel
@@ -28,6 +30,7 @@ from .requests import Parameters, answer
 from .table import VectorTable
 
 __all__ = [
+    "ApproximateIndex",
     "ModelContent",
     "Neighbor",
     "NgramRows",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tokenization import Settings, TokenizerSettings, make_word_finder
+from .approximate import ApproximateIndex
 from .clusters import cluster_rows
 from .errors import QueryError, TableDamaged, UnknownWords
 from .files import map_array
@@ -33,6 +34,8 @@ NGRAM_ROWS = "ngram_rows.npy"
 
 Floats = NDArray[np.float32]
 
+_TEXTS_AT_ONCE = 512
+"""Texts whose words are looked up together."""
 _MAX_LISTED = 50
 _MAX_SUGGESTED = 5
 
@@ -65,8 +68,10 @@ class VectorModel:
     ) -> None:
         self.name = name
         self.table = table
-        self._tokenizer = tokenizer
-        self._subwords = subwords
+        self.tokenizer = tokenizer
+        self.subwords = subwords
+        self.approximate_index: ApproximateIndex | None = None
+        """Over the rows of ``table``; what ``approximate`` questions are answered from."""
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -98,15 +103,13 @@ class VectorModel:
         found = np.full((len(words), self.table.vector_size), np.nan, np.float32)
         is_known = rows >= 0
         found[is_known] = self.table.vectors[rows[is_known]]
-        missing: list[str] = []
-        for place in np.flatnonzero(~is_known).tolist():
-            vector = self._subwords.vector(words[place]) if self._subwords else None
-            if vector is None:
-                missing.append(words[place])
-            else:
-                found[place] = vector
-        if missing and unknown == "error":
-            raise self._unknown(missing)
+        others = np.flatnonzero(~is_known)
+        if self.subwords is not None and others.size:
+            found[others] = self.subwords.vectors([words[place] for place in others.tolist()])
+        if unknown == "error" and others.size:
+            missing = others[np.isnan(found[others, 0])]
+            if missing.size:
+                raise self._unknown([words[place] for place in missing.tolist()])
         return found
 
     def neighbors(
@@ -114,21 +117,28 @@ class VectorModel:
         words: Sequence[str],
         topn: int = 10,
         threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """The nearest tokens of each word, itself left out, best first.
 
-        With ``threshold`` only those at least so similar. Raises UnknownWords.
+        With ``threshold`` only those at least so similar; with ``approximate`` from
+        ``approximate_index``, which is faster and may miss one. Raises UnknownWords, and
+        QueryError when there is no such index.
         """
         queries = self.vectors(words)
         excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
-        return self._named(self.table.nearest(queries, topn, excluded, threshold))
+        return self._nearest(queries, topn, excluded, threshold, approximate)
 
     def neighbors_of_vectors(
-        self, vectors: NDArray[np.floating], topn: int = 10, threshold: float | None = None
+        self,
+        vectors: NDArray[np.floating],
+        topn: int = 10,
+        threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """The nearest tokens of each vector, shape (n, vector_size). Raises QueryError."""
         queries = self._checked(vectors)
-        return self._named(self.table.nearest(queries, topn, None, threshold))
+        return self._nearest(queries, topn, None, threshold, approximate)
 
     def neighbors_of_mean(
         self,
@@ -136,6 +146,7 @@ class VectorModel:
         negative: Sequence[str] = (),
         topn: int = 10,
         threshold: float | None = None,
+        approximate: bool = False,
     ) -> list[Neighbor]:
         """The nearest tokens of several words at once (3CosAdd, Mikolov et al. 2013).
 
@@ -149,10 +160,13 @@ class VectorModel:
         signs = np.repeat(np.array([1, -1], np.float32), [len(positive), len(negative)])
         query = signs @ unit_rows(vectors, row_lengths(vectors))
         rows = [row for row in self.table.rows(words).tolist() if row >= 0]
-        return self._named(self.table.nearest(query[np.newaxis], topn, [rows], threshold))[0]
+        return self._nearest(query[np.newaxis], topn, [rows], threshold, approximate)[0]
 
     def analogies(
-        self, questions: Sequence[tuple[str, str, str]], topn: int = 10
+        self,
+        questions: Sequence[tuple[str, str, str]],
+        topn: int = 10,
+        approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """Answers to "a is to b as c is to ?", best first (3CosAdd). Raises UnknownWords."""
         words = [word for question in questions for word in question]
@@ -161,7 +175,7 @@ class VectorModel:
         queries = units[:, 1] - units[:, 0] + units[:, 2]
         rows = self.table.rows(words).reshape(-1, 3).tolist()
         excluded = [[row for row in question if row >= 0] for question in rows]
-        return self._named(self.table.nearest(queries, topn, excluded))
+        return self._nearest(queries, topn, excluded, None, approximate)
 
     def similarities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
         """Cosine similarity of the two words of each pair. Raises UnknownWords."""
@@ -199,7 +213,11 @@ class VectorModel:
     @cached_property
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
-        return make_word_finder(self._tokenizer)
+        return make_word_finder(self.tokenizer)
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as training would have seen them; known or not."""
+        return self._find_words(text)
 
     # -- texts -----------------------------------------------------------------------------
 
@@ -211,10 +229,9 @@ class VectorModel:
         """
         _check_choice("unknown", unknown, ("error", "nan", "zero"))
         means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
-        for place, text in enumerate(texts):
-            mean = self._mean(text)
-            if mean is not None:
-                means[place] = mean
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[first : first + _TEXTS_AT_ONCE]
+            means[first : first + len(some)] = self._means(some)
         is_empty = np.isnan(means[:, 0])
         if unknown == "zero":
             means[is_empty] = 0.0
@@ -227,17 +244,25 @@ class VectorModel:
             )
         return means
 
-    def _mean(self, text: str) -> NDArray[np.float64] | None:
-        """The mean of the known words' vectors; None without one."""
-        counts = Counter(self._find_words(text))
-        if not counts:
-            return None
-        vectors = self.vectors(list(counts), unknown="nan")
-        weights = np.fromiter(counts.values(), np.float64, len(counts))
-        weights[np.isnan(vectors[:, 0])] = 0.0
-        n_known = weights.sum()
-        # Sums of millions of float32 lose digits: the words are weighed in float64.
-        return weights @ np.nan_to_num(vectors) / n_known if n_known else None
+    def _means(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean of the known words' vectors of each text; NaN without one.
+
+        Every distinct word of the texts is looked up, or composed, once.
+        """
+        counted = [Counter(self._find_words(text)) for text in texts]
+        place_of = {word: place for place, word in enumerate(dict.fromkeys(chain(*counted)))}
+        vectors = self.vectors(list(place_of), unknown="nan")
+        is_known = ~np.isnan(vectors[:, 0])
+        means = np.full((len(texts), self.table.vector_size), np.nan)
+        for number, counts in enumerate(counted):
+            places = np.fromiter(map(place_of.__getitem__, counts), np.int64, len(counts))
+            weights = np.fromiter(counts.values(), np.float64, len(counts))
+            known = is_known[places]
+            places, weights = places[known], weights[known]
+            if places.size:
+                # Sums of millions of float32 lose digits: the words are weighed in float64.
+                means[number] = weights @ vectors[places].astype(np.float64) / weights.sum()
+        return means
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Places of the texts and their cosine similarity to the query, best first.
@@ -285,6 +310,26 @@ class VectorModel:
         if is_wrong.any():
             raise QueryError(f"vector {int(np.argmax(is_wrong))} has values that are not finite")
         return vectors.astype(np.float32)
+
+    def _nearest(
+        self,
+        queries: Floats,
+        topn: int,
+        excluded: Sequence[Sequence[int]] | None,
+        threshold: float | None,
+        approximate: bool,
+    ) -> list[list[Neighbor]]:
+        table, index = self.table, self.approximate_index
+        if not approximate:
+            return self._named(table.nearest(queries, topn, excluded, threshold))
+        if index is None:
+            raise QueryError(
+                f"{self.name} has no approximate index here ('nightjar index' builds one beside "
+                f"the artifacts); without approximate the answer is exact"
+            )
+        return self._named(
+            index.nearest(table.vectors, table.norms, queries, topn, excluded, threshold)
+        )
 
     def _named(self, found: Sequence[Nearest]) -> list[list[Neighbor]]:
         rows = np.concatenate([np.zeros(0, np.int64), *(answer.rows for answer in found)])

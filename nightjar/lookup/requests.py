@@ -15,11 +15,16 @@ encode     texts                             float32 (n_texts, vector_size)
 ========== ================================= ==========================================
 
 Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
-synonyms: all words at least so similar, up to ``topn``.
+synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
+own, an object with ``items`` and parameters: the answer is then a list of answers. MLflow drops
+parameters that it does not know before they get here; in a question they are refused. With
+``approximate`` neighbours and analogies come from the model's approximate index, where it has
+one.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -51,6 +56,8 @@ class Parameters:
     """The text to rank against."""
     n_clusters: int = 2
     seed: int = 1
+    approximate: bool = False
+    """Neighbours and analogies from the approximate index."""
     unknown: str = "error"
     """What a word without a vector gets: error or nan; a text: error, nan or zero."""
 
@@ -60,7 +67,9 @@ class Parameters:
         known = {field.name: field for field in fields(cls)}
         for name in given:
             if name not in known:
-                raise QueryError(f"there is no parameter {name!r}; there are {', '.join(known)}")
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}? There" if close else "there"
+                raise QueryError(f"there is no parameter {name!r}; {hint} are {', '.join(known)}")
         values = {name: _converted(name, value) for name, value in given.items()}
         parameters = cls(**values)
         if parameters.task not in TASKS:
@@ -88,9 +97,9 @@ def _converted(name: str, value: Any) -> Any:
         if not is_number or math.isnan(value):
             raise QueryError(f"threshold is {value!r}, expected a number")
         return float(value)
-    if name == "together":
+    if name in ("together", "approximate"):
         if not isinstance(value, (bool, np.bool_)):
-            raise QueryError(f"together is {value!r}, expected true or false")
+            raise QueryError(f"{name} is {value!r}, expected true or false")
         return bool(value)
     return _string(name, value)
 
@@ -106,8 +115,36 @@ def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -
 
     Raises QueryError for whatever is wrong with the question.
     """
+    if any(isinstance(item, Mapping) for item in items):
+        return _answers(model, items, given)
     parameters = Parameters.of(given)
     return TASKS[parameters.task](model, items, parameters)
+
+
+def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """Of items that are questions of their own: their ``items`` and parameters, all checked."""
+    if Parameters.of(given) != Parameters():
+        raise QueryError(
+            "the items are questions of their own, so their parameters belong into them, beside "
+            "'items'"
+        )
+    answers = []
+    for place, question in enumerate(items):
+        asked = question.get("items") if isinstance(question, Mapping) else None
+        if not isinstance(asked, (list, tuple, np.ndarray)):
+            raise QueryError(
+                f"item {place} is {_shown(question)}, expected a question: an object with a list "
+                f"'items', and parameters beside it"
+            )
+        if any(isinstance(item, Mapping) for item in asked):
+            raise QueryError(f"item {place}: a question has words, vectors or texts, no questions")
+        rest = {str(name): value for name, value in question.items() if name != "items"}
+        try:
+            found = answer(model, list(asked), rest)
+        except QueryError as error:
+            raise QueryError(f"item {place}: {error}") from error
+        answers.append(found.tolist() if isinstance(found, np.ndarray) else found)
+    return answers
 
 
 def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
@@ -117,8 +154,11 @@ def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) ->
 def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
     topn = min(parameters.topn, len(model.table))
     threshold = parameters.threshold if parameters.threshold > -1 else None
+    approximate = parameters.approximate
     if parameters.together or parameters.negative:
-        found = model.neighbors_of_mean(_words(items), parameters.negative, topn, threshold)
+        found = model.neighbors_of_mean(
+            _words(items), parameters.negative, topn, threshold, approximate
+        )
         return [_listed(found)]
     if topn * len(items) > MAX_ANSWERS:
         raise QueryError(
@@ -127,9 +167,9 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
         )
     if any(not isinstance(item, str) for item in items):
         vectors = _vectors(items, model.table.vector_size)
-        answers = model.neighbors_of_vectors(vectors, topn, threshold)
+        answers = model.neighbors_of_vectors(vectors, topn, threshold, approximate)
     else:
-        answers = model.neighbors(items, topn, threshold)
+        answers = model.neighbors(items, topn, threshold, approximate)
     return [_listed(found) for found in answers]
 
 
@@ -139,7 +179,7 @@ def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -
         raise QueryError(f"analogy takes three words to a question, {len(words)} words are given")
     questions = [(words[i], words[i + 1], words[i + 2]) for i in range(0, len(words), 3)]
     topn = min(parameters.topn, len(model.table))
-    return [_listed(found) for found in model.analogies(questions, topn)]
+    return [_listed(found) for found in model.analogies(questions, topn, parameters.approximate)]
 
 
 def _similarity(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
@@ -199,10 +239,22 @@ def _texts(items: Sequence[Any]) -> list[str]:
 def _strings(items: Sequence[Any], what: str) -> list[str]:
     for place, item in enumerate(items):
         if not isinstance(item, str):
-            shown = repr(item)
-            shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-            raise QueryError(f"item {place} is {shown} ({type(item).__name__}), expected {what}")
+            raise QueryError(
+                f"item {place} is {_shown(item)} ({type(item).__name__}), expected {what}"
+                f"{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
+            )
     return list(items)
+
+
+def _shown(item: Any) -> str:
+    shown = repr(item)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+_COLUMNS = (
+    " (over HTTP a list of vectors as 'inputs' arrives as columns, of which the first is taken: "
+    "send 'dataframe_split' with one column, or a question as an item)"
+)
 
 
 def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -215,7 +267,7 @@ def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype
         if values.shape != (vector_size,):
             raise QueryError(
                 f"item {place} is not a vector of {vector_size} numbers; give either words or "
-                f"vectors, not both"
+                f"vectors, not both{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
             )
         vectors[place] = values
     return vectors

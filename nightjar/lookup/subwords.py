@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,18 +45,25 @@ class Subwords:
         max_n: int,
         n_buckets: int,
     ) -> None:
-        self._buckets = buckets
-        self._rows = rows
-        self._range = (min_n, max_n, n_buckets)
+        self.buckets = buckets
+        self.rows = rows
+        self.sizes = (min_n, max_n, n_buckets)
 
-    def vector(self, word: str) -> NDArray[np.float32] | None:
-        """Mean over the word's n-grams; None when none of them has a row."""
-        wanted = np.asarray(ngram_buckets(word, *self._range), dtype=np.int64)
-        places = np.searchsorted(self._buckets, wanted)
-        inside = places < len(self._buckets)
-        places, wanted_inside = places[inside], wanted[inside]
-        found = places[self._buckets[places] == wanted_inside]
-        if found.size == 0:
-            return None
-        mean: NDArray[np.float32] = self._rows[found].sum(axis=0) / np.float32(wanted.size)
-        return mean
+    def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The mean over each word's n-grams, shape (n_words, vector_size).
+
+        A row of NaN for a word of which no n-gram has a row.
+        """
+        means = np.full((len(words), self.rows.shape[1]), np.nan, np.float32)
+        if len(self.buckets) == 0:
+            return means
+        buckets = [ngram_buckets(word, *self.sizes) for word in words]
+        wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
+        places = np.minimum(np.searchsorted(self.buckets, wanted), len(self.buckets) - 1)
+        is_there = self.buckets[places] == wanted
+        ends = np.cumsum([0, *map(len, buckets)]).tolist()
+        for number, (start, stop) in enumerate(pairwise(ends)):
+            found = places[start:stop][is_there[start:stop]]
+            if found.size:
+                means[number] = self.rows[found].sum(axis=0) / np.float32(stop - start)
+        return means

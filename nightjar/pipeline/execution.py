@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.config.models import GloVeConfig
+from nightjar.config.models import (
+    GloVeConfig,
+    ImportConfig,
+    SifConfig,
+    TrainedConfig,
+    UsifConfig,
+)
 from nightjar.corpus import ingest
+from nightjar.encoders import (
+    embed_documents,
+    find_earlier,
+    open_encoder,
+    parts_directory,
+)
 from nightjar.errors import SourceChanged
-from nightjar.evaluation import evaluate, evaluation_identity
+from nightjar.evaluation import Encoder, evaluate, evaluation_identity
+from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
+from nightjar.search import index_documents
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
-from nightjar.training import checkpoint_path, count, train
+from nightjar.training import (
+    Parents,
+    checkpoint_path,
+    count,
+    embeddings_identity,
+    fit_encoder,
+    import_vectors,
+    train,
+)
 from nightjar.training.resources import read_resources
 
 
@@ -47,6 +71,7 @@ def run_step(
     stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
     ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
     stage_run.checkpoint_path.unlink(missing_ok=True)
+    shutil.rmtree(stage_run.parts_dir, ignore_errors=True)
     return ref
 
 
@@ -66,14 +91,21 @@ class _StageRun:
         """Where the training of this version saves its state."""
         return checkpoint_path(Path(self.step.ref.path).parent, self.step.ref.version)
 
+    @property
+    def parts_dir(self) -> Path:
+        """Where the encoding of this version keeps what it has finished."""
+        return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
+
     def write(self, staging: Staging) -> None:
         {
             schemas.DOCUMENTS: self._ingest,
             schemas.TOKENS: self._tokenize,
             schemas.COOCCURRENCES: self._count,
-            schemas.EMBEDDINGS: self._train,
+            schemas.EMBEDDINGS: self._embed,
             schemas.EVALUATION: self._evaluate,
             schemas.REGISTRATION: self._register,
+            schemas.DOCUMENT_VECTORS: self._embed_documents,
+            schemas.SEARCH_INDEX: self._index,
         }[self.step.stage](staging)
 
     def _parent(self, stage: str) -> Artifact:
@@ -112,10 +144,40 @@ class _StageRun:
             return None
         return self.store.open(self.store.ref(schemas.COOCCURRENCES, version))
 
-    def _train(self, staging: Staging) -> None:
+    def _base(self) -> Artifact | None:
+        """The embeddings that the step's model is made from; None if from none."""
+        version = self.step.identity.parents.get(schemas.EMBEDDINGS)
+        if version is None:
+            return None
+        return self.store.open(self.store.ref(schemas.EMBEDDINGS, version))
+
+    def _embed(self, staging: Staging) -> None:
+        name = self.step.model
+        model = self.loaded.config.models[name]
+        if isinstance(model, ImportConfig):
+            import_vectors(name, model, self.loaded.base_dir, staging, self.progress)
+            self._check_files_unchanged(name)
+        elif isinstance(model, SifConfig | UsifConfig):
+            base = self._base()
+            if base is None:
+                raise TypeError(f"{name} is made from no model")
+            tokens = self._parent(schemas.TOKENS)
+            fit_encoder(name, model, base, tokens, staging, self.progress)
+        else:
+            self._train(model, staging)
+
+    def _check_files_unchanged(self, name: str) -> None:
+        """Refuse vectors from a file that was edited between planning and reading."""
+        config, planned = self.loaded.config, self.step.identity
+        tokens = self.plan.step(schemas.TOKENS).ref.version
+        now = embeddings_identity(name, config, self.loaded.base_dir, Parents(tokens))
+        if now.inputs != planned.inputs:
+            raise SourceChanged(f"models.{name}.path changed since the run was planned; run again")
+
+    def _train(self, model: TrainedConfig, staging: Staging) -> None:
         config = self.loaded.config
         train(
-            config.models[self.step.model],
+            model,
             config.training,
             self._parent(schemas.TOKENS),
             staging,
@@ -123,18 +185,26 @@ class _StageRun:
             self.provenance.n_workers,
             self.checkpoint_path,
             self._cooccurrences(),
+            self._base(),
             name=self.step.model,
             resources=read_resources(self.loaded.artifacts_dir),
         )
 
     def _evaluate(self, staging: Staging) -> None:
+        embeddings = self._parent(schemas.EMBEDDINGS)
+
+        def open_encoder() -> Encoder:
+            model = open_model(self.store, self.step.model, embeddings)
+            return partial(model.encode, unknown="nan")
+
         evaluate(
             self.step.model,
             self.loaded.config.evaluation,
             self.loaded.base_dir,
-            self._parent(schemas.EMBEDDINGS),
+            embeddings,
             staging,
             self.progress,
+            open_encoder,
         )
         self._check_benchmarks_unchanged()
 
@@ -152,18 +222,48 @@ class _StageRun:
 
     def _register(self, staging: Staging) -> None:
         config = self.loaded.config
+        embeddings = self._parent(schemas.EMBEDDINGS)
+        documents = tokens = None
+        if schemas.TOKENS in embeddings.manifest.parents:
+            documents = self._parent(schemas.DOCUMENTS)
+            tokens = self._parent(schemas.TOKENS)
         request = RegistrationRequest(
             pipeline=config.pipeline,
-            registry=config.registry,
+            registry=config.registry_of(self.step.model),
             model_name=self.step.model,
             model=config.models[self.step.model],
             identity=self.step.identity,
-            documents=self._parent(schemas.DOCUMENTS),
-            tokens=self._parent(schemas.TOKENS),
-            embeddings=self._parent(schemas.EMBEDDINGS),
+            documents=documents,
+            tokens=tokens,
+            embeddings=embeddings,
             evaluation=self._parent(schemas.EVALUATION),
             artifacts_dir=self.loaded.artifacts_dir,
             git_commit=self.provenance.git_commit,
             actor=self.provenance.actor,
         )
         register(request, staging, self.progress)
+
+    def _embed_documents(self, staging: Staging) -> None:
+        identity = self.step.identity
+        embed_documents(
+            open_encoder(
+                self.loaded.config.document_vectors[self.step.model],
+                self.loaded.base_dir,
+                self.store,
+                identity,
+            ),
+            self._parent(schemas.DOCUMENTS),
+            staging,
+            self.progress,
+            self.parts_dir,
+            find_earlier(self.store, identity),
+        )
+
+    def _index(self, staging: Staging) -> None:
+        index_documents(
+            self.store.open(self.plan.step(schemas.DOCUMENT_VECTORS, self.step.model).ref),
+            self.store,
+            staging,
+            self.progress,
+            self.provenance.n_workers,
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from nightjar import schemas
-from nightjar.config import LoadedConfig
+from nightjar.config import LoadedConfig, TrainedConfig
 from nightjar.errors import ArtifactDamaged, InputError
 from nightjar.pipeline.planning import Action, Plan, Step
 from nightjar.store import Artifact, Manifest, Store
@@ -44,10 +45,18 @@ def forecast(
 ) -> tuple[Forecast, ...]:
     """The due trainings of ``plan``, in its order. Reads vocabularies and manifests.
 
+    Models that read files or weigh another's vectors are none. What a fine-tuned one gets from
+    its base is left out: the base may not be there yet.
+
     Each is measured against ``resources`` by itself: they run one after the other.
     """
     store = Store(loaded.artifacts_dir)
-    due = [step for step in plan.due if step.stage == schemas.EMBEDDINGS]
+    due = [
+        step
+        for step in plan.due
+        if step.stage == schemas.EMBEDDINGS
+        and isinstance(loaded.config.models[step.model], TrainedConfig)
+    ]
     if plan.step(schemas.TOKENS).action is Action.RUN:
         return tuple(Forecast(step.model) for step in due)
     published = tuple(_published(store)) if due else ()
@@ -63,7 +72,7 @@ def _forecast(
     resources: Resources,
     published: tuple[Manifest, ...],
 ) -> Forecast:
-    model, refusal = loaded.config.models[step.model], None
+    model, refusal = cast("TrainedConfig", loaded.config.models[step.model]), None
     try:
         work = read_workload(tokens, model, step.model)
     except InputError as error:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.pipeline.planning import Plan
-from nightjar.registry import LedgerEntry, read_entry, registered_name
+from nightjar.registry import (
+    CHAMPION,
+    LedgerEntry,
+    RegistryReader,
+    open_reader,
+    read_entry,
+    registered_name,
+    tracking_uri,
+)
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
@@ -29,15 +37,23 @@ class ModelOutcome:
     registry_version: int | None
     decision: str | None
     reason: str | None
+    champion: int | None = None
+    """The version that the alias points to now, None if it points nowhere."""
 
 
 def read_outcomes(loaded: LoadedConfig, plan: Plan) -> tuple[ModelOutcome, ...]:
-    """The outcome of every model of ``plan``, as far as it is published."""
+    """The outcome of every model of ``plan``, as far as it is published.
+
+    Raises RegistryUnavailable when it cannot be asked who is champion.
+    """
     store = Store(loaded.artifacts_dir)
-    return tuple(_outcome(loaded, plan, store, model) for model in plan.models)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    return tuple(_outcome(loaded, plan, store, reader, model) for model in plan.models)
 
 
-def _outcome(loaded: LoadedConfig, plan: Plan, store: Store, model: str) -> ModelOutcome:
+def _outcome(
+    loaded: LoadedConfig, plan: Plan, store: Store, reader: RegistryReader, model: str
+) -> ModelOutcome:
     embeddings, evaluation, registration = (
         plan.step(stage, model).ref
         for stage in (schemas.EMBEDDINGS, schemas.EVALUATION, schemas.REGISTRATION)
@@ -51,13 +67,16 @@ def _outcome(loaded: LoadedConfig, plan: Plan, store: Store, model: str) -> Mode
         scores = main_scores(read_scores(store.open(evaluation)))
     if store.is_published(registration.stage, registration.version):
         entry = read_entry(store.open(registration))
+    name = registered_name(loaded.config.pipeline.name, model)
+    champion = reader.alias(name, CHAMPION)
     return ModelOutcome(
         model=model,
-        registered_model=registered_name(loaded.config.pipeline.name, model),
+        registered_model=name,
         embeddings_version=embeddings.version,
         n_words=n_words,
         scores=scores,
         registry_version=entry.registry_version if entry else None,
         decision=entry.decision if entry else None,
         reason=entry.reason if entry else None,
+        champion=None if champion is None else champion.version,
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nightjar import schemas
-from nightjar.config import LoadedConfig
+from nightjar.config import LoadedConfig, ModelConfig, base_of
 from nightjar.corpus import documents_identity
+from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
 from nightjar.registry import (
@@ -22,9 +23,10 @@ from nightjar.registry import (
     registration_identity,
     tracking_uri,
 )
+from nightjar.search import search_index_identity
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Store
 from nightjar.text import tokens_identity
-from nightjar.training import cooccurrences_identity, embeddings_identity
+from nightjar.training import Parents, cooccurrences_identity, embeddings_identity
 
 _VERBS = {
     schemas.DOCUMENTS: "ingest",
@@ -33,7 +35,11 @@ _VERBS = {
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
     schemas.REGISTRATION: "register",
+    schemas.DOCUMENT_VECTORS: "embed",
+    schemas.SEARCH_INDEX: "index",
 }
+_MODEL_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
+"""By trainer, of those that do not train."""
 _MAX_REASONS = 3
 
 
@@ -54,6 +60,8 @@ class Step:
     reason: str
     first_model: str = ""
     """The first of the models that share it, where only some do."""
+    verb: str = ""
+    """What is done, where it is not what its stage is called for."""
 
     @property
     def stage(self) -> str:
@@ -68,7 +76,7 @@ class Step:
     @property
     def label(self) -> str:
         """Readable name: "ingest", "count glove", "train glove"."""
-        return f"{_VERBS[self.stage]} {self.model or self.first_model}".strip()
+        return f"{self.verb or _VERBS[self.stage]} {self.model or self.first_model}".strip()
 
     @property
     def parents(self) -> frozenset[tuple[str, str]]:
@@ -89,7 +97,7 @@ class Plan:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The configured models, in the config's order."""
+        """The configured models, in the config's order but for those made from later ones."""
         return tuple(step.model for step in self.steps if step.stage == schemas.EMBEDDINGS)
 
     def step(self, stage: str, model: str = "") -> Step:
@@ -111,14 +119,20 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     steps = [documents, tokens]
     counted: set[str] = set()
     reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))
-    for name, model in config.models.items():
+    versions: dict[str, str] = {}
+    for name in _bases_first(config.models):
+        model = config.models[name]
         cooccurrences = cooccurrences_identity(model, tokens.ref.version)
         if cooccurrences is not None and cooccurrences.version not in counted:
             counted.add(cooccurrences.version)
             steps.append(planner.step(cooccurrences, first_model=name))
+        base = base_of(model)
+        parents = Parents(tokens.ref.version, None if base is None else versions[base])
         embeddings = planner.step(
-            embeddings_identity(name, model, config.training, tokens.ref.version)
+            embeddings_identity(name, config, loaded.base_dir, parents),
+            verb=_MODEL_VERBS.get(model.trainer, ""),
         )
+        versions[name] = embeddings.ref.version
         evaluation = planner.step(
             evaluation_identity(name, config.evaluation, loaded.base_dir, embeddings.ref.version)
         )
@@ -128,25 +142,53 @@ def make_plan(loaded: LoadedConfig) -> Plan:
                 registration_identity,
                 config.pipeline,
                 name,
-                config.registry,
+                config.registry_of(name),
                 embeddings.ref.version,
                 evaluation.ref.version,
             ),
             reader,
         )
         steps += [embeddings, evaluation, registration]
+    steps += _document_vectors(loaded, planner, Plan(tuple(steps)))
     return Plan(tuple(steps))
+
+
+def _bases_first(models: Mapping[str, ModelConfig]) -> tuple[str, ...]:
+    """The models' names, each behind the one it is made from; the config refuses circles."""
+    ordered: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        base = base_of(models[name])
+        if base is not None:
+            add(base)
+        ordered.setdefault(name)
+
+    for name in models:
+        add(name)
+    return tuple(ordered)
+
+
+def _document_vectors(loaded: LoadedConfig, planner: _Planner, plan: Plan) -> Iterator[Step]:
+    """What is made of the documents and of the models of ``plan``; last, so it delays no model."""
+    documents = plan.step(schemas.DOCUMENTS).ref.version
+    for name, entry in loaded.config.document_vectors.items():
+        embeddings = plan.step(schemas.EMBEDDINGS, entry.model).ref.version if entry.model else None
+        vectors = planner.step(
+            document_vectors_identity(name, entry, loaded.base_dir, documents, embeddings)
+        )
+        yield vectors
+        yield planner.step(search_index_identity(name, vectors.ref.version))
 
 
 class _Planner:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def step(self, identity: Identity, first_model: str = "") -> Step:
+    def step(self, identity: Identity, first_model: str = "", verb: str = "") -> Step:
         ref = self._store.ref(identity.stage, identity.version)
         if self._published(ref) is None:
-            return Step(identity, ref, Action.RUN, self._why(identity), first_model)
-        return Step(identity, ref, Action.REUSE, "published, unchanged", first_model)
+            return Step(identity, ref, Action.RUN, self._why(identity), first_model, verb)
+        return Step(identity, ref, Action.REUSE, "published, unchanged", first_model, verb)
 
     def registration(
         self,

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from nightjar.config import SifConfig, UsifConfig, base_of
 from nightjar.lookup.requests import TASKS
 from nightjar.registry.gate import Decision
-from nightjar.registry.summary import ModelSummary
+from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.scores import Score
 
 CARD_NAME = "model_card.md"
@@ -17,11 +18,20 @@ CARD_NAME = "model_card.md"
 _MAX_DESCRIPTION = 4_900
 """MLflow's database holds 5,000 characters."""
 
-_KINDS = {"word2vec": "Word2Vec", "fasttext": "FastText", "glove": "GloVe"}
+_KINDS = {
+    "word2vec": "Word2Vec",
+    "fasttext": "FastText",
+    "glove": "GloVe",
+    "import": "Pre-trained",
+    "sif": "SIF-weighted",
+    "usif": "uSIF-weighted",
+}
 _PAPERS = {
     "word2vec": "Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546",
     "fasttext": "Bojanowski et al. 2017, arXiv:1607.04606",
     "glove": "Pennington et al. 2014, doi:10.3115/v1/D14-1162",
+    "sif": "Arora et al. 2017, openreview.net/forum?id=SyK00v5xx",
+    "usif": "Ethayarajh 2018, doi:10.18653/v1/W18-3012",
 }
 _UNKNOWN_WITH_SUBWORDS = """\
 A word outside the vocabulary gets the mean over its character n-grams. One of whose n-grams none
@@ -68,12 +78,26 @@ def model_card(summary: ModelSummary) -> str:
 
 
 def _sentence(summary: ModelSummary) -> str:
-    corpus = summary.corpus
+    corpus, model = summary.corpus, summary.request.model
+    origin = f"imported from {', '.join(_files(summary)[:3])}"
+    if corpus is not None:
+        origin = f"trained on {corpus.n_documents:,} documents ({corpus.sources})"
+    base = base_of(model)
+    if base is not None:
+        kind = "weighted by" if isinstance(model, SifConfig | UsifConfig) else "fine-tuned on"
+        origin = (
+            f"those of {base} (`{summary.versions[BASE]}`) {kind} "
+            f"{origin.removeprefix('trained on ')}"
+        )
     return (
-        f"{_KINDS[summary.request.model.trainer]} vectors of {summary.n_words:,} words in "
-        f"{summary.vector_size} dimensions, trained on {corpus.n_documents:,} documents "
-        f"({corpus.sources})."
+        f"{_KINDS[model.trainer]} vectors of {summary.n_words:,} words in "
+        f"{summary.vector_size} dimensions, {origin}."
     )
+
+
+def _files(summary: ModelSummary) -> list[str]:
+    inputs = summary.request.embeddings.manifest.identity["inputs"]
+    return [_cell(entry["name"]) for entry in inputs]
 
 
 def _use(summary: ModelSummary) -> str:
@@ -93,14 +117,36 @@ model.predict({words}, params={{"task": "neighbors", "topn": 5}})
 
 It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words or texts, or a DataFrame
 whose first column holds them. Tasks: {", ".join(TASKS)}.
-Words are matched exactly as the tokenizer wrote them (tokens
-`{summary.versions["tokens"]}`).
+Words are matched exactly as {_spelling(summary)}.
 {unknown}
 is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""
 
 
+def _spelling(summary: ModelSummary) -> str:
+    if summary.corpus is None:
+        return "the imported file has them"
+    return f"the tokenizer wrote them (tokens\n`{summary.versions['tokens']}`)"
+
+
+def _import(summary: ModelSummary) -> str:
+    inputs = summary.request.embeddings.manifest.identity["inputs"]
+    files = [
+        f"| {_cell(entry['name'])} | {entry['bytes']:,} | `{entry['sha256']}` |" for entry in inputs
+    ]
+    return f"""\
+## Import
+
+| file | bytes | sha256 |
+|---|---:|---|
+{_lines(files)}
+
+The vectors were read from these files, not trained here."""
+
+
 def _training(summary: ModelSummary) -> str:
     corpus = summary.corpus
+    if corpus is None:
+        return _import(summary)
     sources = [
         f"| {_cell(source)} | {n_documents:,} |"
         for source, n_documents in corpus.n_documents_by_source.items()

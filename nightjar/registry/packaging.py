@@ -107,9 +107,7 @@ def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
     card.write_text(model_card(summary), encoding="utf-8")
     lookup.mkdir()
     request = summary.request
-    content = model_content(
-        request.registered_model, request.model, request.embeddings, request.tokens
-    )
+    content = model_content(request.registered_model, request.embeddings, request.tokens)
     write_model(lookup, content)
     code.mkdir()
     copy_code(code)

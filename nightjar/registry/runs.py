@@ -158,15 +158,14 @@ def _score_metrics(score: Score) -> dict[str, float | None]:
 
 
 def _datasets(summary: ModelSummary) -> list[DatasetInput]:
-    corpus = summary.corpus
-    sizes = {
-        "documents": {"num_rows": corpus.n_documents},
-        "tokens": {"num_rows": corpus.n_sentences, "vocabulary": corpus.n_distinct_tokens},
-    }
-    request = summary.request
+    corpus, request = summary.corpus, summary.request
+    if corpus is None or request.documents is None or request.tokens is None:
+        return []  # imported
+    sizes = {"num_rows": corpus.n_sentences, "vocabulary": corpus.n_distinct_tokens}
+    name = request.pipeline.name
     return [
-        _dataset(f"{request.pipeline.name}-{artifact.ref.stage}", artifact, sizes[kind])
-        for kind, artifact in (("documents", request.documents), ("tokens", request.tokens))
+        _dataset(f"{name}-documents", request.documents, {"num_rows": corpus.n_documents}),
+        _dataset(f"{name}-tokens", request.tokens, sizes),
     ]
 
 

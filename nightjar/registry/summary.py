@@ -12,9 +12,12 @@ from nightjar.config import ModelConfig, PipelineConfig, RegistryConfig
 from nightjar.errors import ArtifactDamaged
 from nightjar.registry.gate import GateScores
 from nightjar.registry.identity import registered_name
+from nightjar.schemas import EMBEDDINGS
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Artifact, Identity, Store
 
+BASE = "base_embeddings"
+"""In lineages: the embeddings that a model was made from."""
 _EXAMPLE_WORDS = ("king", "queen")
 
 
@@ -28,8 +31,9 @@ class RegistrationRequest:
     model: ModelConfig
     identity: Identity
     """Of this registration; its version makes registering repeatable."""
-    documents: Artifact
-    tokens: Artifact
+    documents: Artifact | None
+    """What the model was trained on, None for an imported one; so are its tokens."""
+    tokens: Artifact | None
     embeddings: Artifact
     evaluation: Artifact
     artifacts_dir: Path
@@ -79,7 +83,8 @@ class ModelSummary:
     vector_size: int
     n_words: int
     example_words: tuple[str, ...]
-    corpus: Corpus
+    corpus: Corpus | None
+    """None for an imported model."""
     losses: tuple[EpochLoss, ...]
     scores: tuple[Score, ...]
     main: Mapping[str, Score] = field(default_factory=dict)
@@ -90,8 +95,12 @@ class ModelSummary:
         """Version of the registration and of every artifact behind it, by stage."""
         request = self.request
         parents = (request.documents, request.tokens, request.embeddings, request.evaluation)
-        found = {artifact.ref.stage: artifact.ref.version for artifact in parents}
-        of_embeddings: dict[str, str] = request.embeddings.manifest.identity["parents"]
+        found = {
+            artifact.ref.stage: artifact.ref.version for artifact in parents if artifact is not None
+        }
+        of_embeddings: dict[str, str] = dict(request.embeddings.manifest.identity["parents"])
+        if EMBEDDINGS in of_embeddings:
+            of_embeddings[BASE] = of_embeddings.pop(EMBEDDINGS)
         return {**of_embeddings, **found, request.identity.stage: request.identity.version}
 
     @property
@@ -136,11 +145,7 @@ def summarize(request: RegistrationRequest) -> ModelSummary:
         vector_size=request.embeddings.schema("vectors").field("vector").type.list_size,
         n_words=len(tokens),
         example_words=known or tuple(tokens[: len(_EXAMPLE_WORDS)]),
-        corpus=Corpus(
-            n_documents_by_source=_documents_by_source(request.documents),
-            n_sentences=request.tokens.rows("sentences"),
-            n_distinct_tokens=request.tokens.rows("vocabulary"),
-        ),
+        corpus=_corpus(request),
         losses=_losses(request.embeddings),
         scores=scores,
         main=main_scores(scores),
@@ -153,7 +158,23 @@ def _parameters(request: RegistrationRequest) -> dict[str, Any]:
     trained = manifest.identity.get("config", {})
     used = {name: trained[name] for name in ("deterministic",) if name in trained}
     used |= {name: manifest.report[name] for name in ("n_workers",) if name in manifest.report}
-    return {**request.model.model_dump(mode="json"), **trained.get("model", {}), **used}
+    optional = {"gate_benchmarks", "init_from"}
+    configured = {
+        key: value
+        for key, value in request.model.model_dump(mode="json").items()
+        if value is not None or key not in optional
+    }
+    return {**configured, **trained.get("model", {}), **used}
+
+
+def _corpus(request: RegistrationRequest) -> Corpus | None:
+    if request.documents is None or request.tokens is None:
+        return None
+    return Corpus(
+        n_documents_by_source=_documents_by_source(request.documents),
+        n_sentences=request.tokens.rows("sentences"),
+        n_distinct_tokens=request.tokens.rows("vocabulary"),
+    )
 
 
 def _documents_by_source(documents: Artifact) -> dict[str, int]:

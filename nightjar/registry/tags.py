@@ -39,7 +39,7 @@ def lineage_tags(summary: ModelSummary) -> dict[str, str]:
         f"{PREFIX}pipeline": request.pipeline.name,
         f"{PREFIX}model": request.model_name,
         f"{PREFIX}trainer": request.model.trainer,
-        f"{PREFIX}corpus": summary.corpus.sources,
+        f"{PREFIX}corpus": "" if summary.corpus is None else summary.corpus.sources,
         f"{PREFIX}git_commit": request.git_commit or "",
     }
     for name, score in summary.main.items():

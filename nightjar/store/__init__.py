@@ -24,7 +24,7 @@ from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
-from nightjar.store.writing import named_write_errors
+from nightjar.store.writing import named_write_errors, sync
 
 __all__ = [
     "Artifact",
@@ -47,4 +47,5 @@ __all__ = [
     "release_free_memory",
     "remove_abandoned",
     "set_aside",
+    "sync",
 ]

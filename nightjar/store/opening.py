@@ -44,6 +44,16 @@ class Artifact:
         """Whether the manifest lists ``<table>.parquet``."""
         return any(entry.name == f"{table}.parquet" for entry in self.manifest.files)
 
+    def file_path(self, name: str) -> Path:
+        """Path of a file that is no table; raises ArtifactMissing when there is none."""
+        if not self.has_file(name):
+            raise ArtifactMissing(f"{self.ref} has no file {name!r}")
+        return self.directory / name
+
+    def has_file(self, name: str) -> bool:
+        """Whether the manifest lists ``name``."""
+        return any(entry.name == name for entry in self.manifest.files)
+
     def rows(self, table: str) -> int:
         """Number of rows of ``table``, from the manifest."""
         name = self.table_path(table).name
@@ -113,6 +123,11 @@ class RowGroups:
     def __len__(self) -> int:
         """How many there are."""
         return int(self._parquet.num_row_groups)
+
+    def sizes(self) -> list[int]:
+        """The number of rows of each."""
+        metadata = self._parquet.metadata
+        return [metadata.row_group(number).num_rows for number in range(len(self))]
 
     def read(self, number: int) -> pa.Table:
         """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
@@ -213,6 +228,8 @@ class Store:
         try:
             if sha256_of(path) != entry.sha256:
                 yield f"{entry.name} does not have the sha256 of the manifest"
+                return
+            if not entry.columns:  # no table
                 return
             metadata = pq.read_metadata(path)
             schema = metadata.schema.to_arrow_schema()

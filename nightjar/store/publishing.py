@@ -75,6 +75,7 @@ class Staging:
         self.counts: Counter[str] = Counter()
         self.report: dict[str, Any] = {}
         self._files: dict[str, pa.Schema] = {}
+        self._others: set[str] = set()
 
     @contextmanager
     def writer(self, table: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
@@ -119,6 +120,13 @@ class Staging:
         finally:
             release_free_memory()
 
+    def add_file(self, name: str) -> Path:
+        """Where to write ``name``, a file that is no table. It has no rows and no columns."""
+        if name in self._others or name.endswith(".parquet"):
+            raise ValueError(f"{name!r} is a table, or is already written")
+        self._others.add(name)
+        return self.directory / name
+
     def write(self, table: str, data: pa.Table) -> None:
         """Write a whole table that is already in memory."""
         with self.writer(table, data.schema) as writer:
@@ -126,19 +134,19 @@ class Staging:
 
     def entries(self) -> tuple[FileEntry, ...]:
         """Sync every file to disk and describe it."""
-        return tuple(self._entry(table) for table in sorted(self._files))
+        tables = [self._entry(table) for table in sorted(self._files)]
+        others = [_described(self.directory / name, 0, {}) for name in sorted(self._others)]
+        return (*tables, *others)
 
     def _entry(self, table: str) -> FileEntry:
         path = self.directory / f"{table}.parquet"
-        sync(path)
-        schema = self._files[table]
-        return FileEntry(
-            name=path.name,
-            rows=pq.read_metadata(path).num_rows,
-            bytes=path.stat().st_size,
-            sha256=sha256_of(path),
-            columns={column.name: str(column.type) for column in schema},
-        )
+        columns = {column.name: str(column.type) for column in self._files[table]}
+        return _described(path, pq.read_metadata(path).num_rows, columns)
+
+
+def _described(path: Path, rows: int, columns: Mapping[str, str]) -> FileEntry:
+    sync(path)
+    return FileEntry(path.name, rows, path.stat().st_size, sha256_of(path), columns)
 
 
 def publish(

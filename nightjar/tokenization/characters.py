@@ -46,6 +46,13 @@ def word_characters(*categories: str, astral: bool) -> str:
     return _class(code for code in _of(categories, astral) if code not in unspaced)
 
 
+def unspaced_ranges() -> list[tuple[int, int]]:
+    """First and last code points of what :func:`unspaced_characters` are among."""
+    return [(min(codes), max(codes)) for codes in _UNSPACED if codes.step == 1] + [
+        (code, code) for codes in _UNSPACED if codes.step > 1 for code in codes
+    ]
+
+
 @cache
 def unspaced_characters(*, astral: bool) -> str:
     """Like :func:`word_characters`, for the letters of ideographs and Hiragana."""

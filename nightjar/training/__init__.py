@@ -23,6 +23,9 @@
     pair_counting.py  pairs of words, counted by several threads within a memory budget
     sorted_runs.py    what counting puts aside, in memory or on disk, and merges
     glove.py          GloVe
+    starting_point.py where a model with ``init_from`` starts
+    imports.py        pre-trained vectors from a file
+    sentence_encoder.py  SIF and uSIF: rows weighted by the corpus' counts
     kernels/          compiled loops; import numpy and numba alone
 
 What a model publishes (schemas in :mod:`nightjar.schemas`), rows in vocabulary order:
@@ -37,6 +40,7 @@ FastText   ``word_rows``, ``ngrams``, ``output_vectors``. ``vectors`` is the mea
            own row and its n-grams' rows. ``ngrams`` holds the buckets that some word of the
            vocabulary uses; no other bucket was ever trained, so an absent one counts as a
            row of zeros when an unknown word is put together from its n-grams
+SIF, uSIF  ``components``, and ``ngrams`` where the base has them
 GloVe      ``parameters`` (word and context vectors, biases, AdaGrad accumulators) and
            ``losses`` (half the weighted squared error per co-occurrence, each epoch)
 ========== ==================================================================================
@@ -50,14 +54,25 @@ and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
 from nightjar.training.checkpoints import checkpoint_path, remove_stale_checkpoints
-from nightjar.training.identity import cooccurrences_identity, embeddings_identity
+from nightjar.training.identity import (
+    Parents,
+    cooccurrences_identity,
+    embeddings_identity,
+    trained_identity,
+)
+from nightjar.training.imports import import_vectors
+from nightjar.training.sentence_encoder import fit_encoder
 from nightjar.training.stage import count, train
 
 __all__ = [
+    "Parents",
     "checkpoint_path",
     "cooccurrences_identity",
     "count",
     "embeddings_identity",
+    "fit_encoder",
+    "import_vectors",
     "remove_stale_checkpoints",
     "train",
+    "trained_identity",
 ]

@@ -71,7 +71,7 @@ class Corpus:
                     f"{self.tokens.ref}: a sentence has a token id that its vocabulary lacks; "
                     f"remove {self.tokens.directory} and run again: it is rebuilt from its parents"
                 )
-            is_kept = ids < len(self.vocabulary)
+            is_kept = ids < self.vocabulary.n_learned
             n_kept_before = np.concatenate(([0], np.cumsum(is_kept)))
             yield TokenBatch(ids[is_kept], n_kept_before[offsets - offsets[0]])
 
@@ -93,7 +93,7 @@ class Corpus:
         if n_with_context == 0:
             raise VocabularyError(
                 f"none of {n_sentences} sentences holds two or more of the "
-                f"{len(self.vocabulary)} words kept, so there is no context to learn from; "
+                f"{self.vocabulary.n_learned} words kept, so there is no context to learn from; "
                 f"lower models.{name}.min_count, raise models.{name}.max_vocabulary, or set "
                 f"tokenize.split_sentences: false"
             )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.config.models import GloVeConfig, ModelConfig
+from nightjar.config.models import GloVeConfig, TrainedConfig
 from nightjar.store import Manifest
 from nightjar.training.estimates import Workload, cooccurrences_at_most, share_kept
 
@@ -53,7 +53,7 @@ class Duration:
 
 
 def duration(
-    model: ModelConfig, work: Workload, n_workers: int, published: Sequence[Manifest]
+    model: TrainedConfig, work: Workload, n_workers: int, published: Sequence[Manifest]
 ) -> Duration:
     """How long training takes: by the newest of ``published`` (oldest first) of its kind.
 
@@ -75,17 +75,19 @@ def duration(
     return Duration(_FIXED_SECONDS + seconds, "reference figures")
 
 
-def _reference_model(model: ModelConfig) -> dict[str, Any]:
+def _reference_model(model: TrainedConfig) -> dict[str, Any]:
     window = {} if isinstance(model, GloVeConfig) else _WINDOW_MODEL
     return {"vector_size": _REFERENCE_MODEL_SIZE, **window}
 
 
 def _measured(
-    manifest: Manifest, model: ModelConfig, work: Workload, n_workers: int
+    manifest: Manifest, model: TrainedConfig, work: Workload, n_workers: int
 ) -> Duration | None:
     """By that training, scaled; None when it is of another kind or says no times."""
     try:
-        before: ModelConfig = _model_adapter().validate_python(manifest.identity["config"]["model"])
+        before: TrainedConfig = _model_adapter().validate_python(
+            manifest.identity["config"]["model"]
+        )
     except (KeyError, TypeError, ValidationError):
         return None
     epoch_seconds = manifest.report.get("epoch_seconds")
@@ -108,16 +110,16 @@ def _measured(
 
 
 @cache
-def _model_adapter() -> TypeAdapter[ModelConfig]:
-    return TypeAdapter(ModelConfig)
+def _model_adapter() -> TypeAdapter[TrainedConfig]:
+    return TypeAdapter(TrainedConfig)
 
 
-def _kind(model: ModelConfig) -> tuple[str, str, str]:
+def _kind(model: TrainedConfig) -> tuple[str, str, str]:
     architecture = "" if isinstance(model, GloVeConfig) else model.architecture
     return model.trainer, model.engine, architecture
 
 
-def _cost(model: ModelConfig, work: Workload) -> float:
+def _cost(model: TrainedConfig, work: Workload) -> float:
     """Work per token (GloVe: per co-occurrence) in about floats touched: only ratios count.
 
     With s the share of tokens that subsampling keeps, w the mean words in a window, o the

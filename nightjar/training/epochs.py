@@ -25,7 +25,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.config.models import ModelConfig
+from nightjar.config.models import TrainedConfig
 from nightjar.store import release_free_memory
 from nightjar.training.checkpoints import Position
 from nightjar.training.tables import check_finite, diverged, write_losses
@@ -85,7 +85,7 @@ def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     value is not finite, or an epoch's mean loss is WORST_LOSS times that of the untrained
     model.
     """
-    model: ModelConfig = job.model
+    model: TrainedConfig = job.model
     position = job.checkpoints.restore(learner.arrays()) if job.checkpoints else None
     if position is not None:
         job.staging.report["resumed"] = f"epoch {position.epoch}, {position.n_units} units"

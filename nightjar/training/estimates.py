@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.config.models import FastTextConfig, GloVeConfig, ModelConfig, Word2VecConfig
+from nightjar.config.models import FastTextConfig, GloVeConfig, TrainedConfig, Word2VecConfig
 from nightjar.errors import ModelTooLarge
 from nightjar.store import Artifact
 from nightjar.training.ngram_use import EXACT_WORDS, NgramUse, count_ngrams
@@ -103,7 +103,7 @@ class Need:
         return sum(part.bytes for part in self.disk)
 
 
-def read_workload(tokens: Artifact, model: ModelConfig, name: str = "NAME") -> Workload:
+def read_workload(tokens: Artifact, model: TrainedConfig, name: str = "NAME") -> Workload:
     """The workload of ``model`` (called ``name``) on ``tokens``.
 
     Raises VocabularyError when fewer than two words are left. In memory: the counts, and for
@@ -121,7 +121,7 @@ def read_workload(tokens: Artifact, model: ModelConfig, name: str = "NAME") -> W
 
 
 def workload(
-    model: ModelConfig, words: Sequence[str], counts: NDArray[np.int64], n_sentences: int
+    model: TrainedConfig, words: Sequence[str], counts: NDArray[np.int64], n_sentences: int
 ) -> Workload:
     """The workload of ``model`` on ``n_sentences`` of words with those ``counts``.
 
@@ -137,7 +137,7 @@ def workload(
 # -- memory and disk ---------------------------------------------------------------------------
 
 
-def need(model: ModelConfig, work: Workload, n_workers: int) -> Need:
+def need(model: TrainedConfig, work: Workload, n_workers: int) -> Need:
     """What training ``model`` on ``work`` with ``n_workers`` threads needs."""
     engine: str = model.engine
     is_native = engine == "native"
@@ -253,7 +253,7 @@ def cooccurrences_at_most(work: Workload, window: int, *, is_symmetric: bool) ->
 
 
 def check_fits(
-    name: str, model: ModelConfig, work: Workload, n_workers: int, resources: Resources
+    name: str, model: TrainedConfig, work: Workload, n_workers: int, resources: Resources
 ) -> None:
     """Raise ModelTooLarge when memory or disk do not suffice for the model called ``name``.
 
@@ -285,14 +285,14 @@ def check_fits(
 
 def _advice(
     name: str,
-    model: ModelConfig,
+    model: TrainedConfig,
     work: Workload,
-    bytes_of: Callable[[ModelConfig, Workload], int],
+    bytes_of: Callable[[TrainedConfig, Workload], int],
     limit: int,
 ) -> str:
     """Which keys to change, with the largest values that fit where there are any."""
 
-    def smaller(vector_size: int) -> ModelConfig:
+    def smaller(vector_size: int) -> TrainedConfig:
         return model.model_copy(update={"vector_size": vector_size})
 
     n_words = _largest(work.n_words, lambda n: bytes_of(model, work.first(n)) <= limit)
@@ -341,7 +341,7 @@ def _gigabytes(n_bytes: int) -> str:
 # -- what would learn nothing ----------------------------------------------------------------------
 
 
-def subsampling_warning(name: str, model: ModelConfig, work: Workload) -> str:
+def subsampling_warning(name: str, model: TrainedConfig, work: Workload) -> str:
     """Says so when ``sample`` leaves less than one pair of words an epoch to expect, else "".
 
     A warning and no refusal: the default is too low for a corpus of a few sentences, which

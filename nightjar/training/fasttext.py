@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config.models import FastTextConfig
-from nightjar.store import Staging
+from nightjar.store import Artifact, Staging
 from nightjar.training.epochs import fit
 from nightjar.training.kernels.ngrams import (
     add_uses,
@@ -40,6 +40,7 @@ from nightjar.training.kernels.subwords import (
 )
 from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.kernels.windows import Matrices
+from nightjar.training.starting_point import start_ngrams, start_outputs, start_words
 from nightjar.training.subsampling import keep_limits
 from nightjar.training.tables import blocks, vector_array, write_output_vectors
 from nightjar.training.trainer import TrainingJob
@@ -92,6 +93,8 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     kernel = span_kernel(
         model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
     )
+    if job.base is not None:
+        _start(job.base, vocabulary, rows, matrices, model.vector_size)
     kernels = [partial(kernel, rows.subwords, new_ring(model)) for _ in range(job.n_workers)]
     fit(job, WindowLearner(job, matrices, rows.n_rows, kernels))
     job.staging.counts["ngram_buckets_used"] = len(rows.buckets)
@@ -100,6 +103,27 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     _write_word_rows(job.staging, vocabulary, inputs, rows.row_of_word)
     _write_ngrams(job.staging, rows, inputs)
     write_output_vectors(job.staging, model.vector_size, output_layers(model, matrices, n_words))
+
+
+def _start(
+    base: Artifact, vocabulary: Vocabulary, rows: NgramRows, matrices: Matrices, vector_size: int
+) -> None:
+    """Give the words and n-grams of ``base`` its vectors, and the outputs its outputs.
+
+    A word's own row is what its vector, the mean of all its rows, leaves to it.
+    """
+    inputs = matrices.inputs[:, :vector_size]
+    start_ngrams(base, rows.buckets, rows.row_of_bucket, inputs)
+    vectors = np.full((len(vocabulary), vector_size), np.nan, np.float32)
+    start_words(base, vocabulary, vectors)
+    is_known = ~np.isnan(vectors[:, 0])
+    inputs[rows.row_of_word[is_known]] = 0.0
+    n_rows = np.diff(rows.subwords.offsets)
+    for words, means in word_means(rows.subwords, inputs):
+        known = is_known[words]
+        own = (vectors[words] - means) * n_rows[words, np.newaxis]
+        inputs[rows.row_of_word[words][known]] = own[known]
+    start_outputs(base, vocabulary, matrices.noise_outputs[:, :vector_size])
 
 
 def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config.models import GloVeConfig
+from nightjar.embeddings import matrix_of
 from nightjar.errors import ArtifactDamaged, VocabularyError
 from nightjar.store import Artifact, RowGroups, Staging
 from nightjar.training.epochs import SpanResult, fit
@@ -42,6 +43,7 @@ from nightjar.training.kernels.adagrad_rows import (
     WORD_ONE,
 )
 from nightjar.training.kernels.vector_code import LANES
+from nightjar.training.starting_point import base_places, start_words
 from nightjar.training.tables import blocks, vector_array, write_vectors
 from nightjar.training.trainer import TrainingJob
 from nightjar.training.vocabulary import Vocabulary
@@ -61,6 +63,8 @@ def train_glove(job: TrainingJob[GloVeConfig]) -> None:
     model, vocabulary = job.model, job.corpus.vocabulary
     with ExitStack() as open_files:
         learner = GloVeLearner(job, cooccurrences_of(job), open_files)
+        if job.base is not None:
+            start_layers(job.base, vocabulary, Layers(learner.parameters, model.vector_size))
         job.staging.counts["cooccurrences"] = learner.n_units
         fit(job, learner)
     layers = Layers(learner.parameters, model.vector_size)
@@ -239,6 +243,30 @@ def _n_entries(cells: Cells) -> int:
     if not cells.is_symmetric:
         return len(cells.rows)
     return 2 * len(cells.rows) - int(np.count_nonzero(cells.rows == cells.columns))
+
+
+def start_layers(base: Artifact, vocabulary: Vocabulary, layers: Layers) -> None:
+    """Give the words of ``base`` its parameters, accumulators included, if it is GloVe's too.
+
+    Of another model a word and its context start as half of its vector, which their sum is.
+    """
+    if not base.has_table("parameters"):
+        start_words(base, vocabulary, layers.vectors("word"))
+        start_words(base, vocabulary, layers.vectors("context"))
+        for kind in _BIAS_LANES:
+            layers.vectors(kind)[base_places(base, vocabulary)] *= np.float32(0.5)
+        return
+    row_of = {word: row for row, word in enumerate(vocabulary.words)}
+    for batch in base.batches("parameters"):
+        rows = np.array([row_of[token] for token in batch.column("token").to_pylist()], np.int64)
+        kinds = np.array(batch.column("kind").to_pylist())
+        for kind in _BIAS_LANES:
+            found = kinds == kind
+            layers.vectors(kind)[rows[found]] = matrix_of(batch, "vector")[found]
+            layers.squares(kind)[rows[found]] = matrix_of(batch, "squared_gradient")[found]
+            layers.biases(kind)[rows[found]] = batch.column("bias").to_numpy()[found]
+            squares = batch.column("bias_squared_gradient").to_numpy()
+            layers.bias_squares(kind)[rows[found]] = squares[found]
 
 
 def _write_parameters(staging: Staging, vocabulary: Vocabulary, layers: Layers) -> None:

@@ -19,13 +19,16 @@ def draw_noise(
 ) -> NDArray[np.int32]:
     """``n_draws`` words, each with a probability that goes with count ** exponent, shuffled.
 
-    Systematic sampling: a word appears as often as expected, give or take one.
+    One of count 0 is never drawn. Systematic sampling: a word appears as often as expected,
+    give or take one.
     """
-    weights = np.power(counts.astype(np.float64), exponent)
+    occurring = np.flatnonzero(counts)
+    weights = np.zeros(len(counts))
+    weights[occurring] = np.power(counts[occurring].astype(np.float64), exponent)
     ends = np.cumsum(weights / weights.sum()) * n_draws
     # The number of points i + u (u the same for all) below each word's end.
     n_until = np.clip(np.ceil(ends - generator.random()), 0, n_draws).astype(np.int64)
-    n_until[-1] = n_draws
+    n_until[occurring[-1] :] = n_draws
     noise = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(n_until, prepend=0))
     shuffle(noise, generator.integers(2**64, dtype=np.uint64))
     return noise

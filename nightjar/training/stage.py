@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ByteSize
 
-from nightjar.config.models import MIN_MEMORY, GloVeConfig, ModelConfig, TrainingConfig
+from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging, release_free_memory
 from nightjar.training.checkpoints import Checkpoints
@@ -15,6 +15,7 @@ from nightjar.training.corpus import Corpus
 from nightjar.training.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.training.identity import model_seed
 from nightjar.training.resources import Resources
+from nightjar.training.starting_point import base_words, check_base
 from nightjar.training.trainer import TrainingJob, engine_of
 from nightjar.training.vocabulary import select_vocabulary
 
@@ -60,7 +61,7 @@ def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
 
 
 def train(
-    model: ModelConfig,
+    model: TrainedConfig,
     training: TrainingConfig,
     tokens: Artifact,
     staging: Staging,
@@ -68,6 +69,7 @@ def train(
     n_workers: int,
     checkpoint_path: Path | None = None,
     cooccurrences: Artifact | None = None,
+    base: Artifact | None = None,
     *,
     name: str = "NAME",
     resources: Resources | None = None,
@@ -76,6 +78,8 @@ def train(
 
     With a ``checkpoint_path``, a native trainer saves its state there every
     ``training.checkpoint_minutes`` and goes on from what it finds there.
+
+    A model with ``init_from`` starts from the embeddings ``base``, whose words it gets.
 
     ``name`` is the model's, for messages. With ``resources``, a model that would need more
     is refused.
@@ -88,6 +92,10 @@ def train(
     """
     n_workers = 1 if training.deterministic else n_workers
     vocabulary = select_vocabulary(tokens, model, name)
+    if base is not None:
+        check_base(name, model, base)
+        vocabulary = vocabulary.extended(base_words(base))
+        staging.counts["vocabulary_from_base"] = vocabulary.n_from_base
     n_sentences = tokens.rows("sentences")
     work = workload(model, vocabulary.words, vocabulary.counts, n_sentences)
     if resources is not None:
@@ -96,7 +104,7 @@ def train(
     size = corpus.measure(progress, name)
     staging.counts.update(vocabulary.dropped)
     staging.counts.update(
-        vocabulary_kept=len(vocabulary),
+        vocabulary_kept=vocabulary.n_learned,
         tokens_kept=size.n_tokens_kept,
         tokens_without_context=size.n_tokens_kept - size.n_tokens_with_context,
         sentences=size.n_sentences,
@@ -112,6 +120,7 @@ def train(
         progress=progress,
         checkpoints=_checkpoints(training, checkpoint_path),
         cooccurrences=cooccurrences,
+        base=base,
     )
     if warning := subsampling_warning(name, model, work):
         logger.warning("%s", warning)

@@ -15,7 +15,7 @@ def keep_limits(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
     """
     if sample == 0:
         return np.full(len(counts), _ALWAYS, np.uint64)
-    excess = counts / (sample * counts.sum())
+    excess = np.maximum(counts, 1) / (sample * counts.sum())
     probabilities = np.minimum((np.sqrt(excess) + 1) / excess, 1.0)
     limits: NDArray[np.uint64] = (probabilities * _ALWAYS).astype(np.uint64)
     return limits

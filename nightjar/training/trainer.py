@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from nightjar.config.models import ModelConfig
+from nightjar.config.models import TrainedConfig
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging, library_versions
 from nightjar.training.checkpoints import Checkpoints
 from nightjar.training.corpus import Corpus, CorpusSize
 from nightjar.training.kernels import sources_sha256
 
-M = TypeVar("M", bound=ModelConfig)
+M = TypeVar("M", bound=TrainedConfig)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class TrainingJob(Generic[M]):
     """Where a native trainer saves its state and goes on from; None: nowhere."""
     cooccurrences: Artifact | None = None
     """What GloVe learns from; other trainers read the corpus."""
+    base: Artifact | None = None
+    """The embeddings that a fine-tuned model starts from (:mod:`.starting_point`)."""
 
 
 class Trainer(Protocol[M]):
@@ -110,6 +112,6 @@ ENGINES: Mapping[tuple[str, str], Engine] = {
 """The engine of each (trainer, engine) that the configuration can name."""
 
 
-def engine_of(model: ModelConfig) -> Engine:
+def engine_of(model: TrainedConfig) -> Engine:
     """The engine that ``model`` names."""
     return ENGINES[model.trainer, model.engine]

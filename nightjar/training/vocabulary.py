@@ -6,12 +6,13 @@ Ids are ranks by count, so ``min_count`` and ``max_vocabulary`` both cut the rar
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.config.models import ModelConfig
+from nightjar.config.models import TrainedConfig
 from nightjar.errors import ArtifactDamaged, VocabularyError
 from nightjar.store import Artifact
 
@@ -26,12 +27,34 @@ class Vocabulary:
     """Words and tokens left out, by reason: keys as in the manifest's counts."""
     n_in_corpus: int
     """Words of the tokens artifact: ids of its sentences lie below."""
+    n_from_base: int = 0
+    """Words at the end, of count 0, which only the base of a fine-tuned model has."""
 
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def n_learned(self) -> int:
+        """Words of the corpus: their rows are the token ids."""
+        return len(self.words) - self.n_from_base
 
-def select_vocabulary(tokens: Artifact, model: ModelConfig, name: str = "NAME") -> Vocabulary:
+    def extended(self, base_words: Iterable[str]) -> Vocabulary:
+        """With those of ``base_words`` that are not in it, in their order, behind the others.
+
+        No token of the corpus is one of them, so they keep their vectors (but for the n-grams
+        they share with others) and are never drawn as noise.
+        """
+        known = set(self.words)
+        new = tuple(word for word in dict.fromkeys(base_words) if word not in known)
+        return replace(
+            self,
+            words=self.words + new,
+            counts=np.concatenate([self.counts, np.zeros(len(new), np.int64)]),
+            n_from_base=self.n_from_base + len(new),
+        )
+
+
+def select_vocabulary(tokens: Artifact, model: TrainedConfig, name: str = "NAME") -> Vocabulary:
     """The words that ``min_count`` and ``max_vocabulary`` leave; the table is in memory.
 
     ``name`` is the model's, for messages. Raises VocabularyError when fewer than two are
@@ -60,7 +83,7 @@ def select_vocabulary(tokens: Artifact, model: ModelConfig, name: str = "NAME") 
     )
 
 
-def n_kept_words(counts: NDArray[np.int64], model: ModelConfig, name: str = "NAME") -> int:
+def n_kept_words(counts: NDArray[np.int64], model: TrainedConfig, name: str = "NAME") -> int:
     """How many of the words with those descending ``counts`` are left to ``model``.
 
     Raises VocabularyError when they are fewer than two.
@@ -72,7 +95,7 @@ def n_kept_words(counts: NDArray[np.int64], model: ModelConfig, name: str = "NAM
     return n_kept
 
 
-def _n_frequent(counts: NDArray[np.int64], model: ModelConfig) -> int:
+def _n_frequent(counts: NDArray[np.int64], model: TrainedConfig) -> int:
     return int(np.searchsorted(-counts, -model.min_count, side="right"))
 
 

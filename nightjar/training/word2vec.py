@@ -16,6 +16,7 @@ from nightjar.config.models import Word2VecConfig
 from nightjar.training.epochs import fit
 from nightjar.training.kernels.vector_code import LANES
 from nightjar.training.kernels.windows import Matrices, SpanKernel, cbow_kernel, skipgram_kernel
+from nightjar.training.starting_point import start_outputs, start_words
 from nightjar.training.tables import write_output_vectors, write_vectors
 from nightjar.training.trainer import TrainingJob
 from nightjar.training.window_learner import (
@@ -35,6 +36,9 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     model, vocabulary = job.model, job.corpus.vocabulary
     n_words = len(vocabulary)
     matrices = initial_matrices(model, n_words, job.n_workers, job.seed)
+    if job.base is not None:
+        start_words(job.base, vocabulary, matrices.inputs[:, : model.vector_size])
+        start_outputs(job.base, vocabulary, matrices.noise_outputs[:, : model.vector_size])
     kernel = span_kernel(
         model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
     )

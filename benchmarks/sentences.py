@@ -1,0 +1,113 @@
+"""How well sentence encoders do on semantic textual similarity: mean, SIF, uSIF.
+
+    python -m benchmarks.sentences --json FILE [--sources imdb/*.parquet] [--sts DIRECTORY]
+
+Runs the real pipeline in a directory of its own: film reviews in, Word2Vec, FastText and GloVe
+with five epochs, a SIF and a uSIF encoder of each, evaluated on every ``*.tsv`` of the STS
+directory. Prints Spearman's and Pearson's correlation of each model and set. Both data sets
+are looked for beside the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nightjar.config import load_config
+from nightjar.pipeline import make_plan
+from nightjar.schemas import EMBEDDINGS, EVALUATION
+from nightjar.scores import ALL, Score, read_scores
+from nightjar.store import Store
+
+PROJECT = Path(__file__).parents[1]
+SHARED = PROJECT.parent / "shared" / "data"
+BASES: dict[str, dict[str, Any]] = {
+    "skipgram": {"trainer": "word2vec", "architecture": "skipgram"},
+    "cbow": {"trainer": "word2vec", "architecture": "cbow"},
+    "fasttext": {"trainer": "fasttext", "architecture": "skipgram"},
+    "glove": {"trainer": "glove", "x_max": 10.0},
+}
+
+
+def configuration(sources: str, sts: list[Path]) -> dict[str, Any]:
+    """The pipeline: four models, and two sentence encoders of each."""
+    models = dict(BASES)
+    for base in BASES:
+        models[f"{base}-sif"] = {"trainer": "sif", "model": base}
+        models[f"{base}-usif"] = {"trainer": "usif", "model": base}
+    return {
+        "ingest": {"sources": {"reviews": {"type": "parquet", "path": sources, "id_column": "id"}}},
+        "models": models,
+        "evaluation": {
+            "benchmarks": {path.stem: {"type": "sts", "path": str(path)} for path in sts}
+        },
+        "registry": {"gate": {"benchmarks": [sts[0].stem], "min_coverage": 0.0}},
+    }
+
+
+def measure(sources: str, sts: list[Path], directory: Path) -> dict[str, Any]:
+    """Run the pipeline and read what it published."""
+    path = directory / "pipeline_config.yaml"
+    path.write_text(yaml.safe_dump(configuration(sources, sts), sort_keys=False), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(path)]
+    subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
+    loaded = load_config(path)
+    plan, store = make_plan(loaded), Store(loaded.artifacts_dir)
+    scores: dict[str, Any] = {}
+    for name in plan.models:
+        found = read_scores(store.open(plan.step(EVALUATION, name).ref))
+        manifest = store.open(plan.step(EMBEDDINGS, name).ref).manifest
+        scores[name] = {
+            "seconds_to_make": round(manifest.seconds, 1),
+            "sets": {score.benchmark: _values(found, score.benchmark) for score in found},
+        }
+    return scores
+
+
+def _values(scores: tuple[Score, ...], benchmark: str) -> dict[str, Any]:
+    mine = [score for score in scores if (score.benchmark, score.category) == (benchmark, ALL)]
+    values: dict[str, Any] = {score.metric: score.value for score in mine}
+    return {**values, "n_items": mine[0].n_items, "n_covered": mine[0].n_covered}
+
+
+def main() -> None:
+    """Measure, print a table, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
+    parser.add_argument("--sources", default=str(SHARED / "imdb" / "*.parquet"), help="reviews")
+    parser.add_argument("--sts", type=Path, default=SHARED / "eval" / "sts", help="STS sets")
+    arguments = parser.parse_args()
+    sts = sorted(arguments.sts.glob("*.tsv"))
+    if not sts:
+        parser.error(f"there is no .tsv file in {arguments.sts}; name the directory with --sts")
+    with tempfile.TemporaryDirectory() as temporary:
+        scores = measure(arguments.sources, sts, Path(temporary))
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "scores": scores,
+    }
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    names = [path.stem for path in sts]
+    print(f"{'Spearman / Pearson':22}" + "".join(f"{name:>16}" for name in names))
+    for model, entry in scores.items():
+        cells = [
+            f"{entry['sets'][name]['spearman']:.3f} / {entry['sets'][name]['pearson']:.3f}"
+            for name in names
+        ]
+        print(f"{model:22}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What is written to a file of vectors, and what is read from one."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.errors import InputError
+from nightjar.tokenization import TokenizerSettings
+
+BLOCK_ROWS = 8_192
+"""Rows that are written at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ngrams:
+    """FastText's n-grams: ``vectors[i]`` (float32) is the row of bucket ``buckets[i]`` (int32).
+
+    Buckets ascend; one that is not there is a row of zeros.
+    """
+
+    min_n: int
+    max_n: int
+    bucket: int
+    buckets: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedVectors:
+    """A model on its way into a file.
+
+    ``matrix[i]``, float32 of shape (n_tokens, vector_size) and perhaps memory-mapped, is the
+    vector of ``tokens[i]``, which occurs ``counts[i]`` (int64) times; most frequent first.
+    """
+
+    tokens: Sequence[str]
+    counts: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+    tokenizer: TokenizerSettings
+    ngrams: Ngrams | None = None
+    source: Mapping[str, str] = field(default_factory=dict)
+    """Where it comes from: model, versions, git commit."""
+
+    @property
+    def vector_size(self) -> int:
+        """Values of a vector."""
+        return int(self.matrix.shape[1])
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Some rows at a time, copied, so that a memory map is read in order."""
+        for start in range(0, len(self.tokens), BLOCK_ROWS):
+            rows = slice(start, min(start + BLOCK_ROWS, len(self.tokens)))
+            yield rows, np.ascontiguousarray(self.matrix[rows])
+
+    def without(self, left_out: Callable[[str], bool]) -> ExportedVectors:
+        """Less the tokens that ``left_out`` says cannot be written; itself if it is none."""
+        kept = [row for row, token in enumerate(self.tokens) if not left_out(token)]
+        if len(kept) == len(self.tokens):
+            return self
+        return ExportedVectors(
+            [self.tokens[row] for row in kept],
+            self.counts[kept],
+            self.matrix[kept],
+            self.tokenizer,
+            self.ngrams,
+            self.source,
+        )
+
+    def first(self, n_tokens: int | None) -> ExportedVectors:
+        """Its ``n_tokens`` most frequent tokens."""
+        if n_tokens is None or n_tokens >= len(self.tokens):
+            return self
+        rows = slice(0, n_tokens)
+        return ExportedVectors(
+            self.tokens[rows],
+            self.counts[rows],
+            self.matrix[rows],
+            self.tokenizer,
+            self.ngrams,
+            self.source,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ReadVectors:
+    """What a file holds: finite vectors of distinct tokens, in the file's order."""
+
+    tokens: list[str]
+    matrix: NDArray[np.float32]
+    """float32 (n_tokens, vector_size)"""
+    counts: NDArray[np.int64] | None = None
+    """None when the format has none."""
+    ngrams: Ngrams | None = None
+    faults: Counter[str] = field(default_factory=Counter)
+    """What was mended, by kind."""
+
+
+def checked(path: Path, found: ReadVectors) -> ReadVectors:
+    """``found`` without words that come again; the first of them stays.
+
+    Raises InputError for a file without a vector, and for values that are not finite.
+    """
+    first_rows: dict[str, int] = {}
+    for row, token in enumerate(found.tokens):
+        first_rows.setdefault(token, row)
+    faults = Counter(found.faults)
+    matrix, counts, tokens = found.matrix, found.counts, found.tokens
+    empty = first_rows.pop("", None)
+    if empty is not None:
+        faults["empty_token"] += 1
+    n_again = len(tokens) - len(first_rows) - (empty is not None)
+    if n_again:
+        faults["duplicate_token"] += n_again
+    if len(first_rows) < len(tokens):
+        rows = list(first_rows.values())
+        tokens, matrix = list(first_rows), matrix[rows]
+        counts = None if counts is None else counts[rows]
+    if not tokens or matrix.shape[1] == 0:
+        raise InputError(f"{path}: there is no vector in it; is it the right file?")
+    for start in range(0, len(tokens), BLOCK_ROWS):
+        is_bad = ~np.isfinite(matrix[start : start + BLOCK_ROWS]).all(axis=1)
+        if is_bad.any():
+            token = tokens[start + int(np.argmax(is_bad))]
+            raise InputError(
+                f"{path}: the vector of {token!r} has values that are NaN or infinite; fetch the "
+                f"file again, or take the word out"
+            )
+    return ReadVectors(tokens, matrix, counts, found.ngrams, faults)
+
+
+def extra_module(name: str, library: str | None = None) -> ModuleType:
+    """Import a library of the extra ``formats``. Raises InputError naming it when missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"this format needs {library or name.partition('.')[0]}: pip install "
+            f"'nightjar[formats]'"
+        ) from error

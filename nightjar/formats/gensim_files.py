@@ -1,0 +1,78 @@
+"""gensim's own files: KeyedVectors, and FastTextKeyedVectors where there are n-grams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gensim.models import KeyedVectors
+from gensim.models.fasttext import FastTextKeyedVectors
+
+from nightjar.errors import InputError
+from nightjar.formats.content import ExportedVectors, Ngrams, ReadVectors
+from nightjar.formats.facebook import own_rows
+
+
+def write_gensim(vectors: ExportedVectors, path: Path) -> None:
+    """``KeyedVectors.load(path, mmap="r")`` opens it; large arrays lie in files beside it.
+
+    ``path`` is a folder, in which the file is ``vectors.kv``. In memory: all vectors, and
+    of n-grams all ``bucket`` rows.
+    """
+    path.mkdir()
+    keyed = _keyed_vectors(vectors)
+    keyed.save(str(path / "vectors.kv"))
+
+
+def _keyed_vectors(vectors: ExportedVectors) -> KeyedVectors:
+    ngrams, size = vectors.ngrams, vectors.vector_size
+    if ngrams is None:
+        keyed = KeyedVectors(size, count=len(vectors.tokens), dtype=np.float32)
+    else:
+        keyed = FastTextKeyedVectors(
+            size,
+            min_n=ngrams.min_n,
+            max_n=ngrams.max_n,
+            bucket=ngrams.bucket,
+            count=len(vectors.tokens),
+        )
+        keyed.vectors_ngrams = np.zeros((ngrams.bucket, size), np.float32)
+        keyed.vectors_ngrams[ngrams.buckets] = ngrams.vectors
+    keyed.index_to_key = list(vectors.tokens)
+    keyed.key_to_index = {token: row for row, token in enumerate(vectors.tokens)}
+    keyed.vectors = np.ascontiguousarray(vectors.matrix, np.float32)
+    keyed.expandos = {"count": np.array(vectors.counts, np.int64)}
+    keyed.norms = None
+    if ngrams is not None:
+        # gensim saves these alone and computes the vectors when it loads them.
+        keyed.vectors_vocab = np.concatenate(list(own_rows(vectors)))
+        keyed.recalc_char_ngram_buckets()
+    return keyed
+
+
+def read_gensim(path: Path, limit: int | None = None) -> ReadVectors:
+    """What gensim saved: a pickle, so whoever wrote it is trusted. Raises InputError."""
+    file = path / "vectors.kv" if path.is_dir() else path
+    try:
+        loaded: Any = KeyedVectors.load(str(file), mmap="r")
+    except Exception as error:
+        raise InputError(f"{file}: gensim cannot load it ({error}); save it again") from error
+    keyed = getattr(loaded, "wv", loaded)
+    if not isinstance(keyed, KeyedVectors):
+        raise InputError(f"{file}: holds {type(loaded).__name__}, not KeyedVectors or a model")
+    tokens = [str(token) for token in keyed.index_to_key[:limit]]
+    counts = None
+    if "count" in keyed.expandos:
+        counts = np.asarray(keyed.expandos["count"][: len(tokens)], np.int64)
+    matrix = np.array(keyed.vectors[: len(tokens)], np.float32)
+    return ReadVectors(tokens, matrix, counts, _ngrams(keyed))
+
+
+def _ngrams(keyed: KeyedVectors) -> Ngrams | None:
+    if not isinstance(keyed, FastTextKeyedVectors) or keyed.max_n < keyed.min_n:
+        return None
+    rows = keyed.vectors_ngrams
+    used = np.flatnonzero(np.asarray(rows).any(axis=1)).astype(np.int32)
+    vectors = np.array(rows[used], np.float32)
+    return Ngrams(max(1, keyed.min_n), keyed.max_n, len(rows), used, vectors)

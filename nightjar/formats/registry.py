@@ -1,0 +1,231 @@
+"""All formats by name, and the two functions that write and read them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from nightjar.errors import InputError
+from nightjar.formats import arrays, facebook, spacy_files, static, tables, texts, word2vec
+from nightjar.formats.content import ExportedVectors, ReadVectors, checked
+from nightjar.formats.opening import detect, plain_file
+
+Writer = Callable[[ExportedVectors, Path], None]
+Reader = Callable[[Path, int | None], ReadVectors]
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file or folder."""
+
+    what: str
+    """A line for people who choose."""
+    suffix: str
+    """Of a file; "" for a folder."""
+    write: Writer
+    read: Reader
+    loading: str
+    """A line of Python that opens PATH."""
+    cannot_hold: Callable[[str], bool] = lambda token: token == ""
+    """Whether a token cannot be written."""
+    keeps_ngrams: bool = False
+
+
+def _write_gensim(vectors: ExportedVectors, path: Path) -> None:
+    from nightjar.formats.gensim_files import write_gensim  # noqa: PLC0415 (imports gensim)
+
+    write_gensim(vectors, path)
+
+
+def _read_gensim(path: Path, limit: int | None) -> ReadVectors:
+    from nightjar.formats.gensim_files import read_gensim  # noqa: PLC0415 (imports gensim)
+
+    return read_gensim(path, limit)
+
+
+_KEYED = "KeyedVectors.load_word2vec_format"
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "word2vec": Format(
+            "word2vec text: a header, then a word and its values a line",
+            ".txt",
+            texts.write_word2vec,
+            texts.read_text,
+            f'gensim.models.{_KEYED}("PATH")',
+            texts.has_space,
+        ),
+        "word2vec-binary": Format(
+            "word2vec binary, a quarter of the size",
+            ".bin",
+            word2vec.write_word2vec_binary,
+            word2vec.read_word2vec_binary,
+            f'gensim.models.{_KEYED}("PATH", binary=True)',
+            word2vec.cannot_hold,
+        ),
+        "glove": Format(
+            "GloVe text: a word and its values a line",
+            ".txt",
+            texts.write_glove,
+            texts.read_text,
+            f'gensim.models.{_KEYED}("PATH", no_header=True)',
+            texts.has_space,
+        ),
+        "fasttext": Format(
+            "fastText's .bin, with n-grams: unknown words get a vector",
+            ".bin",
+            facebook.write_fasttext,
+            facebook.read_fasttext,
+            'gensim.models.fasttext.load_facebook_vectors("PATH")',
+            facebook.cannot_hold,
+            keeps_ngrams=True,
+        ),
+        "gensim": Format(
+            "gensim's own KeyedVectors (FastTextKeyedVectors with n-grams), memory-mapped",
+            "",
+            _write_gensim,
+            _read_gensim,
+            'gensim.models.KeyedVectors.load("PATH/vectors.kv", mmap="r")',
+            keeps_ngrams=True,
+        ),
+        "safetensors": Format(
+            "safetensors: vectors, counts, tokens as UTF-8, n-grams",
+            ".safetensors",
+            arrays.write_safetensors,
+            arrays.read_safetensors,
+            'safetensors.numpy.load_file("PATH")["vectors"]',
+            keeps_ngrams=True,
+        ),
+        "numpy": Format(
+            "NumPy archive: vectors, tokens, counts, n-grams",
+            ".npz",
+            arrays.write_numpy,
+            arrays.read_numpy,
+            'numpy.load("PATH")["vectors"]',
+            lambda token: token == "" or token.endswith("\0"),
+            keeps_ngrams=True,
+        ),
+        "parquet": Format(
+            "Parquet: token, count, vector",
+            ".parquet",
+            tables.write_parquet,
+            tables.read_parquet,
+            'pyarrow.parquet.read_table("PATH")',
+        ),
+        "projector": Format(
+            "a folder for TensorBoard's embedding projector",
+            "",
+            tables.write_projector,
+            tables.read_projector,
+            "tensorboard --logdir PATH",
+            tables.breaks_a_line,
+        ),
+        "spacy": Format(
+            "a spaCy pipeline with vectors",
+            "",
+            spacy_files.write_spacy,
+            spacy_files.read_spacy,
+            'spacy.load("PATH").vocab["king"].vector',
+        ),
+        "sentence-transformers": Format(
+            "sentence-transformers' StaticEmbedding: texts to vectors",
+            "",
+            static.write_sentence_transformers,
+            static.read_static,
+            'sentence_transformers.SentenceTransformer("PATH").encode(["a text"])',
+        ),
+        "model2vec": Format(
+            "Model2Vec: texts to vectors, without torch",
+            "",
+            static.write_model2vec,
+            static.read_static,
+            'model2vec.StaticModel.from_pretrained("PATH").encode(["a text"])',
+        ),
+        "sqlite": Format(
+            "SQLite, for small devices: token, rank, count, vector as bytes",
+            ".sqlite",
+            tables.write_sqlite,
+            tables.read_sqlite,
+            'sqlite3.connect("PATH").execute("SELECT token, vector FROM vectors LIMIT 5")',
+            tables.holds_nul,
+        ),
+    }
+)
+"""What ``nightjar export --format`` and a model of trainer ``import`` may name."""
+
+
+def write_vectors(
+    vectors: ExportedVectors, name: str, path: Path, *, replaces: bool = False
+) -> Counter[str]:
+    """Write ``path`` in the format ``name``, whole or not at all; what was left out, by kind.
+
+    It is written beside ``path`` and renamed. Raises InputError when there is something at
+    ``path`` already, unless it ``replaces`` that, and when it cannot be written.
+    """
+    form = FORMATS[name]
+    if path.exists() and not replaces:
+        raise InputError(f"{path} is there already; choose another path, or add --force")
+    written = vectors.without(form.cannot_hold)
+    left_out = Counter(token_cannot_be_written=len(vectors.tokens) - len(written.tokens))
+    if vectors.ngrams is not None and not form.keeps_ngrams:
+        left_out["ngrams"] = len(vectors.ngrams.buckets)
+        written = replace(written, ngrams=None)
+    if not written.tokens:
+        raise InputError(f"no word of the model can be written as {name}; choose another format")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        form.write(written, unfinished)
+        _put_in_place(unfinished, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}; nothing was left behind"
+        ) from error
+    finally:
+        _remove(unfinished)
+    return +left_out
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Rename; a folder cannot replace another in one step, so the old one goes first."""
+    if path.is_dir() or (path.exists() and unfinished.is_dir()):
+        old = path.with_name(f"{unfinished.name}.old")
+        path.rename(old)
+        try:
+            unfinished.rename(path)
+        except OSError:
+            old.rename(path)
+            raise
+        _remove(old)
+        return
+    unfinished.replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tuple[str, ReadVectors]:
+    """The format of ``path`` (``name``, or told by its content) and what it holds.
+
+    ``limit``: the first so many words. Words that come twice, empty ones and what the format's
+    reader mends are counted in ``faults``. Raises InputError naming the place of what is
+    wrong, SourceError for damaged compression.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; correct the path")
+    try:
+        with plain_file(path) as plain:
+            found = detect(plain) if name == AUTO else name
+            read = checked(path, FORMATS[found].read(plain, limit))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return found, read

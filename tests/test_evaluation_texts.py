@@ -1,0 +1,155 @@
+"""Semantic textual similarity: pairs of texts, scored by what encodes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from test_evaluation_stage import publish_vectors
+
+from nightjar import schemas
+from nightjar.config import EvaluationConfig, SimilarityBenchmark, StsBenchmark
+from nightjar.errors import BenchmarkError
+from nightjar.evaluation import Encoder, evaluate, evaluation_identity
+from nightjar.evaluation.benchmarks import StsSet
+from nightjar.evaluation.texts import text_similarities
+from nightjar.model_files import open_model
+from nightjar.progress import SILENT
+from nightjar.scores import Score, read_scores
+from nightjar.store import Artifact, Store, publish
+
+PAIRS = [
+    ("talk", 5.0, "A dog barks.", "the dog barks"),
+    ("talk", 1.0, "a dog", "two kings"),
+    ("talk", 2.0, "the king barks", "a dog barks"),
+    ("news", 4.0, "two kings met", "two kings"),
+    ("news", 0.0, "the", "Xyzzy plugh"),
+    ("news", 3.0, "kings and dogs", "a king, a dog"),
+    ("news", 2.5, "dogs bark and bark", "a king barks"),
+]
+WORDS = ["the", "a", "dog", "dogs", "barks", "bark", "king", "kings", "two", "met", "and"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Artifact:
+    matrix = np.random.default_rng(4).normal(size=(len(WORDS), 6)).astype(np.float32)
+    return publish_vectors(tmp_path / "store", WORDS, matrix)
+
+
+@pytest.fixture
+def sts(tmp_path: Path) -> Path:
+    path = tmp_path / "sts.tsv"
+    lines = ["\t".join((genre, str(score), a, b)) for genre, score, a, b in PAIRS]
+    path.write_text("\n".join(["genre\tscore\tsentence1\tsentence2", *lines]), encoding="utf-8")
+    return path
+
+
+def encoder(model: Artifact) -> Encoder:
+    served = open_model(Store(model.directory.parents[1]), "m", model)
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        return served.encode(texts, unknown="nan")
+
+    return encode
+
+
+def scores_of(
+    model: Artifact, path: Path, root: Path, encode: Encoder
+) -> dict[tuple[str, str], Score]:
+    config = EvaluationConfig(
+        benchmarks={"texts": StsBenchmark(type="sts", path=str(path))}, bootstrap_samples=50
+    )
+    identity = evaluation_identity("m", config, root, model.ref.version)
+    ref = publish(
+        root,
+        identity,
+        lambda staging: evaluate("m", config, root, model, staging, SILENT, lambda: encode),
+    )
+    scores = read_scores(Store(root).open(ref))
+    return {(score.category, score.metric): score for score in scores}
+
+
+def expected_cosines(model: Artifact) -> list[float | None]:
+    """By hand: the mean of the known words' vectors, cosine."""
+    rows = {row["token"]: np.array(row["vector"]) for row in model.read("vectors").to_pylist()}
+
+    def mean(text: str) -> NDArray[np.float64] | None:
+        words = [word.strip(".,").lower() for word in text.split()]
+        known = [rows[word] for word in words if word in rows]
+        return np.mean(known, axis=0) if known else None
+
+    found: list[float | None] = []
+    for _, _, left, right in PAIRS:
+        a, b = mean(left), mean(right)
+        defined = a is not None and b is not None
+        found.append(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) if defined else None)
+    return found
+
+
+def test_scores_are_scipys_correlations_over_the_covered_pairs(
+    model: Artifact, sts: Path, tmp_path: Path
+) -> None:
+    scores = scores_of(model, sts, tmp_path / "store", encoder(model))
+    cosines = expected_cosines(model)
+    for category in ("all", "talk", "news"):
+        pairs = [
+            (cosine, gold)
+            for cosine, (genre, gold, _, _) in zip(cosines, PAIRS, strict=True)
+            if cosine is not None and category in ("all", genre)
+        ]
+        x, y = zip(*pairs, strict=True)
+        spearman, pearson = scores[category, "spearman"], scores[category, "pearson"]
+        assert spearman.value == pytest.approx(stats.spearmanr(x, y).statistic)
+        assert pearson.value == pytest.approx(stats.pearsonr(x, y).statistic)
+        assert spearman.n_covered == len(pairs)
+        assert spearman.max_vocabulary == len(WORDS)
+    assert scores["all", "spearman"].n_items == 7
+    assert scores["all", "spearman"].n_covered == 6
+
+
+def test_zero_vectors_are_similar_to_nothing_and_nan_is_not_covered() -> None:
+    items = StsSet(("a", "b", "c"), ("a", "a", "a"), np.array([1.0, 2.0, 3.0]), ())
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = {"a": [3.0, 4.0], "b": [0.0, 0.0], "c": [np.nan, np.nan]}
+        return np.array([rows[text] for text in texts], np.float32)
+
+    np.testing.assert_allclose(text_similarities(items, encode), [1.0, 0.0, np.nan])
+
+
+def test_each_text_is_encoded_once(sts: Path, model: Artifact, tmp_path: Path) -> None:
+    seen: list[str] = []
+    encode = encoder(model)
+
+    def counting(texts: Sequence[str]) -> NDArray[np.float32]:
+        seen.extend(texts)
+        return encode(texts)
+
+    scores_of(model, sts, tmp_path / "store", counting)
+    texts = [text for _, _, left, right in PAIRS for text in (left, right)]
+    assert len(seen) == len(set(seen)) == len(set(texts))
+
+
+def test_a_benchmark_of_texts_in_another_language_is_refused(
+    model: Artifact, tmp_path: Path
+) -> None:
+    path = tmp_path / "sts.tsv"
+    path.write_text("score\tsentence1\tsentence2\n1\tder Hund\tein Hund\n", encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=r"missing: der Hund \| ein Hund"):
+        scores_of(model, path, tmp_path / "store", encoder(model))
+
+
+def test_only_texts_bind_the_scores_to_the_code_that_encodes(sts: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a\tb\t1\n", encoding="utf-8")
+    words = {"words": SimilarityBenchmark(type="similarity", path=str(pairs))}
+    texts = {"texts": StsBenchmark(type="sts", path=str(sts))}
+    with_words = evaluation_identity("m", EvaluationConfig(benchmarks=words), tmp_path, "0" * 12)
+    with_texts = evaluation_identity("m", EvaluationConfig(benchmarks=texts), tmp_path, "0" * 12)
+    assert "lookup" not in with_words.code
+    assert "lookup" in with_texts.code
+    assert with_texts.stage == schemas.EVALUATION

@@ -1,0 +1,98 @@
+"""Models that are made from other models, on the same rails as trained ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from conftest import run_due
+
+from nightjar import schemas
+from nightjar.config import load_config
+from nightjar.pipeline import make_plan, read_outcomes
+from nightjar.registry import tracking_uri
+from nightjar.store import Store
+
+STS = """genre\tscore\tsentence1\tsentence2
+a\t5\tThe president said so.\tHe said it, the president.
+a\t1\tThe president said so.\tHeavy rain fell in the north.
+b\t4\tRain is falling.\tHeavy rain fell.
+b\t2\tPolice and people\tPeople of the north said
+"""
+
+
+def labels(config: Path, *overrides: str) -> list[str]:
+    return [step.label for step in make_plan(load_config(config, overrides)).due]
+
+
+@pytest.fixture
+def derived(finished_copy: Path) -> tuple[Path, list[str]]:
+    """A finished night and what adds a sentence encoder and a fine-tuned model to it."""
+    (finished_copy.parent / "sts.tsv").write_text(STS, encoding="utf-8")
+    return finished_copy, [
+        "evaluation.benchmarks.sts={type: sts, path: sts.tsv}",
+        # Named first, made last: their bases come before them whatever the order.
+        "models.a-sif={trainer: sif, model: tuned, gate_benchmarks: [sts]}",
+        "models.tuned={trainer: word2vec, init_from: glove, vector_size: 16, epochs: 1}",
+    ]
+
+
+def test_models_made_from_others_are_planned_behind_them(derived: tuple[Path, list[str]]) -> None:
+    config, overrides = derived
+    plan = make_plan(load_config(config, overrides))
+    assert plan.models == ("cbow", "glove", "tuned", "a-sif")
+    assert plan.step(schemas.EMBEDDINGS, "a-sif").label == "weigh a-sif"
+    tuned = plan.step(schemas.EMBEDDINGS, "tuned")
+    assert plan.step(schemas.EMBEDDINGS, "a-sif").parents == {
+        (schemas.EMBEDDINGS, tuned.ref.version),
+        (schemas.TOKENS, plan.step(schemas.TOKENS).ref.version),
+    }
+
+
+def test_another_base_makes_its_models_anew_and_a_gate_none(
+    derived: tuple[Path, list[str]],
+) -> None:
+    config, overrides = derived
+    run_due(config, *overrides)
+    assert labels(config, *overrides) == []
+    assert labels(config, *overrides, "models.tuned.gate_benchmarks=[sts]") == ["register tuned"]
+    changed = labels(config, *overrides, "models.glove.eta=0.2")
+    assert [label for label in changed if label.startswith(("train", "weigh"))] == [
+        "train glove",
+        "train tuned",
+        "weigh a-sif",
+    ]
+
+
+def test_a_sentence_encoder_is_scored_gated_registered_and_served(
+    derived: tuple[Path, list[str]],
+) -> None:
+    config, overrides = derived
+    run_due(config, *overrides)
+    loaded = load_config(config, overrides)
+    plan = make_plan(loaded)
+    outcome = next(entry for entry in read_outcomes(loaded, plan) if entry.model == "a-sif")
+    assert (outcome.registry_version, outcome.decision) == (1, "champion")
+    assert outcome.scores["sts"].metric == "spearman"
+    assert outcome.scores["sts"].n_covered == 4
+    mlflow.set_tracking_uri(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    try:
+        client = mlflow.MlflowClient()
+        version = client.get_model_version_by_alias("small-a-sif", "champion")
+        model = mlflow.pyfunc.load_model("models:/small-a-sif@champion")
+        text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md")
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert "over sts" in version.tags["nightjar.reason"]
+    embeddings = Store(loaded.artifacts_dir).open(plan.step(schemas.EMBEDDINGS, "a-sif").ref)
+    base = plan.step(schemas.EMBEDDINGS, "tuned").ref.version
+    assert version.tags["nightjar.base_embeddings_version"] == base
+    rows = {row["token"]: row["vector"] for row in embeddings.read("vectors").to_pylist()}
+    found = model.predict(["the president said"], params={"task": "encode"})
+    expected = np.mean([rows[word] for word in ("the", "president", "said")], axis=0)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6)
+    assert f"SIF-weighted vectors of {len(rows):,} words in 16 dimensions" in text
+    assert f"those of tuned (`{base}`) weighted by 293 documents" in text
+    assert "Arora et al. 2017" in text
