@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,17 @@ def test_analogies_leave_out_the_words_asked_with(library: Library, explored: Ex
         assert f"{near.similarity:.3f}" in text
     assert "king + word001 - queen" in text
     assert "has no vector for 1 word: nobody" in page(library, "/analogies?positive=nobody")
+
+
+def test_an_imported_artifact_without_tokens_answers_too(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    world = replace(explored.world, artifacts_dir=library.loaded.artifacts_dir)
+    imported = world.embeddings("imported", name="glove-6b").ref.version
+    text = page(library, f"/?word=king&right=embeddings/{imported}&topn=2")
+    assert f"glove-6b {imported}, not registered" in text
+    assert "3 occurrences, rank 2 of 4" in text
 
 
 # -- moved words -----------------------------------------------------------------------------

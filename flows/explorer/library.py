@@ -7,8 +7,6 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from flows.explorer.catalogue import Catalogue, Version, read_catalogue
 from flows.explorer.jobs import Jobs, Pending
 from flows.explorer.moved import MovedWords, moved_words
@@ -16,11 +14,10 @@ from flows.explorer.placement import KINDS, WordMap, open_map
 from flows.explorer.prefixes import KIND as PREFIX_KIND
 from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
-from nightjar.config import LoadedConfig, ModelConfig
-from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.config import LoadedConfig
 from nightjar.lookup import VectorModel, code_sha256
 from nightjar.model_files import DIRECTORY, open_model
-from nightjar.store import Artifact, Store
+from nightjar.store import Store
 
 _MAX_OPEN = 8
 
@@ -44,7 +41,7 @@ class Library:
     def model(self, version: Version) -> VectorModel:
         """The open model of a version.
 
-        Raises StoreError, and InputError where the artifact is of no model that can be asked.
+        Raises StoreError.
         """
         key = version.embeddings
         with self._lock:
@@ -60,13 +57,7 @@ class Library:
 
     def _opened(self, version: Version) -> VectorModel:
         embeddings = self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
-        if schemas.TOKENS not in embeddings.manifest.parents:
-            raise InputError(
-                f"{embeddings.ref} was made from no tokens artifact, so there is no tokenizer to "
-                f"ask it with"
-            )
-        config = self.loaded.config.models.get(version.model) or _trained_as(embeddings)
-        return open_model(self.store, version.model, config, embeddings)
+        return open_model(self.store, version.model, embeddings)
 
     def prefixes(self, version: Version) -> PrefixIndex | Pending:
         """The words of a version by prefix."""
@@ -110,15 +101,3 @@ def _is_whole(directory: Path) -> bool:
         return all((directory / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _trained_as(embeddings: Artifact) -> ModelConfig:
-    """The configuration of a model that the pipeline no longer has, from its manifest."""
-    adapter: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
-    try:
-        return adapter.validate_python(embeddings.manifest.identity["config"]["model"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise ArtifactDamaged(
-            f"{embeddings.ref}: its manifest does not say how it was trained, and the "
-            f"configuration has no model {embeddings.manifest.name!r}"
-        ) from error
