@@ -323,6 +323,23 @@ def test_vectors_of_another_encoder_are_not_used(tmp_path: Path) -> None:
         assert artifact.manifest.counts["reused"] == 0
 
 
+def test_an_earlier_artifact_of_other_widths_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wider(Counting):
+        vector_size = 4
+
+        def encode(self, texts: Sequence[str], advance: Any = ignore_progress) -> Encoded:
+            encoded = super().encode(texts, advance)
+            return replace(encoded, vectors=np.pad(encoded.vectors, ((0, 0), (0, 1))))
+
+    embedded(tmp_path / "store", documents_of(tmp_path, ["one"]), Counting())
+    with caplog.at_level(logging.WARNING):
+        artifact = embedded(tmp_path / "store", documents_of(tmp_path, ["one", "two"]), Wider())
+    assert "they have 3 values, the encoder gives 4" in caplog.text
+    assert artifact.manifest.counts["encoded"] == 2
+
+
 def test_a_damaged_earlier_artifact_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -152,6 +152,15 @@ def test_when_the_devices_memory_runs_out_the_batch_is_halved(
         encoder.encode(["dog"])
 
 
+def test_vectors_of_another_width_than_the_encoder_says_are_refused(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_bert(bert)
+    monkeypatch.setattr(encoder._model, "get_embedding_dimension", lambda: 8)
+    with pytest.raises(EncoderError, match="gives 16 values a vector and says that it gives 8"):
+        encoder.encode(TEXTS)
+
+
 def test_a_device_that_is_not_there_is_refused(bert: Path) -> None:
     torch = pytest.importorskip("torch", reason="needs the extra encoders")
     if torch.cuda.is_available():
@@ -199,6 +208,15 @@ def test_static_vectors_are_those_of_model2vec(static: Path) -> None:
     assert np.array_equal(encoded.vectors[:-2], expected)
     assert encoded.is_known.tolist() == [True] * len(TEXTS) + [False, False]
     assert np.array_equal(encoder.encode_queries(TEXTS[:1]).vectors, expected[:1])
+
+
+def test_static_embeddings_load_with_sentence_transformers_too(static: Path) -> None:
+    encoder = load_bert(static, normalize=True)
+    expected = load_static_encoder(static, settings("model2vec", static, normalize=True))
+    found = encoder.encode([*TEXTS, ""])
+    np.testing.assert_allclose(found.vectors[:-1], expected.encode(TEXTS).vectors, atol=1e-6)
+    assert found.is_known.tolist() == [True] * len(TEXTS) + [False]
+    assert not found.is_cut.any()
 
 
 def test_model2vec_says_what_it_cuts(static: Path) -> None:

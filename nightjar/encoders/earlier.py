@@ -76,26 +76,30 @@ class EarlierVectors:
 
 
 @contextmanager
-def earlier_vectors(artifact: Artifact | None, directory: Path) -> Iterator[EarlierVectors | None]:
+def earlier_vectors(
+    artifact: Artifact | None, directory: Path, vector_size: int
+) -> Iterator[EarlierVectors | None]:
     """The vectors of ``artifact``, in a temporary file in ``directory``; None without one.
 
-    A damaged artifact is left out with a warning: everything is encoded.
+    A damaged artifact, or one of other sizes, is left out with a warning: everything is encoded.
     """
     if artifact is None:
         yield None
         return
     with TemporaryDirectory(prefix=".earlier-", dir=directory) as temporary:
         try:
-            found = _read(artifact, Path(temporary) / "vectors.f32")
+            found = _read(artifact, Path(temporary) / "vectors.f32", vector_size)
         except StoreError as error:
             logger.warning("%s: its vectors are not used again: %s", artifact.ref, error)
             found = None
         yield found
 
 
-def _read(artifact: Artifact, path: Path) -> EarlierVectors:
+def _read(artifact: Artifact, path: Path, vector_size: int) -> EarlierVectors:
     n_rows = artifact.rows("vectors")
-    vector_size = artifact.schema("vectors").field("vector").type.list_size
+    found_size = artifact.schema("vectors").field("vector").type.list_size
+    if found_size != vector_size:
+        raise StoreError(f"they have {found_size} values, the encoder gives {vector_size}")
     hashes = np.zeros(n_rows, "S64")
     is_known = np.zeros(n_rows, np.bool_)
     start = 0

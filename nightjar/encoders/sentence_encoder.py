@@ -30,6 +30,7 @@ _LENGTHS = (*range(16, 129, 16), *range(160, 513, 32))
 _CPU_ROWS = 8
 """More are no faster there, and the last batch of each length is filled up."""
 _GPU_ROWS = 64
+_COUNTED_TEXTS = 128
 _UNSET_LENGTH = 1_000_000
 _CHARS_PER_TOKEN = 100
 """A text is cut to so many characters a token before it is tokenized."""
@@ -107,8 +108,12 @@ class SentenceEncoder:
 
     def _count_tokens(self, texts: Sequence[str], prompt: str) -> tuple[NDArray[np.int64], int]:
         """Tokens of each text with its prompt, uncut, and of no text at all."""
-        counts = [*_lengths(self._model.tokenizer, [prompt, *(prompt + text for text in texts)])]
-        return np.array(counts[1:], np.int64), counts[0]
+        tokenizer = self._model.tokenizer
+        counts = np.zeros(len(texts), np.int64)
+        for start in range(0, len(texts), _COUNTED_TEXTS):
+            stretch = [prompt + text for text in texts[start : start + _COUNTED_TEXTS]]
+            counts[start : start + len(stretch)] = list(_lengths(tokenizer, stretch))
+        return counts, next(_lengths(tokenizer, [prompt]))
 
     def _are_cut(self, texts: Sequence[str], n_tokens: NDArray[np.int64]) -> Bools:
         if self._max_length is None:
@@ -147,7 +152,13 @@ class SentenceEncoder:
             logger.warning("the device's memory is too small: batches of %d now", self._n_rows)
             _release_memory(torch)
             return None
-        return np.array(found[: len(texts)], np.float32)
+        rows = np.array(found[: len(texts)], np.float32)
+        if rows.shape[1] != self.vector_size:
+            raise EncoderError(
+                f"{self._config.path}: the encoder gives {rows.shape[1]} values a vector and says "
+                f"that it gives {self.vector_size}; its files do not belong together"
+            )
+        return rows
 
     @staticmethod
     def _processing(padding: str, length: int | None) -> dict[str, Any]:

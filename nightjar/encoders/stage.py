@@ -59,7 +59,7 @@ def embed_documents(
     row group of the documents, and 72 bytes a document of ``earlier``. Raises EncoderError
     when a vector is not finite.
     """
-    with earlier_vectors(earlier, staging.directory) as known:
+    with earlier_vectors(earlier, staging.directory, encoder.vector_size) as known:
         run = _Embedding(encoder, documents, staging, Parts(parts_dir, encoder.vector_size), known)
         run.write(run.encode(progress), progress)
     staging.report["reused_from"] = str(earlier.ref) if earlier is not None and known else None
