@@ -246,7 +246,8 @@ def versions(
 @app.command()
 def show(
     what: Annotated[
-        str, typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage: its newest.")
+        str,
+        typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage or vectors: newest."),
     ],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -379,6 +380,31 @@ def cluster(
         _print_json({answer.model: answer.as_json("clusters") for answer in answers})
     else:
         render.print_rows(Console(), answers, words, ["word"])
+
+
+@app.command()
+def odd(
+    words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
+    model: ModelOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The word that fits the others least, in each model's champion."""
+    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd")
+    if as_json:
+        _print_json({answer.model: answer.as_json("odd") for answer in answers})
+    else:
+        shown = [
+            answer
+            if answer.found is None
+            else replace(answer, found=answer.found[0]["similarities"])
+            for answer in answers
+        ]
+        render.print_rows(Console(), shown, words, ["similarity to the mean of all"])
+        for answer in answers:
+            if answer.found is not None:
+                typer.echo(f"{answer.model}: {answer.found[0]['word']}")
 
 
 @app.command()

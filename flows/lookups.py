@@ -12,7 +12,7 @@ from typing import Any
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.errors import ConfigError, InputError, StoreError
+from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
 from nightjar.registry import (
     RegisteredVersion,
     open_reader,
@@ -109,9 +109,17 @@ def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
 
 
 def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
-    """The manifest of an artifact: ``stage/version``, first digits, or a stage's newest."""
+    """The manifest of an artifact: ``stage/version``, first digits, or the newest.
+
+    The newest of a stage, or of an entry of ``document_vectors``.
+    """
     store = Store(loaded.artifacts_dir)
     published = store.versions(what) if what in schemas.STAGES else []
+    if what in loaded.config.document_vectors:
+        every = store.versions(schemas.DOCUMENT_VECTORS)
+        published = [ref for ref in every if store.open(ref).manifest.name == what]
+        if not published:
+            raise ArtifactMissing(f"{what}: no document vectors are published; 'nightjar run' does")
     ref = published[-1] if published else store.find(what)
     return {"artifact": str(ref), "path": ref.path, **asdict(store.open(ref).manifest)}
 

@@ -113,11 +113,16 @@ LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
 
 def document_vectors_schema(vector_size: int) -> pa.Schema:
-    """``vectors`` of document_vectors: a row a document; zeros where it has no known word.
+    """``vectors`` of document_vectors: a row a document, zeros where no word of it is known.
 
-    Not null: pyarrow writes a null in a fixed-size list, but cannot read it back.
+    Not null there: pyarrow cannot read null rows of fixed-size lists back from Parquet.
     """
-    return _schema(doc_id=pa.string(), content_sha256=pa.string(), vector=vector_type(vector_size))
+    return _schema(
+        doc_id=pa.string(),
+        content_sha256=pa.string(),
+        vector=vector_type(vector_size),
+        is_known=pa.bool_(),
+    )
 
 
 SCORES_SCHEMA = _schema(

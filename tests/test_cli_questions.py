@@ -54,6 +54,21 @@ def test_neighbors_of_several_words_and_away_from_one(finished_config: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
+def test_the_odd_word_is_named_in_every_model(finished_config: Path) -> None:
+    words = ["government", "police", "cricket", "test"]
+    done = nightjar("odd", *words, "-c", finished_config, "--json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    shown = nightjar("odd", *words, "-c", finished_config).stdout
+    for name, answer in answers.items():
+        found = answer["odd"][0]
+        assert found["word"] == words[int(np.argmin(found["similarities"]))]
+        assert f"{name}: {found['word']}" in shown
+        assert f"{found['similarities'][0]:.3f}" in shown
+    done = nightjar("odd", "government", "police", "-c", finished_config)
+    assert_refused(done, 2, "at least 3 words")
+
+
 def test_clusters_and_rankings(finished_config: Path) -> None:
     words = ["government", "police", "cricket", "test"]
     done = nightjar("cluster", *words, "-k", 2, "-m", "glove", "-c", finished_config, "--json")

@@ -115,7 +115,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
     ("override", "message"),
     [
         ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
-        ("seed=1", "unknown key 'seed'; valid here: evaluation, ingest, models, pipeline,"),
+        ("seed=1", "unknown key 'seed'; valid here: document_vectors, evaluation, ingest, models,"),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (
             "training.qqq=1",

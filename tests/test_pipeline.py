@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import run_due
+from rich.console import Console
 
+from flows import lookups, render
 from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.errors import (
@@ -230,3 +232,35 @@ def test_the_manifest_names_what_made_it(finished_config: Path) -> None:
     assert manifest["identity"]["config"]["model"]["alpha"] == 0.05
     assert manifest["environment"]["gensim"].startswith("4.")
     assert manifest["counts"]["vocabulary_dropped_min_count"] > 0
+
+
+def test_the_outcome_says_who_is_champion_now(finished_copy: Path) -> None:
+    run_due(finished_copy, "models.glove.eta=0.1")
+    loaded = load_config(finished_copy)
+    plan = make_plan(loaded)
+    assert not plan.due
+    outcomes = read_outcomes(loaded, plan)
+    glove = next(outcome for outcome in outcomes if outcome.model == "glove")
+    assert (glove.registry_version, glove.decision, glove.champion) == (1, "champion", 2)
+    console = Console(record=True, width=120)
+    render.print_outcomes(console, outcomes)
+    render.print_next_steps(console, loaded, outcomes)
+    shown = console.export_text()
+    assert "v1 was champion" in shown
+    assert "v2 is now" in shown
+    assert "models:/small-cbow@champion" in shown
+
+
+def test_without_a_champion_the_next_steps_name_a_challenger(small_config: Path) -> None:
+    gate = "registry.gate.min_coverage=1.0"
+    run_due(small_config, gate)
+    loaded = load_config(small_config, [gate])
+    outcomes = read_outcomes(loaded, make_plan(loaded))
+    assert {outcome.champion for outcome in outcomes} == {None}
+    console = Console(record=True, width=200)
+    render.print_next_steps(console, loaded, outcomes)
+    shown = console.export_text()
+    assert "No model is champion: the reasons are above" in shown
+    assert "models:/small-cbow@challenger" in shown
+    assert "neighbors king" not in shown
+    assert lookups.describe_model(loaded, "cbow")["load"] == "models:/small-cbow@challenger"

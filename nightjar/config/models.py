@@ -496,7 +496,12 @@ class DocumentVectorsConfig(_Section):
         None, description="put before what is searched for; default: the encoder's own"
     )
     normalize: bool = Field(False, description="scale every vector to length 1")
-    batch_size: int = Field(32, ge=1, le=65_536, description="texts the encoder takes at once")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="texts the encoder takes at once; default: 8, on a GPU and of model2vec 64",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="of sentence-transformers; auto: a GPU when there is one"
     )

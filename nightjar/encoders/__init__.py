@@ -11,7 +11,7 @@ imported here alone, and only when one is loaded.
 from nightjar.encoders.earlier import find_earlier
 from nightjar.encoders.encoding import Encoded, TextEncoder
 from nightjar.encoders.identity import document_vectors_identity
-from nightjar.encoders.opening import open_encoder
+from nightjar.encoders.opening import encoder_of, open_encoder
 from nightjar.encoders.parts import parts_directory, remove_stale_parts
 from nightjar.encoders.stage import embed_documents
 
@@ -20,6 +20,7 @@ __all__ = [
     "TextEncoder",
     "document_vectors_identity",
     "embed_documents",
+    "encoder_of",
     "find_earlier",
     "open_encoder",
     "parts_directory",

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.encoders.encoding import Bools, Floats
@@ -19,6 +18,8 @@ from nightjar.schemas import DOCUMENT_VECTORS, DOCUMENTS
 from nightjar.store import Artifact, Identity, Store
 
 logger = logging.getLogger(__name__)
+
+_READ_ROWS = 4_096
 
 
 def find_earlier(store: Store, identity: Identity) -> Artifact | None:
@@ -99,22 +100,15 @@ def _read(artifact: Artifact, path: Path) -> EarlierVectors:
     is_known = np.zeros(n_rows, np.bool_)
     start = 0
     with path.open("wb") as stream:
-        for batch in artifact.batches("vectors", ["content_sha256", "vector"], 4_096):
+        columns = ["content_sha256", "vector", "is_known"]
+        for batch in artifact.batches("vectors", columns, _READ_ROWS):
             end = start + len(batch)
             hashes[start:end] = batch.column("content_sha256").to_pylist()
-            rows = dense_rows(batch.column("vector"))
-            is_known[start:end] = rows.any(axis=1)
-            stream.write(rows.tobytes())
+            is_known[start:end] = batch.column("is_known").to_numpy(zero_copy_only=False)
+            # flatten() respects the offset of a sliced batch, .values does not.
+            stream.write(batch.column("vector").flatten().to_numpy().tobytes())
             start = end
     if not n_rows:
         return EarlierVectors(hashes, np.zeros((0, vector_size), np.float32), is_known)
     vectors = np.memmap(path, np.float32, "r", shape=(n_rows, vector_size))
     return EarlierVectors(hashes, vectors, is_known)
-
-
-def dense_rows(column: pa.FixedSizeListArray) -> Floats:
-    """The vectors of a column."""
-    # flatten() respects the offset of a sliced batch, .values does not.
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    rows: Floats = values.reshape(len(column), column.type.list_size)
-    return rows

@@ -15,8 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from nightjar.config import DocumentVectorsConfig
 from nightjar.encoders.extras import import_extra
 from nightjar.errors import EncoderError, HubUnavailable, SourceError
@@ -89,7 +87,7 @@ def hub_commit(config: DocumentVectorsConfig) -> str:
                 f"{config.path}: the hub has no such model at revision {revision}, or it is "
                 f"private; check path and revision"
             ) from error
-        except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        except _unreachable() as error:
             logger.warning("%s: the hub cannot be asked, the cache is: %s", config.path, error)
     return _fetched(hub, name, revision, is_offline=True).name
 
@@ -105,7 +103,6 @@ def hub_folder(config: DocumentVectorsConfig, commit: str) -> Path:
 
 
 def _fetched(hub: Any, name: str, revision: str, *, is_offline: bool) -> Path:
-    errors = import_module("huggingface_hub.errors")
     try:
         return Path(
             hub.snapshot_download(
@@ -115,9 +112,19 @@ def _fetched(hub: Any, name: str, revision: str, *, is_offline: bool) -> Path:
                 ignore_patterns=list(_OTHER_FORMATS),
             )
         )
-    except (errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except _unreachable() as error:
         raise HubUnavailable(
             f"{HUB}{name} at revision {revision} is not in the cache of huggingface_hub and the "
             f"hub cannot be reached ({type(error).__name__}); go online once, unset "
             f"HF_HUB_OFFLINE, or give the path of a folder"
         ) from error
+
+
+def _unreachable() -> tuple[type[BaseException], ...]:
+    """What huggingface_hub raises when it gets no answer.
+
+    Its HTTP client changed from version to version: the errors are those of the base classes of
+    its own error.
+    """
+    errors = import_module("huggingface_hub.errors")
+    return (*errors.HfHubHTTPError.__bases__, OSError)

@@ -12,7 +12,7 @@ from nightjar.encoders.sentence_encoder import load_sentence_encoder
 from nightjar.encoders.static_encoder import load_static_encoder
 from nightjar.errors import SourceChanged
 from nightjar.schemas import EMBEDDINGS
-from nightjar.store import Identity, Store
+from nightjar.store import Artifact, FileIdentity, Identity, Store
 
 
 def open_encoder(
@@ -26,11 +26,29 @@ def open_encoder(
     """
     if EMBEDDINGS in identity.parents:
         embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
-        return open_own_model(store, embeddings, is_normalized=config.normalize)
+        return open_own_model(store, embeddings, is_normalized=identity.config["normalize"])
     folder = _folder(config, base_dir, identity)
     if config.encoder == "model2vec":
         return load_static_encoder(folder, config)
     return load_sentence_encoder(folder, config)
+
+
+def encoder_of(
+    config: DocumentVectorsConfig, base_dir: Path, store: Store, vectors: Artifact
+) -> TextEncoder:
+    """The encoder that a published document_vectors artifact was made with.
+
+    Of ``config`` only where its files are, the device and the prompt for queries count.
+    Raises as :func:`open_encoder` does.
+    """
+    made = vectors.manifest.identity
+    inputs = tuple(FileIdentity(**entry) for entry in made["inputs"])
+    identity = Identity(
+        vectors.ref.stage, made["name"], made["config"], made["parents"], inputs, made["code"]
+    )
+    kept = {"encoder", "max_length", "prompt", "normalize"} & made["config"].keys()
+    as_made = config.model_copy(update={key: made["config"][key] for key in kept})
+    return open_encoder(as_made, base_dir, store, identity)
 
 
 def _folder(config: DocumentVectorsConfig, base_dir: Path, identity: Identity) -> Path:
@@ -39,5 +57,7 @@ def _folder(config: DocumentVectorsConfig, base_dir: Path, identity: Identity) -
         return hub_folder(config, identity.config["commit"])
     folder = local_folder(path, base_dir)
     if folder_files(folder) != tuple(identity.inputs):
-        raise SourceChanged(f"{path}: the encoder's files changed since the run was planned")
+        raise SourceChanged(
+            f"{path}: the encoder's files are not those that the vectors are made with; run again"
+        )
     return folder

@@ -100,7 +100,7 @@ class Parts:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 if arrays["documents"].tobytes() != key.sha256:
                     raise ValueError("it is of other documents")
                 encoded = Encoded(arrays["vectors"], arrays["is_known"], arrays["is_cut"])

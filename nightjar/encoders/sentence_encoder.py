@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _LENGTHS = (*range(16, 129, 16), *range(160, 513, 32))
 """Tokens to which texts are padded; beyond, the multiples of 128."""
+_CPU_ROWS = 8
+"""More are no faster there, and the last batch of each length is filled up."""
+_GPU_ROWS = 64
 _UNSET_LENGTH = 1_000_000
 _CHARS_PER_TOKEN = 100
 """A text is cut to so many characters a token before it is tokenized."""
@@ -42,7 +45,8 @@ class SentenceEncoder:
         self._model = model
         self._config = config
         self._max_length = max_length
-        self._n_rows = config.batch_size
+        on_gpu = model.device.type != "cpu"
+        self._n_rows = config.batch_size or (_GPU_ROWS if on_gpu else _CPU_ROWS)
 
     @property
     def vector_size(self) -> int:
@@ -78,7 +82,7 @@ class SentenceEncoder:
         found = self._model.encode_query(
             shortened,
             prompt=self._config.query_prompt,
-            batch_size=self._config.batch_size,
+            batch_size=self._n_rows,
             show_progress_bar=False,
             **self._processing("longest", self._max_length),
         )
@@ -207,12 +211,11 @@ def load_sentence_encoder(folder: Path, config: DocumentVectorsConfig) -> Senten
     model.float()  # half precision would make other vectors of it
     model.eval()
     own_length = _own_length(model)
-    if own_length is not None and config.max_length is not None:
-        if config.max_length > own_length:
-            raise EncoderError(
-                f"{config.path}: max_length is {config.max_length}, the encoder takes "
-                f"{own_length} tokens at most; lower it"
-            )
+    if own_length is not None and (config.max_length or 0) > own_length:
+        raise EncoderError(
+            f"{config.path}: max_length is {config.max_length}, the encoder takes {own_length} "
+            f"tokens at most; lower it"
+        )
     max_length = own_length and (config.max_length or own_length)
     logger.info("%s: loaded on %s, texts of %s tokens", config.path, device, max_length or "any")
     return SentenceEncoder(model, config, max_length)

@@ -21,8 +21,8 @@ from nightjar.store import Artifact, Staging
 
 logger = logging.getLogger(__name__)
 
-PART_DOCUMENTS = 2_048
-PART_CHARS = 4_000_000
+PART_DOCUMENTS = 1_024
+PART_CHARS = 2_000_000
 """A part ends with the document that fills it."""
 _READ_ROWS = 256
 _WRITE_ROWS = 4_096
@@ -54,7 +54,7 @@ def embed_documents(
     """Write the table ``vectors`` of ``documents``; rows are in their order.
 
     What ``earlier`` (made by the same encoder) has a vector of, is taken from there. The
-    rest is encoded in parts of 2,048 documents or 4,000,000 characters, each saved in
+    rest is encoded in parts of 1,024 documents or 2,000,000 characters, each saved in
     ``parts_dir`` when it is done; what is there already is used. Held in memory: a part, a
     row group of the documents, and 72 bytes a document of ``earlier``. Raises EncoderError
     when a vector is not finite.
@@ -140,7 +140,9 @@ class _Embedding:
             for batch in self.documents.batches("documents", columns, _WRITE_ROWS):
                 vectors, is_known = self._rows(batch.column(1).to_pylist(), new)
                 self.staging.counts["documents_without_known_words"] += int((~is_known).sum())
-                arrays = [batch.column(0), batch.column(1), vector_column(vectors)]
+                values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+                column = pa.FixedSizeListArray.from_arrays(values, type=schema.field(2).type)
+                arrays = [batch.column(0), batch.column(1), column, pa.array(is_known)]
                 table.write_batch(pa.record_batch(arrays, schema=schema))
                 progress.advance(len(batch))
 
@@ -189,13 +191,6 @@ class _NewVectors:
                 f"the same command again"
             )
         self._vectors, self._is_known = encoded.vectors, encoded.is_known
-
-
-def vector_column(vectors: Floats) -> pa.FixedSizeListArray:
-    """Rows as a column."""
-    kind = document_vectors_schema(vectors.shape[1]).field("vector").type
-    values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(values, type=kind)
 
 
 def _check_finite(encoded: Encoded, part: _Part) -> None:

@@ -16,6 +16,7 @@ from nightjar.errors import EncoderError
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What loading raises for a folder that is no model or was cut."""
+_BATCH_SIZE = 64
 _WEIGHTS = ("model.safetensors", "0_StaticEmbedding/model.safetensors")
 
 
@@ -45,7 +46,7 @@ class StaticEncoder:
     def _encode(self, texts: Sequence[str], prompt: str, advance: Callable[[int], None]) -> Encoded:
         vectors = np.zeros((len(texts), self.vector_size), np.float32)
         is_cut = np.zeros(len(texts), np.bool_)
-        step = self._config.batch_size
+        step = self._config.batch_size or _BATCH_SIZE
         for start in range(0, len(texts), step):
             batch = [prompt + text for text in texts[start : start + step]]
             end = start + len(batch)
