@@ -612,6 +612,27 @@ def serve(
     serve_nightly(Console(), loaded, host, port, work_pool)
 
 
+@app.command()
+def explore(
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    host: Annotated[str, typer.Option(help="Where the page is served.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: a free one.")] = 8050,
+    is_opened: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open it in the browser.")
+    ] = True,
+) -> None:
+    """Look at the models in a local web page: neighbours, a map, what moved, scores, cards."""
+    loaded = load_config(config, set_ or [])
+    try:
+        from flows.explorer.server import serve as serve_page  # noqa: PLC0415 (imports Dash)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the explorer needs {error.name}: pip install 'nightjar[explore]'"
+        ) from error
+    serve_page(loaded, host, port, is_opened, Console(soft_wrap=True, highlight=False).print)
+
+
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 

@@ -19,9 +19,11 @@ a trained and evaluated model (:func:`register`):
 
 Looking versions up takes no MLflow import where the registry is a SQLite file
 (:mod:`~nightjar.registry.reading`), so planning a run stays fast; importing this package
-does not import MLflow either. :mod:`~nightjar.registry.client` reaches MLflow.
+does not import MLflow either. :mod:`~nightjar.registry.client` reaches MLflow. Model cards are read
+back by :mod:`~nightjar.registry.cards`.
 """
 
+from nightjar.registry.cards import read_model_card
 from nightjar.registry.gate import CHALLENGER, CHAMPION, Decision, GateScores, decide
 from nightjar.registry.identity import registered_name, registration_identity
 from nightjar.registry.ledger import LedgerEntry, read_entry, read_ledger
@@ -44,6 +46,7 @@ __all__ = [
     "open_reader",
     "read_entry",
     "read_ledger",
+    "read_model_card",
     "register",
     "registered_name",
     "registration_identity",

@@ -12,6 +12,9 @@ from nightjar.registry.gate import Decision
 from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.scores import Score
 
+CARD_NAME = "model_card.md"
+"""The card's file among the artifacts of its run."""
+
 _MAX_DESCRIPTION = 4_900
 """MLflow's database holds 5,000 characters."""
 
@@ -56,7 +59,7 @@ def short_description(summary: ModelSummary, decision: Decision) -> str:
         f"{_sentence(summary)}\n\n"
         f"Scores: {scores or 'none'}.\n\n"
         f"{decision.decision.capitalize()}: {decision.reason}.\n\n"
-        f"The run holds the model card (model_card.md) and every score (scores.json)."
+        f"The run holds the model card ({CARD_NAME}) and every score (scores.json)."
     )
     return text[:_MAX_DESCRIPTION]
 

@@ -17,7 +17,7 @@ from nightjar.lookup import Parameters, copy_code, write_model
 from nightjar.model_files import model_content
 from nightjar.registry.client import import_mlflow
 from nightjar.registry.identity import MODEL_CODE_PATH
-from nightjar.registry.model_card import model_card
+from nightjar.registry.model_card import CARD_NAME, model_card
 from nightjar.registry.summary import ModelSummary
 from nightjar.store import Artifact, library_versions
 
@@ -103,7 +103,7 @@ def _parameter(name: str, default: Any) -> ParamSpec:
 
 def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
     """Path of each file or directory that goes into the model."""
-    card, lookup, code = (temporary / name for name in ("model_card.md", "lookup", "code"))
+    card, lookup, code = (temporary / name for name in (CARD_NAME, "lookup", "code"))
     card.write_text(model_card(summary), encoding="utf-8")
     lookup.mkdir()
     request = summary.request

@@ -27,6 +27,8 @@ _SELECT_VERSIONS = f"""
 _SELECT_TAGS = f"SELECT version, key, value FROM model_version_tags {_OF_ONE_MODEL}"  # noqa: S608
 _SELECT_ALIASES = f"SELECT version, alias FROM registered_model_aliases {_OF_ONE_MODEL}"  # noqa: S608
 
+_SELECT_ARTIFACTS = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+
 
 @dataclass(frozen=True)
 class RegisteredVersion:
@@ -86,6 +88,14 @@ class SqliteReader:
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version that is not deleted, ascending."""
         return self._select(name, None)
+
+    def artifact_uri(self, run_id: str) -> str | None:
+        """Where the files of a run are; None when there is no such run."""
+        with self._connection() as connection:
+            if connection is None:
+                return None
+            row = connection.execute(_SELECT_ARTIFACTS, (run_id,)).fetchone()
+        return None if row is None else row[0]
 
     def _select(self, name: str, number: int | None) -> list[RegisteredVersion]:
         with self._connection() as connection:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nightjar.errors import ConfigError
 from nightjar.registry.client import EXISTS, error_code
 from nightjar.registry.identity import experiment_name
-from nightjar.registry.model_card import model_card, parameter_text
+from nightjar.registry.model_card import CARD_NAME, model_card, parameter_text
 from nightjar.registry.score_plot import score_plot
 from nightjar.registry.summary import ModelSummary
 from nightjar.registry.tags import REGISTRATION_TAG, lineage_tags
@@ -114,7 +114,7 @@ def log_run(client: MlflowClient, summary: ModelSummary, run_id: str) -> None:
     for start in range(0, len(values), _MAX_PARAMS):
         client.log_batch(run_id, params=values[start : start + _MAX_PARAMS])
     client.log_inputs(run_id, datasets=_datasets(summary))
-    client.log_text(run_id, model_card(summary), "model_card.md")
+    client.log_text(run_id, model_card(summary), CARD_NAME)
     client.log_text(run_id, score_plot(summary), "scores.svg")
     client.log_dict(run_id, _score_table(summary), SCORES_FILE)
 

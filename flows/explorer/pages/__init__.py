@@ -1,0 +1,1 @@
+"""One function a page: from a view, the versions and the library to Dash components."""

@@ -1,0 +1,671 @@
+"""The explorer: what its pages say, what its address means, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PROJECT_ROOT
+from explorer_support import HOSTILE, WORDS, Explored, make_explored, vectors
+from lookup_support import lookup_model, random_matrix
+
+dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
+
+from flows.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
+from flows.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
+from flows.explorer.jobs import Jobs, Pending  # noqa: E402
+from flows.explorer.library import Library  # noqa: E402
+from flows.explorer.moved import moved_words  # noqa: E402
+from flows.explorer.pages.parts import Screen  # noqa: E402
+from flows.explorer.placement import open_map  # noqa: E402
+from flows.explorer.prefixes import PrefixIndex  # noqa: E402
+from flows.explorer.server import protect  # noqa: E402
+from flows.explorer.text import plotly_text, visible  # noqa: E402
+from flows.explorer.view import View, read_view  # noqa: E402
+from nightjar.config import load_config  # noqa: E402
+from nightjar.errors import InputError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    return make_explored(tmp_path_factory.mktemp("explored"), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def library(explored: Explored) -> Library:
+    return Library(load_config(explored.config, []))
+
+
+def page(library: Library, address: str) -> str:
+    """The text of a page that is finished, with every address and value in it."""
+    path, _, search = address.partition("?")
+    for _ in range(100):
+        components, is_finished = draw(library, read_view(path, search), Screen())
+        if is_finished:
+            return json.dumps(dash.html.Div(components).to_plotly_json(), cls=_Encoder)
+    raise AssertionError("never finished")
+
+
+class _Encoder(json.JSONEncoder):
+    def default(self, o: Any) -> Any:
+        return o.to_plotly_json()
+
+
+def silent(_note: str) -> None:
+    """A report that nobody reads."""
+
+
+# -- versions --------------------------------------------------------------------------------
+
+
+def test_the_catalogue_has_registered_versions_with_aliases_and_other_artifacts(
+    library: Library, explored: Explored
+) -> None:
+    catalogue = library.catalogue()
+    assert [version.label for version in catalogue.versions] == [
+        "w2v v1",
+        "w2v v2 champion",
+        f"w2v {explored.embeddings[2]}, not registered",
+    ]
+    assert catalogue.problems == ()
+    assert catalogue.find("w2v@champion").embeddings == explored.embeddings[1]
+    assert catalogue.find("w2v@1").embeddings == explored.embeddings[0]
+    left, right = catalogue.pair()
+    assert right.key == "w2v@2"
+    assert left.embeddings == explored.embeddings[2]
+    with pytest.raises(InputError, match="no version 'w2v@9'"):
+        catalogue.find("w2v@9")
+
+
+def test_words_page_marks_what_is_new_and_gone(library: Library) -> None:
+    text = page(library, "/?word=word007&left=w2v%401&right=w2v%402&topn=5")
+    assert text.count('"mark new"') == text.count('"mark gone"') == 5
+    assert "0 of 5 in both versions" in text
+    same = page(library, "/?word=king&left=w2v%401&right=w2v%401&topn=5")
+    assert "mark new" not in same
+    assert "5 of 5 in both versions" in same
+    assert f"{len(WORDS) - WORDS.index('king')} occurrences, rank 11 of 104" in same
+
+
+def test_an_unknown_word_is_named_with_words_that_start_alike(library: Library) -> None:
+    text = page(library, "/?word=kingg")
+    assert "has no vector for 1 word: kingg" in text
+    assert "Words that start alike" in text
+    assert "word=kingdom" in text
+
+
+def test_analogies_leave_out_the_words_asked_with(library: Library, explored: Explored) -> None:
+    text = page(library, "/analogies?positive=king+word001&negative=queen&right=w2v%401&topn=3")
+    model = library.model(library.catalogue().find("w2v@1"))
+    for near in model.neighbors_of_mean(["king", "word001"], ["queen"], 3):
+        assert f"{near.similarity:.3f}" in text
+    assert "king + word001 - queen" in text
+    assert "has no vector for 1 word: nobody" in page(library, "/analogies?positive=nobody")
+
+
+def test_an_imported_artifact_without_tokens_answers_too(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    world = replace(explored.world, artifacts_dir=library.loaded.artifacts_dir)
+    imported = world.embeddings("imported", name="glove-6b").ref.version
+    text = page(library, f"/?word=king&right=embeddings/{imported}&topn=2")
+    assert f"glove-6b {imported}, not registered" in text
+    assert "3 occurrences, rank 2 of 4" in text
+
+
+# -- moved words -----------------------------------------------------------------------------
+
+
+def test_the_word_that_was_turned_around_moved_most_whatever_the_rotation(tmp_path: Path) -> None:
+    left = lookup_model(tmp_path / "left", WORDS[10:], vectors(1)[10:])
+    right = lookup_model(tmp_path / "right", WORDS[10:], vectors(2)[10:])
+    found = moved_words(left, right, 1, silent)
+    assert found.n_shared == len(WORDS) - 10
+    assert found.words[0].token == "word007"
+    assert found.words[0].distance > 1.5
+    assert found.words[1].distance < 0.05
+    assert found.words[1].overlap > 0.7
+    assert found.words[0].overlap < 0.3
+
+
+def test_only_words_frequent_in_both_versions_are_compared(tmp_path: Path) -> None:
+    words = [f"w{i}" for i in range(60)]
+    left = lookup_model(tmp_path / "left", words, random_matrix(60))
+    right = lookup_model(tmp_path / "right", words[::-1], random_matrix(60, seed=2))
+    found = moved_words(left, right, 21, silent)  # counts run from 60 down to 1
+    assert found.n_shared == 20
+    assert {word.token for word in found.words} == set(words[20:40])
+    with pytest.raises(InputError, match="choose a smaller number"):
+        moved_words(left, right, 58, silent)
+    other = lookup_model(tmp_path / "other", words, random_matrix(60, 5))
+    with pytest.raises(InputError, match="cannot be aligned"):
+        moved_words(left, other, 1, silent)
+
+
+def test_the_moved_page_sorts_as_the_address_says(library: Library) -> None:
+    both = "left=w2v%401&right=w2v%402&least=1"
+    by_distance = page(library, f"/moved?{both}")
+    assert by_distance.index("word=word007") < by_distance.index("word=word001")
+    by_rank = page(library, f"/moved?{both}&sort=left")
+    assert by_rank.index("word=king&") < by_rank.index("word=word007")
+    assert "choose another version" in page(library, "/moved?left=w2v%402&right=w2v%402")
+
+
+# -- prefixes --------------------------------------------------------------------------------
+
+
+def test_prefixes_find_the_most_frequent_words_in_any_spelling(tmp_path: Path) -> None:
+    words = ["zebra", "kind", "King", "König", "kilo", "king", "ki", "a", "Zoo"]
+    table = lookup_model(tmp_path / "model", words).table
+    index = PrefixIndex.open(tmp_path / "lookup" / "order", table)
+    assert [words[row] for row in index.rows("ki", 3)] == ["kind", "King", "kilo"]
+    assert [words[row] for row in index.rows("ki", 9)] == ["kind", "King", "kilo", "king", "ki"]
+    assert [words[row] for row in index.rows("kö", 9)] == ["König"]
+    assert [words[row] for row in index.rows("z", 9)] == ["zebra", "Zoo"]
+    assert index.rows("", 2) == [0, 1]
+    assert index.rows("nothing", 5) == []
+    again = PrefixIndex.open(tmp_path / "lookup" / "order", table)
+    assert again.rows("ki", 3) == index.rows("ki", 3)
+
+
+def test_suggestions_are_few_and_lead_to_the_word(library: Library) -> None:
+    found = json.dumps(suggestions(library, View(), "word0"), cls=_Encoder)
+    assert found.count("word=word0") == 10
+    assert suggestions(library, View(word="king"), "king") is None
+    nothing = json.dumps(suggestions(library, View(), "zzz"), cls=_Encoder)
+    assert "no word starts like this" in nothing
+
+
+# -- the map ---------------------------------------------------------------------------------
+
+
+def test_the_map_is_the_first_two_principal_components(tmp_path: Path) -> None:
+    matrix = random_matrix(300) * np.array([9, 5, 1, 1, 1, 1, 1, 1], np.float32)
+    model = lookup_model(tmp_path / "model", [f"w{i}" for i in range(300)], matrix)
+    found = open_map(tmp_path / "lookup" / "map", model, "pca", silent)
+    units = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    centred = units - units.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    expected = np.abs(centred @ axes[:2].T)
+    assert np.allclose(np.abs(found.positions), expected, atol=1e-4)
+    again = open_map(tmp_path / "lookup" / "again", model, "pca", silent)
+    assert again.positions.tobytes() == found.positions.tobytes()
+    assert again.clusters.tobytes() == found.clusters.tobytes()
+
+
+@pytest.mark.parametrize("method", ["pca", "neighbours"])
+def test_a_cut_map_is_made_again(tmp_path: Path, method: str) -> None:
+    model = lookup_model(tmp_path / "model", [f"w{i}" for i in range(50)])
+    directory = tmp_path / "lookup" / "map"
+    found = open_map(directory, model, method, silent)
+    before = found.positions.copy()
+    path = directory / "positions.npy"
+    path.write_bytes(path.read_bytes()[:100])
+    assert np.array_equal(open_map(directory, model, method, silent).positions, before)
+    assert [entry.name for entry in directory.parent.iterdir()] == ["map"]
+
+
+def test_the_neighbour_graph_keeps_neighbours_together(tmp_path: Path) -> None:
+    centres = random_matrix(4, 16, seed=5) * 3
+    matrix = np.repeat(centres, 60, axis=0) + random_matrix(240, 16, seed=6)
+    model = lookup_model(tmp_path / "model", [f"w{i}" for i in range(240)], matrix)
+    found = open_map(tmp_path / "lookup" / "map", model, "neighbours", silent).positions
+    apart = np.linalg.norm(found[:, np.newaxis] - found[np.newaxis], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    nearest = apart.argmin(axis=1)
+    assert np.mean(nearest // 60 == np.arange(240) // 60) > 0.95
+
+
+def test_a_window_has_its_most_frequent_words_and_finer_ones_after_zooming() -> None:
+    positions = np.random.default_rng(1).uniform(0, 1, (400_000, 2)).astype(np.float32)
+    whole = level_of_detail.rows_in(positions, (0, 1, 0, 1))
+    assert whole.tolist() == list(range(level_of_detail.MAX_POINTS))
+    box = (0.5, 0.51, 0.5, 0.51)
+    inside = level_of_detail.rows_in(positions, box)
+    x, y = positions[inside].T
+    assert len(inside) == np.count_nonzero(((positions >= 0.5) & (positions <= 0.51)).all(axis=1))
+    assert ((x >= 0.5) & (x <= 0.51) & (y >= 0.5) & (y <= 0.51)).all()
+    assert inside.max() > level_of_detail.MAX_POINTS
+
+
+def test_labels_do_not_overlap_and_the_most_frequent_win() -> None:
+    points = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.8], [0.999, 0.1]], np.float32)
+    texts = ["first", "hidden by it", "free", "beyond the edge"]
+    assert level_of_detail.labelled(texts, points, (0, 1, 0, 1), (600, 400)) == [0, 2]
+    zoomed = (0.49, 0.53, 0.4, 0.6)
+    assert level_of_detail.labelled(texts, points, zoomed, (600, 400))[:2] == [0, 1]
+
+
+def test_moving_the_map_sends_the_points_of_the_window(library: Library) -> None:
+    view = read_view("/map", "?word=king")
+    page(library, "/map?word=king")
+    whole = window(library, view, {"xaxis.autorange": True, "yaxis.autorange": True}, Screen())
+    assert whole is not None
+    model_map = library.word_map(library.catalogue().pair()[1], "pca")
+    assert not isinstance(model_map, Pending)
+    x, y = map(float, model_map.positions[WORDS.index("king")])
+    moved = dict(
+        zip(
+            ("xaxis.range[0]", "xaxis.range[1]", "yaxis.range[0]", "yaxis.range[1]"),
+            (x - 0.05, x + 0.05, y - 0.05, y + 0.05),
+            strict=True,
+        )
+    )
+    part = window(library, view, moved, Screen())
+    assert part is not None
+    assert 0 < len(part[0]["x"]) < len(whole[0]["x"])
+    assert any("king" in text for text in part[0]["hovertext"])
+    assert "<b>king</b>" in part[2]["text"]
+    assert window(library, view, {"dragmode": "zoom"}, Screen()) is None
+    assert window(library, view, {"xaxis.range[0]": "evil"}, Screen()) is None
+
+
+# -- scores and cards ------------------------------------------------------------------------
+
+
+def test_scores_have_intervals_champions_and_reasons(library: Library) -> None:
+    text = page(library, "/scores")
+    figures = [part for part in json.loads(text)["props"]["children"] if part]
+    charts = next(p for p in figures if p["props"].get("className") == "charts")
+    graph = charts["props"]["children"][0]["props"]["children"][1]["props"]["figure"]
+    (trace,) = graph["data"]
+    assert trace["y"] == [0.5, 0.6]
+    assert trace["error_y"]["array"] == pytest.approx([0.1, 0.1])
+    assert trace["marker"]["symbol"] == ["star", "star"]
+    assert "first champion" in text
+    assert "above the champion's" in text
+
+
+def test_cards_show_the_card_of_the_version_and_its_lineage(
+    library: Library, explored: Explored
+) -> None:
+    text = page(library, "/cards?right=w2v%401")
+    assert "# night-w2v" in text
+    assert explored.embeddings[0] in text
+    for stage in ("registration", "embeddings", "evaluation"):
+        assert f'"{stage}"' in text
+    assert "it is not registered" in page(
+        library, f"/cards?right=embeddings/{explored.embeddings[2]}"
+    )
+
+
+# -- the address -----------------------------------------------------------------------------
+
+
+def test_an_address_leads_back_to_its_state() -> None:
+    view = View("/map", "w2v@1", "a b", HOSTILE[1], topn=5, least=3, box=(0.0, 1.5, -2.0, 1e-5))
+    assert read_view(view.path, view.search) == view
+    assert View().search == ""
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ("?topn=0", "topn='0' in the address: expected 1 to 100"),
+        ("?topn=%00", "expected a whole number"),
+        ("?least=1e9", "expected a whole number"),
+        ("?sort=evil", "expected distance, overlap"),
+        ("?box=1,0,0,1", "expected x0 < x1"),
+        ("?box=nan,1,0,1", "expected four numbers"),
+        ("?colour=red", "unknown parameter 'colour'"),
+        ("?" + "&".join(["a=1"] * 100), "not understood"),
+        ("?left=nobody%409", "there is no version 'nobody@9'"),
+    ],
+)
+def test_a_wrong_address_is_explained_in_the_page(
+    library: Library, search: str, message: str
+) -> None:
+    text = page(library, f"/{search}")
+    assert message in text
+
+
+def test_an_unknown_page_is_named(library: Library) -> None:
+    assert "there is no page /nowhere" in page(library, "/nowhere")
+
+
+def test_fields_change_the_address_and_untouched_versions_stay_out_of_it(library: Library) -> None:
+    catalogue = library.catalogue()
+    left, right = catalogue.pair()
+    now = {"word": "king", "left": left.key, "right": right.key, "topn": 15}
+    assert changed(View(), catalogue, now) == "?word=king"
+    assert changed(View(word="king"), catalogue, now) is None
+    assert changed(View(), catalogue, {**now, "left": "w2v@1"}) == "?left=w2v%401&word=king"
+    assert changed(View(word="king"), catalogue, {**now, "word": ""}) == ""
+    wrong = changed(View("/moved"), catalogue, {"least": "many"})
+    assert wrong is not None
+    assert "expected a whole number" in read_view("/moved", wrong).problems[0]
+
+
+# -- trouble ---------------------------------------------------------------------------------
+
+
+def copied(explored: Explored, directory: Path) -> Library:
+    """A copy of everything, free to damage."""
+    shutil.copytree(explored.config.parent, directory)
+    old, new = str(explored.config.parent), str(directory)
+    config = directory / explored.config.name
+    config.write_text(config.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    return Library(load_config(config, []))
+
+
+def test_a_damaged_artifact_is_named_and_the_rest_still_shown(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    artifacts = library.loaded.artifacts_dir
+    shutil.rmtree(artifacts / "lookup", ignore_errors=True)
+    path = artifacts / "embeddings" / explored.embeddings[0] / "vectors.parquet"
+    path.write_bytes(path.read_bytes()[:-50])
+    text = page(library, "/?word=king&left=w2v%402&right=w2v%402")
+    assert f"embeddings/{explored.embeddings[0]} is damaged" in text
+    assert "5 of 5" in page(library, "/?word=king&left=w2v%402&right=w2v%402&topn=5")
+
+
+def test_lookup_files_that_are_cut_while_they_are_open_are_written_again(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    before = page(library, "/?word=king")
+    for path in library.loaded.artifacts_dir.glob("lookup/*/vectors.npy"):
+        path.write_bytes(b"")
+    assert page(library, "/?word=king") == before
+
+
+def test_a_missing_registry_and_an_empty_folder_are_explained(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    database = library.loaded.artifacts_dir / "mlflow" / "mlflow.db"
+    database.write_bytes(b"no database" * 1_000)
+    text = page(library, "/?word=king")
+    assert "the MLflow database cannot be read" in text
+    assert "cosine similarity" in text
+    shutil.rmtree(library.loaded.artifacts_dir)
+    empty = Library(library.loaded)
+    for path in ("/", "/analogies", "/map", "/moved", "/cards"):
+        assert "there is no trained model yet" in page(empty, path)
+    assert "nothing has been evaluated yet" in page(empty, "/scores")
+
+
+def finished(jobs: Jobs, work: Any) -> Any:
+    while isinstance(found := jobs.get("other", "work", work), Pending):
+        pass
+    return found
+
+
+def test_work_is_done_once_and_its_error_can_be_tried_again() -> None:
+    jobs = Jobs(patience_seconds=0.01)
+    go = threading.Event()
+    calls: list[int] = []
+
+    def work(report: Any) -> str:
+        calls.append(1)
+        report("half")
+        assert go.wait(20)
+        return "done"
+
+    while (found := jobs.get("key", "work", work)) != Pending("work: half"):
+        assert isinstance(found, Pending)
+    go.set()
+    while isinstance(found, Pending):
+        found = jobs.get("key", "work", work)
+    assert (found, len(calls)) == ("done", 1)
+
+    def fail(_report: Any) -> str:
+        raise InputError("no")
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="no"):
+            finished(jobs, fail)
+
+
+# -- hostile text ----------------------------------------------------------------------------
+
+
+def test_tokens_are_written_without_control_characters_and_cut() -> None:
+    assert visible("\u202eevil\x00") == "\\u202eevil\\x00"
+    assert visible("a\nb") == "a\\nb"
+    assert len(visible("long" * 2_500)) == 48
+    assert visible(" ") == "' '"
+    assert plotly_text("<b>&amp;") == "&lt;b&gt;&amp;amp;"
+
+
+def test_no_label_of_the_map_holds_a_tag(library: Library) -> None:
+    figure = json.loads(page(library, "/map?word=king"))
+    text = json.dumps(figure)
+    assert "<img" not in text
+    assert "<script" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+
+
+# -- the server ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client(library: Library) -> Any:
+    app = make_app(library)
+    protect(app, "127.0.0.1:8050", 8050)
+    return app.server.test_client()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8050"}, 200),
+        ({"Host": "localhost:8050"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example:8050"}, 403),
+        ({"Host": "127.0.0.1:9999"}, 403),
+        ({"Host": "127.0.0.1:8050", "Origin": "http://127.0.0.1:8050"}, 200),
+        ({"Host": "127.0.0.1:8050", "Origin": "http://evil.example"}, 403),
+        ({"Host": "127.0.0.1:8050", "Origin": "null"}, 403),
+    ],
+)
+def test_other_hosts_and_other_sites_are_refused(
+    client: Any, headers: dict[str, str], status: int
+) -> None:
+    answer = client.get("/", headers=headers)
+    assert answer.status_code == status
+    if status == 200:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+        assert "//" not in policy
+
+
+def test_a_post_of_another_site_is_refused(client: Any) -> None:
+    headers = {"Host": "127.0.0.1:8050", "Sec-Fetch-Site": "cross-site"}
+    assert client.post("/_dash-update-component", headers=headers, json={}).status_code == 403
+
+
+def start(config: Path, *options: str) -> subprocess.Popen[str]:
+    # A shell's background process ignores Ctrl-C; this one must not, however the tests run.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from flows.cli import main; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "explore", "-c", str(config), "--no-open", *options],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def address(explored: Explored) -> Iterator[str]:
+    """The explorer as a process of its own; at the end Ctrl-C ends it cleanly."""
+    process = start(explored.config, "--port", "0")
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("Explorer: http://127.0.0.1:"), line
+    yield line.split()[1].rstrip("/")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "Explorer ended.\n", "")
+
+
+def test_a_port_in_use_is_one_message(explored: Explored) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start(explored.config, "--port", str(port))
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith(f"nightjar: 127.0.0.1:{port} cannot be listened on (Address already")
+    assert "--port" in err
+
+
+def test_a_missing_extra_is_named(explored: Explored) -> None:
+    code = (
+        "import sys; sys.modules['dash'] = None\n"
+        "from flows.cli import main\n"
+        f"sys.argv = ['nightjar', 'explore', '-c', {str(explored.config)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "nightjar: the explorer needs dash: pip install 'nightjar[explore]'\n"
+
+
+# -- in a browser ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs the browser chromium on the PATH")
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    flags += " --disable-background-networking --disable-component-update"
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=flags.split())
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Any]:
+    """A page; in the end nothing was said, asked for or loaded that should not be."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    trouble: list[str] = []
+    opened.on(
+        "dialog", lambda dialog: (trouble.append(f"dialog {dialog.message}"), dialog.dismiss())
+    )
+    opened.on("pageerror", lambda error: trouble.append(f"error {error}"))
+    opened.on(
+        "console",
+        lambda said: trouble.append(said.text) if said.type == "error" else None,
+    )
+    opened.on(
+        "request",
+        lambda sent: (
+            trouble.append(f"request {sent.url}")
+            if not sent.url.startswith((address, "data:", "blob:"))
+            else None
+        ),
+    )
+    opened.set_default_timeout(20_000)
+    yield opened
+    opened.wait_for_timeout(200)
+    context.close()
+    assert trouble == []
+
+
+def test_enter_searches_a_word_and_suggestions_lead_to_words(tab: Any, address: str) -> None:
+    tab.goto(f"{address}/")
+    tab.get_by_role("heading", name="Search a word").wait_for()
+    tab.get_by_label("word").fill("kin")
+    tab.locator("#suggestions a", has_text="kingdom").wait_for()
+    tab.get_by_label("word").fill("king")
+    tab.get_by_label("word").press("Enter")
+    tab.get_by_role("heading", name="king", exact=True).wait_for()
+    assert tab.url == f"{address}/?word=king"
+    tab.get_by_label("word").fill("que")
+    tab.locator("#suggestions a", has_text="queen").click()
+    tab.get_by_role("heading", name="queen", exact=True).wait_for()
+    tab.go_back()
+    tab.get_by_role("heading", name="king", exact=True).wait_for()
+    assert tab.get_by_label("word").input_value() == "king"
+
+
+def test_choosing_a_version_compares_it(tab: Any, address: str) -> None:
+    tab.goto(f"{address}/?word=word007")
+    tab.get_by_role("heading", name="w2v v2 champion").wait_for()
+    tab.locator(".field.left button").first.click()
+    tab.get_by_text("w2v v1", exact=True).click()
+    tab.get_by_role("heading", name="w2v v1").wait_for()
+    assert "left=w2v%401" in tab.url
+    assert tab.locator(".mark.new").count() > 0
+
+
+def test_zooming_the_map_asks_for_its_window(tab: Any, address: str) -> None:
+    tab.goto(f"{address}/map?word=king")
+    tab.locator("#map .scatterlayer text", has_text="king").first.wait_for()
+    before = tab.locator("#map .js-plotly-plot").evaluate("plot => plot.data[0].x.length")
+    box = tab.locator("#map").bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for _ in range(4):
+        tab.mouse.wheel(0, -600)
+        tab.wait_for_timeout(150)
+    tab.wait_for_function(
+        "before => document.querySelector('#map .js-plotly-plot').data[0].x.length < before",
+        arg=before,
+    )
+    assert "box=" in tab.url
+    tab.reload()
+    tab.wait_for_function(
+        "before => (document.querySelector('#map .js-plotly-plot')?.data?.[0]?.x.length"
+        " ?? before) < before",
+        arg=before,
+    )
+
+
+def test_hostile_tokens_are_text_on_every_page(tab: Any, address: str) -> None:
+    for path in ("", "map", "moved?left=w2v%401&right=w2v%402&least=1", "scores", "cards"):
+        tab.goto(f"{address}/{path}")
+        tab.wait_for_function("document.querySelector('#page .pending') === null")
+        assert tab.locator("#page img, #page script").count() == 0
+    for token in HOSTILE[:-1]:
+        tab.goto(address + (View(word=token).link() or ""))
+        tab.get_by_role("heading", name=visible(token), exact=True).wait_for()
+        assert tab.locator("#page td").count() > 10
+
+
+def test_a_narrow_window_does_not_scroll_sideways(tab: Any, address: str) -> None:
+    tab.set_viewport_size({"width": 400, "height": 800})
+    for path in (
+        "?word=king",
+        "analogies?positive=king",
+        "map",
+        "moved?least=1",
+        "scores",
+        "cards",
+    ):
+        tab.goto(f"{address}/{path}")
+        tab.wait_for_function("document.querySelector('#page .pending') === null")
+        tab.wait_for_timeout(300)
+        root = "document.documentElement"
+        assert tab.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0, path
