@@ -112,7 +112,7 @@ def by_vectors(
     search = open_search(loaded, name, Console(stderr=True))
     rows = {f"reviews:{review.id}": row for row, review in enumerate(reviews)}
     row_of = np.array([rows[doc_id] for doc_id in search.documents.doc_ids()])
-    vectors = np.nan_to_num(search.encode([query.text for query in queries]))
+    vectors = np.nan_to_num(search.encode_queries([query.text for query in queries]))
     return [row_of[near.rows] for near in search.documents.nearest(vectors, BEST)]
 
 

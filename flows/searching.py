@@ -16,7 +16,7 @@ from flows.display import display_for
 from flows.provenance import git_commit, n_workers
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.encoders import TextEncoder, open_encoder
+from nightjar.encoders import Encoded, TextEncoder, encoder_of
 from nightjar.errors import ArtifactDamaged, ConfigError, InputError, UnknownTokenError
 from nightjar.lookup import UnknownWords, VectorModel
 from nightjar.model_files import open_model
@@ -29,7 +29,7 @@ from nightjar.search import (
     search_index_identity,
     snippets,
 )
-from nightjar.store import Artifact, Identity, Manifest, Store
+from nightjar.store import Artifact, Manifest, Store
 
 JSON_SNIPPET_CHARS = 240
 _EXAMPLE = """document_vectors:
@@ -92,15 +92,16 @@ class OpenSearch:
     """The model behind the encoder, where it is one of ours."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors by the encoder of the documents; NaN for a text without a known word."""
-        encoded = self.encoder.encode(texts)
-        vectors: NDArray[np.float32] = encoded.vectors.copy()
-        vectors[~encoded.is_known] = np.nan
-        return vectors
+        """Vectors of texts, as of the documents; NaN for a text without a known word."""
+        return _with_nan(self.encoder.encode(texts))
+
+    def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of queries by the same encoder; NaN for one without a known word."""
+        return _with_nan(self.encoder.encode_queries(queries))
 
     def encode_query(self, query: str) -> NDArray[np.float32]:
         """The vector of a query. Raises InputError for one without a known word."""
-        vector: NDArray[np.float32] = self.encode([query])[0]
+        vector: NDArray[np.float32] = self.encode_queries([query])[0]
         if np.isfinite(vector).all() and vector.any():
             return vector
         words = list(dict.fromkeys(self.words.words(query))) if self.words is not None else []
@@ -111,6 +112,10 @@ class OpenSearch:
         except UnknownWords as error:
             raise UnknownTokenError(str(error)) from error
         raise InputError(f"the words of {query!r} have no direction: use others")
+
+
+def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
+    return np.where(encoded.is_known[:, np.newaxis], encoded.vectors, np.float32(np.nan))
 
 
 def find_documents(loaded: LoadedConfig, question: Question, console: Console) -> Found:
@@ -139,12 +144,12 @@ def open_search(loaded: LoadedConfig, name: str | None, console: Console) -> Ope
     store = Store(loaded.artifacts_dir)
     vectors = _newest_vectors(loaded, store, name)
     index = _index(loaded, store, vectors, console)
-    identity = Identity.from_json(vectors.manifest.identity)
-    encoder = open_encoder(loaded.config.document_vectors[name], loaded.base_dir, store, identity)
+    config = loaded.config.document_vectors[name]
+    encoder = encoder_of(config, loaded.base_dir, store, vectors)
     words = None
-    if schemas.EMBEDDINGS in identity.parents:
-        ref = store.ref(schemas.EMBEDDINGS, identity.parents[schemas.EMBEDDINGS])
-        embeddings = store.open(ref)
+    version = vectors.manifest.parents.get(schemas.EMBEDDINGS)
+    if version is not None:
+        embeddings = store.open(store.ref(schemas.EMBEDDINGS, version))
         words = open_model(store, embeddings.manifest.name, embeddings)
     return OpenSearch(name, index, DocumentSearch(store, index), encoder, words)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from conftest import SMALL_CONFIG, run_due
+from conftest import SMALL_CONFIG
+from rich.console import Console
 from test_cli import assert_refused, nightjar
 
+from flows.searching import Found, Question, find_documents
+from nightjar import schemas
+from nightjar.config import load_config
+from nightjar.errors import InputError
+from nightjar.pipeline import Provenance, make_plan, run_step
+from nightjar.progress import SILENT
+from nightjar.search import Filters
 from nightjar.store import Store
 
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")
@@ -30,11 +40,24 @@ def write_config(directory: Path, *, notes: tuple[str, ...] = NOTES) -> Path:
     return path
 
 
+def run_for_search(path: Path, *overrides: str) -> list[str]:
+    """Run what search needs of a night: nothing is evaluated or registered."""
+    loaded = load_config(path, overrides)
+    plan = make_plan(loaded)
+    wanted = {schemas.DOCUMENTS, schemas.DOCUMENT_VECTORS, schemas.SEARCH_INDEX}
+    if "encoder" not in "".join(overrides):
+        wanted |= {schemas.TOKENS, schemas.COOCCURRENCES, schemas.EMBEDDINGS}
+    due = [step for step in plan.due if step.stage in wanted]
+    for step in due:
+        run_step(loaded, plan, step, SILENT, Provenance(None, "test", 1))
+    return [step.label for step in due]
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished night. Read only: copy to change."""
     path = write_config(tmp_path_factory.mktemp("search") / "project")
-    labels = run_due(path)
+    labels = run_for_search(path)
     assert labels[-4:] == ["embed documents", "index documents", "embed others", "index others"]
     return path
 
@@ -45,71 +68,72 @@ def copied(config: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy" / config.name
 
 
-@pytest.fixture
-def ask(config: Path) -> Callable[..., dict[str, object]]:
-    def asked(query: str, *options: object) -> dict[str, object]:
-        done = nightjar("search", query, "--in", "documents", "-c", config, "--json", *options)
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, object] = json.loads(done.stdout)
-        return answer
-
-    return asked
+def found_in(config: Path, query: str, name: str | None = "documents", **filters: Any) -> Found:
+    question = Question(query, name, filters.pop("topn", 10), Filters(**filters))
+    return find_documents(load_config(config, []), question, Console(stderr=True))
 
 
-def ids(answer: dict[str, object]) -> list[str]:
-    return [hit["doc_id"] for hit in answer["hits"]]  # type: ignore[attr-defined]
+def ids(found: Found) -> list[str]:
+    return [hit.document.doc_id for hit, _ in found.hits]
 
 
-def test_a_document_is_found_by_its_own_words(
-    config: Path, ask: Callable[..., dict[str, object]]
-) -> None:
-    answer = ask(NOTES[0], "-n", 3)
-    first = answer["hits"][0]  # type: ignore[index]
+def test_a_document_is_found_by_its_own_words(config: Path) -> None:
+    command = ("search", NOTES[0], "--in", "documents", "-c", config)
+    done = nightjar(*command, "--json", "-n", 3)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    first = answer["hits"][0]
     assert first["similarity"] == pytest.approx(1, abs=1e-5)
     assert (first["rank"], first["source"], first["language"]) == (1, "notes", "en")
     assert first["snippet"] == NOTES[0]
-    assert [first["snippet"][start:stop] for start, stop in first["marks"]] == (
-        ["The", "police", "said", "it", "rained"]
-    )
-    assert len(ids(answer)) == 3
+    marked = [first["snippet"][start:stop] for start, stop in first["marks"]]
+    assert marked == ["The", "police", "said", "it", "rained"]
+    assert len(answer["hits"]) == 3
     assert answer["documents"] == 296
     assert answer["approximate"] is False
-    shown = nightjar("search", NOTES[0], "--in", "documents", "-c", config).stdout
+    shown = nightjar(*command, "--source", "notes", "--min-chars", 20).stdout
     assert first["doc_id"] in shown
     assert NOTES[0] in shown
     assert "documents: 295 documents, 1 more have no known word" in shown
 
 
-def test_filters_leave_as_many_answers_as_there_are(ask: Callable[..., dict[str, object]]) -> None:
-    assert len(ids(ask("government", "--source", "notes"))) == 2  # one has no known word
-    assert len(ids(ask("government", "--language", "en", "-n", 1))) == 1
-    found = ask("government", "--contains", r"\bcricket\b", "--min-chars", 40, "-n", 50)
-    assert len(ids(found)) > 3
-    assert ids(ask("government", "--source", "notes", "--contains", "no such text")) == []
-    assert ids(ask("police", "--max-chars", 30)) == ids(ask("police", "--source", "notes"))[:1]
+def test_filters_leave_as_many_answers_as_there_are(config: Path) -> None:
+    assert len(ids(found_in(config, "government", sources=("notes",)))) == 2  # one is unknown
+    assert len(ids(found_in(config, "government", languages=("en",), topn=1))) == 1
+    some = found_in(config, "government", contains=r"\bcricket\b", min_chars=40, topn=50)
+    assert len(ids(some)) > 3
+    assert ids(found_in(config, "government", contains="no such text")) == []
+    short = ids(found_in(config, "police", max_chars=30))
+    assert short == ids(found_in(config, "police", sources=("notes",)))[:1]
 
 
-def test_what_cannot_be_answered_says_what_to_do(config: Path) -> None:
-    def refused(*arguments: object) -> str:
-        done = nightjar("search", *arguments, "-c", config)
-        assert_refused(done, 2)
-        return done.stderr
+@pytest.mark.parametrize(
+    ("query", "name", "filters", "message"),
+    [
+        ("  ", "documents", {}, "the query is empty"),
+        ("police", None, {}, "choose what to search with --in: documents, others"),
+        ("police", "document", {}, "did you mean 'documents'?"),
+        ("polcie qqqx", "documents", {}, "no vector for 2 words: polcie, qqqx"),
+        ("polcie qqqx", "documents", {}, "did you mean police"),
+        ("?!", "documents", {}, "no word in '?!'"),
+        ("police", "others", {"sources": ("note",)}, "source 'note'; there are news, notes"),
+        ("police", "others", {"contains": "("}, "'(' is not a regular expression"),
+    ],
+)
+def test_what_cannot_be_answered_says_what_to_do(
+    config: Path, query: str, name: str | None, filters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        found_in(config, query, name, **filters)
 
-    assert "the query is empty" in refused("  ", "--in", "documents")
-    assert "choose what to search with --in: documents, others" in refused("police")
-    assert "did you mean 'documents'?" in refused("police", "--in", "document")
-    message = refused("polcie qqqx", "--in", "documents")
-    assert "no vector for 2 words: polcie, qqqx" in message
-    assert "did you mean police" in message
-    assert "no word in '?!'" in refused("?!", "--in", "documents")
-    assert "no document has the source 'note'; there are news, notes" in refused(
-        "police", "--in", "documents", "--source", "note"
-    )
-    assert "'(' is not a regular expression" in refused("police", "--in", "others", "--contains=(")
+
+def test_a_refusal_is_a_message_and_an_exit_code(config: Path) -> None:
+    command = ("search", "polcie", "--in", "documents", "-c", config)
+    assert_refused(nightjar(*command), 2, "did you mean police")
 
 
-def test_without_document_vectors_the_message_shows_what_to_add(finished_config: Path) -> None:
-    done = nightjar("search", "police", "-c", finished_config)
+def test_without_document_vectors_the_message_shows_what_to_add(small_config: Path) -> None:
+    done = nightjar("search", "police", "-c", small_config)
     assert_refused(done, 2, "document_vectors:\n  documents:\n    model: cbow\n", "nightjar run")
 
 
@@ -145,7 +169,36 @@ def test_a_damaged_index_is_told_and_rebuilt_after_it_is_set_aside(copied: Path)
 
 def test_the_next_night_searches_the_new_documents(copied: Path) -> None:
     (copied.parent / "notes.txt").write_text("A government of cricket police.\n", encoding="utf-8")
-    run_due(copied)
-    command = ("search", "government of cricket police", "--in", "documents", "-c", copied)
-    found = json.loads(nightjar(*command, "--source", "notes", "--json").stdout)
-    assert [hit["snippet"] for hit in found["hits"]] == ["A government of cricket police."]
+    run_for_search(copied)
+    found = found_in(copied, "government of cricket police", sources=("notes",))
+    assert [snippet.text for _, snippet in found.hits] == ["A government of cricket police."]
+
+
+def save_encoder(directory: Path, words: tuple[str, ...]) -> None:
+    """A Model2Vec encoder that knows these words, each with a direction of its own."""
+    model2vec = pytest.importorskip("model2vec", reason="the extra 'encoders' is not installed")
+    tokenizers = pytest.importorskip("tokenizers", reason="the extra 'formats' is not installed")
+    vocabulary = {word: row for row, word in enumerate(("[UNK]", *words))}
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel(vocab=vocabulary, unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    vectors = np.eye(len(vocabulary), dtype=np.float32)
+    model2vec.StaticModel(vectors, tokenizer).save_pretrained(str(directory))
+
+
+def test_what_a_pretrained_encoder_embedded_is_searched_with_it(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "project")
+    save_encoder(path.parent / "encoder", ("police", "rained", "cricket", "won"))
+    entry = "document_vectors={documents: {encoder: model2vec, path: encoder}}"
+    command = ("-c", path, "--set", entry)
+    run_for_search(path, entry)
+    found = nightjar("search", "Cricket won", "--in", "documents", *command, "--source=notes")
+    assert found.returncode == 0, found.stderr
+    assert "Cricket: the Test team won the match." in found.stdout.splitlines()[1]
+    again = nightjar("search", "qqqx", "--in", "documents", *command)
+    assert_refused(again, 2, "there is no word in 'qqqx' that documents knows")
+    save_encoder(path.parent / "encoder", ("police",))
+    changed = nightjar("search", "police", "--in", "documents", *command)
+    assert_refused(changed, 1, "the encoder's files are not those")

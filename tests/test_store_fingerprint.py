@@ -140,13 +140,3 @@ def test_a_file_that_cannot_be_read_is_a_source_error(tmp_path: Path, name: str)
 
 def test_library_versions_are_those_that_are_installed() -> None:
     assert library_versions("numpy") == {"numpy": np.__version__}
-
-
-def test_an_identity_comes_back_from_a_manifest(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text", encoding="utf-8")
-    identity = Identity(
-        "tokens", "", {"x": 1}, {"documents": "d"}, (file_identity(tmp_path / "a.txt"),), {"r": 2}
-    )
-    found = Identity.from_json(identity.as_json())
-    assert found == identity
-    assert found.version == identity.version

@@ -50,12 +50,6 @@ class Identity:
         result: dict[str, Any] = json.loads(canonical_json(asdict(self)))
         return result
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Identity:
-        """The identity that a manifest holds."""
-        inputs = tuple(FileIdentity(**entry) for entry in content["inputs"])
-        return cls(**{**content, "inputs": inputs})
-
     @property
     def version(self) -> str:
         """The first 12 hex digits of the identity's hash."""
