@@ -91,12 +91,18 @@ def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> li
     """Points and labels of one window, and the searched word with its neighbours."""
     rows = rows_in(found.positions, box)
     tokens = model.table.tokens_of(rows)
-    points = found.positions[rows]
     marked, _ = _marked(request, model)
+    # Marked words have labels of their own.
+    named = np.flatnonzero(~np.isin(rows[:LABEL_CANDIDATES], marked))
     kept = [row for row in marked if not np.isnan(found.positions[row, 0])]
     return [
         _points(request.screen, model, found, rows, tokens),
-        _labels(request.screen, tokens[:LABEL_CANDIDATES], points[:LABEL_CANDIDATES], box),
+        _labels(
+            request.screen,
+            [tokens[place] for place in named],
+            found.positions[rows[named]],
+            box,
+        ),
         *_marks(request.screen, model, found, kept, box),
     ]
 
