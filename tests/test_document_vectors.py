@@ -393,11 +393,12 @@ def test_documents_are_embedded_last_by_tonights_model_and_by_an_encoder(
     finished_copy: Path,
 ) -> None:
     overrides = [BY_MODEL, static_override(finished_copy)]
-    assert run_due(finished_copy, *overrides) == ["embed by-cbow", "embed static"]
+    last = ["embed by-cbow", "index by-cbow", "embed static", "index static"]
+    assert run_due(finished_copy, *overrides) == last
     loaded = load_config(finished_copy, overrides)
     plan = make_plan(loaded)
     assert plan.due == ()
-    assert [step.label for step in plan.steps[-2:]] == ["embed by-cbow", "embed static"]
+    assert [step.label for step in plan.steps[-4:]] == last
     store = Store(loaded.artifacts_dir)
     by_cbow = store.open(plan.step(schemas.DOCUMENT_VECTORS, "by-cbow").ref)
     embeddings = plan.step(schemas.EMBEDDINGS, "cbow").ref
@@ -435,13 +436,14 @@ def test_a_model_trained_anew_embeds_anew_and_an_encoder_only_new_texts(
     run_due(finished_copy, *overrides)
     trained = [*overrides, "models.cbow.alpha=0.02"]
     assert [step.label for step in plan_of(finished_copy, *trained).due] == [
-        *("train cbow", "evaluate cbow", "register cbow", "embed by-cbow"),
+        *("train cbow", "evaluate cbow", "register cbow", "embed by-cbow", "index by-cbow"),
     ]
     (finished_copy.parent / "static" / "README.md").write_text("x", encoding="utf-8")
     assert plan_of(finished_copy, *overrides).due == ()
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
-    (step,) = plan_of(finished_copy, *overrides).due
+    step, index = plan_of(finished_copy, *overrides).due
+    assert index.label == "index static"
     assert (step.label, step.reason) == ("embed static", "model.safetensors changed")
 
 
@@ -527,7 +529,8 @@ def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
     assert done.returncode == 2, done.stderr
     assert "nightjar: embed broken: broken: the encoder cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [step.label for step in plan_of(finished_copy, *overrides).due] == ["embed broken"]
+    due = [step.label for step in plan_of(finished_copy, *overrides).due]
+    assert due == ["embed broken", "index broken"]
     shown = nightjar("show", "by-cbow", "--json")
     assert json.loads(shown.stdout)["counts"]["encoded"] == 293
     missing = nightjar("show", "broken")
