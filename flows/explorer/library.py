@@ -30,6 +30,7 @@ class Library:
         self.store = Store(loaded.artifacts_dir)
         self._names: dict[str, str] = {}
         self._open: OrderedDict[str, VectorModel] = OrderedDict()
+        self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._jobs = Jobs()
         self._code = code_sha256()[:8]
@@ -45,14 +46,18 @@ class Library:
         """
         key = version.embeddings
         with self._lock:
-            found = self._open.get(key)
+            opening = self._opening.setdefault(key, threading.Lock())
+        # The first opening of a large model writes its files: only who asks for it waits.
+        with opening:
+            with self._lock:
+                found = self._open.get(key)
             if found is None or not _is_whole(self._directory(key, self._code)):
-                self._open.pop(key, None)
                 found = self._opened(version)
-            self._open[key] = found
-            self._open.move_to_end(key)
-            while len(self._open) > _MAX_OPEN:
-                self._open.popitem(last=False)
+            with self._lock:
+                self._open[key] = found
+                self._open.move_to_end(key)
+                while len(self._open) > _MAX_OPEN:
+                    self._open.popitem(last=False)
         return found
 
     def _opened(self, version: Version) -> VectorModel:
