@@ -84,7 +84,8 @@ def hold_out(reviews: Sequence[Review], n_queries: int) -> tuple[list[Review], l
     """The reviews without what was taken out, and ``n_queries`` queries of each kind."""
     split = make_sentence_splitter(Settings("unicode", None, None, False, True, 1, 40))
     generator = np.random.default_rng(1)
-    kept, queries = list(reviews), []
+    kept = list(reviews)
+    queries: list[Query] = []
     for row in generator.permutation(len(reviews)).tolist():
         if len(queries) == n_queries * len(KINDS):
             break
