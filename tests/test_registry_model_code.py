@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -279,3 +280,19 @@ def test_model_folder_holds_arrays_code_and_text_and_no_pickle(world: World) -> 
             else:
                 assert path.suffix in ("", ".py", ".json", ".md", ".txt", ".yaml")
                 assert path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["vectors.npy", "tokens.arrow", "hashes.npy", "settings.json", "lookup.json"]
+)
+def test_a_model_whose_files_were_cut_is_refused_when_it_is_loaded(
+    name: str, world: World, tmp_path: Path
+) -> None:
+    folder = next((world.artifacts_dir / "mlflow" / "artifacts" / "models").iterdir())
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    (path,) = copy.rglob(name)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(Exception, match=r"fetch (it|the model) again") as caught:
+        mlflow.pyfunc.load_model(str(copy / "artifacts"))
+    assert type(caught.value).__name__ == "TableDamaged"

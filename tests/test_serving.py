@@ -203,3 +203,22 @@ def test_long_texts_and_many_texts(url: str) -> None:
     np.testing.assert_allclose(found["predictions"], VECTORS[[1]], rtol=1e-3)
     many = answer(url, ["the king"] * 100_000, task="encode")
     assert len(many) == 100_000
+
+
+def test_a_model_that_is_cut_while_it_is_served_is_an_error_and_the_server_lives_on(
+    url: str, world: World
+) -> None:
+    models = world.artifacts_dir / "mlflow" / "artifacts" / "models"
+    (path,) = models.rglob("vectors.npy")
+    content = path.read_bytes()
+    os.truncate(path, len(content) // 2)
+    try:
+        for _ in range(6):
+            status, found = ask(url, {"inputs": ["king"], "params": {"task": "neighbors"}})
+            assert status == 500
+            assert "vectors.npy has" in found["message"]
+            assert "fetch it again" in found["message"]
+    finally:
+        with path.open("r+b") as file:
+            file.write(content)
+    assert answer(url, ["king"], task="neighbors", topn=1)[0][0]["token"] == "queen"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -15,7 +14,7 @@ from flows.explorer.prefixes import KIND as PREFIX_KIND
 from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.lookup import VectorModel, code_sha256
+from nightjar.lookup import TableDamaged, VectorModel, check_whole, code_sha256
 from nightjar.model_files import DIRECTORY, open_model
 from nightjar.store import Store
 
@@ -101,8 +100,7 @@ class Library:
 def _is_whole(directory: Path) -> bool:
     """Whether the files of an open model have their lengths: reading a cut map ends a process."""
     try:
-        text = (directory / "lookup.json").read_text(encoding="utf-8")
-        sizes: dict[str, int] = json.loads(text)["bytes"]
-        return all((directory / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        check_whole(directory)
+    except TableDamaged:
         return False
+    return True

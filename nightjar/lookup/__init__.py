@@ -23,7 +23,7 @@ itself relatively. An approximate index needs usearch, which is imported when on
 
 from .approximate import ApproximateIndex
 from .errors import QueryError, TableDamaged, UnknownWords
-from .files import Rows
+from .files import Rows, check_whole
 from .model import Neighbor, OddOneOut, VectorModel
 from .packing import ModelContent, NgramRows, code_sha256, copy_code, write_model
 from .requests import Parameters, answer
@@ -43,6 +43,7 @@ __all__ = [
     "VectorModel",
     "VectorTable",
     "answer",
+    "check_whole",
     "code_sha256",
     "copy_code",
     "write_model",

@@ -128,9 +128,19 @@ def _check_distinct(tokens: Sequence[str], hashes: NDArray[np.uint32]) -> None:
 
 
 def map_table(directory: Path) -> TableFiles:
-    """Map the files of a table into memory; every file that was written is there, in full.
+    """Map the files of a table into memory. Raises TableDamaged (:func:`check_whole`)."""
+    check_whole(directory)
+    arrays: dict[str, Any] = {
+        name.removesuffix(".npy"): map_array(directory / name) for name in _ARRAYS
+    }
+    return TableFiles(tokens=_map_tokens(directory / _TOKENS), **arrays)
 
-    Raises TableDamaged.
+
+def check_whole(directory: Path) -> None:
+    """Raise TableDamaged unless every file that was written is there, in full.
+
+    Reading beyond the end of a mapped file that was cut meanwhile ends the process: whoever
+    must not end asks this first, some 50 microseconds.
     """
     for name, expected in _read_description(directory)["bytes"].items():
         path = directory / name
@@ -138,10 +148,6 @@ def map_table(directory: Path) -> TableFiles:
         if found != expected:
             state = "is missing" if found is None else f"has {found} bytes instead of {expected}"
             raise TableDamaged(f"{path} {state}: the model was not copied whole; fetch it again")
-    arrays: dict[str, Any] = {
-        name.removesuffix(".npy"): map_array(directory / name) for name in _ARRAYS
-    }
-    return TableFiles(tokens=_map_tokens(directory / _TOKENS), **arrays)
 
 
 def _read_description(directory: Path) -> dict[str, Any]:

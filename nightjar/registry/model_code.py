@@ -44,7 +44,8 @@ class AskedModel(PythonModel):
         """Map the model's files into memory."""
         paths = {name: Path(path) for name, path in context.artifacts.items()}
         self._lookup = import_code(paths["code"])
-        self._model = self._lookup.VectorModel.open(paths["lookup"])
+        self._directory = paths["lookup"]
+        self._model = self._lookup.VectorModel.open(self._directory)
 
     def predict(
         self,
@@ -55,14 +56,18 @@ class AskedModel(PythonModel):
         """Answer for the items in the first column; docs/serving.md has the table of tasks.
 
         A question that is wrong is an MlflowException with the code INVALID_PARAMETER_VALUE,
-        which a server answers with status 400.
+        which a server answers with status 400; files that were cut since they were opened are
+        one with INTERNAL_ERROR, and the process lives on.
         """
         del context
         items = model_input.iloc[:, 0].tolist() if model_input.shape[1] else []
         try:
+            self._lookup.check_whole(self._directory)
             return self._lookup.answer(self._model, items, params or {})
         except self._lookup.QueryError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+        except self._lookup.TableDamaged as error:
+            raise MlflowException(str(error)) from error
 
 
 set_model(AskedModel())
