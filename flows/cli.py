@@ -9,26 +9,31 @@ imported only by the commands that need them.
 from __future__ import annotations
 
 import atexit
-import json
 import logging
-import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 import nightjar
-from flows import exports, indexes, interchange, lookups, questions, render, searching
+from flows import exports, indexes, interchange, lookups, question_commands, render, searching
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
     prepare_environment,
+)
+from flows.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    errors,
+    print_json,
 )
 from flows.provenance import n_workers
 from nightjar.config import LoadedConfig, load_config
@@ -47,29 +52,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="The pipeline's configuration file.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", "-s", metavar="KEY=VALUE", help="Override one key: models.glove.eta=0.1."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="One model; default: every model.")
-]
-ApproximateOption = Annotated[
-    bool,
-    typer.Option(
-        "--approximate", help="From the approximate index, which is built at its first use."
-    ),
-]
-TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
-DEFAULT_CONFIG = Path("pipeline_config.yaml")
 _INTERRUPTED = 130
 
 
@@ -192,13 +174,13 @@ def _started_server(loaded: LoadedConfig) -> Iterator[str]:
 def _skip(console: Console, reason: str, as_json: bool) -> None:
     console.print(f"Skipped: {reason}", markup=False, soft_wrap=True)
     if as_json:
-        _print_json({"status": "skipped", "reason": reason, "models": []})
+        print_json({"status": "skipped", "reason": reason, "models": []})
 
 
 def _report(console: Console, loaded: LoadedConfig, plan: Plan, as_json: bool, status: str) -> None:
     outcomes = read_outcomes(loaded, plan)
     if as_json:
-        _print_json({"status": status, "models": render.outcomes_as_json(outcomes)})
+        print_json({"status": status, "models": render.outcomes_as_json(outcomes)})
         return
     render.print_outcomes(console, outcomes)
     render.print_next_steps(console, loaded, outcomes)
@@ -217,7 +199,7 @@ def plan_command(
     forecasts = forecast(loaded, plan, n_workers(loaded), resources)
     if as_json:
         trainings = render.forecasts_as_json(forecasts)
-        _print_json({"steps": render.plan_as_json(plan), "trainings": trainings})
+        print_json({"steps": render.plan_as_json(plan), "trainings": trainings})
     else:
         render.print_plan(Console(), plan)
         render.print_forecasts(Console(), forecasts, resources)
@@ -238,7 +220,7 @@ def versions(
     loaded = load_config(config, set_ or [])
     listing = lookups.list_versions(loaded, stage)
     if as_json:
-        _print_json(listing.as_json())
+        print_json(listing.as_json())
     else:
         render.print_versions(Console(), listing)
 
@@ -260,7 +242,7 @@ def show(
     else:
         shown = lookups.describe_artifact(loaded, what)
     if as_json:
-        _print_json(shown)
+        print_json(shown)
     else:
         render.print_description(Console(), shown)
 
@@ -280,196 +262,14 @@ def verify(
     loaded = load_config(config, set_ or [])
     report = lookups.verify(loaded, what, set_aside)
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         render.print_verification(Console(), report)
     if report.problems:
         raise typer.Exit(1)
 
 
-@app.command()
-def neighbors(
-    words: Annotated[list[str], typer.Argument(help="Words of the vocabulary, taken together.")],
-    negative: Annotated[
-        list[str] | None, typer.Option("--not", help="A word to get away from; repeatable.")
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=-1, max=1, help="Least similarity: 0.7 for synonyms.")
-    ] = -1.0,
-    approximate: ApproximateOption = False,
-    model: ModelOption = None,
-    topn: TopnOption = 10,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Nearest words by cosine similarity, in each model's champion."""
-    answers = questions.ask(
-        load_config(config, set_ or []),
-        model,
-        words,
-        task="neighbors",
-        together=len(words) > 1,
-        negative=negative or [],
-        threshold=threshold,
-        topn=topn,
-        approximate=approximate,
-    )
-    title = " + ".join(words) + "".join(f" - {word}" for word in negative or [])
-    _print_neighbors(answers, as_json, f"nearest to {title}")
-
-
-@app.command()
-def analogy(
-    a: Annotated[str, typer.Argument(help="man")],
-    b: Annotated[str, typer.Argument(help="king")],
-    c: Annotated[str, typer.Argument(help="woman")],
-    model: ModelOption = None,
-    topn: TopnOption = 5,
-    approximate: ApproximateOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """A is to B as C is to what? In each model's champion."""
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(
-        loaded, model, [a, b, c], task="analogy", topn=topn, approximate=approximate
-    )
-    _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
-
-
-def _print_neighbors(answers: Sequence[questions.Answer], as_json: bool, title: str) -> None:
-    if as_json:
-        firsts = [replace(answer, found=(answer.found or [[]])[0]) for answer in answers]
-        _print_json({answer.model: answer.as_json("neighbors") for answer in firsts})
-    else:
-        render.print_neighbors(Console(), answers, title)
-
-
-@app.command()
-def similar(
-    a: Annotated[str, typer.Argument(help="One word.")],
-    b: Annotated[str, typer.Argument(help="Another.")],
-    model: ModelOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Cosine similarity of two words, in each model's champion."""
-    answers = questions.ask(load_config(config, set_ or []), model, [a, b], task="similarity")
-    if as_json:
-        _print_json({answer.model: answer.as_json("similarity") for answer in answers})
-    else:
-        render.print_rows(Console(), answers, [f"{a}, {b}"], ["words"])
-
-
-@app.command()
-def cluster(
-    words: Annotated[list[str], typer.Argument(help="Words of the vocabulary.")],
-    n_clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many.")] = 2,
-    model: ModelOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Put words into groups that belong together, in each model's champion."""
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, words, task="cluster", n_clusters=n_clusters)
-    if as_json:
-        _print_json({answer.model: answer.as_json("clusters") for answer in answers})
-    else:
-        render.print_rows(Console(), answers, words, ["word"])
-
-
-@app.command()
-def odd(
-    words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
-    model: ModelOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """The word that fits the others least, in each model's champion."""
-    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd")
-    if as_json:
-        _print_json({answer.model: answer.as_json("odd") for answer in answers})
-    else:
-        shown = [
-            answer
-            if answer.found is None
-            else replace(answer, found=answer.found[0]["similarities"])
-            for answer in answers
-        ]
-        render.print_rows(Console(), shown, words, ["similarity to the mean of all"])
-        for answer in answers:
-            if answer.found is not None:
-                typer.echo(f"{answer.model}: {answer.found[0]['word']}")
-
-
-@app.command()
-def rank(
-    query: Annotated[str, typer.Argument(help="A text.")],
-    texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts to rank; default: the lines of stdin.")
-    ] = None,
-    model: ModelOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Rank texts by how near their mean vector is to the query's."""
-    given = texts or _lines_of_stdin()
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, given, task="rank", query=query)
-    if as_json:
-        _print_json({answer.model: answer.as_json("ranking") for answer in answers})
-    else:
-        render.print_rankings(Console(), answers, given)
-
-
-@app.command()
-def encode(
-    texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; default: the lines of standard input.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a NumPy file; else JSON lines.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model; needed if there are several.")
-    ] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-) -> None:
-    """Turn texts into vectors: the mean of their words' vectors, NaN (null) without a word."""
-    loaded = load_config(config, set_ or [])
-    if model is None and len(loaded.config.models) > 1:
-        raise InputError(
-            f"choose one of the models with --model: {', '.join(loaded.config.models)}"
-        )
-    given = texts or _lines_of_stdin()
-    found = questions.ask(loaded, model, given, task="encode", unknown="nan")[0].found
-    if output is None:
-        for text, vector in zip(given, found.tolist(), strict=True):
-            known = None if math.isnan(vector[0]) else vector
-            line = json.dumps({"text": text, "vector": known}, ensure_ascii=False)
-            sys.stdout.write(line + "\n")
-        return
-    questions.save_array(output, found)
-    typer.echo(f"{len(found)} vectors of {found.shape[1]} values written to {output}")
-
-
-def _lines_of_stdin() -> list[str]:
-    if sys.stdin.isatty():
-        errors.print("Reading texts from the terminal, one a line; end with Ctrl-D.")
-    try:
-        lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"standard input is not UTF-8 (byte {error.start}); convert it") from error
-    if not lines:
-        raise InputError("no text is given: name some, or pipe them in, one a line")
-    return lines
+app.add_typer(question_commands.app)
 
 
 @app.command(
@@ -499,7 +299,7 @@ def export(
     loaded = load_config(config, set_ or [])
     found = exports.export(loaded, model, format_, output, limit, replaces=force)
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
         render.print_export(Console(), found)
 
@@ -540,7 +340,7 @@ def search(
     )
     found = searching.find_documents(load_config(config, set_ or []), question, errors)
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
         render.print_found(console, found)
 
@@ -555,7 +355,7 @@ def index(
     """Build the approximate index of each model's champion and measure how much it finds."""
     found = indexes.index_champions(load_config(config, set_ or []), model, errors)
     if as_json:
-        _print_json({entry.model: entry.as_json() for entry in found})
+        print_json({entry.model: entry.as_json() for entry in found})
     else:
         render.print_indexes(Console(), found)
 
@@ -575,7 +375,7 @@ def to_gensim(
     """Write a model as gensim saves it: Word2Vec, FastText or, for GloVe, KeyedVectors."""
     ref = interchange.write_gensim(load_config(config, set_ or []), model, version, output)
     if as_json:
-        _print_json({"artifact": str(ref), "path": str(output)})
+        print_json({"artifact": str(ref), "path": str(output)})
     else:
         typer.echo(f"{ref} written to {output}")
 
@@ -591,7 +391,7 @@ def from_gensim(
     """Publish a model that gensim saved as an embeddings artifact."""
     ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
     if as_json:
-        _print_json({"artifact": str(ref), "path": ref.path})
+        print_json({"artifact": str(ref), "path": ref.path})
     else:
         typer.echo(f"published {ref}")
 
@@ -631,10 +431,6 @@ def explore(
             f"the explorer needs {error.name}: pip install 'nightjar[explore]'"
         ) from error
     serve_page(loaded, host, port, is_opened, Console(soft_wrap=True, highlight=False).print)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def ask(
                 raise _as_input_error(error) from error
             answers.append(Answer(name, None, str(error)))
     if all(found.problem for found in answers):
-        raise UnknownTokenError(answers[0].problem or "there is no answer")
+        raise UnknownTokenError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
     return tuple(answers)
 
 

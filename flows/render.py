@@ -368,10 +368,10 @@ def _compact(value: Any) -> str:
 def print_neighbors(console: Console, answers: Sequence[Answer], title: str) -> None:
     """A column for each model, nearest first."""
     table = Table(title=title, title_justify="left", header_style="bold")
-    lists = {answer.model: answer.found[0] if answer.found else [] for answer in answers}
+    lists = {answer.model: answer.found[0] for answer in answers if answer.found}
     for model in lists:
         table.add_column(model)
-    for rank in range(max(map(len, lists.values()))):
+    for rank in range(max(map(len, lists.values()), default=0)):
         table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
     console.print(table)
     print_problems(console, answers)
@@ -498,4 +498,6 @@ def print_problems(console: Console, answers: Sequence[Answer]) -> None:
     """Why a model has no answer."""
     for answer in answers:
         if answer.problem:
-            console.print(f"{answer.model}: {answer.problem}", markup=False, highlight=False)
+            is_named = answer.problem.startswith(answer.model)
+            line = answer.problem if is_named else f"{answer.model}: {answer.problem}"
+            console.print(line, markup=False, highlight=False)

@@ -1,0 +1,153 @@
+"""The sections ``evaluation``, ``registry`` and ``document_vectors``: what becomes of models."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from nightjar.config.sections import Name, Section, Seed, Text
+
+_HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+class SimilarityBenchmark(Section):
+    """Word pairs with human scores, tab-separated; ``#`` starts a comment."""
+
+    type: Literal["similarity"]
+    path: Text
+
+
+class AnalogyBenchmark(Section):
+    """Google's format: ``: category`` lines and four words a line."""
+
+    type: Literal["analogy"]
+    path: Text
+
+
+class StsBenchmark(Section):
+    """Pairs of texts with human scores: tab-separated, a header names the columns.
+
+    ``score``, ``sentence1``, ``sentence2``, and ``genre`` or ``category`` if there are several.
+    """
+
+    type: Literal["sts"]
+    path: Text
+
+
+BenchmarkConfig = Annotated[
+    SimilarityBenchmark | AnalogyBenchmark | StsBenchmark, Field(discriminator="type")
+]
+
+
+class EvaluationConfig(Section):
+    """What each model is scored on."""
+
+    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
+    max_vocabulary: int = Field(300_000, ge=1, description="only the most frequent words take part")
+    case_insensitive: bool = True
+    bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    seed: Seed = 1
+
+
+class GateConfig(Section):
+    """When a new version may become the champion."""
+
+    benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
+    min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
+    max_drop: float = Field(
+        0.05, ge=0, description="how far the score may lie below the champion's"
+    )
+
+    @model_validator(mode="after")
+    def _each_benchmark_counts_once(self) -> Self:
+        twice = sorted({name for name in self.benchmarks if self.benchmarks.count(name) > 1})
+        if twice:
+            raise ValueError(f"benchmarks names {', '.join(twice)} more than once")
+        return self
+
+
+class RegistryConfig(Section):
+    """Where models are registered, and the gate."""
+
+    tracking_uri: Text | None = Field(
+        None, description="MLflow; default: SQLite in artifacts_dir/mlflow"
+    )
+    experiment: Text | None = Field(None, description="default: the pipeline's name")
+    gate: GateConfig
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _hangs_on_no_working_directory(cls, uri: str | None) -> str | None:
+        if uri is not None and uri.startswith("sqlite:") and not uri.startswith("sqlite:////"):
+            raise ValueError(
+                "a relative SQLite address would depend on the working directory; write "
+                "sqlite:////absolute/path/mlflow.db"
+            )
+        return uri
+
+
+class DocumentVectorsConfig(Section):
+    """A vector for every document, by a model of ours or by a pre-trained encoder."""
+
+    model: Name | None = Field(
+        None, description="one of models: tonight's vectors; or encoder, not both"
+    )
+    encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
+        None, description="the library that loads a pre-trained encoder: the extra encoders"
+    )
+    path: Text | None = Field(
+        None, description="of the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
+    )
+    revision: Text | None = Field(
+        None, description="of hub:OWNER/NAME; a commit is looked up nowhere; default: main"
+    )
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="of the encoder, in tokens: the rest of a text is cut, and counted; "
+        "default: the encoder's own, of model2vec 512",
+    )
+    prompt: str | None = Field(
+        None, description="put before every document; default: the encoder's own, if it has one"
+    )
+    query_prompt: str | None = Field(
+        None, description="put before what is searched for; default: the encoder's own"
+    )
+    normalize: bool = Field(False, description="scale every vector to length 1")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="texts the encoder takes at once; default: 8, on a GPU and of model2vec 64",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="of sentence-transformers; auto: a GPU when there is one"
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_model_or_an_encoder(self) -> Self:
+        if (self.model is None) == (self.encoder is None):
+            raise ValueError("give model (one of models) or encoder with its path, one of them")
+        if self.encoder is not None and self.path is None:
+            raise ValueError("encoder needs path: a folder, package:NAME/FOLDER or hub:OWNER/NAME")
+        useless = (
+            sorted(self.model_fields_set - {"model", "encoder", "normalize"})
+            if self.model is not None
+            else []
+        )
+        if useless:
+            raise ValueError(f"{', '.join(useless)}: only for encoder, not for model")
+        return self
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> Self:
+        is_hub = self.path is not None and self.path.startswith("hub:")
+        if is_hub and not _HUB_NAME.fullmatch(str(self.path)):
+            raise ValueError(f"path: {self.path!r} is no name on the hub; write hub:OWNER/NAME")
+        if self.revision is not None and not is_hub:
+            raise ValueError("revision is only for a path that starts with hub:")
+        return self

@@ -1,0 +1,119 @@
+"""The sections ``ingest`` and ``tokenize``: which text comes in, and how it is cut into tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nightjar.config.sections import (
+    MAX_INT32_COUNT,
+    Delimiter,
+    Encoding,
+    Name,
+    Patterns,
+    Regex,
+    Section,
+    Text,
+)
+
+
+class _Source(Section):
+    path: Text | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
+    language: str | None = Field(None, description="language code stored with each document")
+
+    @property
+    def patterns(self) -> list[str]:
+        """``path`` as a list."""
+        return [self.path] if isinstance(self.path, str) else list(self.path)
+
+
+class MediaWikiSource(_Source):
+    """A MediaWiki XML export (``.xml``, ``.bz2``, ``.gz``); redirects are skipped."""
+
+    type: Literal["mediawiki"]
+    namespaces: list[int] = Field([0], min_length=1, description="0 is the articles")
+
+
+class TextSource(_Source):
+    """Plain text (also ``.gz``, ``.bz2``, ``.zst``): a document a line, or a file."""
+
+    type: Literal["text"]
+    document: Literal["line", "file"] = "line"
+    encoding: Encoding = "utf-8"
+
+
+class JsonLinesSource(_Source):
+    """JSON Lines (also ``.gz``, ``.bz2``, ``.zst``): one object a line."""
+
+    type: Literal["jsonl"]
+    text_field: str = "text"
+    id_field: str | None = None
+
+
+class ParquetSource(_Source):
+    """Parquet files with a text column."""
+
+    type: Literal["parquet"]
+    text_column: str = "text"
+    id_column: str | None = None
+
+
+class CsvSource(_Source):
+    """CSV with a header line (also ``.gz``, ``.bz2``, ``.zst``)."""
+
+    type: Literal["csv"]
+    text_column: str = "text"
+    id_column: str | None = None
+    delimiter: Delimiter = ","
+    encoding: Encoding = "utf-8"
+
+
+SourceConfig = Annotated[
+    MediaWikiSource | TextSource | JsonLinesSource | ParquetSource | CsvSource,
+    Field(discriminator="type"),
+]
+
+
+class IngestConfig(Section):
+    """Which text comes in, and what is not a document."""
+
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    deduplicate: bool = Field(True, description="drop documents with the same text")
+    min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
+    max_chars: int = Field(
+        10_000_000,
+        ge=1,
+        le=MAX_INT32_COUNT,
+        description="longer documents are quarantined, never cut",
+    )
+
+    @model_validator(mode="after")
+    def _some_length_is_allowed(self) -> Self:
+        if self.min_chars > self.max_chars:
+            raise ValueError("min_chars is above max_chars: no document would be left")
+        return self
+
+
+class TokenizeConfig(Section):
+    """How a document becomes sentences of tokens."""
+
+    tokenizer: Literal["unicode", "whitespace", "regex"] = "unicode"
+    pattern: Regex | None = Field(None, description="of the regex tokenizer: what is a token")
+    normalization: Literal["NFC", "NFKC"] | None = "NFKC"
+    lowercase: bool = True
+    split_sentences: bool = Field(True, description="else a line is a sentence")
+    min_token_chars: int = Field(1, ge=1)
+    max_token_chars: int = Field(40, ge=1)
+
+    @model_validator(mode="after")
+    def _pattern_belongs_to_regex(self) -> Self:
+        if (self.tokenizer == "regex") != (self.pattern is not None):
+            raise ValueError("pattern is for tokenizer: regex, and only for it")
+        return self
+
+    @model_validator(mode="after")
+    def _some_length_is_allowed(self) -> Self:
+        if self.min_token_chars > self.max_token_chars:
+            raise ValueError("min_token_chars is above max_token_chars: no token would be left")
+        return self

@@ -1,0 +1,202 @@
+"""The sections ``models`` and ``training``: models of every trainer, and how they are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ByteSize, Field, model_validator
+
+from nightjar.config.sections import (
+    MAX_EPOCHS,
+    MAX_INT32_COUNT,
+    MemorySize,
+    Name,
+    Section,
+    Seed,
+    Text,
+)
+
+
+class _AnyModel(Section):
+    gate_benchmarks: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="what decides about this model; default: registry.gate.benchmarks"
+    )
+
+
+class _Model(_AnyModel):
+    vector_size: int = Field(100, ge=1, le=10_000, description="dimensions of a vector")
+    window: int = Field(5, ge=1, le=1_000, description="context words on each side")
+    min_count: int = Field(5, ge=1, description="rarer words have no vector")
+    max_vocabulary: int | None = Field(
+        None, ge=2, description="keep at most so many of the most frequent words"
+    )
+    epochs: int = Field(5, ge=1, le=MAX_EPOCHS, description="passes over the corpus")
+    seed: Seed | None = Field(None, description="default: training.seed")
+    init_from: Name | None = Field(
+        None, description="fine-tune: start from the vectors of this configured model"
+    )
+
+
+class _WindowModel(_Model):
+    """What Word2Vec and FastText have in common: prediction within a sliding window."""
+
+    engine: str
+    architecture: Literal["skipgram", "cbow"] = "skipgram"
+    negative: int = Field(5, ge=0, le=1_000, description="negative samples; 0: none")
+    hs: bool = Field(False, description="hierarchical softmax")
+    ns_exponent: float = Field(0.75, ge=-2, le=2, description="of the noise distribution")
+    sample: float = Field(1e-3, ge=0, le=1, description="subsampling threshold; 0: off")
+    alpha: float = Field(0.05, gt=0, le=10, description="initial learning rate")
+    min_alpha: float = Field(1e-4, gt=0, le=10, description="final learning rate")
+    cbow_mean: bool = Field(True, description="CBOW: mean of the context, else its sum")
+    shrink_windows: bool = Field(True, description="draw the window size from 1..window")
+
+    @model_validator(mode="after")
+    def _has_an_objective(self) -> Self:
+        if self.negative == 0 and not self.hs:
+            raise ValueError("negative is 0 and hs is off: nothing to learn; turn one on")
+        if self.min_alpha > self.alpha:
+            raise ValueError("min_alpha is above alpha: the learning rate decays, lower it")
+        return self
+
+
+class Word2VecConfig(_WindowModel):
+    """Word2Vec (Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546)."""
+
+    trainer: Literal["word2vec"]
+    engine: Literal["native", "gensim"] = "native"
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        le=10,
+        description="initial learning rate; default for skip-gram and the sum of CBOW: 0.025",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learning_rate_of_the_authors(cls, data: Any) -> Any:
+        """Defaults as in word2vec.c: 0.05 for CBOW (with the mean), else 0.025."""
+        if not isinstance(data, dict) or "alpha" in data:
+            return data
+        is_mean = data.get("architecture") == "cbow" and data.get("cbow_mean", True) is not False
+        return data if is_mean else {**data, "alpha": 0.025}
+
+
+class FastTextConfig(_WindowModel):
+    """FastText (Bojanowski et al. 2017, arXiv:1607.04606): Word2Vec with n-grams."""
+
+    trainer: Literal["fasttext"]
+    engine: Literal["native", "gensim"] = "native"
+    min_n: int = Field(3, ge=1, le=100, description="shortest character n-gram")
+    max_n: int = Field(6, ge=0, le=100, description="longest; 0: no n-grams")
+    bucket: int = Field(
+        2_000_000, ge=0, le=MAX_INT32_COUNT, description="rows of the n-gram hash table"
+    )
+
+    @model_validator(mode="after")
+    def _ngrams_have_rows(self) -> Self:
+        if 0 < self.max_n < self.min_n:
+            raise ValueError(
+                f"min_n is {self.min_n} and max_n {self.max_n}: no n-gram is both so long and so "
+                f"short; raise max_n, or set max_n: 0 for none"
+            )
+        if self.max_n >= self.min_n and self.bucket == 0:
+            raise ValueError("bucket is 0 but n-grams are on; set bucket, or max_n: 0")
+        return self
+
+
+class GloVeConfig(_Model):
+    """GloVe (Pennington et al. 2014, doi:10.3115/v1/D14-1162)."""
+
+    trainer: Literal["glove"]
+    engine: Literal["native"] = "native"
+    window: int = Field(15, ge=1, le=1_000, description="context words on each side")
+    epochs: int = Field(25, ge=1, le=MAX_EPOCHS, description="passes over the non-zero counts")
+    x_max: float = Field(100.0, gt=0, description="counts above weigh 1")
+    alpha: float = Field(0.75, ge=0, le=10, description="exponent of the weighting")
+    eta: float = Field(0.05, gt=0, le=10, description="initial learning rate of AdaGrad")
+    symmetric: bool = Field(True, description="count left and right context, else left")
+    distance_weighting: bool = Field(True, description="a pair d words apart counts 1/d")
+    combine: Literal["sum", "word"] = Field(
+        "sum", description="published vector: word + context, or word alone"
+    )
+
+
+VectorFormat = Literal[
+    "auto",
+    "word2vec",
+    "word2vec-binary",
+    "glove",
+    "fasttext",
+    "gensim",
+    "safetensors",
+    "numpy",
+    "parquet",
+    "projector",
+    "spacy",
+    "sentence-transformers",
+    "model2vec",
+    "sqlite",
+]
+
+
+class ImportConfig(_AnyModel):
+    """Pre-trained vectors from a file; also what other models may be fine-tuned from."""
+
+    trainer: Literal["import"]
+    path: Text = Field(description="file or folder, relative to the config file")
+    format: VectorFormat = Field("auto", description="auto: by the content")
+    max_vocabulary: int | None = Field(None, ge=2, description="read the first so many words")
+
+
+class _SentenceEncoder(_AnyModel):
+    model: Name = Field(description="the configured model whose vectors are weighted")
+
+
+class SifConfig(_SentenceEncoder):
+    """SIF (Arora et al. 2017, openreview.net/forum?id=SyK00v5xx): a text is a weighted mean."""
+
+    trainer: Literal["sif"]
+    a: float = Field(1e-3, gt=0, le=1, description="a word of probability p weighs a / (a + p)")
+    components: int = Field(1, ge=0, le=100, description="common components to remove")
+
+
+class UsifConfig(_SentenceEncoder):
+    """uSIF (Ethayarajh 2018, doi:10.18653/v1/W18-3012): SIF without a free parameter."""
+
+    trainer: Literal["usif"]
+    components: int = Field(5, ge=0, le=100, description="common components to remove, weighted")
+
+
+TrainedConfig = Word2VecConfig | FastTextConfig | GloVeConfig
+"""A model that learns from the tokens, epoch by epoch."""
+
+ModelConfig = Annotated[
+    TrainedConfig | ImportConfig | SifConfig | UsifConfig, Field(discriminator="trainer")
+]
+
+
+def base_of(model: ModelConfig) -> str | None:
+    """The configured model that ``model`` is made from, None if from none."""
+    if isinstance(model, SifConfig | UsifConfig):
+        return model.model
+    return None if isinstance(model, ImportConfig) else model.init_from
+
+
+class TrainingConfig(Section):
+    """How all models are trained."""
+
+    seed: Seed = 1
+    workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
+    deterministic: bool = Field(
+        False, description="one worker and byte-identical vectors run after run"
+    )
+    checkpoint_minutes: float | None = Field(
+        10.0,
+        gt=0,
+        description="a native trainer saves its state so often, to go on after a kill; null: never",
+    )
+    max_memory: MemorySize = Field(
+        ByteSize(1_000_000_000),
+        description="of counting co-occurrences, as in 512MB or 2GiB; beyond, disk is used",
+    )
