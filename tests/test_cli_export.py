@@ -6,7 +6,6 @@ import gzip
 import json
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 from conftest import run_due
@@ -20,6 +19,7 @@ from nightjar.errors import InputError, SourceChanged
 from nightjar.pipeline import Provenance, make_plan, read_outcomes, run_step
 from nightjar.progress import SILENT
 from nightjar.registry import tracking_uri
+from nightjar.registry.client import import_mlflow
 from nightjar.store import Store
 
 
@@ -120,6 +120,7 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
     )
     tuned = embeddings_of(finished_copy, "tuned", *overrides)
     assert set(found.tokens) <= set(tuned.tokens)
+    mlflow = import_mlflow()
     mlflow.set_tracking_uri(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     try:
         model = mlflow.pyfunc.load_model("models:/small-news@champion")

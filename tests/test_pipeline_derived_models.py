@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pytest
 from conftest import run_due
@@ -13,6 +12,7 @@ from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.pipeline import make_plan, read_outcomes
 from nightjar.registry import tracking_uri
+from nightjar.registry.client import import_mlflow
 from nightjar.store import Store
 
 STS = """genre\tscore\tsentence1\tsentence2
@@ -77,6 +77,7 @@ def test_a_sentence_encoder_is_scored_gated_registered_and_served(
     assert (outcome.registry_version, outcome.decision) == (1, "champion")
     assert outcome.scores["sts"].metric == "spearman"
     assert outcome.scores["sts"].n_covered == 4
+    mlflow = import_mlflow()
     mlflow.set_tracking_uri(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     try:
         client = mlflow.MlflowClient()

@@ -22,6 +22,7 @@ from registry_support import (
 
 from nightjar.config import FastTextConfig
 from nightjar.lookup.subwords import ngram_buckets
+from nightjar.registry.client import import_mlflow
 
 MIN_N, MAX_N, BUCKET = 2, 4, 500
 SENTENCES = [
@@ -294,5 +295,5 @@ def test_a_model_whose_files_were_cut_is_refused_when_it_is_loaded(
     (path,) = copy.rglob(name)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(Exception, match=r"fetch (it|the model) again") as caught:
-        mlflow.pyfunc.load_model(str(copy / "artifacts"))
+        import_mlflow().pyfunc.load_model(str(copy / "artifacts"))
     assert type(caught.value).__name__ == "TableDamaged"

@@ -165,6 +165,12 @@ trained(tokens, root, "skipgram")
 """
 
 
+def finished_at(root: Path) -> list[int]:
+    """When each whole checkpoint was written; one that is being written has another suffix."""
+    whole = [path for path in checkpoints_in(root) if path.suffix == ".npz"]
+    return [path.stat().st_mtime_ns for path in whole]
+
+
 def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     publish_tokens(tmp_path, two_topics(), row_group=50)
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -173,8 +179,8 @@ def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         process = subprocess.Popen(
             command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         )
-        before = [path.stat().st_mtime_ns for path in checkpoints_in(tmp_path)]
-        while [path.stat().st_mtime_ns for path in checkpoints_in(tmp_path)][:1] == before:
+        before = finished_at(tmp_path)
+        while finished_at(tmp_path) == before:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
