@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -341,6 +342,26 @@ def test_a_failed_export_leaves_nothing_behind(
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == ["kept"]
     assert read_vectors(path, name)[1].tokens == WORDS
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_disk_that_takes_no_more_is_one_message_and_leaves_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("spacy", reason="the extra formats is not installed")
+    matrix = np.random.default_rng(1).normal(size=(20_000, 8)).astype(np.float32)
+    words = [f"w{row}" for row in range(len(matrix))]
+    vectors = ExportedVectors(words, np.arange(len(words), 0, -1), matrix, SETTINGS)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written: .*; nothing was left behind"):
+            write_vectors(vectors, name, tmp_path / "x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_there_is_named(vectors: ExportedVectors, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,16 @@ def _ngram_arrays(vectors: ExportedVectors) -> dict[str, NDArray[Any]]:
     }
 
 
+@contextmanager
+def tensor_errors() -> Iterator[None]:
+    """Turn what safetensors raises into the OSError that it stands for."""
+    refused = extra_module("safetensors").SafetensorError
+    try:
+        yield
+    except refused as error:
+        raise OSError(str(error)) from error
+
+
 def write_safetensors(vectors: ExportedVectors, path: Path) -> None:
     """The source is in the metadata, as strings. In memory: the file once."""
     save_file = extra_module("safetensors.numpy").save_file
@@ -45,7 +56,9 @@ def write_safetensors(vectors: ExportedVectors, path: Path) -> None:
         "token_offsets": offsets,
         **_ngram_arrays(vectors),
     }
-    save_file(arrays, str(path), metadata={**vectors.source, "format": "nightjar vectors"})
+    metadata = {**vectors.source, "format": "nightjar vectors"}
+    with tensor_errors():
+        save_file(arrays, str(path), metadata=metadata)
 
 
 def read_safetensors(path: Path, limit: int | None = None) -> ReadVectors:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
+from nightjar.formats.arrays import tensor_errors
 from nightjar.formats.content import ExportedVectors, ReadVectors, extra_module
 from nightjar.formats.hf_tokenizer import make_hf_tokenizer, words_of
 
@@ -35,7 +36,8 @@ def write_model2vec(vectors: ExportedVectors, path: Path) -> None:
         base_model_name=vectors.source.get("model", "nightjar"),
         max_length=None,
     )
-    model.save_pretrained(path)
+    with tensor_errors():
+        model.save_pretrained(path)
 
 
 def write_sentence_transformers(vectors: ExportedVectors, path: Path) -> None:
@@ -44,7 +46,8 @@ def write_sentence_transformers(vectors: ExportedVectors, path: Path) -> None:
     tokenizer = make_hf_tokenizer(vectors.tokens, vectors.tokenizer)
     module = path / _MODULE
     module.mkdir(parents=True)
-    save_file({"embedding.weight": np.asarray(vectors.matrix)}, str(module / _WEIGHTS))
+    with tensor_errors():
+        save_file({"embedding.weight": np.asarray(vectors.matrix)}, str(module / _WEIGHTS))
     tokenizer.save(str(module / _TOKENIZER))
     kind = "sentence_transformers.models.StaticEmbedding"
     _write_json(path / "modules.json", [{"idx": 0, "name": "0", "path": _MODULE, "type": kind}])

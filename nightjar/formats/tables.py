@@ -91,17 +91,24 @@ def _matrix(path: Path, column: pa.ChunkedArray) -> NDArray[np.float32]:
 
 def write_sqlite(vectors: ExportedVectors, path: Path) -> None:
     """``SELECT vector FROM vectors WHERE token = ?``: float32 values, little-endian."""
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.executescript(_CREATE)
-        entries = {"vector_size": str(vectors.vector_size), "dtype": "float32 little-endian"}
-        database.executemany(
-            "INSERT INTO metadata VALUES (?, ?)", {**vectors.source, **entries}.items()
-        )
-        database.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", _sqlite_rows(vectors))
-        database.execute("CREATE INDEX vectors_by_rank ON vectors (rank)")
-        database.commit()
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            _fill(database, vectors)
+    except sqlite3.OperationalError as error:
+        raise OSError(str(error)) from error  # a full disk
+
+
+def _fill(database: sqlite3.Connection, vectors: ExportedVectors) -> None:
+    database.execute("PRAGMA journal_mode = OFF")
+    database.execute("PRAGMA synchronous = OFF")
+    database.executescript(_CREATE)
+    entries = {"vector_size": str(vectors.vector_size), "dtype": "float32 little-endian"}
+    database.executemany(
+        "INSERT INTO metadata VALUES (?, ?)", {**vectors.source, **entries}.items()
+    )
+    database.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", _sqlite_rows(vectors))
+    database.execute("CREATE INDEX vectors_by_rank ON vectors (rank)")
+    database.commit()
 
 
 def _sqlite_rows(vectors: ExportedVectors) -> Iterator[tuple[str, int, int, bytes]]:
