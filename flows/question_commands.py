@@ -135,9 +135,9 @@ def odd(
     as_json: JsonOption = False,
 ) -> None:
     """The word that fits the others least, in each model's champion."""
-    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd")
+    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd_one_out")
     if as_json:
-        print_json({answer.model: answer.as_json("odd") for answer in answers})
+        print_json({answer.model: answer.as_json("odd_one_out") for answer in answers})
     else:
         shown = [
             answer

@@ -61,7 +61,7 @@ def test_the_odd_word_is_named_in_every_model(finished_config: Path) -> None:
     answers = json.loads(done.stdout)
     shown = nightjar("odd", *words, "-c", finished_config).stdout
     for name, answer in answers.items():
-        found = answer["odd"][0]
+        found = answer["odd_one_out"][0]
         assert found["word"] == words[int(np.argmin(found["similarities"]))]
         assert f"{name}: {found['word']}" in shown
         assert f"{found['similarities'][0]:.3f}" in shown

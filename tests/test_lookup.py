@@ -409,7 +409,7 @@ def test_edit_distances_are_those_of_the_textbook() -> None:
         ([None], {"task": "encode"}, r"item 0 is None \(NoneType\), expected a text"),
         (["king", "man"], {"task": "analogy"}, "three words"),
         (["king"], {"task": "similarity"}, "two words"),
-        (["king", "man"], {"task": "odd"}, "at least 3 words"),
+        (["king", "man"], {"task": "odd_one_out"}, "at least 3 words"),
         (["king"], {"task": "cluster", "n_clusters": 2}, "choose 1 to 1"),
         (["king"], {"task": "rank"}, "needs the parameter query"),
         ([], {"task": "neighbors", "together": True}, "no word is given"),

@@ -110,7 +110,7 @@ def test_every_task_answers(url: str) -> None:
     assert answer(url, ["man", "king", "queen"], task="analogy", topn=1)[0][0]["token"] == "the"
     similar = answer(url, ["king", "king", "king", "man"], task="similarity")
     assert similar[0] == pytest.approx(1.0, abs=1e-6)
-    assert answer(url, ["the", "king", "queen"], task="odd")[0]["word"] == "the"
+    assert answer(url, ["the", "king", "queen"], task="odd_one_out")[0]["word"] == "the"
     assert answer(url, ["king", "king", "the"], task="cluster", n_clusters=2) == [0, 0, 1]
     ranked = answer(url, ["The man.", "A King!", "?"], task="rank", query="king")
     assert [found["item"] for found in ranked] == [1, 0, 2]

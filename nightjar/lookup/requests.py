@@ -1,18 +1,18 @@
 """One question as it comes over any door: items, and parameters that say what is asked.
 
-========== ================================= ==========================================
-task       items                             answer
-========== ================================= ==========================================
-vector     words                             float32 (n_words, vector_size)
-neighbors  words, or vectors                 for each its nearest words; with ``together``
-                                             or ``negative`` one list for all words
-analogy    words, three to a question        for each question its answers
-similarity words, two to a pair              for each pair its cosine similarity
-odd        words                             the odd one out
-cluster    words                             the number of each word's cluster
-rank       texts, against ``query``          places and similarities, best first
-encode     texts                             float32 (n_texts, vector_size)
-========== ================================= ==========================================
+=========== ================================= ==========================================
+task        items                             answer
+=========== ================================= ==========================================
+vector      words                             float32 (n_words, vector_size)
+neighbors   words, or vectors                 for each its nearest words; with ``together``
+                                              or ``negative`` one list for all words
+analogy     words, three to a question        for each question its answers
+similarity  words, two to a pair              for each pair its cosine similarity
+odd_one_out words                             the one least like the others
+cluster     words                             the number of each word's cluster
+rank        texts, against ``query``          places and similarities, best first
+encode      texts                             float32 (n_texts, vector_size)
+=========== ================================= ==========================================
 
 Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
 synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
@@ -220,7 +220,7 @@ TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
     "neighbors": _neighbors,
     "analogy": _analogy,
     "similarity": _similarity,
-    "odd": _odd,
+    "odd_one_out": _odd,
     "cluster": _cluster,
     "rank": _rank,
     "encode": _encode,
