@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from nightjar.errors import InputError
 from nightjar.tokenization import TokenizerSettings
 
+WORD2VEC_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
+"""How many words, and how many values each has."""
 BLOCK_ROWS = 8_192
 """Rows that are written at once."""
 
@@ -134,6 +137,15 @@ def checked(path: Path, found: ReadVectors) -> ReadVectors:
                 f"file again, or take the word out"
             )
     return ReadVectors(tokens, matrix, counts, found.ngrams, faults)
+
+
+def decoded(word: bytes, faults: Counter[str]) -> str:
+    """``word`` as UTF-8; what is not, is replaced and counted."""
+    try:
+        return word.decode("utf-8")
+    except UnicodeDecodeError:
+        faults["token_not_utf8"] += 1
+        return word.decode("utf-8", "replace")
 
 
 def extra_module(name: str, library: str | None = None) -> ModuleType:

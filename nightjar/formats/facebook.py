@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.formats.content import BLOCK_ROWS, ExportedVectors, Ngrams, ReadVectors
+from nightjar.formats.content import BLOCK_ROWS, ExportedVectors, Ngrams, ReadVectors, decoded
 from nightjar.lookup.subwords import ngram_buckets
 
 _MAGIC, _VERSION = 793_712_314, 12
@@ -165,11 +165,7 @@ def _read_dictionary(path: Path, file: IO[bytes]) -> tuple[list[str], list[int],
     for _ in range(n_entries):
         word = _read_word(path, file)
         count, kind = _unpack(path, file, _ENTRY)
-        try:
-            words.append(word.decode("utf-8"))
-        except UnicodeDecodeError:
-            faults["token_not_utf8"] += 1
-            words.append(word.decode("utf-8", "replace"))
+        words.append(decoded(word, faults))
         counts.append(count if kind == _WORD else -1)
     return words, counts, faults
 

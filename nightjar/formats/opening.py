@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from nightjar.compression import decompress
 from nightjar.errors import InputError, SourceError
+from nightjar.formats.content import WORD2VEC_HEADER
 
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 16
-_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
 _FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 """Suffixes of what :func:`.decompress` opens, or refuses by name."""
@@ -120,7 +119,7 @@ def _detect_file(path: Path, head: bytes) -> str:
             f"{path}: is a pickle, which can run anything when it is opened; if gensim wrote it "
             f"and you trust who did, set format: gensim"
         )
-    header = _HEADER.match(head)
+    header = WORD2VEC_HEADER.match(head)
     if header is None:
         return "glove"
     return "word2vec" if _is_text(head[header.end() :]) else "word2vec-binary"

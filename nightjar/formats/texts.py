@@ -5,7 +5,6 @@ Written by Arrow with as many digits as it takes to read the same float32 back.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,11 +17,10 @@ import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.formats.content import ExportedVectors, ReadVectors
+from nightjar.formats.content import WORD2VEC_HEADER, ExportedVectors, ReadVectors, decoded
 
 _BLOCK_BYTES = 8 << 20
 _MAX_LINE_BYTES = 64 << 20
-_HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)[ \t\r]*")
 _BOM = b"\xef\xbb\xbf"
 _BYTES = "latin-1"
 _MAX_SHORT_ROWS = 0.01
@@ -126,7 +124,7 @@ def _look(path: Path) -> _Shape:
         first = file.readline(_MAX_LINE_BYTES)
         skipped = len(_BOM) if first.startswith(_BOM) else 0
         first = first[skipped:]
-        header = _HEADER.fullmatch(first.rstrip(b"\n"))
+        header = WORD2VEC_HEADER.fullmatch(first)
         n_declared = declared_size = None
         if header is not None:
             n_declared, declared_size = int(header[1]), int(header[2])
@@ -254,12 +252,7 @@ def _decoded(token: str, faults: Counter[str]) -> str:
     """What was read as bytes, as UTF-8; what is not, is replaced and counted."""
     if token.isascii():
         return token
-    data = token.encode(_BYTES)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        faults["token_not_utf8"] += 1
-        return data.decode("utf-8", "replace")
+    return decoded(token.encode(_BYTES), faults)
 
 
 def _unreadable(path: Path, error: pa.ArrowInvalid) -> InputError:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import mmap
-import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from nightjar.errors import InputError
-from nightjar.formats.content import ExportedVectors, ReadVectors
+from nightjar.formats.content import WORD2VEC_HEADER, ExportedVectors, ReadVectors, decoded
 
-_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
 _MAX_WORD_BYTES = 1 << 16
 
 
@@ -47,7 +45,7 @@ def read_word2vec_binary(path: Path, limit: int | None = None) -> ReadVectors:
 
 
 def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
-    header = _HEADER.match(data[:256])
+    header = WORD2VEC_HEADER.match(data[:256])
     if header is None:
         raise InputError(
             f"{path}: does not start with the number of words and of values; is it word2vec's "
@@ -73,7 +71,7 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
             faults["cut_last_row"] += int(bool(data[place:].strip(b"\r\n\0 ")))
             break
         values[len(words)] = np.frombuffer(data, "<f4", size, end + 1)
-        words.append(_decoded(data[place:end].lstrip(b"\r\n"), faults))
+        words.append(decoded(data[place:end].lstrip(b"\r\n"), faults))
         place = end + 1 + width
     if (limit is None or len(words) < limit) and len(words) + faults["cut_last_row"] != n_declared:
         faults["header_counts_wrongly"] += 1
@@ -88,11 +86,3 @@ def _check_rest(path: Path, place: int, end: int, n_bytes: int, width: int) -> N
             f"{path}: there is no word at byte {place}: the header declares another number of "
             f"values than the rows have, or the file is damaged; fetch it again"
         )
-
-
-def _decoded(word: bytes, faults: Counter[str]) -> str:
-    try:
-        return word.decode("utf-8")
-    except UnicodeDecodeError:
-        faults["token_not_utf8"] += 1
-        return word.decode("utf-8", "replace")
