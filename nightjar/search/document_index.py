@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar import schemas
+from nightjar.embeddings import matrix_of
 from nightjar.errors import StoreError
 from nightjar.lookup.files import map_array, write_matrix
 from nightjar.lookup.nearest import row_lengths, unit_rows
@@ -142,19 +143,12 @@ def _write_vectors(document_vectors: Artifact, staging: Staging, progress: Progr
     progress.start("read vectors", n_rows, "documents")
     with write_matrix(staging.add_file(VECTORS_FILE), n_rows, vector_size) as write:
         for batch in document_vectors.batches("vectors"):
-            matrix = _matrix(batch.column("vector"), vector_size)
+            matrix = matrix_of(batch)
             write(unit_rows(matrix, row_lengths(matrix)))
             batches.append(batch.select(["doc_id", "content_sha256"]))
             progress.advance(len(batch))
     schema = pa.schema([schemas.INDEX_ENTRIES_SCHEMA.field(place) for place in (0, 1)])
     return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
-
-
-def _matrix(vectors: pa.FixedSizeListArray, vector_size: int) -> NDArray[np.float32]:
-    # flatten() respects the offset of a sliced batch, .values does not.
-    values = vectors.flatten().to_numpy(zero_copy_only=False)
-    matrix: NDArray[np.float32] = values.reshape(len(vectors), vector_size)
-    return matrix
 
 
 def _has_vector(path: Path) -> NDArray[np.bool_]:
