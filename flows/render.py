@@ -30,6 +30,8 @@ from nightjar.scores import Score
 from nightjar.training.resources import Resources
 
 _DEFAULT = Path("pipeline_config.yaml")
+_WIDE = 120
+"""Columns of a terminal from which on parents are listed beside artifacts."""
 
 
 def plan_as_json(plan: Plan) -> list[dict[str, str]]:
@@ -282,18 +284,22 @@ def _near(path: Path) -> str:
 
 
 def print_versions(console: Console, listing: Listing) -> None:
-    """Artifacts and registered versions as two tables."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("artifact", "model", "published", "size", "seconds", "from"):
-        table.add_column(column, no_wrap=column != "from")
+    """Artifacts and registered versions as two tables; a narrow terminal leaves parents out."""
+    columns = ["artifact", "model", "published", "size", "seconds"]
+    has_parents = console.width >= _WIDE
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    if has_parents:
+        table.add_column("from")
     for artifact in listing.artifacts:
         table.add_row(
             f"{artifact.stage}/{artifact.version}",
             artifact.model or "-",
-            artifact.created_at,
+            artifact.created_at[:16].replace("T", " "),
             decimal(artifact.bytes),
             f"{artifact.seconds:.1f}",
-            ", ".join(artifact.parents),
+            *([", ".join(artifact.parents)] if has_parents else []),
         )
     console.print(table)
     if listing.registered:

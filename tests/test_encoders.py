@@ -211,6 +211,7 @@ def test_static_vectors_are_those_of_model2vec(static: Path) -> None:
 
 
 def test_static_embeddings_load_with_sentence_transformers_too(static: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="needs the extra encoders")
     encoder = load_bert(static, normalize=True)
     expected = load_static_encoder(static, settings("model2vec", static, normalize=True))
     found = encoder.encode([*TEXTS, ""])
