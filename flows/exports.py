@@ -16,11 +16,8 @@ from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.lookup import VectorModel
 from nightjar.model_files import open_model
-from nightjar.registry import open_reader, registered_name, tracking_uri
-from nightjar.schemas import EMBEDDINGS
+from nightjar.registry import registered_name
 from nightjar.store import Artifact, Store
-
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -69,13 +66,9 @@ def export(
     form = FORMATS.get(format_name)
     if form is None:
         raise InputError(f"--format {format_name}: choose one of {', '.join(FORMATS)}")
-    name, _, alias = what.partition("@")
-    prefix = f"{loaded.config.pipeline.name}-"
-    if name not in loaded.config.models and name.removeprefix(prefix) in loaded.config.models:
-        name = name.removeprefix(prefix)
-    name = lookups.known_model(loaded, name)
+    name, ref = lookups.model_ref(loaded, what)
     store = Store(loaded.artifacts_dir)
-    embeddings = store.open(_ref(loaded, store, name, alias or CHAMPION))
+    embeddings = store.open(ref)
     model = open_model(store, name, embeddings)
     path = output or Path(f"{name}{form.suffix or '-' + format_name}")
     vectors = _vectors(loaded, name, model, embeddings).first(limit)
@@ -89,24 +82,6 @@ def export(
         n_bytes=sum(file.stat().st_size for file in files),
         left_out=left_out,
     )
-
-
-def _ref(loaded: LoadedConfig, store: Store, name: str, alias: str) -> Any:
-    """The embeddings behind an alias or a version's number of the registered model."""
-    if alias == CHAMPION:
-        return lookups.champion_ref(loaded, name)
-    registered = registered_name(loaded.config.pipeline.name, name)
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    found = (
-        reader.version(registered, int(alias))
-        if alias.isdigit()
-        else reader.alias(registered, alias)
-    )
-    if found is None:
-        raise InputError(
-            f"{registered} has no version or alias {alias!r}; 'nightjar show {name}' lists them"
-        )
-    return store.ref(EMBEDDINGS, found.tags.get("nightjar.embeddings_version", ""))
 
 
 def _vectors(

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.display import display_for
-from flows.lookups import NoChampionError, champion_ref, known_model
+from flows.lookups import NoChampionError, model_ref
 from flows.provenance import git_commit, n_workers
 from nightjar.config import LoadedConfig
 from nightjar.lookup import VectorModel
@@ -48,7 +48,7 @@ def index_champions(
     loaded: LoadedConfig, model: str | None, console: Console
 ) -> tuple[IndexedModel, ...]:
     """Index the champion of ``model``, or of every model. Raises when none has an index."""
-    names = list(loaded.config.models) if model is None else [known_model(loaded, model)]
+    names = list(loaded.config.models) if model is None else [model]
     found = []
     for name in names:
         try:
@@ -69,18 +69,19 @@ def _raise_without_any(found: Sequence[IndexedModel]) -> None:
 def open_with_index(
     loaded: LoadedConfig, name: str, console: Console
 ) -> tuple[VectorModel, Artifact]:
-    """The champion of a model, open, with its index, which is built at its first use.
+    """A model (by default its champion), open, with its index, built at its first use.
 
     The progress of building goes to ``console``.
     """
     store = Store(loaded.artifacts_dir)
-    embeddings = store.open(champion_ref(loaded, name))
+    name, ref = model_ref(loaded, name)
+    embeddings = store.open(ref)
     model = open_model(store, name, embeddings)
     commit = git_commit(loaded.base_dir)
     request = WordIndexRequest(name, embeddings, model, n_workers(loaded), commit)
-    ref = store.ref(request.identity.stage, request.identity.version)
-    if store.is_published(ref.stage, ref.version):
-        index = store.open(ref)
+    index_ref = store.ref(request.identity.stage, request.identity.version)
+    if store.is_published(index_ref.stage, index_ref.version):
+        index = store.open(index_ref)
     else:
         label = f"index {name}"
         with display_for(console) as display:

@@ -181,6 +181,48 @@ def known_model(loaded: LoadedConfig, model: str) -> str:
     raise ConfigError(f"{model}: {Path(loaded.path).name} has no such model; {hint}")
 
 
+def model_ref(loaded: LoadedConfig, what: str) -> tuple[str, ArtifactRef]:
+    """The model ``what`` names, and its embeddings.
+
+    ``what`` is a model of the config or its registered name, with an alias or the number of
+    a registered version behind ``@`` (default: champion); or the name of published embeddings
+    that the config does not have, of which the newest are taken. Raises ConfigError for an
+    unknown name, InputError for an unknown alias or version.
+    """
+    name, _, alias = what.partition("@")
+    short = name.removeprefix(f"{loaded.config.pipeline.name}-")
+    if name not in loaded.config.models and short in loaded.config.models:
+        name = short
+    if name not in loaded.config.models and not alias:
+        published = _newest_embeddings(loaded, name)
+        if published is not None:
+            return name, published
+    name = known_model(loaded, name)
+    if alias in ("", "champion"):
+        return name, champion_ref(loaded, name)
+    registered = registered_name(loaded.config.pipeline.name, name)
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    is_number = alias.isdigit()
+    found = reader.version(registered, int(alias)) if is_number else reader.alias(registered, alias)
+    if found is None:
+        raise InputError(
+            f"{registered} has no version or alias {alias!r}; 'nightjar show {name}' lists them"
+        )
+    version = found.tags.get("nightjar.embeddings_version", "")
+    return name, Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)
+
+
+def _newest_embeddings(loaded: LoadedConfig, name: str) -> ArtifactRef | None:
+    store = Store(loaded.artifacts_dir)
+    for ref in reversed(store.versions(schemas.EMBEDDINGS)):
+        try:
+            if store.open(ref).manifest.name == name:
+                return ref
+        except StoreError:
+            continue  # 'nightjar verify' reports it
+    return None
+
+
 def champion_ref(loaded: LoadedConfig, model: str) -> ArtifactRef:
     """The embeddings of the champion of ``model``. Raises InputError when there is none."""
     name = registered_name(loaded.config.pipeline.name, known_model(loaded, model))

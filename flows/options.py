@@ -23,7 +23,10 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="One model; default: every model.")
+    str | None,
+    typer.Option(
+        "--model", "-m", help="One model, or glove@challenger, glove@2; default: every champion."
+    ),
 ]
 ApproximateOption = Annotated[
     bool,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from flows.indexes import open_with_index
-from flows.lookups import NoChampionError, champion_ref, known_model
+from flows.lookups import NoChampionError, model_ref
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError, UnknownTokenError
 from nightjar.lookup import QueryError, UnknownWords, VectorModel, answer
@@ -43,12 +43,12 @@ class Answer:
 def ask(
     loaded: LoadedConfig, model: str | None, items: Sequence[str], **parameters: Any
 ) -> tuple[Answer, ...]:
-    """Put a question to the champion of ``model``, or of every model.
+    """Put a question to ``model`` (by default its champion), or to every model's champion.
 
     A model of several that cannot answer says why in ``problem``. Raises InputError when
     there is no answer at all.
     """
-    names = list(loaded.config.models) if model is None else [known_model(loaded, model)]
+    names = list(loaded.config.models) if model is None else [model]
     answers = []
     for name in names:
         try:
@@ -66,11 +66,12 @@ def ask(
 def open_champion(loaded: LoadedConfig, name: str, approximate: bool = False) -> VectorModel:
     """The champion of a model, open, with its index if it is ``approximate`` questions.
 
-    Raises InputError when there is no champion.
+    ``name`` may have an alias or version (:func:`flows.lookups.model_ref`). Raises InputError
+    when there is no such model.
     """
     if approximate:
         return open_with_index(loaded, name, Console(stderr=True))[0]
-    ref = champion_ref(loaded, name)
+    name, ref = model_ref(loaded, name)
     store = Store(loaded.artifacts_dir)
     return open_model(store, name, store.open(ref))
 

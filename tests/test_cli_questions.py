@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gensim.models import KeyedVectors
 from test_cli import assert_refused, nightjar
 
 from flows.lookups import champion_ref
@@ -52,6 +53,27 @@ def test_neighbors_of_several_words_and_away_from_one(finished_config: Path) -> 
     assert not set(found) & set(words)
     done = nightjar("neighbors", "government", "--threshold", 0.999999, "-c", finished_config)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_version_and_an_alias_can_be_asked(finished_config: Path) -> None:
+    pair = ("similar", "government", "police", "-c", finished_config, "--json")
+    champion = json.loads(nightjar(*pair, "-m", "glove").stdout)["glove"]
+    for name in ("glove@1", "glove@champion", "small-glove@1"):
+        assert json.loads(nightjar(*pair, "-m", name).stdout)[name] == champion
+    assert_refused(nightjar(*pair, "-m", "glove@challenger"), 2, "no version or alias 'challenger'")
+    assert_refused(nightjar(*pair, "-m", "glov"), 2, "did you mean 'glove'?")
+
+
+def test_a_model_that_came_from_gensim_can_be_asked_by_its_name(finished_copy: Path) -> None:
+    keyed = KeyedVectors(2)
+    keyed.add_vectors(["king", "queen"], np.array([[1, 0], [1, 1]], np.float32))
+    path = finished_copy.parent / "other.kv"
+    keyed.save(str(path))
+    config = ("-c", finished_copy)
+    assert nightjar("from-gensim", path, "--name", "other", *config).returncode == 0
+    done = nightjar("similar", "king", "queen", "-m", "other", *config, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["other"]["similarity"] == pytest.approx([2**-0.5])
 
 
 def test_the_odd_word_is_named_in_every_model(finished_config: Path) -> None:
