@@ -258,11 +258,11 @@ def print_next_steps(
     ]
     if not first.champion:
         console.print(
-            "\nNo model is champion: the reasons are above, the gate's limits in registry.gate. A "
-            "challenger can be asked from Python.",
+            "\nNo model is champion: the reasons are above, the gate's limits in registry.gate. "
+            "Challengers can be asked, too.",
             soft_wrap=True,
         )
-        del lines[0]
+        lines[0] += f" --model {first.model}@{CHALLENGER}"
     console.print("\nNext:")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -262,5 +262,5 @@ def test_without_a_champion_the_next_steps_name_a_challenger(small_config: Path)
     shown = console.export_text()
     assert "No model is champion: the reasons are above" in shown
     assert "models:/small-cbow@challenger" in shown
-    assert "neighbors king" not in shown
+    assert "--model cbow@challenger" in shown
     assert lookups.describe_model(loaded, "cbow")["load"] == "models:/small-cbow@challenger"
