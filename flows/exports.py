@@ -16,7 +16,8 @@ from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.lookup import VectorModel
 from nightjar.model_files import open_model
-from nightjar.registry import registered_name
+from nightjar.registry import BASE, registered_name
+from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Artifact, Store
 
 
@@ -95,7 +96,11 @@ def _vectors(
         "model": registered_name(loaded.config.pipeline.name, name),
         "embeddings_version": embeddings.ref.version,
         "git_commit": embeddings.manifest.git_commit or git_commit(loaded.base_dir) or "",
-        **{f"{stage}_version": version for stage, version in embeddings.manifest.parents.items()},
+        **{
+            # A fine-tuned model or a sentence encoder has embeddings among its parents.
+            f"{BASE if stage == EMBEDDINGS else stage}_version": version
+            for stage, version in embeddings.manifest.parents.items()
+        },
     }
     return ExportedVectors(
         tokens=table.tokens_of(np.arange(len(table))),

@@ -131,6 +131,15 @@ def zipped(content: bytes, *names: str) -> bytes:
     return buffer.getvalue()
 
 
+def damaged_deflate() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", GLOVE * 20)
+    content = bytearray(buffer.getvalue())
+    content[35:45] = b"\xff" * 10  # behind the local header of 30 bytes and the name
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("suffix", "content"),
     [
@@ -153,6 +162,7 @@ def test_compressed_files_are_read(suffix: str, content: bytes, tmp_path: Path) 
         (".gz", GLOVE.encode(), "named .gz but holds something else"),
         (".txt", zipped(GLOVE.encode(), "a.txt", "b.txt"), "the archive holds 2 files"),
         (".txt", zipped(GLOVE.encode(), "a.txt").replace(b"king", b"kong"), "Bad CRC-32"),
+        (".txt", damaged_deflate(), "a.txt cannot be unpacked"),
         (".xz", lzma.compress(GLOVE.encode()), ".xz files are not supported"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import run_due
 
+from flows import exports
 from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.pipeline import make_plan, read_outcomes
@@ -97,3 +100,9 @@ def test_a_sentence_encoder_is_scored_gated_registered_and_served(
     assert f"SIF-weighted vectors of {len(rows):,} words in 16 dimensions" in text
     assert f"those of tuned (`{base}`) weighted by 293 documents" in text
     assert "Arora et al. 2017" in text
+    path = config.parent / "a-sif.sqlite"
+    exports.export(loaded, "a-sif", "sqlite", path, None)
+    with closing(sqlite3.connect(path)) as database:
+        source = dict(database.execute("SELECT key, value FROM metadata").fetchall())
+    assert source["embeddings_version"] == embeddings.ref.version
+    assert source["base_embeddings_version"] == base

@@ -243,7 +243,7 @@ def test_the_gate_of_a_model_may_have_benchmarks_of_its_own() -> None:
     assert loaded.registry_of("b").gate.benchmarks == ["b"]
 
 
-def test_progress_counts_all_sentences(
+def test_the_log_says_what_was_removed(
     root: Path, base: Artifact, tokens: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):

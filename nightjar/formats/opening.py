@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,14 @@ from nightjar.errors import InputError, SourceError
 from nightjar.formats.content import WORD2VEC_HEADER
 
 _CHUNK_BYTES = 1 << 20
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # a way of compressing that zipfile does not know
+)
 _HEAD_BYTES = 1 << 16
 _FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
@@ -82,7 +92,7 @@ def _content(path: Path) -> Iterator[bytes]:
         with zipfile.ZipFile(path) as archive, archive.open(members[0]) as member:
             while piece := member.read(_CHUNK_BYTES):
                 yield piece
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+    except _ZIP_ERRORS as error:
         raise SourceError(
             f"{path}: {members[0]} cannot be unpacked ({error}); fetch the archive again"
         ) from error

@@ -54,6 +54,17 @@ def _write(vectors: ExportedVectors, path: Path, header: bytes) -> None:
             pcsv.write_csv(pa.table(columns, names=names), file, options)
 
 
+def _joined(parts: list[NDArray[np.float32]], vector_size: int) -> NDArray[np.float32]:
+    """All rows in one matrix; ``parts`` is emptied on the way, so they are not held twice."""
+    matrix = np.empty((sum(map(len, parts)), vector_size), np.float32)
+    stop = len(matrix)
+    while parts:
+        part = parts.pop()
+        matrix[stop - len(part) : stop] = part
+        stop -= len(part)
+    return matrix
+
+
 @dataclass
 class _Shape:
     """What the first lines say of a file."""
@@ -87,7 +98,7 @@ class _OddRows:
 
 
 def read_text(path: Path, limit: int | None = None) -> ReadVectors:
-    """Both kinds. In memory: the vectors, and some megabytes of text.
+    """Both kinds. In memory: the vectors (twice where words hold spaces), megabytes of text.
 
     Mended and counted: a header with another number of rows; a last row that was cut; rows with
     too few values (up to a hundredth of them); words that are not UTF-8; words that hold
@@ -107,8 +118,7 @@ def read_text(path: Path, limit: int | None = None) -> ReadVectors:
     except pa.ArrowInvalid as error:
         raise _unreadable(path, error) from error
     faults: Counter[str] = Counter()
-    matrix = np.concatenate(parts) if parts else np.zeros((0, shape.vector_size), np.float32)
-    del parts
+    matrix = _joined(parts, shape.vector_size)
     tokens, matrix = _with_longer_rows(tokens, matrix, odd, shape, faults)
     n_seen = len(tokens) + odd.n_short
     is_whole = limit is None or len(tokens) < limit

@@ -29,10 +29,11 @@ from nightjar.registry.identity import registered_name, registration_identity
 from nightjar.registry.ledger import LedgerEntry, read_entry, read_ledger
 from nightjar.registry.reading import RegisteredVersion, RegistryReader, open_reader
 from nightjar.registry.registration import register
-from nightjar.registry.summary import RegistrationRequest
+from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
 
 __all__ = [
+    "BASE",
     "CHALLENGER",
     "CHAMPION",
     "Decision",
