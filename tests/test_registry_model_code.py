@@ -116,6 +116,35 @@ def test_no_words_are_no_rows(word2vec: Any) -> None:
     assert word2vec.predict(pd.DataFrame({"word": pd.Series([], dtype=str)})).shape == (0, 4)
 
 
+@pytest.mark.parametrize("level", ["CRITICAL", "WARNING"])
+def test_a_parameter_that_the_model_lacks_is_refused_though_mlflow_would_drop_it(
+    word2vec: Any, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(level, logger="mlflow"),
+        pytest.raises(
+            mlflow.MlflowException, match="no parameter 'topnn'; did you mean 'topn'"
+        ) as caught,
+    ):
+        word2vec.predict(["king"], params={"task": "neighbors", "topnn": 5, "topn": 2})
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert len(word2vec.predict(["king"], params={"task": "neighbors", "topn": 2})[0]) == 2
+
+
+def test_other_models_of_the_process_keep_mlflows_way_with_parameters(
+    word2vec: Any, tmp_path: Path
+) -> None:
+    class Other(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return [params["topn"]]
+
+    mlflow.pyfunc.save_model(
+        tmp_path / "other", python_model=Other(), input_example=(["a"], {"topn": 3})
+    )
+    other = mlflow.pyfunc.load_model(str(tmp_path / "other"))
+    assert other.predict(["a"], params={"topnn": 5}) == [3]
+
+
 def test_unknown_words_are_all_named_once(word2vec: Any) -> None:
     with pytest.raises(mlflow.MlflowException) as caught:
         word2vec.predict(["king", "zebra", "King", "zebra", ""])

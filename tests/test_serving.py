@@ -166,6 +166,7 @@ def test_a_vector_is_asked_about_as_a_named_column(url: str) -> None:
         (["king"], {"task": "magic"}, "task is 'magic', choose vector, neighbors"),
         (["king"], {"task": "neighbors", "topn": 0}, "topn is 0, choose 1 to"),
         (["king"], {"task": "neighbors", "topn": "many"}, "topn"),
+        (["king"], {"task": "neighbors", "topnn": 5}, "no parameter 'topnn'; did you mean 'topn'?"),
         (["king"], {"task": "neighbors", "threshold": 7.0}, "threshold is 7.0"),
         (["king", "man"], {"task": "analogy"}, "three words to a question"),
         (["king"], {"task": "similarity"}, "two words to a pair"),

@@ -16,8 +16,7 @@ encode      texts                             float32 (n_texts, vector_size)
 
 Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
 synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
-own, an object with ``items`` and parameters: the answer is then a list of answers. MLflow drops
-parameters that it does not know before they get here; in a question they are refused. With
+own, an object with ``items`` and parameters: the answer is then a list of answers. With
 ``approximate`` neighbours and analogies come from the model's approximate index, where it has
 one.
 """

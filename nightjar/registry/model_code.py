@@ -9,8 +9,11 @@ files.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
+import logging
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +40,52 @@ def import_code(directory: Path) -> ModuleType:
     return importlib.import_module(f"{name}.lookup")
 
 
+class UnknownParametersRefused(logging.Filter):
+    """An error where MLflow would leave a parameter away that the model does not have.
+
+    MLflow drops parameters that the signature lacks before the model's ``predict`` is called,
+    over HTTP as in Python, and only writes a warning: ``topnn`` would be answered as if it were
+    not there. This filter of that warning's logger raises instead, for models with the very
+    parameters of this one; other models in the process keep MLflow's way.
+    """
+
+    _LOGGER = "mlflow.models.utils"
+    _WARNING = re.compile(
+        r"Unrecognized params (\[.*\]) are ignored .*Supported params are: (\{.*?\})\.", re.DOTALL
+    )
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__()
+        self._parameters = parameters
+        self.names = frozenset(parameters.__dataclass_fields__)
+
+    @classmethod
+    def install(cls, parameters: Any) -> None:
+        """Refuse what the class ``parameters`` lacks; once for each set of names."""
+        logger = logging.getLogger(cls._LOGGER)
+        refused = cls(parameters)
+        if any(getattr(known, "names", None) == refused.names for known in logger.filters):
+            return
+        logger.setLevel(logging.WARNING)  # MLflow may be told to be silent; we still want to hear
+        logger.addFilter(refused)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the warning is to be written. Raises MlflowException for one of ours."""
+        warning = self._WARNING.match(record.getMessage())
+        if warning is not None:
+            ignored, supported = (ast.literal_eval(part) for part in warning.groups())
+            if supported == self.names:
+                self._refuse(ignored)
+        parent = logging.getLogger(self._LOGGER).parent
+        return parent is None or record.levelno >= parent.getEffectiveLevel()
+
+    def _refuse(self, ignored: list[str]) -> None:
+        try:
+            self._parameters.of(dict.fromkeys(ignored))
+        except ValueError as error:  # QueryError, which says what may have been meant
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
 class AskedModel(PythonModel):
     """``predict(items, params)`` answers what ``params["task"]`` asks."""
 
@@ -46,6 +95,7 @@ class AskedModel(PythonModel):
         self._lookup = import_code(paths["code"])
         self._directory = paths["lookup"]
         self._model = self._lookup.VectorModel.open(self._directory)
+        UnknownParametersRefused.install(self._lookup.requests.Parameters)
 
     def predict(
         self,
