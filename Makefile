@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_ENCODERS := $(VENV)/.installed-encoders
 # All extras but torch: small, and the tests use them.
-DEV := dev,explore,formats,index
+DEV := dev,explore,formats,index,s3,postgres,chinese,japanese,thai,subword,spacy,dask
 DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
 .PHONY: run test check encoders format serve constraints clean help

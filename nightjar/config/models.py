@@ -49,8 +49,8 @@ from nightjar.config.sources import (
     ParquetSource,
     SourceConfig,
     TextSource,
-    TokenizeConfig,
 )
+from nightjar.config.tokens import TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,
     GloVeConfig,

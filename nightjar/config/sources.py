@@ -1,4 +1,4 @@
-"""The sections ``ingest`` and ``tokenize``: which text comes in, and how it is cut into tokens."""
+"""The section ``ingest``: which text comes in, and what is not a document."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from nightjar.config.sections import (
     Encoding,
     Name,
     Patterns,
-    Regex,
     Section,
     Text,
 )
@@ -92,28 +91,4 @@ class IngestConfig(Section):
     def _some_length_is_allowed(self) -> Self:
         if self.min_chars > self.max_chars:
             raise ValueError("min_chars is above max_chars: no document would be left")
-        return self
-
-
-class TokenizeConfig(Section):
-    """How a document becomes sentences of tokens."""
-
-    tokenizer: Literal["unicode", "whitespace", "regex"] = "unicode"
-    pattern: Regex | None = Field(None, description="of the regex tokenizer: what is a token")
-    normalization: Literal["NFC", "NFKC"] | None = "NFKC"
-    lowercase: bool = True
-    split_sentences: bool = Field(True, description="else a line is a sentence")
-    min_token_chars: int = Field(1, ge=1)
-    max_token_chars: int = Field(40, ge=1)
-
-    @model_validator(mode="after")
-    def _pattern_belongs_to_regex(self) -> Self:
-        if (self.tokenizer == "regex") != (self.pattern is not None):
-            raise ValueError("pattern is for tokenizer: regex, and only for it")
-        return self
-
-    @model_validator(mode="after")
-    def _some_length_is_allowed(self) -> Self:
-        if self.min_token_chars > self.max_token_chars:
-            raise ValueError("min_token_chars is above max_token_chars: no token would be left")
         return self
