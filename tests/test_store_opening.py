@@ -77,10 +77,10 @@ def test_a_table_or_column_that_is_not_there_is_missing(tmp_path: Path, ref: Art
     artifact = Store(tmp_path).open(ref)
     assert artifact.has_table("vectors")
     assert not artifact.has_table("vector")
-    for attempt in (artifact.read, artifact.rows, artifact.table_path, artifact.schema):
+    for attempt in (artifact.read, artifact.rows, artifact.table_paths, artifact.schema):
         with pytest.raises(ArtifactMissing, match="has no table 'ngrams'"):
             attempt("ngrams")
-    with pytest.raises(ArtifactMissing, match="vectors has no column counts, word"):
+    with pytest.raises(ArtifactMissing, match="vectors.parquet has no column counts, word"):
         artifact.read("vectors", ["word", "count", "counts"])
     with pytest.raises(ArtifactMissing, match="no column word"):
         next(artifact.batches("vectors", ["word"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
 from nightjar.schemas import STAGES
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
+from nightjar.store.tables import SUFFIX
 
 _MAX_SHOWN = 5
 _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
@@ -34,15 +35,34 @@ class Artifact:
         """Where its files are."""
         return Path(self.ref.path)
 
-    def table_path(self, table: str) -> Path:
-        """Path of ``<table>.parquet``; raises ArtifactMissing when the artifact has none."""
-        if not self.has_table(table):
+    def table_paths(self, table: str) -> list[Path]:
+        """The files of ``table`` in order; raises ArtifactMissing when there are none."""
+        return [self.directory / entry.name for entry in self.parts(table)]
+
+    def parts(self, table: str) -> list[FileEntry]:
+        """The entries of ``<table>.parquet``, or of all ``<table>/*.parquet`` in order.
+
+        Raises ArtifactMissing when the artifact has no such table.
+        """
+        found = self._parts(table)
+        if not found:
             raise ArtifactMissing(f"{self.ref} has no table {table!r}")
-        return self.directory / f"{table}.parquet"
+        return found
 
     def has_table(self, table: str) -> bool:
-        """Whether the manifest lists ``<table>.parquet``."""
-        return any(entry.name == f"{table}.parquet" for entry in self.manifest.files)
+        """Whether the manifest lists the table."""
+        return bool(self._parts(table))
+
+    def _parts(self, table: str) -> list[FileEntry]:
+        whole, directory = f"{table}{SUFFIX}", f"{table}/"
+        return sorted(
+            (
+                entry
+                for entry in self.manifest.files
+                if entry.name == whole or entry.name.startswith(directory)
+            ),
+            key=lambda entry: entry.name,
+        )
 
     def file_path(self, name: str) -> Path:
         """Path of a file that is no table; raises ArtifactMissing when there is none."""
@@ -56,12 +76,11 @@ class Artifact:
 
     def rows(self, table: str) -> int:
         """Number of rows of ``table``, from the manifest."""
-        name = self.table_path(table).name
-        return next(entry.rows for entry in self.manifest.files if entry.name == name)
+        return sum(entry.rows for entry in self.parts(table))
 
     def schema(self, table: str) -> pa.Schema:
         """The Arrow schema of ``table``."""
-        with self._parquet_file(table) as parquet:
+        with self._parquet_file(self.parts(table)[0]) as parquet:
             return parquet.schema_arrow
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
@@ -70,8 +89,11 @@ class Artifact:
         Raises ArtifactMissing for a table or column that the artifact does not have,
         ArtifactDamaged when its pages cannot be read or fail their checksums.
         """
-        with self._parquet_file(table, columns) as parquet, _named_damage(self.ref, table):
-            return parquet.read(columns=columns)
+        found = []
+        for entry in self.parts(table):
+            with self._parquet_file(entry, columns) as parquet, _named_damage(self.ref, entry):
+                found.append(parquet.read(columns=columns))
+        return found[0] if len(found) == 1 else pa.concat_tables(found)
 
     def batches(
         self, table: str, columns: list[str] | None = None, batch_rows: int = 65_536
@@ -80,11 +102,18 @@ class Artifact:
 
         Raises as :meth:`read` does, when the damage is reached.
         """
-        with self._parquet_file(table, columns) as parquet:
+        for entry in self.parts(table):
+            yield from self.part_batches(entry, columns, batch_rows)
+
+    def part_batches(
+        self, part: FileEntry, columns: list[str] | None = None, batch_rows: int = 65_536
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream one of the :meth:`parts` of a table."""
+        with self._parquet_file(part, columns) as parquet:
             for group in range(parquet.num_row_groups):
                 batches = parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
                 while True:
-                    with _named_damage(self.ref, table):
+                    with _named_damage(self.ref, part):
                         batch = next(batches, None)
                     if batch is None:
                         break
@@ -93,17 +122,21 @@ class Artifact:
     @contextmanager
     def row_groups(self, table: str, columns: list[str] | None = None) -> Iterator[RowGroups]:
         """The row groups of ``table``, to be read one by one by one thread, in any order."""
-        with self._parquet_file(table, columns) as parquet:
-            yield RowGroups(self.ref, table, parquet, columns)
+        with ExitStack() as opened:
+            parts = [
+                (entry, opened.enter_context(self._parquet_file(entry, columns)))
+                for entry in self.parts(table)
+            ]
+            yield RowGroups(self.ref, parts, columns)
 
-    def _parquet_file(self, table: str, columns: Sequence[str] | None = None) -> pq.ParquetFile:
-        path = self.table_path(table)
-        entry = next(entry for entry in self.manifest.files if entry.name == path.name)
+    def _parquet_file(
+        self, entry: FileEntry, columns: Sequence[str] | None = None
+    ) -> pq.ParquetFile:
         missing = sorted(set(columns or ()) - set(entry.columns))
         if missing:
-            raise ArtifactMissing(f"{self.ref}: {table} has no column {', '.join(missing)}")
-        with _named_damage(self.ref, table):
-            parquet = pq.ParquetFile(path, page_checksum_verification=True)
+            raise ArtifactMissing(f"{self.ref}: {entry.name} has no column {', '.join(missing)}")
+        with _named_damage(self.ref, entry):
+            parquet = pq.ParquetFile(self.directory / entry.name, page_checksum_verification=True)
             problem = _column_problem(entry, parquet.schema_arrow)
         if problem:
             parquet.close()
@@ -111,28 +144,36 @@ class Artifact:
         return parquet
 
 
-@dataclass(frozen=True)
 class RowGroups:
-    """The row groups of an open table."""
+    """The row groups of an open table, those of all its parts."""
 
-    _ref: ArtifactRef
-    _table: str
-    _parquet: pq.ParquetFile
-    _columns: list[str] | None
+    def __init__(
+        self,
+        ref: ArtifactRef,
+        parts: Sequence[tuple[FileEntry, pq.ParquetFile]],
+        columns: list[str] | None,
+    ) -> None:
+        self._ref = ref
+        self._columns = columns
+        self._groups = [
+            (entry, parquet, number)
+            for entry, parquet in parts
+            for number in range(parquet.num_row_groups)
+        ]
 
     def __len__(self) -> int:
         """How many there are."""
-        return int(self._parquet.num_row_groups)
+        return len(self._groups)
 
     def sizes(self) -> list[int]:
         """The number of rows of each."""
-        metadata = self._parquet.metadata
-        return [metadata.row_group(number).num_rows for number in range(len(self))]
+        return [parquet.metadata.row_group(number).num_rows for _, parquet, number in self._groups]
 
     def read(self, number: int) -> pa.Table:
         """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
-        with _named_damage(self._ref, self._table):
-            return self._parquet.read_row_group(number, self._columns, use_threads=False)
+        entry, parquet, group = self._groups[number]
+        with _named_damage(self._ref, entry):
+            return parquet.read_row_group(group, self._columns, use_threads=False)
 
 
 class Store:
@@ -217,7 +258,11 @@ class Store:
             problems.append(f"{ref}: the version is not the hash of the manifest's identity")
         for entry in artifact.manifest.files:
             problems += [f"{ref}: {problem}" for problem in self._file_problems(artifact, entry)]
-        extra = {path.name for path in artifact.directory.iterdir()}
+        extra = {
+            path.relative_to(artifact.directory).as_posix()
+            for path in artifact.directory.rglob("*")
+            if not path.is_dir()
+        }
         extra -= {entry.name for entry in artifact.manifest.files} | {MANIFEST_NAME}
         problems += [f"{ref}: {name} is not in the manifest" for name in sorted(extra)]
         return problems
@@ -259,11 +304,11 @@ def _column_problem(entry: FileEntry, schema: pa.Schema) -> str:
 
 
 @contextmanager
-def _named_damage(ref: ArtifactRef, table: str) -> Iterator[None]:
+def _named_damage(ref: ArtifactRef, part: FileEntry) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise _damaged(ref, f"{table}.parquet cannot be read: {error}") from error
+        raise _damaged(ref, f"{part.name} cannot be read: {error}") from error
 
 
 def _is_file(path: Path) -> bool:

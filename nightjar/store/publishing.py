@@ -17,8 +17,8 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -28,39 +28,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightjar.errors import StoreNotWritable
-from nightjar.store.fingerprint import Identity, sha256_of
+from nightjar.store.fingerprint import Identity
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
-from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Store
 from nightjar.store.processes import host_name, is_alive, start_mark
 from nightjar.store.setting_aside import set_aside_unpublished
+from nightjar.store.tables import (
+    SUFFIX,
+    described_file,
+    described_table,
+    part_name,
+    table_writer,
+)
 from nightjar.store.writing import named_write_errors, only_writes, sync, write_synced
 
 logger = logging.getLogger(__name__)
 
 STAGING_PREFIX = ".staging-"
 ENVIRONMENT_LIBRARIES = ("numpy", "pyarrow", "gensim", "numba")
-
-
-class _TableWriter(pq.ParquetWriter):  # type: ignore[misc]
-    """A Parquet writer whose failures to write name the store ``root``.
-
-    So a stage that handles the OSError of reading its source does not take them for one.
-    """
-
-    def __init__(self, root: Path, path: Path, schema: pa.Schema, **options: Any) -> None:
-        self.root = root
-        with only_writes(root):
-            super().__init__(path, schema, **options)
-
-    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
-        with only_writes(self.root):
-            super().write_table(table, row_group_size)
-
-    def close(self) -> None:
-        with only_writes(self.root):
-            super().close()
 
 
 class Staging:
@@ -75,54 +60,33 @@ class Staging:
         self.counts: Counter[str] = Counter()
         self.report: dict[str, Any] = {}
         self._files: dict[str, pa.Schema] = {}
+        self._parts: dict[str, tuple[FileEntry, ...]] = {}
         self._others: set[str] = set()
 
     @contextmanager
     def writer(self, table: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         """A streaming writer of ``<table>.parquet``; each write is a row group.
 
-        Zstandard, with dictionary encoding for strings only: the same rows give the same
-        bytes whenever they are written with the same library versions. Pages carry
-        checksums. When the block raises, the file is removed and its error is the one that
-        passes. Raises StoreNotWritable when the disk refuses.
+        As :func:`~nightjar.store.tables.table_writer`.
         """
-        if table in self._files:
-            raise ValueError(f"table {table!r} is already written")
+        self._check_is_new(table)
         self._files[table] = schema
-        path = self.directory / f"{table}.parquet"
-        strings = [
-            column.name
-            for column in schema
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        ]
+        path = self.directory / f"{table}{SUFFIX}"
         try:
-            writer = _TableWriter(
-                self.directory.parents[1],
-                path,
-                schema,
-                compression="zstd",
-                use_dictionary=strings,
-                write_statistics=True,
-                write_page_checksum=True,
-            )
-            try:
+            with table_writer(self.root, path, schema) as writer:
                 yield writer
-            except BaseException:
-                with suppress(StoreNotWritable, pa.ArrowException):
-                    writer.close()
-                raise
-            writer.close()
         except BaseException:
             del self._files[table]
-            with suppress(OSError):
-                path.unlink()
             raise
-        finally:
-            release_free_memory()
+
+    @property
+    def root(self) -> Path:
+        """The artifact directory of all stages."""
+        return self.directory.parents[1]
 
     def add_file(self, name: str) -> Path:
         """Where to write ``name``, a file that is no table. It has no rows and no columns."""
-        if name in self._others or name.endswith(".parquet"):
+        if name in self._others or name.endswith(SUFFIX):
             raise ValueError(f"{name!r} is a table, or is already written")
         self._others.add(name)
         return self.directory / name
@@ -132,21 +96,34 @@ class Staging:
         with self.writer(table, data.schema) as writer:
             writer.write_table(data)
 
+    def add_parts(self, table: str, entries: Sequence[FileEntry]) -> None:
+        """Make the parts that ``entries`` describe, which lie here already, the table's."""
+        self._check_is_new(table)
+        if [entry.name for entry in entries] != [
+            part_name(table, number) for number in range(len(entries))
+        ]:
+            raise ValueError(f"the parts of {table!r} are not numbered from 0")
+        self._parts[table] = tuple(entries)
+
     def entries(self) -> tuple[FileEntry, ...]:
         """Sync every file to disk and describe it."""
-        tables = [self._entry(table) for table in sorted(self._files)]
-        others = [_described(self.directory / name, 0, {}) for name in sorted(self._others)]
-        return (*tables, *others)
+        tables = [
+            described_table(self.directory, f"{table}{SUFFIX}", schema)
+            for table, schema in self._files.items()
+        ]
+        parts = [entry for entries in self._parts.values() for entry in entries]
+        for table in self._parts:
+            sync(self.directory / table)
+        others = [described_file(self.directory, name) for name in self._others]
+        return (*sorted([*tables, *parts], key=_name), *sorted(others, key=_name))
 
-    def _entry(self, table: str) -> FileEntry:
-        path = self.directory / f"{table}.parquet"
-        columns = {column.name: str(column.type) for column in self._files[table]}
-        return _described(path, pq.read_metadata(path).num_rows, columns)
+    def _check_is_new(self, table: str) -> None:
+        if table in self._files or table in self._parts:
+            raise ValueError(f"table {table!r} is already written")
 
 
-def _described(path: Path, rows: int, columns: Mapping[str, str]) -> FileEntry:
-    sync(path)
-    return FileEntry(path.name, rows, path.stat().st_size, sha256_of(path), columns)
+def _name(entry: FileEntry) -> str:
+    return entry.name
 
 
 def publish(

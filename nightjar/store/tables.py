@@ -1,0 +1,144 @@
+"""Parquet files of an artifact: written the same way wherever they are written.
+
+A table is one file, ``<table>.parquet``, or a directory of parts, ``<table>/00000.parquet`` and
+so on, whose rows follow each other in the order of the names. Parts may be written by several
+processes, and one that an earlier artifact has already is linked, not written again.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightjar.errors import StoreNotWritable
+from nightjar.store.fingerprint import sha256_of
+from nightjar.store.manifest import FileEntry
+from nightjar.store.memory import release_free_memory
+from nightjar.store.writing import only_writes, sync
+
+SUFFIX = ".parquet"
+
+
+def part_name(table: str, number: int) -> str:
+    """Where part ``number`` of ``table`` is, relative to its artifact."""
+    return f"{table}/{number:05d}{SUFFIX}"
+
+
+class _TableWriter(pq.ParquetWriter):  # type: ignore[misc]
+    """A Parquet writer whose failures to write name the store ``root``.
+
+    So a stage that handles the OSError of reading its source does not take them for one.
+    """
+
+    def __init__(self, root: Path, path: Path, schema: pa.Schema, **options: Any) -> None:
+        self.root = root
+        with only_writes(root):
+            super().__init__(path, schema, **options)
+
+    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        with only_writes(self.root):
+            super().write_table(table, row_group_size)
+
+    def close(self) -> None:
+        with only_writes(self.root):
+            super().close()
+
+
+@contextmanager
+def table_writer(root: Path, path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A streaming writer of ``path`` below the store ``root``; each write is a row group.
+
+    Zstandard, with dictionary encoding for strings only: the same rows give the same bytes
+    whenever they are written with the same library versions. Pages carry checksums. When the
+    block raises, the file is removed and its error is the one that passes. Raises
+    StoreNotWritable when the disk refuses.
+    """
+    strings = [
+        column.name
+        for column in schema
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    ]
+    try:
+        writer = _TableWriter(
+            root,
+            path,
+            schema,
+            compression="zstd",
+            use_dictionary=strings,
+            write_statistics=True,
+            write_page_checksum=True,
+        )
+        try:
+            yield writer
+        except BaseException:
+            with suppress(StoreNotWritable, pa.ArrowException):
+                writer.close()
+            raise
+        writer.close()
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        release_free_memory()
+
+
+def write_part(
+    root: Path,
+    directory: Path,
+    name: str,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch | pa.Table],
+) -> FileEntry:
+    """Write ``directory/name``, a row group for each of ``batches``; returns its entry."""
+    path = directory / name
+    with only_writes(root):
+        path.parent.mkdir(exist_ok=True)
+    with table_writer(root, path, schema) as writer:
+        for batch in batches:
+            if isinstance(batch, pa.RecordBatch):
+                batch = pa.Table.from_batches([batch], schema)  # noqa: PLW2901
+            writer.write_table(batch)
+    with only_writes(root):
+        return described_table(directory, name, schema)
+
+
+def link_part(root: Path, source: Path, entry: FileEntry, directory: Path, name: str) -> FileEntry:
+    """Put the published file ``source``, which ``entry`` describes, there as ``name``.
+
+    A hard link, or a copy where the file system has none (or the file has too many).
+    """
+    target = directory / name
+    with only_writes(root):
+        target.parent.mkdir(exist_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(source, target)
+            sync(target)
+    return replace(entry, name=name)
+
+
+def described_table(directory: Path, name: str, schema: pa.Schema) -> FileEntry:
+    """Sync a written table to disk and describe it."""
+    columns = {column.name: str(column.type) for column in schema}
+    return described_file(directory, name, pq.read_metadata(directory / name).num_rows, columns)
+
+
+def described_file(
+    directory: Path, name: str, rows: int = 0, columns: Mapping[str, str] | None = None
+) -> FileEntry:
+    """Sync a written file to disk and describe it."""
+    path = directory / name
+    sync(path)
+    return FileEntry(name, rows, path.stat().st_size, sha256_of(path), dict(columns or {}))
