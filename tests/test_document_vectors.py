@@ -107,7 +107,7 @@ def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
 
 
 def content(artifact: Artifact) -> bytes:
-    return artifact.table_path("vectors").read_bytes()
+    return artifact.table_paths("vectors")[0].read_bytes()
 
 
 LINES = [f"line number {number} of this text" for number in range(50)]
@@ -345,7 +345,7 @@ def test_a_damaged_earlier_artifact_is_left_out(
 ) -> None:
     store = tmp_path / "store"
     first = embedded(store, documents_of(tmp_path, LINES), Counting())
-    path = first.table_path("vectors")
+    path = first.table_paths("vectors")[0]
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 0xFF
     path.write_bytes(data)

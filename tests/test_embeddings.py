@@ -99,7 +99,7 @@ def test_an_artifact_of_another_kind_has_no_vectors(tmp_path: Path) -> None:
 
 def test_damaged_vectors_are_never_returned(tmp_path: Path) -> None:
     artifact = publish_vectors(tmp_path, some_embeddings(), 50)
-    path = artifact.table_path("vectors")
+    path = artifact.table_paths("vectors")[0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

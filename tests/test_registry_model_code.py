@@ -135,7 +135,7 @@ def test_other_models_of_the_process_keep_mlflows_way_with_parameters(
     word2vec: Any, tmp_path: Path
 ) -> None:
     class Other(mlflow.pyfunc.PythonModel):
-        def predict(self, context, model_input, params=None):
+        def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
             return [params["topn"]]
 
     mlflow.pyfunc.save_model(

@@ -553,7 +553,7 @@ def test_registration_is_repeated_after_the_database_was_deleted(fresh: World) -
 
 def test_damaged_embeddings_are_not_registered(fresh: World) -> None:
     request = fresh.request()
-    path = request.embeddings.table_path("vectors")
+    path = request.embeddings.table_paths("vectors")[0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

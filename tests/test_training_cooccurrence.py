@@ -182,7 +182,7 @@ def test_published_bytes_do_not_depend_on_threads_and_row_groups_are_whole_tiles
     rows, columns = places.T
     key = np.lexsort((columns, rows, columns >> 10, rows >> 10))
     np.testing.assert_array_equal(key, np.arange(len(rows)))
-    metadata = pq.read_metadata(counted[0].table_path("cooccurrences"))
+    metadata = pq.read_metadata(counted[0].table_paths("cooccurrences")[0])
     sizes = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
     assert max(sizes) == 4000  # a tile that is larger is cut
     ends = np.cumsum(sizes)[:-1]

@@ -265,7 +265,7 @@ def test_a_full_disk_is_refused_with_the_bytes_that_training_writes() -> None:
 
 def test_training_refuses_before_it_reads_a_sentence(tmp_path: Path) -> None:
     tokens = publish_tokens(tmp_path, sentences_with_distinct_counts())
-    tokens.table_path("sentences").unlink()
+    tokens.table_paths("sentences")[0].unlink()
     model, training = model_config("glove"), TrainingConfig()
 
     def write(staging: Staging) -> None:

@@ -185,7 +185,7 @@ def test_artifact_is_whole_and_holds_the_tables_of_its_trainer(
     trained = train_model(tokens, tmp_path, trainer)
     assert Store(tmp_path).verify(trained.ref) == []
     assert {Path(entry.name).stem for entry in trained.manifest.files} == tables
-    assert pq.read_schema(trained.table_path("vectors")).equals(schemas.vectors_schema(8))
+    assert pq.read_schema(trained.table_paths("vectors")[0]).equals(schemas.vectors_schema(8))
     words = vocabulary_of(sentences_with_distinct_counts())
     assert column(trained, "vectors", "token") == [word for word, _ in words]
     assert column(trained, "vectors", "count") == [count for _, count in words]
@@ -195,7 +195,7 @@ def test_vectors_are_written_in_blocks_of_rows(tmp_path: Path) -> None:
     words = [f"w{row}" for row in range(BLOCK_ROWS + 10)]
     corpus = publish_tokens(tmp_path, [words[start : start + 50] for start in range(0, 8202, 50)])
     trained = train_model(corpus, tmp_path, "word2vec", vector_size=2, epochs=1)
-    metadata = pq.read_metadata(trained.table_path("vectors"))
+    metadata = pq.read_metadata(trained.table_paths("vectors")[0])
     assert metadata.num_row_groups == 2
     assert metadata.row_group(0).num_rows == BLOCK_ROWS
     assert column(trained, "vectors", "token") == sorted(words)
