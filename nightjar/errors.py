@@ -19,7 +19,8 @@
     |   |-- RegistryUnavailable    MLflow cannot be reached
     |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
-    |   `-- SourceChanged          a source changed while it was read
+    |   |-- SourceChanged          a source changed while it was read
+    |   `-- WorkerLost             worker processes or machines ended without a result
     |-- LeaseTaken                 another run of this pipeline is under way
     |-- TrainingError              a model diverged; nothing of it is published
     `-- RecallTooLow               an approximate index misses too much; it is not published
@@ -105,6 +106,10 @@ class OrchestratorUnavailable(RetryLater):
 
 class SourceChanged(RetryLater):
     """A source file changed between planning and reading."""
+
+
+class WorkerLost(RetryLater):
+    """Worker processes or machines ended again and again without a result."""
 
 
 class LeaseTaken(NightjarError):

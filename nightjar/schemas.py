@@ -17,6 +17,8 @@ REGISTRATION = "registration"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
+DOCUMENT_SHARDS = "document_shards"
+TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 STAGES = (
     DOCUMENTS,
     TOKENS,
@@ -29,6 +31,8 @@ STAGES = (
     SEARCH_INDEX,
 )
 """Stage names, upstream first."""
+SHARD_STAGES = (DOCUMENT_SHARDS, TOKEN_SHARDS)
+"""What documents and tokens are put together from: kept so that a night does only what is new."""
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -53,6 +57,12 @@ QUARANTINE_SCHEMA = _schema(
     reason=pa.string(),
     detail=pa.string(),
     excerpt=pa.string(),
+)
+DOCUMENT_KEYS_SCHEMA = _schema(
+    text_digest=pa.binary(16),
+    id_digest=pa.binary(16),
+    has_native_id=pa.bool_(),
+    locator=pa.string(),
 )
 
 _TOKEN_IDS = pa.list_(pa.field("element", pa.int32(), nullable=False))

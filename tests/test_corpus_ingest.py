@@ -264,7 +264,10 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     first = run_ingest(tmp_path, sources, store="first").artifact.manifest
     second = run_ingest(tmp_path, sources, store="second").artifact.manifest
     assert first.version == second.version
-    assert [entry.name for entry in first.files] == ["documents.parquet", "quarantine.parquet"]
+    assert [entry.name for entry in first.files] == [
+        *("documents/00000.parquet", "documents/00001.parquet"),
+        *("quarantine/00000.parquet", "quarantine/00001.parquet"),
+    ]
     assert first.files == second.files
 
 
@@ -286,10 +289,15 @@ def test_progress_counts_the_bytes_of_the_files(tmp_path: Path) -> None:
     progress = Recorder()
     run_ingest(tmp_path, {**text_source("a.txt"), "b": jsonl("b.jsonl")}, progress=progress)
     total = 500_003 + (tmp_path / "b.jsonl").stat().st_size
-    assert progress.started == [("read sources", total, "B")]
-    assert sum(amount for amount, _ in progress.advanced) == total
-    assert len(progress.advanced) > 4
-    assert (progress.advanced[0][1], progress.advanced[-1][1]) == ("in/a.txt", "b/b.jsonl")
+    assert progress.started == [
+        ("read sources", total, "B"),
+        ("put shards together", 100_002, "documents"),
+    ]
+    read = [(amount, note) for amount, note in progress.advanced if note]
+    assert sum(amount for amount, _ in read) == total
+    assert len(read) > 4
+    assert (read[0][1], read[-1][1]) == ("in/a.txt", "b/b.jsonl")
+    assert sum(amount for amount, note in progress.advanced if not note) == 100_002
 
 
 # -- sources that change -------------------------------------------------------------------

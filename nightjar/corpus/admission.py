@@ -1,127 +1,189 @@
-"""Which documents are kept: cleaning, length, duplicates, ids."""
+"""Which documents are kept, seen beside all others: duplicates, ids, limits.
+
+The rule is that of reading one document after the other: each is compared with those kept
+before it. Nearly all documents share neither text nor id with another, which a pass over the
+digests shows (:mod:`~nightjar.corpus.repetition`); only the rest is gone through one by one.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from nightjar.config import IngestConfig
-from nightjar.corpus.records import Document, Reason, Rejection, excerpt
-
-_DIGEST_BYTES = 16
-_ID_HEX_DIGITS = 16
-_MAX_ID_CHARS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A document as it is stored."""
-
-    doc_id: str
-    text: str
-    content_sha256: str
-    n_bytes: int
-    """Of the text in UTF-8."""
+from nightjar.corpus.records import Reason
+from nightjar.corpus.repetition import RepeatedKeys
+from nightjar.corpus.tables import side_by_side
+from nightjar.store import Artifact, fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class _Cleaned:
-    text: str
-    data: bytes
-    """The text in UTF-8."""
+@dataclass
+class Decisions:
+    """What becomes of the documents of one shard that are not just kept."""
+
+    dropped: dict[int, tuple[Reason, str]] = field(default_factory=dict)
+    """Reason and detail, by row."""
+    renamed: dict[int, str] = field(default_factory=dict)
+    """The doc_id that a row gets, where it is not the shard's."""
+    n_rows: int | None = None
+    """How many rows count, where a limit cuts the shard short."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Depends on what is decided alone; "" when every document is kept as it is."""
+        if not self.dropped and not self.renamed and self.n_rows is None:
+            return ""
+        return fingerprint(
+            {
+                "dropped": [[row, *self.dropped[row]] for row in sorted(self.dropped)],
+                "renamed": [[row, self.renamed[row]] for row in sorted(self.renamed)],
+                "n_rows": self.n_rows,
+            }
+        )
 
 
-class Admission:
-    """Decides, document by document, what is kept.
+def decide(config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path) -> list[Decisions]:
+    """What becomes of the documents of ``shards``, which are in the order of the documents.
 
-    Held in memory for every document that is kept: two digests of 16 bytes and, if the
-    source gives it an id, that id; with the tables of Python's dict and set about 250 bytes,
-    350 with an id. The texts are not held.
+    In memory: a bit for each document, at most KEYS_IN_MEMORY digests, and all of those
+    documents that share text or id with another: their ids and digests, some 300 bytes each.
     """
+    suspects = _suspects(shards, spill_dir)
+    judge = _Judge(is_text_once=config.deduplicate)
+    first = 0
+    decisions = []
+    for shard in shards:
+        n_rows = shard.rows("documents")
+        rows = np.flatnonzero(suspects[first : first + n_rows])
+        decisions.append(judge.judge(shard, rows))
+        first += n_rows
+    return decisions
 
-    def __init__(self, config: IngestConfig) -> None:
-        self._config = config
+
+def _suspects(shards: Sequence[Artifact], spill_dir: Path) -> NDArray[np.bool_]:
+    """Which documents share the start of a digest with another one."""
+    n_documents = sum(shard.rows("documents") for shard in shards)
+    suspects = np.zeros(n_documents, np.bool_)
+    for column in ("text_digest", "id_digest"):
+        with RepeatedKeys(n_documents, spill_dir) as repeated:
+            first = 0
+            for shard in shards:
+                for batch in shard.batches("keys", [column]):
+                    keys = _first_halves(batch.column(column))
+                    repeated.add(keys, np.arange(first, first + len(keys)))
+                    first += len(keys)
+            for rows in repeated.rows():
+                suspects[rows] = True
+    return suspects
+
+
+def _first_halves(digests: pa.FixedSizeBinaryArray) -> NDArray[np.uint64]:
+    """The first 8 bytes of digests of 16, as numbers."""
+    values = np.frombuffer(digests.buffers()[1], np.uint64)
+    start = 2 * digests.offset
+    return values[start : start + 2 * len(digests) : 2]
+
+
+def cut_at(limit: int, shards: Sequence[Artifact], decisions: Sequence[Decisions]) -> int:
+    """Keep the first ``limit`` documents in all; returns how many more there were.
+
+    Changes the ``decisions``: rows behind the last document that is kept do not count.
+    """
+    remaining, n_left_out = limit, 0
+    for shard, decision in zip(shards, decisions, strict=True):
+        n_rows = shard.rows("documents")
+        n_kept = n_rows - len(decision.dropped)
+        if n_kept > remaining:
+            kept = np.ones(n_rows, np.bool_)
+            kept[list(decision.dropped)] = False
+            end = int(np.flatnonzero(kept)[remaining]) if remaining < n_kept else n_rows
+            decision.n_rows = end
+            decision.dropped = {row: why for row, why in decision.dropped.items() if row < end}
+            decision.renamed = {row: to for row, to in decision.renamed.items() if row < end}
+            n_left_out += n_kept - remaining
+        remaining -= min(n_kept, remaining)
+    return n_left_out
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    row: int
+    doc_id: str
+    has_native_id: bool
+    text_digest: bytes
+    id_digest: bytes
+
+
+class _Judge:
+    """Goes through documents in order and remembers the kept ones."""
+
+    def __init__(self, *, is_text_once: bool) -> None:
+        self._is_text_once = is_text_once
         self._first_by_text: dict[bytes, str] = {}
-        """Who has a text: the doc_id, or the source alone if the id follows from the text."""
         self._ids: set[bytes] = set()
-        self._n_repeated: Counter[str] = Counter()
-        self.n_nul_removed = 0
+        self._n_repeated: Counter[bytes] = Counter()
 
-    def admit(self, source: str, document: Document) -> Admitted | Rejection:
-        """The document as it is stored, or why it is not."""
-        cleaned = self._clean(document)
-        if isinstance(cleaned, Rejection):
-            return cleaned
-        sha256 = hashlib.sha256(cleaned.data)
-        text_digest, hex_digest = sha256.digest()[:_DIGEST_BYTES], sha256.hexdigest()
-        derived_id = f"{source}:{hex_digest[:_ID_HEX_DIGITS]}"
-        if self._config.deduplicate and (first := self._first_by_text.get(text_digest)):
-            # Source names hold no colon, doc_ids do.
-            detail = first if ":" in first else f"{first}:{hex_digest[:_ID_HEX_DIGITS]}"
-            return _rejection(document, Reason.DUPLICATE, detail)
-        if problem := _id_problem(document.native_id):
-            return _rejection(document, Reason.INVALID_ID, problem)
-        if document.native_id:
-            doc_id = f"{source}:{document.native_id}"
-        else:
-            doc_id = self._unused(derived_id)
-        id_digest = _digest(doc_id)
-        if id_digest in self._ids:
-            detail = f"{doc_id} is an earlier document with {self._other()} text"
-            return _rejection(document, Reason.DUPLICATE_ID, detail)
-        self._ids.add(id_digest)
-        if self._config.deduplicate:
-            self._first_by_text[text_digest] = source if doc_id == derived_id else doc_id
-        return Admitted(doc_id, cleaned.text, hex_digest, len(cleaned.data))
+    def judge(self, shard: Artifact, rows: NDArray[np.int64]) -> Decisions:
+        """Decide on the documents at ``rows`` of ``shard``, ascending."""
+        decisions = Decisions()
+        for suspect in _read(shard, rows):
+            verdict = self._verdict(suspect)
+            if verdict is not None:
+                decisions.dropped[suspect.row] = verdict
+                continue
+            doc_id = self._unused(suspect)
+            if doc_id != suspect.doc_id:
+                decisions.renamed[suspect.row] = doc_id
+            self._ids.add(suspect.id_digest)
+            if self._is_text_once:
+                self._first_by_text[suspect.text_digest] = doc_id
+        return decisions
 
-    def _clean(self, document: Document) -> _Cleaned | Rejection:
-        """Strip white space, unify line ends, remove NUL; nothing else is changed."""
-        text = document.text
-        if "\0" in text:
-            self.n_nul_removed += text.count("\0")
-            text = text.replace("\0", "")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        text = text.strip()
-        if not text:
-            return _rejection(document, Reason.EMPTY, "nothing but white space")
-        if len(text) < self._config.min_chars:
-            detail = f"{len(text)} characters, ingest.min_chars is {self._config.min_chars}"
-            return _rejection(document, Reason.TOO_SHORT, detail)
-        if len(text) > self._config.max_chars:
-            detail = f"{len(text)} characters, ingest.max_chars is {self._config.max_chars}"
-            return _rejection(document, Reason.TOO_LONG, detail)
-        try:
-            return _Cleaned(text, text.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            return _rejection(document, Reason.UNDECODABLE, f"half a character: {error}")
+    def _verdict(self, suspect: _Suspect) -> tuple[Reason, str] | None:
+        if self._is_text_once and (first := self._first_by_text.get(suspect.text_digest)):
+            return Reason.DUPLICATE, first
+        is_taken = suspect.id_digest in self._ids
+        if is_taken and (suspect.has_native_id or self._is_text_once):
+            other = "another" if self._is_text_once else "this or another"
+            return (
+                Reason.DUPLICATE_ID,
+                f"{suspect.doc_id} is an earlier document with {other} text",
+            )
+        return None
 
-    def _unused(self, derived_id: str) -> str:
-        """``derived_id``, numbered from -2 on when equal texts are kept."""
-        if self._config.deduplicate or _digest(derived_id) not in self._ids:
-            return derived_id
-        self._n_repeated[derived_id] += 1
-        return f"{derived_id}-{self._n_repeated[derived_id] + 1}"
-
-    def _other(self) -> str:
-        return "another" if self._config.deduplicate else "this or another"
+    def _unused(self, suspect: _Suspect) -> str:
+        """Its doc_id; one that follows from the text is numbered from -2 on when it is taken."""
+        if suspect.id_digest not in self._ids:
+            return suspect.doc_id
+        self._n_repeated[suspect.id_digest] += 1
+        return f"{suspect.doc_id}-{self._n_repeated[suspect.id_digest] + 1}"
 
 
-def _digest(doc_id: str) -> bytes:
-    return hashlib.sha256(doc_id.encode("utf-8")).digest()[:_DIGEST_BYTES]
-
-
-def _id_problem(native_id: str | None) -> str:
-    """Why ``native_id`` cannot be part of a doc_id; empty when it can."""
-    if native_id is None:
-        return ""
-    if len(native_id) > _MAX_ID_CHARS:
-        return f"the id has {len(native_id)} characters, more than {_MAX_ID_CHARS}"
-    if "\0" in native_id or any("\ud800" <= character <= "\udfff" for character in native_id):
-        return f"the id {native_id!r} holds what cannot be stored"
-    return ""
-
-
-def _rejection(document: Document, reason: Reason, detail: str) -> Rejection:
-    return Rejection(document.locator, reason, detail, excerpt(document.text))
+def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:
+    """The documents at ``rows``; the others are passed over."""
+    if len(rows) == 0:
+        return
+    first = 0
+    columns = ["text_digest", "id_digest", "has_native_id"]
+    keys = shard.batches("keys", columns)
+    ids = shard.batches("documents", ["doc_id"])
+    for batch, named in side_by_side(keys, ids):
+        here = rows[(rows >= first) & (rows < first + batch.num_rows)]
+        taken = batch.take(pa.array(here - first))
+        names = named.take(pa.array(here - first)).column("doc_id").to_pylist()
+        for row, doc_id, text, id_digest, is_native in zip(
+            here.tolist(),
+            names,
+            taken.column("text_digest").to_pylist(),
+            taken.column("id_digest").to_pylist(),
+            taken.column("has_native_id").to_pylist(),
+            strict=True,
+        ):
+            yield _Suspect(row, doc_id, is_native, text, id_digest)
+        first += batch.num_rows

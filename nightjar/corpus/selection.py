@@ -17,7 +17,7 @@ from nightjar.errors import InputError, SourceError
 from nightjar.schemas import DOCUMENTS
 from nightjar.store import FileIdentity, Identity, file_identity, library_versions
 
-REVISION = 1
+REVISION = 2
 """Raised whenever the same sources give other documents than before."""
 
 
@@ -53,7 +53,14 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
         name="",
         config=config.model_dump(mode="json", exclude={"sources": {"__all__": {"path"}}}),
         inputs=inputs,
-        code={"revision": REVISION, **_libraries(config)},
+        code={
+            "revision": REVISION,
+            **{
+                library: version
+                for source in config.sources
+                for library, version in reading_libraries(config, source).items()
+            },
+        },
     )
 
 
@@ -81,9 +88,9 @@ def _identity_of(file: SourceFile) -> FileIdentity:
         raise SourceError(f"ingest.sources.{file.source}: {error}") from error
 
 
-def _libraries(config: IngestConfig) -> dict[str, str]:
-    """Versions of the libraries that shape the text."""
-    if any(isinstance(source, MediaWikiSource) for source in config.sources.values()):
+def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
+    """Versions of the libraries that shape the texts of a source."""
+    if isinstance(config.sources[source], MediaWikiSource):
         return library_versions("mwparserfromhell")
     return {}
 

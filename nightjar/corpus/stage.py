@@ -1,59 +1,71 @@
-"""Ingest: reads every source file once, in order, and writes what is a document."""
+"""Ingest: what is new is read in shards, then all shards are put together."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nightjar.config import IngestConfig
-from nightjar.corpus.admission import Admission, Admitted
-from nightjar.corpus.input_file import InputFile
-from nightjar.corpus.readers import READERS
-from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
+from nightjar.corpus.admission import Decisions, decide
+from nightjar.corpus.merging import kept_rows, merge
+from nightjar.corpus.reading import ReadShard, read_shard
+from nightjar.corpus.records import Skip
 from nightjar.corpus.selection import SourceFile, select_files
-from nightjar.corpus.tables import RowGroups
+from nightjar.corpus.sharding import Shard, make_shards
 from nightjar.errors import SourceChanged, SourceError
+from nightjar.executors import INLINE, Executor
 from nightjar.progress import Progress
-from nightjar.schemas import DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
-from nightjar.store import FileIdentity, Identity, Staging
+from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
+from nightjar.store import Artifact, Identity, Staging, Store
 
 logger = logging.getLogger(__name__)
 
-_MIN_STEP_BYTES = 1 << 16
-_PROGRESS_STEPS = 500
+_INLINE_BYTES = 32 << 20
+"""Less than this is read here: processes would take longer to start."""
+_SPILL_NAME = ".digests"
+_ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
+"""What is counted for every source, be it 0."""
 
 
 def ingest(
-    config: IngestConfig, base_dir: Path, identity: Identity, staging: Staging, progress: Progress
+    config: IngestConfig,
+    base_dir: Path,
+    identity: Identity,
+    staging: Staging,
+    progress: Progress,
+    executor: Executor = INLINE,
+    git_commit: str | None = None,
 ) -> None:
     """Write the tables ``documents`` and ``quarantine``; count every record.
 
-    Sources in the order of the config, their files by name, records in the order of the
-    file. Holds a record, a row group of each table, and what Admission says. Raises
-    SourceError when a file is damaged, is not what its source says, or no document is left;
-    SourceChanged when a file is not what ``identity`` says.
+    Sources in the order of the config, their files by name, records in the order of the file.
+    A shard that is published already is not read again; the bytes are those of reading
+    everything. In memory: what :func:`~nightjar.corpus.reading.read_shard` holds, for each
+    worker, then what :func:`~nightjar.corpus.admission.decide` holds. Raises SourceError when a
+    file is damaged, is not what its source says, or no document is left; SourceChanged when a
+    file is not what ``identity`` says.
     """
     files = _planned_files(config, base_dir, identity)
-    meter = _Meter(progress, sum(planned.bytes for planned in identity.inputs))
-    logger.info("ingesting %d files of %d sources", len(files), len(config.sources))
-    with (
-        staging.writer("documents", DOCUMENTS_SCHEMA) as documents,
-        staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
-    ):
-        night = _Ingest(
-            config,
-            RowGroups(documents, DOCUMENTS_SCHEMA),
-            RowGroups(quarantine, QUARANTINE_SCHEMA),
-        )
-        for file, planned in zip(files, identity.inputs, strict=True):
-            night.read(file, planned, meter)
-        night.finish()
-    staging.counts.update(night.counts())
-    staging.report["sources"] = night.report()
+    shards = make_shards(config, files, identity.inputs)
+    logger.info(
+        "ingesting %d files of %d sources in %d shards",
+        len(files),
+        len(config.sources),
+        len(shards),
+    )
+    read = _read(config, shards, staging, progress, executor, git_commit)
+    decisions = decide(config, read, staging.directory / _SPILL_NAME)
+    progress.start("put shards together", sum(shard.rows(DOCUMENTS) for shard in read), "documents")
+    summary = _Summary(config, shards, read)
+    summary.take(decisions)
+    if summary.total["documents_kept"] == 0:
+        raise summary.nothing_left()
+    merge(read, decisions, staging, INLINE, progress.advance)
+    staging.counts.update(summary.total)
+    staging.report["sources"] = summary.report()
     logger.info("ingested: %s", dict(staging.counts))
 
 
@@ -75,146 +87,89 @@ def _planned_files(config: IngestConfig, base_dir: Path, identity: Identity) -> 
     return files
 
 
-class _Meter:
-    """Passes bytes on to the progress, a few hundred times over all."""
+def _read(
+    config: IngestConfig,
+    shards: Sequence[Shard],
+    staging: Staging,
+    progress: Progress,
+    executor: Executor,
+    git_commit: str | None,
+) -> list[Artifact]:
+    """Have the shards read that are not published, and open all."""
+    store = Store(staging.root)
+    due = {
+        shard.identity.version: ReadShard(shard, config, staging.root, git_commit)
+        for shard in shards
+        if not store.is_published(DOCUMENT_SHARDS, shard.identity.version)
+    }
+    n_bytes = sum(piece.shard.n_bytes for piece in due.values())
+    progress.start("read sources", n_bytes, "B")
+    if due:
+        logger.info("%d of %d shards are new", len(due), len(shards))
+        chosen = executor if n_bytes >= _INLINE_BYTES else INLINE
+        for _version in chosen.map(read_shard, list(due.values()), progress.advance):
+            pass
+    return [store.open(store.ref(DOCUMENT_SHARDS, shard.identity.version)) for shard in shards]
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._step = max(_MIN_STEP_BYTES, total // _PROGRESS_STEPS)
-        self._pending = 0
-        self._note = ""
-        progress.start("read sources", total, "B")
 
-    def begin(self, note: str) -> None:
-        self._note = note
+class _Summary:
+    """What was read, kept and dropped, by source and over all."""
 
-    def advance(self, n_bytes: int) -> None:
-        self._pending += n_bytes
-        if self._pending >= self._step:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._pending:
-            self._progress.advance(self._pending, self._note)
-            self._pending = 0
-
-
-class _Ingest:
-    """One run: the state that all sources share, and what is counted by source."""
-
-    def __init__(self, config: IngestConfig, documents: RowGroups, quarantine: RowGroups) -> None:
+    def __init__(
+        self, config: IngestConfig, shards: Sequence[Shard], read: Sequence[Artifact]
+    ) -> None:
         self._config = config
-        self._documents = documents
-        self._quarantine = quarantine
-        self._admission = Admission(config)
+        self._shards = list(zip((shard.source for shard in shards), read, strict=True))
         self._by_source: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
 
-    def read(self, file: SourceFile, planned: FileIdentity, meter: _Meter) -> None:
-        """Read one file, then make sure that it was the one that was planned."""
-        source = self._config.sources[file.source]
-        counts = self._by_source[file.source]
-        counts["files_read"] += 1
-        meter.begin(file.name)
-        opened = InputFile(file.path, file.label, meter.advance)
-        is_empty = True
-        with _blaming_change(file.source, opened, planned):
-            for record in READERS[source.type](source, opened, self._config.max_chars):
-                is_empty = False
-                self._take(file.source, record, source.language)
-        if is_empty:
-            self._reject(
-                file.source, Rejection(file.label, Reason.EMPTY, "the file holds no record")
-            )
-        opened.check_unchanged(planned)
-        meter.flush()
+    def take(self, decisions: Sequence[Decisions]) -> None:
+        for (source, shard), decision in zip(self._shards, decisions, strict=True):
+            counts = Counter(shard.manifest.counts)
+            counts.pop("documents", None)
+            kept, characters = _kept(shard, decision)
+            counts["documents_kept"] = kept
+            counts["characters_kept"] = characters
+            counts["quarantined"] += len(decision.dropped)
+            for reason, _detail in decision.dropped.values():
+                counts[f"quarantined_{reason}"] += 1
+            self._by_source[source].update(counts)
 
-    def _take(self, source: str, record: Record, language: str | None) -> None:
-        if isinstance(record, Skip):
-            self._by_source[source][record] += 1
-            return
-        if isinstance(record, Document):
-            admitted = self._admission.admit(source, record)
-            if isinstance(admitted, Admitted):
-                self._keep(source, admitted, language)
-                return
-            record = admitted
-        self._reject(source, record)
-
-    def _keep(self, source: str, document: Admitted, language: str | None) -> None:
-        counts = self._by_source[source]
-        counts["documents_kept"] += 1
-        counts["characters_kept"] += len(document.text)
-        self._documents.add(
-            document.n_bytes,
-            doc_id=document.doc_id,
-            source=source,
-            text=document.text,
-            content_sha256=document.content_sha256,
-            n_chars=len(document.text),
-            language=language,
-        )
-
-    def _reject(self, source: str, rejection: Rejection) -> None:
-        counts = self._by_source[source]
-        counts["quarantined"] += 1
-        counts[f"quarantined_{rejection.reason}"] += 1
-        self._quarantine.add(
-            len(rejection.detail) + len(rejection.excerpt),
-            source=source,
-            locator=storable(rejection.locator),
-            reason=rejection.reason.value,
-            detail=storable(rejection.detail),
-            excerpt=rejection.excerpt,
-        )
-
-    def finish(self) -> None:
-        """Write the last rows. Raises SourceError when there is no document."""
-        counts = self.counts()
-        if counts["documents_kept"] == 0:
-            reasons = ", ".join(
-                f"{name.removeprefix('quarantined_')} {count}"
-                for name, count in sorted(counts.items())
-                if count and (name.startswith("quarantined_") or name.endswith("_skipped"))
-            )
-            raise SourceError(
-                f"no document left: {counts['documents_read']} read "
-                f"({reasons}); check ingest.sources and the lengths in ingest"
-            )
-        self._documents.flush()
-        self._quarantine.flush()
-
-    def counts(self) -> Counter[str]:
+    @property
+    def total(self) -> Counter[str]:
         """Over all sources; what is read is kept or in quarantine, the rest was skipped."""
-        base = dict.fromkeys(
-            ("files_read", "documents_kept", "characters_kept", "quarantined", *Skip), 0
-        )
-        total = Counter(base)
+        total = Counter(dict.fromkeys((*_ALWAYS, *Skip, "nul_characters_removed"), 0))
         for counts in self._by_source.values():
             total.update(counts)
         total["documents_read"] = total["documents_kept"] + total["quarantined"]
-        total["nul_characters_removed"] = self._admission.n_nul_removed
         return Counter({str(name): count for name, count in total.items()})
 
     def report(self) -> dict[str, dict[str, Any]]:
         """By source: its type and what was read, kept and dropped."""
-        always = dict.fromkeys(
-            ("files_read", "documents_kept", "characters_kept", "quarantined"), 0
-        )
         return {
             name: {
                 "type": self._config.sources[name].type,
-                **always,
+                **dict.fromkeys(_ALWAYS, 0),
                 **{str(key): count for key, count in sorted(counts.items())},
             }
             for name, counts in self._by_source.items()
         }
 
+    def nothing_left(self) -> SourceError:
+        """The error for a corpus without a document."""
+        total = self.total
+        reasons = ", ".join(
+            f"{name.removeprefix('quarantined_')} {count}"
+            for name, count in sorted(total.items())
+            if count and (name.startswith("quarantined_") or name.endswith("_skipped"))
+        )
+        return SourceError(
+            f"no document left: {total['documents_read']} read "
+            f"({reasons}); check ingest.sources and the lengths in ingest"
+        )
 
-@contextmanager
-def _blaming_change(source: str, file: InputFile, planned: FileIdentity) -> Iterator[None]:
-    """Name the source in a SourceError; SourceChanged if the file is not the planned one."""
-    try:
-        yield
-    except SourceError as error:
-        file.check_on_disk(planned)
-        raise SourceError(f"ingest.sources.{source}: {error}") from error
+
+def _kept(shard: Artifact, decision: Decisions) -> tuple[int, int]:
+    """How many documents and characters of the shard are kept."""
+    kept = kept_rows(shard, decision)
+    n_chars = shard.read(DOCUMENTS, ["n_chars"]).column("n_chars").to_numpy()
+    return int(kept.sum()), int(n_chars[kept].sum())

@@ -1,7 +1,8 @@
-"""The documents and quarantine tables, written as row groups of bounded size."""
+"""The tables of documents, written as row groups of bounded size and read side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ class RowGroups:
         self._n_rows = 0
         self._n_bytes = 0
 
-    def add(self, n_bytes: int, **values: str | int | None) -> None:
+    def add(self, n_bytes: int, **values: str | bytes | int | None) -> None:
         """Add a row whose texts take ``n_bytes``."""
         for name, column in self._columns.items():
             column.append(values[name])
@@ -41,3 +42,15 @@ class RowGroups:
         for column in self._columns.values():
             column.clear()
         self._n_rows = self._n_bytes = 0
+
+
+def side_by_side(
+    left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Batches of the same rows of two tables whose row groups end at other places."""
+    a, b = next(left, None), next(right, None)
+    while a is not None and b is not None:
+        n_rows = min(a.num_rows, b.num_rows)
+        yield a.slice(0, n_rows), b.slice(0, n_rows)
+        a = a.slice(n_rows) if n_rows < a.num_rows else next(left, None)
+        b = b.slice(n_rows) if n_rows < b.num_rows else next(right, None)

@@ -25,6 +25,7 @@ from nightjar.encoders import (
 )
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
+from nightjar.executors import Executor, ProcessExecutor
 from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
@@ -96,6 +97,11 @@ class _StageRun:
         """Where the encoding of this version keeps what it has finished."""
         return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
 
+    @property
+    def _executor(self) -> Executor:
+        """Where the shards of a stage are worked on."""
+        return ProcessExecutor(self.provenance.n_workers)
+
     def write(self, staging: Staging) -> None:
         {
             schemas.DOCUMENTS: self._ingest,
@@ -113,8 +119,15 @@ class _StageRun:
         return self.store.open(self.plan.step(stage, model).ref)
 
     def _ingest(self, staging: Staging) -> None:
-        config = self.loaded.config.ingest
-        ingest(config, self.loaded.base_dir, self.step.identity, staging, self.progress)
+        ingest(
+            self.loaded.config.ingest,
+            self.loaded.base_dir,
+            self.step.identity,
+            staging,
+            self.progress,
+            self._executor,
+            self.provenance.git_commit,
+        )
 
     def _tokenize(self, staging: Staging) -> None:
         documents = self._parent(schemas.DOCUMENTS)

@@ -24,6 +24,7 @@ from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
+from nightjar.store.tables import link_part, part_name, write_part
 from nightjar.store.writing import named_write_errors, sync
 
 __all__ = [
@@ -42,10 +43,13 @@ __all__ = [
     "file_identity",
     "fingerprint",
     "library_versions",
+    "link_part",
     "named_write_errors",
+    "part_name",
     "publish",
     "release_free_memory",
     "remove_abandoned",
     "set_aside",
     "sync",
+    "write_part",
 ]

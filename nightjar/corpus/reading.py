@@ -1,0 +1,183 @@
+"""Reading one shard: its files once, in order, to what may become documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightjar.config import IngestConfig
+from nightjar.corpus.input_file import InputFile
+from nightjar.corpus.preparation import Preparation, Prepared
+from nightjar.corpus.readers import READERS
+from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
+from nightjar.corpus.sharding import PlannedFile, Shard
+from nightjar.corpus.tables import RowGroups
+from nightjar.errors import SourceError
+from nightjar.executors import Advance
+from nightjar.schemas import DOCUMENT_KEYS_SCHEMA, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
+from nightjar.store import FileIdentity, Staging, publish
+
+_MIN_STEP_BYTES = 1 << 16
+_PROGRESS_STEPS = 100
+_HASHED_BYTES_OF_ROW = 256
+"""What a row of keys takes, about."""
+
+
+@dataclass(frozen=True)
+class ReadShard:
+    """A shard to be read, with all that this takes."""
+
+    shard: Shard
+    config: IngestConfig
+    artifacts_dir: Path
+    git_commit: str | None = None
+
+
+def read_shard(piece: ReadShard, advance: Advance) -> str:
+    """Publish the shard's artifact; returns its version.
+
+    ``documents`` has what each document is if nothing speaks against it, ``keys`` what tells
+    whether other documents do, ``quarantine`` the other records. In memory: a record and a
+    row group of each table. Raises SourceError when a file is damaged or is not what its
+    source says; SourceChanged when a file is not what was planned.
+    """
+
+    def write(staging: Staging) -> None:
+        with (
+            staging.writer("documents", DOCUMENTS_SCHEMA) as documents,
+            staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
+            staging.writer("keys", DOCUMENT_KEYS_SCHEMA) as keys,
+        ):
+            reading = _Reading(
+                piece,
+                RowGroups(documents, DOCUMENTS_SCHEMA),
+                RowGroups(quarantine, QUARANTINE_SCHEMA),
+                RowGroups(keys, DOCUMENT_KEYS_SCHEMA),
+            )
+            for entry in piece.shard.files:
+                reading.read(entry, advance)
+            reading.finish(staging)
+
+    ref = publish(piece.artifacts_dir, piece.shard.identity, write, piece.git_commit)
+    return ref.version
+
+
+class _Meter:
+    """Passes on what is read of a file, a hundred times at most."""
+
+    def __init__(self, advance: Advance, entry: PlannedFile) -> None:
+        self._advance = advance
+        self._note = entry.file.name
+        self._step = max(_MIN_STEP_BYTES, entry.planned.bytes // _PROGRESS_STEPS)
+        self._pending = 0
+
+    def add(self, n_bytes: int) -> None:
+        self._pending += n_bytes
+        if self._pending >= self._step:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self._advance(self._pending, self._note)
+            self._pending = 0
+
+
+class _Reading:
+    def __init__(
+        self, piece: ReadShard, documents: RowGroups, quarantine: RowGroups, keys: RowGroups
+    ) -> None:
+        config, source = piece.config, piece.shard.source
+        self._config = config
+        self._name = source
+        self._source = config.sources[source]
+        self._documents = documents
+        self._quarantine = quarantine
+        self._keys = keys
+        self._preparation = Preparation(config, source)
+        self._counts: Counter[str] = Counter()
+
+    def read(self, entry: PlannedFile, advance: Advance) -> None:
+        """Read one file, then make sure that it was the one that was planned."""
+        self._counts["files_read"] += 1
+        meter = _Meter(advance, entry)
+        opened = InputFile(entry.file.path, entry.file.label, meter.add)
+        is_empty = True
+        with self._blaming_change(opened, entry.planned):
+            records = READERS[self._source.type](self._source, opened, self._config.max_chars)
+            for record in records:
+                is_empty = False
+                self._take(record)
+        if is_empty:
+            self._reject(Rejection(entry.file.label, Reason.EMPTY, "the file holds no record"))
+        opened.check_unchanged(entry.planned)
+        meter.flush()
+
+    @contextmanager
+    def _blaming_change(self, file: InputFile, planned: FileIdentity) -> Iterator[None]:
+        """Name the source in a SourceError; SourceChanged if the file is not the planned one."""
+        try:
+            yield
+        except SourceError as error:
+            file.check_on_disk(planned)
+            raise SourceError(f"ingest.sources.{self._name}: {error}") from error
+
+    def _take(self, record: Record) -> None:
+        if isinstance(record, Skip):
+            self._counts[record] += 1
+        elif isinstance(record, Document):
+            prepared = self._preparation.prepare(record)
+            if isinstance(prepared, Prepared):
+                self._keep(record.locator, prepared)
+            else:
+                self._reject(prepared)
+        else:
+            self._reject(record)
+
+    def _keep(self, locator: str, document: Prepared) -> None:
+        self._counts["documents"] += 1
+        self._documents.add(
+            document.n_bytes,
+            doc_id=document.doc_id,
+            source=self._name,
+            text=document.text,
+            content_sha256=document.content_sha256,
+            n_chars=len(document.text),
+            language=self._source.language,
+        )
+        self._keys.add(
+            _HASHED_BYTES_OF_ROW,
+            text_digest=document.text_digest,
+            id_digest=document.id_digest,
+            has_native_id=document.has_native_id,
+            locator=storable(locator),
+        )
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._counts["quarantined"] += 1
+        self._counts[f"quarantined_{rejection.reason}"] += 1
+        self._quarantine.add(
+            len(rejection.detail) + len(rejection.excerpt),
+            **quarantine_row(self._name, rejection),
+        )
+
+    def finish(self, staging: Staging) -> None:
+        """Write the last rows and what was counted."""
+        self._documents.flush()
+        self._quarantine.flush()
+        self._keys.flush()
+        staging.counts.update(self._counts)
+        staging.counts.update(self._preparation.changes)
+
+
+def quarantine_row(source: str, rejection: Rejection) -> dict[str, str]:
+    """The row of the quarantine table."""
+    return {
+        "source": source,
+        "locator": storable(rejection.locator),
+        "reason": rejection.reason.value,
+        "detail": storable(rejection.detail),
+        "excerpt": rejection.excerpt,
+    }

@@ -1,0 +1,104 @@
+"""Shards: the pieces in which sources are read, each published by itself.
+
+A large file is a shard; small files of a source that follow each other share one. Where a
+shard ends hangs on its files alone, so that a new file leaves all shards but one as they are,
+and the shards are the same whether the files came one night after the other or all at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nightjar.config import IngestConfig
+from nightjar.corpus.selection import SourceFile, reading_libraries
+from nightjar.schemas import DOCUMENT_SHARDS
+from nightjar.store import FileIdentity, Identity
+
+REVISION = 1
+"""Raised whenever the same files give another shard than before."""
+
+LARGE_BYTES = 4 << 20
+"""A file of this size is a shard of its own."""
+_MAX_BYTES = 16 << 20
+_MAX_FILES = 1_024
+_FILES_PER_SHARD = 64
+"""On average, of small files."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file as it was when the run was planned."""
+
+    file: SourceFile
+    planned: FileIdentity
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some files of one source, read together."""
+
+    source: str
+    files: tuple[PlannedFile, ...]
+    identity: Identity
+
+    @property
+    def n_bytes(self) -> int:
+        """Of its files, as they lie there."""
+        return sum(entry.planned.bytes for entry in self.files)
+
+
+def make_shards(
+    config: IngestConfig, files: Sequence[SourceFile], planned: Sequence[FileIdentity]
+) -> list[Shard]:
+    """All shards, in the order of the documents."""
+    entries = [PlannedFile(*pair) for pair in zip(files, planned, strict=True)]
+    return [
+        Shard(group[0].file.source, group, _identity(config, group))
+        for source in config.sources
+        for group in _groups(entry for entry in entries if entry.file.source == source)
+    ]
+
+
+def _groups(entries: Iterable[PlannedFile]) -> Iterator[tuple[PlannedFile, ...]]:
+    group: list[PlannedFile] = []
+    n_bytes = 0
+    for entry in entries:
+        if group and entry.planned.bytes >= LARGE_BYTES:
+            yield tuple(group)
+            group, n_bytes = [], 0
+        group.append(entry)
+        n_bytes += entry.planned.bytes
+        is_full = n_bytes >= _MAX_BYTES or len(group) >= _MAX_FILES
+        if is_full or entry.planned.bytes >= LARGE_BYTES or _ends_a_shard(entry.file.label):
+            yield tuple(group)
+            group, n_bytes = [], 0
+    if group:
+        yield tuple(group)
+
+
+def _ends_a_shard(label: str) -> bool:
+    """A property of the name, so that shards find into step again behind a new file."""
+    return hashlib.sha256(label.encode()).digest()[0] % _FILES_PER_SHARD == 0
+
+
+def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
+    name = files[0].file.source
+    return Identity(
+        stage=DOCUMENT_SHARDS,
+        name=name,
+        config=shard_config(config, name),
+        inputs=[
+            FileIdentity(entry.file.label, entry.planned.bytes, entry.planned.sha256)
+            for entry in files
+        ],
+        code={"revision": REVISION, **reading_libraries(config, name)},
+    )
+
+
+def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
+    """What of the section ``ingest`` shapes a shard of that source."""
+    whole = config.model_dump(mode="json", exclude={"sources", "deduplicate"})
+    return {**whole, "source": config.sources[source].model_dump(mode="json", exclude={"path"})}

@@ -1,0 +1,36 @@
+"""What every executor does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+class Advance(Protocol):
+    """Told how much more is done, in the unit of the stage's progress."""
+
+    def __call__(self, amount: float, note: str = "", /) -> None:
+        """``amount`` more units are done; ``note`` is a short live remark."""
+
+
+class Executor(Protocol):
+    """Does the pieces of a stage."""
+
+    @property
+    def n_workers(self) -> int:
+        """How many pieces are done at once."""
+
+    def map(
+        self,
+        function: Callable[[Piece, Advance], Result],
+        pieces: Sequence[Piece],
+        advance: Advance,
+    ) -> Iterator[Result]:
+        """``function`` of each piece, in the order of the pieces.
+
+        An error of the function is raised as soon as it is known; pieces that are not done by
+        then are given up. Raises WorkerLost when workers end again and again without a result.
+        """
