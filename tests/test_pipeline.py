@@ -167,7 +167,7 @@ def test_a_corpus_without_vocabulary_is_refused_before_training(small_config: Pa
     with pytest.raises(VocabularyError, match=r"min_count"):
         run_due(small_config, "models.cbow.min_count=1000000")
     published = {path.parent.name for path in (small_config.parent / "artifacts").glob("*/*/")}
-    assert published == {"documents", "tokens"}
+    assert published == {"document_shards", "documents", "tokens"}
 
 
 def test_a_benchmark_without_a_covered_item_is_refused(finished_copy: Path) -> None:

@@ -8,8 +8,8 @@ the same either way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nightjar.corpus.reading import quarantine_row
 from nightjar.corpus.records import EXCERPT_CHARS, Rejection, excerpt
 from nightjar.corpus.tables import side_by_side
 from nightjar.errors import StoreError
-from nightjar.executors import Advance, Executor
+from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.schemas import DOCUMENTS, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
 from nightjar.store import Artifact, FileEntry, Staging, Store, link_part, part_name, write_part
 
@@ -44,25 +44,40 @@ def merge(
     The report's ``shards`` says for each shard what was decided and where its rows are.
     """
     earlier = _EarlierParts(Store(staging.root))
-    tasks = []
-    n_parts = dict.fromkeys(_SCHEMAS, 0)
+    names = {table: _Names(table) for table in _SCHEMAS}
+    tasks: list[_Merge] = []
+    report = []
     for shard, decision in zip(shards, decisions, strict=True):
-        names: dict[str, str | None] = {}
-        for table, n_rows in _rows(shard, decision).items():
-            names[table] = part_name(table, n_parts[table]) if n_rows else None
-            n_parts[table] += n_rows > 0
-        found = earlier.find(shard, decision, names)
-        tasks.append(_Merge(shard, decision, names, staging.directory, found))
+        pieces = [
+            _Merge(shard, decision, table, piece, names[table].next(), staging.directory)
+            for table in _SCHEMAS
+            for piece in _pieces(shard, decision, table)
+        ]
+        tasks += earlier.add_to(pieces)
+        report.append(_report(shard, decision, pieces))
     entries: dict[str, list[FileEntry]] = {table: [] for table in _SCHEMAS}
-    for written in executor.map(_merge_one, tasks, advance):
-        for table, entry in written.items():
-            entries[table].append(entry)
+    n_bytes = sum(task.piece.entry.bytes for task in tasks if not task.is_link)
+    chosen = executor if n_bytes >= INLINE_BYTES else INLINE
+    for task, entry in zip(tasks, chosen.map(_merge_one, tasks, advance), strict=True):
+        entries[task.table].append(entry)
     for table, schema in _SCHEMAS.items():
         if not entries[table]:
             name = part_name(table, 0)
             entries[table].append(write_part(staging.root, staging.directory, name, schema, ()))
         staging.add_parts(table, entries[table])
-    staging.report["shards"] = [task.as_json() for task in tasks]
+    staging.report["shards"] = report
+
+
+class _Names:
+    """The names of a table's parts, one after the other."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._n_given = 0
+
+    def next(self) -> str:
+        self._n_given += 1
+        return part_name(self._table, self._n_given - 1)
 
 
 def kept_rows(shard: Artifact, decisions: Decisions) -> NDArray[np.bool_]:
@@ -74,41 +89,66 @@ def kept_rows(shard: Artifact, decisions: Decisions) -> NDArray[np.bool_]:
     return kept
 
 
-def _rows(shard: Artifact, decisions: Decisions) -> dict[str, int]:
-    """How many rows of the shard each table gets."""
-    n_documents = shard.rows(DOCUMENTS) if decisions.n_rows is None else decisions.n_rows
-    n_dropped = len(decisions.dropped)
-    return {
-        DOCUMENTS: n_documents - n_dropped,
-        QUARANTINE: shard.rows(QUARANTINE) + n_dropped,
-    }
+@dataclass(frozen=True)
+class _Piece:
+    """What becomes one part: some rows of a shard's table."""
+
+    entry: FileEntry
+    first: int
+    """Number of its first row in the shard's table."""
+    is_as_read: bool
+    """Whether the shard's file has exactly the part's rows."""
+
+
+def _pieces(shard: Artifact, decisions: Decisions, table: str) -> list[_Piece]:
+    if table == QUARANTINE:
+        (entry,) = shard.parts(QUARANTINE)
+        if not entry.rows and not decisions.dropped:
+            return []
+        return [_Piece(entry, 0, not decisions.dropped)]
+    kept = kept_rows(shard, decisions)
+    pieces, first = [], 0
+    for entry in shard.parts(DOCUMENTS):
+        n_kept = int(kept[first : first + entry.rows].sum())
+        is_named = any(first <= row < first + entry.rows for row in decisions.renamed)
+        if n_kept:
+            pieces.append(_Piece(entry, first, n_kept == entry.rows and not is_named))
+        first += entry.rows
+    return pieces
 
 
 @dataclass(frozen=True)
 class _Merge:
-    """One shard to be put into its parts."""
+    """One part to be made."""
 
     shard: Artifact
     decisions: Decisions
-    names: Mapping[str, str | None]
-    """The part of each table; None where none of its rows is in it."""
+    table: str
+    piece: _Piece
+    name: str
     directory: Path
-    earlier: Mapping[str, tuple[Path, FileEntry]] | None
-    """The same parts in an earlier artifact, if it has them."""
+    earlier: tuple[Path, FileEntry] | None = None
+    """The same part in an earlier artifact, if there is one."""
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "version": self.shard.ref.version,
-            "decisions": self.decisions.fingerprint,
-            "parts": dict(self.names),
-        }
+    @property
+    def is_link(self) -> bool:
+        """Whether a file that is there already is the part."""
+        return self.earlier is not None or self.piece.is_as_read
+
+
+def _report(shard: Artifact, decisions: Decisions, pieces: Sequence[_Merge]) -> dict[str, Any]:
+    return {
+        "version": shard.ref.version,
+        "decisions": decisions.fingerprint,
+        "parts": [piece.name for piece in pieces],
+    }
 
 
 class _EarlierParts:
     """Finds parts of the latest documents artifacts by shard and decisions."""
 
     def __init__(self, store: Store) -> None:
-        self._found: dict[tuple[str, str], tuple[Artifact, Mapping[str, str | None]]] = {}
+        self._found: dict[tuple[str, str], tuple[Artifact, Sequence[str]]] = {}
         for ref in store.versions(DOCUMENTS)[-_N_EARLIER:]:
             try:
                 artifact = store.open(ref)
@@ -117,55 +157,43 @@ class _EarlierParts:
             for entry in artifact.manifest.report.get("shards", ()):
                 self._found[entry["version"], entry["decisions"]] = (artifact, entry["parts"])
 
-    def find(
-        self, shard: Artifact, decisions: Decisions, names: Mapping[str, str | None]
-    ) -> Mapping[str, tuple[Path, FileEntry]] | None:
-        """Files and entries of the parts of each table, if they are there."""
-        if (shard.ref.version, decisions.fingerprint) not in self._found:
-            return None
-        artifact, parts = self._found[shard.ref.version, decisions.fingerprint]
+    def add_to(self, pieces: Sequence[_Merge]) -> list[_Merge]:
+        """The pieces of one shard, with the earlier parts that have their rows."""
+        if not pieces:
+            return []
+        key = (pieces[0].shard.ref.version, pieces[0].decisions.fingerprint)
+        if key not in self._found:
+            return list(pieces)
+        artifact, parts = self._found[key]
         by_name = {entry.name: entry for entry in artifact.manifest.files}
-        return {
-            table: (artifact.directory / old, by_name[old])
-            for table in names
-            if (old := parts[table]) is not None
-        }
+        return [
+            replace(piece, earlier=(artifact.directory / old, by_name[old]))
+            for piece, old in zip(pieces, parts, strict=True)
+        ]
 
 
-def _merge_one(task: _Merge, advance: Advance) -> dict[str, FileEntry]:
-    """Write or link the shard's parts; returns their entries."""
-    entries: dict[str, FileEntry] = {}
+def _merge_one(task: _Merge, advance: Advance) -> FileEntry:
+    """Write or link the part; returns its entry."""
     root = task.directory.parents[1]
-    for table, name in task.names.items():
-        if name is None:
-            continue
-        source = _linkable(task, table)
-        if source is not None:
-            entries[table] = link_part(root, *source, task.directory, name)
-        else:
-            make = _kept if table == DOCUMENTS else _quarantined
-            batches = make(task.shard, task.decisions)
-            entries[table] = write_part(root, task.directory, name, _SCHEMAS[table], batches)
-    advance(task.shard.rows(DOCUMENTS))
-    return entries
-
-
-def _linkable(task: _Merge, table: str) -> tuple[Path, FileEntry] | None:
-    """A published file with exactly the rows of the part."""
+    piece = task.piece
     if task.earlier is not None:
-        return task.earlier[table]
-    is_as_read = not (task.decisions.fingerprint if table == DOCUMENTS else task.decisions.dropped)
-    if not is_as_read:
-        return None
-    (entry,) = task.shard.parts(table)
-    return task.shard.directory / entry.name, entry
+        entry = link_part(root, *task.earlier, task.directory, task.name)
+    elif piece.is_as_read:
+        path = task.shard.directory / piece.entry.name
+        entry = link_part(root, path, piece.entry, task.directory, task.name)
+    else:
+        batches = _kept(task) if task.table == DOCUMENTS else _quarantined(task)
+        entry = write_part(root, task.directory, task.name, _SCHEMAS[task.table], batches)
+    if task.table == DOCUMENTS:
+        advance(piece.entry.rows)
+    return entry
 
 
-def _kept(shard: Artifact, decisions: Decisions) -> Iterator[pa.RecordBatch]:
+def _kept(task: _Merge) -> Iterator[pa.RecordBatch]:
     """The documents that are kept, under the ids that they get; a batch a row group."""
-    kept = kept_rows(shard, decisions)
-    first = 0
-    for batch in shard.batches(DOCUMENTS):
+    decisions, first = task.decisions, task.piece.first
+    kept = kept_rows(task.shard, decisions)
+    for batch in task.shard.part_batches(task.piece.entry):
         here = kept[first : first + batch.num_rows]
         named = [row for row in decisions.renamed if first <= row < first + batch.num_rows]
         if named:
@@ -181,8 +209,9 @@ def _kept(shard: Artifact, decisions: Decisions) -> Iterator[pa.RecordBatch]:
             yield batch.filter(pa.array(here))
 
 
-def _quarantined(shard: Artifact, decisions: Decisions) -> Iterator[pa.Table]:
+def _quarantined(task: _Merge) -> Iterator[pa.Table]:
     """The shard's own quarantine, and behind it the documents that are dropped."""
+    shard, decisions = task.shard, task.decisions
     yield from (pa.Table.from_batches([batch]) for batch in shard.batches(QUARANTINE))
     locators = shard.batches("keys", ["locator"])
     texts = shard.batches(DOCUMENTS, ["source", "text"])

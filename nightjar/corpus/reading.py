@@ -14,7 +14,7 @@ from nightjar.corpus.preparation import Preparation, Prepared
 from nightjar.corpus.readers import READERS
 from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
 from nightjar.corpus.sharding import PlannedFile, Shard
-from nightjar.corpus.tables import RowGroups
+from nightjar.corpus.tables import Parts, RowGroups
 from nightjar.errors import SourceError
 from nightjar.executors import Advance
 from nightjar.schemas import DOCUMENT_KEYS_SCHEMA, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
@@ -47,13 +47,13 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
 
     def write(staging: Staging) -> None:
         with (
-            staging.writer("documents", DOCUMENTS_SCHEMA) as documents,
+            Parts(staging.directory, "documents", DOCUMENTS_SCHEMA) as documents,
             staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
             staging.writer("keys", DOCUMENT_KEYS_SCHEMA) as keys,
         ):
             reading = _Reading(
                 piece,
-                RowGroups(documents, DOCUMENTS_SCHEMA),
+                documents,
                 RowGroups(quarantine, QUARANTINE_SCHEMA),
                 RowGroups(keys, DOCUMENT_KEYS_SCHEMA),
             )
@@ -87,7 +87,7 @@ class _Meter:
 
 class _Reading:
     def __init__(
-        self, piece: ReadShard, documents: RowGroups, quarantine: RowGroups, keys: RowGroups
+        self, piece: ReadShard, documents: Parts, quarantine: RowGroups, keys: RowGroups
     ) -> None:
         config, source = piece.config, piece.shard.source
         self._config = config
@@ -165,7 +165,7 @@ class _Reading:
 
     def finish(self, staging: Staging) -> None:
         """Write the last rows and what was counted."""
-        self._documents.flush()
+        staging.add_parts("documents", self._documents.finish())
         self._quarantine.flush()
         self._keys.flush()
         staging.counts.update(self._counts)

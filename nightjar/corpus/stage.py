@@ -16,15 +16,13 @@ from nightjar.corpus.records import Skip
 from nightjar.corpus.selection import SourceFile, select_files
 from nightjar.corpus.sharding import Shard, make_shards
 from nightjar.errors import SourceChanged, SourceError
-from nightjar.executors import INLINE, Executor
+from nightjar.executors import INLINE, INLINE_BYTES, Executor
 from nightjar.progress import Progress
 from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
 from nightjar.store import Artifact, Identity, Staging, Store
 
 logger = logging.getLogger(__name__)
 
-_INLINE_BYTES = 32 << 20
-"""Less than this is read here: processes would take longer to start."""
 _SPILL_NAME = ".digests"
 _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
 """What is counted for every source, be it 0."""
@@ -63,7 +61,7 @@ def ingest(
     summary.take(decisions)
     if summary.total["documents_kept"] == 0:
         raise summary.nothing_left()
-    merge(read, decisions, staging, INLINE, progress.advance)
+    merge(read, decisions, staging, executor, progress.advance)
     staging.counts.update(summary.total)
     staging.report["sources"] = summary.report()
     logger.info("ingested: %s", dict(staging.counts))
@@ -106,7 +104,7 @@ def _read(
     progress.start("read sources", n_bytes, "B")
     if due:
         logger.info("%d of %d shards are new", len(due), len(shards))
-        chosen = executor if n_bytes >= _INLINE_BYTES else INLINE
+        chosen = executor if n_bytes >= INLINE_BYTES else INLINE
         for _version in chosen.map(read_shard, list(due.values()), progress.advance):
             pass
     return [store.open(store.ref(DOCUMENT_SHARDS, shard.identity.version)) for shard in shards]

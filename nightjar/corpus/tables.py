@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nightjar.store import FileEntry, described_table, only_writes, part_name, table_writer
+
 MAX_ROWS = 2_000
 MAX_BYTES = 16_000_000
+PART_BYTES = 64_000_000
+"""Of texts in a part of the documents."""
 
 
 class RowGroups:
@@ -42,6 +49,69 @@ class RowGroups:
         for column in self._columns.values():
             column.clear()
         self._n_rows = self._n_bytes = 0
+
+
+class Parts:
+    """A table written in parts of PART_BYTES each, so that what reads it can share the work.
+
+    ``entries`` are those of the finished parts; the last one is finished by :meth:`finish`.
+    """
+
+    def __init__(self, directory: Path, table: str, schema: pa.Schema) -> None:
+        self._directory = directory
+        self._table = table
+        self._schema = schema
+        self._open = ExitStack()
+        self._rows: RowGroups | None = None
+        self._n_bytes = 0
+        self.entries: list[FileEntry] = []
+
+    @property
+    def _name(self) -> str:
+        return part_name(self._table, len(self.entries))
+
+    def add(self, n_bytes: int, **values: str | bytes | int | None) -> None:
+        """Add a row whose texts take ``n_bytes``."""
+        if self._rows is None:
+            self._rows = self._begin()
+        self._rows.add(n_bytes, **values)
+        self._n_bytes += n_bytes
+        if self._n_bytes >= PART_BYTES:
+            self._end()
+
+    def _begin(self) -> RowGroups:
+        path = self._directory / self._name
+        root = self._directory.parents[1]
+        with only_writes(root):
+            path.parent.mkdir(exist_ok=True)
+        writer = self._open.enter_context(table_writer(root, path, self._schema))
+        self._n_bytes = 0
+        return RowGroups(writer, self._schema)
+
+    def _end(self) -> None:
+        if self._rows is not None:
+            self._rows.flush()
+            self._open.close()
+            self._rows = None
+            self.entries.append(described_table(self._directory, self._name, self._schema))
+
+    def finish(self) -> list[FileEntry]:
+        """End the last part; the first one is there even if it has no row."""
+        if self._rows is None and not self.entries:
+            self._rows = self._begin()
+        self._end()
+        return self.entries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
 
 
 def side_by_side(

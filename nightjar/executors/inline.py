@@ -22,3 +22,6 @@ class _Inline:
 
 INLINE: Executor = _Inline()
 """For little work: there is nothing to start."""
+
+INLINE_BYTES = 32 << 20
+"""Less text than this is not worth the start of processes."""

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 from nightjar.errors import WorkerLost
 from nightjar.executors.base import Advance, Piece, Result
@@ -25,14 +26,27 @@ _POLL_SECONDS = 0.2
 
 
 class ProcessExecutor:
-    """``n_workers`` processes, started when there is more than one piece.
+    """``n_workers`` processes, started when there is more than one piece to do.
 
     They are spawned: a forked copy of a process that holds threads (Arrow's, Prefect's) may
-    hang. A process ends with the one that started it, even when that is killed.
+    hang. They end with the ``with`` block, and with the process that started them even when
+    that is killed.
     """
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
+        self._pool: _Pool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
 
     def map(
         self,
@@ -49,14 +63,15 @@ class ProcessExecutor:
         while n_given < len(pieces):
             n_before = len(done) + n_given
             waiting = [place for place in range(n_given, len(pieces)) if place not in done]
-            attempt = _Attempt(min(self.n_workers, len(waiting)), advance)
+            self._pool = self._pool or _Pool(self.n_workers)
             try:
-                for place, result in attempt.results(function, pieces, waiting):
+                for place, result in self._pool.results(function, pieces, waiting, advance):
                     done[place] = result
                     while n_given in done:
                         yield done.pop(n_given)
                         n_given += 1
             except BrokenProcessPool as error:
+                self._end()
                 n_losses = 0 if len(done) + n_given > n_before else n_losses + 1
                 if n_losses == MAX_LOSSES:
                     raise WorkerLost(
@@ -65,16 +80,23 @@ class ProcessExecutor:
                         f"fewer workers (training.workers)"
                     ) from error
                 logger.warning("a worker process ended without a result; its work is done again")
+            except BaseException:
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.end()
+            self._pool = None
 
 
-class _Attempt:
-    """One set of processes, until all is done or one of them is lost."""
+class _Pool:
+    """The processes, and the queue by which they tell how far they are."""
 
-    def __init__(self, n_processes: int, advance: Advance) -> None:
+    def __init__(self, n_processes: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self._advance = advance
         self._amounts: Any = context.Queue()
-        self._pool = ProcessPoolExecutor(
+        self._processes = ProcessPoolExecutor(
             n_processes, context, initializer=_begin, initargs=(self._amounts,)
         )
 
@@ -83,28 +105,21 @@ class _Attempt:
         function: Callable[[Piece, Advance], Result],
         pieces: Sequence[Piece],
         places: Sequence[int],
+        advance: Advance,
     ) -> Iterator[tuple[int, Result]]:
         """Places and results, as they come."""
-        try:
-            places_of: dict[Future[Any], int] = {
-                self._pool.submit(_perform, function, pieces[place]): place for place in places
-            }
-            pending = set(places_of)
-            while pending:
-                finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
-                self._tell()
-                for future in sorted(finished, key=places_of.__getitem__):
-                    yield places_of[future], cast("Result", future.result())
-            self._tell()
-        except BaseException:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._stop()
-            raise
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._amounts.close()
+        places_of: dict[Future[Any], int] = {
+            self._processes.submit(_perform, function, pieces[place]): place for place in places
+        }
+        pending = set(places_of)
+        while pending:
+            finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+            self._tell(advance)
+            for future in sorted(finished, key=places_of.__getitem__):
+                yield places_of[future], cast("Result", future.result())
+        self._tell(advance)
 
-    def _tell(self) -> None:
+    def _tell(self, advance: Advance) -> None:
         total, note = 0.0, ""
         while True:
             try:
@@ -113,12 +128,19 @@ class _Attempt:
                 break
             total += amount
         if total:
-            self._advance(total, note)
+            advance(total, note)
 
-    def _stop(self) -> None:
+    def end(self) -> None:
         """End the processes now: what they are at is of no use any more."""
-        for process in list((self._pool._processes or {}).values()):  # noqa: SLF001
+        # Not shutdown alone: that waits for what is under way, and may drop the processes first.
+        processes = list((self._processes._processes or {}).values())  # noqa: SLF001
+        self._processes.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
             process.terminate()
+        for process in processes:
+            process.join()
+        self._amounts.close()
+        self._amounts.join_thread()
 
 
 _amounts: Any = None

@@ -25,7 +25,7 @@ from nightjar.encoders import (
 )
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.executors import Executor, ProcessExecutor
+from nightjar.executors import ProcessExecutor
 from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
@@ -69,8 +69,10 @@ def run_step(
     store = Store(loaded.artifacts_dir)
     if store.is_published(step.stage, step.ref.version):
         return store.open(step.ref).ref
-    stage_run = _StageRun(loaded, plan, step, store, progress, provenance)
-    ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
+    executor = ProcessExecutor(provenance.n_workers)
+    stage_run = _StageRun(loaded, plan, step, store, progress, provenance, executor)
+    with stage_run.executor:
+        ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
     stage_run.checkpoint_path.unlink(missing_ok=True)
     shutil.rmtree(stage_run.parts_dir, ignore_errors=True)
     return ref
@@ -86,6 +88,8 @@ class _StageRun:
     store: Store
     progress: Progress
     provenance: Provenance
+    executor: ProcessExecutor
+    """Where the shards of the stage are worked on."""
 
     @property
     def checkpoint_path(self) -> Path:
@@ -96,11 +100,6 @@ class _StageRun:
     def parts_dir(self) -> Path:
         """Where the encoding of this version keeps what it has finished."""
         return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
-
-    @property
-    def _executor(self) -> Executor:
-        """Where the shards of a stage are worked on."""
-        return ProcessExecutor(self.provenance.n_workers)
 
     def write(self, staging: Staging) -> None:
         {
@@ -125,7 +124,7 @@ class _StageRun:
             self.step.identity,
             staging,
             self.progress,
-            self._executor,
+            self.executor,
             self.provenance.git_commit,
         )
 

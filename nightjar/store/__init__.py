@@ -24,8 +24,14 @@ from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
-from nightjar.store.tables import link_part, part_name, write_part
-from nightjar.store.writing import named_write_errors, sync
+from nightjar.store.tables import (
+    described_table,
+    link_part,
+    part_name,
+    table_writer,
+    write_part,
+)
+from nightjar.store.writing import named_write_errors, only_writes, sync
 
 __all__ = [
     "Artifact",
@@ -39,17 +45,20 @@ __all__ = [
     "Staging",
     "Store",
     "acquire_lease",
+    "described_table",
     "environment",
     "file_identity",
     "fingerprint",
     "library_versions",
     "link_part",
     "named_write_errors",
+    "only_writes",
     "part_name",
     "publish",
     "release_free_memory",
     "remove_abandoned",
     "set_aside",
     "sync",
+    "table_writer",
     "write_part",
 ]
