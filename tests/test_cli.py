@@ -116,13 +116,13 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
     assert "9 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
-    table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences.parquet"))
+    table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences/00000.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
     table.write_bytes(content)
     done = nightjar("verify", "-c", finished_copy)
     assert done.returncode == 1
-    assert "sentences.parquet does not have the sha256" in done.stdout
+    assert "sentences/00000.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
     assert "8 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout

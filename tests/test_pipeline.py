@@ -146,7 +146,7 @@ def test_a_damaged_artifact_is_refused_then_rebuilt_after_it_is_set_aside(
     finished_copy: Path,
 ) -> None:
     ref = plan_of(finished_copy).step(schemas.TOKENS).ref
-    table = Path(ref.path) / "sentences.parquet"
+    table = Path(ref.path) / "sentences" / "00000.parquet"
     whole = table.read_bytes()
     table.write_bytes(whole[:-10])
     with pytest.raises(ArtifactDamaged, match=r"sentences\.parquet has .*--set-aside"):
@@ -167,7 +167,7 @@ def test_a_corpus_without_vocabulary_is_refused_before_training(small_config: Pa
     with pytest.raises(VocabularyError, match=r"min_count"):
         run_due(small_config, "models.cbow.min_count=1000000")
     published = {path.parent.name for path in (small_config.parent / "artifacts").glob("*/*/")}
-    assert published == {"document_shards", "documents", "tokens"}
+    assert published == {"document_shards", "documents", "token_shards", "tokens"}
 
 
 def test_a_benchmark_without_a_covered_item_is_refused(finished_copy: Path) -> None:

@@ -21,7 +21,7 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.text import stage, tokenize, tokens_identity
+from nightjar.text import cutting, tokenize, tokens_identity
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import make_tokenizer
 
@@ -160,9 +160,9 @@ def test_many_small_batches_give_the_same_result_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_tokens: int, batch_documents: int
 ) -> None:
     whole = publish_tokens(tmp_path / "whole", TEXTS)
-    monkeypatch.setattr(stage, "BATCH_TOKENS", batch_tokens)
-    monkeypatch.setattr(stage, "BATCH_DOCUMENTS", batch_documents)
-    monkeypatch.setattr(stage, "READ_ROWS", 1)
+    monkeypatch.setattr(cutting, "BATCH_TOKENS", batch_tokens)
+    monkeypatch.setattr(cutting, "BATCH_DOCUMENTS", batch_documents)
+    monkeypatch.setattr(cutting, "READ_ROWS", 1)
     parts = publish_tokens(tmp_path / "parts", TEXTS)
     for table in ("sentences", "vocabulary"):
         assert parts.read(table).equals(whole.read(table))
@@ -180,7 +180,7 @@ def test_identity_hangs_on_config_documents_and_unicode_version() -> None:
     config = TokenizeConfig()
     identity = tokens_identity(config, "a" * 12)
     assert identity.parents == {"documents": "a" * 12}
-    assert identity.code == {"revision": stage.REVISION, "unicode": unicodedata.unidata_version}
+    assert identity.code == {"revision": cutting.REVISION, "unicode": unicodedata.unidata_version}
     assert identity.config == config.model_dump(mode="json")
     others = {
         tokens_identity(config, "b" * 12).version,

@@ -130,7 +130,14 @@ class _StageRun:
 
     def _tokenize(self, staging: Staging) -> None:
         documents = self._parent(schemas.DOCUMENTS)
-        tokenize(self.loaded.config.tokenize, documents, staging, self.progress)
+        tokenize(
+            self.loaded.config.tokenize,
+            documents,
+            staging,
+            self.progress,
+            self.executor,
+            self.provenance.git_commit,
+        )
 
     def _count(self, staging: Staging) -> None:
         config = self.loaded.config

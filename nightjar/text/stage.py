@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
-from array import array
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError, VocabularyError
+from nightjar.errors import VocabularyError
+from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.progress import Progress
-from nightjar.store import Artifact, Identity, Staging
-from nightjar.text.vocabulary import GrowingVocabulary, Ranking
-from nightjar.tokenization import (
-    PatternError,
-    Tokenizer,
-    make_sentence_splitter,
-    make_tokenizer,
-)
+from nightjar.store import Artifact, FileEntry, Identity, Staging, Store, part_name, write_part
+from nightjar.text.cutting import CutPart, cut_part, cutting_code, token_lists, tokenizer_of
+from nightjar.text.vocabulary import Ranking, ranks_of
 
 logger = logging.getLogger(__name__)
 
-REVISION = 1
-"""Raise when the same config and documents give other tokens than before."""
-
-READ_ROWS = 1_024
-BATCH_TOKENS = 1 << 20
-BATCH_DOCUMENTS = 1 << 16
-"""A batch, and so a row group of ``sentences``, ends after the document that fills it."""
-
-_PROVISIONAL_NAME = ".provisional.arrow"
 _MOST_FREQUENT = 20
+_COUNTED = (
+    "documents_read",
+    "documents_without_tokens",
+    "sentences",
+    "tokens",
+    "token_too_short",
+    "token_too_long",
+)
 
 
 def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
@@ -45,179 +40,128 @@ def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
     Raises ConfigError for a pattern that matches the empty string.
     """
     if config.tokenizer == "regex":
-        _make_tokenizer(config)
+        tokenizer_of(config)
     return Identity(
         stage=schemas.TOKENS,
         name="",
         config=config.model_dump(mode="json"),
         parents={schemas.DOCUMENTS: documents_version},
-        code={"revision": REVISION, "unicode": unicodedata.unidata_version},
+        code=cutting_code(),
     )
 
 
-def _make_tokenizer(config: TokenizeConfig) -> Tokenizer:
-    try:
-        return make_tokenizer(config)
-    except PatternError as error:
-        raise ConfigError(str(error)) from error
-
-
 def tokenize(
-    config: TokenizeConfig, documents: Artifact, staging: Staging, progress: Progress
+    config: TokenizeConfig,
+    documents: Artifact,
+    staging: Staging,
+    progress: Progress,
+    executor: Executor = INLINE,
+    git_commit: str | None = None,
 ) -> None:
     """Write ``sentences`` and ``vocabulary`` of the tokens artifact.
 
-    Two passes: the documents are tokenized with provisional ids into a temporary file in
-    the staging directory (4 bytes a token), then, counts being known, the ids are replaced
-    by ranks. Sentences without a token are not written; the others are numbered from 0
-    within their document. In memory: the vocabulary (every distinct token, before any
-    ``min_count``) and one batch of about a million tokens, or the longest document.
+    Two passes: each part of the documents is cut into tokens with ids of its own, unless that
+    is published from an earlier night; then, counts being known, those ids are replaced by
+    ranks. In memory: what :func:`~nightjar.text.cutting.cut_part` holds, for each worker, and
+    the distinct tokens of the corpus (before any ``min_count``).
 
     Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
     the empty string.
     """
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
-    vocabulary = GrowingVocabulary(config.min_token_chars, config.max_token_chars)
-    provisional_path = staging.directory / _PROVISIONAL_NAME
+    pieces = [
+        CutPart(config, documents, part, staging.root, git_commit)
+        for part in documents.parts(schemas.DOCUMENTS)
+    ]
+    shards = _cut(pieces, staging, progress, executor)
+    counts = dict.fromkeys(_COUNTED, 0)
+    for shard in shards:
+        for name in _COUNTED:
+            counts[name] += shard.manifest.counts[name]
+    staging.counts.update(counts)
+    staging.report["dropped"] = _dropped(config)
+    if counts["tokens"] == 0:
+        raise _nothing_left(config, staging.counts)
+    ranking = Ranking.of(shard.read("vocabulary") for shard in shards)
+    staging.counts["vocabulary"] = len(ranking)
+    staging.report["most_frequent"] = ranking.tokens[:_MOST_FREQUENT].to_pylist()
+    staging.write("vocabulary", ranking.table)
+    _rank(shards, staging, progress, executor)
+
+
+def _cut(
+    pieces: list[CutPart], staging: Staging, progress: Progress, executor: Executor
+) -> list[Artifact]:
+    """Have the parts cut that are not yet, and open all their token shards."""
+    store = Store(staging.root)
+    due = [
+        piece
+        for piece in pieces
+        if not store.is_published(schemas.TOKEN_SHARDS, piece.identity.version)
+    ]
+    progress.start("tokenize", sum(piece.part.rows for piece in due), "documents")
+    if len(due) < len(pieces):
+        logger.info("%d of %d parts are new", len(due), len(pieces))
+    chosen = executor if sum(piece.part.bytes for piece in due) >= INLINE_BYTES // 4 else INLINE
+    for _version in chosen.map(cut_part, due, progress.advance):
+        pass
+    return [store.open(store.ref(schemas.TOKEN_SHARDS, piece.identity.version)) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class _RankShard:
+    """A token shard whose ids are to be replaced by ranks."""
+
+    shard: Artifact
+    directory: Path
+    name: str
+
+
+def _rank(shards: list[Artifact], staging: Staging, progress: Progress, executor: Executor) -> None:
+    """Write ``sentences``, a part for each shard that has any."""
+    filled = [shard for shard in shards if shard.rows("sentences")]
+    pieces = [
+        _RankShard(shard, staging.directory, part_name("sentences", number))
+        for number, shard in enumerate(filled)
+    ]
+    progress.start("rank tokens", staging.counts["tokens"], "tokens")
+    n_bytes = sum(shard.manifest.files[0].bytes for shard in filled)
+    chosen = executor if n_bytes >= INLINE_BYTES else INLINE
     try:
-        with (
-            pa.OSFile(str(provisional_path), "wb") as sink,
-            pa.ipc.new_file(sink, schemas.SENTENCES_SCHEMA) as writer,
-        ):
-            for batch in _token_batches(config, documents, vocabulary, progress):
-                writer.write_batch(_provisional_sentences(batch, vocabulary, staging))
-        _report(config, staging)
-        if staging.counts["tokens"] == 0:
-            raise _nothing_left(config, staging)
-        ranking = vocabulary.ranking()
-        staging.counts["vocabulary"] = len(ranking.tokens)
-        staging.report["most_frequent"] = ranking.tokens[:_MOST_FREQUENT]
-        staging.write("vocabulary", _vocabulary_table(ranking))
-        progress.start("rank tokens", staging.counts["tokens"], "tokens")
-        with (
-            pa.memory_map(str(provisional_path)) as source,
-            pa.ipc.open_file(source) as reader,
-            staging.writer("sentences", schemas.SENTENCES_SCHEMA) as table,
-        ):
-            for number in range(reader.num_record_batches):
-                provisional = reader.get_batch(number)
-                table.write_batch(_ranked(provisional, ranking.rank_of))
-                progress.advance(len(provisional.column("token_ids").flatten()))
+        staging.add_parts("sentences", list(chosen.map(_rank_shard, pieces, progress.advance)))
     finally:
-        provisional_path.unlink(missing_ok=True)
+        _ranked_tokens.cache_clear()
 
 
-@dataclass
-class _TokenBatch:
-    """Some whole documents; token ids and lengths lie one after the other."""
+def _rank_shard(piece: _RankShard, advance: Advance) -> FileEntry:
+    ranked = _ranked_tokens(piece.directory / "vocabulary.parquet")
+    vocabulary = piece.shard.read("vocabulary", ["token"]).column("token")
+    rank_of = ranks_of(vocabulary, ranked)
 
-    doc_ids: list[str] = field(default_factory=list)
-    sentences_per_document: list[int] = field(default_factory=list)
-    tokens_per_sentence: list[int] = field(default_factory=list)
-    ids: array[int] = field(default_factory=lambda: array("i"))
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in piece.shard.batches("sentences", batch_rows=1 << 30):
+            lists = batch.column("token_ids")
+            ranks = rank_of[lists.flatten().to_numpy()]
+            columns = [
+                batch.column("doc_id"),
+                batch.column("sentence"),
+                token_lists(lists.offsets.to_numpy(), ranks),
+            ]
+            yield pa.record_batch(columns, schema=schemas.SENTENCES_SCHEMA)
+            advance(len(ranks))
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.ids) >= BATCH_TOKENS or len(self.doc_ids) >= BATCH_DOCUMENTS
-
-
-def _token_batches(
-    config: TokenizeConfig, documents: Artifact, vocabulary: GrowingVocabulary, progress: Progress
-) -> Iterator[_TokenBatch]:
-    split = make_sentence_splitter(config)
-    tokenizer = _make_tokenizer(config)
-    id_of = vocabulary.id_of
-    progress.start("tokenize", documents.rows("documents"), "documents")
-    batch = _TokenBatch()
-    for rows in documents.batches("documents", ["doc_id", "text"], READ_ROWS):
-        doc_ids = rows.column("doc_id").to_pylist()
-        for doc_id, text in zip(doc_ids, rows.column("text"), strict=True):
-            sentences = split(text.as_py())
-            for sentence in sentences:
-                tokens = tokenizer(sentence)
-                batch.ids.extend(map(id_of, tokens))
-                batch.tokens_per_sentence.append(len(tokens))
-            batch.doc_ids.append(doc_id)
-            batch.sentences_per_document.append(len(sentences))
-            if batch.is_full:
-                yield batch
-                progress.advance(len(batch.doc_ids))
-                batch = _TokenBatch()
-    yield batch
-    progress.advance(len(batch.doc_ids))
+    root = piece.directory.parents[1]
+    return write_part(root, piece.directory, piece.name, schemas.SENTENCES_SCHEMA, batches())
 
 
-def _provisional_sentences(
-    batch: _TokenBatch, vocabulary: GrowingVocabulary, staging: Staging
-) -> pa.RecordBatch:
-    """The batch's sentences with provisional ids, after dropping and counting."""
-    ids = np.frombuffer(batch.ids, np.int32) if batch.ids else np.zeros(0, np.int32)
-    too_short = vocabulary.is_too_short()[ids]
-    too_long = vocabulary.is_too_long()[ids]
-    keep = ~(too_short | too_long)
-
-    kept_before = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])
-    ends = np.cumsum(np.array(batch.tokens_per_sentence, np.int64))
-    lengths = np.diff(kept_before[ends], prepend=0)
-    documents = np.repeat(np.arange(len(batch.doc_ids)), batch.sentences_per_document)
-    documents, lengths = documents[lengths > 0], lengths[lengths > 0]
-    ids = ids[keep]
-    vocabulary.count(ids, np.repeat(documents, lengths))
-
-    is_first = np.diff(documents, prepend=-1) != 0
-    n_nonempty = int(is_first.sum())
-    staging.counts["documents_read"] += len(batch.doc_ids)
-    staging.counts["documents_without_tokens"] += len(batch.doc_ids) - n_nonempty
-    staging.counts["sentences"] += len(lengths)
-    staging.counts["tokens"] += len(ids)
-    staging.counts["token_too_short"] += int(too_short.sum())
-    staging.counts["token_too_long"] += int(too_long.sum())
-    return pa.record_batch(
-        [
-            pa.array(batch.doc_ids, pa.string()).take(pa.array(documents)),
-            pa.array(_numbers_within(is_first), pa.int32()),
-            _token_lists(np.concatenate([[0], np.cumsum(lengths)]), ids),
-        ],
-        schema=schemas.SENTENCES_SCHEMA,
-    )
+@lru_cache(maxsize=1)
+def _ranked_tokens(path: Path) -> pa.ChunkedArray:
+    """The tokens in the order of their ranks; read once by each worker."""
+    return pq.read_table(path, columns=["token"]).column("token")
 
 
-def _numbers_within(is_first: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Count up from 0, anew at each True."""
-    positions = np.arange(len(is_first))
-    starts = positions[is_first]
-    return (positions - np.repeat(starts, np.diff(starts, append=len(is_first)))).astype(np.int32)
-
-
-def _ranked(provisional: pa.RecordBatch, rank_of: NDArray[np.int32]) -> pa.RecordBatch:
-    """The same sentences with ranks for provisional ids."""
-    lists = provisional.column("token_ids")
-    ranks = rank_of[lists.flatten().to_numpy()]
-    columns = [
-        provisional.column("doc_id"),
-        provisional.column("sentence"),
-        _token_lists(lists.offsets.to_numpy(), ranks),
-    ]
-    return pa.record_batch(columns, schema=schemas.SENTENCES_SCHEMA)
-
-
-def _token_lists(offsets: NDArray[np.integer], ids: NDArray[np.int32]) -> pa.ListArray:
-    kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids), type=kind)
-
-
-def _vocabulary_table(ranking: Ranking) -> pa.Table:
-    columns = [
-        pa.array(np.arange(len(ranking.tokens), dtype=np.int32)),
-        pa.array(ranking.tokens, pa.string()),
-        pa.array(ranking.counts),
-        pa.array(ranking.n_documents),
-    ]
-    return pa.table(columns, schema=schemas.VOCABULARY_SCHEMA)
-
-
-def _report(config: TokenizeConfig, staging: Staging) -> None:
-    staging.report["dropped"] = {
+def _dropped(config: TokenizeConfig) -> dict[str, str]:
+    return {
         "token_too_short": f"fewer characters than tokenize.min_token_chars "
         f"({config.min_token_chars})",
         "token_too_long": f"more characters than tokenize.max_token_chars "
@@ -227,8 +171,7 @@ def _report(config: TokenizeConfig, staging: Staging) -> None:
     }
 
 
-def _nothing_left(config: TokenizeConfig, staging: Staging) -> VocabularyError:
-    counts = staging.counts
+def _nothing_left(config: TokenizeConfig, counts: Counter[str]) -> VocabularyError:
     return VocabularyError(
         f"no token is left of {counts['documents_read']} documents (tokenizer "
         f"{config.tokenizer}; dropped as too short: {counts['token_too_short']}, as too long: "
