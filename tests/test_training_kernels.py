@@ -93,7 +93,7 @@ _COLD = """
 import os, sys, time
 from pathlib import Path
 from training_support import file_hashes, publish_tokens, train_model, two_topics
-from nightjar.training.kernels.compilation import _cache_dir
+from nightjar.compilation import _cache_dir
 root = Path(sys.argv[1])
 tokens = publish_tokens(root, two_topics(40))
 while time.time() < float(sys.argv[2]):
@@ -166,7 +166,7 @@ def test_kernels_compile_where_neither_home_nor_any_cache_can_be_written(tmp_pat
 _CLOSURES = """
 import os, sys, time
 from numba.core.caching import IndexDataCacheFile
-from nightjar.training.kernels.compilation import compiled
+from nightjar.compilation import compiled
 
 def make(n):
     @compiled()

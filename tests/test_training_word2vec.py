@@ -397,7 +397,7 @@ def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
 
 _ROW_OUTSIDE = """
 import numpy as np
-from nightjar.training.kernels.compilation import compiled
+from nightjar.compilation import compiled
 from nightjar.training.kernels.whole_rows import add_scaled_row, fetch_row
 
 @compiled()

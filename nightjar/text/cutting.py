@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
 from nightjar.executors import Advance
 from nightjar.store import Artifact, FileEntry, FileIdentity, Identity, Staging, publish
-from nightjar.text.vocabulary import GrowingVocabulary
+from nightjar.text.words import CutBatch, WordCutter
 from nightjar.tokenization import (
     PatternError,
     Tokenizer,
@@ -80,88 +79,72 @@ def cut_part(piece: CutPart, advance: Advance) -> str:
     """
 
     def write(staging: Staging) -> None:
-        vocabulary = GrowingVocabulary(piece.config.min_token_chars, piece.config.max_token_chars)
+        config = piece.config
+        cutter = WordCutter(config, lambda: (make_sentence_splitter(config), tokenizer_of(config)))
         with staging.writer("sentences", schemas.SENTENCES_SCHEMA) as sentences:
-            for batch in _token_batches(piece, vocabulary, advance):
-                found = _sentences(batch, vocabulary, staging)
-                sentences.write_table(pa.Table.from_batches([found]))
-        staging.write("vocabulary", vocabulary.table())
+            for batch in _batches(piece, cutter, advance):
+                sentences.write_table(pa.Table.from_batches([batch.table(staging)]))
+        staging.counts["token_too_short"] = cutter.n_too_short
+        staging.counts["token_too_long"] = cutter.n_too_long
+        staging.write("vocabulary", cutter.vocabulary())
 
     return publish(piece.artifacts_dir, piece.identity, write, piece.git_commit).version
 
 
 @dataclass
-class _TokenBatch:
-    """Some whole documents; token ids and lengths lie one after the other."""
+class _Batch:
+    """Some whole documents and their sentences."""
 
-    doc_ids: list[str] = field(default_factory=list)
-    sentences_per_document: list[int] = field(default_factory=list)
-    tokens_per_sentence: list[int] = field(default_factory=list)
-    ids: array[int] = field(default_factory=lambda: array("i"))
+    doc_ids: list[pa.StringArray] = field(default_factory=list)
+    cut: list[CutBatch] = field(default_factory=list)
+    n_documents: int = 0
+    n_tokens: int = 0
+
+    def add(self, doc_ids: pa.StringArray, cut: CutBatch) -> None:
+        self.doc_ids.append(doc_ids)
+        self.cut.append(cut)
+        self.n_documents += len(doc_ids)
+        self.n_tokens += len(cut.ids)
 
     @property
     def is_full(self) -> bool:
-        return len(self.ids) >= BATCH_TOKENS or len(self.doc_ids) >= BATCH_DOCUMENTS
+        return self.n_tokens >= BATCH_TOKENS or self.n_documents >= BATCH_DOCUMENTS
+
+    def table(self, staging: Staging) -> pa.RecordBatch:
+        """The rows of ``sentences``, after counting them."""
+        firsts = np.cumsum([0, *(len(ids) for ids in self.doc_ids)])
+        documents = np.concatenate(
+            [np.zeros(0, np.int64)]
+            + [cut.documents + first for cut, first in zip(self.cut, firsts[:-1], strict=True)]
+        )
+        lengths = np.concatenate([np.zeros(0, np.int32), *(cut.lengths for cut in self.cut)])
+        ids = np.concatenate([np.zeros(0, np.int32), *(cut.ids for cut in self.cut)])
+        is_first = np.diff(documents, prepend=-1) != 0
+        staging.counts["documents_read"] += self.n_documents
+        staging.counts["documents_without_tokens"] += self.n_documents - int(is_first.sum())
+        staging.counts["sentences"] += len(lengths)
+        staging.counts["tokens"] += len(ids)
+        doc_ids = pa.concat_arrays(self.doc_ids or [pa.array([], pa.string())])
+        return pa.record_batch(
+            [
+                doc_ids.take(pa.array(documents)),
+                pa.array(_numbers_within(is_first), pa.int32()),
+                token_lists(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), ids),
+            ],
+            schema=schemas.SENTENCES_SCHEMA,
+        )
 
 
-def _token_batches(
-    piece: CutPart, vocabulary: GrowingVocabulary, advance: Advance
-) -> Iterator[_TokenBatch]:
-    split = make_sentence_splitter(piece.config)
-    tokenizer = tokenizer_of(piece.config)
-    id_of = vocabulary.id_of
-    batch = _TokenBatch()
+def _batches(piece: CutPart, cutter: WordCutter, advance: Advance) -> Iterator[_Batch]:
+    batch = _Batch()
     for rows in piece.documents.part_batches(piece.part, ["doc_id", "text"], READ_ROWS):
-        doc_ids = rows.column("doc_id").to_pylist()
-        for doc_id, text in zip(doc_ids, rows.column("text").to_pylist(), strict=True):
-            sentences = split(text)
-            for sentence in sentences:
-                tokens = tokenizer(sentence)
-                batch.ids.extend(map(id_of, tokens))
-                batch.tokens_per_sentence.append(len(tokens))
-            batch.doc_ids.append(doc_id)
-            batch.sentences_per_document.append(len(sentences))
-            if batch.is_full:
-                yield batch
-                advance(len(batch.doc_ids))
-                batch = _TokenBatch()
+        batch.add(rows.column("doc_id"), cutter.cut(rows.column("text")))
+        if batch.is_full:
+            yield batch
+            advance(batch.n_documents)
+            batch = _Batch()
     yield batch
-    advance(len(batch.doc_ids))
-
-
-def _sentences(
-    batch: _TokenBatch, vocabulary: GrowingVocabulary, staging: Staging
-) -> pa.RecordBatch:
-    """The batch's sentences, after dropping and counting."""
-    ids = np.frombuffer(batch.ids, np.int32) if batch.ids else np.zeros(0, np.int32)
-    too_short = vocabulary.is_too_short()[ids]
-    too_long = vocabulary.is_too_long()[ids]
-    keep = ~(too_short | too_long)
-
-    kept_before = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])
-    ends = np.cumsum(np.array(batch.tokens_per_sentence, np.int64))
-    lengths = np.diff(kept_before[ends], prepend=0)
-    documents = np.repeat(np.arange(len(batch.doc_ids)), batch.sentences_per_document)
-    documents, lengths = documents[lengths > 0], lengths[lengths > 0]
-    ids = ids[keep]
-    vocabulary.count(ids, np.repeat(documents, lengths))
-
-    is_first = np.diff(documents, prepend=-1) != 0
-    n_nonempty = int(is_first.sum())
-    staging.counts["documents_read"] += len(batch.doc_ids)
-    staging.counts["documents_without_tokens"] += len(batch.doc_ids) - n_nonempty
-    staging.counts["sentences"] += len(lengths)
-    staging.counts["tokens"] += len(ids)
-    staging.counts["token_too_short"] += int(too_short.sum())
-    staging.counts["token_too_long"] += int(too_long.sum())
-    return pa.record_batch(
-        [
-            pa.array(batch.doc_ids, pa.string()).take(pa.array(documents)),
-            pa.array(_numbers_within(is_first), pa.int32()),
-            token_lists(np.concatenate([[0], np.cumsum(lengths)]), ids),
-        ],
-        schema=schemas.SENTENCES_SCHEMA,
-    )
+    advance(batch.n_documents)
 
 
 def _numbers_within(is_first: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -61,11 +61,19 @@ def unspaced_characters(*, astral: bool) -> str:
 
 
 def _of(categories: tuple[str, ...], astral: bool) -> Iterator[int]:
-    for code in chain.from_iterable(_ASSIGNED):
-        if code > LAST_BASIC and not astral:
-            return
-        if unicodedata.category(chr(code)).startswith(categories):
+    for code, category in enumerate(_basic_categories()):
+        if category.startswith(categories):
             yield code
+    if astral:
+        for code in chain.from_iterable(_ASSIGNED):
+            if code > LAST_BASIC and unicodedata.category(chr(code)).startswith(categories):
+                yield code
+
+
+@cache
+def _basic_categories() -> tuple[str, ...]:
+    """The general category of each character of the basic multilingual plane."""
+    return tuple(map(unicodedata.category, map(chr, range(LAST_BASIC + 1))))
 
 
 def _class(codes: Iterable[int]) -> str:

@@ -13,12 +13,12 @@ from .settings import TokenizerSettings
 SentenceSplitter = Callable[[str], list[str]]
 """Takes a document's text, returns its sentences, normalised, in order."""
 
-_TERMINATORS = ".!?\u2026\u061f\u06d4\u0964\u0965"
+TERMINATORS = ".!?\u2026\u061f\u06d4\u0964\u0965"
 """Western stops and the ellipsis, Arabic question mark, Urdu full stop, danda."""
-_WIDE_TERMINATORS = "\u3002\uff61\uff01\uff1f"
+WIDE_TERMINATORS = "\u3002\uff61\uff01\uff1f"
 """Ideographic full stop (also half-width), full-width ! and ?."""
-_CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
-_OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
+CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
+OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
 """Quotes and brackets, typographic and full-width ones, too."""
 
 
@@ -53,13 +53,13 @@ def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
 def _boundary() -> re.Pattern[str]:
     lower = word_characters("Ll", astral=True)
     upper = word_characters("Lu", astral=True)
-    stops = _TERMINATORS + _WIDE_TERMINATORS
+    stops = TERMINATORS + WIDE_TERMINATORS
     # It starts with a single set because re can then skip to the next stop quickly. The
     # quantifiers are possessive: giving back one of two spaces would hide the lower-case
     # letter behind them.
     return re.compile(
         rf"([{stops}][{stops}]*+"
-        rf"(?:(?<=[{_WIDE_TERMINATORS}])"
-        rf"|(?<!\b[{upper}]\.)(?=[{_CLOSERS}]*+\s++(?![{_OPENERS}]*[{lower}])))"
-        rf"[{_CLOSERS}]*+)\s*+"
+        rf"(?:(?<=[{WIDE_TERMINATORS}])"
+        rf"|(?<!\b[{upper}]\.)(?=[{CLOSERS}]*+\s++(?![{OPENERS}]*[{lower}])))"
+        rf"[{CLOSERS}]*+)\s*+"
     )

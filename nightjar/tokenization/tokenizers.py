@@ -12,11 +12,11 @@ from .characters import unspaced_characters, word_characters
 from .settings import TokenizerSettings
 
 _SOFT_HYPHEN = "\u00ad"
-_REPLACED = str.maketrans({"\u2019": "'", "\u02bc": "'", "\uff07": "'", _SOFT_HYPHEN: None})
+REPLACED = str.maketrans({"\u2019": "'", "\u02bc": "'", "\uff07": "'", _SOFT_HYPHEN: None})
 """Typographic, modifier-letter and full-width apostrophe."""
-_INNER = "'\u00b7\u05f3\u05f4\u200c\u200d"
+INNER = "'\u00b7\u05f3\u05f4\u200c\u200d"
 """Apostrophe, middle dot, geresh, gershayim, zero-width non-joiner and joiner."""
-_DECIMAL = ".,\u066b\u066c"
+DECIMAL = ".,\u066b\u066c"
 """Western and Arabic decimal and thousands separators."""
 _PROBES = ("", " ", "a", "a b", "a, b.")
 
@@ -63,7 +63,7 @@ def _make_unicode_tokenizer(_config: TokenizerSettings) -> Tokenizer:
     def tokenize(sentence: str) -> list[str]:
         if sentence.isascii():
             return basic(sentence)
-        sentence = sentence.translate(_REPLACED)
+        sentence = sentence.translate(REPLACED)
         # Two code units for a character outside the basic plane: the fastest way to see one.
         has_astral = len(sentence.encode("utf-16-le")) != 2 * len(sentence)
         return _word_pattern(astral=True).findall(sentence) if has_astral else basic(sentence)
@@ -77,7 +77,7 @@ def _word_pattern(*, astral: bool) -> re.Pattern[str]:
     inside = word_characters("L", "M", "N", astral=astral)
     marks = word_characters("M", astral=astral)
     single = unspaced_characters(astral=astral)
-    join = rf"(?:[{_INNER}]|[{_DECIMAL}](?<=\d.)(?=\d))"
+    join = rf"(?:[{INNER}]|[{DECIMAL}](?<=\d.)(?=\d))"
     return re.compile(rf"[{first}][{inside}]*(?:{join}[{first}][{inside}]*)*|[{single}][{marks}]*")
 
 

@@ -1,7 +1,7 @@
 """Compiled loops of the native trainers: plain functions of arrays and scalars.
 
 They import numpy and numba alone and hold no state; random numbers come in as arguments.
-Shapes and dtypes are in each docstring. Compilation and its cache: :mod:`.compilation`.
+Shapes and dtypes are in each docstring. Compilation and its cache: :mod:`nightjar.compilation`.
 This package module imports neither, so that the hash of the sources is cheap to ask for.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 def sources_sha256() -> str:
     """Hex sha256 over the names and bytes of all kernel sources.
 
-    It enters the version of what the kernels compute and names their cache directory: a
-    changed kernel never meets results or machine code of an older one.
+    It enters the version of what the kernels compute: a changed kernel never meets results of
+    an older one.
     """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

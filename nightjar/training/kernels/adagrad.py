@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.compilation import compiled, inlined
 from nightjar.training.kernels.adagrad_rows import pair_products, step_pair, step_single
-from nightjar.training.kernels.compilation import compiled, inlined
 from nightjar.training.kernels.cooccurrence import TILE_BITS
 from nightjar.training.kernels.random_bits import shuffle
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.training.kernels.compilation import compiled, inlined
+from nightjar.compilation import compiled, inlined
 
 TILE_BITS = 10
 TILE = 1 << TILE_BITS

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.training.kernels.compilation import compiled, inlined
+from nightjar.compilation import compiled, inlined
 
 _OFFSET_BASIS = np.uint64(2_166_136_261)
 _PRIME = np.uint64(16_777_619)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.training.kernels.compilation import compiled, inlined
+from nightjar.compilation import compiled, inlined
 from nightjar.training.kernels.logistic_rows import MAX_SLOTS
 from nightjar.training.kernels.random_bits import below, next_state
 from nightjar.training.kernels.whole_rows import add_scaled_row, add_to_rows, fetch_row, sum_rows

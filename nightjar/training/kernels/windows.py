@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.training.kernels.compilation import compiled, inlined
+from nightjar.compilation import compiled, inlined
 from nightjar.training.kernels.logistic_rows import MAX_SLOTS, logistic_step
 from nightjar.training.kernels.random_bits import below, bits, next_state
 from nightjar.training.kernels.whole_rows import add_scaled_row, fetch_row

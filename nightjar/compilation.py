@@ -37,8 +37,6 @@ import numba
 from llvmlite import binding
 from numba.core.caching import FunctionCache
 
-from nightjar.training.kernels import sources_sha256
-
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -177,7 +175,19 @@ def _key() -> str:
         )
     )
     checks = "-boundscheck" if _CONFIG.BOUNDSCHECK else ""  # numba's own key leaves this out
-    return f"{sources_sha256()[:16]}{checks}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
+    return f"{_sources_sha256()[:16]}{checks}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
+
+
+def _sources_sha256() -> str:
+    """Hex sha256 of all kernels: the files in directories, or of modules, called ``kernels``."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if "kernels/" in name or path.name == "kernels.py":
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _remove_unused(directory: Path) -> None:
