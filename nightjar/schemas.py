@@ -70,6 +70,8 @@ SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), token_ids=_T
 VOCABULARY_SCHEMA = _schema(
     token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
 )
+SHARD_SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), n_tokens=pa.int32())
+SHARD_TOKENS_SCHEMA = _schema(token_id=pa.int32())
 SHARD_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), n_documents=pa.int64())
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
 

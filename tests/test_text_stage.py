@@ -22,6 +22,7 @@ from nightjar.errors import VocabularyError
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
+from nightjar.text import identity as identities
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import make_tokenizer
 
@@ -180,7 +181,10 @@ def test_identity_hangs_on_config_documents_and_unicode_version() -> None:
     config = TokenizeConfig()
     identity = tokens_identity(config, "a" * 12)
     assert identity.parents == {"documents": "a" * 12}
-    assert identity.code == {"revision": cutting.REVISION, "unicode": unicodedata.unidata_version}
+    assert identity.code == {
+        "revision": identities.REVISION,
+        "unicode": unicodedata.unidata_version,
+    }
     assert identity.config == config.model_dump(mode="json")
     others = {
         tokens_identity(config, "b" * 12).version,

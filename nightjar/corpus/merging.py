@@ -219,16 +219,17 @@ def _quarantined(task: _Merge) -> Iterator[pa.Table]:
     for located, batch in side_by_side(locators, texts):
         rows = [row for row in sorted(decisions.dropped) if first <= row < first + batch.num_rows]
         if rows:
-            yield pa.Table.from_pylist(
-                [_dropped(located, batch, row - first, decisions.dropped[row]) for row in rows],
-                QUARANTINE_SCHEMA,
-            )
+            dropped = [
+                _dropped(located, batch, row - first, decisions.dropped[row]) for row in rows
+            ]
+            columns = [pa.array(column) for column in zip(*dropped, strict=True)]
+            yield pa.table(columns, schema=QUARANTINE_SCHEMA)
         first += batch.num_rows
 
 
 def _dropped(
     located: pa.RecordBatch, batch: pa.RecordBatch, place: int, why: tuple[Any, str]
-) -> dict[str, str]:
+) -> tuple[str, ...]:
     reason, detail = why
     text = batch.column("text")[place].as_py()[:EXCERPT_CHARS]
     rejection = Rejection(located.column("locator")[place].as_py(), reason, detail, excerpt(text))

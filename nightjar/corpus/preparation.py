@@ -12,6 +12,7 @@ from nightjar.corpus.records import Document, Reason, Rejection, excerpt
 DIGEST_BYTES = 16
 _ID_HEX_DIGITS = 16
 _MAX_ID_CHARS = 1_000
+_SHORT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Preparation:
 
 def _id_problem(native_id: str | None) -> str:
     """Why ``native_id`` cannot be part of a doc_id; empty when it can."""
-    if native_id is None:
+    if native_id is None or (len(native_id) < _SHORT and native_id.isalnum()):
         return ""
     if len(native_id) > _MAX_ID_CHARS:
         return f"the id has {len(native_id)} characters, more than {_MAX_ID_CHARS}"

@@ -49,7 +49,7 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
         with (
             Parts(staging.directory, "documents", DOCUMENTS_SCHEMA) as documents,
             staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
-            staging.writer("keys", DOCUMENT_KEYS_SCHEMA) as keys,
+            staging.writer("keys", DOCUMENT_KEYS_SCHEMA, "lz4") as keys,
         ):
             reading = _Reading(
                 piece,
@@ -140,19 +140,19 @@ class _Reading:
         self._counts["documents"] += 1
         self._documents.add(
             document.n_bytes,
-            doc_id=document.doc_id,
-            source=self._name,
-            text=document.text,
-            content_sha256=document.content_sha256,
-            n_chars=len(document.text),
-            language=self._source.language,
+            document.doc_id,
+            self._name,
+            document.text,
+            document.content_sha256,
+            len(document.text),
+            self._source.language,
         )
         self._keys.add(
             _HASHED_BYTES_OF_ROW,
-            text_digest=document.text_digest,
-            id_digest=document.id_digest,
-            has_native_id=document.has_native_id,
-            locator=storable(locator),
+            document.text_digest,
+            document.id_digest,
+            document.has_native_id,
+            storable(locator),
         )
 
     def _reject(self, rejection: Rejection) -> None:
@@ -160,7 +160,7 @@ class _Reading:
         self._counts[f"quarantined_{rejection.reason}"] += 1
         self._quarantine.add(
             len(rejection.detail) + len(rejection.excerpt),
-            **quarantine_row(self._name, rejection),
+            *quarantine_row(self._name, rejection),
         )
 
     def finish(self, staging: Staging) -> None:
@@ -172,12 +172,12 @@ class _Reading:
         staging.counts.update(self._preparation.changes)
 
 
-def quarantine_row(source: str, rejection: Rejection) -> dict[str, str]:
+def quarantine_row(source: str, rejection: Rejection) -> tuple[str, ...]:
     """The row of the quarantine table."""
-    return {
-        "source": source,
-        "locator": storable(rejection.locator),
-        "reason": rejection.reason.value,
-        "detail": storable(rejection.detail),
-        "excerpt": rejection.excerpt,
-    }
+    return (
+        source,
+        storable(rejection.locator),
+        rejection.reason.value,
+        storable(rejection.detail),
+        rejection.excerpt,
+    )

@@ -68,4 +68,6 @@ def excerpt(content: str | bytes, encoding: str = "utf-8") -> str:
 
 def storable(text: str) -> str:
     """``text`` with NUL and lone surrogates backslash-escaped, so that Parquet can hold it."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -20,9 +20,9 @@ from nightjar.store import FileIdentity, Identity
 REVISION = 1
 """Raised whenever the same files give another shard than before."""
 
-LARGE_BYTES = 4 << 20
+LARGE_BYTES = 1 << 20
 """A file of this size is a shard of its own."""
-_MAX_BYTES = 16 << 20
+_MAX_BYTES = 4 << 20
 _MAX_FILES = 1_024
 _FILES_PER_SHARD = 64
 """On average, of small files."""

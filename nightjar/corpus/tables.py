@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.store import FileEntry, described_table, only_writes, part_name, table_writer
+
+Value = str | bytes | int | None
 
 MAX_ROWS = 2_000
 MAX_BYTES = 16_000_000
@@ -28,27 +30,27 @@ class RowGroups:
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
         self._writer = writer
         self._schema = schema
-        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-        self._n_rows = 0
+        self._rows: list[tuple[Value, ...]] = []
         self._n_bytes = 0
 
-    def add(self, n_bytes: int, **values: str | bytes | int | None) -> None:
-        """Add a row whose texts take ``n_bytes``."""
-        for name, column in self._columns.items():
-            column.append(values[name])
-        self._n_rows += 1
+    def add(self, n_bytes: int, *values: Value) -> None:
+        """Add a row, its values in the order of the schema, whose texts take ``n_bytes``."""
+        self._rows.append(values)
         self._n_bytes += n_bytes
-        if self._n_rows >= MAX_ROWS or self._n_bytes >= MAX_BYTES:
+        if len(self._rows) >= MAX_ROWS or self._n_bytes >= MAX_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what is left as a row group."""
-        if self._n_rows == 0:
+        if not self._rows:
             return
-        self._writer.write_table(pa.Table.from_pydict(self._columns, schema=self._schema))
-        for column in self._columns.values():
-            column.clear()
-        self._n_rows = self._n_bytes = 0
+        columns = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+        ]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+        self._rows.clear()
+        self._n_bytes = 0
 
 
 class Parts:
@@ -70,11 +72,11 @@ class Parts:
     def _name(self) -> str:
         return part_name(self._table, len(self.entries))
 
-    def add(self, n_bytes: int, **values: str | bytes | int | None) -> None:
-        """Add a row whose texts take ``n_bytes``."""
+    def add(self, n_bytes: int, *values: Value) -> None:
+        """Add a row, its values in the order of the schema, whose texts take ``n_bytes``."""
         if self._rows is None:
             self._rows = self._begin()
-        self._rows.add(n_bytes, **values)
+        self._rows.add(n_bytes, *values)
         self._n_bytes += n_bytes
         if self._n_bytes >= PART_BYTES:
             self._end()

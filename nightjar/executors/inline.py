@@ -23,5 +23,5 @@ class _Inline:
 INLINE: Executor = _Inline()
 """For little work: there is nothing to start."""
 
-INLINE_BYTES = 32 << 20
-"""Less text than this is not worth the start of processes."""
+INLINE_BYTES = 8 << 20
+"""Less compressed text than this is not worth the start of processes."""

@@ -35,6 +35,7 @@ from nightjar.store.processes import host_name, is_alive, start_mark
 from nightjar.store.setting_aside import set_aside_unpublished
 from nightjar.store.tables import (
     SUFFIX,
+    Compression,
     described_file,
     described_table,
     part_name,
@@ -64,7 +65,9 @@ class Staging:
         self._others: set[str] = set()
 
     @contextmanager
-    def writer(self, table: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    def writer(
+        self, table: str, schema: pa.Schema, compression: Compression = "zstd"
+    ) -> Iterator[pq.ParquetWriter]:
         """A streaming writer of ``<table>.parquet``; each write is a row group.
 
         As :func:`~nightjar.store.tables.table_writer`.
@@ -73,7 +76,7 @@ class Staging:
         self._files[table] = schema
         path = self.directory / f"{table}{SUFFIX}"
         try:
-            with table_writer(self.root, path, schema) as writer:
+            with table_writer(self.root, path, schema, compression) as writer:
                 yield writer
         except BaseException:
             del self._files[table]

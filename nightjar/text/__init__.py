@@ -6,6 +6,7 @@ by count (:mod:`~nightjar.text.vocabulary`), and the stage streams all of it fro
 to artifact (:mod:`~nightjar.text.stage`).
 """
 
-from nightjar.text.stage import tokenize, tokens_identity
+from nightjar.text.identity import tokens_identity
+from nightjar.text.stage import tokenize
 
 __all__ = ["tokenize", "tokens_identity"]

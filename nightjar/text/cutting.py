@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +12,13 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError
 from nightjar.executors import Advance
-from nightjar.store import Artifact, FileEntry, FileIdentity, Identity, Staging, publish
+from nightjar.store import Artifact, FileEntry, Identity, Staging, publish
+from nightjar.text.identity import token_shard_identity, tokenizer_of
 from nightjar.text.words import CutBatch, WordCutter
 from nightjar.tokenization import (
-    PatternError,
-    Tokenizer,
     make_sentence_splitter,
-    make_tokenizer,
 )
-
-REVISION = 2
-"""Raise when the same config and documents give other tokens than before."""
 
 READ_ROWS = 1_024
 BATCH_TOKENS = 1 << 20
@@ -47,43 +39,30 @@ class CutPart:
     @property
     def identity(self) -> Identity:
         """The part's content decides, not the artifact that it is in."""
-        return Identity(
-            stage=schemas.TOKEN_SHARDS,
-            name="",
-            config=self.config.model_dump(mode="json"),
-            inputs=[FileIdentity(schemas.DOCUMENTS, self.part.bytes, self.part.sha256)],
-            code=cutting_code(),
-        )
-
-
-def cutting_code() -> dict[str, Any]:
-    """What of the code shapes tokens."""
-    return {"revision": REVISION, "unicode": unicodedata.unidata_version}
-
-
-def tokenizer_of(config: TokenizeConfig) -> Tokenizer:
-    """The tokenizer of the config. Raises ConfigError for a pattern that matches nothing."""
-    try:
-        return make_tokenizer(config)
-    except PatternError as error:
-        raise ConfigError(str(error)) from error
+        return token_shard_identity(self.config, self.part)
 
 
 def cut_part(piece: CutPart, advance: Advance) -> str:
     """Publish the part's token shard; returns its version.
 
-    ``sentences`` have ids in the order of first sight; ``vocabulary`` has the token, count and
-    documents of each. Sentences without a token are not written; the others are numbered from
-    0 within their document. In memory: the part's distinct tokens and one batch of about a
+    ``tokens`` has the ids of all tokens, which are in the order of first sight, and ``sentences``
+    how many belong to each, in row groups of the same sentences; ``vocabulary`` has the token,
+    count and documents of each id. Sentences without a token are left out; the others are
+    numbered from 0 in their document. In memory: the distinct tokens and a batch of about a
     million tokens, or the longest document.
     """
 
     def write(staging: Staging) -> None:
         config = piece.config
         cutter = WordCutter(config, lambda: (make_sentence_splitter(config), tokenizer_of(config)))
-        with staging.writer("sentences", schemas.SENTENCES_SCHEMA) as sentences:
+        with (
+            staging.writer("sentences", schemas.SHARD_SENTENCES_SCHEMA, "lz4") as sentences,
+            staging.writer("tokens", schemas.SHARD_TOKENS_SCHEMA, "lz4") as tokens,
+        ):
             for batch in _batches(piece, cutter, advance):
-                sentences.write_table(pa.Table.from_batches([batch.table(staging)]))
+                lengths, ids = batch.tables(staging)
+                sentences.write_table(lengths)
+                tokens.write_table(ids, row_group_size=max(1, len(ids)))
         staging.counts["token_too_short"] = cutter.n_too_short
         staging.counts["token_too_long"] = cutter.n_too_long
         staging.write("vocabulary", cutter.vocabulary())
@@ -110,8 +89,8 @@ class _Batch:
     def is_full(self) -> bool:
         return self.n_tokens >= BATCH_TOKENS or self.n_documents >= BATCH_DOCUMENTS
 
-    def table(self, staging: Staging) -> pa.RecordBatch:
-        """The rows of ``sentences``, after counting them."""
+    def tables(self, staging: Staging) -> tuple[pa.Table, pa.Table]:
+        """The rows of ``sentences`` and ``tokens``, after counting them."""
         firsts = np.cumsum([0, *(len(ids) for ids in self.doc_ids)])
         documents = np.concatenate(
             [np.zeros(0, np.int64)]
@@ -125,13 +104,14 @@ class _Batch:
         staging.counts["sentences"] += len(lengths)
         staging.counts["tokens"] += len(ids)
         doc_ids = pa.concat_arrays(self.doc_ids or [pa.array([], pa.string())])
-        return pa.record_batch(
-            [
-                doc_ids.take(pa.array(documents)),
-                pa.array(_numbers_within(is_first), pa.int32()),
-                token_lists(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), ids),
-            ],
-            schema=schemas.SENTENCES_SCHEMA,
+        columns = [
+            doc_ids.take(pa.array(documents)),
+            pa.array(_numbers_within(is_first), pa.int32()),
+            pa.array(lengths),
+        ]
+        return (
+            pa.table(columns, schema=schemas.SHARD_SENTENCES_SCHEMA),
+            pa.table([pa.array(ids)], schema=schemas.SHARD_TOKENS_SCHEMA),
         )
 
 
@@ -152,9 +132,3 @@ def _numbers_within(is_first: NDArray[np.bool_]) -> NDArray[np.int32]:
     positions = np.arange(len(is_first))
     starts = positions[is_first]
     return (positions - np.repeat(starts, np.diff(starts, append=len(is_first)))).astype(np.int32)
-
-
-def token_lists(offsets: NDArray[np.integer], ids: NDArray[np.int32]) -> pa.ListArray:
-    """The column ``token_ids``: list i is ``ids[offsets[i]:offsets[i + 1]]``."""
-    kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids), type=kind)

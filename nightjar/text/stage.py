@@ -8,18 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
 from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.progress import Progress
-from nightjar.store import Artifact, FileEntry, Identity, Staging, Store, part_name, write_part
-from nightjar.text.cutting import CutPart, cut_part, cutting_code, token_lists, tokenizer_of
+from nightjar.store import Artifact, FileEntry, Staging, Store, part_name, write_part
 from nightjar.text.vocabulary import Ranking, ranks_of
+
+if TYPE_CHECKING:
+    from nightjar.text.cutting import CutPart
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +37,6 @@ _COUNTED = (
     "token_too_short",
     "token_too_long",
 )
-
-
-def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
-    """What shapes the tokens artifact.
-
-    Raises ConfigError for a pattern that matches the empty string.
-    """
-    if config.tokenizer == "regex":
-        tokenizer_of(config)
-    return Identity(
-        stage=schemas.TOKENS,
-        name="",
-        config=config.model_dump(mode="json"),
-        parents={schemas.DOCUMENTS: documents_version},
-        code=cutting_code(),
-    )
 
 
 def tokenize(
@@ -69,6 +58,8 @@ def tokenize(
     the empty string.
     """
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
+    from nightjar.text.cutting import CutPart  # noqa: PLC0415  # numba takes a while to import
+
     pieces = [
         CutPart(config, documents, part, staging.root, git_commit)
         for part in documents.parts(schemas.DOCUMENTS)
@@ -93,6 +84,8 @@ def _cut(
     pieces: list[CutPart], staging: Staging, progress: Progress, executor: Executor
 ) -> list[Artifact]:
     """Have the parts cut that are not yet, and open all their token shards."""
+    from nightjar.text.cutting import cut_part  # noqa: PLC0415
+
     store = Store(staging.root)
     due = [
         piece
@@ -102,7 +95,7 @@ def _cut(
     progress.start("tokenize", sum(piece.part.rows for piece in due), "documents")
     if len(due) < len(pieces):
         logger.info("%d of %d parts are new", len(due), len(pieces))
-    chosen = executor if sum(piece.part.bytes for piece in due) >= INLINE_BYTES // 4 else INLINE
+    chosen = executor if sum(piece.part.bytes for piece in due) >= INLINE_BYTES else INLINE
     for _version in chosen.map(cut_part, due, progress.advance):
         pass
     return [store.open(store.ref(schemas.TOKEN_SHARDS, piece.identity.version)) for piece in pieces]
@@ -125,7 +118,7 @@ def _rank(shards: list[Artifact], staging: Staging, progress: Progress, executor
         for number, shard in enumerate(filled)
     ]
     progress.start("rank tokens", staging.counts["tokens"], "tokens")
-    n_bytes = sum(shard.manifest.files[0].bytes for shard in filled)
+    n_bytes = sum(entry.bytes for shard in filled for entry in shard.parts("tokens"))
     chosen = executor if n_bytes >= INLINE_BYTES else INLINE
     try:
         staging.add_parts("sentences", list(chosen.map(_rank_shard, pieces, progress.advance)))
@@ -139,19 +132,30 @@ def _rank_shard(piece: _RankShard, advance: Advance) -> FileEntry:
     rank_of = ranks_of(vocabulary, ranked)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in piece.shard.batches("sentences", batch_rows=1 << 30):
-            lists = batch.column("token_ids")
-            ranks = rank_of[lists.flatten().to_numpy()]
-            columns = [
-                batch.column("doc_id"),
-                batch.column("sentence"),
-                token_lists(lists.offsets.to_numpy(), ranks),
-            ]
-            yield pa.record_batch(columns, schema=schemas.SENTENCES_SCHEMA)
-            advance(len(ranks))
+        with (
+            piece.shard.row_groups("sentences") as sentences,
+            piece.shard.row_groups("tokens") as tokens,
+        ):
+            for number in range(len(sentences)):
+                yield _ranked(sentences.read(number), tokens.read(number), rank_of)
+                advance(tokens.sizes()[number])
 
     root = piece.directory.parents[1]
     return write_part(root, piece.directory, piece.name, schemas.SENTENCES_SCHEMA, batches())
+
+
+def _ranked(sentences: pa.Table, tokens: pa.Table, rank_of: NDArray[np.int32]) -> pa.RecordBatch:
+    """Rows of the published table: sentences with the ranks of their tokens."""
+    sentences = sentences.combine_chunks()
+    ends = np.cumsum(sentences.column("n_tokens").to_numpy(), dtype=np.int64)
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    ranks = pa.array(rank_of[tokens.column("token_id").to_numpy()])
+    kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
+    columns = [
+        *(sentences.column(name).combine_chunks() for name in ("doc_id", "sentence")),
+        pa.ListArray.from_arrays(offsets, ranks, type=kind),
+    ]
+    return pa.record_batch(columns, schema=schemas.SENTENCES_SCHEMA)
 
 
 @lru_cache(maxsize=1)
