@@ -47,7 +47,7 @@ class Ingested:
 
 
 def config_of(sources: Mapping[str, Any], **settings: Any) -> IngestConfig:
-    return IngestConfig(sources=dict(sources), **settings)
+    return IngestConfig(sources=dict(sources), **{"max_lost": 1.0, **settings})
 
 
 def run_ingest(

@@ -81,3 +81,49 @@ def test_names_that_escaping_makes_equal_are_an_error(
     config = config_of({"s": {"type": "text", "path": "in/**/*.txt"}})
     with pytest.raises(SourceError, match=r"ingest\.sources\.s\.path.*rename one"):
         documents_identity(config, tmp_path)
+
+
+def truncated_gzip(path: Path, n_lines: int) -> None:
+    content = gzip.compress("".join(f"line {i} {i * i}\n" for i in range(n_lines)).encode())
+    path.write_bytes(content[: len(content) * 9 // 10])
+
+
+def test_what_was_read_of_a_damaged_file_is_kept_where_the_config_says_so(tmp_path: Path) -> None:
+    truncated_gzip(tmp_path / "a.txt.gz", 20_000)
+    (tmp_path / "b.txt").write_text("whole\n", encoding="utf-8")
+    sources = {"s": {"type": "text", "path": ["a.txt.gz", "b.txt"]}}
+    with pytest.raises(SourceError, match=r"a\.txt\.gz: the gzip data ends early"):
+        run_ingest(tmp_path, sources)
+    result = run_ingest(tmp_path, sources, on_error="quarantine")
+    assert result.texts[0] == "line 0 0"
+    assert result.texts[-1] == "whole"
+    assert len(result.texts) > 10_000
+    (row,) = [row for row in result.quarantine if row["reason"] == "damaged_file"]
+    assert row["locator"] == "a.txt.gz"
+    assert "a.txt.gz: the gzip data ends early" in row["detail"]
+    assert str(tmp_path) not in row["detail"]  # a file that moves gives the same bytes
+
+
+def test_a_night_that_loses_too_many_bytes_or_records_stops(tmp_path: Path) -> None:
+    truncated_gzip(tmp_path / "a.txt.gz", 20_000)
+    (tmp_path / "b.txt").write_text("whole\n", encoding="utf-8")
+    sources = {"s": {"type": "text", "path": ["a.txt.gz", "b.txt"]}}
+    with pytest.raises(SourceError, match=r"s: 100\.0% is lost.*damaged_file 1.*max_lost \(50"):
+        run_ingest(tmp_path, sources, on_error="quarantine", max_lost=0.5)
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\nbad\n{"text": 5}\n', encoding="utf-8")
+    broken = {"c": {"type": "jsonl", "path": "c.jsonl"}}
+    message = r"c: 66\.7% is lost to errors \(invalid_json 1, not_text 1; the first at c\.jsonl:2"
+    with pytest.raises(SourceError, match=message):
+        run_ingest(tmp_path, broken, max_lost=0.66)
+    assert run_ingest(tmp_path, broken, max_lost=0.67).texts == ["a"]
+
+
+def test_a_source_is_not_saved_by_others_that_are_whole(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("\n".join(f"line {i}" for i in range(999)), encoding="utf-8")
+    (tmp_path / "c.jsonl").write_text("bad\n", encoding="utf-8")
+    sources = {
+        "good": {"type": "text", "path": "good.txt"},
+        "c": {"type": "jsonl", "path": "c.jsonl"},
+    }
+    with pytest.raises(SourceError, match=r"ingest\.sources\.c: 100\.0% is lost"):
+        run_ingest(tmp_path, sources, max_lost=0.5)

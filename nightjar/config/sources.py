@@ -87,6 +87,20 @@ class IngestConfig(Section):
         description="longer documents are quarantined, never cut",
     )
 
+    limit: int | None = Field(
+        None, ge=1, description="at most so many documents, the first ones; null: all"
+    )
+    on_error: Literal["fail", "quarantine"] = Field(
+        "fail",
+        description="a damaged file: stop the night, or keep what was read of it",
+    )
+    max_lost: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="a night that loses more than this share of its records to errors stops",
+    )
+
     @model_validator(mode="after")
     def _some_length_is_allowed(self) -> Self:
         if self.min_chars > self.max_chars:

@@ -22,6 +22,7 @@ from nightjar.store import FileIdentity, Staging, publish
 
 _MIN_STEP_BYTES = 1 << 16
 _PROGRESS_STEPS = 100
+BYTES_DAMAGED = "bytes_of_damaged_files"
 _HASHED_BYTES_OF_ROW = 256
 """What a row of keys takes, about."""
 
@@ -58,7 +59,8 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
                 RowGroups(keys, DOCUMENT_KEYS_SCHEMA),
             )
             for entry in piece.shard.files:
-                reading.read(entry, advance)
+                if not reading.is_full:
+                    reading.read(entry, advance)
             reading.finish(staging)
 
     ref = publish(piece.artifacts_dir, piece.shard.identity, write, piece.git_commit)
@@ -100,16 +102,29 @@ class _Reading:
         self._counts: Counter[str] = Counter()
 
     def read(self, entry: PlannedFile, advance: Advance) -> None:
-        """Read one file, then make sure that it was the one that was planned."""
+        """Read one file, then make sure that it was the one that was planned.
+
+        Of a damaged file, what was read of it stays where ``on_error`` says so.
+        """
         self._counts["files_read"] += 1
         meter = _Meter(advance, entry)
         opened = InputFile(entry.file.path, entry.file.label, meter.add)
         is_empty = True
-        with self._blaming_change(opened, entry.planned):
-            records = READERS[self._source.type](self._source, opened, self._config.max_chars)
-            for record in records:
-                is_empty = False
-                self._take(record)
+        try:
+            with self._blaming_change(opened, entry.planned):
+                records = READERS[self._source.type](self._source, opened, self._config.max_chars)
+                for record in records:
+                    is_empty = False
+                    self._take(record)
+                    if self.is_full:
+                        return
+        except SourceError as error:
+            if self._config.on_error == "fail":
+                raise
+            is_empty = False
+            self._counts[BYTES_DAMAGED] += entry.planned.bytes
+            detail = str(error).replace(str(entry.file.path), entry.file.label)
+            self._reject(Rejection(entry.file.label, Reason.DAMAGED_FILE, detail))
         if is_empty:
             self._reject(Rejection(entry.file.label, Reason.EMPTY, "the file holds no record"))
         opened.check_unchanged(entry.planned)
@@ -162,6 +177,11 @@ class _Reading:
             len(rejection.detail) + len(rejection.excerpt),
             *quarantine_row(self._name, rejection),
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more documents would be above the limit whatever the other shards hold."""
+        return self._config.limit is not None and self._counts["documents"] >= self._config.limit
 
     def finish(self, staging: Staging) -> None:
         """Write the last rows and what was counted."""

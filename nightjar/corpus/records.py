@@ -26,6 +26,16 @@ class Reason(StrEnum):
     NOT_TEXT = "not_text"
     MALFORMED_ROW = "malformed_row"
     NOT_WIKITEXT = "not_wikitext"
+    DAMAGED_FILE = "damaged_file"
+
+
+ERRORS = frozenset(
+    (
+        *(Reason.UNDECODABLE, Reason.INVALID_ID, Reason.INVALID_JSON, Reason.NOT_AN_OBJECT),
+        *(Reason.MISSING_FIELD, Reason.NOT_TEXT, Reason.MALFORMED_ROW, Reason.DAMAGED_FILE),
+    )
+)
+"""Reasons that something is wrong with a record; the others are choices of the configuration."""
 
 
 class Skip(StrEnum):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import IngestConfig
-from nightjar.corpus.admission import Decisions, decide
+from nightjar.corpus.admission import Decisions, cut_at, decide
 from nightjar.corpus.merging import kept_rows, merge
-from nightjar.corpus.reading import ReadShard, read_shard
-from nightjar.corpus.records import Skip
+from nightjar.corpus.reading import BYTES_DAMAGED, ReadShard, read_shard
+from nightjar.corpus.records import ERRORS, Skip
 from nightjar.corpus.selection import SourceFile, select_files
 from nightjar.corpus.sharding import Shard, make_shards
 from nightjar.errors import SourceChanged, SourceError
@@ -54,15 +54,20 @@ def ingest(
         len(config.sources),
         len(shards),
     )
-    read = _read(config, shards, staging, progress, executor, git_commit)
+    reading = _Reading(config, shards, staging, progress, executor, git_commit)
+    read = reading.all() if config.limit is None else reading.until(config.limit)
     decisions = decide(config, read, staging.directory / _SPILL_NAME)
     progress.start("put shards together", sum(shard.rows(DOCUMENTS) for shard in read), "documents")
-    summary = _Summary(config, shards, read)
+    n_left_out = 0 if config.limit is None else cut_at(config.limit, read, decisions)
+    summary = _Summary(config, shards[: len(read)], read)
     summary.take(decisions)
+    summary.check_losses()
     if summary.total["documents_kept"] == 0:
         raise summary.nothing_left()
     merge(read, decisions, staging, executor, progress.advance)
     staging.counts.update(summary.total)
+    if config.limit is not None:
+        staging.counts["documents_above_limit"] = n_left_out
     staging.report["sources"] = summary.report()
     logger.info("ingested: %s", dict(staging.counts))
 
@@ -85,29 +90,55 @@ def _planned_files(config: IngestConfig, base_dir: Path, identity: Identity) -> 
     return files
 
 
-def _read(
-    config: IngestConfig,
-    shards: Sequence[Shard],
-    staging: Staging,
-    progress: Progress,
-    executor: Executor,
-    git_commit: str | None,
-) -> list[Artifact]:
-    """Have the shards read that are not published, and open all."""
-    store = Store(staging.root)
-    due = {
-        shard.identity.version: ReadShard(shard, config, staging.root, git_commit)
-        for shard in shards
-        if not store.is_published(DOCUMENT_SHARDS, shard.identity.version)
-    }
-    n_bytes = sum(piece.shard.n_bytes for piece in due.values())
-    progress.start("read sources", n_bytes, "B")
-    if due:
-        logger.info("%d of %d shards are new", len(due), len(shards))
-        chosen = executor if n_bytes >= INLINE_BYTES else INLINE
-        for _version in chosen.map(read_shard, list(due.values()), progress.advance):
+class _Reading:
+    """Has the shards read that are not published."""
+
+    def __init__(
+        self,
+        config: IngestConfig,
+        shards: Sequence[Shard],
+        staging: Staging,
+        progress: Progress,
+        executor: Executor,
+        git_commit: str | None,
+    ) -> None:
+        self._store = Store(staging.root)
+        self._shards = shards
+        self._due = {
+            shard.identity.version: ReadShard(shard, config, staging.root, git_commit)
+            for shard in shards
+            if not self._store.is_published(DOCUMENT_SHARDS, shard.identity.version)
+        }
+        n_bytes = sum(piece.shard.n_bytes for piece in self._due.values())
+        self._executor = executor if n_bytes >= INLINE_BYTES else INLINE
+        self._progress = progress
+        progress.start("read sources", n_bytes, "B")
+        if self._due:
+            logger.info("%d of %d shards are new", len(self._due), len(shards))
+
+    def all(self) -> list[Artifact]:
+        """All shards, in order."""
+        return self._open(self._shards)
+
+    def until(self, limit: int) -> list[Artifact]:
+        """The first shards, as many as it takes for ``limit`` documents."""
+        found: list[Artifact] = []
+        n_documents = first = 0
+        while first < len(self._shards) and n_documents < limit:
+            group = self._shards[first : first + self._executor.n_workers]
+            for shard in self._open(group):
+                if n_documents < limit:
+                    found.append(shard)
+                n_documents += shard.rows(DOCUMENTS)
+            first += len(group)
+        return found
+
+    def _open(self, shards: Sequence[Shard]) -> list[Artifact]:
+        versions = [shard.identity.version for shard in shards]
+        due = [self._due[version] for version in dict.fromkeys(versions) if version in self._due]
+        for _version in self._executor.map(read_shard, due, self._progress.advance):
             pass
-    return [store.open(store.ref(DOCUMENT_SHARDS, shard.identity.version)) for shard in shards]
+        return [self._store.open(self._store.ref(DOCUMENT_SHARDS, one)) for one in versions]
 
 
 class _Summary:
@@ -117,20 +148,20 @@ class _Summary:
         self, config: IngestConfig, shards: Sequence[Shard], read: Sequence[Artifact]
     ) -> None:
         self._config = config
-        self._shards = list(zip((shard.source for shard in shards), read, strict=True))
+        self._shards = list(zip(shards, read, strict=True))
         self._by_source: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
 
     def take(self, decisions: Sequence[Decisions]) -> None:
-        for (source, shard), decision in zip(self._shards, decisions, strict=True):
-            counts = Counter(shard.manifest.counts)
+        for (shard, found), decision in zip(self._shards, decisions, strict=True):
+            counts = Counter(found.manifest.counts)
             counts.pop("documents", None)
-            kept, characters = _kept(shard, decision)
+            kept, characters = _kept(found, decision)
             counts["documents_kept"] = kept
             counts["characters_kept"] = characters
             counts["quarantined"] += len(decision.dropped)
             for reason, _detail in decision.dropped.values():
                 counts[f"quarantined_{reason}"] += 1
-            self._by_source[source].update(counts)
+            self._by_source[shard.source].update(counts)
 
     @property
     def total(self) -> Counter[str]:
@@ -151,6 +182,37 @@ class _Summary:
             }
             for name, counts in self._by_source.items()
         }
+
+    def check_losses(self) -> None:
+        """Raise SourceError for a source that lost too much to errors."""
+        for source, counts in self._by_source.items():
+            lost = {reason: counts[f"quarantined_{reason}"] for reason in sorted(ERRORS)}
+            n_lost = sum(lost.values())
+            n_read = counts["documents_kept"] + counts["quarantined"]
+            n_bytes = sum(
+                entry.planned.bytes
+                for shard, _ in self._shards
+                if shard.source == source
+                for entry in shard.files
+            )
+            share = max(n_lost / max(n_read, 1), counts[BYTES_DAMAGED] / max(n_bytes, 1))
+            if share > self._config.max_lost:
+                reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items() if count)
+                raise SourceError(
+                    f"ingest.sources.{source}: {share:.1%} is lost to errors ({reasons}; "
+                    f"{self._first_error(source)}), more than ingest.max_lost "
+                    f"({self._config.max_lost:.1%}): check the files and the source's settings"
+                )
+
+    def _first_error(self, source: str) -> str:
+        """Place and detail of the first record of the source that was lost to an error."""
+        for shard, read in self._shards:
+            if shard.source == source:
+                for batch in read.batches("quarantine", ["locator", "reason", "detail"]):
+                    for row in batch.to_pylist():
+                        if row["reason"] in ERRORS:
+                            return f"the first at {row['locator']}: {row['detail']}"
+        return "none by itself"
 
     def nothing_left(self) -> SourceError:
         """The error for a corpus without a document."""
