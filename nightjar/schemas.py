@@ -64,6 +64,7 @@ DOCUMENT_KEYS_SCHEMA = _schema(
     has_native_id=pa.bool_(),
     locator=pa.string(),
 )
+SIGNATURES_SCHEMA = _schema(signature=pa.binary(512))
 
 _TOKEN_IDS = pa.list_(pa.field("element", pa.int32(), nullable=False))
 SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), token_ids=_TOKEN_IDS)

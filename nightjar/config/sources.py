@@ -74,11 +74,23 @@ SourceConfig = Annotated[
 ]
 
 
+class NearDuplicatesConfig(Section):
+    """When two texts are nearly the same."""
+
+    threshold: float = Field(
+        0.8, gt=0, le=1, description="least share of runs of words that both have (Jaccard)"
+    )
+    shingle: int = Field(5, ge=1, le=100, description="words of such a run")
+
+
 class IngestConfig(Section):
     """Which text comes in, and what is not a document."""
 
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     deduplicate: bool = Field(True, description="drop documents with the same text")
+    near_duplicates: NearDuplicatesConfig | None = Field(
+        None, description="drop documents that are nearly the same as an earlier one"
+    )
     min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
     max_chars: int = Field(
         10_000_000,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.config import IngestConfig
+from nightjar.corpus.near_duplicates import Bands, NearDuplicates, decoded
 from nightjar.corpus.records import Reason
 from nightjar.corpus.repetition import RepeatedKeys
 from nightjar.corpus.tables import side_by_side
@@ -54,8 +56,8 @@ def decide(config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path) ->
     In memory: a bit for each document, at most KEYS_IN_MEMORY digests, and all of those
     documents that share text or id with another: their ids and digests, some 300 bytes each.
     """
-    suspects = _suspects(shards, spill_dir)
-    judge = _Judge(is_text_once=config.deduplicate)
+    suspects = _suspects(config, shards, spill_dir)
+    judge = _Judge(config)
     first = 0
     decisions = []
     for shard in shards:
@@ -66,8 +68,10 @@ def decide(config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path) ->
     return decisions
 
 
-def _suspects(shards: Sequence[Artifact], spill_dir: Path) -> NDArray[np.bool_]:
-    """Which documents share the start of a digest with another one."""
+def _suspects(
+    config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path
+) -> NDArray[np.bool_]:
+    """Which documents share the start of a digest, or a band of a signature, with another one."""
     n_documents = sum(shard.rows("documents") for shard in shards)
     suspects = np.zeros(n_documents, np.bool_)
     for column in ("text_digest", "id_digest"):
@@ -77,6 +81,18 @@ def _suspects(shards: Sequence[Artifact], spill_dir: Path) -> NDArray[np.bool_]:
                 for batch in shard.batches("keys", [column]):
                     keys = _first_halves(batch.column(column))
                     repeated.add(keys, np.arange(first, first + len(keys)))
+                    first += len(keys)
+            for rows in repeated.rows():
+                suspects[rows] = True
+    if config.near_duplicates is not None:
+        bands = Bands.of(config.near_duplicates.threshold)
+        with RepeatedKeys(n_documents * bands.n_bands, spill_dir) as repeated:
+            first = 0
+            for shard in shards:
+                for batch in shard.batches("signatures"):
+                    keys = bands.keys(decoded(batch.column("signature")))
+                    rows = np.repeat(np.arange(first, first + len(keys)), bands.n_bands)
+                    repeated.add(keys.ravel(), rows)
                     first += len(keys)
             for rows in repeated.rows():
                 suspects[rows] = True
@@ -123,8 +139,10 @@ class _Suspect:
 class _Judge:
     """Goes through documents in order and remembers the kept ones."""
 
-    def __init__(self, *, is_text_once: bool) -> None:
-        self._is_text_once = is_text_once
+    def __init__(self, config: IngestConfig) -> None:
+        self._is_text_once = config.deduplicate
+        near = config.near_duplicates
+        self._near = None if near is None else NearDuplicates(near)
         self._first_by_text: dict[bytes, str] = {}
         self._ids: set[bytes] = set()
         self._n_repeated: Counter[bytes] = Counter()
@@ -132,8 +150,11 @@ class _Judge:
     def judge(self, shard: Artifact, rows: NDArray[np.int64]) -> Decisions:
         """Decide on the documents at ``rows`` of ``shard``, ascending."""
         decisions = Decisions()
-        for suspect in _read(shard, rows):
-            verdict = self._verdict(suspect)
+        signatures = repeat(None) if self._near is None else _signatures(shard, rows)
+        for suspect, signature in zip(
+            _read(shard, rows), signatures, strict=self._near is not None
+        ):
+            verdict = self._verdict(suspect, signature)
             if verdict is not None:
                 decisions.dropped[suspect.row] = verdict
                 continue
@@ -143,9 +164,13 @@ class _Judge:
             self._ids.add(suspect.id_digest)
             if self._is_text_once:
                 self._first_by_text[suspect.text_digest] = doc_id
+            if self._near is not None and signature is not None:
+                self._near.add(doc_id, signature)
         return decisions
 
-    def _verdict(self, suspect: _Suspect) -> tuple[Reason, str] | None:
+    def _verdict(
+        self, suspect: _Suspect, signature: NDArray[np.uint32] | None
+    ) -> tuple[Reason, str] | None:
         if self._is_text_once and (first := self._first_by_text.get(suspect.text_digest)):
             return Reason.DUPLICATE, first
         is_taken = suspect.id_digest in self._ids
@@ -155,6 +180,11 @@ class _Judge:
                 Reason.DUPLICATE_ID,
                 f"{suspect.doc_id} is an earlier document with {other} text",
             )
+        if self._near is not None and signature is not None:
+            found = self._near.find(signature)
+            if found is not None:
+                doc_id, similarity = found
+                return Reason.NEAR_DUPLICATE, f"{doc_id}, similarity {similarity:.2f}"
         return None
 
     def _unused(self, suspect: _Suspect) -> str:
@@ -163,6 +193,15 @@ class _Judge:
             return suspect.doc_id
         self._n_repeated[suspect.id_digest] += 1
         return f"{suspect.doc_id}-{self._n_repeated[suspect.id_digest] + 1}"
+
+
+def _signatures(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint32]]:
+    """The signatures of the documents at ``rows``."""
+    first = 0
+    for batch in shard.batches("signatures"):
+        here = rows[(rows >= first) & (rows < first + batch.num_rows)]
+        yield from decoded(batch.column("signature"))[here - first]
+        first += batch.num_rows
 
 
 def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from nightjar.config import IngestConfig
 from nightjar.corpus.input_file import InputFile
+from nightjar.corpus.near_duplicates import SignatureWriter
 from nightjar.corpus.preparation import Preparation, Prepared
 from nightjar.corpus.readers import READERS
 from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
@@ -17,8 +20,13 @@ from nightjar.corpus.sharding import PlannedFile, Shard
 from nightjar.corpus.tables import Parts, RowGroups
 from nightjar.errors import SourceError
 from nightjar.executors import Advance
-from nightjar.schemas import DOCUMENT_KEYS_SCHEMA, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
-from nightjar.store import FileIdentity, Staging, publish
+from nightjar.schemas import (
+    DOCUMENT_KEYS_SCHEMA,
+    DOCUMENTS_SCHEMA,
+    QUARANTINE_SCHEMA,
+    SIGNATURES_SCHEMA,
+)
+from nightjar.store import Compression, FileIdentity, Staging, publish
 
 _MIN_STEP_BYTES = 1 << 16
 _PROGRESS_STEPS = 100
@@ -47,21 +55,12 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
     """
 
     def write(staging: Staging) -> None:
-        with (
-            Parts(staging.directory, "documents", DOCUMENTS_SCHEMA) as documents,
-            staging.writer("quarantine", QUARANTINE_SCHEMA) as quarantine,
-            staging.writer("keys", DOCUMENT_KEYS_SCHEMA, "lz4") as keys,
-        ):
-            reading = _Reading(
-                piece,
-                documents,
-                RowGroups(quarantine, QUARANTINE_SCHEMA),
-                RowGroups(keys, DOCUMENT_KEYS_SCHEMA),
-            )
+        with ExitStack() as opened:
+            reading = _Reading(piece, staging, opened)
             for entry in piece.shard.files:
                 if not reading.is_full:
                     reading.read(entry, advance)
-            reading.finish(staging)
+            reading.finish()
 
     ref = publish(piece.artifacts_dir, piece.shard.identity, write, piece.git_commit)
     return ref.version
@@ -88,16 +87,28 @@ class _Meter:
 
 
 class _Reading:
-    def __init__(
-        self, piece: ReadShard, documents: Parts, quarantine: RowGroups, keys: RowGroups
-    ) -> None:
+    def __init__(self, piece: ReadShard, staging: Staging, opened: ExitStack) -> None:
         config, source = piece.config, piece.shard.source
         self._config = config
         self._name = source
         self._source = config.sources[source]
-        self._documents = documents
-        self._quarantine = quarantine
-        self._keys = keys
+        self._staging = staging
+
+        def rows(table: str, schema: pa.Schema, compression: Compression = "zstd") -> RowGroups:
+            writer = opened.enter_context(staging.writer(table, schema, compression))
+            return RowGroups(writer, schema)
+
+        self._documents = opened.enter_context(
+            Parts(staging.directory, "documents", DOCUMENTS_SCHEMA)
+        )
+        self._quarantine = rows("quarantine", QUARANTINE_SCHEMA)
+        self._keys = rows("keys", DOCUMENT_KEYS_SCHEMA, "lz4")
+        self._signatures: SignatureWriter | None = None
+        if config.near_duplicates is not None:
+            writer = staging.writer("signatures", SIGNATURES_SCHEMA, "lz4")
+            self._signatures = SignatureWriter(
+                config.near_duplicates, opened.enter_context(writer), SIGNATURES_SCHEMA
+            )
         self._preparation = Preparation(config, source)
         self._counts: Counter[str] = Counter()
 
@@ -169,6 +180,8 @@ class _Reading:
             document.has_native_id,
             storable(locator),
         )
+        if self._signatures is not None:
+            self._signatures.add(document.text)
 
     def _reject(self, rejection: Rejection) -> None:
         self._counts["quarantined"] += 1
@@ -183,13 +196,15 @@ class _Reading:
         """Whether more documents would be above the limit whatever the other shards hold."""
         return self._config.limit is not None and self._counts["documents"] >= self._config.limit
 
-    def finish(self, staging: Staging) -> None:
+    def finish(self) -> None:
         """Write the last rows and what was counted."""
-        staging.add_parts("documents", self._documents.finish())
+        self._staging.add_parts("documents", self._documents.finish())
         self._quarantine.flush()
         self._keys.flush()
-        staging.counts.update(self._counts)
-        staging.counts.update(self._preparation.changes)
+        if self._signatures is not None:
+            self._signatures.flush()
+        self._staging.counts.update(self._counts)
+        self._staging.counts.update(self._preparation.changes)
 
 
 def quarantine_row(source: str, rejection: Rejection) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     UNDECODABLE = "undecodable"
     DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
     DUPLICATE_ID = "duplicate_id"
     INVALID_ID = "invalid_id"
     INVALID_JSON = "invalid_json"

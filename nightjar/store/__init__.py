@@ -25,6 +25,7 @@ from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
 from nightjar.store.setting_aside import set_aside
 from nightjar.store.tables import (
+    Compression,
     described_table,
     link_part,
     part_name,
@@ -36,6 +37,7 @@ from nightjar.store.writing import named_write_errors, only_writes, sync
 __all__ = [
     "Artifact",
     "ArtifactRef",
+    "Compression",
     "FileEntry",
     "FileIdentity",
     "Identity",

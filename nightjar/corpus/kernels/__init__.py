@@ -1,0 +1,1 @@
+"""Compiled loops of ingest: plain functions of arrays and numbers, numpy and numba alone."""
