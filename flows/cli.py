@@ -21,7 +21,16 @@ import typer
 from rich.console import Console
 
 import nightjar
-from flows import exports, indexes, interchange, lookups, question_commands, render, searching
+from flows import (
+    corpus_commands,
+    exports,
+    indexes,
+    interchange,
+    lookups,
+    question_commands,
+    render,
+    searching,
+)
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -270,6 +279,7 @@ def verify(
 
 
 app.add_typer(question_commands.app)
+app.add_typer(corpus_commands.app)
 
 
 @app.command(

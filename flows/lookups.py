@@ -12,6 +12,7 @@ from typing import Any
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
+from nightjar.corpus import Comparison, compare
 from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
 from nightjar.registry import (
     RegisteredVersion,
@@ -78,8 +79,9 @@ class Verification:
 
 def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
     """Everything published (of one ``stage``) and everything registered."""
-    if stage is not None and stage not in schemas.STAGES:
-        raise InputError(f"{stage}: there is no such stage; stages are {', '.join(schemas.STAGES)}")
+    if stage is not None and stage not in schemas.ALL_STAGES:
+        known = ", ".join(schemas.ALL_STAGES)
+        raise InputError(f"{stage}: there is no such stage; stages are {known}")
     store = Store(loaded.artifacts_dir)
     artifacts, damaged = [], []
     for name in [stage] if stage else schemas.STAGES:
@@ -114,7 +116,7 @@ def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
     The newest of a stage, or of an entry of ``document_vectors``.
     """
     store = Store(loaded.artifacts_dir)
-    published = store.versions(what) if what in schemas.STAGES else []
+    published = store.versions(what) if what in schemas.ALL_STAGES else []
     if what in loaded.config.document_vectors:
         every = store.versions(schemas.DOCUMENT_VECTORS)
         published = [ref for ref in every if store.open(ref).manifest.name == what]
@@ -165,7 +167,26 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
 
 
 def _all_refs(store: Store) -> list[ArtifactRef]:
-    return [ref for stage in schemas.STAGES for ref in store.versions(stage)]
+    return [ref for stage in schemas.ALL_STAGES for ref in store.versions(stage)]
+
+
+def compare_documents(loaded: LoadedConfig, old: str | None, new: str | None) -> Comparison:
+    """What changed between two documents artifacts; default: the last two that were published."""
+    store = Store(loaded.artifacts_dir)
+    published = store.versions(schemas.DOCUMENTS)
+    if old is None and len(published) < 2:
+        raise InputError(
+            f"{loaded.artifacts_dir}: {len(published)} documents artifacts are published, there is "
+            f"nothing to compare; 'nightjar run' publishes one whenever the sources change"
+        )
+    refs = [
+        store.find(what if "/" in what else f"{schemas.DOCUMENTS}/{what}") if what else default
+        for what, default in ((old, published[-2:][0]), (new, published[-1]))
+    ]
+    for ref in refs:
+        if ref.stage != schemas.DOCUMENTS:
+            raise InputError(f"{ref}: is no documents artifact; 'nightjar versions documents'")
+    return compare(*(store.open(ref) for ref in refs))
 
 
 class NoChampionError(InputError):

@@ -33,6 +33,7 @@ STAGES = (
 """Stage names, upstream first."""
 SHARD_STAGES = (DOCUMENT_SHARDS, TOKEN_SHARDS)
 """What documents and tokens are put together from: kept so that a night does only what is new."""
+ALL_STAGES = (*STAGES, *SHARD_STAGES)
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:

@@ -8,7 +8,8 @@ quarantine table with a reason and is counted; a file that is damaged, or that c
 it is read, stops the stage.
 """
 
+from nightjar.corpus.comparison import Change, Comparison, compare
 from nightjar.corpus.selection import documents_identity
 from nightjar.corpus.stage import ingest
 
-__all__ = ["documents_identity", "ingest"]
+__all__ = ["Change", "Comparison", "compare", "documents_identity", "ingest"]

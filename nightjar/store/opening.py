@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
-from nightjar.schemas import STAGES
+from nightjar.schemas import ALL_STAGES
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
 from nightjar.store.tables import SUFFIX
@@ -231,7 +231,7 @@ class Store:
         stage, slash, version = prefix.rpartition("/")
         if not version or "/" in stage or stage.startswith("."):
             raise ArtifactMissing(f"{prefix!r}: write STAGE/VERSION or the first digits of VERSION")
-        stages = [stage] if slash else list(STAGES)
+        stages = [stage] if slash else list(ALL_STAGES)
         matches = [
             ref for name in stages for ref in self.versions(name) if ref.version.startswith(version)
         ]
