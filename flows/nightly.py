@@ -34,6 +34,7 @@ from nightjar.training import remove_stale_checkpoints
 from tasks.count import count
 from tasks.embed import embed
 from tasks.evaluate import evaluate
+from tasks.executors import use_executor
 from tasks.index import index
 from tasks.ingest import ingest
 from tasks.register import register
@@ -111,6 +112,16 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
     if not plan.due:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
     provenance = read_provenance(loaded)
+    with use_executor(loaded, provenance.n_workers):
+        failures = _run_due(loaded, plan, provenance)
+    report_scores(read_outcomes(loaded, plan))
+    if failures:
+        raise NightFailed(failures)
+    return Completed(message=_summary(plan))
+
+
+def _run_due(loaded: LoadedConfig, plan: Plan, provenance: Provenance) -> dict[str, BaseException]:
+    """Run the steps in order, but for those made of what is missing; what failed, and how."""
     failures: dict[str, BaseException] = {}
     missing: set[tuple[str, str]] = set()
     for step in plan.steps:
@@ -119,10 +130,7 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
             failures[step.label] = error
         if error is not None or step.parents & missing:
             missing.add((step.stage, step.ref.version))
-    report_scores(read_outcomes(loaded, plan))
-    if failures:
-        raise NightFailed(failures)
-    return Completed(message=_summary(plan))
+    return failures
 
 
 def _run_step(

@@ -8,6 +8,7 @@
     |   |-- SourceError            a source file, glob or its content
     |   |-- VocabularyError        the corpus leaves too few words to train on
     |   |-- ModelTooLarge          a model needs more memory or disk than there is
+    |   |-- ClusterUnfit           a cluster's workers lack the code or the storage
     |   |-- EncoderError           an encoder cannot be loaded, or gives no usable vectors
     |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
     |   `-- UnknownTokenError      a lookup of a word the model does not have
@@ -20,7 +21,8 @@
     |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   |-- SourceChanged          a source changed while it was read
-    |   `-- WorkerLost             worker processes or machines ended without a result
+    |   |-- WorkerLost             worker processes or machines ended without a result
+    |   `-- ClusterUnavailable     no scheduler of a cluster answers
     |-- LeaseTaken                 another run of this pipeline is under way
     |-- TrainingError              a model diverged; nothing of it is published
     `-- RecallTooLow               an approximate index misses too much; it is not published
@@ -58,6 +60,10 @@ class VocabularyError(InputError):
 
 class ModelTooLarge(InputError):
     """A model needs more memory or disk than there is; nothing of it was trained."""
+
+
+class ClusterUnfit(InputError):
+    """A worker of a cluster runs other code, or does not see the artifacts."""
 
 
 class EncoderError(InputError):
@@ -110,6 +116,10 @@ class SourceChanged(RetryLater):
 
 class WorkerLost(RetryLater):
     """Worker processes or machines ended again and again without a result."""
+
+
+class ClusterUnavailable(RetryLater):
+    """No scheduler of a cluster answers."""
 
 
 class LeaseTaken(NightjarError):

@@ -18,6 +18,7 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import RetryLater
 from nightjar.pipeline import Plan, Provenance, Step, run_step
 from nightjar.store import ArtifactRef
+from tasks.executors import current_executor
 from tasks.progress import TaskProgress, current_display
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def perform(loaded: LoadedConfig, plan: Plan, step: Step, provenance: Provenance
     progress = TaskProgress(step.label)
     outcome = "failed"
     try:
-        ref = run_step(loaded, plan, step, progress, provenance)
+        ref = run_step(loaded, plan, step, progress, provenance, current_executor())
         progress.finish()
         outcome = f"{time.monotonic() - started:.1f} s"
         return ref

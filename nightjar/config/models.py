@@ -16,6 +16,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.execution import ExecutionConfig
 from nightjar.config.publishing import (
     AnalogyBenchmark,
     BenchmarkConfig,
@@ -130,6 +131,7 @@ class NightjarConfig(Section):
     ingest: IngestConfig
     tokenize: TokenizeConfig = TokenizeConfig()
     training: TrainingConfig = TrainingConfig()
+    execution: ExecutionConfig = ExecutionConfig()
     models: dict[Name, ModelConfig] = Field(min_length=1)
     evaluation: EvaluationConfig
     registry: RegistryConfig

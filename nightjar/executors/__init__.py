@@ -8,7 +8,8 @@ nothing else, and the result is the same wherever and however often a piece was 
 """
 
 from nightjar.executors.base import Advance, Executor
+from nightjar.executors.cluster import DaskExecutor
 from nightjar.executors.inline import INLINE, INLINE_BYTES
 from nightjar.executors.processes import ProcessExecutor
 
-__all__ = ["INLINE", "INLINE_BYTES", "Advance", "Executor", "ProcessExecutor"]
+__all__ = ["INLINE", "INLINE_BYTES", "Advance", "DaskExecutor", "Executor", "ProcessExecutor"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from nightjar.encoders import (
 )
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.executors import ProcessExecutor
+from nightjar.executors import Executor, ProcessExecutor
 from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
@@ -60,19 +62,23 @@ def lease_path(loaded: LoadedConfig) -> Path:
 
 
 def run_step(
-    loaded: LoadedConfig, plan: Plan, step: Step, progress: Progress, provenance: Provenance
+    loaded: LoadedConfig,
+    plan: Plan,
+    step: Step,
+    progress: Progress,
+    provenance: Provenance,
+    executor: Executor | None = None,
 ) -> ArtifactRef:
     """Do what ``step`` is about and publish it; its parents must be published.
 
     A version that is published already (by another run, meanwhile) is returned as it is.
+    ``executor`` is where shards are worked on; None: processes of this machine, for this step.
     """
     store = Store(loaded.artifacts_dir)
     if store.is_published(step.stage, step.ref.version):
         return store.open(step.ref).ref
-    executor = ProcessExecutor(provenance.n_workers)
     stage_run = _StageRun(loaded, plan, step, store, progress, provenance, executor)
-    with stage_run.executor:
-        ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
+    ref = publish(loaded.artifacts_dir, step.identity, stage_run.write, provenance.git_commit)
     stage_run.checkpoint_path.unlink(missing_ok=True)
     shutil.rmtree(stage_run.parts_dir, ignore_errors=True)
     return ref
@@ -88,8 +94,17 @@ class _StageRun:
     store: Store
     progress: Progress
     provenance: Provenance
-    executor: ProcessExecutor
-    """Where the shards of the stage are worked on."""
+    cluster: Executor | None
+    """Where shards are worked on, if it is not here."""
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        """Where the shards of the stage are worked on."""
+        if self.cluster is not None:
+            yield self.cluster
+        else:
+            with ProcessExecutor(self.provenance.n_workers) as processes:
+                yield processes
 
     @property
     def checkpoint_path(self) -> Path:
@@ -118,26 +133,28 @@ class _StageRun:
         return self.store.open(self.plan.step(stage, model).ref)
 
     def _ingest(self, staging: Staging) -> None:
-        ingest(
-            self.loaded.config.ingest,
-            self.loaded.base_dir,
-            self.step.identity,
-            staging,
-            self.progress,
-            self.executor,
-            self.provenance.git_commit,
-        )
+        with self._executor() as executor:
+            ingest(
+                self.loaded.config.ingest,
+                self.loaded.base_dir,
+                self.step.identity,
+                staging,
+                self.progress,
+                executor,
+                self.provenance.git_commit,
+            )
 
     def _tokenize(self, staging: Staging) -> None:
         documents = self._parent(schemas.DOCUMENTS)
-        tokenize(
-            self.loaded.config.tokenize,
-            documents,
-            staging,
-            self.progress,
-            self.executor,
-            self.provenance.git_commit,
-        )
+        with self._executor() as executor:
+            tokenize(
+                self.loaded.config.tokenize,
+                documents,
+                staging,
+                self.progress,
+                executor,
+                self.provenance.git_commit,
+            )
 
     def _count(self, staging: Staging) -> None:
         config = self.loaded.config
@@ -154,6 +171,7 @@ class _StageRun:
             self.provenance.n_workers,
             name=self.step.first_model,
             resources=read_resources(self.loaded.artifacts_dir),
+            cluster=self.cluster,
         )
 
     def _cooccurrences(self) -> Artifact | None:

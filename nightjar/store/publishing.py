@@ -106,6 +106,10 @@ class Staging:
             part_name(table, number) for number in range(len(entries))
         ]:
             raise ValueError(f"the parts of {table!r} are not numbered from 0")
+        names = {(self.directory / entry.name).name for entry in entries}
+        for path in (self.directory / table).iterdir():
+            if path.name not in names:  # of a worker that was lost while it wrote
+                path.unlink(missing_ok=True)
         self._parts[table] = tuple(entries)
 
     def entries(self) -> tuple[FileEntry, ...]:

@@ -8,6 +8,7 @@ processes, and one that an earlier artifact has already is linked, not written a
 from __future__ import annotations
 
 import errno
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -102,17 +103,27 @@ def write_part(
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch | pa.Table],
 ) -> FileEntry:
-    """Write ``directory/name``, a row group for each of ``batches``; returns its entry."""
+    """Write ``directory/name``, a row group for each of ``batches``; returns its entry.
+
+    It gets its name when it is whole: a worker that was given up may still write the same.
+    """
     path = directory / name
     with only_writes(root):
         path.parent.mkdir(exist_ok=True)
-    with table_writer(root, path, schema) as writer:
+    unfinished = _unfinished(path)
+    with table_writer(root, unfinished, schema) as writer:
         for batch in batches:
             if isinstance(batch, pa.RecordBatch):
                 batch = pa.Table.from_batches([batch], schema)  # noqa: PLW2901
             writer.write_table(batch)
     with only_writes(root):
+        unfinished.rename(path)
         return described_table(directory, name, schema)
+
+
+def _unfinished(path: Path) -> Path:
+    """A name of this attempt's own, for what will be ``path``."""
+    return path.with_name(f".{path.name}-{secrets.token_hex(4)}")
 
 
 def link_part(root: Path, source: Path, entry: FileEntry, directory: Path, name: str) -> FileEntry:
@@ -123,13 +134,16 @@ def link_part(root: Path, source: Path, entry: FileEntry, directory: Path, name:
     target = directory / name
     with only_writes(root):
         target.parent.mkdir(exist_ok=True)
+        unfinished = _unfinished(target)
         try:
-            target.hardlink_to(source)
+            unfinished.hardlink_to(source)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
                 raise
-            shutil.copyfile(source, target)
-            sync(target)
+            shutil.copyfile(source, unfinished)
+            sync(unfinished)
+        unfinished.rename(target)
+        unfinished.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
     return replace(entry, name=name)
 
 

@@ -11,8 +11,11 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +23,14 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config.models import GloVeConfig, TrainingConfig
+from nightjar.executors import Advance, Executor
 from nightjar.progress import Progress
-from nightjar.store import Artifact, Staging
+from nightjar.store import Artifact, FileEntry, Staging
 from nightjar.training.corpus import Corpus
 from nightjar.training.kernels.cooccurrence import TILE_CELLS, split_cells
 from nightjar.training.pair_counting import UNIT, PairCounter, n_tiles
-from nightjar.training.sorted_runs import Run
-from nightjar.training.vocabulary import select_vocabulary
+from nightjar.training.sorted_runs import Run, SpilledRun, merged
+from nightjar.training.vocabulary import Vocabulary, select_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ def count_cooccurrences(
     progress: Progress,
     n_workers: int,
     name: str = "NAME",
+    cluster: Executor | None = None,
 ) -> None:
     """Count for ``model`` and write ``cooccurrences``, counts and report into ``staging``.
 
@@ -53,8 +58,9 @@ def count_cooccurrences(
 
     ``training.max_memory`` bounds the sums and keys held by ``n_workers`` threads; what goes
     beyond is put on disk beside the staging's files. Besides: the vocabulary and, per worker,
-    one row group of tokens. Raises VocabularyError before counting when there is nothing to
-    count, or more than 64 bits can number or sum.
+    one row group of tokens. On a ``cluster`` each worker holds as much for a part of the tokens,
+    and puts the part's counts on disk; this process then merges them. Raises VocabularyError
+    before counting when there is nothing to count, or more than 64 bits can number or sum.
     """
     vocabulary = select_vocabulary(tokens, model, name)
     corpus = Corpus(tokens, vocabulary)
@@ -64,21 +70,88 @@ def count_cooccurrences(
     started_at = time.monotonic()
     n_workers = 1 if training.deterministic else n_workers
     spill_dir = staging.directory / "spilled"
-    counter = PairCounter(model, vocabulary, training.max_memory, n_workers, spill_dir)
     progress.start("count co-occurrences", size.n_tokens_kept, "tokens")
+    counting = _Counting(model, training, tokens, spill_dir, name)
     try:
         with ThreadPoolExecutor(n_workers, thread_name_prefix="count") as threads:
-            counter.count(corpus.batches(), threads, progress)
+            if cluster is None:
+                counter = counting.counter(vocabulary, n_workers)
+                counter.count(corpus.batches(), threads, progress)
+                runs, n_spilled = counter.merged(threads), counter.spilled.n_written
+            else:
+                spill_dir.mkdir()
+                sources = counting.parts(cluster, progress)
+                runs, n_spilled = merged(sources, threads, n_ahead=2 * n_workers), len(sources)
             counted_at = time.monotonic()
-            _write(groups(counter.merged(threads)), len(vocabulary), model.symmetric, staging)
+            _write(groups(runs), len(vocabulary), model.symmetric, staging)
     finally:
         shutil.rmtree(spill_dir, ignore_errors=True)
     staging.report.update(
-        n_workers=n_workers,
-        runs_spilled=counter.spilled.n_written,
+        n_workers=n_workers if cluster is None else cluster.n_workers,
+        runs_spilled=n_spilled,
         count_seconds=round(counted_at - started_at, 3),
         order_seconds=round(time.monotonic() - counted_at, 3),
     )
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """What is counted, and where runs are put."""
+
+    model: GloVeConfig
+    training: TrainingConfig
+    tokens: Artifact
+    spill_dir: Path
+    name: str
+
+    def counter(self, vocabulary: Vocabulary, n_workers: int, below: str = "") -> PairCounter:
+        """An empty counter, whose runs go ``below`` the directory."""
+        directory = self.spill_dir / below if below else self.spill_dir
+        return PairCounter(self.model, vocabulary, self.training.max_memory, n_workers, directory)
+
+    def parts(self, cluster: Executor, progress: Progress) -> list[SpilledRun]:
+        """The counts of each part of the tokens, each counted by a worker of the cluster."""
+        pieces = [
+            _PartCounting(self, part, number)
+            for number, part in enumerate(self.tokens.parts("sentences"))
+        ]
+        paths = cluster.map(_count_part, pieces, progress.advance)
+        return [SpilledRun(Path(path), level=0) for path in paths]
+
+
+@dataclass(frozen=True)
+class _PartCounting:
+    """A part of the tokens to be counted by itself."""
+
+    counting: _Counting
+    part: FileEntry
+    number: int
+
+
+def _count_part(piece: _PartCounting, advance: Advance) -> str:
+    """Write the part's counts as one run; returns its path."""
+    counting = piece.counting
+    vocabulary = select_vocabulary(counting.tokens, counting.model, counting.name)
+    corpus = Corpus(counting.tokens, vocabulary, piece.part)
+    # Names of this attempt's own: a worker that was given up may still be writing.
+    attempt = f"{piece.number}-{uuid.uuid4().hex}"
+    counter = counting.counter(vocabulary, 1, below=f"runs-{attempt}")
+    path = counting.spill_dir / f"{attempt}.parquet"
+    with ThreadPoolExecutor(1) as thread:
+        counter.count(corpus.batches(), thread, _Told(advance))
+        SpilledRun(path, level=0).write(counter.merged(thread))
+    shutil.rmtree(counting.spill_dir / f"runs-{attempt}", ignore_errors=True)
+    return str(path)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A progress that passes on how much is done."""
+
+    advance: Advance
+
+    def start(self, label: str, total: float | None, unit: str) -> None:
+        del label, total, unit
 
 
 def groups(runs: Iterator[Run]) -> Iterator[Run]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import ArtifactDamaged, VocabularyError
 from nightjar.progress import Progress
-from nightjar.store import Artifact
+from nightjar.store import Artifact, FileEntry
 from nightjar.training.vocabulary import Vocabulary
 
 READ_SENTENCES = 8_192
@@ -53,6 +54,8 @@ class Corpus:
 
     tokens: Artifact
     vocabulary: Vocabulary
+    part: FileEntry | None = None
+    """The part of the sentences that it is restricted to; None: all."""
 
     def batches(self) -> Iterator[TokenBatch]:
         """All sentences in order, without the tokens that the vocabulary dropped.
@@ -62,7 +65,9 @@ class Corpus:
         out brings its neighbours together: windows are counted in kept words, as the
         reference implementations do.
         """
-        for batch in self.tokens.batches("sentences", ["token_ids"], READ_SENTENCES):
+        parts = self.tokens.parts("sentences") if self.part is None else [self.part]
+        batches = (self.tokens.part_batches(part, ["token_ids"], READ_SENTENCES) for part in parts)
+        for batch in chain.from_iterable(batches):
             column = batch.column("token_ids")
             offsets = column.offsets.to_numpy().astype(np.int64)
             ids = column.flatten().to_numpy()

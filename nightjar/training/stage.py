@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ByteSize
 
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
+from nightjar.executors import Executor
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging, release_free_memory
 from nightjar.training.checkpoints import Checkpoints
@@ -32,18 +33,20 @@ def count(
     *,
     name: str = "NAME",
     resources: Resources | None = None,
+    cluster: Executor | None = None,
 ) -> None:
     """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
 
-    With ``resources``, less than ``training.max_memory`` is taken where there is less: the
-    counts are the same. See :func:`nightjar.training.cooccurrence.count_cooccurrences`, which
-    is imported when counting starts: planning needs none of its kernels.
+    With ``resources``, less than ``training.max_memory`` is taken where there is less, and with a
+    ``cluster`` its workers count the parts of the tokens: the counts are the same. See
+    :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when counting
+    starts: planning needs none of its kernels.
     """
     from nightjar.training.cooccurrence import count_cooccurrences  # noqa: PLC0415
 
     if resources is not None:
         training = _within(training, resources)
-    count_cooccurrences(model, training, tokens, staging, progress, n_workers, name)
+    count_cooccurrences(model, training, tokens, staging, progress, n_workers, name, cluster)
 
 
 def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:

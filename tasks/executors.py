@@ -1,0 +1,79 @@
+"""Where a night's shards are worked on, for all tasks of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import ClusterUnavailable, InputError
+from nightjar.executors import DaskExecutor, Executor
+
+CONNECT_SECONDS = 15
+
+
+class _Current:
+    """The executor of this process's run; None: processes of this machine, a stage at a time."""
+
+    executor: Executor | None = None
+
+
+def current_executor() -> Executor | None:
+    """What :func:`use_executor` opened; None where a stage starts processes of its own."""
+    return _Current.executor
+
+
+@contextmanager
+def use_executor(loaded: LoadedConfig, n_workers: int) -> Iterator[None]:
+    """Have all tasks within work where ``execution`` says.
+
+    Raises InputError without the extra dask, ClusterUnavailable when the scheduler cannot be
+    reached, ClusterUnfit when a worker cannot do the work.
+    """
+    if loaded.config.execution.engine == "local":
+        yield
+        return
+    with (
+        _cluster(loaded, n_workers) as client,
+        DaskExecutor(client).checked(loaded.artifacts_dir) as executor,
+    ):
+        _Current.executor = executor
+        try:
+            yield
+        finally:
+            _Current.executor = None
+
+
+@contextmanager
+def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
+    """The client of the configured cluster, or of one made for the run."""
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # in the extra
+    except ImportError as error:
+        raise InputError(
+            "execution: dask needs the extra dask: pip install 'nightjar[dask]'"
+        ) from error
+    config = loaded.config.execution
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    if config.address is not None:
+        runner = DaskTaskRunner(address=config.address, client_kwargs={"timeout": CONNECT_SECONDS})
+    else:
+        runner = DaskTaskRunner(
+            cluster_class="distributed.LocalCluster",
+            cluster_kwargs={
+                "n_workers": config.n_workers or n_workers,
+                "threads_per_worker": 1,
+                "dashboard_address": None,
+                "host": "127.0.0.1",
+            },
+        )
+    with runner:
+        try:
+            client = runner.client
+        except OSError as error:
+            raise ClusterUnavailable(
+                f"execution.address: no Dask scheduler answers at {config.address} ({error})"
+            ) from error
+        yield client
