@@ -14,7 +14,7 @@ _TRAILING = r".,;:!?'\u2019)\]}*_"
 # The end is looked for from behind; of a run without any possible end there is one attempt,
 # since a scheme within it would itself be such an end.
 _URL = re.compile(
-    rf"\b(?:(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://|[wW][wW][wW]\.(?=\w))"
+    rf"\b(?:(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://|(?:www|WWW|Www)\.(?=\w))"
     rf"[^{_URL_END}]*[^{_URL_END}{_TRAILING}]"
 )
 EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
@@ -23,7 +23,8 @@ _DIGITS = "0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f"
 _NUMBER = re.compile(
     rf"[{_DIGITS}](?<!\w.)(?<!\w[.,].)[{_DIGITS}]*+(?:[.,\u066b\u066c][{_DIGITS}]++)*+(?!\w)"
 )
-_WORLD_WIDE_WEB = re.compile("www\\.", re.IGNORECASE)
+_URL_SIGNS = ("://", "www.", "WWW.", "Www.")
+"""One of them is in every text with a URL."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,8 @@ def make_url_step(config: UrlsConfig) -> Step:
     replace = _replacing(_URL, config.handling, config.mask, _URLS)
 
     def handle(text: str, changes: Changes) -> str:
-        if "://" not in text and not _WORLD_WIDE_WEB.search(text):
-            return text
-        return replace(text, changes)
+        has_sign = any(sign in text for sign in _URL_SIGNS)
+        return replace(text, changes) if has_sign else text
 
     return handle
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import chain
 
 from nightjar.cleaning.results import Change, Changes, Step
 from nightjar.config.cleaning import ControlCharactersConfig, UnicodeConfig, WhiteSpaceConfig
@@ -13,8 +14,8 @@ from nightjar.config.cleaning import ControlCharactersConfig, UnicodeConfig, Whi
 MAX_MARKS = 30
 """Combining marks in a row (UAX #15, section 13, Stream-Safe Text Format)."""
 
-_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-"""What ``str.splitlines`` takes for a line end beside newline and carriage return."""
+_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\u2028\u2029"
+"""What ``str.splitlines`` takes for a line end beside newline, carriage return and C1."""
 _UNIT_SEPARATOR = "\x1f"
 _CONTROLS = (
     *((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)),  # C0 and C1
@@ -22,6 +23,9 @@ _CONTROLS = (
     *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)),
 )
 """Controls, line and paragraph separator, BOM, annotation marks, noncharacters."""
+_ASCII_CONTROLS = bytes(
+    code for code in range(128) if chr(code) not in "\t\n" and code in (*range(32), 127)
+)
 _BIDI = ((0x061C, 0x061C), (0x200E, 0x200F), (0x202A, 0x202E), (0x2066, 0x2069))
 _PRIVATE_USE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
 _ZERO_WIDTH = (
@@ -36,40 +40,44 @@ def make_control_remover(config: ControlCharactersConfig) -> Step:
     """The step that removes what ``config`` names; tab and newline stay.
 
     Carriage returns become newlines, alone and before one, and are not counted. Other line
-    separators become newlines, the unit separator and private use characters blanks, and the
-    rest nothing. Lone surrogates stay: they make a text undecodable, which ingest reports.
+    separators become newlines, the unit separator and private use characters blanks. A C1
+    control becomes what Windows-1252 has in its place, as in HTML: that is what it was before
+    it was decoded as Latin-1. The rest becomes nothing. Lone surrogates stay: they make a text
+    undecodable, which ingest reports.
     """
-    ranges = [*_CONTROLS]
+    ranges = list(_CONTROLS)
     ranges += _BIDI if config.bidi else ()
+    ranges += _PRIVATE_USE if config.private_use else ()
     ranges += _ZERO_WIDTH if config.zero_width else ()
     ranges += _VARIATION_SELECTORS if config.variation_selectors else ()
     pattern = re.compile(f"[{_inside(ranges)}]")
-    private = re.compile(f"[{_inside(_PRIVATE_USE)}]") if config.private_use else None
-    ascii_controls = bytes(
-        code for first, last in _CONTROLS for code in range(first, last + 1) if code < 128
-    )
-
-    def replace(match: re.Match[str]) -> str:
-        character = match.group()
-        if character in _LINE_ENDS:
-            return "\n"
-        return " " if character == _UNIT_SEPARATOR else ""
+    keeps_printable = not config.variation_selectors
 
     def remove(text: str, changes: Changes) -> str:
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         if text.isascii():
             data = text.encode("ascii")
-            if len(data.translate(None, ascii_controls)) == len(data):
+            if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
                 return text
-        text, n_removed = pattern.subn(replace, text)
-        if private is not None and not text.isascii():
-            text, n_private = private.subn(" ", text)
-            n_removed += n_private
+        # Whatever the pattern finds is not printable, but for variation selectors.
+        elif keeps_printable and text.replace("\n", " ").replace("\t", " ").isprintable():
+            return text
+        text, n_removed = pattern.subn(_instead_of, text)
         changes.add(Change.CONTROLS, n_removed)
         return text
 
     return remove
+
+
+def _instead_of(match: re.Match[str]) -> str:
+    character = match.group()
+    if "\x80" <= character <= "\x9f":
+        return bytes([ord(character)]).decode("cp1252", "ignore")
+    if character in _LINE_ENDS:
+        return "\n"
+    is_blank = character == _UNIT_SEPARATOR or unicodedata.category(character) == "Co"
+    return " " if is_blank else ""
 
 
 def make_normalizer(config: UnicodeConfig) -> Step:
@@ -83,7 +91,9 @@ def make_normalizer(config: UnicodeConfig) -> Step:
     def normalize(text: str, changes: Changes) -> str:
         if text.isascii():
             return text
-        limited = _many_marks().sub(_first_marks, text)
+        # Two code units for a character outside the basic plane: the fastest way to see one.
+        has_astral = len(text.encode("utf-16-le", "surrogatepass")) != 2 * len(text)
+        limited = _many_marks(astral=has_astral).sub(_first_marks, text)
         changes.add(Change.MARKS, len(text) - len(limited))
         normalized = unicodedata.normalize(form, limited)
         changes.add(Change.NORMALIZED, normalized != limited)
@@ -97,10 +107,16 @@ def _first_marks(match: re.Match[str]) -> str:
 
 
 @cache
-def _many_marks() -> re.Pattern[str]:
-    """More than MAX_MARKS characters in a row that are marks, or become some first of all."""
-    planes = (range(0x300, 0x20000), range(0xE0000, 0xE1000))
-    marks = [(code, code) for codes in planes for code in codes if _starts_with_a_mark(chr(code))]
+def _many_marks(*, astral: bool) -> re.Pattern[str]:
+    """More than MAX_MARKS characters in a row that are marks, or become some first of all.
+
+    Without ``astral`` for text of the basic plane: ``re`` looks its characters up in a table,
+    and tries every range of others in turn.
+    """
+    codes = (
+        chain(range(0x300, 0x20000), range(0xE0000, 0xE1000)) if astral else range(0x300, 0x10000)
+    )
+    marks = ((code, code) for code in codes if _starts_with_a_mark(chr(code)))
     inside = _inside(_joined(marks))
     return re.compile(f"[{inside}]{{{MAX_MARKS + 1}}}[{inside}]*+")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from nightjar.cleaning.addresses import EMAIL
 from nightjar.cleaning.cards import find_cards
@@ -22,14 +22,24 @@ def _find_emails(text: str) -> Iterator[tuple[int, int]]:
     return (match.span() for match in EMAIL.finditer(text)) if "@" in text else iter(())
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """How values of a kind are found and counted."""
+
+    find: _Finder
+    change: Change
+    min_digits: int
+    """Texts with fewer ASCII digits hold none of them."""
+
+
 # Numbers with a checksum come first, then those known by their form alone.
-_KINDS: dict[PersonalKind, tuple[_Finder, Change]] = {
-    "iban": (find_ibans, Change.PERSONAL_IBANS),
-    "card": (find_cards, Change.PERSONAL_CARDS),
-    "email": (_find_emails, Change.PERSONAL_EMAILS),
-    "phone": (find_phones, Change.PERSONAL_PHONES),
+_KINDS: dict[PersonalKind, _Kind] = {
+    "iban": _Kind(find_ibans, Change.PERSONAL_IBANS, 2),
+    "card": _Kind(find_cards, Change.PERSONAL_CARDS, 12),
+    "email": _Kind(_find_emails, Change.PERSONAL_EMAILS, 0),
+    "phone": _Kind(find_phones, Change.PERSONAL_PHONES, 6),
 }
-_DIGIT_OR_AT = re.compile("[0-9@]")
+_DIGITS = b"0123456789"
 
 
 def make_masker(config: PersonalDataConfig) -> Step:
@@ -37,20 +47,16 @@ def make_masker(config: PersonalDataConfig) -> Step:
 
     A mask next to a letter or digit is set off by a blank, so that no other word arises.
     """
-    kinds = [
-        (find, config.mask_of(kind), change)
-        for kind, (find, change) in _KINDS.items()
-        if kind in config.kinds
-    ]
+    kinds = [(kind, config.mask_of(name)) for name, kind in _KINDS.items() if name in config.kinds]
 
     def mask(text: str, changes: Changes) -> str:
-        if not _DIGIT_OR_AT.search(text):
-            return text
-        for find, instead, change in kinds:
-            spans = list(find(text))
+        data = text.encode("utf-8", "surrogatepass")
+        n_digits = len(data) - len(data.translate(None, _DIGITS))
+        for kind, instead in kinds:
+            spans = list(kind.find(text)) if n_digits >= kind.min_digits else []
             if spans:
                 text = _masked(text, spans, instead)
-                changes.add(change, len(spans))
+                changes.add(kind.change, len(spans))
         return text
 
     return mask
