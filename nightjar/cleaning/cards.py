@@ -33,6 +33,18 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (67, 67, frozenset(range(12, 20))),
 )
 """First and last prefix of each issuer, and how many digits its numbers have."""
+_PREFIX_DIGITS = 4
+_PREFIXES = {
+    n_digits: frozenset(
+        f"{prefix:0{_PREFIX_DIGITS}}"
+        for first, last, lengths in _ISSUERS
+        if n_digits in lengths
+        for scale in (10 ** (_PREFIX_DIGITS - len(str(first))),)
+        for prefix in range(first * scale, (last + 1) * scale)
+    )
+    for n_digits in range(_MIN_DIGITS, _MAX_DIGITS + 1)
+}
+"""The first four digits that a number may have, by how many it has."""
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -75,14 +87,8 @@ def _last_group(text: str, groups: list[tuple[int, int]], first: int) -> int | N
 
 def is_card_number(digits: str) -> bool:
     """Whether an issuer has numbers like that, and the checksum (Luhn) is right."""
-    n_digits = len(digits)
-    if not _MIN_DIGITS <= n_digits <= _MAX_DIGITS:
-        return False
-    has_issuer = any(
-        first <= int(digits[: len(str(first))]) <= last and n_digits in lengths
-        for first, last, lengths in _ISSUERS
-    )
-    return has_issuer and _luhn_sum(digits) % 10 == 0
+    prefixes = _PREFIXES.get(len(digits), frozenset())
+    return digits[:_PREFIX_DIGITS] in prefixes and _luhn_sum(digits) % 10 == 0
 
 
 def _luhn_sum(digits: str) -> int:

@@ -16,7 +16,12 @@ MAX_MARKS = 30
 
 _LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\u2028\u2029"
 """What ``str.splitlines`` takes for a line end beside newline, carriage return and C1."""
-_UNIT_SEPARATOR = "\x1f"
+_INSTEAD = {
+    **{chr(code): bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)},
+    **dict.fromkeys(_LINE_ENDS, "\n"),
+    "\x1f": " ",
+}
+"""What controls become that are not simply removed; private use characters become blanks."""
 _CONTROLS = (
     *((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)),  # C0 and C1
     *((0x2028, 0x2029), (0xFDD0, 0xFDEF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB)),
@@ -24,7 +29,7 @@ _CONTROLS = (
 )
 """Controls, line and paragraph separator, BOM, annotation marks, noncharacters."""
 _ASCII_CONTROLS = bytes(
-    code for code in range(128) if chr(code) not in "\t\n" and code in (*range(32), 127)
+    code for first, last in _CONTROLS for code in range(first, min(last, 0x7F) + 1)
 )
 _BIDI = ((0x061C, 0x061C), (0x200E, 0x200F), (0x202A, 0x202E), (0x2066, 0x2069))
 _PRIVATE_USE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
@@ -72,12 +77,10 @@ def make_control_remover(config: ControlCharactersConfig) -> Step:
 
 def _instead_of(match: re.Match[str]) -> str:
     character = match.group()
-    if "\x80" <= character <= "\x9f":
-        return bytes([ord(character)]).decode("cp1252", "ignore")
-    if character in _LINE_ENDS:
-        return "\n"
-    is_blank = character == _UNIT_SEPARATOR or unicodedata.category(character) == "Co"
-    return " " if is_blank else ""
+    instead = _INSTEAD.get(character)
+    if instead is not None:
+        return instead
+    return " " if unicodedata.category(character) == "Co" else ""
 
 
 def make_normalizer(config: UnicodeConfig) -> Step:

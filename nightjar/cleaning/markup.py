@@ -13,23 +13,26 @@ from html.entities import html5
 
 from nightjar.cleaning.results import Change, Changes
 
-_INLINE_NAMES = (
-    "a abbr acronym b basefont bdi bdo big blink cite code data del dfn em font i img ins kbd "
-    "label mark meter nobr output progress q rp rt rtc ruby s samp slot small spacer span strike "
-    "strong sub sup time tt u var wbr"
+_INLINE = (
+    "a abbr acronym b basefont bdi bdo big blink cite code data del dfn em font i ins kbd label "
+    "mark meter nobr output progress q rp rt rtc ruby s samp slot small spacer span strike strong "
+    "sub sup time tt u var wbr"
 )
-_INLINE = frozenset(_INLINE_NAMES.split())
-"""They go without a trace: what stands on both sides is one word."""
-_BLOCK_NAMES = (
-    "address applet area article aside audio base blockquote body br button canvas caption center "
-    "col colgroup datalist dd details dialog dir div dl dt embed fieldset figcaption figure footer "
-    "form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html iframe input legend li link "
-    "listing main map marquee math menu menuitem meta nav noframes noscript object ol optgroup "
-    "option p param picture plaintext pre script search section select source style summary svg "
-    "table tbody td template textarea tfoot th thead title tr track ul video xmp"
+_REPLACED = "audio button canvas embed iframe img input math object picture select svg video"
+_BLOCK = (
+    "address applet area article aside base blockquote body br caption center col colgroup "
+    "datalist dd details dialog dir div dl dt fieldset figcaption figure footer form frame "
+    "frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li link listing main map "
+    "marquee menu menuitem meta nav noframes noscript ol optgroup option p param plaintext pre "
+    "script search section source style summary table tbody td template textarea tfoot th thead "
+    "title tr track ul xmp"
 )
-_BLOCK = frozenset(_BLOCK_NAMES.split())
-"""They end a line."""
+_INSTEAD = {
+    **dict.fromkeys(_INLINE.split(), ""),
+    **dict.fromkeys(_REPLACED.split(), " "),
+    **dict.fromkeys(_BLOCK.split(), "\n"),
+}
+"""What stands for an element's tags: what is around it may be one word, words, or lines."""
 _PREFIXES = frozenset({"fb", "m", "o", "st1", "svg", "v", "w"})
 """Of elements such as ``<o:p>``, which office programs write."""
 
@@ -61,10 +64,10 @@ _ENTITY = re.compile(
 def remove_html(text: str, changes: Changes) -> str:
     """``text`` without tags, comments and scripts, entities decoded once.
 
-    Elements that are a block become a line end, others nothing. The content of ``script``
-    and ``style`` goes, too, unless it is never closed. ``&lt;b&gt;`` becomes ``<b>``: it
-    stood for these characters. An entity needs its semicolon, but for numbers and for
-    ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
+    Elements that are a block become a line end, pictures and the like a blank, others nothing.
+    The content of ``script`` and ``style`` goes, too, unless it is never closed. ``&lt;b&gt;``
+    becomes ``<b>``: it stood for these characters. An entity needs its semicolon, but for
+    numbers and for ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
     """
     if "<" in text:
         text = _without_tags(_without_sections(text, changes), changes)
@@ -122,10 +125,8 @@ def _instead_of(name: str | None) -> str | None:
     if name is None:
         return ""
     name = name.lower()
-    if name in _INLINE:
-        return ""
-    if name in _BLOCK:
-        return "\n"
+    if name in _INSTEAD:
+        return _INSTEAD[name]
     prefix, colon, local = name.partition(":")
     return "" if colon and local and prefix in _PREFIXES else None
 

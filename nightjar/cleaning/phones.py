@@ -22,26 +22,31 @@ _DASHES = r"\-\u2010-\u2013"
 _SEPARATOR = rf"[{_BLANKS}{_DASHES}./()]"
 _GAP = rf"[{_BLANKS}{_DASHES}.]"
 
+_START = r"(?<![0-9A-Za-z])(?<![0-9][.,/\-])"
+"""Neither in a word nor behind a decimal point or a part of a longer number."""
+
 _SPAN = re.compile(rf"[+(0-9][0-9{_BLANKS}{_DASHES}./()]{{5,}}+")
 """Characters of which phone numbers consist; they are looked for within such a span alone."""
 _PHONE = re.compile(
     rf"(?P<international>\+[{_BLANKS}]?\(?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{7,14}}"
-    rf"|(?<![0-9])(?<![0-9][.,/\-])00[{_BLANKS}]?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{8,13}})"
+    rf"|{_START}00[{_BLANKS}]?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{8,13}})"
     rf"(?![0-9])"
-    rf"|(?P<american>(?<![0-9])(?<![0-9][.,/\-])(?:1{_GAP})?"
+    rf"|(?P<american>{_START}(?:1{_GAP})?"
     rf"(?:\([2-9][0-9]{{2}}\)[{_BLANKS}]?|[2-9][0-9]{{2}}{_GAP})"
     rf"[2-9][0-9]{{2}}{_GAP}[0-9]{{4}})(?![0-9]|[.,/\-][0-9])"
-    rf"|(?P<national>(?<![0-9])(?<![0-9][.,/\-])\(?0[1-9][0-9]{{0,4}}\)?"
+    rf"|(?P<national>{_START}\(?0[1-9][0-9]{{0,4}}\)?"
     rf"(?:{_SEPARATOR}{{1,2}}[0-9]{{2,8}}){{1,4}}"
-    rf"|(?<![0-9])(?<![0-9][.,/\-])0[1-9][0-9]{{8,9}})(?![0-9])"
+    rf"|{_START}0[1-9][0-9]{{8,9}})(?![0-9])"
 )
 _ANY = re.compile(rf"\(?[0-9](?:{_SEPARATOR}{{0,3}}[0-9]){{5,14}}(?![0-9])")
 _KEYWORD = re.compile(
     r"(?<![^\W\d_])(?:tel|phone|telephone|fax|mobile|mob|cell|telefon|telefax|handy|telefono"
-    r"|tel[eé]fono|t[eé]l[eé]phone|t[eé]l)(?:[^\w\n]{1,3}|no[^\w\n]{1,3})?$",
+    r"|tel[eé]fono|t[eé]l[eé]phone|t[eé]l)[^\w\n]{0,3}(?:no[^\w\n]{1,3})?$",
     re.IGNORECASE,
 )
 _KEYWORD_CHARS = 16
+_ASCII_DIGITS = "0123456789"
+_WORD = re.compile("[0-9A-Za-z_]")
 _ISBN = re.compile(r"ISBN(?:-1[03])?[^\w\n]{0,3}$", re.IGNORECASE)
 _DATE = re.compile(
     rf"[0-9]{{1,2}}{_SEPARATOR}[0-9]{{1,2}}{_SEPARATOR}(?:1[5-9]|20)[0-9]{{2}}(?![0-9])"
@@ -56,18 +61,10 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each phone number, in order."""
     for span in _SPAN.finditer(text):
         start, end = span.span()
-        # The end of the span hides what follows from the patterns.
-        if text[end - 1].isdigit() and (
-            text[end : end + 1].isalpha() or text[end : end + 1] == "_"
-        ):
-            end = _without_last_digits(text, start, end)
+        # The end of the span hides from the patterns that a word goes on.
+        while text[end - 1] in _ASCII_DIGITS and _WORD.match(text, end):
+            end -= 1
         yield from _within(text, start, end)
-
-
-def _without_last_digits(text: str, start: int, end: int) -> int:
-    while end > start and text[end - 1].isdigit():
-        end -= 1
-    return end
 
 
 def _within(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -77,14 +74,20 @@ def _within(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     if _KEYWORD.search(before):
         match = _ANY.match(text, start, end)
         if match is not None and _is_no_other_number(match.group()):
-            yield match.span()
+            yield _without_open_bracket(match)
             start = match.end()
     while match := _PHONE.search(text, start, end):
         if _is_phone(match):
-            yield match.span()
+            yield _without_open_bracket(match)
             start = match.end()
         else:
             start = match.start() + 1
+
+
+def _without_open_bracket(match: re.Match[str]) -> tuple[int, int]:
+    """The span of ``match`` without a bracket in front that closes behind it."""
+    is_open = match.group()[0] == "(" and ")" not in match.group()
+    return match.start() + is_open, match.end()
 
 
 def _is_phone(match: re.Match[str]) -> bool:
