@@ -206,6 +206,7 @@ def test_urls_are_masked(text: str, expected: str) -> None:
     [
         ("to joe.b+c@mail.example.co.uk.", "to email."),
         ("<a_b@x.org>, ünal@müller.de", "<email>, email"),
+        ("joe@x.organn@y.org joe@x.org.1ann@y.org", "email email"),
         ("a@b @joe joe@ joe@localhost x@y.1", "a@b @joe joe@ joe@localhost x@y.1"),
     ],
 )

@@ -17,8 +17,12 @@ _URL = re.compile(
     rf"\b(?:(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://|(?:www|WWW|Www)\.(?=\w))"
     rf"[^{_URL_END}]*[^{_URL_END}{_TRAILING}]"
 )
-EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-"""An e-mail address; names of hosts without a point are none."""
+_LOCAL = r"[\w.%+-]"
+_AT_HOST = r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}"
+EMAIL = re.compile(
+    rf"(?<!{_LOCAL}){_LOCAL}{{1,64}}+(?:{_AT_HOST}(?:[.%+-]{_LOCAL}{{0,63}}+(?=@))?)+(?![\w-])"
+)
+"""An e-mail address, or several written together; names of hosts without a point are none."""
 _DIGITS = "0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f"
 _NUMBER = re.compile(
     rf"[{_DIGITS}](?<!\w.)(?<!\w[.,].)[{_DIGITS}]*+(?:[.,\u066b\u066c][{_DIGITS}]++)*+(?!\w)"

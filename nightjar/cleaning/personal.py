@@ -13,7 +13,7 @@ from nightjar.cleaning.results import Change, Changes, Step
 from nightjar.config.cleaning import PersonalDataConfig, PersonalKind
 
 MAX_CHARS = 700
-"""No masked value is longer."""
+"""No masked value is longer, but for e-mail addresses that are written together."""
 
 _Finder = Callable[[str], Iterator[tuple[int, int]]]
 
