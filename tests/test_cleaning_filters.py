@@ -121,10 +121,19 @@ def test_short_texts_and_texts_without_letters_pass() -> None:
     assert cleaned("1 2 3 4 5, 6! " * 10, language={"languages": ["de"]}).language is None
 
 
-def test_only_the_head_of_a_text_is_looked_at() -> None:
+def test_only_a_piece_of_a_text_is_looked_at() -> None:
     text = ENGLISH * 3 + FRENCH * 30
     assert cleaned(text, language={"languages": ["en"], "max_chars": 200}).language == "en"
     dropped(text, language={"languages": ["en"], "max_chars": 5_000})
+
+
+@pytest.mark.parametrize("head", ["Dario Argento, Asia Argento, Nadia Rinaldi, " * 8, "-" * 300])
+def test_the_middle_of_a_text_counts_before_it_is_dropped(head: str) -> None:
+    dropped(FRENCH * 10, language={"languages": ["en"]})
+    assert cleaned(head + ENGLISH * 10, language={"languages": ["en"]}).language == "en"
+    assert dropped(head + FRENCH * 10, language={"languages": ["en"]}).reason is (
+        DropReason.OTHER_LANGUAGE
+    )
 
 
 def test_a_source_is_believed_when_asked_to() -> None:

@@ -17,7 +17,9 @@ from nightjar.tokenization.characters import unspaced_characters, word_character
 
 _DIGITS = re.compile(r"\d")
 _BEYOND_BASIC = re.compile("[\U00010000-\U0010ffff]")
-_ASCII_NO_SYMBOLS = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace())
+_ASCII_SPACES = bytes(code for code in range(128) if chr(code).isspace())
+_ASCII_DIGITS = b"0123456789"
+_ASCII_NO_SYMBOLS = _ASCII_SPACES + bytes(code for code in range(128) if chr(code).isalnum())
 _RUN = re.compile(r"(\S)\1{3,}+")
 
 
@@ -86,13 +88,12 @@ def _ratio_filter(
 
 def symbol_ratio(text: str) -> float:
     """Of the characters but white space, the share that is no letter, mark or digit."""
-    n_visible = _n_visible(text)
     if text.isascii():
-        return _share(len(text.encode("ascii").translate(None, _ASCII_NO_SYMBOLS)), n_visible)
+        return _share(_n_without(text, _ASCII_NO_SYMBOLS), _n_visible(text))
     n_symbols = len(_basic_symbols().findall(text)) + sum(
         unicodedata.category(character)[0] not in "LMN" for character in _BEYOND_BASIC.findall(text)
     )
-    return _share(n_symbols, n_visible)
+    return _share(n_symbols, _n_visible(text))
 
 
 @cache
@@ -103,6 +104,8 @@ def _basic_symbols() -> re.Pattern[str]:
 
 def digit_ratio(text: str) -> float:
     """Of the characters but white space, the share of decimal digits in any script."""
+    if text.isascii():
+        return _share(len(text) - _n_without(text, _ASCII_DIGITS), _n_visible(text))
     return _share(len(_DIGITS.findall(text)), _n_visible(text))
 
 
@@ -132,7 +135,12 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _n_visible(text: str) -> int:
-    return sum(map(len, text.split()))
+    """Characters but white space."""
+    return _n_without(text, _ASCII_SPACES) if text.isascii() else sum(map(len, text.split()))
+
+
+def _n_without(ascii_text: str, characters: bytes) -> int:
+    return len(ascii_text.encode("ascii").translate(None, characters))
 
 
 def _share(part: int, whole: int) -> float:

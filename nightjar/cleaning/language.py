@@ -6,6 +6,7 @@ first text is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -38,6 +39,7 @@ class LanguageFilter:
     def check(self, text: str, declared: str | None) -> tuple[str | None, Unwanted | None]:
         """The language of ``text``, and why it is not wanted, if it is not.
 
+        Neither its beginning nor its middle is in a wanted language, then.
         ``declared``: what its source says, which is believed with ``trust_sources``; a region
         (``en-GB``) does not matter.
         """
@@ -47,17 +49,28 @@ class LanguageFilter:
             return declared, self._unwanted(f"the source says {declared}")
         if len(text) < self._config.min_chars:
             return None, None
-        head = text[: self._config.max_chars]
-        guess = guess_language(head, self._languages, self._config.min_probability)
-        if guess is None:
+        refused: Guess | None = None
+        for piece in self._pieces(text):
+            guess = guess_language(piece, self._languages, self._config.min_probability)
+            if guess is None:
+                continue
+            if guess.accepted >= self._config.min_probability:
+                return guess.language, None
+            refused = refused or guess
+        if refused is None:
             return None, None
-        if guess.accepted >= self._config.min_probability:
-            return guess.language, None
-        found = f"looks like {guess.language} ({guess.probability:.2f})"
-        return guess.language, self._unwanted(
-            f"{found}; wanted languages have {guess.accepted:.2f}, "
-            f"min_probability is {self._config.min_probability:g}"
+        return refused.language, self._unwanted(
+            f"looks like {refused.language} ({refused.probability:.2f}); wanted languages have "
+            f"{refused.accepted:.2f}, min_probability is {self._config.min_probability:g}"
         )
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """The beginning, then the middle: a list of names in front says little of a text."""
+        n_chars = self._config.max_chars
+        yield text[:n_chars]
+        if len(text) > n_chars:
+            middle = (len(text) - n_chars) // 2
+            yield text[middle : middle + n_chars]
 
     def _unwanted(self, found: str) -> Unwanted:
         wanted = ", ".join(self._config.languages)

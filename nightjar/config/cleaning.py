@@ -192,7 +192,11 @@ class LanguageFilterConfig(Section):
         0.5, description="of these languages together; below, a text is dropped"
     )
     max_chars: int = Field(
-        300, ge=20, le=100_000, description="how much of a text's beginning is looked at"
+        300,
+        ge=20,
+        le=100_000,
+        description="how much of a text's beginning is looked at, and of its middle before "
+        "it is dropped",
     )
     min_chars: int = Field(50, ge=0, description="shorter texts are kept, their language unknown")
     trust_sources: bool = Field(
