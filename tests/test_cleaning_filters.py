@@ -13,7 +13,7 @@ from cleaning_support import cleaned, config, dropped
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pydantic import ValidationError
 
-from nightjar.cleaning import Cleaned, Dropped, DropReason, code_identity, make_cleaner
+from nightjar.cleaning import Change, Cleaned, Dropped, DropReason, code_identity, make_cleaner
 from nightjar.cleaning.filters import (
     digit_ratio,
     repeated_character_ratio,
@@ -219,3 +219,16 @@ def test_identities_and_default_cleaners_import_nothing_heavy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_every_change_and_reason_is_explained() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    page = (docs / "cleaning.md").read_text(encoding="utf-8")
+    contract = (docs / "artifacts.md").read_text(encoding="utf-8")
+    for change in Change:
+        assert f"`{change}`" in page
+    for reason in DropReason:
+        assert f"`{reason}`" in page
+        assert f"`{reason}`" in contract
+    for step in STEPS:
+        assert f"| `{step}` |" in page

@@ -78,7 +78,9 @@ def test_a_word_in_front_makes_any_number_a_phone_number(before: str) -> None:
     assert cleaned(f"{before}555-1234 ok", "personal_data").text == f"{before}phone ok"
 
 
-def test_a_phone_number_behind_a_year_is_found() -> None:
+def test_a_phone_number_behind_another_number_is_found() -> None:
+    isbn = "ISBN 978-0-306-40615-7"
+    assert cleaned(f"{isbn} 030 1234567", "personal_data").text == f"{isbn} phone"
     assert cleaned("since 2001 030 1234567", "personal_data").text == "since 2001 phone"
     assert cleaned("2 numbers, 1 030 1234567", "personal_data").text == "2 numbers, 1 phone"
 

@@ -48,6 +48,7 @@ _KEYWORD_CHARS = 16
 _ASCII_DIGITS = "0123456789"
 _WORD = re.compile("[0-9A-Za-z_]")
 _ISBN = re.compile(r"ISBN(?:-1[03])?[^\w\n]{0,3}$", re.IGNORECASE)
+_ISBN_DIGITS = re.compile("(?:97[89][- ]?)?[0-9](?:[- ]?[0-9]){8}[- ]?[0-9X]?")
 _DATE = re.compile(
     rf"[0-9]{{1,2}}{_SEPARATOR}[0-9]{{1,2}}{_SEPARATOR}(?:1[5-9]|20)[0-9]{{2}}(?![0-9])"
 )
@@ -69,8 +70,8 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
 
 def _within(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     before = text[max(0, start - _KEYWORD_CHARS) : start]
-    if _ISBN.search(before):
-        return
+    if _ISBN.search(before) and (isbn := _ISBN_DIGITS.match(text, start, end)):
+        start = isbn.end()
     if _KEYWORD.search(before):
         match = _ANY.match(text, start, end)
         if match is not None and _is_no_other_number(match.group()):
