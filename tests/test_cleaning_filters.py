@@ -232,3 +232,5 @@ def test_every_change_and_reason_is_explained() -> None:
         assert f"`{reason}`" in contract
     for step in STEPS:
         assert f"| `{step}` |" in page
+    listed = page.partition("Their codes")[2].split("```")[1]
+    assert tuple(listed.split()) == LANGUAGES

@@ -56,7 +56,7 @@ def _mask_without_digits(mask: str) -> str:
 def _known_language(code: str) -> str:
     if code not in LANGUAGES:
         close = difflib.get_close_matches(code.lower().split("-")[0], LANGUAGES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(LANGUAGES)}"
+        hint = f"did you mean {close[0]!r}?" if close else "docs/cleaning.md lists their codes"
         raise ValueError(f"{code!r} is no language of py3langid's; {hint}")
     return code
 
