@@ -173,6 +173,7 @@ def test_the_config_knows_the_languages_of_the_model() -> None:
     [
         ({"steps": ["html", "html"]}, "html stands there more than once"),
         ({"steps": ["htlm"]}, "html"),
+        ({"steps": ["personal_data", "html"]}, "html after personal_data could lay open"),
         ({"steps": [], "urls": {}}, "urls: options of a step that steps does not name"),
         ({"steps": ["urls"], "urls": {"mask": "a url"}}, "is no mask"),
         ({"steps": ["urls"], "urls": {"mask": ""}}, "is no mask"),

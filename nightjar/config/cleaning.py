@@ -22,6 +22,8 @@ StepName = Literal[
 ]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 """Every step, in the order that serves most texts."""
+_LAY_OPEN = frozenset({"html", "repair", "unicode", "control_characters"})
+"""Steps after which a text may hold an address or a number that could not be read before."""
 Handling = Literal["keep", "remove", "mask"]
 PersonalKind = Literal["email", "phone", "card", "iban"]
 
@@ -223,6 +225,18 @@ class CleaningConfig(Section):
     white_space: WhiteSpaceConfig = WhiteSpaceConfig()
     filters: FiltersConfig = FiltersConfig()
     language: LanguageFilterConfig = LanguageFilterConfig()
+
+    @model_validator(mode="after")
+    def _nothing_lays_personal_data_open(self) -> Self:
+        if "personal_data" in self.steps:
+            after = self.steps[self.steps.index("personal_data") :]
+            opening = [name for name in after if name in _LAY_OPEN]
+            if opening:
+                raise ValueError(
+                    f"steps: {', '.join(opening)} after personal_data could lay open what it did "
+                    f"not see (&#64; becomes @); put personal_data behind"
+                )
+        return self
 
     @model_validator(mode="after")
     def _options_belong_to_steps(self) -> Self:
