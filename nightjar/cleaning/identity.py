@@ -1,0 +1,27 @@
+"""What shapes a cleaned text beside the configuration."""
+
+from __future__ import annotations
+
+import unicodedata
+from importlib import metadata
+
+from nightjar.config.cleaning import CleaningConfig
+
+REVISION = 1
+"""Raised whenever the same text and configuration give another result than before."""
+
+
+def code_identity(config: CleaningConfig) -> dict[str, str]:
+    """Revision, and the versions of what ``config`` uses; imports none of it.
+
+    Unicode's version is that of Python's tables, for what asks them about characters.
+    """
+    identity = {"revision": str(REVISION)}
+    if "repair" in config.steps:
+        identity["ftfy"] = metadata.version("ftfy")
+    if config.language.languages:
+        identity["py3langid"] = metadata.version("py3langid")
+    asks_unicode = {"repair", "unicode", "urls", "emails", "numbers", "personal_data"}
+    if asks_unicode & set(config.steps) or config.filters.max_symbol_ratio is not None:
+        identity["unicode"] = unicodedata.unidata_version
+    return identity

@@ -1,0 +1,48 @@
+"""What the tests of cleaning share: one step alone, and a guard against hanging."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from nightjar.cleaning import Cleaned, Dropped, make_cleaner
+from nightjar.config.cleaning import CleaningConfig
+
+GUARD_SECONDS = 60
+
+
+def cleaned(text: str, *steps: str, **options: Any) -> Cleaned:
+    """``text`` after these steps alone, with options by section."""
+    result = make_cleaner(config(*steps, **options)).clean(text)
+    assert isinstance(result, Cleaned)
+    return result
+
+
+def dropped(text: str, **options: Any) -> Dropped:
+    """Why ``text`` is not wanted, without any step."""
+    result = make_cleaner(config(**options)).clean(text)
+    assert isinstance(result, Dropped), result
+    return result
+
+
+def config(*steps: str, **options: Any) -> CleaningConfig:
+    return CleaningConfig.model_validate({"steps": list(steps), **options})
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Ends what takes a minute: work that is linear takes a second, quadratic takes hours."""
+
+    def give_up(_signal: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"not done after {GUARD_SECONDS} s: the time is not linear")
+
+    former = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, GUARD_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
