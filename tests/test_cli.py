@@ -115,7 +115,7 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
 
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
-    assert "9 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "11 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
     table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences/00000.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1

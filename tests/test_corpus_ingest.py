@@ -86,9 +86,10 @@ def test_only_a_wiki_depends_on_the_library_that_reads_markup(tmp_path: Path) ->
     wiki = {"w": {"type": "mediawiki", "path": "a"}}
     assert set(documents_identity(config_of(wiki), tmp_path).code) == {
         "revision",
+        "cleaning",
         "mwparserfromhell",
     }
-    assert set(identity_of(tmp_path, "a").code) == {"revision"}
+    assert set(identity_of(tmp_path, "a").code) == {"revision", "cleaning"}
 
 
 def test_namesakes_in_a_source_are_told_apart_by_their_directories(tmp_path: Path) -> None:

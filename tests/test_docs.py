@@ -20,13 +20,25 @@ from typer.core import TyperGroup
 
 from flows.cli import app
 from nightjar import schemas
-from nightjar.config import models
+from nightjar.config import cleaning, models
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("pipeline", models.PipelineConfig),
     ("ingest", models.IngestConfig),
+    ("ingest.cleaning", cleaning.CleaningConfig),
+    ("ingest.cleaning.repair", cleaning.RepairConfig),
+    ("ingest.cleaning.unicode", cleaning.UnicodeConfig),
+    ("ingest.cleaning.control_characters", cleaning.ControlCharactersConfig),
+    ("ingest.cleaning.urls", cleaning.UrlsConfig),
+    ("ingest.cleaning.emails", cleaning.EmailsConfig),
+    ("ingest.cleaning.personal_data", cleaning.PersonalDataConfig),
+    ("ingest.cleaning.numbers", cleaning.NumbersConfig),
+    ("ingest.cleaning.white_space", cleaning.WhiteSpaceConfig),
+    ("ingest.cleaning.filters", cleaning.FiltersConfig),
+    ("ingest.cleaning.language", cleaning.LanguageFilterConfig),
+    ("ingest.near_duplicates", models.NearDuplicatesConfig),
     ("ingest.sources.NAME, type: mediawiki", models.MediaWikiSource),
     ("ingest.sources.NAME, type: text", models.TextSource),
     ("ingest.sources.NAME, type: jsonl", models.JsonLinesSource),
@@ -34,6 +46,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("ingest.sources.NAME, type: csv", models.CsvSource),
     ("tokenize", models.TokenizeConfig),
     ("training", models.TrainingConfig),
+    ("execution", models.ExecutionConfig),
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
     ("models.NAME, trainer: fasttext", models.FastTextConfig),
     ("models.NAME, trainer: glove", models.GloVeConfig),
@@ -120,7 +133,8 @@ def test_the_configuration_page_is_made_from_the_config_models() -> None:
 
 def test_every_section_of_the_config_is_on_the_page() -> None:
     documented = {model for _, model in SECTIONS}
-    classes = [value for value in vars(models).values() if isinstance(value, type)]
+    named = [*vars(models).values(), *vars(cleaning).values()]
+    classes = [value for value in named if isinstance(value, type)]
     declared = {value for value in classes if issubclass(value, BaseModel)}
     abstract = {models.Section}
     assert documented == declared - abstract - {models.NightjarConfig}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.cleaning import CleaningConfig
 from nightjar.config.sections import (
     MAX_INT32_COUNT,
     Delimiter,
@@ -88,6 +89,7 @@ class IngestConfig(Section):
 
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     deduplicate: bool = Field(True, description="drop documents with the same text")
+    cleaning: CleaningConfig = CleaningConfig()
     near_duplicates: NearDuplicatesConfig | None = Field(
         None, description="drop documents that are nearly the same as an earlier one"
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nightjar.cleaning import Cleaned, Dropped, DropReason, make_cleaner
+from nightjar.cleaning.personal import MAX_CHARS
 from nightjar.config import IngestConfig
-from nightjar.corpus.records import Document, Reason, Rejection, excerpt
+from nightjar.corpus.records import EXCERPT_CHARS, Document, Reason, Rejection, excerpt
 
 DIGEST_BYTES = 16
 _ID_HEX_DIGITS = 16
@@ -23,6 +25,7 @@ class Prepared:
     has_native_id: bool
     """Whether the source gave the id; else it follows from the text."""
     text: str
+    language: str | None
     content_sha256: str
     n_bytes: int
     """Of the text in UTF-8."""
@@ -36,20 +39,25 @@ class Preparation:
     def __init__(self, config: IngestConfig, source: str) -> None:
         self._config = config
         self._source = source
+        self._language = config.sources[source].language
+        self._cleaner = make_cleaner(config.cleaning)
+        self._is_masked = "personal_data" in config.cleaning.steps
         self.changes: Counter[str] = Counter()
         """What was changed in texts, by kind."""
 
     def prepare(self, document: Document) -> Prepared | Rejection:
         """The document as it would be stored, or why it is none."""
-        text = self._clean(document)
-        if isinstance(text, Rejection):
-            return text
+        cleaned = self._clean(document)
+        if isinstance(cleaned, Rejection):
+            return cleaned
+        text = cleaned.text
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            return rejection(document, Reason.UNDECODABLE, f"half a character: {error}")
+            detail = f"half a character: {error}"
+            return self._rejection(document, Reason.UNDECODABLE, detail, text)
         if problem := _id_problem(document.native_id):
-            return rejection(document, Reason.INVALID_ID, problem)
+            return self._rejection(document, Reason.INVALID_ID, problem, text)
         sha256 = hashlib.sha256(data)
         hex_digest = sha256.hexdigest()
         local_id = document.native_id or hex_digest[:_ID_HEX_DIGITS]
@@ -58,30 +66,55 @@ class Preparation:
             doc_id,
             bool(document.native_id),
             text,
+            cleaned.language or self._language,
             hex_digest,
             len(data),
             sha256.digest()[:DIGEST_BYTES],
             hashlib.sha256(doc_id.encode("utf-8")).digest()[:DIGEST_BYTES],
         )
 
-    def _clean(self, document: Document) -> str | Rejection:
-        """Strip white space, unify line ends, remove NUL; nothing else is changed."""
+    def _clean(self, document: Document) -> Cleaned | Rejection:
+        """Unify line ends, remove NUL, do what ``ingest.cleaning`` says, strip white space."""
         text = document.text
         if "\0" in text:
             self.changes["nul_characters_removed"] += text.count("\0")
             text = text.replace("\0", "")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        text = text.strip()
+        cleaned = self._cleaner.clean(text, self._language)
+        if cleaned.changes:
+            self.changes.update({str(change): n for change, n in cleaned.changes.items()})
+        if isinstance(cleaned, Dropped):
+            return self._rejection(document, cleaned.reason, cleaned.detail, cleaned.text)
+        text = cleaned.text.strip()
         if not text:
-            return rejection(document, Reason.EMPTY, "nothing but white space")
+            detail = "nothing but white space"
+            if document.text.strip():
+                detail += " once it is cleaned"
+            return self._rejection(document, Reason.EMPTY, detail, text)
         if len(text) < self._config.min_chars:
             detail = f"{len(text)} characters, ingest.min_chars is {self._config.min_chars}"
-            return rejection(document, Reason.TOO_SHORT, detail)
+            return self._rejection(document, Reason.TOO_SHORT, detail, text)
         if len(text) > self._config.max_chars:
             detail = f"{len(text)} characters, ingest.max_chars is {self._config.max_chars}"
-            return rejection(document, Reason.TOO_LONG, detail)
-        return text
+            return self._rejection(document, Reason.TOO_LONG, detail, text)
+        return Cleaned(text, cleaned.changes, cleaned.language)
+
+    def _rejection(
+        self, document: Document, reason: Reason | DropReason, detail: str, text: str
+    ) -> Rejection:
+        """That ``document``, whose cleaned text is ``text``, is not kept."""
+        return Rejection(document.locator, reason, detail, excerpt(text))
+
+    def redacted(self, rejection: Rejection) -> Rejection:
+        """A reader's rejection, quoting nothing that cleaning would have masked."""
+        quoted = rejection.excerpt
+        if not self._is_masked or not quoted:
+            return rejection
+        masked = self._cleaner.redact(quoted)
+        if len(quoted) >= EXCERPT_CHARS:
+            masked = masked[:-MAX_CHARS]  # the start of a value may not look like one
+        return replace(rejection, excerpt=masked)
 
 
 def _id_problem(native_id: str | None) -> str:
@@ -93,8 +126,3 @@ def _id_problem(native_id: str | None) -> str:
     if "\0" in native_id or any("\ud800" <= character <= "\udfff" for character in native_id):
         return f"the id {native_id!r} holds what cannot be stored"
     return ""
-
-
-def rejection(document: Document, reason: Reason, detail: str) -> Rejection:
-    """That ``document`` is not kept."""
-    return Rejection(document.locator, reason, detail, excerpt(document.text))

@@ -160,7 +160,7 @@ class _Reading:
             else:
                 self._reject(prepared)
         else:
-            self._reject(record)
+            self._reject(self._preparation.redacted(record))
 
     def _keep(self, locator: str, document: Prepared) -> None:
         self._counts["documents"] += 1
@@ -171,7 +171,7 @@ class _Reading:
             document.text,
             document.content_sha256,
             len(document.text),
-            self._source.language,
+            document.language,
         )
         self._keys.add(
             _HASHED_BYTES_OF_ROW,

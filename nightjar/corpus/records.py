@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nightjar.cleaning import DropReason
+
 EXCERPT_CHARS = 200
 MAX_BYTES_PER_CHAR = 4
 """Of any of the usual encodings."""
@@ -62,7 +64,7 @@ class Rejection:
     """A record that is not a document."""
 
     locator: str
-    reason: Reason
+    reason: Reason | DropReason
     detail: str
     excerpt: str = ""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar import paths
+from nightjar.cleaning import code_identity
 from nightjar.config import CsvSource, IngestConfig, MediaWikiSource, SourceConfig, TextSource
 from nightjar.corpus.encodings import is_for_files
 from nightjar.corpus.records import storable
@@ -55,6 +56,7 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
         inputs=inputs,
         code={
             "revision": REVISION,
+            "cleaning": code_identity(config.cleaning),
             **{
                 library: version
                 for source in config.sources

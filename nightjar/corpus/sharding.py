@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nightjar.cleaning import code_identity
 from nightjar.config import IngestConfig
 from nightjar.corpus.selection import SourceFile, reading_libraries
 from nightjar.schemas import DOCUMENT_SHARDS
@@ -94,7 +95,11 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
             FileIdentity(entry.file.label, entry.planned.bytes, entry.planned.sha256)
             for entry in files
         ],
-        code={"revision": REVISION, **reading_libraries(config, name)},
+        code={
+            "revision": REVISION,
+            "cleaning": code_identity(config.cleaning),
+            **reading_libraries(config, name),
+        },
     )
 
 
