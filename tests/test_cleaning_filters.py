@@ -202,6 +202,7 @@ def test_the_default_is_control_characters_alone() -> None:
 
 def test_the_identity_names_the_libraries_that_shape_the_text() -> None:
     assert set(code_identity(CleaningConfig())) == {"revision"}
+    assert set(code_identity(config(filters={"max_digit_ratio": 0.5}))) == {"revision", "unicode"}
     everything = config(*STEPS, language={"languages": ["en"]})
     identity = code_identity(everything)
     assert set(identity) == {"revision", "ftfy", "py3langid", "unicode"}

@@ -9,6 +9,8 @@ from nightjar.config.cleaning import CleaningConfig
 
 REVISION = 1
 """Raised whenever the same text and configuration give another result than before."""
+_ASK_UNICODE = frozenset({"repair", "unicode", "urls", "emails", "personal_data", "numbers"})
+"""Steps that ask Python's tables what a letter is, or how characters are composed."""
 
 
 def code_identity(config: CleaningConfig) -> dict[str, str]:
@@ -21,7 +23,11 @@ def code_identity(config: CleaningConfig) -> dict[str, str]:
         identity["ftfy"] = metadata.version("ftfy")
     if config.language.languages:
         identity["py3langid"] = metadata.version("py3langid")
-    asks_unicode = {"repair", "unicode", "urls", "emails", "numbers", "personal_data"}
-    if asks_unicode & set(config.steps) or config.filters.max_symbol_ratio is not None:
+    filters = config.filters
+    if (
+        _ASK_UNICODE & set(config.steps)
+        or filters.max_symbol_ratio is not None
+        or filters.max_digit_ratio is not None
+    ):
         identity["unicode"] = unicodedata.unidata_version
     return identity

@@ -194,7 +194,7 @@ class LanguageFilterConfig(Section):
         0.5, description="of these languages together; below, a text is dropped"
     )
     max_chars: int = Field(
-        300,
+        200,
         ge=20,
         le=100_000,
         description="how much of a text's beginning is looked at, and of its middle before "
