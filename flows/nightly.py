@@ -1,6 +1,7 @@
 """The nightly flow: the order of the stages on one screen.
 
-    ingest -> tokenize -> for each model: (GloVe: count ->) train -> evaluate -> register
+    ingest -> tokenize -> report
+           -> for each model: (GloVe: count ->) train -> evaluate -> register
            -> for each entry of document_vectors: embed -> index, after every model
 
 The artifact store decides what is due; a stage whose version is published is not started.
@@ -38,6 +39,7 @@ from tasks.executors import use_executor
 from tasks.index import index
 from tasks.ingest import ingest
 from tasks.register import register
+from tasks.report import report
 from tasks.reports import report_scores
 from tasks.tokenize import tokenize
 from tasks.train import train
@@ -47,6 +49,7 @@ logger = logging.getLogger(__name__)
 TASKS: Mapping[str, Callable[..., State[Any]]] = {
     schemas.DOCUMENTS: ingest,
     schemas.TOKENS: tokenize,
+    schemas.CORPUS_REPORT: report,
     schemas.COOCCURRENCES: count,
     schemas.EMBEDDINGS: train,
     schemas.EVALUATION: evaluate,

@@ -17,11 +17,13 @@ REGISTRATION = "registration"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
+CORPUS_REPORT = "corpus_report"
 DOCUMENT_SHARDS = "document_shards"
 TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 STAGES = (
     DOCUMENTS,
     TOKENS,
+    CORPUS_REPORT,
     COOCCURRENCES,
     EMBEDDINGS,
     EVALUATION,
@@ -72,6 +74,25 @@ SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), token_ids=_T
 VOCABULARY_SCHEMA = _schema(
     token_id=pa.int32(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
 )
+REPORT_SOURCES_SCHEMA = _schema(
+    source=pa.string(),
+    documents=pa.int64(),
+    characters=pa.int64(),
+    words=pa.int64(),
+    quarantined=pa.int64(),
+)
+REPORT_DROPS_SCHEMA = _schema(
+    step=pa.string(), source_optional=pa.string(), reason=pa.string(), count=pa.int64()
+)
+REPORT_LENGTHS_SCHEMA = _schema(min_words=pa.int64(), max_words=pa.int64(), documents=pa.int64())
+REPORT_GROWTH_SCHEMA = _schema(words=pa.int64(), distinct_words=pa.int64())
+REPORT_LANGUAGES_SCHEMA = _schema(
+    language=pa.string(), declared=pa.int64(), sampled=pa.int64(), share=pa.float64()
+)
+REPORT_NEW_WORDS_SCHEMA = _schema(
+    change=pa.string(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
+)
+
 SHARD_SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), n_tokens=pa.int32())
 SHARD_TOKENS_SCHEMA = _schema(token_id=pa.int32())
 SHARD_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), n_documents=pa.int64())

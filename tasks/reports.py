@@ -14,6 +14,7 @@ from prefect.artifacts import (
 )
 
 from nightjar.config import LoadedConfig
+from nightjar.corpus_report import PAGE
 from nightjar.pipeline import ModelOutcome
 from nightjar.registry import masked, read_entry, tracking_uri
 from nightjar.store import Artifact, ArtifactRef, Store
@@ -26,6 +27,24 @@ def report_counts(ref: ArtifactRef) -> None:
     key = _key(f"{ref.stage}-{manifest.name}-counts")
     create_table_artifact(rows, key=key, description=f"{ref}")
     _link(ref, manifest.name)
+
+
+def report_page(loaded: LoadedConfig, ref: ArtifactRef) -> None:
+    """The figures of the corpus, and links to the page and to its MLflow run."""
+    manifest = _open(ref).manifest
+    rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
+    create_table_artifact(rows, key="corpus-figures", description=f"{ref}")
+    create_link_artifact(
+        f"file://{ref.path}/{PAGE}", link_text="the corpus report", key="corpus-report"
+    )
+    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    if uri.startswith(("http://", "https://")):
+        place = f"experiments/{manifest.report['experiment_id']}/runs/{manifest.report['run_id']}"
+        create_link_artifact(
+            f"{uri.rstrip('/')}/#/{place}/artifacts",
+            link_text="the corpus report in MLflow",
+            key="corpus-report-mlflow",
+        )
 
 
 def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:

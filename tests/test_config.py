@@ -125,7 +125,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
         (
             "seed=1",
-            "unknown key 'seed'; valid here: document_vectors, evaluation, execution, ingest, models,",
+            "unknown key 'seed'; valid here: document_vectors, evaluation, execution, ingest,",
         ),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (

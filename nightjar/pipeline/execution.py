@@ -19,6 +19,7 @@ from nightjar.config.models import (
     UsifConfig,
 )
 from nightjar.corpus import ingest
+from nightjar.corpus_report import report_corpus
 from nightjar.encoders import (
     embed_documents,
     find_earlier,
@@ -31,7 +32,7 @@ from nightjar.executors import Executor, ProcessExecutor
 from nightjar.model_files import open_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
-from nightjar.registry import RegistrationRequest, register
+from nightjar.registry import CorpusRun, RegistrationRequest, log_corpus, register
 from nightjar.search import index_documents
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
@@ -120,6 +121,7 @@ class _StageRun:
         {
             schemas.DOCUMENTS: self._ingest,
             schemas.TOKENS: self._tokenize,
+            schemas.CORPUS_REPORT: self._report,
             schemas.COOCCURRENCES: self._count,
             schemas.EMBEDDINGS: self._embed,
             schemas.EVALUATION: self._evaluate,
@@ -155,6 +157,31 @@ class _StageRun:
                 executor,
                 self.provenance.git_commit,
             )
+
+    def _report(self, staging: Staging) -> None:
+        config, step = self.loaded.config, self.step
+        documents, tokens = self._parent(schemas.DOCUMENTS), self._parent(schemas.TOKENS)
+        against = step.identity.config["against"]
+        before = None
+        if against is not None:
+            before = self.store.open(self.store.ref(schemas.TOKENS, against))
+        report_corpus(config.pipeline.name, documents, tokens, before, staging, self.progress)
+        logged = log_corpus(
+            CorpusRun(
+                config.pipeline,
+                config.registry,
+                self.loaded.artifacts_dir,
+                step.ref.version,
+                {
+                    f"nightjar.{art.ref.stage}_version": art.ref.version
+                    for art in (documents, tokens)
+                },
+                staging.counts,
+                tuple(sorted(path for path in staging.directory.iterdir() if path.is_file())),
+                self.provenance.actor,
+            )
+        )
+        staging.report.update(experiment_id=logged.experiment_id, run_id=logged.run_id)
 
     def _count(self, staging: Staging) -> None:
         config = self.loaded.config

@@ -12,6 +12,7 @@ from typing import Any
 from nightjar import schemas
 from nightjar.config import LoadedConfig, ModelConfig, base_of
 from nightjar.corpus import documents_identity
+from nightjar.corpus_report import corpus_report_identity
 from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
@@ -31,6 +32,7 @@ from nightjar.training import Parents, cooccurrences_identity, embeddings_identi
 _VERBS = {
     schemas.DOCUMENTS: "ingest",
     schemas.TOKENS: "tokenize",
+    schemas.CORPUS_REPORT: "report",
     schemas.COOCCURRENCES: "count",
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
@@ -116,7 +118,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     planner = _Planner(Store(loaded.artifacts_dir))
     documents = planner.step(documents_identity(config.ingest, loaded.base_dir))
     tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version))
-    steps = [documents, tokens]
+    steps = [documents, tokens, planner.report(documents.ref.version, tokens.ref.version)]
     counted: set[str] = set()
     reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))
     versions: dict[str, str] = {}
@@ -189,6 +191,13 @@ class _Planner:
         if self._published(ref) is None:
             return Step(identity, ref, Action.RUN, self._why(identity), first_model, verb)
         return Step(identity, ref, Action.REUSE, "published, unchanged", first_model, verb)
+
+    def report(self, documents: str, tokens: str) -> Step:
+        """The report of these tokens, beside the latest others that are published."""
+        others = [
+            ref.version for ref in self._store.versions(schemas.TOKENS) if ref.version != tokens
+        ]
+        return self.step(corpus_report_identity(documents, tokens, others[-1] if others else None))
 
     def registration(
         self,

@@ -24,6 +24,7 @@ back by :mod:`~nightjar.registry.cards`.
 """
 
 from nightjar.registry.cards import read_model_card
+from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
 from nightjar.registry.gate import CHALLENGER, CHAMPION, Decision, GateScores, decide
 from nightjar.registry.identity import registered_name, registration_identity
 from nightjar.registry.ledger import LedgerEntry, read_entry, read_ledger
@@ -36,13 +37,16 @@ __all__ = [
     "BASE",
     "CHALLENGER",
     "CHAMPION",
+    "CorpusRun",
     "Decision",
     "GateScores",
     "LedgerEntry",
+    "LoggedRun",
     "RegisteredVersion",
     "RegistrationRequest",
     "RegistryReader",
     "decide",
+    "log_corpus",
     "masked",
     "open_reader",
     "read_entry",

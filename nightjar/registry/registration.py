@@ -39,7 +39,7 @@ from nightjar.registry.tags import (
     read_verdict,
     verdict_tags,
 )
-from nightjar.registry.uris import masked, mlflow_dir, tracking_uri
+from nightjar.registry.uris import is_server, masked, mlflow_dir, tracking_uri
 from nightjar.store import Staging
 
 if TYPE_CHECKING:
@@ -97,13 +97,12 @@ def _connect(summary: ModelSummary) -> _Registrar:
     request = summary.request
     uri = tracking_uri(request.registry, request.artifacts_dir)
     artifacts = mlflow_dir(request.artifacts_dir) / "artifacts"
-    is_server = uri.startswith(("http://", "https://", "databricks"))
     client = connect(uri, artifacts)
     return _Registrar(
         client=client,
         reader=ClientReader(client, uri),
         uri=uri,
-        local_artifacts=None if is_server else artifacts,
+        local_artifacts=None if is_server(uri) else artifacts,
         summary=summary,
     )
 
@@ -123,7 +122,10 @@ def _registered_before(registrar: _Registrar) -> RegisteredVersion | None:
 def _register_new(registrar: _Registrar) -> RegisteredVersion:
     """Log run and model, then make the version."""
     client, summary = registrar.client, registrar.summary
-    experiment = experiment_id(client, summary, registrar.local_artifacts)
+    request = summary.request
+    experiment = experiment_id(
+        client, request.pipeline, request.registry, registrar.local_artifacts
+    )
     run_id = start_run(client, summary, experiment)
     tags = lineage_tags(summary)
     with active_run(registrar.uri, run_id):

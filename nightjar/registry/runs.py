@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nightjar.config import PipelineConfig, RegistryConfig
 from nightjar.errors import ConfigError
 from nightjar.registry.client import EXISTS, error_code
 from nightjar.registry.identity import experiment_name
@@ -43,7 +44,12 @@ class RunMetric:
     step: int = 0
 
 
-def experiment_id(client: MlflowClient, summary: ModelSummary, artifacts: Path | None) -> str:
+def experiment_id(
+    client: MlflowClient,
+    pipeline: PipelineConfig,
+    registry: RegistryConfig,
+    artifacts: Path | None,
+) -> str:
     """The experiment of the pipeline, made if it is not there.
 
     ``artifacts`` is where its files go; None leaves that to the tracking server. An
@@ -51,7 +57,7 @@ def experiment_id(client: MlflowClient, summary: ModelSummary, artifacts: Path |
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    name = experiment_name(summary.request.pipeline, summary.request.registry)
+    name = experiment_name(pipeline, registry)
     found: Experiment | None = client.get_experiment_by_name(name)
     if found is None:
         location = None if artifacts is None else artifacts.absolute().as_uri()

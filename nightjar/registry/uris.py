@@ -23,6 +23,11 @@ def tracking_uri(registry: RegistryConfig, artifacts_dir: Path) -> str:
     return registry.tracking_uri or f"sqlite:///{mlflow_dir(artifacts_dir) / 'mlflow.db'}"
 
 
+def is_server(uri: str) -> bool:
+    """Whether an MLflow server answers there, which keeps the files itself."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
 def sqlite_path(uri: str) -> Path | None:
     """The database file of a ``sqlite:///`` address; None for any other address."""
     match = _SQLITE.fullmatch(uri.partition("?")[0])

@@ -1,0 +1,165 @@
+"""The corpus report: its tables agree with the text, its page holds all it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from nightjar import schemas
+from nightjar.config import load_config
+from nightjar.corpus_report import PAGE
+from nightjar.corpus_report.page import Page, draw_bars, draw_shares
+from nightjar.errors import RegistryUnavailable
+from nightjar.pipeline import Provenance, make_plan, run_step
+from nightjar.progress import SILENT
+from nightjar.registry.client import import_mlflow
+from nightjar.store import Artifact, Store
+
+mlflow = import_mlflow()
+
+PIPELINE = """
+pipeline: {name: night}
+ingest:
+  sources:
+    news: {type: jsonl, path: news.jsonl, id_field: id}
+    notes: {type: jsonl, path: notes.jsonl, language: de}
+models:
+  cbow: {trainer: word2vec, architecture: cbow, vector_size: 4, min_count: 1, epochs: 1}
+evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
+registry: {gate: {benchmarks: [w], min_coverage: 0.0, max_drop: 0.1}}
+"""
+ENGLISH = "The ministers of the country met in the capital on Monday and agreed on a plan."
+FRENCH = "Les ministres du pays se sont réunis lundi dans la capitale et ont adopté un plan."
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (tmp_path / "night.yaml").write_text(PIPELINE, encoding="utf-8")
+    (tmp_path / "pairs.tsv").write_text("w1\tw2\t1\nw3\tw4\t2\nw5\tw6\t3\n", encoding="utf-8")
+    write(tmp_path, "news.jsonl", [{"id": 1, "text": ENGLISH}, {"id": 2, "text": FRENCH}])
+    write(tmp_path, "notes.jsonl", [{"text": "eins zwei"}, {"text": "!!!"}, {"text": 5}])
+    return tmp_path
+
+
+def write(base: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    (base / name).write_text(content, encoding="utf-8")
+
+
+def run_report(base: Path, *overrides: str) -> Artifact:
+    loaded = load_config(base / "night.yaml", overrides)
+    plan = make_plan(loaded)
+    provenance = Provenance(git_commit=None, actor="test", n_workers=1)
+    steps = [plan.step(name) for name in (schemas.DOCUMENTS, schemas.TOKENS, schemas.CORPUS_REPORT)]
+    refs = [run_step(loaded, plan, step, SILENT, provenance) for step in steps]
+    assert Store(base / "artifacts").verify(refs[-1]) == []
+    return Store(base / "artifacts").open(refs[-1])
+
+
+def rows(report: Artifact, table: str) -> list[dict[str, Any]]:
+    return report.read(table).to_pylist()
+
+
+def test_tables_say_what_the_corpus_is_like(base: Path) -> None:
+    report = run_report(base)
+    n_english, n_french = len(ENGLISH.split()), len(FRENCH.split())
+    assert rows(report, "sources") == [
+        {
+            "source": "news",
+            "documents": 2,
+            "characters": len(ENGLISH) + len(FRENCH),
+            "words": n_english + n_french,
+            "quarantined": 0,
+        },
+        {"source": "notes", "documents": 2, "characters": 12, "words": 2, "quarantined": 1},
+    ]
+    drops = {
+        (row["step"], row["source"], row["reason"]): row["count"] for row in rows(report, "drops")
+    }
+    assert drops == {
+        ("quarantine", "notes", "not_text"): 1,
+        ("tokenize", None, "documents_without_tokens"): 1,
+    }
+    lengths = {
+        (row["min_words"], row["max_words"]): row["documents"] for row in rows(report, "lengths")
+    }
+    assert lengths[0, 0] == 1
+    assert lengths[2, 3] == 1
+    assert lengths[8, 15] + lengths[16, 31] == 2
+    assert sum(lengths.values()) == 4
+    words = (ENGLISH + " " + FRENCH + " eins zwei").lower().replace(".", "").split()
+    growth = rows(report, "growth")
+    assert growth[0] == {"words": 0, "distinct_words": 0}
+    for point in growth:
+        assert point["distinct_words"] == len(set(words[: point["words"]]))
+    assert growth[-1]["words"] == len(words)
+    languages = {row["language"]: row["share"] for row in rows(report, "languages")}
+    assert languages == {"de": 0.5, "en": 0.25, "fr": 0.25}
+    assert rows(report, "new_words") == []
+    assert report.manifest.counts["distinct_words"] == len(set(words))
+
+
+def test_new_and_vanished_words_are_those_against_the_last_version(base: Path) -> None:
+    first = run_report(base)
+    assert first.manifest.identity["config"]["against"] is None
+    write(base, "notes.jsonl", [{"text": "zwei drei drei"}])
+    second = run_report(base)
+    assert rows(second, "new_words") == [
+        {"change": "appeared", "token": "drei", "count": 2, "n_documents": 1},
+        {"change": "vanished", "token": "eins", "count": 1, "n_documents": 1},
+    ]
+    assert second.manifest.counts["words_appeared"] == 1
+    assert run_report(base).ref == second.ref  # nothing new, nothing made
+    assert "drei" in (second.directory / PAGE).read_text(encoding="utf-8")
+
+
+def test_the_page_loads_nothing_and_its_plots_are_whole(base: Path) -> None:
+    page = (run_report(base).directory / PAGE).read_text(encoding="utf-8")
+    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!#)""", page.replace('xlink:href="#', "")) == []
+    assert "<script" not in page
+    assert "@import" not in page
+    plots = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(plots) == 3
+    for plot in plots:
+        ET.fromstring(plot)  # our own
+
+
+def test_hostile_names_and_words_are_shown_as_they_are() -> None:
+    page = Page("<script>alert(1)</script>")
+    page.table(("a",), [("<b>",)])
+    page.words([("</ol><img src=x onerror=alert(1)>", 1)])
+    page.plot(draw_bars(["$\\frac{", "<script>"], [1, 2], "n"), '"><script>')
+    page.plot(draw_shares(["&", "日本語"], [0.1, 0.2]), "shares")
+    html = page.html()
+    assert "<script>" not in html
+    assert "<img" not in html
+    assert "$\\frac{" in html
+    assert page.html() == html
+
+
+def test_the_report_is_an_mlflow_run_with_figures_and_files(base: Path) -> None:
+    report = run_report(base)
+    uri = f"sqlite:///{base / 'artifacts' / 'mlflow' / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    run = client.get_run(report.manifest.report["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["corpus.documents"] == 4
+    assert run.data.tags["nightjar.tokens_version"] == report.manifest.parents["tokens"]
+    logged = client.list_artifacts(run.info.run_id, "corpus")
+    tables = ("drops", "growth", "languages", "lengths", "new_words", "sources")
+    assert sorted(Path(file.path).name for file in logged) == sorted(
+        [PAGE, *(f"{table}.parquet" for table in tables)]
+    )
+
+
+def test_without_mlflow_the_report_is_not_published_and_says_why(base: Path) -> None:
+    (base / "file").touch()
+    with pytest.raises(RegistryUnavailable, match="cannot be used"):
+        run_report(base, f"registry.tracking_uri=sqlite:///{base / 'file' / 'mlflow.db'}")
+    assert Store(base / "artifacts").versions(schemas.CORPUS_REPORT) == []
