@@ -43,6 +43,7 @@ from nightjar.config.sections import (
 )
 from nightjar.config.sources import (
     CsvSource,
+    HtmlSource,
     IngestConfig,
     JsonLinesSource,
     MediaWikiSource,
@@ -80,6 +81,7 @@ __all__ = [
     "FastTextConfig",
     "GateConfig",
     "GloVeConfig",
+    "HtmlSource",
     "ImportConfig",
     "IngestConfig",
     "JsonLinesSource",
