@@ -70,20 +70,20 @@ class _Page:
     def _add_raw(self, token: RawText) -> None:
         if token.name == "xmp":
             self._add(token.data)
-        elif token.name == "title" and not self._has_title:
+        elif token.name == "title" and self._elements.is_shown and not self._has_title:
             self._has_title = True
             self._add(token.data)
             self._end_line()
 
     def _start(self, tag: Tag) -> None:
         name = tag.name
-        if name in BLOCKS or name == "br":
+        was_shown = self._elements.is_shown
+        if was_shown and (name in BLOCKS or name == "br"):
             self._end_line()
-        elif name in _CELLS:
+        elif was_shown and name in _CELLS:
             self._line.append(" ")
         if name in _VOID or (name in _FOREIGN and tag.is_self_closing):
             return
-        was_shown = self._elements.is_shown
         is_looked_at = self._needs_attributes or _HIDDEN.search(tag.attributes)
         self._elements.start(name, attributes(tag.attributes) if is_looked_at else {})
         if self._elements.is_shown != was_shown and self._needs_attributes:
@@ -92,8 +92,9 @@ class _Page:
     def _end(self, name: str) -> None:
         was_shown = self._elements.is_shown
         self._elements.end(name)
-        left_choice = self._needs_attributes and self._elements.is_shown != was_shown
-        if name in BLOCKS or left_choice:
+        is_shown = self._elements.is_shown
+        has_left = self._needs_attributes and is_shown != was_shown
+        if has_left or ((is_shown or was_shown) and name in BLOCKS):
             self._end_line()
 
     def _end_line(self, *, is_blank_kept: bool = False) -> None:
