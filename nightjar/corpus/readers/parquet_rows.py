@@ -35,8 +35,12 @@ def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iter
     row, n_reported = 0, 0
     with (
         _named_errors(file.path),
+        # With pre_buffer, or without a buffer's size, a whole row group is read at once.
         pq.ParquetFile(
-            file.path, page_checksum_verification=True, buffer_size=_BUFFER_BYTES
+            file.path,
+            page_checksum_verification=True,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
         ) as parquet,
     ):
         wanted = _check_columns(mapping, parquet.schema_arrow, file.path)
