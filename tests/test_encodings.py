@@ -50,7 +50,7 @@ def test_the_encoding_of_a_thousand_characters_is_found(language: str) -> None:
 RUSSIAN_LINES = [
     "Привет, как дела?",
     "Сегодня хорошая погода.",
-    "Мы идём гулять в старый парк у реки.",
+    "Мы идём гулять в старый парк возле реки.",
 ]
 RUSSIAN = "".join(f"{line}\n" for line in RUSSIAN_LINES)
 
