@@ -176,6 +176,14 @@ def test_a_truncated_dump_is_an_error_and_not_a_shorter_dump(tmp_path: Path) -> 
         run_ingest(tmp_path, wiki("a.xml.bz2"))
 
 
+def test_pages_before_spoilt_xml_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(export(page(1, "One"), page(2, "Two"), "<page><id>3</page>"))
+    found, message = read_until_error(read(path, "mediawiki"))
+    assert found == ["One", "Two"]
+    assert "mismatched tag" in message
+
+
 def test_a_dump_with_nothing_but_redirects_leaves_no_document(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_bytes(export(page(1, "#REDIRECT [[A]]")))
     with pytest.raises(SourceError, match=r"no document left: 0 read \(redirects_skipped 1\)"):

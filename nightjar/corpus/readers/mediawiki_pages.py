@@ -62,7 +62,7 @@ class PageStream:
 
     Holds the pages of 64 KiB of XML and, of each page, at most ``max_chars`` of markup.
     Iterating raises SourceError when the XML is hostile, not well-formed, cut off, or not a
-    MediaWiki export.
+    MediaWiki export, after the pages that were whole before.
     """
 
     def __init__(self, file: InputFile, max_chars: int) -> None:
@@ -77,16 +77,19 @@ class PageStream:
     def __iter__(self) -> Iterator[Page]:
         parser = DefusedXMLParser(target=self._target, forbid_dtd=True)
         n_silent = 0
-        for piece in self._file.content():
-            for start in range(0, len(piece), _FEED_BYTES):
-                self._feed(parser, piece[start : start + _FEED_BYTES])
-                yield from self._target.take_pages()
-                n_silent = 0 if self._target.take_news() else n_silent + _FEED_BYTES
-                if n_silent > _MAX_MARK_BYTES:
-                    raise SourceError(
-                        f"{self._file.path}: refused: the XML has a tag or comment of more than "
-                        f"{_MAX_MARK_BYTES >> 20} MiB, which a MediaWiki export never has"
-                    )
+        for data in _stretches(self._file.content()):
+            try:
+                self._feed(parser, data)
+            except SourceError:
+                yield from self._target.take_pages()  # what was whole before
+                raise
+            yield from self._target.take_pages()
+            n_silent = 0 if self._target.take_news() else n_silent + len(data)
+            if n_silent > _MAX_MARK_BYTES:
+                raise SourceError(
+                    f"{self._file.path}: refused: the XML has a tag or comment of more than "
+                    f"{_MAX_MARK_BYTES >> 20} MiB, which a MediaWiki export never has"
+                )
         self._feed(parser, None)
 
     def _feed(self, parser: DefusedXMLParser, data: bytes | None) -> None:
@@ -109,6 +112,12 @@ class PageStream:
                 f"{path}: the XML is not well-formed or is cut off ({error}); restore or fetch "
                 f"the file again"
             ) from error
+
+
+def _stretches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        for start in range(0, len(piece), _FEED_BYTES):
+            yield piece[start : start + _FEED_BYTES]
 
 
 class _NotAnExport(Exception):
