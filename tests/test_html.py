@@ -115,12 +115,6 @@ def test_a_selector_that_is_not_understood_is_refused_by_the_config(selector: st
         IngestConfig.model_validate({"sources": {"in": source}})
 
 
-def test_lines_of_the_source_stay_where_they_are_text() -> None:
-    text = "one <b>two</b>\n\nthree &amp;<br>four\r\nfive"
-    assert html_to_text(text) == "one two three &\nfour five"
-    assert html_to_text(text, keep_lines=True) == "one two\n\nthree &\nfour\nfive"
-
-
 HOSTILE = {
     "nested": ("<div>" * 1_000_000 + "x", "x"),
     "nested formatting": ("<b>" * 100_000 + "x", "x"),

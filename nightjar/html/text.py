@@ -15,30 +15,27 @@ _VOID = frozenset((
 _CELLS = frozenset(("td", "th"))
 _FOREIGN = frozenset(("svg", "math"))
 _SPACES = re.compile(r"[ \t\n\r\f]+")
-_SPACES_OF_A_LINE = re.compile(r"[ \t\f]+")
 _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
 
 
-def html_to_text(page: str, selector: str | None = None, *, keep_lines: bool = False) -> str:
+def html_to_text(page: str, selector: str | None = None) -> str:
     """The text of a page or a fragment of HTML, without tags, entities resolved.
 
     The title comes first, each block (paragraph, heading, list item, row) is a line. Left out
     are scripts, styles, navigation, templates, forms' controls, pictures and formulas
     (:data:`.elements.SKIPPED`), and what is ``hidden``. With ``selector`` only the elements that
-    it chooses, without the title. With ``keep_lines`` line ends of the source stay, for plain
-    text with a few tags in it. Raises ValueError for a selector that is not understood.
+    it chooses, without the title. Raises ValueError for a selector that is not understood.
     """
-    return _Page(parse_selector(selector) if selector else None, keep_lines).read(page)
+    return _Page(parse_selector(selector) if selector else None).read(page)
 
 
 class _Page:
     """Collects lines while the tokens of a page go by."""
 
-    def __init__(self, selector: Selector | None, keep_lines: bool) -> None:
+    def __init__(self, selector: Selector | None) -> None:
         self._elements = OpenElements(selector)
         self._needs_attributes = selector is not None
         self._has_title = selector is not None
-        self._keep_lines = keep_lines
         self._lines: list[str] = []
         self._line: list[str] = []
 
@@ -58,13 +55,13 @@ class _Page:
     def _add(self, text: str) -> None:
         if not self._elements.is_shown:
             return
-        if not (self._keep_lines or self._elements.is_preformatted):
+        if not self._elements.is_preformatted:
             self._line.append(text)
             return
         first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self._line.append(first)
         for line in others:
-            self._end_line(is_blank_kept=True)
+            self._end_line()
             self._line.append(line)
 
     def _add_raw(self, token: RawText) -> None:
@@ -97,9 +94,8 @@ class _Page:
         if has_left or ((is_shown or was_shown) and name in BLOCKS):
             self._end_line()
 
-    def _end_line(self, *, is_blank_kept: bool = False) -> None:
-        spaces = _SPACES_OF_A_LINE if is_blank_kept else _SPACES
-        line = spaces.sub(" ", "".join(self._line)).strip(" ")
+    def _end_line(self) -> None:
+        line = _SPACES.sub(" ", "".join(self._line)).strip(" ")
         self._line.clear()
-        if line or (is_blank_kept and self._keep_lines):
+        if line:
             self._lines.append(line)
