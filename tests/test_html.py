@@ -98,6 +98,7 @@ PAGE = (
         ("section b", "x"),
         ("article > b", ""),
         ("DIV.box", "one\ntwo x"),
+        ("article, title", "T\nthree"),
     ],
 )
 def test_a_selector_chooses_what_is_the_text(selector: str, text: str) -> None:

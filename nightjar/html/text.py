@@ -35,7 +35,7 @@ class _Page:
     def __init__(self, selector: Selector | None) -> None:
         self._elements = OpenElements(selector)
         self._needs_attributes = selector is not None
-        self._has_title = selector is not None
+        self._has_title = False
         self._lines: list[str] = []
         self._line: list[str] = []
 
