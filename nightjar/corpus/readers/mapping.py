@@ -81,51 +81,54 @@ class FieldMapping:
         shows an excerpt of, and its encoding.
         """
         try:
-            if not all(test(_null(get(name))) for name, test in self.where):
+            if self.where and not self._is_wanted(get):
                 return Skip.FILTERED
             text = self._text(get, kind_of)
-            language = self._language(get)
+            language = None if self.language is None else _language(get(self.language))
         except UnicodeDecodeError as error:
             return Rejection(locator, Reason.UNDECODABLE, str(error), excerpt(error.object))
         if isinstance(text, _Problem):
             return Rejection(locator, text.reason, text.detail, excerpt(*shown))
+        if self.id is None:
+            return Document(locator, None, text, language)
         try:
-            native_id = MISSING if self.id is None else get(self.id)
+            native_id = get(self.id)
         except UnicodeDecodeError as error:
             return Rejection(locator, Reason.INVALID_ID, str(error), excerpt(error.object))
-        if isinstance(native_id, bool) or not isinstance(native_id, int | str | None | _Missing):
+        if native_id is None or native_id is MISSING:
+            return Document(locator, None, text, language)
+        if isinstance(native_id, bool) or not isinstance(native_id, (int, str)):
             detail = f"{self.id!r} is {kind_of(native_id)}"
             return Rejection(locator, Reason.INVALID_ID, detail, excerpt(*shown))
-        has_id = isinstance(native_id, int | str)
-        return Document(locator, str(native_id).strip() or None if has_id else None, text, language)
+        return Document(locator, str(native_id).strip() or None, text, language)
+
+    def _is_wanted(self, get: Get) -> bool:
+        for name, test in self.where:
+            value = get(name)
+            if not test(None if value is MISSING else value):
+                return False
+        return True
 
     def _text(self, get: Get, kind_of: Callable[[object], str]) -> str | _Problem:
         """Of several texts those that are there, and not blank."""
-        values = [get(name) for name in self.text]
-        for name, value in zip(self.text, values, strict=True):
-            is_absent = value is None or value is MISSING
-            if not (isinstance(value, str) or (is_absent and len(values) > 1)):
-                if value is MISSING:
-                    return _Problem(Reason.MISSING_FIELD, f"no field {name!r}")
-                return _Problem(Reason.NOT_TEXT, f"{name!r} is {kind_of(value)}")
-        texts = [value for value in values if isinstance(value, str)]
-        if not texts:
-            is_missing = all(value is MISSING for value in values)
-            names = ", ".join(repr(name) for name in self.text)
-            if is_missing:
-                return _Problem(Reason.MISSING_FIELD, f"none of the fields {names}")
-            return _Problem(Reason.NOT_TEXT, f"none of {names} is text")
-        if len(values) == 1:
-            return texts[0]
-        return self.join.join(text for text in texts if text.strip())
-
-    def _language(self, get: Get) -> str | None:
-        """The record's own language; None when it does not say one."""
-        value = None if self.language is None else get(self.language)
-        if not isinstance(value, str):
-            return None
-        value = value.strip()
-        return value if 0 < len(value) <= _MAX_LANGUAGE_CHARS else None
+        if len(self.text) == 1:
+            value = get(self.text[0])
+            return value if isinstance(value, str) else _problem(self.text[0], value, kind_of)
+        values = {name: get(name) for name in self.text}
+        there = {
+            name: value for name, value in values.items() if not (value is None or value is MISSING)
+        }
+        texts = []
+        for name, value in there.items():
+            if not isinstance(value, str):
+                return _problem(name, value, kind_of)
+            texts.append(value)
+        if texts:
+            return self.join.join(text for text in texts if text.strip())
+        names = ", ".join(repr(name) for name in self.text)
+        if all(value is MISSING for value in values.values()):
+            return _Problem(Reason.MISSING_FIELD, f"none of the fields {names}")
+        return _Problem(Reason.NOT_TEXT, f"none of {names} is text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +137,15 @@ class _Problem:
     detail: str
 
 
-def _null(value: object) -> object:
-    return None if value is MISSING else value
+def _problem(name: str, value: object, kind_of: Callable[[object], str]) -> _Problem:
+    if value is MISSING:
+        return _Problem(Reason.MISSING_FIELD, f"no field {name!r}")
+    return _Problem(Reason.NOT_TEXT, f"{name!r} is {kind_of(value)}")
+
+
+def _language(value: object) -> str | None:
+    """The record's own language; None when it does not say one."""
+    if not isinstance(value, str):
+        return None
+    value = value.strip()
+    return value if 0 < len(value) <= _MAX_LANGUAGE_CHARS else None
