@@ -242,7 +242,7 @@ def test_links_within_an_archive_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_cannot_be_read_is_an_error_that_says_why(tmp_path: Path) -> None:
-    path = archive(tmp_path / "a.zip", [("a.txt", LINES), ("b.txt", b"two")])
+    path = archive(tmp_path / "a.zip", [("a.txt", LINES), ("b.txt", b"two"), ("é", b"")])
     whole = path.read_bytes()
     encrypted = bytearray(whole)
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -253,6 +253,7 @@ def test_an_archive_that_cannot_be_read_is_an_error_that_says_why(tmp_path: Path
         (whole[: len(whole) // 2], r"a\.zip: archive is damaged or truncated"),
         (bytes(encrypted), r"a\.zip/a\.txt: is encrypted"),
         (bytes(broken), r"a\.zip/a\.txt: the file in the archive is damaged"),
+        (whole.replace("é".encode(), b"\xff\xff"), r"a\.zip: archive is damaged or truncated"),
         (b"no archive", r"a\.zip: archive is damaged or truncated"),
     ]
     for data, message in cases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,14 @@ _CHUNK_BYTES = 1 << 16
 _NOT_DOCUMENTS = ("__MACOSX/",)
 """Folders that archiving programs add by themselves."""
 _WAYS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+_DAMAGES = (
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    struct.error,
+    RuntimeError,  # of the header beside the content, where it differs from the directory
+    ValueError,  # names that are not in their encoding, offsets that are none
+)
 _IS_ENCRYPTED = 1
 _UNIX = 3
 
@@ -102,7 +111,7 @@ def _named_errors(path: Path, part: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise vanished(path) from error
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
+    except _DAMAGES as error:
         raise SourceError(
             f"{path}: {part}archive is damaged or truncated ({error}); restore or fetch it again"
         ) from error
