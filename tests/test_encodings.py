@@ -114,6 +114,15 @@ def test_what_is_no_text_is_quarantined(tmp_path: Path) -> None:
     assert len(found) > 20
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "cp1252"])
+def test_a_zero_byte_astray_does_not_make_utf_16(tmp_path: Path, encoding: str) -> None:
+    text = "" if encoding == "ascii" else "Il a mangé à la cantine, déçu par le café. "
+    path = tmp_path / "a.txt"
+    path.write_bytes((text + "Some words of text \0and a zero byte or\0 two.").encode(encoding))
+    (found,) = texts(read(path, encoding="auto"))
+    assert found == text + "Some words of text \0and a zero byte or\0 two."
+
+
 def test_an_empty_file_has_the_usual_encoding() -> None:
     assert detect_encoding(b"") == "utf-8"
 

@@ -13,6 +13,9 @@ _CANDIDATES = (
 """What text files are found in. Those of old Macs and of DOS are confused with Windows' own."""
 _WIDE = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
 """Encoding, bytes of a unit, and which of them is not zero in Latin text."""
+_WIDE_MARKS = ("\u3000", "\u3001", "\u3002")
+"""Space, comma and full stop of Chinese and Japanese, which have few others."""
+_CONTROLS = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\r\f")
 _USUAL = "cp1252"
 _DOUBT = 0.02
 _THRESHOLDS = (0.2, 0.5)
@@ -29,7 +32,7 @@ def detect_encoding(head: bytes, *, is_whole: bool = False) -> str:
     Windows-1252. The same bytes give the same answer; a line of text or two is too little to
     tell related encodings apart.
     """
-    if 0 in head:
+    if 0 in head and not _has_stray_zeros(head, is_whole):
         wide = _wide_encoding(head)
         if wide is not None:
             return wide
@@ -46,13 +49,22 @@ def _wide_encoding(head: bytes) -> str | None:
         text = whole.decode(name, "replace")
         if "\ufffd" in text[:-1] or "\0" in text:
             continue
-        # ASCII in the right places; in the other byte order a space is U+2000.
-        n_ascii = whole[place::unit].count(b" ") + whole[place::unit].count(b"\n")
-        n_plain = sum(1 for character in text if character in " \n\u3000\u3002\u3001")
-        found = min(n_ascii, n_plain) or n_plain
+        low_bytes = whole[place::unit]
+        n_low = low_bytes.count(b" ") + low_bytes.count(b"\n")
+        n_spaces = text.count(" ") + text.count("\n")
+        if 2 * n_spaces < n_low:
+            continue  # letters of one byte, and a zero byte astray
+        found = n_spaces + sum(map(text.count, _WIDE_MARKS))
         if found > most:
             best, most = name, found
     return best
+
+
+def _has_stray_zeros(head: bytes, is_whole: bool) -> bool:
+    """Whether it is text in UTF-8 but for a few zero bytes; other alphabets have controls too."""
+    n_controls = len(head) - len(head.translate(None, _CONTROLS))
+    is_text = 5 * head.count(0) < len(head) and 50 * n_controls < len(head)
+    return is_text and _is_mostly_utf_8(head, is_whole)
 
 
 def _is_mostly_utf_8(head: bytes, is_whole: bool) -> bool:
