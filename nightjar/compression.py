@@ -273,10 +273,10 @@ class _Stream:
                 data, self._member = self._member.rest, None
 
     def _problem(self, error: Exception, place: int) -> str:
-        if isinstance(error, lzma.LZMAError) and "limit" in str(error):
+        if "limit exceeded" in str(error) or "too much memory" in str(error):
             return (
-                f"{self._path}: takes more than {_XZ_MAX_MEMORY >> 20} MiB of memory to "
-                f"decompress; compress it again with xz -9 or less"
+                f"{self._path}: takes too much memory to decompress ({error}); compress it again "
+                f"with a dictionary or window of at most 128 MiB, as xz -9 and zstd -19 do"
             )
         return (
             f"{self._path}: the {self._codec.name} data is damaged after byte {place} ({error}); "
