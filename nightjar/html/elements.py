@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nightjar.html.selectors import Selector
 
@@ -41,8 +41,7 @@ _ENDED_BY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Which open elements a start tag ends, and within which ones that holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """An open element."""
 
     name: str

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_MARK = re.compile(r"<(?:(?P<comment>!--)|(?P<bogus>[!?]|/(?![a-zA-Z]))|/?[a-zA-Z])")
-_NAME = re.compile(r"[^\s/>]+")
+_MARK = re.compile(
+    r"<(?:(?P<comment>!--)|(?P<bogus>[!?]|/(?![a-zA-Z]))"
+    r"|(?P<end>/)?(?P<name>[a-zA-Z][^\s/>]*+)(?P<closed>>)?)"
+)
 _TAG_END = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))*+>""")
 _COMMENT_END = re.compile(r"--!?>")
 _ATTRIBUTE = re.compile(
@@ -53,18 +55,19 @@ def scan(page: str) -> Iterator[Token]:
     while mark := _MARK.search(page, position):
         if mark.start() > position:
             yield Text(unescaped(page[position : mark.start()]))
-        if mark.lastgroup is not None:
+        if mark["name"] is None:
             position = _after_comment(page, mark)
             continue
-        is_end = page[mark.start() + 1] == "/"
-        name_start = mark.start() + 1 + is_end
-        name = _NAME.match(page, name_start)
-        tag_end = _TAG_END.match(page, name_start)
-        if name is None or tag_end is None:
-            return
-        position = tag_end.end()
-        written = page[name.end() : position - 1]
-        tag = Tag(name[0].lower(), is_end, written.endswith("/"), written)
+        is_end = mark["end"] is not None
+        position = mark.end()
+        written = ""
+        if mark["closed"] is None:
+            tag_end = _TAG_END.match(page, position)
+            if tag_end is None:
+                return
+            written = page[position : tag_end.end() - 1]
+            position = tag_end.end()
+        tag = Tag(mark["name"].lower(), is_end, written.endswith("/"), written)
         yield tag
         if not is_end and tag.name in _RAW_END:
             closing = _RAW_END[tag.name].search(page, position)
