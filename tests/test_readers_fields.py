@@ -351,6 +351,20 @@ def test_open_quotes_on_every_line_take_no_more_than_linear_time(tmp_path: Path)
     assert rejections(iter(records))[-1] == ("a.csv:50001", "malformed_row")
 
 
+@pytest.mark.parametrize(
+    ("line", "settings"),
+    [('a","\n', {}), ("a,b\\\n", {"escape": "\\"})],
+)
+def test_lines_made_to_stay_open_are_read_no_more_than_thrice(
+    tmp_path: Path, line: str, settings: dict[str, Any]
+) -> None:
+    # Each of them opens a row wherever reading starts, and none ends it.
+    path = csv_file(tmp_path, "id,text\n" + line * 300_000)
+    found = rejections(read(path, "csv", **settings))
+    assert 1 <= len(found) < 20
+    assert {reason for _, reason in found} <= {"malformed_row", "too_long"}
+
+
 def test_an_open_quote_swallows_no_more_lines_than_a_row_may_have(tmp_path: Path) -> None:
     content = 'id,text\n1,"open\n' + "2,x\n" * 250_000
     records = list(read(csv_file(tmp_path, content), "csv"))

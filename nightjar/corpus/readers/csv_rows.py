@@ -21,6 +21,7 @@ from nightjar.errors import SourceError
 
 _MIN_FIELD_LIMIT = 1 << 20
 _MAX_ROW_LINES = 200_000
+_MAX_READINGS = 2
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -71,6 +72,7 @@ class _Lines:
         self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit)
         self._again: deque[Line] = deque()
         self._row: list[Line] = []
+        self._n_read = self._n_given_back = 0
         self.number = 0
         self.problem: tuple[Reason, str] | None = None
 
@@ -81,20 +83,29 @@ class _Lines:
 
     def peek(self) -> str:
         """The next line, which stays the next."""
-        line = next(self._lines, None)
+        line = self._next_of_file()
         if line is None:
             return ""
         self._again.append(line)
         return line.data.decode(self._encoding, "replace")
 
     def give_back(self) -> bool:
-        """Make the lines of this row but the first the next ones; False when there are none."""
-        self._again.extendleft(reversed(self._row[1:]))
-        return len(self._row) > 1
+        """Make the lines of this row but the first the next ones, unless there are none.
+
+        False too when twice as much as the file has so far was given back: then lines are made
+        to look open from wherever they are read, and would be read again for each of them.
+        """
+        again = self._row[1:]
+        n_bytes = sum(len(line.data) + 1 for line in again)
+        if not again or self._n_given_back + n_bytes > _MAX_READINGS * self._n_read:
+            return False
+        self._n_given_back += n_bytes
+        self._again.extendleft(reversed(again))
+        return True
 
     def __iter__(self) -> Iterator[str]:
         while True:
-            line = self._again.popleft() if self._again else next(self._lines, None)
+            line = self._again.popleft() if self._again else self._next_of_file()
             if line is None:
                 return
             self.number = line.number
@@ -102,6 +113,11 @@ class _Lines:
             if len(self._row) > _MAX_ROW_LINES:
                 raise csv.Error(f"more lines in a row than the limit ({_MAX_ROW_LINES})")
             yield f"{self._decoded(line)}\n"
+
+    def _next_of_file(self) -> Line | None:
+        line = next(self._lines, None)
+        self._n_read += 0 if line is None else len(line.data) + 1
+        return line
 
     def _decoded(self, line: Line) -> str:
         if line.is_cut:
@@ -161,7 +177,8 @@ class _Rows:
                 detail = f"a quote that no line up to {self._lines.number} closes rightly ({error})"
                 problem = (reason, detail)
             else:
-                problem = self._lines.problem or (reason, str(error))
+                detail = f"lines up to {self._lines.number}: {error}"
+                problem = self._lines.problem or (reason, detail)
             self._rows = self._reader()
         else:
             problem = self._lines.problem

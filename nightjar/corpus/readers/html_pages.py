@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 
 from nightjar.config import HtmlSource
-from nightjar.config.sections import AUTO_ENCODING, is_for_files
-from nightjar.corpus.detection import detect_encoding
+from nightjar.config.sections import is_for_files
 from nightjar.corpus.encodings import decoded, open_encoded, sniff_bom
 from nightjar.corpus.input_file import InputFile
 from nightjar.corpus.lines import read_whole
@@ -57,7 +56,9 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
         detail = f"{page.n_bytes} bytes of markup"
         yield Rejection(file.label, Reason.TOO_LONG, detail, excerpt(page.data))
         return
-    stream = open_encoded((page.data,), _encoding_of(page.data, source.encoding))
+    # What it looks like comes last, where the encoding is auto.
+    encoding = sniff_bom(page.data) or _declared(page.data) or source.encoding
+    stream = open_encoded((page.data,), encoding)
     data = b"".join(stream.pieces)
     try:
         markup = decoded(data, stream.encoding.name, source.errors)
@@ -74,14 +75,6 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
     else:
         detail = "no text but markup" if markup.strip() else "the file is empty"
         yield Rejection(file.label, Reason.EMPTY, detail, excerpt(markup))
-
-
-def _encoding_of(data: bytes, configured: str) -> str:
-    """By its byte order mark, what it says itself, the configuration, or what it looks like."""
-    said = sniff_bom(data) or _declared(data)
-    if said is not None:
-        return said
-    return detect_encoding(data, is_whole=True) if configured == AUTO_ENCODING else configured
 
 
 def _declared(data: bytes) -> str | None:
