@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT_ROOT
+from corpus_support import config_of, run_ingest, text_source
 from reader_support import read, rejections, texts
 
+from nightjar.corpus import documents_identity
 from nightjar.corpus.detection import detect_encoding
 
 UDHR = PROJECT_ROOT.parent / "shared" / "data" / "corpus" / "udhr"
@@ -67,6 +69,16 @@ def test_auto_reads_lines_files_and_tables_in_any_encoding(tmp_path: Path, encod
     path.write_bytes(("text;n\n" + RUSSIAN.replace("\n", ";1\n")).encode(encoding))
     settings = {"encoding": "auto", "delimiter": "auto"}
     assert texts(read(path, "csv", **settings)) == RUSSIAN_LINES
+
+
+def test_what_is_found_out_is_part_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(RUSSIAN.encode("cp1251"))
+    result = run_ingest(tmp_path, text_source("a.txt", encoding="auto"))
+    assert result.texts == RUSSIAN_LINES
+    config = config_of(text_source("a.txt", encoding="auto"))
+    assert "charset-normalizer" in documents_identity(config, tmp_path).code
+    plain = documents_identity(config_of(text_source("a.txt")), tmp_path)
+    assert "charset-normalizer" not in plain.code
 
 
 def test_each_file_has_an_encoding_of_its_own(tmp_path: Path) -> None:

@@ -8,18 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from nightjar.config.sections import AUTO_ENCODING, is_for_files
+from nightjar.config.sections import AUTO_ENCODING
 from nightjar.corpus.detection import detect_encoding
-
-__all__ = [
-    "EncodedStream",
-    "Encoding",
-    "decoded",
-    "is_for_files",
-    "known_encoding",
-    "open_encoded",
-    "sniff_bom",
-]
 
 _BOMS = {
     "utf-8": codecs.BOM_UTF8,

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar import paths
-from nightjar.config import CsvSource, IngestConfig, MediaWikiSource, SourceConfig, TextSource
-from nightjar.corpus.encodings import is_for_files
+from nightjar.config import IngestConfig, MediaWikiSource, SourceConfig
+from nightjar.config.sections import AUTO_ENCODING
 from nightjar.corpus.records import storable
 from nightjar.errors import InputError, SourceError
 from nightjar.schemas import DOCUMENTS
 from nightjar.store import FileIdentity, Identity, file_identity, library_versions
 
-REVISION = 1
+REVISION = 2
 """Raised whenever the same sources give other documents than before."""
 
 
@@ -41,7 +41,7 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
 
     Directories are no part of it: a file that moves keeps its version. Raises SourceError,
     naming the source and the pattern, when a file is missing or unreadable, a glob matches
-    nothing, a package is not installed or an encoding is not one of text files.
+    nothing or a package is not installed.
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
@@ -65,7 +65,6 @@ def select_files(config: IngestConfig, base_dir: Path) -> list[SourceFile]:
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
-        _check_encoding(name, source)
         files += sorted(_labelled(name, _matches(name, source, base_dir)), key=_by_label)
     return files
 
@@ -83,18 +82,13 @@ def _identity_of(file: SourceFile) -> FileIdentity:
 
 def _libraries(config: IngestConfig) -> dict[str, str]:
     """Versions of the libraries that shape the text."""
-    if any(isinstance(source, MediaWikiSource) for source in config.sources.values()):
-        return library_versions("mwparserfromhell")
-    return {}
-
-
-def _check_encoding(name: str, source: SourceConfig) -> None:
-    encoding = source.encoding if isinstance(source, TextSource | CsvSource) else "utf-8"
-    if not is_for_files(encoding):
-        raise SourceError(
-            f"ingest.sources.{name}.encoding: {encoding} is no encoding of text files; utf-8 is "
-            f"the usual one"
-        )
+    names = set()
+    for source in config.sources.values():
+        if isinstance(source, MediaWikiSource):
+            names.add("mwparserfromhell")
+        elif getattr(source, "encoding", None) == AUTO_ENCODING:
+            names.add("charset-normalizer")
+    return library_versions(*sorted(names)) if names else {}
 
 
 def _matches(name: str, source: SourceConfig, base_dir: Path) -> Iterable[Path]:
