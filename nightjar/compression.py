@@ -1,17 +1,20 @@
-"""Decompressing ``.gz``, ``.bz2`` and ``.zst`` piece by piece, refusing what is damaged.
+"""Decompressing ``.gz``, ``.bz2``, ``.xz`` and ``.zst`` piece by piece, refusing what is damaged.
 
 The standard library's file objects pass over garbage after a bzip2 stream, and those of the
 zstandard package over a frame that ends early. Here every byte has to belong to a whole
-stream (a file may hold several), or SourceError says where it went wrong.
+stream (a file may hold several), or SourceError says where it went wrong. What was whole
+before the damage is yielded first.
 """
 
 from __future__ import annotations
 
 import bz2
+import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -20,9 +23,53 @@ import zstandard
 from nightjar.errors import SourceError
 
 MAX_PIECE_BYTES = 1 << 20
+_SLICE_BYTES = 1 << 13
+"""Fed at a time: of damaged data at most so much that was whole is lost."""
 _ZSTD_SLICE_BYTES = 1 << 11
 _GZIP_WINDOW_BITS = 31
-_UNSUPPORTED = frozenset((".7z", ".lz4", ".lzma", ".rar", ".tar", ".tgz", ".xz", ".zip"))
+_XZ_MAX_MEMORY = 1 << 28
+"""``xz -9`` takes 65 MiB; a dictionary may be 4 GiB."""
+_UNSUPPORTED = frozenset(
+    (".7z", ".lz4", ".lzma", ".rar", ".tar", ".tbz2", ".tgz", ".txz", ".zip", ".z")
+)
+_FREE_BYTES = 100_000_000
+"""Expanded to no more than this, a file may have any ratio."""
+
+
+@dataclass(frozen=True)
+class ExpansionLimits:
+    """How far a compressed file may expand before it is taken for a bomb.
+
+    The defaults are those of ``ingest.max_expanded_bytes`` and ``ingest.max_expansion_ratio``.
+    """
+
+    max_bytes: int = 100_000_000_000
+    max_ratio: int = 200
+    """Bytes for each compressed byte, once there are more than 100 MB."""
+
+
+class Expansion:
+    """Counts what comes out of ``path`` and stops it at the limits."""
+
+    def __init__(self, path: Path, limits: ExpansionLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._n_bytes = 0
+
+    def add(self, n_bytes: int, n_compressed: int) -> None:
+        """``n_bytes`` more came out of the first ``n_compressed``. Raises SourceError."""
+        self._n_bytes += n_bytes
+        if self._n_bytes > self._limits.max_bytes:
+            raise SourceError(
+                f"{self._path}: expands to more than {self._limits.max_bytes:,} bytes; if it may, "
+                f"raise ingest.max_expanded_bytes"
+            )
+        if self._n_bytes > max(_FREE_BYTES, self._limits.max_ratio * n_compressed):
+            raise SourceError(
+                f"{self._path}: {n_compressed:,} compressed bytes expand to {self._n_bytes:,} and "
+                f"more, above {self._limits.max_ratio} times, as a decompression bomb does; if you "
+                f"trust the file, raise ingest.max_expansion_ratio"
+            )
 
 
 class _Member(Protocol):
@@ -80,6 +127,24 @@ class _Bzip2Member:
             yield self._stream.decompress(b"", MAX_PIECE_BYTES)
 
 
+class _XzMember:
+    def __init__(self) -> None:
+        self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MAX_MEMORY)
+
+    @property
+    def is_whole(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._stream.unused_data
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield self._stream.decompress(data, MAX_PIECE_BYTES)
+        while not (self._stream.eof or self._stream.needs_input):
+            yield self._stream.decompress(b"", MAX_PIECE_BYTES)
+
+
 class _ZstdMember:
     """A frame. Its output cannot be limited, so it is fed little at a time.
 
@@ -118,6 +183,7 @@ class _Codec:
 _CODECS = (
     _Codec("gzip", ".gz", re.compile(rb"\x1f\x8b\x08"), _GzipMember),
     _Codec("bzip2", ".bz2", re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), _Bzip2Member),
+    _Codec("xz", ".xz", re.compile(rb"\xfd7zXZ\0"), _XzMember),
     _Codec(
         "Zstandard",
         ".zst",
@@ -127,19 +193,21 @@ _CODECS = (
 )
 
 
-def decompress(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def decompress(
+    path: Path, chunks: Iterable[bytes], limits: ExpansionLimits | None = None
+) -> Iterator[bytes]:
     """The content of ``path``, whose bytes are ``chunks``, by its suffix.
 
     Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB of hostile Zstandard). Raises
-    SourceError when the data is not what the suffix says, is damaged, ends early, or is
-    compressed in a way that is not supported.
+    SourceError when the data is not what the suffix says, is damaged, ends early, is
+    compressed in a way that is not supported, or expands beyond ``limits``.
     """
     suffix = path.suffix.lower()
     inner = Path(path.stem).suffix.lower()
     if suffix in _UNSUPPORTED or inner == ".tar":
         raise SourceError(
             f"{path}: {suffix if suffix in _UNSUPPORTED else inner} files are not supported; "
-            f"name files of their own, plain or compressed as .gz, .bz2 or .zst"
+            f"name files of their own, plain or compressed as .gz, .bz2, .xz or .zst"
         )
     rest = iter(chunks)
     head = next(rest, b"")
@@ -150,48 +218,67 @@ def decompress(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
             f"{path}: holds {stored.name} data, which its name does not say; "
             f"rename it to {path.name}{stored.suffix}"
         )
-    if named is not None and stored is not named:
+    if named is None:
+        return (piece for piece in chain((head,), rest) if piece)
+    if stored is not named:
         held = f"{stored.name} data" if stored else "something else"
         raise SourceError(
             f"{path}: is named {suffix} but holds {held if head else 'nothing'}, not "
             f"{named.name} data; name it after what it holds, or fetch it again"
         )
-    pieces = _plain(head, rest) if named is None else _members(path, named, head, rest)
-    return (piece for piece in pieces if piece)
+    stream = _Stream(path, named, None if limits is None else Expansion(path, limits))
+    return stream.pieces(chain((head,), rest))
 
 
-def _plain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from rest
+class _Stream:
+    """One file's compressed streams, one after the other."""
 
+    def __init__(self, path: Path, codec: _Codec, expansion: Expansion | None) -> None:
+        self._path = path
+        self._codec = codec
+        self._expansion = expansion
+        self._member: _Member | None = None
+        self._n_read = 0
 
-def _members(path: Path, codec: _Codec, head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress one stream after the other until the file ends at the end of one."""
-    member: _Member | None = None
-    n_before, chunk = 0, head
-    while chunk:
-        data = chunk
+    def pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Decompress until the file ends, which has to be at the end of a stream."""
+        for chunk in chunks:
+            for start in range(0, len(chunk), _SLICE_BYTES):
+                data = chunk[start : start + _SLICE_BYTES]
+                self._n_read += len(data)
+                for piece in self._feed(data):
+                    if self._expansion is not None:
+                        self._expansion.add(len(piece), self._n_read)
+                    if piece:
+                        yield piece
+        if self._member is not None:
+            raise SourceError(
+                f"{self._path}: the {self._codec.name} data ends early, after byte "
+                f"{self._n_read}; the file is truncated: restore or fetch it again"
+            )
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         while data:
-            if member is None:
+            if self._member is None:
                 data = data.lstrip(b"\0")  # padding behind a stream
                 if not data:
-                    break
-                member = codec.new_member()
+                    return
+                self._member = self._codec.new_member()
             try:
-                yield from member.feed(data)
-            except (OSError, zlib.error, zstandard.ZstdError) as error:
-                place = n_before + len(chunk) - len(data)
-                raise SourceError(
-                    f"{path}: the {codec.name} data is damaged after byte {place} ({error}); "
-                    f"restore or fetch the file again"
-                ) from error
+                yield from self._member.feed(data)
+            except (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+                raise SourceError(self._problem(error, self._n_read - len(data))) from error
             data = b""
-            if member.is_whole:
-                data, member = member.rest, None
-        n_before += len(chunk)
-        chunk = next(rest, b"")
-    if member is not None:
-        raise SourceError(
-            f"{path}: the {codec.name} data ends early, after byte {n_before}; the file is "
-            f"truncated: restore or fetch it again"
+            if self._member.is_whole:
+                data, self._member = self._member.rest, None
+
+    def _problem(self, error: Exception, place: int) -> str:
+        if "limit exceeded" in str(error) or "too much memory" in str(error):
+            return (
+                f"{self._path}: takes too much memory to decompress ({error}); compress it again "
+                f"with a dictionary or window of at most 128 MiB, as xz -9 and zstd -19 do"
+            )
+        return (
+            f"{self._path}: the {self._codec.name} data is damaged after byte {place} ({error}); "
+            f"restore or fetch the file again"
         )

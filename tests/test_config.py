@@ -83,6 +83,7 @@ def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
         "reviews": "jsonl",
         "tickets": "parquet",
         "survey": "csv",
+        "site": "html",
     }
 
 

@@ -238,3 +238,17 @@ def test_one_shard_of_reviews_more_gives_the_bytes_of_all_eight(tmp_path: Path) 
         assert progress.totals["read sources"] == (IMDB / "reviews-07.parquet").stat().st_size
         assert progress.totals["tokenize"] == grown[0].parts("documents")[-1].rows < 9_375
         assert contents(grown) == contents(night(tmp_path, "scratch", config(8), executor=executor))
+
+
+def test_limits_of_sources_hold_each_by_itself_and_with_that_over_all(seven: Path) -> None:
+    """Seven shards of one source and two documents of another behind it."""
+    write(seven, "more.json", [{"id": 1, "text": "one more"}, {"id": 2, "text": "two more"}])
+    more = {"type": "jsonl", "path": "data/more.json", "id_field": "id"}
+    first = {"in": {**SOURCE["in"], "limit": 4}, "more": more}
+    whole = ids(night(seven, "whole", config_of({**SOURCE, "more": more}))[0])
+    limited = ids(night(seven, "a", config_of(first))[0])
+    assert limited == [*whole[:4], "more:1", "more:2"]
+    assert ids(night(seven, "b", config_of(first, limit=5))[0]) == limited[:5]
+    assert ids(night(seven, "c", config_of(first, limit=2))[0]) == limited[:2]
+    second = {**SOURCE, "more": {**more, "limit": 1}}
+    assert ids(night(seven, "d", config_of(second))[0]) == whole[:-1]

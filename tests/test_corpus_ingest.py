@@ -65,7 +65,9 @@ def test_identity_names_files_by_source_and_content(tmp_path: Path) -> None:
         "type": "text",
         "document": "line",
         "encoding": "utf-8",
+        "errors": "quarantine",
         "language": None,
+        "limit": None,
     }
 
 
@@ -142,11 +144,10 @@ def test_one_missing_path_of_several_is_an_error(tmp_path: Path) -> None:
         identity_of(tmp_path, ["a.txt", "b.txt"])
 
 
-def test_an_encoding_that_is_not_of_files_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"one")
-    config = config_of(text_source("a.txt", encoding="punycode"))
-    with pytest.raises(SourceError, match=r"in\.encoding: punycode is no encoding of text files"):
-        documents_identity(config, tmp_path)
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "raw_unicode_escape", "base64"])
+def test_an_encoding_that_is_not_of_files_is_refused_by_the_config(encoding: str) -> None:
+    with pytest.raises(ValueError, match=f"{encoding}' is (no encoding of text files|not a text)"):
+        config_of(text_source("a.txt", encoding=encoding))
 
 
 # -- cleaning, length, duplicates, ids -----------------------------------------------------
@@ -235,6 +236,7 @@ def test_counts_and_report_account_for_every_record(tmp_path: Path) -> None:
         "quarantined_undecodable": 1,
         "redirects_skipped": 0,
         "other_namespaces_skipped": 0,
+        "filtered_skipped": 0,
         "nul_characters_removed": 0,
     }
     assert result.report["in"]["files_read"] == 2

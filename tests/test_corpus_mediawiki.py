@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 from corpus_support import GENSIM_DATA, run_ingest
+from reader_support import read, read_until_error
 
 from nightjar.errors import SourceError
 
@@ -132,6 +134,18 @@ def test_hostile_xml_is_refused(tmp_path: Path, attack: str) -> None:
         run_ingest(tmp_path, wiki("a.xml"))
 
 
+@pytest.mark.parametrize("mark", [b"<!--", b'<page a="', b"<", b"<?x "])
+def test_a_tag_or_comment_without_end_is_refused_soon(tmp_path: Path, mark: bytes) -> None:
+    path = tmp_path / "a.xml.gz"
+    stream = zlib.compressobj(1, wbits=31)
+    data = b"".join(stream.compress(b"x" * 1_000_000) for _ in range(90))
+    path.write_bytes(gzip.compress(export(page(1, "One"))[: -len("</mediawiki>")] + mark, 1)
+                     + data + stream.flush())  # fmt: skip
+    found, message = read_until_error(read(path, "mediawiki"))
+    assert found == ["One"]
+    assert "refused: the XML has a tag or comment of more than 4 MiB" in message
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -160,6 +174,14 @@ def test_a_truncated_dump_is_an_error_and_not_a_shorter_dump(tmp_path: Path) -> 
     (tmp_path / "a.xml.bz2").write_bytes(data[:-10])
     with pytest.raises(SourceError, match="truncated"):
         run_ingest(tmp_path, wiki("a.xml.bz2"))
+
+
+def test_pages_before_spoilt_xml_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(export(page(1, "One"), page(2, "Two"), "<page><id>3</page>"))
+    found, message = read_until_error(read(path, "mediawiki"))
+    assert found == ["One", "Two"]
+    assert "mismatched tag" in message
 
 
 def test_a_dump_with_nothing_but_redirects_leaves_no_document(tmp_path: Path) -> None:

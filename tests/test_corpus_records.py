@@ -229,11 +229,11 @@ def test_bad_csv_rows_are_quarantined_and_the_next_goes_on(tmp_path: Path) -> No
         b"8,",
         b"9,better",
         b'10,"never closed',
-        b"11,swallowed",
+        b"11,not swallowed",
     ]
     (tmp_path / "a.csv").write_bytes(b"\n".join(rows))
     result = run_ingest(tmp_path, csv_source("a.csv", id_column="id"))
-    assert [row["doc_id"] for row in result.documents] == ["in:1", "in:9"]
+    assert [row["doc_id"] for row in result.documents] == ["in:1", "in:9", "in:11"]
     assert result.reasons == [
         ("a.csv:3", "malformed_row"),
         ("a.csv:4", "malformed_row"),
@@ -246,7 +246,7 @@ def test_bad_csv_rows_are_quarantined_and_the_next_goes_on(tmp_path: Path) -> No
     ]
     details = [row["detail"] for row in result.quarantine]
     assert details[0] == "1 columns, the header has 2"
-    assert details[-1] == "lines up to 13: unexpected end of data"
+    assert details[-1] == ("a quote that no line up to 13 closes rightly (unexpected end of data)")
     assert result.quarantine[-1]["excerpt"] == '10,"never closed'
 
 

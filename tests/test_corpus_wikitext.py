@@ -59,6 +59,31 @@ CASES = {
     "an entity cannot name half a character": ("a&#xD800;b", "ab"),
     "parentheses that a template left empty go": ("Kabul ({{lang|x}}; ) is", "Kabul is"),
     "a separator that a template left hanging goes": ("Bo ({{IPA|x}}; born 1)", "Bo (born 1)"),
+    "measures stay as they were given": (
+        """{{convert|5|km}}, {{Convert|5|to|7.5|km|mi|abbr=on}}, {{cvt|1,200|-|1,300|ft|m}},
+        {{convert|3|x|4|m}}, {{convert|7|e6acre|km2}}, {{convert|km}}.""",
+        "5 km, 5 to 7.5 km, 1,200 \u2013 1,300 ft,\n3 by 4 m, 7 million acre, .",
+    ),
+    "text in templates that only set it stays": (
+        """{{nowrap|a b}} {{abbr|EU|European Union}} {{lang|fr|''mot''}} {{lang-de|Wort}} {{em|c}}
+        {{transl|ru|BGN|slovo}} {{frac|1|2}} {{circa|1500}}{{snd}}{{ill|Name|de|Andere}}""",
+        "a b EU mot Wort c\nslovo 1/2 c. 1500 \u2013 Name",
+    ),
+    "templates that show text nest, with links and others in them": (
+        "a {{small|b {{nowrap|[[c|d]] {{cn|date=x}}{{lang|la|e [[f]]}}}} g}} h",
+        "a b d e f g h",
+    ),
+    "templates that show text go with what is around them": (
+        "a {{Infobox|x={{nowrap|b}}|y={{convert|5|km}}{{snd}}}} [[File:x.jpg|thumb|{{em|c}}]] d",
+        "a d",
+    ),
+    "arguments may be named by their number": (
+        "{{lang|1=fr|2=mot}} {{nowrap | 1 = a=b }} {{lang|italic=no|fr|mot}} {{abbr|2=long|1=s}}",
+        "mot a=b mot s",
+    ),
+    "quotations are paragraphs": ("a {{quote|b|author=c}} d", "a\nb\nd"),
+    "a template that is not ended by itself goes": ("a {{nowrap|b [[c}} d", "a d"),
+    "parameters go, also with text": ("a {{{nowrap|b}}} {{{{{1}}}|c}} d", "a d"),
     "switches go": ("__NOTOC__ a", "a"),
     "a link never closed loses its mark": ("a [[b c", "a b c"),
     "a file never closed loses its line": ("a [[File:b.jpg|thumb|c\nd", "a\nd"),
@@ -86,6 +111,7 @@ def test_namespaces_of_the_wiki_are_known_in_its_language() -> None:
 HOSTILE = (
     "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
     "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
+    "{{nowrap|", "{{convert|5|", "|", "{{lang|a=",
 )  # fmt: skip
 
 
@@ -96,12 +122,18 @@ def test_marks_that_are_never_closed_leave_no_debris(mark: str) -> None:
     assert not any(debris in text for debris in ("[[", "]]", "{{", "}}"))
 
 
+def test_templates_that_show_text_nest_as_deep_as_a_page_goes() -> None:
+    assert STRIPPER.strip("{{nowrap|" * 20_000 + "x" + "}}" * 20_000) == "x"
+    assert STRIPPER.strip("{{nowrap" + "|" * 200_000 + "x}} y") == "y"
+
+
 def test_random_markup_leaves_no_debris() -> None:
     marks = [
         "{{", "}}", "{{{", "}}}", "[[", "]]", "[", "]", "|", "\n{|\n", "\n|}\n", "\n", "<ref>",
         "</ref>", "<b>", "</b>", "<nowiki>", "</nowiki>", "<!--", "-->", "''", "=", "\n==", "\n*",
         "File:", "a", "b c", "http://x", "[http://x y", "&amp;", "&#xD800;", "<", "<table>",
         "</table>", "{", "}", "é",
+        "{{nowrap|", "{{convert|5|", "|km}}", "{{lang|fr|", "{{snd}}",
     ]  # fmt: skip
     generator = random.Random(7)
     for length in (5, 50, 500) * 100:

@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("ingest.near_duplicates", models.NearDuplicatesConfig),
     ("ingest.sources.NAME, type: mediawiki", models.MediaWikiSource),
     ("ingest.sources.NAME, type: text", models.TextSource),
+    ("ingest.sources.NAME, type: html", models.HtmlSource),
     ("ingest.sources.NAME, type: jsonl", models.JsonLinesSource),
     ("ingest.sources.NAME, type: parquet", models.ParquetSource),
     ("ingest.sources.NAME, type: csv", models.CsvSource),
@@ -98,7 +99,7 @@ def default_text(default: Any) -> str:
         return ""
     if isinstance(default, bool):
         return str(default).lower()
-    return "null" if default is None else str(default)
+    return "null" if default is None else str(default).replace("\n", "\\n")
 
 
 def bounds(metadata: list[Any]) -> str:

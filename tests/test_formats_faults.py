@@ -146,6 +146,7 @@ def damaged_deflate() -> bytes:
         (".txt.gz", gzip.compress(GLOVE.encode())),
         (".txt.bz2", bz2.compress(GLOVE.encode())),
         (".txt.zst", zstandard.compress(GLOVE.encode())),
+        (".txt.xz", lzma.compress(GLOVE.encode())),
         (".zip", zipped(GLOVE.encode(), "glove.6B.3d.txt")),
     ],
 )
@@ -163,7 +164,8 @@ def test_compressed_files_are_read(suffix: str, content: bytes, tmp_path: Path) 
         (".txt", zipped(GLOVE.encode(), "a.txt", "b.txt"), "the archive holds 2 files"),
         (".txt", zipped(GLOVE.encode(), "a.txt").replace(b"king", b"kong"), "Bad CRC-32"),
         (".txt", damaged_deflate(), "a.txt cannot be unpacked"),
-        (".xz", lzma.compress(GLOVE.encode()), ".xz files are not supported"),
+        (".xz", lzma.compress(GLOVE.encode())[:-9], "ends early"),
+        (".lzma", GLOVE.encode(), ".lzma files are not supported"),
     ],
 )
 def test_damaged_compression_is_refused(

@@ -44,6 +44,7 @@ from nightjar.config.sections import (
 )
 from nightjar.config.sources import (
     CsvSource,
+    HtmlSource,
     IngestConfig,
     JsonLinesSource,
     MediaWikiSource,
@@ -82,6 +83,7 @@ __all__ = [
     "FastTextConfig",
     "GateConfig",
     "GloVeConfig",
+    "HtmlSource",
     "ImportConfig",
     "IngestConfig",
     "JsonLinesSource",

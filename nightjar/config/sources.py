@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from nightjar.config.cleaning import CleaningConfig
+from nightjar.config.conditions import checked_conditions
 from nightjar.config.sections import (
     MAX_INT32_COUNT,
+    CsvMark,
     Delimiter,
     Encoding,
+    ExpandedSize,
     Name,
     Patterns,
     Section,
+    Selector,
     Text,
 )
+
+Conditions = Annotated[dict[str, Any], AfterValidator(checked_conditions)]
+DecodingErrors = Literal["quarantine", "replace"]
+_ENCODING = "or auto: a byte order mark, UTF-8 where it is, else detected"
+_ERRORS = "what is not in the encoding; replace: with U+FFFD"
+_WHERE = "field: value, list of values, or {min, max, regex, not}; other records are skipped"
 
 
 class _Source(Section):
     path: Text | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
     language: str | None = Field(None, description="language code stored with each document")
+    limit: int | None = Field(None, ge=1, description="at most so many documents are kept")
 
     @property
     def patterns(self) -> list[str]:
@@ -29,48 +40,86 @@ class _Source(Section):
 
 
 class MediaWikiSource(_Source):
-    """A MediaWiki XML export (``.xml``, ``.bz2``, ``.gz``); redirects are skipped."""
+    """A MediaWiki XML export (also compressed or in ``.zip``); redirects are skipped."""
 
     type: Literal["mediawiki"]
     namespaces: list[int] = Field([0], min_length=1, description="0 is the articles")
 
 
-class TextSource(_Source):
-    """Plain text (also ``.gz``, ``.bz2``, ``.zst``): a document a line, or a file."""
+class _EncodedSource(_Source):
+    encoding: Encoding = Field("utf-8", description=_ENCODING)
+    errors: DecodingErrors = Field("quarantine", description=_ERRORS)
+
+
+class TextSource(_EncodedSource):
+    """Plain text (also compressed or in ``.zip``): a document a line, or a file."""
 
     type: Literal["text"]
     document: Literal["line", "file"] = "line"
-    encoding: Encoding = "utf-8"
 
 
-class JsonLinesSource(_Source):
-    """JSON Lines (also ``.gz``, ``.bz2``, ``.zst``): one object a line."""
+class HtmlSource(_EncodedSource):
+    """HTML (also compressed or in ``.zip``): a document a file, its title and text."""
+
+    type: Literal["html"]
+    selector: Selector | None = Field(
+        None, description="only what a CSS selector chooses, as in 'article, div.text > p'"
+    )
+    encoding: Encoding = Field(
+        "auto", description="of pages without a byte order mark and a charset of their own"
+    )
+
+
+class JsonLinesSource(_EncodedSource):
+    """JSON Lines (also compressed or in ``.zip``): one object a line."""
 
     type: Literal["jsonl"]
-    text_field: str = "text"
-    id_field: str | None = None
+    text_field: Text | Patterns = Field(
+        "text", description="or several, joined; a.b is field b of the object in a"
+    )
+    join: str = Field("\n\n", description="what stands between several texts")
+    id_field: Text | None = None
+    language_field: Text | None = Field(None, description="goes before the source's language")
+    where: Conditions = Field({}, description=_WHERE)
 
 
-class ParquetSource(_Source):
+class _TableSource(_Source):
+    text_column: Text | Patterns = Field("text", description="or several, joined")
+    join: str = Field("\n\n", description="what stands between several texts")
+    id_column: Text | None = None
+    language_column: Text | None = Field(None, description="goes before the source's language")
+    where: Conditions = Field({}, description=_WHERE)
+
+
+class ParquetSource(_TableSource):
     """Parquet files with a text column."""
 
     type: Literal["parquet"]
-    text_column: str = "text"
-    id_column: str | None = None
 
 
-class CsvSource(_Source):
-    """CSV with a header line (also ``.gz``, ``.bz2``, ``.zst``)."""
+class CsvSource(_TableSource):
+    """CSV with a header line (also compressed or in ``.zip``)."""
 
     type: Literal["csv"]
-    text_column: str = "text"
-    id_column: str | None = None
-    delimiter: Delimiter = ","
-    encoding: Encoding = "utf-8"
+    delimiter: Delimiter = Field(",", description="or auto: found by the header line")
+    quote: CsvMark | None = Field('"', description="null: quotes are text")
+    escape: CsvMark | None = Field(None, description='makes the next mark text, as in \\"')
+    columns: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        None, description="names of the columns of files without a header line"
+    )
+    encoding: Encoding = Field("utf-8", description=_ENCODING)
+    errors: DecodingErrors = Field("quarantine", description=_ERRORS)
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        marks = [mark for mark in (self.delimiter, self.quote, self.escape) if mark]
+        if len(set(marks)) < len(marks):
+            raise ValueError("delimiter, quote and escape are different characters")
+        return self
 
 
 SourceConfig = Annotated[
-    MediaWikiSource | TextSource | JsonLinesSource | ParquetSource | CsvSource,
+    MediaWikiSource | TextSource | HtmlSource | JsonLinesSource | ParquetSource | CsvSource,
     Field(discriminator="type"),
 ]
 
@@ -113,6 +162,15 @@ class IngestConfig(Section):
         ge=0,
         le=1,
         description="a night that loses more than this share of its records to errors stops",
+    )
+    max_expanded_bytes: ExpandedSize = Field(
+        ByteSize(100_000_000_000),
+        description="a compressed file that expands to more is refused, as in 100GB",
+    )
+    max_expansion_ratio: int = Field(
+        200,
+        ge=1,
+        description="or, beyond 100 MB, to more than so many times its size: a bomb",
     )
 
     @model_validator(mode="after")

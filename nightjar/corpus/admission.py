@@ -113,12 +113,12 @@ def cut_at(limit: int, shards: Sequence[Artifact], decisions: Sequence[Decisions
     """
     remaining, n_left_out = limit, 0
     for shard, decision in zip(shards, decisions, strict=True):
-        n_rows = shard.rows("documents")
+        n_rows = shard.rows("documents") if decision.n_rows is None else decision.n_rows
         n_kept = n_rows - len(decision.dropped)
         if n_kept > remaining:
             kept = np.ones(n_rows, np.bool_)
             kept[list(decision.dropped)] = False
-            end = int(np.flatnonzero(kept)[remaining]) if remaining < n_kept else n_rows
+            end = int(np.flatnonzero(kept)[remaining])
             decision.n_rows = end
             decision.dropped = {row: why for row, why in decision.dropped.items() if row < end}
             decision.renamed = {row: to for row, to in decision.renamed.items() if row < end}

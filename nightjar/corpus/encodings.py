@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from nightjar.config.sections import AUTO_ENCODING
+from nightjar.corpus.detection import detect_encoding
+
 _BOMS = {
     "utf-8": codecs.BOM_UTF8,
     "utf-16-le": codecs.BOM_UTF16_LE,
@@ -16,9 +19,7 @@ _BOMS = {
     "utf-32-be": codecs.BOM_UTF32_BE,
 }
 _LONGEST_BOM = 4
-_NOT_FOR_FILES = frozenset(
-    ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
-)
+_DETECTED_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,6 @@ class Encoding:
     carriage_return: bytes
     line_end: re.Pattern[bytes]
     """CR LF, CR or LF."""
-
-
-def is_for_files(name: str) -> bool:
-    """Whether text files are written in the encoding ``name`` (host names, say, are not)."""
-    return codecs.lookup(name).name.replace("_", "-") not in _NOT_FOR_FILES
 
 
 def known_encoding(name: str, head: bytes) -> Encoding:
@@ -67,14 +63,33 @@ class EncodedStream:
     pieces: Iterator[bytes]
 
 
+def decoded(data: bytes, encoding: str, errors: str) -> str:
+    """``data`` as text; with ``replace`` what cannot be decoded is U+FFFD, else UnicodeError."""
+    return data.decode(encoding, "replace" if errors == "replace" else "strict")
+
+
+def sniff_bom(head: bytes) -> str | None:
+    """The encoding that a byte order mark at the start of ``head`` says."""
+    # That of UTF-32-LE starts with that of UTF-16-LE.
+    longest_first = sorted(_BOMS, key=lambda name: len(_BOMS[name]), reverse=True)
+    return next((name for name in longest_first if head.startswith(_BOMS[name])), None)
+
+
 def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
-    """Settle the byte order and drop a byte order mark from ``pieces``."""
+    """Settle the encoding and drop a byte order mark from ``pieces``.
+
+    ``auto`` goes by the byte order mark, else by what :func:`detect_encoding` says of the first
+    256 KiB, which are held until then.
+    """
     rest = iter(pieces)
-    head = b""
-    for piece in rest:
-        head += piece
-        if len(head) >= _LONGEST_BOM:
-            break
+    head, is_whole = b"", False
+    n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _LONGEST_BOM
+    while len(head) < n_needed and not is_whole:
+        piece = next(rest, None)
+        is_whole = piece is None
+        head += piece or b""
+    if name == AUTO_ENCODING:
+        name = sniff_bom(head) or detect_encoding(head[:_DETECTED_BYTES], is_whole=is_whole)
     encoding = known_encoding(name, head)
     head = head.removeprefix(_BOMS.get(encoding.name, b""))
     return EncodedStream(encoding, chain((head,), rest))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nightjar.compression import decompress
+from nightjar.compression import ExpansionLimits, decompress
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.store import FileIdentity, file_identity
 
@@ -16,9 +16,16 @@ _CHUNK_BYTES = 1 << 16
 class InputFile:
     """A file that is hashed while it is read, so that what was read is what was planned."""
 
-    def __init__(self, path: Path, label: str, on_read: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        on_read: Callable[[int], None],
+        limits: ExpansionLimits | None = None,
+    ) -> None:
         self.path = path
         self.label = label
+        self.limits = limits or ExpansionLimits()
         self._on_read = on_read
         self._digest = hashlib.sha256()
         self._n_bytes = 0
@@ -27,10 +34,11 @@ class InputFile:
     def content(self) -> Iterator[bytes]:
         """Its decompressed bytes, in pieces. Can be asked for once.
 
-        Raises SourceError when the file cannot be read or its compression is damaged.
+        Raises SourceError when the file cannot be read, its compression is damaged, or it
+        expands beyond ``limits``.
         """
         self._chunks = self._read()
-        return decompress(self.path, self._chunks)
+        return decompress(self.path, self._chunks, self.limits)
 
     def advance(self, n_bytes: int) -> None:
         """Report progress of a reader that does not go through :meth:`content`."""

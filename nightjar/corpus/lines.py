@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nightjar.corpus.encodings import EncodedStream, Encoding
@@ -22,6 +22,25 @@ class Line:
     def is_cut(self) -> bool:
         """Whether the line is longer than was asked for."""
         return self.n_bytes > len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a file holds, if it is not too long."""
+
+    data: bytes
+    n_bytes: int
+    """More than ``len(data)`` when it is."""
+
+
+def read_whole(pieces: Iterable[bytes], max_bytes: int) -> Whole:
+    """All ``pieces``, of which no more than ``max_bytes`` are held."""
+    kept, n_bytes = [], 0
+    for piece in pieces:
+        if n_bytes < max_bytes:
+            kept.append(piece[: max_bytes - n_bytes])
+        n_bytes += len(piece)
+    return Whole(b"".join(kept), n_bytes)
 
 
 def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:

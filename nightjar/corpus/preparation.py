@@ -66,7 +66,7 @@ class Preparation:
             doc_id,
             bool(document.native_id),
             text,
-            cleaned.language or self._language,
+            cleaned.language or document.language or self._language,
             hex_digest,
             len(data),
             sha256.digest()[:DIGEST_BYTES],
@@ -81,7 +81,7 @@ class Preparation:
             text = text.replace("\0", "")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        cleaned = self._cleaner.clean(text, self._language)
+        cleaned = self._cleaner.clean(text, document.language or self._language)
         if cleaned.changes:
             self.changes.update({str(change): n for change, n in cleaned.changes.items()})
         if isinstance(cleaned, Dropped):

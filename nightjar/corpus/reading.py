@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from nightjar.compression import ExpansionLimits
 from nightjar.config import IngestConfig
 from nightjar.corpus.input_file import InputFile
 from nightjar.corpus.near_duplicates import SignatureWriter
@@ -119,7 +120,8 @@ class _Reading:
         """
         self._counts["files_read"] += 1
         meter = _Meter(advance, entry)
-        opened = InputFile(entry.file.path, entry.file.label, meter.add)
+        limits = ExpansionLimits(self._config.max_expanded_bytes, self._config.max_expansion_ratio)
+        opened = InputFile(entry.file.path, entry.file.label, meter.add, limits)
         is_empty = True
         try:
             with self._blaming_change(opened, entry.planned):
@@ -194,7 +196,8 @@ class _Reading:
     @property
     def is_full(self) -> bool:
         """Whether more documents would be above the limit whatever the other shards hold."""
-        return self._config.limit is not None and self._counts["documents"] >= self._config.limit
+        limits = (self._config.limit, self._source.limit)
+        return any(limit is not None and self._counts["documents"] >= limit for limit in limits)
 
     def finish(self) -> None:
         """Write the last rows and what was counted."""

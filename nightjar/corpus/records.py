@@ -46,6 +46,7 @@ class Skip(StrEnum):
 
     REDIRECT = "redirects_skipped"
     OTHER_NAMESPACE = "other_namespaces_skipped"
+    FILTERED = "filtered_skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Document:
     native_id: str | None
     """Its id in the source; None when it has none."""
     text: str
+    language: str | None = None
+    """What the record itself says; None when it does not."""
 
 
 @dataclass(frozen=True, slots=True)

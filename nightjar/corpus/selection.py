@@ -11,8 +11,8 @@ from pathlib import Path
 
 from nightjar import paths
 from nightjar.cleaning import code_identity
-from nightjar.config import CsvSource, IngestConfig, MediaWikiSource, SourceConfig, TextSource
-from nightjar.corpus.encodings import is_for_files
+from nightjar.config import IngestConfig, MediaWikiSource, SourceConfig
+from nightjar.config.sections import AUTO_ENCODING
 from nightjar.corpus.records import storable
 from nightjar.errors import InputError, SourceError
 from nightjar.schemas import DOCUMENTS
@@ -42,7 +42,7 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
 
     Directories are no part of it: a file that moves keeps its version. Raises SourceError,
     naming the source and the pattern, when a file is missing or unreadable, a glob matches
-    nothing, a package is not installed or an encoding is not one of text files.
+    nothing or a package is not installed.
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
@@ -74,7 +74,6 @@ def select_files(config: IngestConfig, base_dir: Path) -> list[SourceFile]:
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
-        _check_encoding(name, source)
         files += sorted(_labelled(name, _matches(name, source, base_dir)), key=_by_label)
     return files
 
@@ -92,18 +91,12 @@ def _identity_of(file: SourceFile) -> FileIdentity:
 
 def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
     """Versions of the libraries that shape the texts of a source."""
-    if isinstance(config.sources[source], MediaWikiSource):
+    found = config.sources[source]
+    if isinstance(found, MediaWikiSource):
         return library_versions("mwparserfromhell")
+    if getattr(found, "encoding", None) == AUTO_ENCODING:
+        return library_versions("charset-normalizer")
     return {}
-
-
-def _check_encoding(name: str, source: SourceConfig) -> None:
-    encoding = source.encoding if isinstance(source, TextSource | CsvSource) else "utf-8"
-    if not is_for_files(encoding):
-        raise SourceError(
-            f"ingest.sources.{name}.encoding: {encoding} is no encoding of text files; utf-8 is "
-            f"the usual one"
-        )
 
 
 def _matches(name: str, source: SourceConfig, base_dir: Path) -> Iterable[Path]:

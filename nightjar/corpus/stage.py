@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
 from nightjar.store import Artifact, Identity, Staging, Store
 
 logger = logging.getLogger(__name__)
+
+ReadOne = tuple[Shard, Artifact]
+"""A shard, and what was read of it."""
 
 _SPILL_NAME = ".digests"
 _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
@@ -55,18 +59,19 @@ def ingest(
         len(shards),
     )
     reading = _Reading(config, shards, staging, progress, executor, git_commit)
-    read = reading.all() if config.limit is None else reading.until(config.limit)
+    found = reading.all() if _limits(config) is None else reading.within_limits()
+    read = [artifact for _, artifact in found]
     decisions = decide(config, read, staging.directory / _SPILL_NAME)
     progress.start("put shards together", sum(shard.rows(DOCUMENTS) for shard in read), "documents")
-    n_left_out = 0 if config.limit is None else cut_at(config.limit, read, decisions)
-    summary = _Summary(config, shards[: len(read)], read)
+    n_left_out = _cut(config, found, decisions)
+    summary = _Summary(config, found)
     summary.take(decisions)
     summary.check_losses()
     if summary.total["documents_kept"] == 0:
         raise summary.nothing_left()
     merge(read, decisions, staging, executor, progress.advance)
     staging.counts.update(summary.total)
-    if config.limit is not None:
+    if n_left_out is not None:
         staging.counts["documents_above_limit"] = n_left_out
     staging.report["sources"] = summary.report()
     logger.info("ingested: %s", dict(staging.counts))
@@ -102,6 +107,7 @@ class _Reading:
         executor: Executor,
         git_commit: str | None,
     ) -> None:
+        self._config = config
         self._store = Store(staging.root)
         self._shards = shards
         self._due = {
@@ -116,39 +122,90 @@ class _Reading:
         if self._due:
             logger.info("%d of %d shards are new", len(self._due), len(shards))
 
-    def all(self) -> list[Artifact]:
+    def all(self) -> list[ReadOne]:
         """All shards, in order."""
         return self._open(self._shards)
 
-    def until(self, limit: int) -> list[Artifact]:
-        """The first shards, as many as it takes for ``limit`` documents."""
-        found: list[Artifact] = []
-        n_documents = first = 0
-        while first < len(self._shards) and n_documents < limit:
-            group = self._shards[first : first + self._executor.n_workers]
-            for shard in self._open(group):
-                if n_documents < limit:
-                    found.append(shard)
-                n_documents += shard.rows(DOCUMENTS)
-            first += len(group)
+    def within_limits(self) -> list[ReadOne]:
+        """The first shards of each source and over all, as many as it takes for the limits.
+
+        They are read as many at a time as there are workers; which ones count hangs on the
+        shards alone.
+        """
+        limits = _Limits(self._config)
+        found: list[ReadOne] = []
+        first = 0
+        while first < len(self._shards) and not limits.is_reached():
+            group = [
+                shard
+                for shard in self._shards[first : first + self._executor.n_workers]
+                if not limits.is_reached(shard.source)
+            ]
+            for shard, artifact in self._open(group):
+                if not limits.is_reached(shard.source):
+                    found.append((shard, artifact))
+                    limits.count(shard.source, artifact.rows(DOCUMENTS))
+            first += self._executor.n_workers
         return found
 
-    def _open(self, shards: Sequence[Shard]) -> list[Artifact]:
+    def _open(self, shards: Sequence[Shard]) -> list[ReadOne]:
         versions = [shard.identity.version for shard in shards]
         due = [self._due[version] for version in dict.fromkeys(versions) if version in self._due]
         for _version in self._executor.map(read_shard, due, self._progress.advance):
             pass
-        return [self._store.open(self._store.ref(DOCUMENT_SHARDS, one)) for one in versions]
+        refs = [self._store.ref(DOCUMENT_SHARDS, version) for version in versions]
+        return [(shard, self._store.open(ref)) for shard, ref in zip(shards, refs, strict=True)]
+
+
+class _Limits:
+    """How many documents may still come, of a source and over all."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._left: dict[str | None, float] = {
+            name: inf if source.limit is None else source.limit
+            for name, source in config.sources.items()
+        }
+        self._left[None] = inf if config.limit is None else config.limit
+
+    def is_reached(self, source: str | None = None) -> bool:
+        """Whether there are enough, of that source or over all."""
+        return self._left[None] <= 0 or self._left[source] <= 0
+
+    def count(self, source: str, n_documents: int) -> None:
+        """So many more are there."""
+        self._left[None] -= min(n_documents, self._left[source])
+        self._left[source] -= n_documents
+
+
+def _limits(config: IngestConfig) -> int | None:
+    """The least of all limits; None without any."""
+    limits = [config.limit, *(source.limit for source in config.sources.values())]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _cut(
+    config: IngestConfig, found: Sequence[ReadOne], decisions: Sequence[Decisions]
+) -> int | None:
+    """Keep no more than the limits allow; how many more there were, None without a limit."""
+    if _limits(config) is None:
+        return None
+    n_left_out = 0
+    for name, source in config.sources.items():
+        if source.limit is not None:
+            places = [place for place, (shard, _) in enumerate(found) if shard.source == name]
+            shards = [found[place][1] for place in places]
+            n_left_out += cut_at(source.limit, shards, [decisions[place] for place in places])
+    if config.limit is not None:
+        n_left_out += cut_at(config.limit, [artifact for _, artifact in found], decisions)
+    return n_left_out
 
 
 class _Summary:
     """What was read, kept and dropped, by source and over all."""
 
-    def __init__(
-        self, config: IngestConfig, shards: Sequence[Shard], read: Sequence[Artifact]
-    ) -> None:
+    def __init__(self, config: IngestConfig, found: Sequence[ReadOne]) -> None:
         self._config = config
-        self._shards = list(zip(shards, read, strict=True))
+        self._shards = found
         self._by_source: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
 
     def take(self, decisions: Sequence[Decisions]) -> None:

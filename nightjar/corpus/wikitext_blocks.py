@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from nightjar.corpus.wikitext_templates import shown_by
 
 _TOKEN = re.compile(
     r"""
@@ -20,6 +22,7 @@ _TOKEN = re.compile(
     | (?P<open_table> ^[\ \t:*\#;]*\{\| | <table\b[^<>]*> )
     # "|}}" ends a template, "|}" and "|}}}" end a table
     | (?P<close_table> ^[\ \t]*\|\}(?!\}(?!\})) | </table\s*> )
+    | (?P<pipe> \| )
     """,
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
@@ -49,6 +52,8 @@ class _Frame:
     end: int
     is_hidden: bool = False
     has_inner_link: bool = False
+    pipes: list[int] = field(default_factory=list)
+    """Of a template: where its arguments begin."""
 
 
 class BlockRemover:
@@ -64,6 +69,8 @@ class BlockRemover:
     def remove(self, text: str) -> str:
         """``text`` without them, a SEAM in the place of each.
 
+        Of templates that show text (:mod:`.wikitext_templates`) that is left.
+
         Marks without a counterpart go, what they mark stays. Of links within links the inner
         ones stay links, so that no kept link holds another.
         """
@@ -72,6 +79,8 @@ class BlockRemover:
             kind = token.lastgroup
             if kind == "open_template":
                 page.open_templates(token)
+            elif kind == "pipe":
+                page.separate(token.start())
             elif kind == "open_table":
                 page.push(_Frame("table", token.start(), token.end()))
             elif kind == "open_link":
@@ -105,7 +114,7 @@ class _Page:
         self._text = text
         self._open: list[_Frame] = []
         self._n_open: Counter[str] = Counter()
-        self._cuts: list[tuple[int, int]] = []
+        self._cuts: list[tuple[int, int, str]] = []
 
     def push(self, frame: _Frame) -> None:
         self._open.append(frame)
@@ -121,32 +130,62 @@ class _Page:
             self.push(_Frame("template", start, end))
             start = end
 
+    def separate(self, place: int) -> None:
+        """An argument begins, if the innermost open mark is a template."""
+        if self._open and self._open[-1].kind == "template":
+            self._open[-1].pipes.append(place)
+
     def close(self, kind: str, token: re.Match[str]) -> None:
         """End the innermost template or table, and with it whatever is still open inside."""
         n_marks = (token.end() - token.start()) // 2 if kind == "template" else 1
-        start = token.start()
-        for _ in range(min(n_marks, self._n_open[kind])):
+        place = token.start()
+        for mark in range(min(n_marks, self._n_open[kind])):
+            is_whole = self._open[-1].kind == kind
             while (frame := self._pop()).kind != kind:
                 pass
-            start = frame.start
-        self._cuts.append((start, token.end()))
+            end = token.end() if mark == n_marks - 1 else place + 2
+            if not (kind == "template" and is_whole and self._show(frame, place, end)):
+                self._cut(frame.start, end)
+            place = end
+        if place < token.end():
+            self._cut(place, token.end())
+
+    def _show(self, frame: _Frame, place: int, end: int) -> bool:
+        """Cut all but what the template shows that ends there; False when it shows nothing."""
+        is_parameter = frame.end - frame.start > 2
+        shown = None if is_parameter else shown_by(self._text, frame.end, place, frame.pipes)
+        if shown is None:
+            return False
+        done, instead = frame.start, SEAM
+        for item in shown:
+            if isinstance(item, str):
+                instead += item
+                continue
+            self._cut(done, item.start, instead)
+            done, instead = item.end, SEAM
+        self._cut(done, end, instead)
+        return True
+
+    def _cut(self, start: int, end: int, instead: str = SEAM) -> None:
+        self._cuts.append((start, end, instead))
 
     def close_links(self, token: re.Match[str]) -> None:
         """Each two brackets end a link if one is open; an odd one ends something before."""
         length = token.end() - token.start()
         for start in range(token.start() + length % 2, token.end(), 2):
             if not self._open or self._open[-1].kind != "link":
-                self._cuts.append((start, token.end()))
+                self._cut(start, token.end())
                 return
             self._close_link(start, start + 2)
 
     def _close_link(self, start: int, end: int) -> None:
         frame = self._pop()
         if frame.is_hidden:
-            self._cuts.append((frame.start, end))
+            self._cut(frame.start, end)
             return
         if frame.has_inner_link:
-            self._cuts += [(frame.start, frame.end), (start, end)]
+            self._cut(frame.start, frame.end)
+            self._cut(start, end)
         if self._open and self._open[-1].kind == "link":
             self._open[-1].has_inner_link = True
 
@@ -160,15 +199,16 @@ class _Page:
             if frame.is_hidden:
                 line_end = self._text.find("\n", frame.end)
                 done = len(self._text) if line_end < 0 else line_end
-            self._cuts.append((frame.start, done))
+            self._cut(frame.start, done)
         pieces = []
         position = 0
-        for start, end in sorted(self._cuts):
+        # Of cuts that start together the longest counts: it is around the others.
+        for start, end, instead in sorted(self._cuts, key=lambda cut: (cut[0], -cut[1])):
             if start >= position:
-                pieces.append(self._text[position:start])
+                pieces += [self._text[position:start], instead]
             position = max(position, end)
         pieces.append(self._text[position:])
-        return SEAM.join(pieces)
+        return "".join(pieces)
 
     def _pop(self) -> _Frame:
         frame = self._open.pop()

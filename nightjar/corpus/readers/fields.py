@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ _MAX_SHOWN = 30
 class FieldCheck:
     """Notices a field that no object of a file has: then the config is wrong, not the data."""
 
-    def __init__(self, path: Path, key: str, field: str) -> None:
+    def __init__(self, path: Path, key: str, field: str, is_in: Callable[[Any], bool]) -> None:
         self._path = path
         self._key = key
         self._field = field
+        self._is_in = is_in
         self._is_found = False
         self._seen: dict[str, None] = {}
 
     def see(self, value: Mapping[str, Any]) -> None:
         """Take note of one object."""
-        if self._is_found or self._field in value:
+        if self._is_found or self._is_in(value):
             self._is_found = True
         elif len(self._seen) < _MAX_SHOWN:
             self._seen.update(dict.fromkeys(value))

@@ -3,82 +3,119 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from nightjar.config import JsonLinesSource
-from nightjar.corpus.encodings import open_encoded
+from nightjar.corpus.encodings import decoded, open_encoded
 from nightjar.corpus.input_file import InputFile
 from nightjar.corpus.lines import Line, split_lines
 from nightjar.corpus.readers.fields import FieldCheck
-from nightjar.corpus.records import Document, Reason, Record, Rejection, excerpt
+from nightjar.corpus.readers.mapping import MISSING, FieldMapping
+from nightjar.corpus.records import Reason, Record, Rejection, excerpt
+from nightjar.errors import SourceError
 
 _MAX_BYTES_PER_CHAR = 12
 r"""``\ud83d\ude00`` is one character."""
 _OTHER_FIELDS_BYTES = 1 << 20
+_EXTRA = re.compile(r"Extra data: line 1 column (\d+)")
 
 
 def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) -> Iterator[Record]:
     """Documents from ``text_field``, with their id from ``id_field`` where there is one.
 
-    Holds one line. Raises SourceError when no object of the file has the field.
+    Holds one line. Raises SourceError when the file is one JSON array or printed over several
+    lines, or when no object of it has a field that is asked for.
     """
-    checks = [FieldCheck(file.path, "text_field", source.text_field)]
-    if source.id_field is not None:
-        checks.append(FieldCheck(file.path, "id_field", source.id_field))
-    stream = open_encoded(file.content(), "utf-8")
+    mapping = FieldMapping.of(source)
+    checks = [
+        FieldCheck(file.path, use.key, use.field, partial(_has, use.field))
+        for use in mapping.uses()
+        if not use.is_optional
+    ]
+    stream = open_encoded(file.content(), source.encoding)
+    is_first = True
     for line in split_lines(stream, max_chars * _MAX_BYTES_PER_CHAR + _OTHER_FIELDS_BYTES):
         locator = f"{file.label}:{line.number}"
-        value = _parsed(line, locator)
+        value = _parsed(line, locator, stream.encoding.name, source.errors)
+        if is_first and not (isinstance(value, Rejection) and value.reason is Reason.EMPTY):
+            is_first = False
+            _check_is_lines(file, line, value, stream.encoding.name)
         if isinstance(value, Rejection):
             yield value
             continue
         for check in checks:
             check.see(value)
-        yield _document(source, value, locator, line)
+        yield mapping.record(
+            locator, partial(_field, value), _kind, (line.data, stream.encoding.name)
+        )
     for check in checks:
         check.finish()
 
 
-def _parsed(line: Line, locator: str) -> dict[str, Any] | Rejection:
+def _has(path: str, value: dict[str, Any]) -> bool:
+    return _field(value, path) is not MISSING
+
+
+def _field(value: dict[str, Any], path: str) -> object:
+    """The field ``path``, or MISSING; ``a.b`` is field b of the object in a, if there is no a.b."""
+    if path in value:
+        return value[path]
+    found: object = value
+    for name in path.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return MISSING
+        found = found[name]
+    return found
+
+
+def _parsed(line: Line, locator: str, encoding: str, errors: str) -> dict[str, Any] | Rejection:
     def rejection(reason: Reason, detail: str) -> Rejection:
-        return Rejection(locator, reason, detail, excerpt(line.data))
+        return Rejection(locator, reason, detail, excerpt(line.data, encoding))
 
     if line.is_cut:
         detail = f"{line.n_bytes} bytes, more than a text of ingest.max_chars can take"
         return rejection(Reason.TOO_LONG, detail)
-    if not line.data.strip():
+    try:
+        text = decoded(line.data, encoding, errors)
+    except UnicodeError as error:
+        return rejection(Reason.UNDECODABLE, str(error))
+    if not text.strip():
         return rejection(Reason.EMPTY, "the line is blank")
     try:
-        value = json.loads(line.data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return rejection(Reason.UNDECODABLE, str(error))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         return rejection(Reason.INVALID_JSON, str(error))
     if not isinstance(value, dict):
-        return rejection(Reason.NOT_AN_OBJECT, f"a JSON {_kind(value)}, not an object")
+        return rejection(Reason.NOT_AN_OBJECT, f"a JSON {_type(value)}, not an object")
     return value
 
 
-def _document(source: JsonLinesSource, value: dict[str, Any], locator: str, line: Line) -> Record:
-    def rejection(reason: Reason, detail: str) -> Rejection:
-        return Rejection(locator, reason, detail, excerpt(line.data))
-
-    if source.text_field not in value:
-        return rejection(Reason.MISSING_FIELD, f"no field {source.text_field!r}")
-    text = value[source.text_field]
-    if not isinstance(text, str):
-        return rejection(Reason.NOT_TEXT, f"{source.text_field!r} is a JSON {_kind(text)}")
-    native_id = None if source.id_field is None else value.get(source.id_field)
-    if native_id is not None and (
-        isinstance(native_id, bool) or not isinstance(native_id, int | str)
-    ):
-        kind = _kind(native_id)
-        return rejection(Reason.INVALID_ID, f"{source.id_field!r} is a JSON {kind}")
-    return Document(locator, None if native_id is None else str(native_id), text)
+def _check_is_lines(
+    file: InputFile, line: Line, value: dict[str, Any] | Rejection, encoding: str
+) -> None:
+    """Refuse a file whose first line shows that it is JSON, but not JSON Lines."""
+    if not isinstance(value, Rejection):
+        return
+    start = line.data[:_OTHER_FIELDS_BYTES].decode(encoding, "replace").strip()
+    is_array = start == "[" or (start.startswith("[") and start[1:].lstrip().startswith("{"))
+    extra = _EXTRA.match(value.detail)
+    is_joined = extra is not None and start[int(extra[1]) - 1 :].startswith("{")
+    if is_array or is_joined or start == "{":
+        held = "one JSON array" if is_array else "JSON objects not on a line each"
+        raise SourceError(
+            f"{file.path}: holds {held}; JSON Lines is one object on each line, as "
+            f"jq -c {'.[]' if is_array else '.'} FILE writes it"
+        )
 
 
 def _kind(value: object) -> str:
+    return f"a JSON {_type(value)}"
+
+
+def _type(value: object) -> str:
     """What JSON calls the type of ``value``."""
     names = {bool: "boolean", dict: "object", list: "array", str: "string"}
     return "null" if value is None else names.get(type(value), "number")

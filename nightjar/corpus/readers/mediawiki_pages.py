@@ -13,6 +13,8 @@ from nightjar.errors import SourceError
 
 _FEED_BYTES = 1 << 16
 _MAX_DEPTH = 32
+_MAX_MARK_BYTES = 1 << 22
+"""Of a tag or comment, which the parser holds whole and looks at again with every feed."""
 _NAMESPACE = "siteinfo/namespaces/namespace"
 _KEPT = frozenset(
     (_NAMESPACE, "page/title", "page/ns", "page/id", "page/revision/text", "page/revision/model")
@@ -60,7 +62,7 @@ class PageStream:
 
     Holds the pages of 64 KiB of XML and, of each page, at most ``max_chars`` of markup.
     Iterating raises SourceError when the XML is hostile, not well-formed, cut off, or not a
-    MediaWiki export.
+    MediaWiki export, after the pages that were whole before.
     """
 
     def __init__(self, file: InputFile, max_chars: int) -> None:
@@ -74,10 +76,20 @@ class PageStream:
 
     def __iter__(self) -> Iterator[Page]:
         parser = DefusedXMLParser(target=self._target, forbid_dtd=True)
-        for piece in self._file.content():
-            for start in range(0, len(piece), _FEED_BYTES):
-                self._feed(parser, piece[start : start + _FEED_BYTES])
-                yield from self._target.take_pages()
+        n_silent = 0
+        for data in _stretches(self._file.content()):
+            try:
+                self._feed(parser, data)
+            except SourceError:
+                yield from self._target.take_pages()  # what was whole before
+                raise
+            yield from self._target.take_pages()
+            n_silent = 0 if self._target.take_news() else n_silent + len(data)
+            if n_silent > _MAX_MARK_BYTES:
+                raise SourceError(
+                    f"{self._file.path}: refused: the XML has a tag or comment of more than "
+                    f"{_MAX_MARK_BYTES >> 20} MiB, which a MediaWiki export never has"
+                )
         self._feed(parser, None)
 
     def _feed(self, parser: DefusedXMLParser, data: bytes | None) -> None:
@@ -102,6 +114,12 @@ class PageStream:
             ) from error
 
 
+def _stretches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        for start in range(0, len(piece), _FEED_BYTES):
+            yield piece[start : start + _FEED_BYTES]
+
+
 class _NotAnExport(Exception):
     pass
 
@@ -120,6 +138,12 @@ class _Target:
         self._namespace_key = ""
         self._kept: list[str] | None = None
         self._n_kept = 0
+        self._has_news = False
+
+    def take_news(self) -> bool:
+        """Whether anything was received since the last call."""
+        has_news, self._has_news = self._has_news, False
+        return has_news
 
     def take_pages(self) -> list[Page]:
         """The pages that ended since the last call."""
@@ -128,6 +152,7 @@ class _Target:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
+        self._has_news = True
         name = tag.rpartition("}")[2]
         if not self._path and name != "mediawiki":
             raise _NotAnExport(f"its root element is <{name}>, not <mediawiki>")
@@ -149,6 +174,7 @@ class _Target:
 
     def data(self, text: str) -> None:
         """Text within the current element."""
+        self._has_news = True
         if self._kept is not None:
             if self._n_kept < self._max_chars:
                 self._kept.append(text)
@@ -156,6 +182,7 @@ class _Target:
 
     def end(self, _tag: str) -> None:
         """The current element ends."""
+        self._has_news = True
         where = self._where()
         if self._kept is not None and where in _KEPT:
             content = "".join(self._kept)[: self._max_chars]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nightjar.config import TextSource
-from nightjar.corpus.encodings import open_encoded
+from nightjar.corpus.encodings import decoded, open_encoded
 from nightjar.corpus.input_file import InputFile
-from nightjar.corpus.lines import split_lines
+from nightjar.corpus.lines import read_whole, split_lines
 from nightjar.corpus.records import (
     MAX_BYTES_PER_CHAR,
     Document,
@@ -32,26 +32,28 @@ def _lines(source: TextSource, file: InputFile, max_chars: int) -> Iterator[Reco
     stream = open_encoded(file.content(), source.encoding)
     for line in split_lines(stream, max_chars * MAX_BYTES_PER_CHAR):
         locator = f"{file.label}:{line.number}"
-        yield _decoded(line.data, line.n_bytes, stream.encoding.name, locator, None)
+        yield _decoded(source, line.data, line.n_bytes, stream.encoding.name, locator, None)
 
 
 def _whole_file(source: TextSource, file: InputFile, max_chars: int) -> Record:
     stream = open_encoded(file.content(), source.encoding)
-    max_bytes = max_chars * MAX_BYTES_PER_CHAR
-    pieces, n_bytes = [], 0
-    for piece in stream.pieces:
-        pieces.append(piece[: max(0, max_bytes - n_bytes)])
-        n_bytes += len(piece)
-    return _decoded(b"".join(pieces), n_bytes, stream.encoding.name, file.label, file.label)
+    whole = read_whole(stream.pieces, max_chars * MAX_BYTES_PER_CHAR)
+    encoding = stream.encoding.name
+    return _decoded(source, whole.data, whole.n_bytes, encoding, file.label, file.label)
 
 
 def _decoded(
-    data: bytes, n_bytes: int, encoding: str, locator: str, native_id: str | None
+    source: TextSource,
+    data: bytes,
+    n_bytes: int,
+    encoding: str,
+    locator: str,
+    native_id: str | None,
 ) -> Record:
     if n_bytes > len(data):
         detail = f"{n_bytes} bytes, more than ingest.max_chars characters can be"
         return Rejection(locator, Reason.TOO_LONG, detail, excerpt(data, encoding))
     try:
-        return Document(locator, native_id, data.decode(encoding))
+        return Document(locator, native_id, decoded(data, encoding, source.errors))
     except UnicodeError as error:
         return Rejection(locator, Reason.UNDECODABLE, str(error), excerpt(data, encoding))
