@@ -17,6 +17,9 @@ REGISTRATION = "registration"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
+
+TOKENIZER_FILE = "tokenizer.json"
+"""In a tokens artifact: the definition of its tokenizer, where that has one."""
 STAGES = (
     DOCUMENTS,
     TOKENS,

@@ -118,7 +118,8 @@ class _StageRun:
 
     def _tokenize(self, staging: Staging) -> None:
         documents = self._parent(schemas.DOCUMENTS)
-        tokenize(self.loaded.config.tokenize, documents, staging, self.progress)
+        config = self.loaded.config.tokenize
+        tokenize(config, documents, staging, self.progress, self.loaded.base_dir)
 
     def _count(self, staging: Staging) -> None:
         config = self.loaded.config

@@ -7,6 +7,7 @@ import unicodedata
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,20 +15,21 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError, VocabularyError
+from nightjar.errors import VocabularyError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Identity, Staging
-from nightjar.text.vocabulary import GrowingVocabulary, Ranking
-from nightjar.tokenization import (
-    PatternError,
-    Tokenizer,
-    make_sentence_splitter,
-    make_tokenizer,
+from nightjar.text.definitions import (
+    definition_inputs,
+    open_tokenizer,
+    tokenizer_libraries,
+    write_definition,
 )
+from nightjar.text.vocabulary import GrowingVocabulary, Ranking
+from nightjar.tokenization import Tokenizer, make_sentence_splitter
 
 logger = logging.getLogger(__name__)
 
-REVISION = 1
+REVISION = 2
 """Raise when the same config and documents give other tokens than before."""
 
 READ_ROWS = 1_024
@@ -39,33 +41,40 @@ _PROVISIONAL_NAME = ".provisional.arrow"
 _MOST_FREQUENT = 20
 
 
-def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
-    """What shapes the tokens artifact.
+def tokens_identity(
+    config: TokenizeConfig, documents_version: str, base_dir: Path = Path()
+) -> Identity:
+    """What shapes the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
 
-    Raises ConfigError for a pattern that matches the empty string.
+    Raises ConfigError for a pattern that matches the empty string or a definition that is
+    not there, and InputError when a library that the tokenizer needs is missing.
     """
     if config.tokenizer == "regex":
-        _make_tokenizer(config)
+        open_tokenizer(config)
     return Identity(
         stage=schemas.TOKENS,
         name="",
-        config=config.model_dump(mode="json"),
+        config=config.shaping(),
         parents={schemas.DOCUMENTS: documents_version},
-        code={"revision": REVISION, "unicode": unicodedata.unidata_version},
+        inputs=definition_inputs(config, base_dir),
+        code={
+            "revision": REVISION,
+            "unicode": unicodedata.unidata_version,
+            **tokenizer_libraries(config),
+        },
     )
 
 
-def _make_tokenizer(config: TokenizeConfig) -> Tokenizer:
-    try:
-        return make_tokenizer(config)
-    except PatternError as error:
-        raise ConfigError(str(error)) from error
-
-
 def tokenize(
-    config: TokenizeConfig, documents: Artifact, staging: Staging, progress: Progress
+    config: TokenizeConfig,
+    documents: Artifact,
+    staging: Staging,
+    progress: Progress,
+    base_dir: Path = Path(),
 ) -> None:
-    """Write ``sentences`` and ``vocabulary`` of the tokens artifact.
+    """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
+
+    That file is the definition of a tokenizer that needs one (:mod:`.definitions`).
 
     Two passes: the documents are tokenized with provisional ids into a temporary file in
     the staging directory (4 bytes a token), then, counts being known, the ids are replaced
@@ -77,6 +86,7 @@ def tokenize(
     the empty string.
     """
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
+    tokenizer = open_tokenizer(config, write_definition(config, base_dir, documents, staging))
     vocabulary = GrowingVocabulary(config.min_token_chars, config.max_token_chars)
     provisional_path = staging.directory / _PROVISIONAL_NAME
     try:
@@ -84,7 +94,7 @@ def tokenize(
             pa.OSFile(str(provisional_path), "wb") as sink,
             pa.ipc.new_file(sink, schemas.SENTENCES_SCHEMA) as writer,
         ):
-            for batch in _token_batches(config, documents, vocabulary, progress):
+            for batch in _token_batches(config, tokenizer, documents, vocabulary, progress):
                 writer.write_batch(_provisional_sentences(batch, vocabulary, staging))
         _report(config, staging)
         if staging.counts["tokens"] == 0:
@@ -122,10 +132,13 @@ class _TokenBatch:
 
 
 def _token_batches(
-    config: TokenizeConfig, documents: Artifact, vocabulary: GrowingVocabulary, progress: Progress
+    config: TokenizeConfig,
+    tokenizer: Tokenizer,
+    documents: Artifact,
+    vocabulary: GrowingVocabulary,
+    progress: Progress,
 ) -> Iterator[_TokenBatch]:
     split = make_sentence_splitter(config)
-    tokenizer = _make_tokenizer(config)
     id_of = vocabulary.id_of
     progress.start("tokenize", documents.rows("documents"), "documents")
     batch = _TokenBatch()
