@@ -23,7 +23,8 @@ def make_token_finder(settings: TokenizerSettings, definition: str | None = None
     and lower-cased by itself, is the token again, but
 
     - the tokenizer ``unicode`` (and those that leave other scripts to it) writes an
-      apostrophe as ``'`` and leaves soft hyphens out;
+      apostrophe as ``'``, with ``hyphens: keep`` a hyphen as ``-``, and leaves soft hyphens
+      out; ``thai`` writes sara am as one character, which NFKC takes apart;
     - of ``subword`` the token has the marks of its vocabulary (``▁the``, ``##ing``), and
       where it cuts through bytes, several tokens share one character;
     - where one character becomes several (½ with NFKC is 1, a fraction slash and 2) and they
