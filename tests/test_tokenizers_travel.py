@@ -21,7 +21,8 @@ from tokenizer_support import config, declaration, declarations
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError, InputError, SourceError
+from nightjar.encoders.own_model import open_own_model
+from nightjar.errors import ConfigError, EncoderError, InputError, SourceError
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import QueryError, VectorModel, copy_code
 from nightjar.model_files import open_model
@@ -116,6 +117,14 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_refused() -> None:
         train_subword(settings, declarations("eng"))
     with pytest.raises(DefinitionError, match="no word to train"):
         train_subword(settings, iter(["...", ""]))
+
+
+def test_a_word_of_a_million_letters_is_trained_on_in_parts() -> None:
+    settings = config("subword", subword_vocabulary=300)
+    definition = train_subword(settings, iter([*declarations("eng"), "abcd" * 250_000]))
+    pieces = make_word_finder(settings, definition)("abcd" * 3)
+    assert "".join(pieces).removeprefix("▁") == "abcd" * 3
+    assert len(json.loads(definition)["model"]["vocab"]) == 300
 
 
 # -- a file ------------------------------------------------------------------------------
@@ -262,6 +271,16 @@ def test_a_library_that_is_missing_where_a_model_answers_is_named(
         model_of({"tokenizer": "chinese"}).words("人人")
     with pytest.raises(QueryError, match="has no definition here"):
         model_of({"tokenizer": "subword"}).words("people")
+
+
+def test_documents_are_not_encoded_by_a_model_whose_tokenizer_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = publish_tokens(tmp_path, tmp_path, config("chinese"))
+    embeddings = publish_embeddings(tmp_path, tokens)
+    monkeypatch.setitem(sys.modules, "rjieba", None)
+    with pytest.raises(EncoderError, match=r"nightjar\[chinese\]"):
+        open_own_model(Store(tmp_path), embeddings, is_normalized=False)
 
 
 # -- what other formats cannot express -----------------------------------------------------

@@ -26,6 +26,8 @@ _SOFT_HYPHEN = "\u00ad"
 _SEED_FACTOR = 4
 """Unigram starts from so many times the pieces that it is to end with."""
 _REPEATS = 500
+_LONGEST = 200
+"""Characters of a word that are trained on as one."""
 
 
 def train_subword(settings: TokenizerSettings, texts: Iterator[str]) -> str:
@@ -86,8 +88,17 @@ def _count_words(
     counts: Counter[str] = Counter()
     for text in texts:
         for sentence in split(text):
-            counts.update(word for word, _ in cut(spell(sentence)))
+            for word, _ in cut(spell(sentence)):
+                counts.update(_stretches(word))
     return dict(sorted(counts.items()))
+
+
+def _stretches(word: str) -> list[str]:
+    """The word, or the parts of one so long that every merge would take its time."""
+    if len(word) <= _LONGEST:
+        return [word]
+    plain = word.removeprefix(MARK)
+    return [MARK + plain[start : start + _LONGEST] for start in range(0, len(plain), _LONGEST)]
 
 
 def _train_bpe(library: Any, counts: dict[str, int], size: int) -> Any:
