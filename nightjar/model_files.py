@@ -15,9 +15,11 @@ from pathlib import Path
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
+from nightjar.errors import EncoderError
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
+    QueryError,
     Rows,
     TableDamaged,
     VectorModel,
@@ -74,6 +76,19 @@ def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
         with named_write_errors(store.root):
             _write(directory, model_content(name, embeddings, tokens))
     return VectorModel.open(directory)
+
+
+def open_text_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
+    """Like :func:`open_model`, for a model that is to encode texts.
+
+    Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
+    """
+    model = open_model(store, name, embeddings)
+    try:
+        model.words("")
+    except QueryError as error:
+        raise EncoderError(str(error)) from error
+    return model
 
 
 def _write(directory: Path, content: ModelContent) -> None:

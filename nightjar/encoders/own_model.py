@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nightjar.encoders.encoding import Encoded, ignore_progress, to_unit_length
-from nightjar.errors import EncoderError
-from nightjar.lookup import QueryError, VectorModel
-from nightjar.model_files import open_model
+from nightjar.lookup import VectorModel
+from nightjar.model_files import open_text_model
 from nightjar.store import Artifact, Store
 
 _STEP = 256
@@ -54,12 +53,7 @@ def open_own_model(store: Store, embeddings: Artifact, *, is_normalized: bool) -
     """The encoder of an embeddings artifact, as its manifest describes it.
 
     Its lookup files are written when they are not there yet (:mod:`nightjar.model_files`).
-    Raises as :func:`~nightjar.model_files.open_model` does, and EncoderError when the model
-    has no tokenizer here: a library or a definition is missing.
+    Raises as :func:`~nightjar.model_files.open_text_model` does.
     """
-    model = open_model(store, embeddings.manifest.name, embeddings)
-    try:
-        model.words("")
-    except QueryError as error:
-        raise EncoderError(str(error)) from error
+    model = open_text_model(store, embeddings.manifest.name, embeddings)
     return OwnModelEncoder(model, is_normalized=is_normalized)

@@ -25,7 +25,7 @@ from nightjar.encoders import (
 )
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.model_files import open_model
+from nightjar.model_files import open_text_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
 from nightjar.registry import RegistrationRequest, register
@@ -195,7 +195,7 @@ class _StageRun:
         embeddings = self._parent(schemas.EMBEDDINGS)
 
         def open_encoder() -> Encoder:
-            model = open_model(self.store, self.step.model, embeddings)
+            model = open_text_model(self.store, self.step.model, embeddings)
             return partial(model.encode, unknown="nan")
 
         evaluate(
