@@ -15,9 +15,11 @@ from pathlib import Path
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
+from nightjar.errors import EncoderError
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
+    QueryError,
     Rows,
     TableDamaged,
     VectorModel,
@@ -38,17 +40,25 @@ def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> M
     ``tokens`` is what the model was trained on: its tokenizer goes along. An imported model
     has none: its own configuration says how texts are cut into words.
     """
-    imported = embeddings.manifest.identity["config"].get("tokenize")
-    source = imported if tokens is None else tokens.manifest.identity["config"]
-    tokenize = TokenizeConfig.model_validate(source or {})
+    definition = None
+    if tokens is not None and tokens.has_file(schemas.TOKENIZER_FILE):
+        definition = tokens.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
     return ModelContent(
         name=name,
-        tokenizer=Settings(**tokenize.model_dump(mode="json")),
+        tokenizer=tokenizer_settings(embeddings, tokens),
         n_tokens=embeddings.rows("vectors"),
         vector_size=embeddings.schema("vectors").field("vector").type.list_size,
         rows=_rows(embeddings),
         ngrams=_ngrams(embeddings),
+        definition=definition,
     )
+
+
+def tokenizer_settings(embeddings: Artifact, tokens: Artifact | None) -> Settings:
+    """How texts are cut for a model: as its ``tokens`` were, or as its import says."""
+    imported = embeddings.manifest.identity["config"].get("tokenize")
+    source = imported if tokens is None else tokens.manifest.identity["config"]
+    return Settings(**TokenizeConfig.model_validate(source or {}).shaping())
 
 
 def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
@@ -66,6 +76,19 @@ def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
         with named_write_errors(store.root):
             _write(directory, model_content(name, embeddings, tokens))
     return VectorModel.open(directory)
+
+
+def open_text_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
+    """Like :func:`open_model`, for a model that is to encode texts.
+
+    Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
+    """
+    model = open_model(store, name, embeddings)
+    try:
+        model.words("")
+    except QueryError as error:
+        raise EncoderError(str(error)) from error
+    return model
 
 
 def _write(directory: Path, content: ModelContent) -> None:

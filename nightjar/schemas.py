@@ -20,6 +20,9 @@ SEARCH_INDEX = "search_index"
 CORPUS_REPORT = "corpus_report"
 DOCUMENT_SHARDS = "document_shards"
 TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
+
+TOKENIZER_FILE = "tokenizer.json"
+"""In a tokens artifact: the definition of its tokenizer, where that has one."""
 STAGES = (
     DOCUMENTS,
     TOKENS,

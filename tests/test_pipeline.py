@@ -44,6 +44,7 @@ def snapshot(artifacts_dir: Path) -> dict[str, tuple[int, int]]:
 EVERY_STEP = [
     "ingest",
     "tokenize",
+    "report",
     "train cbow",
     "evaluate cbow",
     "register cbow",
@@ -167,7 +168,10 @@ def test_a_corpus_without_vocabulary_is_refused_before_training(small_config: Pa
     with pytest.raises(VocabularyError, match=r"min_count"):
         run_due(small_config, "models.cbow.min_count=1000000")
     published = {path.parent.name for path in (small_config.parent / "artifacts").glob("*/*/")}
-    assert published == {"document_shards", "documents", "token_shards", "tokens"}
+    assert published == {
+        *("document_shards", "documents", "token_shards", "tokens"),
+        *("corpus_report", "mlflow"),
+    }
 
 
 def test_a_benchmark_without_a_covered_item_is_refused(finished_copy: Path) -> None:

@@ -2,28 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nightjar.config.sections import Regex, Section
+from nightjar.config.sections import Regex, Section, Text
+
+_OF_TOKENIZER = {
+    "pattern": "regex",
+    "japanese_mode": "japanese",
+    "spacy_language": "spacy",
+    "subword_path": "subword",
+    "subword_algorithm": "subword",
+    "subword_vocabulary": "subword",
+}
+"""Keys that only one tokenizer has."""
+_WITH_UNICODE_WORDS = ("unicode", "chinese", "japanese", "thai")
 
 
 class TokenizeConfig(Section):
-    """How a document becomes sentences of tokens."""
+    """How a document becomes sentences of tokens (docs/tokenizers.md)."""
 
-    tokenizer: Literal["unicode", "whitespace", "regex"] = "unicode"
+    tokenizer: Literal[
+        "unicode", "whitespace", "regex", "chinese", "japanese", "thai", "subword", "spacy"
+    ] = "unicode"
     pattern: Regex | None = Field(None, description="of the regex tokenizer: what is a token")
     normalization: Literal["NFC", "NFKC"] | None = "NFKC"
     lowercase: bool = True
+    casefold: bool = Field(False, description="lower-case by full case folding: ß is ss")
+    locale: Literal["tr", "az", "lt"] | None = Field(
+        None, description="lower-case by this language's rules: dotted and dotless i"
+    )
+    apostrophes: Literal["keep", "split"] = Field("keep", description="inside a word: don't")
+    hyphens: Literal["split", "keep"] = Field("split", description="inside a word: re-read")
+    japanese_mode: Literal["A", "B", "C"] | None = Field(
+        None, description="of japanese: A short units, B middle, C names whole; default: C"
+    )
+    spacy_language: Text | None = Field(
+        None, description="of spacy: language code; default: xx, any language"
+    )
+    subword_path: Text | None = Field(
+        None, description="of subword: a tokenizer.json; default: one is trained on the corpus"
+    )
+    subword_algorithm: Literal["bpe", "unigram"] | None = Field(
+        None, description="of subword, trained; default: bpe"
+    )
+    subword_vocabulary: int | None = Field(
+        None, ge=2, le=1_000_000, description="of subword, trained: pieces; default: 8000"
+    )
     split_sentences: bool = Field(True, description="else a line is a sentence")
     min_token_chars: int = Field(1, ge=1)
     max_token_chars: int = Field(40, ge=1)
 
+    def shaping(self) -> dict[str, Any]:
+        """The keys that shape the tokens, as JSON: a definition counts by content, not path."""
+        return self.model_dump(mode="json", exclude={"subword_path"})
+
     @model_validator(mode="after")
-    def _pattern_belongs_to_regex(self) -> Self:
+    def _keys_belong_to_the_tokenizer(self) -> Self:
         if (self.tokenizer == "regex") != (self.pattern is not None):
             raise ValueError("pattern is for tokenizer: regex, and only for it")
+        for key, tokenizer in _OF_TOKENIZER.items():
+            if getattr(self, key) is not None and self.tokenizer != tokenizer:
+                raise ValueError(f"{key} is for tokenizer: {tokenizer}, and only for it")
+        for key, default in (("apostrophes", "keep"), ("hyphens", "split")):
+            if getattr(self, key) != default and self.tokenizer not in _WITH_UNICODE_WORDS:
+                raise ValueError(
+                    f"{key}: {getattr(self, key)} is for tokenizer: "
+                    f"{', '.join(_WITH_UNICODE_WORDS)}; {self.tokenizer} has rules of its own"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_file_is_not_trained(self) -> Self:
+        trained = ("subword_algorithm", "subword_vocabulary")
+        given = [key for key in trained if getattr(self, key) is not None]
+        if self.subword_path is not None and given:
+            raise ValueError(
+                f"subword_path names a finished tokenizer, {' and '.join(given)} would train "
+                f"one; give either"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folding_is_lower_casing(self) -> Self:
+        for key in ("casefold", "locale"):
+            if getattr(self, key) and not self.lowercase:
+                raise ValueError(f"{key} says how to lower-case; it needs lowercase: true")
         return self
 
     @model_validator(mode="after")

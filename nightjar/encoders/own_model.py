@@ -8,7 +8,7 @@ import numpy as np
 
 from nightjar.encoders.encoding import Encoded, ignore_progress, to_unit_length
 from nightjar.lookup import VectorModel
-from nightjar.model_files import open_model
+from nightjar.model_files import open_text_model
 from nightjar.store import Artifact, Store
 
 _STEP = 256
@@ -53,7 +53,7 @@ def open_own_model(store: Store, embeddings: Artifact, *, is_normalized: bool) -
     """The encoder of an embeddings artifact, as its manifest describes it.
 
     Its lookup files are written when they are not there yet (:mod:`nightjar.model_files`).
-    Raises as :func:`~nightjar.model_files.open_model` does.
+    Raises as :func:`~nightjar.model_files.open_text_model` does.
     """
-    model = open_model(store, embeddings.manifest.name, embeddings)
+    model = open_text_model(store, embeddings.manifest.name, embeddings)
     return OwnModelEncoder(model, is_normalized=is_normalized)

@@ -20,13 +20,16 @@ from nightjar.tokenization import TokenizerSettings
 from nightjar.tokenization.characters import unspaced_ranges
 
 MARK = "\u2581"
+_EXPRESSIBLE = ("unicode", "whitespace", "regex")
 
 
 def make_hf_tokenizer(words: Sequence[str], settings: TokenizerSettings) -> Any:
     """A ``tokenizers.Tokenizer`` whose id of ``words[i]`` is i.
 
-    Raises InputError without the library, and for a pattern that it cannot express.
+    Raises InputError without the library, and for a tokenizer, a case folding or a pattern
+    that it cannot express.
     """
+    _check_expressible(settings)
     library = extra_module("tokenizers")
     vocabulary = {MARK + word: row for row, word in enumerate(words)}
     tokenizer = library.Tokenizer(
@@ -42,6 +45,22 @@ def make_hf_tokenizer(words: Sequence[str], settings: TokenizerSettings) -> Any:
         ]
     )
     return tokenizer
+
+
+def _check_expressible(settings: TokenizerSettings) -> None:
+    """Raise InputError for settings whose words no Hugging Face tokenizer would find."""
+    reasons = []
+    if settings.tokenizer not in _EXPRESSIBLE:
+        reasons.append(f"tokenizer: {settings.tokenizer}")
+    if settings.casefold:
+        reasons.append("casefold: true")
+    if settings.locale is not None:
+        reasons.append(f"locale: {settings.locale}")
+    if reasons:
+        raise InputError(
+            f"the model's texts are cut with {', '.join(reasons)} (tokenize), which a Hugging Face "
+            f"tokenizer cannot express; choose a format of words alone, such as safetensors"
+        )
 
 
 def words_of(tokenizer: Any) -> list[str]:
@@ -62,6 +81,8 @@ def _normalizers(library: Any, settings: TokenizerSettings) -> list[Any]:
         replace = library.normalizers.Replace
         found += [replace(apostrophe, "'") for apostrophe in ("\u2019", "\u02bc", "\uff07")]
         found.append(replace("\u00ad", ""))  # soft hyphen
+        if settings.hyphens == "keep":
+            found += [replace(hyphen, "-") for hyphen in ("\u2010", "\u2011", "\uff0d")]
     return found
 
 
@@ -71,7 +92,7 @@ def _words(library: Any, settings: TokenizerSettings) -> Any:
         return library.pre_tokenizers.WhitespaceSplit()
     pattern = settings.pattern or ""
     if settings.tokenizer == "unicode":
-        pattern = _unicode_pattern()
+        pattern = _unicode_pattern(settings)
     try:
         expression = library.Regex(pattern)
     except Exception as error:
@@ -82,10 +103,12 @@ def _words(library: Any, settings: TokenizerSettings) -> Any:
     return library.pre_tokenizers.Split(expression, "removed", invert=True)
 
 
-def _unicode_pattern() -> str:
-    """The tokenizer ``unicode`` (nightjar/tokenization/tokenizers.py) in Oniguruma's syntax."""
+def _unicode_pattern(settings: TokenizerSettings) -> str:
+    """The tokenizer ``unicode`` (nightjar/tokenization/unicode_words.py) in Oniguruma's syntax."""
+    inner = "" if settings.apostrophes == "split" else "'"
+    inner += "\u00b7\u05f3\u05f4\u200c\u200d" + ("\\-" if settings.hyphens == "keep" else "")
     single = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in unspaced_ranges())
     first = rf"[\p{{L}}\p{{N}}&&[^{single}]]"
     inside = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{single}]]"
-    join = "(?:['\u00b7\u05f3\u05f4\u200c\u200d]|[.,\u066b\u066c]" + r"(?<=\p{Nd}.)(?=\p{Nd}))"
+    join = f"(?:[{inner}]|[.,\u066b\u066c]" + r"(?<=\p{Nd}.)(?=\p{Nd}))"
     return rf"{first}{inside}*(?:{join}{first}{inside}*)*|[{single}&&[\p{{L}}\p{{N}}]]\p{{M}}*"

@@ -9,16 +9,27 @@ import numpy as np
 from nightjar.errors import InputError
 from nightjar.formats.content import ExportedVectors, ReadVectors, extra_module
 
+_SEGMENTED = ("chinese", "japanese", "thai", "subword")
+
 
 def write_spacy(vectors: ExportedVectors, path: Path) -> None:
     """``spacy.load(path)`` opens it: a blank pipeline of no language (``xx``).
 
     spaCy cuts texts with its own tokenizer and looks words up as they stand, so text has to be
-    lower-cased before, where the model was trained on lower case. In memory: the vectors.
+    lower-cased before, where the model was trained on lower case. A model whose texts were cut
+    by the tokenizer ``spacy`` gets the pipeline of that language. In memory: the vectors.
+    Raises InputError for tokenizers whose words spaCy's rules would never find.
     """
+    settings = vectors.tokenizer
+    if settings.tokenizer in _SEGMENTED:
+        raise InputError(
+            f"the model's texts are cut with tokenizer: {settings.tokenizer} (tokenize), whose "
+            f"words a spaCy pipeline would not find in a text; choose a format of words alone, "
+            f"such as safetensors"
+        )
     spacy = extra_module("spacy")
     table = extra_module("spacy.vectors")
-    pipeline = spacy.blank("xx")
+    pipeline = spacy.blank(settings.spacy_language or "xx")
     strings = pipeline.vocab.strings
     keys = [strings.add(token) for token in vectors.tokens]
     pipeline.vocab.vectors = table.Vectors(

@@ -8,6 +8,7 @@ milliseconds and processes share its memory (:mod:`.files`)::
     counts.npy     int64 (n_tokens,): how often the corpus had the token
     tokens.arrow   Arrow IPC file, one column ``token``
     hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
+    tokenizer.json what the tokenizer is made of, where its settings do not say it all
     lookup.json    sizes of all of them
 
 :mod:`.table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
@@ -18,7 +19,8 @@ A :class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`ans
 
 This package travels with every registered model, beside :mod:`nightjar.tokenization`, and is
 imported there under another name: it imports the standard library, numpy and pyarrow alone, and
-itself relatively. An approximate index needs usearch, which is imported when one is opened.
+itself relatively. An approximate index needs usearch, which is imported when one is opened, and
+some tokenizers a library, which is imported at the first text.
 """
 
 from .approximate import ApproximateIndex

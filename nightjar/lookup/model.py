@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tokenization import Settings, TokenizerSettings, make_word_finder
+from ..tokenization import Settings, TokenizerError, TokenizerSettings, make_word_finder
 from .approximate import ApproximateIndex
 from .clusters import cluster_rows
 from .errors import QueryError, TableDamaged, UnknownWords
@@ -29,6 +29,8 @@ from .suggestions import MAX_WORDS, suggest
 from .table import VectorTable
 
 SETTINGS = "settings.json"
+DEFINITION = "tokenizer.json"
+"""What the tokenizer is made of, where its settings do not say it all."""
 NGRAM_BUCKETS = "ngram_buckets.npy"
 NGRAM_ROWS = "ngram_rows.npy"
 
@@ -65,11 +67,13 @@ class VectorModel:
         table: VectorTable,
         tokenizer: TokenizerSettings,
         subwords: Subwords | None = None,
+        definition: str | None = None,
     ) -> None:
         self.name = name
         self.table = table
         self.tokenizer = tokenizer
         self.subwords = subwords
+        self.definition = definition
         self.approximate_index: ApproximateIndex | None = None
         """Over the rows of ``table``; what ``approximate`` questions are answered from."""
 
@@ -82,13 +86,15 @@ class VectorModel:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             tokenizer = Settings(**settings["tokenizer"])
             name, ngrams = settings["model"], settings["subwords"]
+            path = directory / DEFINITION
+            definition = path.read_text(encoding="utf-8") if path.exists() else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
         subwords = None
         if ngrams is not None:
             buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
             subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
-        return cls(name, table, tokenizer, subwords)
+        return cls(name, table, tokenizer, subwords, definition)
 
     # -- words -----------------------------------------------------------------------------
 
@@ -213,10 +219,16 @@ class VectorModel:
     @cached_property
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
-        return make_word_finder(self.tokenizer)
+        try:
+            return make_word_finder(self.tokenizer, self.definition)
+        except TokenizerError as error:
+            raise QueryError(f"{self.name} cannot cut texts into words here: {error}") from error
 
     def words(self, text: str) -> list[str]:
-        """The words of a text, as training would have seen them; known or not."""
+        """The words of a text, as training would have seen them; known or not.
+
+        Raises QueryError when a library that the tokenizer needs is not installed.
+        """
         return self._find_words(text)
 
     # -- texts -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..tokenization import Settings
 from .files import Rows, write_description, write_matrix, write_table
-from .model import NGRAM_BUCKETS, NGRAM_ROWS, SETTINGS
+from .model import DEFINITION, NGRAM_BUCKETS, NGRAM_ROWS, SETTINGS
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
 """The code that travels: what :class:`.VectorModel` imports, besides numpy and pyarrow."""
@@ -41,6 +41,8 @@ class ModelContent:
     vector_size: int
     rows: Iterable[Rows]
     ngrams: NgramRows | None = None
+    definition: str | None = None
+    """What the tokenizer is made of, where its settings do not say it all."""
 
 
 def write_model(directory: Path, content: ModelContent) -> None:
@@ -52,6 +54,8 @@ def write_model(directory: Path, content: ModelContent) -> None:
     ngrams = content.ngrams
     if ngrams is not None:
         _write_ngrams(directory, ngrams, content.vector_size)
+    if content.definition is not None:
+        (directory / DEFINITION).write_text(content.definition, encoding="utf-8")
     settings = {
         "model": content.name,
         "tokenizer": asdict(content.tokenizer),

@@ -29,7 +29,7 @@ from nightjar.encoders import (
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
 from nightjar.executors import Executor, ProcessExecutor
-from nightjar.model_files import open_model
+from nightjar.model_files import open_text_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
 from nightjar.registry import CorpusRun, RegistrationRequest, log_corpus, register
@@ -156,6 +156,7 @@ class _StageRun:
                 self.progress,
                 executor,
                 self.provenance.git_commit,
+                self.loaded.base_dir,
             )
 
     def _report(self, staging: Staging) -> None:
@@ -258,7 +259,7 @@ class _StageRun:
         embeddings = self._parent(schemas.EMBEDDINGS)
 
         def open_encoder() -> Encoder:
-            model = open_model(self.store, self.step.model, embeddings)
+            model = open_text_model(self.store, self.step.model, embeddings)
             return partial(model.encode, unknown="nan")
 
         evaluate(

@@ -117,7 +117,7 @@ def make_plan(loaded: LoadedConfig) -> Plan:
     config = loaded.config
     planner = _Planner(Store(loaded.artifacts_dir))
     documents = planner.step(documents_identity(config.ingest, loaded.base_dir))
-    tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version))
+    tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version, loaded.base_dir))
     steps = [documents, tokens, planner.report(documents.ref.version, tokens.ref.version)]
     counted: set[str] = set()
     reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))

@@ -14,19 +14,20 @@ import numpy as np
 
 from nightjar.errors import RegistryUnavailable
 from nightjar.lookup import Parameters, copy_code, write_model
-from nightjar.model_files import model_content
+from nightjar.model_files import model_content, tokenizer_settings
 from nightjar.registry.client import import_mlflow
 from nightjar.registry.identity import MODEL_CODE_PATH
 from nightjar.registry.model_card import CARD_NAME, model_card
 from nightjar.registry.summary import ModelSummary
 from nightjar.store import Artifact, library_versions
+from nightjar.tokenization import EXTRAS
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSpec
 
 REQUIREMENTS = ("mlflow", "numpy", "pyarrow")
-"""All that a registered model needs where it is loaded."""
+"""What every registered model needs where it is loaded; some tokenizers need more."""
 
 _fluent_lock = threading.Lock()
 
@@ -56,7 +57,7 @@ def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
     RegistryUnavailable when what was stored does not answer with the vectors it was given.
     """
     mlflow = import_mlflow()
-    versions = library_versions(*REQUIREMENTS)
+    versions = library_versions(*_requirements(summary))
     with tempfile.TemporaryDirectory() as temporary:
         info = mlflow.pyfunc.log_model(
             name=summary.request.model_name,
@@ -71,6 +72,14 @@ def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
     model_uri = f"models:/{info.model_id}"
     _check_answers(summary, model_uri)
     return model_uri
+
+
+def _requirements(summary: ModelSummary) -> list[str]:
+    """The distributions that the model imports; its tokenizer's are for texts alone."""
+    request = summary.request
+    tokenizer = tokenizer_settings(request.embeddings, request.tokens).tokenizer
+    extra = EXTRAS.get(tokenizer)
+    return [*REQUIREMENTS, *(() if extra is None else extra.distributions)]
 
 
 def signature() -> ModelSignature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,9 @@ from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.executors import Advance
 from nightjar.store import Artifact, FileEntry, Identity, Staging, publish
-from nightjar.text.identity import token_shard_identity, tokenizer_of
+from nightjar.text.definitions import open_tokenizer
 from nightjar.text.words import CutBatch, WordCutter
-from nightjar.tokenization import (
-    make_sentence_splitter,
-)
+from nightjar.tokenization import SentenceSplitter, Tokenizer, make_sentence_splitter
 
 READ_ROWS = 1_024
 BATCH_TOKENS = 1 << 20
@@ -33,13 +32,12 @@ class CutPart:
     config: TokenizeConfig
     documents: Artifact
     part: FileEntry
+    identity: Identity
+    """The part's content decides, not the artifact that it is in."""
+    definition_path: Path | None
+    """Of the tokenizer, where it has one."""
     artifacts_dir: Path
     git_commit: str | None = None
-
-    @property
-    def identity(self) -> Identity:
-        """The part's content decides, not the artifact that it is in."""
-        return token_shard_identity(self.config, self.part)
 
 
 def cut_part(piece: CutPart, advance: Advance) -> str:
@@ -53,8 +51,7 @@ def cut_part(piece: CutPart, advance: Advance) -> str:
     """
 
     def write(staging: Staging) -> None:
-        config = piece.config
-        cutter = WordCutter(config, lambda: (make_sentence_splitter(config), tokenizer_of(config)))
+        cutter = WordCutter(piece.config, partial(_tokenizer, piece))
         with (
             staging.writer("sentences", schemas.SHARD_SENTENCES_SCHEMA, "lz4") as sentences,
             staging.writer("tokens", schemas.SHARD_TOKENS_SCHEMA, "lz4") as tokens,
@@ -68,6 +65,12 @@ def cut_part(piece: CutPart, advance: Advance) -> str:
         staging.write("vocabulary", cutter.vocabulary())
 
     return publish(piece.artifacts_dir, piece.identity, write, piece.git_commit).version
+
+
+def _tokenizer(piece: CutPart) -> tuple[SentenceSplitter, Tokenizer]:
+    path = piece.definition_path
+    definition = None if path is None else path.read_text(encoding="utf-8")
+    return make_sentence_splitter(piece.config), open_tokenizer(piece.config, definition)
 
 
 @dataclass

@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.errors import ConfigError
 from nightjar.store import FileEntry, FileIdentity, Identity
-from nightjar.tokenization import PatternError, Tokenizer, make_tokenizer
+from nightjar.text.definitions import definition_inputs, open_tokenizer, tokenizer_libraries
 
-REVISION = 2
+REVISION = 3
 """Raise when the same config and documents give other tokens than before."""
 
 
-def tokens_identity(config: TokenizeConfig, documents_version: str) -> Identity:
-    """What shapes the tokens artifact.
+def tokens_identity(
+    config: TokenizeConfig, documents_version: str, base_dir: Path = Path()
+) -> Identity:
+    """What shapes the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
 
-    Raises ConfigError for a pattern that matches the empty string.
+    Raises ConfigError for a pattern that matches the empty string or a definition that is
+    not there, and InputError when a library that the tokenizer needs is missing.
     """
     if config.tokenizer == "regex":
-        tokenizer_of(config)
+        open_tokenizer(config)
     return Identity(
         stage=schemas.TOKENS,
         name="",
-        config=config.model_dump(mode="json"),
+        config=config.shaping(),
         parents={schemas.DOCUMENTS: documents_version},
-        code=_code(),
+        inputs=definition_inputs(config, base_dir),
+        code=_code(config),
     )
 
 
-def token_shard_identity(config: TokenizeConfig, part: FileEntry) -> Identity:
+def token_shard_identity(
+    config: TokenizeConfig, part: FileEntry, definition: str | None
+) -> Identity:
     """What shapes the tokens of a part of the documents: its content, wherever it is."""
+    inputs = [FileIdentity(schemas.DOCUMENTS, part.bytes, part.sha256)]
+    if definition is not None:
+        content = definition.encode()
+        digest = hashlib.sha256(content).hexdigest()
+        inputs.append(FileIdentity(schemas.TOKENIZER_FILE, len(content), digest))
     return Identity(
         stage=schemas.TOKEN_SHARDS,
         name="",
-        config=config.model_dump(mode="json"),
-        inputs=[FileIdentity(schemas.DOCUMENTS, part.bytes, part.sha256)],
-        code=_code(),
+        config=config.shaping(),
+        inputs=inputs,
+        code=_code(config),
     )
 
 
-def _code() -> dict[str, Any]:
-    return {"revision": REVISION, "unicode": unicodedata.unidata_version}
-
-
-def tokenizer_of(config: TokenizeConfig) -> Tokenizer:
-    """The tokenizer of the config. Raises ConfigError for a pattern that matches nothing."""
-    try:
-        return make_tokenizer(config)
-    except PatternError as error:
-        raise ConfigError(str(error)) from error
+def _code(config: TokenizeConfig) -> dict[str, Any]:
+    return {
+        "revision": REVISION,
+        "unicode": unicodedata.unidata_version,
+        **tokenizer_libraries(config),
+    }

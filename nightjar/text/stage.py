@@ -21,6 +21,8 @@ from nightjar.errors import VocabularyError
 from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.progress import Progress
 from nightjar.store import Artifact, FileEntry, Staging, Store, part_name, write_part
+from nightjar.text.definitions import write_definition
+from nightjar.text.identity import token_shard_identity
 from nightjar.text.vocabulary import Ranking, ranks_of
 
 if TYPE_CHECKING:
@@ -46,8 +48,11 @@ def tokenize(
     progress: Progress,
     executor: Executor = INLINE,
     git_commit: str | None = None,
+    base_dir: Path = Path(),
 ) -> None:
-    """Write ``sentences`` and ``vocabulary`` of the tokens artifact.
+    """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
+
+    That file is the definition of a tokenizer that needs one (:mod:`.definitions`).
 
     Two passes: each part of the documents is cut into tokens with ids of its own, unless that
     is published from an earlier night; then, counts being known, those ids are replaced by
@@ -60,8 +65,18 @@ def tokenize(
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
     from nightjar.text.cutting import CutPart  # noqa: PLC0415  # numba takes a while to import
 
+    definition = write_definition(config, base_dir, documents, staging)
+    definition_path = None if definition is None else staging.directory / schemas.TOKENIZER_FILE
     pieces = [
-        CutPart(config, documents, part, staging.root, git_commit)
+        CutPart(
+            config,
+            documents,
+            part,
+            token_shard_identity(config, part, definition),
+            definition_path,
+            staging.root,
+            git_commit,
+        )
         for part in documents.parts(schemas.DOCUMENTS)
     ]
     shards = _cut(pieces, staging, progress, executor)

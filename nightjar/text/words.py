@@ -26,7 +26,11 @@ from nightjar.tokenization import SentenceSplitter, Tokenizer
 from nightjar.tokenization.characters import LAST_BASIC, unspaced_ranges
 from nightjar.tokenization.sentences import CLOSERS, OPENERS, TERMINATORS, WIDE_TERMINATORS
 from nightjar.tokenization.settings import NormalForm
-from nightjar.tokenization.tokenizers import DECIMAL, INNER, REPLACED
+from nightjar.tokenization.unicode_words import (
+    DECIMAL,
+    inner_characters,
+    replaced_characters,
+)
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -62,11 +66,7 @@ class WordCutter:
     ) -> None:
         self._config = config
         self._make = cache(make)  # only where it is needed: to compile its patterns takes a while
-        self._characters = (
-            _character_table(config.normalization, config.lowercase)
-            if config.tokenizer == "unicode"
-            else None
-        )
+        self._characters = _character_table(config)
         self._slots = np.full(2 * _FIRST_TOKENS, -1, np.int32)
         self._token_starts = np.zeros(_FIRST_TOKENS + 1, np.int64)
         self._token_characters = np.zeros(_FIRST_CHARACTERS, np.uint32)
@@ -248,8 +248,23 @@ class _CharacterTable:
     lowered: NDArray[np.uint16]
 
 
+def _character_table(config: TokenizeConfig) -> _CharacterTable | None:
+    """The tables for the kernel; None for what it does not do."""
+    if config.tokenizer != "unicode" or config.casefold or config.locale is not None:
+        return None
+    inner, replaced = inner_characters(config), replaced_characters(config)
+    return _make_table(
+        config.normalization, config.lowercase, inner, tuple(sorted(replaced.items()))
+    )
+
+
 @cache
-def _character_table(form: NormalForm | None, lowercase: bool) -> _CharacterTable:
+def _make_table(
+    form: NormalForm | None,
+    lowercase: bool,
+    inner: str,
+    replaced: tuple[tuple[str, str | None], ...],
+) -> _CharacterTable:
     codes = range(LAST_BASIC + 1)
     flags = np.array([_flags(chr(code)) for code in codes], np.uint16)
     for first, last in unspaced_ranges():
@@ -262,21 +277,20 @@ def _character_table(form: NormalForm | None, lowercase: bool) -> _CharacterTabl
         lowered[:] = [ord(lower[0]) for lower in lower_case]
         flags[[len(lower) > 1 for lower in lower_case]] |= kernel.UNKNOWN
         flags[ord(_FINAL_SIGMA)] |= kernel.UNKNOWN
-    for characters, flag in _SETS:
+    for characters, flag in ((inner, kernel.INNER), *_SETS):
         flags[[ord(character) for character in characters]] |= flag
-    for code, replacement in REPLACED.items():
+    for character, replacement in replaced:
         if replacement is None:
-            flags[code] |= kernel.UNKNOWN
+            flags[ord(character)] |= kernel.UNKNOWN
         else:
-            lowered[code] = ord(replacement)
+            lowered[ord(character)] = ord(replacement)
     if form is not None:
         flags[list(_seconds_of_compositions())] |= kernel.UNKNOWN
-        _leave_out_what_changes(form, flags)
+        _leave_out_what_changes(form, flags, lowered)
     return _CharacterTable(flags, lowered)
 
 
 _SETS = (
-    (INNER, kernel.INNER),
     (DECIMAL, kernel.DECIMAL),
     (_LINE_ENDS, kernel.LINE_END),
     (TERMINATORS + WIDE_TERMINATORS, kernel.STOP),
@@ -315,7 +329,9 @@ def _seconds_of_compositions() -> frozenset[int]:
     return frozenset(found | set(hangul_vowels_and_finals))
 
 
-def _leave_out_what_changes(form: NormalForm, flags: NDArray[np.uint16]) -> None:
+def _leave_out_what_changes(
+    form: NormalForm, flags: NDArray[np.uint16], lowered: NDArray[np.uint16]
+) -> None:
     """Mark characters that normalisation changes, unless neither form is part of a word."""
     matters = kernel.FIRST | kernel.SINGLE | kernel.INNER | kernel.DECIMAL | kernel.LINE_END
     for code in range(LAST_BASIC + 1):
@@ -329,7 +345,9 @@ def _leave_out_what_changes(form: NormalForm, flags: NDArray[np.uint16]) -> None
         if flags[code] & matters or not (
             is_ellipsis
             or all(
-                ord(part) <= LAST_BASIC and not flags[ord(part)] & (matters | kernel.UNKNOWN)
+                ord(part) <= LAST_BASIC
+                and not flags[ord(part)] & (matters | kernel.UNKNOWN)
+                and not flags[lowered[ord(part)]] & matters
                 for part in normal
             )
         ):

@@ -54,6 +54,42 @@ def unspaced_ranges() -> list[tuple[int, int]]:
 
 
 @cache
+def ideographs() -> str:
+    """Like :func:`unspaced_characters`, without Hiragana, in all planes."""
+    hiragana = (range(0x3041, 0x3097), range(0x309D, 0x30A0))
+    blocks = (codes for codes in _UNSPACED if codes not in hiragana)
+    letters = (
+        code
+        for code in chain.from_iterable(blocks)
+        if unicodedata.category(chr(code)).startswith(("L", "N"))
+    )
+    return _class(letters)
+
+
+@cache
+def continuing_characters() -> str:
+    """Like :func:`word_characters`, for what normalisation may join to the character before.
+
+    Combining marks, the second parts of composed characters, vowels and final consonants
+    of Hangul, and whatever decomposes into something that starts with one of these. A text
+    may be cut before any other character, and its parts normalised by themselves.
+    """
+    decomposed = (unicodedata.decomposition(chr(code)).split() for code in _every())
+    seconds = {int(parts[1], 16) for parts in decomposed if len(parts) == 2 and parts[0][0] != "<"}
+    seconds.update(range(0x1161, 0x1176), range(0x11A8, 0x11C3))
+
+    def continues(code: int) -> bool:
+        first = unicodedata.normalize("NFKD", chr(code))[0]
+        return unicodedata.combining(first) != 0 or ord(first) in seconds
+
+    return _class(code for code in _every() if continues(code))
+
+
+def _every() -> Iterator[int]:
+    return (code for code in chain.from_iterable(_ASSIGNED) if not 0xD800 <= code < 0xE000)
+
+
+@cache
 def unspaced_characters(*, astral: bool) -> str:
     """Like :func:`word_characters`, for the letters of ideographs and Hiragana."""
     unspaced = set(chain.from_iterable(_UNSPACED))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 NormalForm = Literal["NFC", "NFKC"]
+Locale = Literal["tr", "az", "lt"]
+JapaneseMode = Literal["A", "B", "C"]
+SubwordAlgorithm = Literal["bpe", "unigram"]
 
 
 class TokenizerSettings(Protocol):
@@ -13,7 +16,7 @@ class TokenizerSettings(Protocol):
 
     @property
     def tokenizer(self) -> str:
-        """Its name: unicode, whitespace or regex."""
+        """Its name: a key of :data:`nightjar.tokenization.tokenizers.TOKENIZERS`."""
 
     @property
     def pattern(self) -> str | None:
@@ -26,6 +29,38 @@ class TokenizerSettings(Protocol):
     @property
     def lowercase(self) -> bool:
         """Whether text is lower-cased."""
+
+    @property
+    def casefold(self) -> bool:
+        """Whether lower-casing is Unicode's full case folding."""
+
+    @property
+    def locale(self) -> Locale | None:
+        """The language whose rules lower-casing follows where they differ."""
+
+    @property
+    def apostrophes(self) -> Literal["keep", "split"]:
+        """Whether an apostrophe inside a word belongs to it or separates."""
+
+    @property
+    def hyphens(self) -> Literal["split", "keep"]:
+        """Whether a hyphen inside a word separates or belongs to it."""
+
+    @property
+    def japanese_mode(self) -> JapaneseMode | None:
+        """Of the tokenizer japanese: Sudachi's mode; None is C."""
+
+    @property
+    def spacy_language(self) -> str | None:
+        """Of the tokenizer spacy: the language's code; None is xx."""
+
+    @property
+    def subword_algorithm(self) -> SubwordAlgorithm | None:
+        """Of the tokenizer subword, where it is trained; None is bpe."""
+
+    @property
+    def subword_vocabulary(self) -> int | None:
+        """Of the tokenizer subword, where it is trained: pieces; None is 8,000."""
 
     @property
     def split_sentences(self) -> bool:
@@ -51,3 +86,11 @@ class Settings:
     split_sentences: bool
     min_token_chars: int
     max_token_chars: int
+    casefold: bool = False
+    locale: Locale | None = None
+    apostrophes: Literal["keep", "split"] = "keep"
+    hyphens: Literal["split", "keep"] = "split"
+    japanese_mode: JapaneseMode | None = None
+    spacy_language: str | None = None
+    subword_algorithm: SubwordAlgorithm | None = None
+    subword_vocabulary: int | None = None

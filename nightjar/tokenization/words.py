@@ -9,9 +9,14 @@ from .settings import TokenizerSettings
 from .tokenizers import make_tokenizer
 
 
-def make_word_finder(settings: TokenizerSettings) -> Callable[[str], list[str]]:
-    """The function from a text to the tokens that training would have seen in it."""
-    split, tokenize = make_sentence_splitter(settings), make_tokenizer(settings)
+def make_word_finder(
+    settings: TokenizerSettings, definition: str | None = None
+) -> Callable[[str], list[str]]:
+    """The function from a text to the tokens that training would have seen in it.
+
+    Raises what :func:`.make_tokenizer` raises.
+    """
+    split, tokenize = make_sentence_splitter(settings), make_tokenizer(settings, definition)
     lengths = range(settings.min_token_chars, settings.max_token_chars + 1)
 
     def find(text: str) -> list[str]:
