@@ -14,7 +14,8 @@ import numba
 import numpy as np
 import pytest
 
-from nightjar.training.kernels import compilation, sources_sha256
+from nightjar import compilation
+from nightjar.training.kernels import sources_sha256
 from nightjar.training.kernels.adagrad import draw_order
 from nightjar.training.kernels.cooccurrence import sum_keys
 

@@ -1,0 +1,244 @@
+"""Ingest, tokenize and count a vocabulary, beside the usual gensim script in one run.
+
+    python -m benchmarks.corpus --json FILE [--data DIR] [--repeats 3] [--no-large]
+
+Film reviews (``imdb/*.parquet``, columns ``id`` and ``text``) below ``--data``, by default
+../shared/data beside the project. The peer reads the same files and gives every text to gensim's
+``simple_preprocess`` and the tokens to its ``Dictionary``, one after the other, as scripts do. Ours
+is what a night does before training: the files are hashed, read and cleaned with the default steps,
+duplicates dropped, all of it published, tokenized into sentences of ranks and published, by
+as many processes as there are cores. Each side is a process of its own each time, in turns.
+
+``speed_ratio``: the peer's seconds divided by ours, medians, for ``default`` and for
+``near_duplicates`` (with them dropped, too). ``words_per_second``: of the words between white space
+that go in. ``peak_rss_mb``: of all processes together (pages that they share count several times).
+``seconds_per_million_words``: for 1, 2, 4 and 8 shards; flat if time is linear. ``ten_times``: the
+same for ten times the text, made of the reviews' sentences in another order, and ``night``: one
+shard more when all others are known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+SHARDS = (1, 2, 4, 8)
+COPIES = 10
+
+
+def gensim_script(files: Sequence[str], _store: Path) -> int:
+    """The peer; returns its number of distinct words."""
+    from gensim.corpora import Dictionary  # noqa: PLC0415  # only in the peer's process
+    from gensim.utils import simple_preprocess  # noqa: PLC0415
+
+    dictionary = Dictionary()
+    for path in files:
+        for text in pq.read_table(path, columns=["text"]).column("text").to_pylist():
+            dictionary.doc2bow(simple_preprocess(text), allow_update=True)
+    return len(dictionary)
+
+
+def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
+    """Ours; returns its number of distinct words."""
+    from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
+    from nightjar.corpus import documents_identity, ingest  # noqa: PLC0415
+    from nightjar.executors import ProcessExecutor  # noqa: PLC0415
+    from nightjar.progress import SILENT  # noqa: PLC0415
+    from nightjar.store import Store, publish  # noqa: PLC0415
+    from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
+
+    source = {"type": "parquet", "path": list(files), "id_column": "id"}
+    config, cut = IngestConfig(sources={"imdb": source}, **settings), TokenizeConfig()
+    identity = documents_identity(config, store)
+    with ProcessExecutor(os.cpu_count() or 1) as executor:
+        documents = publish(
+            store, identity, lambda s: ingest(config, store, identity, s, SILENT, executor)
+        )
+        opened = Store(store).open(documents)
+        tokens = publish(
+            store,
+            tokens_identity(cut, documents.version),
+            lambda s: tokenize(cut, opened, s, SILENT, executor),
+        )
+    return int(Store(store).open(tokens).manifest.counts["vocabulary"])
+
+
+SIDES = {
+    "gensim": gensim_script,
+    "default": our_stages,
+    "near_duplicates": lambda files, store: our_stages(
+        files, store, near_duplicates={"threshold": 0.8}
+    ),
+}
+
+
+def run_side(side: str, files: Sequence[str], store: Path) -> dict[str, float]:
+    """Run a side in a process of its own: seconds of its work, peak memory, distinct words."""
+    command = [sys.executable, "-m", "benchmarks.corpus", "--side", side, "--store", str(store)]
+    child = subprocess.Popen(
+        [*command, *files], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
+    peak = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        root = psutil.Process(child.pid)
+        while not done.wait(0.02):
+            total = 0
+            try:
+                processes = [root, *root.children(recursive=True)]
+            except psutil.Error:
+                return
+            for process in processes:
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:
+                    continue
+            peak = max(peak, total)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, _ = child.communicate()
+    done.set()
+    watcher.join()
+    if child.returncode:
+        raise RuntimeError(f"{side} ended with {child.returncode}")
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    return {**found, "peak_rss_mb": round(peak / 1e6)}
+
+
+def n_words(files: Sequence[str]) -> int:
+    """Words between white space."""
+    return sum(
+        len(text.split())
+        for path in files
+        for text in pq.read_table(path, columns=["text"]).column("text").to_pylist()
+    )
+
+
+def make_copies(files: Sequence[str], directory: Path) -> list[str]:
+    """Ten times as many files, of the same sentences in another order."""
+    paths = []
+    for path in files:
+        texts = pq.read_table(path, columns=["text"]).column("text").to_pylist()
+        sentences = [part for text in texts for part in re.split(r"(?<=[.!?]) ", text)]
+        per_text = -(-len(sentences) // len(texts))
+        for copy in range(COPIES):
+            random.Random(copy).shuffle(sentences)
+            made = [
+                " ".join(sentences[start : start + per_text])
+                for start in range(0, len(sentences), per_text)
+            ]
+            ids = [f"{copy}-{Path(path).stem}-{number}" for number in range(len(made))]
+            target = directory / f"{Path(path).stem}-{copy}.parquet"
+            pq.write_table(pa.table({"id": ids, "text": made}), target, compression="zstd")
+            paths.append(str(target))
+    return sorted(paths)
+
+
+def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, Any]:
+    """Every side in turns on all files, ours on fewer, and on one more than is known."""
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(repeats):
+        for side, found in runs.items():
+            found.append(run_side(side, files, directory / "store"))
+            shutil.rmtree(directory / "store", ignore_errors=True)
+    words = n_words(files)
+    ratio, speed, memory = {}, {}, {}
+    theirs = statistics.median(run["seconds"] for run in runs["gensim"])
+    for side, found in runs.items():
+        seconds = statistics.median(run["seconds"] for run in found)
+        speed[side] = round(words / seconds)
+        memory[side] = max(run["peak_rss_mb"] for run in found)
+        if side != "gensim":
+            ratio[side] = round(theirs / seconds, 2)
+    flat = {}
+    for n_shards in (n for n in SHARDS if n <= len(files)):
+        some = files[:n_shards]
+        per_million = [
+            run_side("default", some, directory / f"store-{n_shards}-{turn}")["seconds"]
+            / (n_words(some) / 1e6)
+            for turn in range(repeats)
+        ]
+        flat[str(n_shards)] = round(statistics.median(per_million), 3)
+    known = directory / "known"
+    run_side("default", files[:-1], known)
+    night = run_side("default", files, known)
+    return {
+        "words": words,
+        "speed_ratio": ratio,
+        "words_per_second": speed,
+        "peak_rss_mb": memory,
+        "seconds_per_million_words": flat,
+        "night": night,
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    """Measure, print, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--data", type=Path, default=DATA, help="where imdb/*.parquet is")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement")
+    parser.add_argument("--no-large", action="store_true", help="leave ten times the text out")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        started = time.perf_counter()
+        n_distinct = SIDES[arguments.side](arguments.files, arguments.store)
+        seconds = round(time.perf_counter() - started, 3)
+        print(json.dumps({"seconds": seconds, "distinct_words": n_distinct}))
+        return
+    if arguments.json is None:
+        parser.error("--json FILE is needed")
+    files = sorted(str(path) for path in arguments.data.glob("imdb/*.parquet"))
+    if not files:
+        parser.error(f"{arguments.data / 'imdb'} has no Parquet files; say --data DIR")
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        found = measure(files, arguments.repeats, directory)
+        if not arguments.no_large:
+            (directory / "large").mkdir()
+            large = make_copies(files, directory / "large")
+            run = run_side("default", large, directory / "large-store")
+            run["words_per_second"] = round(n_words(large) / run["seconds"])
+            found["ten_times"] = run
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **found,
+    }
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for key in ("speed_ratio", "words_per_second", "peak_rss_mb", "seconds_per_million_words"):
+        print(f"{key}: {report[key]}")
+    print(f"one shard more: {report['night']}")
+    if "ten_times" in report:
+        print(f"ten times the text: {report['ten_times']}")
+
+
+if __name__ == "__main__":
+    main()
