@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from nightjar import compilation
-from nightjar.training.kernels import sources_sha256
 from nightjar.training.kernels.adagrad import draw_order
 from nightjar.training.kernels.cooccurrence import sum_keys
 
@@ -23,6 +22,10 @@ _BOUNDS_CHECKED = """
 import sys
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
+from nightjar.config import TokenizeConfig
+from nightjar.corpus.near_duplicates import signatures_of
+from nightjar.text.words import WordCutter
 from training_support import publish_tokens, sentences_with_distinct_counts, train_model
 from nightjar.training.kernels.cooccurrence import sum_keys
 
@@ -31,6 +34,10 @@ for window, is_symmetric in ((3, True), (50, False)):
     train_model(
         tokens, Path(sys.argv[1]), "glove", window=window, symmetric=is_symmetric, n_workers=2
     )
+texts = pa.array(["", "a", "It's 3.14. \\u4e00 x" * 40, "...", "caf\\u00e9 " * 9], pa.large_string())
+cutter = WordCutter(TokenizeConfig(), lambda: None)
+assert cutter.cut(texts).lengths.sum() == cutter.vocabulary().column("count").to_numpy().sum()
+assert signatures_of(texts, 3).shape == (5, 128)
 try:
     sum_keys(np.arange(3), 0, np.ones(1, np.int64), np.empty(2, np.int64))
 except IndexError:
@@ -51,12 +58,12 @@ def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path: Path) -> None:
     assert checked == "checked"
     # Unchecked machine code must not be picked up by a checking run, nor the reverse.
     assert Path(cache_path).is_relative_to(tmp_path / "cache")
-    assert f"{sources_sha256()[:16]}-boundscheck" in cache_path
+    assert f"{compilation._sources_sha256()[:16]}-boundscheck" in cache_path
 
 
 def test_cache_directory_is_named_by_the_kernel_sources() -> None:
     for kernel in (draw_order, sum_keys):
-        assert sources_sha256()[:16] in kernel.stats.cache_path  # type: ignore[attr-defined]
+        assert compilation._sources_sha256()[:16] in kernel.stats.cache_path  # type: ignore[attr-defined]
 
 
 def test_compiling_leaves_the_cache_of_other_libraries_alone() -> None:
