@@ -38,7 +38,7 @@ def test_plan_as_json_lists_every_step_with_its_reason(finished_config: Path) ->
     done = nightjar("plan", "--config", finished_config, "--json")
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)["steps"]
-    assert [step["action"] for step in steps] == ["reuse"] * 9
+    assert [step["action"] for step in steps] == ["reuse"] * 10
     assert steps[0]["step"] == "ingest"
 
 
@@ -95,7 +95,7 @@ def test_analogy_answers_and_leaves_out_the_question(finished_config: Path) -> N
 
 def test_versions_and_show_agree(finished_config: Path) -> None:
     listing = json.loads(nightjar("versions", "-c", finished_config, "--json").stdout)
-    assert len(listing["artifacts"]) == 9
+    assert len(listing["artifacts"]) == 10
     assert {entry["name"]: entry["aliases"] for entry in listing["registered"]} == {
         "small-cbow": ["champion"],
         "small-glove": ["champion"],
@@ -115,7 +115,7 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
 
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
-    assert "11 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "12 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
     table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences/00000.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
