@@ -125,7 +125,7 @@ def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: 
     assert "sentences/00000.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
-    assert "8 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "11 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
 
 
 def test_an_unknown_key_names_the_closest_one(small_config: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
     assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED"]
     verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
     whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
-    assert "9 artifacts, all whole" in whole.stdout
+    assert "12 artifacts, all whole" in whole.stdout
 
 
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:
