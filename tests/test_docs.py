@@ -33,6 +33,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("ingest.sources.NAME, type: parquet", models.ParquetSource),
     ("ingest.sources.NAME, type: csv", models.CsvSource),
     ("tokenize", models.TokenizeConfig),
+    ("tokenize.phrases", models.PhrasesConfig),
     ("training", models.TrainingConfig),
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
     ("models.NAME, trainer: fasttext", models.FastTextConfig),

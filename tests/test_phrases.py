@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -54,7 +55,15 @@ def configs() -> st.SearchStrategy[PhrasesConfig]:
 
 def corpora() -> st.SearchStrategy[list[list[str]]]:
     words = st.one_of(st.sampled_from(WORDS[:5]), st.sampled_from(WORDS))
-    return st.lists(st.lists(words, max_size=12), max_size=12)
+    small = st.lists(st.lists(words, max_size=12), max_size=12)
+    return st.one_of(small, st.builds(many_sentences, st.integers(0, 2**32), st.integers(2, 12)))
+
+
+def many_sentences(seed: int, n_words: int) -> list[list[str]]:
+    """Enough of few words for phrases, and for spellings that occur twice."""
+    chosen = random.Random(seed)
+    words = chosen.sample(WORDS, n_words)
+    return [[chosen.choice(words) for _ in range(chosen.randrange(10))] for _ in range(40)]
 
 
 @settings(deadline=None, max_examples=200)

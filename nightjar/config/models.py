@@ -16,6 +16,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.publishing import (
     AnalogyBenchmark,
     BenchmarkConfig,
@@ -90,6 +91,7 @@ __all__ = [
     "NightjarConfig",
     "ParquetSource",
     "Patterns",
+    "PhrasesConfig",
     "PipelineConfig",
     "Regex",
     "RegistryConfig",
