@@ -21,6 +21,7 @@ from phrases_support import check_against_gensim, found_in
 
 from nightjar.config import TokenizeConfig
 from nightjar.config.phrases import PhrasesConfig
+from nightjar.text.phrases import scoring as scoring_module
 from nightjar.text.phrases import spelling
 from nightjar.text.phrases.joining import Shard
 from nightjar.text.phrases.kernels import hash_texts
@@ -72,6 +73,35 @@ def test_phrases_scores_and_sentences_are_those_of_gensim(
     sentences: list[list[str]], config: PhrasesConfig, cuts: list[int]
 ) -> None:
     check_against_gensim(sentences, config, cuts)
+
+
+@pytest.mark.parametrize("scoring", [{"threshold": 0.2}, {"scoring": "npmi", "threshold": 0.05}])
+@pytest.mark.parametrize("connectors", [[], ["of", "the"], ["a_b", "the"]])
+@pytest.mark.parametrize("delimiter", ["_", "__"])
+def test_spellings_that_occur_twice_are_counted_together_as_by_gensim(
+    scoring: dict[str, Any], connectors: list[str], delimiter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_repeated = []
+
+    def noted(*arguments: Any) -> spelling.Spelling:
+        found = spelling.same_spellings(*arguments)
+        n_repeated.append(found.n_repeated)
+        return found
+
+    monkeypatch.setattr(scoring_module, "same_spellings", noted)
+    config = PhrasesConfig(
+        min_count=1, passes=3, delimiter=delimiter, connector_words=[], **scoring
+    )
+    for seed in range(18):
+        sentences = many_sentences(seed, 4 + seed % 9)
+        check_against_gensim(
+            [[word.replace("_", delimiter) for word in sentence] for sentence in sentences],
+            config.model_copy(
+                update={"connector_words": [word.replace("_", delimiter) for word in connectors]}
+            ),
+            cuts=[seed],
+        )
+    assert sum(map(bool, n_repeated)) >= 4
 
 
 @settings(deadline=None, max_examples=100)
