@@ -19,7 +19,10 @@ _MIN_SLOTS = 64
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Sentences one after the other: sentence i is ``ids[offsets[i]:offsets[i + 1]]``."""
+    """Sentences one after the other: sentence i is ``ids[offsets[i]:offsets[i + 1]]``.
+
+    The first offset is 0, the last one the number of ids.
+    """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,10 +74,9 @@ def _from_rows(rows: pa.Table) -> PhraseTable:
     )
 
 
-def new_words(table: PhraseTable, known: Iterable[str]) -> list[str]:
+def new_words(table: PhraseTable, known: Container[str]) -> list[str]:
     """The phrases that are no known words, each once, in the order of the table.
 
     In a vocabulary their ids follow those of the known words.
     """
-    found = set(known) if not isinstance(known, (dict, set, frozenset)) else known
-    return [phrase for phrase in dict.fromkeys(table.phrases) if phrase not in found]
+    return [phrase for phrase in dict.fromkeys(table.phrases) if phrase not in known]
