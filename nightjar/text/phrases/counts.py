@@ -139,9 +139,12 @@ def _merged(
         *(spans, one.pairs, one.counts, other.pairs, other.counts),
         *(starts, pairs, counts),
     )
-    pairs, counts = pairs[: starts[-1]], counts[: starts[-1]]
-    if not is_spilled:
-        pairs, counts = pairs.copy(), counts.copy()
+    if is_spilled:
+        pairs, counts = pairs[: starts[-1]], counts[: starts[-1]]
+    else:
+        # In place: what was not written to goes back. Nothing else refers to the arrays.
+        pairs.resize(starts[-1], refcheck=False)
+        counts.resize(starts[-1], refcheck=False)
     return PhraseCounts(tuple(runs), starts, pairs, counts)
 
 

@@ -13,7 +13,7 @@ from nightjar.text.phrases.kernels import score_pairs
 from nightjar.text.phrases.spelling import Spelling, same_spellings
 from nightjar.text.phrases.table import PhraseTable
 
-BLOCK_ROWS = 1 << 20
+BLOCK_ROWS = 1 << 18
 """Candidates that are scored at a time."""
 
 

@@ -18,7 +18,7 @@ from nightjar.text.phrases.counts import PhraseCounts
 from nightjar.text.phrases.kernels import hash_texts
 
 _LOW_BITS = np.uint64(0xFFFFFFFF)
-_BLOCK_ROWS = 1 << 20
+_BLOCK_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
