@@ -99,6 +99,15 @@ REPORT_NEW_WORDS_SCHEMA = _schema(
 SHARD_SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), n_tokens=pa.int32())
 SHARD_TOKENS_SCHEMA = _schema(token_id=pa.int32())
 SHARD_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), n_documents=pa.int64())
+PHRASES_SCHEMA = _schema(
+    **{
+        "phrase": pa.string(),
+        "tokens": pa.list_(pa.field("element", pa.string(), nullable=False)),
+        "count": pa.int64(),
+        "score": pa.float64(),
+        "pass": pa.int32(),
+    }
+)
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
 
 INDEX_ENTRIES_SCHEMA = _schema(

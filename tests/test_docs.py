@@ -46,6 +46,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("ingest.sources.NAME, type: parquet", models.ParquetSource),
     ("ingest.sources.NAME, type: csv", models.CsvSource),
     ("tokenize", models.TokenizeConfig),
+    ("tokenize.phrases", models.PhrasesConfig),
     ("training", models.TrainingConfig),
     ("execution", models.ExecutionConfig),
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),

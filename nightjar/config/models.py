@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from nightjar.config.execution import ExecutionConfig
+from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.publishing import (
     AnalogyBenchmark,
     BenchmarkConfig,
@@ -95,6 +96,7 @@ __all__ = [
     "NightjarConfig",
     "ParquetSource",
     "Patterns",
+    "PhrasesConfig",
     "PipelineConfig",
     "Regex",
     "RegistryConfig",

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.sections import Regex, Section, Text
 
 _OF_TOKENIZER = {
@@ -53,6 +54,7 @@ class TokenizeConfig(Section):
     split_sentences: bool = Field(True, description="else a line is a sentence")
     min_token_chars: int = Field(1, ge=1)
     max_token_chars: int = Field(40, ge=1)
+    phrases: PhrasesConfig | None = Field(None, description="null: a token is a word")
 
     def shaping(self) -> dict[str, Any]:
         """The keys that shape the tokens, as JSON: a definition counts by content, not path."""
