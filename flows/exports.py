@@ -109,4 +109,5 @@ def _vectors(
         tokenizer=model.tokenizer,
         ngrams=ngrams,
         source={key: value for key, value in source.items() if value},
+        has_phrases=model.phrases is not None,
     )

@@ -27,7 +27,7 @@ from nightjar.lookup import (
     write_model,
 )
 from nightjar.store import Artifact, Store, named_write_errors
-from nightjar.tokenization import Settings
+from nightjar.tokenization import Settings, phrases_to_json
 
 DIRECTORY = "lookup"
 _ATTEMPTS = 3
@@ -51,6 +51,7 @@ def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> M
         rows=_rows(embeddings),
         ngrams=_ngrams(embeddings),
         definition=definition,
+        phrases=None if tokens is None else _phrases(tokens),
     )
 
 
@@ -58,7 +59,20 @@ def tokenizer_settings(embeddings: Artifact, tokens: Artifact | None) -> Setting
     """How texts are cut for a model: as its ``tokens`` were, or as its import says."""
     imported = embeddings.manifest.identity["config"].get("tokenize")
     source = imported if tokens is None else tokens.manifest.identity["config"]
-    return Settings(**TokenizeConfig.model_validate(source or {}).shaping())
+    return Settings(**TokenizeConfig.model_validate(source or {}).shaping_words())
+
+
+def _phrases(tokens: Artifact) -> str | None:
+    """What joins phrases in a text as they are joined in ``tokens``; None where none are."""
+    config = TokenizeConfig.model_validate(tokens.manifest.identity["config"]).phrases
+    if config is None:
+        return None
+    passes: list[list[list[str]]] = []
+    for batch in tokens.batches(schemas.PHRASES, ["tokens", "pass"]):
+        for row in batch.to_pylist():
+            passes += [[] for _ in range(row["pass"] - len(passes))]
+            passes[row["pass"] - 1].append(row["tokens"])
+    return phrases_to_json(passes, config.delimiter, config.connectors)
 
 
 def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:

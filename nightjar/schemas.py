@@ -21,6 +21,7 @@ CORPUS_REPORT = "corpus_report"
 DOCUMENT_SHARDS = "document_shards"
 TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 
+PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
 """In a tokens artifact: the definition of its tokenizer, where that has one."""
 STAGES = (

@@ -37,6 +37,8 @@ ingest:
   sources:
     news: {type: jsonl, path: data/*.jsonl, id_field: id}
   near_duplicates: {threshold: 0.8}
+tokenize:
+  phrases: {min_count: 1, threshold: 0.5, passes: 2}
 models:
   glove: {trainer: glove, vector_size: 4, window: 5, min_count: 1, epochs: 1, seed: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
@@ -119,7 +121,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
 
         def map(self, function: Any, pieces: Any, advance: Advance) -> Iterator[Any]:
             for place, result in enumerate(super().map(function, pieces, advance)):
-                if place == 0 and len(killed) < 5:
+                if place == 0 and len(killed) < 9:
                     processes = client.run(os.getpid)
                     killed.append(min(processes.values()))
                     os.kill(killed[-1], signal.SIGKILL)
@@ -127,7 +129,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
 
     here = build(base, "here", None)
     on_cluster = build(base, "cluster", Killing(client))
-    assert len(killed) == 5  # read, merge, cut, rank, count
+    assert len(killed) == 9  # read, merge, cut, two passes, count, join, co-occurrences
     assert contents(on_cluster) == contents(here)
     left = [path for path in (base / "cluster").rglob(".*") if ".staging-" not in path.name]
     assert left == []

@@ -60,6 +60,10 @@ class TokenizeConfig(Section):
         """The keys that shape the tokens, as JSON: a definition counts by content, not path."""
         return self.model_dump(mode="json", exclude={"subword_path"})
 
+    def shaping_words(self) -> dict[str, Any]:
+        """Those of them that shape the tokens before phrases are joined."""
+        return self.model_dump(mode="json", exclude={"subword_path", "phrases"})
+
     @model_validator(mode="after")
     def _keys_belong_to_the_tokenizer(self) -> Self:
         if (self.tokenizer == "regex") != (self.pattern is not None):

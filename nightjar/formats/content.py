@@ -6,7 +6,7 @@ import importlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +51,8 @@ class ExportedVectors:
     ngrams: Ngrams | None = None
     source: Mapping[str, str] = field(default_factory=dict)
     """Where it comes from: model, versions, git commit."""
+    has_phrases: bool = False
+    """Whether texts are cut into words of which some are then joined."""
 
     @property
     def vector_size(self) -> int:
@@ -68,13 +70,11 @@ class ExportedVectors:
         kept = [row for row, token in enumerate(self.tokens) if not left_out(token)]
         if len(kept) == len(self.tokens):
             return self
-        return ExportedVectors(
-            [self.tokens[row] for row in kept],
-            self.counts[kept],
-            self.matrix[kept],
-            self.tokenizer,
-            self.ngrams,
-            self.source,
+        return replace(
+            self,
+            tokens=[self.tokens[row] for row in kept],
+            counts=self.counts[kept],
+            matrix=self.matrix[kept],
         )
 
     def first(self, n_tokens: int | None) -> ExportedVectors:
@@ -82,13 +82,8 @@ class ExportedVectors:
         if n_tokens is None or n_tokens >= len(self.tokens):
             return self
         rows = slice(0, n_tokens)
-        return ExportedVectors(
-            self.tokens[rows],
-            self.counts[rows],
-            self.matrix[rows],
-            self.tokenizer,
-            self.ngrams,
-            self.source,
+        return replace(
+            self, tokens=self.tokens[rows], counts=self.counts[rows], matrix=self.matrix[rows]
         )
 
 

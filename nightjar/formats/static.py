@@ -27,7 +27,7 @@ def write_model2vec(vectors: ExportedVectors, path: Path) -> None:
 
     In memory: the vectors once.
     """
-    tokenizer = make_hf_tokenizer(vectors.tokens, vectors.tokenizer)
+    tokenizer = _tokenizer(vectors)
     model = extra_module("model2vec").StaticModel(
         np.asarray(vectors.matrix),
         tokenizer,
@@ -43,7 +43,7 @@ def write_model2vec(vectors: ExportedVectors, path: Path) -> None:
 def write_sentence_transformers(vectors: ExportedVectors, path: Path) -> None:
     """``SentenceTransformer(path)`` opens it; writing takes no torch."""
     save_file = extra_module("safetensors.numpy").save_file
-    tokenizer = make_hf_tokenizer(vectors.tokens, vectors.tokenizer)
+    tokenizer = _tokenizer(vectors)
     module = path / _MODULE
     module.mkdir(parents=True)
     with tensor_errors():
@@ -56,6 +56,16 @@ def write_sentence_transformers(vectors: ExportedVectors, path: Path) -> None:
         {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
     )
     _write_json(path / "nightjar.json", dict(vectors.source))
+
+
+def _tokenizer(vectors: ExportedVectors) -> Any:
+    if vectors.has_phrases:
+        raise InputError(
+            "the model's texts are cut into words of which some are joined (tokenize.phrases), "
+            "which a Hugging Face tokenizer cannot express; choose a format of words alone, such "
+            "as safetensors"
+        )
+    return make_hf_tokenizer(vectors.tokens, vectors.tokenizer)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -9,6 +9,7 @@ milliseconds and processes share its memory (:mod:`.files`)::
     tokens.arrow   Arrow IPC file, one column ``token``
     hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
     tokenizer.json what the tokenizer is made of, where its settings do not say it all
+    phrases.json   which words become one token, where phrases are joined
     lookup.json    sizes of all of them
 
 :mod:`.table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,

@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tokenization import Settings, TokenizerError, TokenizerSettings, make_word_finder
+from ..tokenization import (
+    PhraseJoiner,
+    Settings,
+    TokenizerError,
+    TokenizerSettings,
+    make_word_finder,
+)
 from .approximate import ApproximateIndex
 from .clusters import cluster_rows
 from .errors import QueryError, TableDamaged, UnknownWords
@@ -31,6 +37,8 @@ from .table import VectorTable
 SETTINGS = "settings.json"
 DEFINITION = "tokenizer.json"
 """What the tokenizer is made of, where its settings do not say it all."""
+PHRASES = "phrases.json"
+"""Which words become one token, where phrases are joined."""
 NGRAM_BUCKETS = "ngram_buckets.npy"
 NGRAM_ROWS = "ngram_rows.npy"
 
@@ -68,12 +76,15 @@ class VectorModel:
         tokenizer: TokenizerSettings,
         subwords: Subwords | None = None,
         definition: str | None = None,
+        phrases: Path | None = None,
     ) -> None:
         self.name = name
         self.table = table
         self.tokenizer = tokenizer
         self.subwords = subwords
         self.definition = definition
+        self.phrases = phrases
+        """The file of them, which is read at the first text; None where none are joined."""
         self.approximate_index: ApproximateIndex | None = None
         """Over the rows of ``table``; what ``approximate`` questions are answered from."""
 
@@ -86,6 +97,7 @@ class VectorModel:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             tokenizer = Settings(**settings["tokenizer"])
             name, ngrams = settings["model"], settings["subwords"]
+            phrases = directory / PHRASES if settings["has_phrases"] else None
             path = directory / DEFINITION
             definition = path.read_text(encoding="utf-8") if path.exists() else None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -94,7 +106,7 @@ class VectorModel:
         if ngrams is not None:
             buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
             subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
-        return cls(name, table, tokenizer, subwords, definition)
+        return cls(name, table, tokenizer, subwords, definition, phrases)
 
     # -- words -----------------------------------------------------------------------------
 
@@ -220,9 +232,19 @@ class VectorModel:
     def _find_words(self) -> Callable[[str], list[str]]:
         # Made for the first text: the classes of Unicode characters take a tenth of a second.
         try:
-            return make_word_finder(self.tokenizer, self.definition)
+            return make_word_finder(self.tokenizer, self.definition, self._joiner())
         except TokenizerError as error:
             raise QueryError(f"{self.name} cannot cut texts into words here: {error}") from error
+
+    def _joiner(self) -> PhraseJoiner | None:
+        if self.phrases is None:
+            return None
+        try:
+            return PhraseJoiner.from_json(self.phrases.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TableDamaged(
+                f"{self.phrases} cannot be read ({error}); fetch the model again"
+            ) from error
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as training would have seen them; known or not.

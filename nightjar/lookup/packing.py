@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..tokenization import Settings
 from .files import Rows, write_description, write_matrix, write_table
-from .model import DEFINITION, NGRAM_BUCKETS, NGRAM_ROWS, SETTINGS
+from .model import DEFINITION, NGRAM_BUCKETS, NGRAM_ROWS, PHRASES, SETTINGS
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
 """The code that travels: what :class:`.VectorModel` imports, besides numpy and pyarrow."""
@@ -43,6 +43,8 @@ class ModelContent:
     ngrams: NgramRows | None = None
     definition: str | None = None
     """What the tokenizer is made of, where its settings do not say it all."""
+    phrases: str | None = None
+    """What joins phrases, by :func:`~..tokenization.phrases_to_json`; None where none are."""
 
 
 def write_model(directory: Path, content: ModelContent) -> None:
@@ -56,8 +58,11 @@ def write_model(directory: Path, content: ModelContent) -> None:
         _write_ngrams(directory, ngrams, content.vector_size)
     if content.definition is not None:
         (directory / DEFINITION).write_text(content.definition, encoding="utf-8")
+    if content.phrases is not None:
+        (directory / PHRASES).write_text(content.phrases, encoding="utf-8")
     settings = {
         "model": content.name,
+        "has_phrases": content.phrases is not None,
         "tokenizer": asdict(content.tokenizer),
         "subwords": None
         if ngrams is None

@@ -10,6 +10,7 @@ from typing import Any
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.store import FileEntry, FileIdentity, Identity
+from nightjar.text import phrases
 from nightjar.text.definitions import definition_inputs, open_tokenizer, tokenizer_libraries
 
 REVISION = 3
@@ -32,14 +33,17 @@ def tokens_identity(
         config=config.shaping(),
         parents={schemas.DOCUMENTS: documents_version},
         inputs=definition_inputs(config, base_dir),
-        code=_code(config),
+        code=_code(config) | ({} if config.phrases is None else {"phrases": phrases.REVISION}),
     )
 
 
 def token_shard_identity(
     config: TokenizeConfig, part: FileEntry, definition: str | None
 ) -> Identity:
-    """What shapes the tokens of a part of the documents: its content, wherever it is."""
+    """What shapes the tokens of a part of the documents: its content, wherever it is.
+
+    Phrases are found in all parts together, after that.
+    """
     inputs = [FileIdentity(schemas.DOCUMENTS, part.bytes, part.sha256)]
     if definition is not None:
         content = definition.encode()
@@ -48,7 +52,7 @@ def token_shard_identity(
     return Identity(
         stage=schemas.TOKEN_SHARDS,
         name="",
-        config=config.shaping(),
+        config=config.shaping_words(),
         inputs=inputs,
         code=_code(config),
     )

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
-from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
+from nightjar.executors import INLINE, INLINE_BYTES, Executor
 from nightjar.progress import Progress
-from nightjar.store import Artifact, FileEntry, Staging, Store, part_name, write_part
+from nightjar.store import Artifact, Staging, Store, part_name
 from nightjar.text.definitions import write_definition
 from nightjar.text.identity import token_shard_identity
-from nightjar.text.vocabulary import Ranking, ranks_of
+from nightjar.text.ranking import RankShard, forget, rank_shard
+from nightjar.text.vocabulary import Ranking
 
 if TYPE_CHECKING:
     from nightjar.text.cutting import CutPart
@@ -52,12 +45,14 @@ def tokenize(
 ) -> None:
     """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
 
-    That file is the definition of a tokenizer that needs one (:mod:`.definitions`).
+    That file is the definition of a tokenizer that needs one (:mod:`.definitions`). Where
+    phrases are joined, the table ``phrases`` is written, too.
 
     Two passes: each part of the documents is cut into tokens with ids of its own, unless that
     is published from an earlier night; then, counts being known, those ids are replaced by
-    ranks. In memory: what :func:`~nightjar.text.cutting.cut_part` holds, for each worker, and
-    the distinct tokens of the corpus (before any ``min_count``).
+    ranks, after phrases are found and joined (:mod:`.phrases.shards`). In memory: what
+    :func:`~nightjar.text.cutting.cut_part` holds, for each worker, and the distinct tokens of
+    the corpus (before any ``min_count``).
 
     Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
     the empty string.
@@ -89,10 +84,18 @@ def tokenize(
     if counts["tokens"] == 0:
         raise _nothing_left(config, staging.counts)
     ranking = Ranking.of(shard.read("vocabulary") for shard in shards)
+    filled = [shard for shard in shards if shard.rows("sentences")]
+    n_bytes = sum(entry.bytes for shard in filled for entry in shard.parts("tokens"))
+    chosen = executor if n_bytes >= INLINE_BYTES else INLINE
+    if config.phrases is None:
+        _rank(filled, ranking, staging, progress, chosen)
+    else:
+        from nightjar.text.phrases.shards import PhraseStage  # noqa: PLC0415
+
+        stage = PhraseStage(config.phrases, filled, staging, progress, chosen)
+        ranking = stage.run(ranking.table)
     staging.counts["vocabulary"] = len(ranking)
     staging.report["most_frequent"] = ranking.tokens[:_MOST_FREQUENT].to_pylist()
-    staging.write("vocabulary", ranking.table)
-    _rank(shards, staging, progress, executor)
 
 
 def _cut(
@@ -116,67 +119,20 @@ def _cut(
     return [store.open(store.ref(schemas.TOKEN_SHARDS, piece.identity.version)) for piece in pieces]
 
 
-@dataclass(frozen=True)
-class _RankShard:
-    """A token shard whose ids are to be replaced by ranks."""
-
-    shard: Artifact
-    directory: Path
-    name: str
-
-
-def _rank(shards: list[Artifact], staging: Staging, progress: Progress, executor: Executor) -> None:
-    """Write ``sentences``, a part for each shard that has any."""
-    filled = [shard for shard in shards if shard.rows("sentences")]
+def _rank(
+    shards: list[Artifact], ranking: Ranking, staging: Staging, progress: Progress, chosen: Executor
+) -> None:
+    """Write ``vocabulary``, and ``sentences``, a part for each shard."""
+    staging.write("vocabulary", ranking.table)
     pieces = [
-        _RankShard(shard, staging.directory, part_name("sentences", number))
-        for number, shard in enumerate(filled)
+        RankShard(shard, staging.directory, part_name("sentences", number))
+        for number, shard in enumerate(shards)
     ]
     progress.start("rank tokens", staging.counts["tokens"], "tokens")
-    n_bytes = sum(entry.bytes for shard in filled for entry in shard.parts("tokens"))
-    chosen = executor if n_bytes >= INLINE_BYTES else INLINE
     try:
-        staging.add_parts("sentences", list(chosen.map(_rank_shard, pieces, progress.advance)))
+        staging.add_parts("sentences", list(chosen.map(rank_shard, pieces, progress.advance)))
     finally:
-        _ranked_tokens.cache_clear()
-
-
-def _rank_shard(piece: _RankShard, advance: Advance) -> FileEntry:
-    ranked = _ranked_tokens(piece.directory / "vocabulary.parquet")
-    vocabulary = piece.shard.read("vocabulary", ["token"]).column("token")
-    rank_of = ranks_of(vocabulary, ranked)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        with (
-            piece.shard.row_groups("sentences") as sentences,
-            piece.shard.row_groups("tokens") as tokens,
-        ):
-            for number in range(len(sentences)):
-                yield _ranked(sentences.read(number), tokens.read(number), rank_of)
-                advance(tokens.sizes()[number])
-
-    root = piece.directory.parents[1]
-    return write_part(root, piece.directory, piece.name, schemas.SENTENCES_SCHEMA, batches())
-
-
-def _ranked(sentences: pa.Table, tokens: pa.Table, rank_of: NDArray[np.int32]) -> pa.RecordBatch:
-    """Rows of the published table: sentences with the ranks of their tokens."""
-    sentences = sentences.combine_chunks()
-    ends = np.cumsum(sentences.column("n_tokens").to_numpy(), dtype=np.int64)
-    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
-    ranks = pa.array(rank_of[tokens.column("token_id").to_numpy()])
-    kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
-    columns = [
-        *(sentences.column(name).combine_chunks() for name in ("doc_id", "sentence")),
-        pa.ListArray.from_arrays(offsets, ranks, type=kind),
-    ]
-    return pa.record_batch(columns, schema=schemas.SENTENCES_SCHEMA)
-
-
-@lru_cache(maxsize=1)
-def _ranked_tokens(path: Path) -> pa.ChunkedArray:
-    """The tokens in the order of their ranks; read once by each worker."""
-    return pq.read_table(path, columns=["token"]).column("token")
+        forget()
 
 
 def _dropped(config: TokenizeConfig) -> dict[str, str]:

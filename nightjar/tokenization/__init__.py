@@ -2,8 +2,9 @@
 
 A text is cut into sentences (:mod:`.sentences`) and normalised (:mod:`.casing`), each sentence
 into tokens by the tokenizer that the settings name (:mod:`.tokenizers`, one module a family);
-what counts as a letter is in :mod:`.characters`, where a token stands in the raw text in
-:mod:`.offsets`. The settings are those of the config's section ``tokenize``.
+words that belong together then become one token (:mod:`.phrases`). What counts as a letter is in
+:mod:`.characters`, where a token stands in the raw text in :mod:`.offsets`. The settings are
+those of the config's section ``tokenize``.
 
 This package travels with every registered model, so that raw text is cut there as it was for
 training. It imports the standard library alone, and itself relatively; what a tokenizer needs
@@ -14,6 +15,7 @@ from .cutting import Locator, Token, Tokenizer
 from .errors import DefinitionError, LibraryMissing, PatternError, TokenizerError
 from .libraries import EXTRAS, missing_message
 from .offsets import TokenFinder, make_token_finder
+from .phrases import PhraseJoiner, phrases_to_json
 from .sentences import SentenceSplitter, make_normaliser, make_sentence_splitter
 from .settings import Settings, TokenizerSettings
 from .subword_training import train_subword
@@ -26,6 +28,7 @@ __all__ = [
     "LibraryMissing",
     "Locator",
     "PatternError",
+    "PhraseJoiner",
     "SentenceSplitter",
     "Settings",
     "Token",
@@ -40,5 +43,6 @@ __all__ = [
     "make_tokenizer",
     "make_word_finder",
     "missing_message",
+    "phrases_to_json",
     "train_subword",
 ]

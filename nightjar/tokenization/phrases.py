@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 ENGLISH_CONNECTOR_WORDS = frozenset(
@@ -31,6 +32,15 @@ class PhraseJoiner:
             {tuple(phrase): delimiter.join(phrase) for phrase in phrases} for phrases in passes
         ]
 
+    @classmethod
+    def from_json(cls, text: str) -> PhraseJoiner:
+        """Back from :func:`phrases_to_json`. Raises ValueError for text of another form."""
+        try:
+            found = json.loads(text)
+            return cls(found["passes"], found["delimiter"], found["connector_words"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no phrases in it: {error!r}") from error
+
     def join(self, tokens: Sequence[str]) -> list[str]:
         """The tokens of one sentence, those of a phrase as one: greedily from left to right."""
         joined = list(tokens)
@@ -53,3 +63,15 @@ class PhraseJoiner:
                 done += candidate
                 candidate = [token]
         return done + candidate
+
+
+def phrases_to_json(
+    passes: Iterable[Iterable[Sequence[str]]], delimiter: str, connector_words: Iterable[str]
+) -> str:
+    """What a :class:`PhraseJoiner` is made of, as the file that travels with a model."""
+    content = {
+        "delimiter": delimiter,
+        "connector_words": sorted(connector_words),
+        "passes": [[list(phrase) for phrase in phrases] for phrases in passes],
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -124,7 +124,7 @@ def _imported_identity(
     return Identity(
         stage=EMBEDDINGS,
         name=name,
-        config={"name": name, "model": shaping, "tokenize": tokenize.shaping()},
+        config={"name": name, "model": shaping, "tokenize": tokenize.shaping_words()},
         inputs=[
             replace(file_identity(file), name=label)
             for label, file in sorted(_files(name, model, base_dir).items())

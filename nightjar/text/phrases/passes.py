@@ -94,6 +94,10 @@ def count_for_pass(
     return ShardCounts(words, count_shard(shard.ids, shard.offsets, is_connector))
 
 
+CountPass = Callable[[Sequence[PhraseIndex], Vocabulary], Iterable[ShardCounts]]
+"""The counts of all shards, by :func:`count_for_pass`, for the indexes of the passes before."""
+
+
 def find_phrases(
     words: Iterable[str],
     read_shards: Callable[[], Iterable[Shard]],
@@ -103,32 +107,51 @@ def find_phrases(
 ) -> FoundPhrases:
     """Find the phrases of a corpus in this process, all passes.
 
-    ``read_shards`` gives the shards anew for each pass, with ids of ``words``. A pass that
-    finds nothing is the last one. In memory: the vocabulary, a shard with what
-    :func:`~.counts.count_shard` needs for it, and what :func:`~.counts.merge_counts` says.
+    ``read_shards`` gives the shards anew for each pass, with ids of ``words``. In memory: a
+    shard with what :func:`~.counts.count_shard` needs for it, and what
+    :func:`find_phrases_by` says.
+    """
+
+    def count_pass(indexes: Sequence[PhraseIndex], vocabulary: Vocabulary) -> Iterator[ShardCounts]:
+        for shard in read_shards():
+            yield count_for_pass(shard, indexes, vocabulary.is_connector)
+
+    return find_phrases_by(count_pass, words, settings, spill_dir, max_bytes)
+
+
+def find_phrases_by(
+    count_pass: CountPass,
+    words: Iterable[str],
+    settings: PhraseSettings,
+    spill_dir: Path | None = None,
+    max_bytes: int = 1 << 30,
+) -> FoundPhrases:
+    """Find the phrases of a corpus that ``count_pass`` counts, wherever it does so.
+
+    A pass that finds nothing is the last one. In memory: the vocabulary, the counts of one
+    shard, and what :func:`~.counts.merge_counts` says.
     """
     connectors = settings.connectors
     vocabulary = Vocabulary.of(words, connectors)
     tables: list[PhraseTable] = []
     indexes: list[PhraseIndex] = []
     for _ in range(settings.passes):
-        is_connector = vocabulary.is_connector
         word_counts = np.zeros(len(vocabulary.words), np.int64)
-
-        def counted(
-            is_connector: NDArray[np.bool_] = is_connector,
-            word_counts: NDArray[np.int64] = word_counts,
-        ) -> Iterator[PhraseCounts]:
-            for shard in read_shards():
-                found = count_for_pass(shard, indexes, is_connector)
-                word_counts += found.words
-                yield found.phrases
-
-        counts = merge_counts(counted(), spill_dir, max_bytes)
-        table = score(counts, word_counts, is_connector, vocabulary.words, settings)
+        shards = _adding_words(count_pass(indexes, vocabulary), word_counts)
+        counts = merge_counts(shards, spill_dir, max_bytes)
+        table = score(counts, word_counts, vocabulary.is_connector, vocabulary.words, settings)
         if len(table) == 0:
             break
         vocabulary = vocabulary.extended(table, connectors)
         tables.append(table)
         indexes.append(index_phrases(table, vocabulary.id_of, vocabulary.is_connector))
     return FoundPhrases(tables, vocabulary, indexes)
+
+
+def _adding_words(
+    shards: Iterable[ShardCounts], word_counts: NDArray[np.int64]
+) -> Iterator[PhraseCounts]:
+    """The candidates of each shard, after its words are added to ``word_counts``."""
+    for shard in shards:
+        word_counts += shard.words
+        yield shard.phrases
