@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
 
     here = build(base, "here", None)
     on_cluster = build(base, "cluster", Killing(client))
-    assert len(killed) == 9  # read, merge, cut, two passes, count, join, co-occurrences
+    assert len(killed) == 8  # read, merge, cut, two passes, count, join, co-occurrences
     assert contents(on_cluster) == contents(here)
     left = [path for path in (base / "cluster").rglob(".*") if ".staging-" not in path.name]
     assert left == []
