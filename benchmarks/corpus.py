@@ -11,7 +11,7 @@ as many processes as there are cores. Each side is a process of its own each tim
 
 ``speed_ratio``: the peer's seconds divided by ours, medians, for ``default`` and for
 ``near_duplicates`` (with them dropped, too). ``words_per_second``: of the words between white space
-that go in. ``peak_rss_mb``: of all processes together (pages that they share count several times).
+that go in. ``peak_rss_mb``: of all processes together, in a run of its own (:func:`peak_memory`).
 ``seconds_per_million_words``: for 1, 2, 4 and 8 shards; flat if time is linear. ``ten_times``: the
 same for ten times the text, made of the reviews' sentences in another order, and ``night``: one
 shard more when all others are known.
@@ -30,9 +30,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,13 @@ def gensim_script(files: Sequence[str], _store: Path) -> int:
 
 def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     """Ours; returns its number of distinct words."""
+    from nightjar.executors import INLINE_BYTES, STAGE_MODULES, ProcessExecutor  # noqa: PLC0415
+
+    executor = ProcessExecutor(os.cpu_count() or 1, STAGE_MODULES)
+    if sum(Path(path).stat().st_size for path in files) >= INLINE_BYTES:
+        executor.start()  # as a night does, while the rest is imported
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
     from nightjar.corpus import documents_identity, ingest  # noqa: PLC0415
-    from nightjar.executors import ProcessExecutor  # noqa: PLC0415
     from nightjar.progress import SILENT  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
     from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
@@ -70,7 +74,7 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     source = {"type": "parquet", "path": list(files), "id_column": "id"}
     config, cut = IngestConfig(sources={"imdb": source}, **settings), TokenizeConfig()
     identity = documents_identity(config, store)
-    with ProcessExecutor(os.cpu_count() or 1) as executor:
+    with executor:
         documents = publish(
             store, identity, lambda s: ingest(config, store, identity, s, SILENT, executor)
         )
@@ -93,39 +97,51 @@ SIDES = {
 
 
 def run_side(side: str, files: Sequence[str], store: Path) -> dict[str, float]:
-    """Run a side in a process of its own: seconds of its work, peak memory, distinct words."""
-    command = [sys.executable, "-m", "benchmarks.corpus", "--side", side, "--store", str(store)]
-    child = subprocess.Popen(
-        [*command, *files], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
-    )
-    peak = 0
-    done = threading.Event()
+    """Run a side in a process of its own: seconds of its work, distinct words."""
+    output, _ = _begin_side(side, files, store).communicate()
+    if not output:
+        raise RuntimeError(f"{side} ended without a result")
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    return found
 
-    def watch() -> None:
-        nonlocal peak
-        root = psutil.Process(child.pid)
-        while not done.wait(0.02):
-            total = 0
-            try:
-                processes = [root, *root.children(recursive=True)]
-            except psutil.Error:
-                return
-            for process in processes:
-                try:
-                    total += process.memory_info().rss
-                except psutil.Error:
-                    continue
-            peak = max(peak, total)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    output, _ = child.communicate()
-    done.set()
-    watcher.join()
+def peak_memory(side: str, files: Sequence[str], store: Path) -> dict[str, int]:
+    """Run a side once more, and look at the memory of all its processes every 50 ms.
+
+    ``peak_rss_mb``: what is resident, pages that processes share (code, mapped files) counted
+    once; ``peak_rss_mb_by_process``: added up process by process, so that they count several times.
+    """
+    child = _begin_side(side, files, store)
+    root = psutil.Process(child.pid)
+    peaks = [0, 0]
+    while child.poll() is None:
+        once = several = 0
+        with suppress(psutil.Error):
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.Error):
+                    memory = process.memory_full_info()
+                    once += memory.pss
+                    several += memory.rss
+        peaks = [max(peaks[0], once), max(peaks[1], several)]
+        time.sleep(0.05)
+    child.communicate()
     if child.returncode:
         raise RuntimeError(f"{side} ended with {child.returncode}")
-    found: dict[str, float] = json.loads(output.splitlines()[-1])
-    return {**found, "peak_rss_mb": round(peak / 1e6)}
+    once, several = (round(peak / 1e6) for peak in peaks)
+    return {"peak_rss_mb": once, "peak_rss_mb_by_process": several}
+
+
+def _begin_side(side: str, files: Sequence[str], store: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.corpus", "--side", side, "--store", str(store)]
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would compile all imports, every time
+    return subprocess.Popen(
+        [*command, *files],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment,
+    )
 
 
 def n_words(files: Sequence[str]) -> int:
@@ -165,14 +181,17 @@ def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, An
             found.append(run_side(side, files, directory / "store"))
             shutil.rmtree(directory / "store", ignore_errors=True)
     words = n_words(files)
-    ratio, speed, memory = {}, {}, {}
+    ratio, speed = {}, {}
     theirs = statistics.median(run["seconds"] for run in runs["gensim"])
     for side, found in runs.items():
         seconds = statistics.median(run["seconds"] for run in found)
         speed[side] = round(words / seconds)
-        memory[side] = max(run["peak_rss_mb"] for run in found)
         if side != "gensim":
             ratio[side] = round(theirs / seconds, 2)
+    memory = {}
+    for side in SIDES:
+        memory[side] = peak_memory(side, files, directory / "watched")
+        shutil.rmtree(directory / "watched", ignore_errors=True)
     flat = {}
     for n_shards in (n for n in SHARDS if n <= len(files)):
         some = files[:n_shards]
@@ -183,15 +202,18 @@ def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, An
         ]
         flat[str(n_shards)] = round(statistics.median(per_million), 3)
     known = directory / "known"
-    run_side("default", files[:-1], known)
-    night = run_side("default", files, known)
+    night = []
+    for _ in range(repeats):
+        run_side("default", files[:-1], known)
+        night.append(run_side("default", files, known))
+        shutil.rmtree(known)
     return {
         "words": words,
         "speed_ratio": ratio,
         "words_per_second": speed,
-        "peak_rss_mb": memory,
+        **{key: {side: memory[side][key] for side in SIDES} for key in memory["default"]},
         "seconds_per_million_words": flat,
-        "night": night,
+        "night": sorted(night, key=lambda run: run["seconds"])[len(night) // 2],
         "runs": runs,
     }
 
@@ -226,7 +248,9 @@ def main() -> None:
             large = make_copies(files, directory / "large")
             run = run_side("default", large, directory / "large-store")
             run["words_per_second"] = round(n_words(large) / run["seconds"])
-            found["ten_times"] = run
+            shutil.rmtree(directory / "large-store")
+            watched = peak_memory("default", large, directory / "large-store")
+            found["ten_times"] = {**run, **watched}
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

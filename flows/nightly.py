@@ -115,7 +115,13 @@ def _run_stages(loaded: LoadedConfig) -> State[Any]:
     if not plan.due:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
     provenance = read_provenance(loaded)
-    with use_executor(loaded, provenance.n_workers):
+    n_bytes = sum(
+        entry.bytes
+        for step in plan.due
+        if step.stage == schemas.DOCUMENTS
+        for entry in step.identity.inputs
+    )
+    with use_executor(loaded, provenance.n_workers, n_bytes):
         failures = _run_due(loaded, plan, provenance)
     report_scores(read_outcomes(loaded, plan))
     if failures:

@@ -36,6 +36,7 @@ import llvmlite
 import numba
 from llvmlite import binding
 from numba.core.caching import FunctionCache
+from numba.core.runtime import nrt as _nrt
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +69,15 @@ class _SharedCache(FunctionCache):
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The machine code for the signature ``sig``, or None when it must be compiled."""
+        """The machine code for the signature ``sig``, or None when it must be compiled.
+
+        numba prepares its compiler before it loads anything, which takes half a second and
+        imports scipy. What is compiled already needs none of that, and compiling does it anyway.
+        """
         try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            _nrt.rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except _DAMAGE as error:
             logger.warning("%s: damaged, compiled again (%s)", self.cache_path, error)
             with suppress(OSError), _lock(Path(self.cache_path)):

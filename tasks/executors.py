@@ -9,41 +9,57 @@ from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import ClusterUnavailable, InputError
-from nightjar.executors import DaskExecutor, Executor
+from nightjar.executors import (
+    INLINE_BYTES,
+    STAGE_MODULES,
+    DaskExecutor,
+    Executor,
+    ProcessExecutor,
+)
 
 CONNECT_SECONDS = 15
 
 
 class _Current:
-    """The executor of this process's run; None: processes of this machine, a stage at a time."""
+    """The executor of this process's run; None outside of one."""
 
     executor: Executor | None = None
 
 
 def current_executor() -> Executor | None:
-    """What :func:`use_executor` opened; None where a stage starts processes of its own."""
+    """What :func:`use_executor` opened; None outside of it."""
     return _Current.executor
 
 
 @contextmanager
-def use_executor(loaded: LoadedConfig, n_workers: int) -> Iterator[None]:
+def use_executor(loaded: LoadedConfig, n_workers: int, n_bytes: int = 0) -> Iterator[None]:
     """Have all tasks within work where ``execution`` says.
 
+    Processes of this machine start at once if sources of ``n_bytes`` are about to be read.
     Raises InputError without the extra dask, ClusterUnavailable when the scheduler cannot be
     reached, ClusterUnfit when a worker cannot do the work.
     """
-    if loaded.config.execution.engine == "local":
-        yield
-        return
-    with (
-        _cluster(loaded, n_workers) as client,
-        DaskExecutor(client).checked(loaded.artifacts_dir) as executor,
-    ):
+    with _opened(loaded, n_workers, n_bytes) as executor:
         _Current.executor = executor
         try:
             yield
         finally:
             _Current.executor = None
+
+
+@contextmanager
+def _opened(loaded: LoadedConfig, n_workers: int, n_bytes: int) -> Iterator[Executor]:
+    if loaded.config.execution.engine == "local":
+        with ProcessExecutor(n_workers, STAGE_MODULES) as processes:
+            if n_bytes >= INLINE_BYTES:
+                processes.start()
+            yield processes
+        return
+    with (
+        _cluster(loaded, n_workers) as client,
+        DaskExecutor(client).checked(loaded.artifacts_dir) as executor,
+    ):
+        yield executor
 
 
 @contextmanager

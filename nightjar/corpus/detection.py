@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from charset_normalizer import from_bytes
-
 _SAMPLE_BYTES = 1 << 16
 _CANDIDATES = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
@@ -84,6 +82,8 @@ def _is_mostly_utf_8(head: bytes, is_whole: bool) -> bool:
 
 
 def _most_plausible(head: bytes) -> str:
+    from charset_normalizer import from_bytes  # noqa: PLC0415  # few sources need it
+
     for threshold in _THRESHOLDS:
         matches = from_bytes(
             head[:_SAMPLE_BYTES],

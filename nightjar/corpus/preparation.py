@@ -119,8 +119,8 @@ class Preparation:
 
 def _id_problem(native_id: str | None) -> str:
     """Why ``native_id`` cannot be part of a doc_id; empty when it can."""
-    if native_id is None or (len(native_id) < _SHORT and native_id.isalnum()):
-        return ""
+    if native_id is None or (len(native_id) < _SHORT and native_id.isprintable()):
+        return ""  # surrogates and NUL are not printable
     if len(native_id) > _MAX_ID_CHARS:
         return f"the id has {len(native_id)} characters, more than {_MAX_ID_CHARS}"
     if "\0" in native_id or any("\ud800" <= character <= "\udfff" for character in native_id):

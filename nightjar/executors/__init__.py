@@ -12,4 +12,15 @@ from nightjar.executors.cluster import DaskExecutor
 from nightjar.executors.inline import INLINE, INLINE_BYTES
 from nightjar.executors.processes import ProcessExecutor
 
-__all__ = ["INLINE", "INLINE_BYTES", "Advance", "DaskExecutor", "Executor", "ProcessExecutor"]
+STAGE_MODULES = ("nightjar.corpus.reading", "nightjar.text.words")
+"""What workers at shards of ingest and tokenize import, the slow ones."""
+
+__all__ = [
+    "INLINE",
+    "INLINE_BYTES",
+    "STAGE_MODULES",
+    "Advance",
+    "DaskExecutor",
+    "Executor",
+    "ProcessExecutor",
+]

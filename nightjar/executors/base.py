@@ -23,6 +23,9 @@ class Executor(Protocol):
     def n_workers(self) -> int:
         """How many pieces are done at once."""
 
+    def release(self) -> None:
+        """Let go of what is held between two maps; the next one may take longer to start."""
+
     def map(
         self,
         function: Callable[[Piece, Advance], Result],

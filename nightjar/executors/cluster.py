@@ -39,6 +39,9 @@ class DaskExecutor:
         workers: dict[str, int] = self._client.nthreads()
         return max(1, sum(workers.values()))
 
+    def release(self) -> None:
+        """Nothing: the workers are the cluster's."""
+
     def map(
         self,
         function: Callable[[Piece, Advance], Result],

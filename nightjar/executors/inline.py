@@ -10,6 +10,9 @@ from nightjar.executors.base import Advance, Executor, Piece, Result
 class _Inline:
     n_workers = 1
 
+    def release(self) -> None:
+        pass
+
     def map(
         self,
         function: Callable[[Piece, Advance], Result],

@@ -28,7 +28,7 @@ from nightjar.encoders import (
 )
 from nightjar.errors import SourceChanged
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.executors import Executor, ProcessExecutor
+from nightjar.executors import STAGE_MODULES, Executor, ProcessExecutor
 from nightjar.model_files import open_text_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
@@ -85,6 +85,9 @@ def run_step(
     return ref
 
 
+_OF_SHARDS = (schemas.DOCUMENTS, schemas.TOKENS, schemas.CORPUS_REPORT, schemas.COOCCURRENCES)
+
+
 @dataclass(frozen=True)
 class _StageRun:
     """One step's call into its stage."""
@@ -95,16 +98,16 @@ class _StageRun:
     store: Store
     progress: Progress
     provenance: Provenance
-    cluster: Executor | None
-    """Where shards are worked on, if it is not here."""
+    executor: Executor | None
+    """Where shards are worked on; None: processes of this machine, for this step."""
 
     @contextmanager
     def _executor(self) -> Iterator[Executor]:
         """Where the shards of the stage are worked on."""
-        if self.cluster is not None:
-            yield self.cluster
+        if self.executor is not None:
+            yield self.executor
         else:
-            with ProcessExecutor(self.provenance.n_workers) as processes:
+            with ProcessExecutor(self.provenance.n_workers, STAGE_MODULES) as processes:
                 yield processes
 
     @property
@@ -118,6 +121,8 @@ class _StageRun:
         return parts_directory(Path(self.step.ref.path).parent, self.step.ref.version)
 
     def write(self, staging: Staging) -> None:
+        if self.executor is not None and self.step.stage not in _OF_SHARDS:
+            self.executor.release()  # training takes the memory and the cores
         {
             schemas.DOCUMENTS: self._ingest,
             schemas.TOKENS: self._tokenize,
@@ -199,7 +204,7 @@ class _StageRun:
             self.provenance.n_workers,
             name=self.step.first_model,
             resources=read_resources(self.loaded.artifacts_dir),
-            cluster=self.cluster,
+            cluster=self.executor,
         )
 
     def _cooccurrences(self) -> Artifact | None:

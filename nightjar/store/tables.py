@@ -27,7 +27,7 @@ from nightjar.store.writing import only_writes, sync
 
 SUFFIX = ".parquet"
 Compression = Literal["zstd", "lz4"]
-"""lz4 for what is read once or twice: it is written three times as fast."""
+"""lz4 for what no one but the stages reads: it is written three times as fast."""
 
 
 def part_name(table: str, number: int) -> str:
@@ -62,15 +62,18 @@ def table_writer(
     """A streaming writer of ``path`` below the store ``root``; each write is a row group.
 
     Dictionary encoding for strings only: the same rows give the same bytes whenever they are
-    written with the same library versions. Pages carry checksums. When the
-    block raises, the file is removed and its error is the one that passes. Raises
-    StoreNotWritable when the disk refuses.
+    written with the same library versions. With lz4 the bytes of whole numbers are split by
+    their place (BYTE_STREAM_SPLIT): half the time and three quarters of the size, but not every
+    reader knows it. Pages carry checksums. When the block raises, the file is removed and its
+    error is the one that passes. Raises StoreNotWritable when the disk refuses.
     """
     strings = [
         column.name
         for column in schema
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     ]
+    numbers = [column.name for column in schema if pa.types.is_integer(column.type)]
+    split = dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") if compression == "lz4" else None
     try:
         writer = _TableWriter(
             root,
@@ -78,6 +81,7 @@ def table_writer(
             schema,
             compression=compression,
             use_dictionary=strings,
+            column_encoding=split,
             write_statistics=True,
             write_page_checksum=True,
         )

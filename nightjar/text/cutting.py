@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,10 @@ from nightjar.config import TokenizeConfig
 from nightjar.executors import Advance
 from nightjar.store import Artifact, FileEntry, Identity, Staging, publish
 from nightjar.text.definitions import open_tokenizer
-from nightjar.text.words import CutBatch, WordCutter
 from nightjar.tokenization import SentenceSplitter, Tokenizer, make_sentence_splitter
+
+if TYPE_CHECKING:
+    from nightjar.text.words import CutBatch, WordCutter
 
 READ_ROWS = 1_024
 BATCH_TOKENS = 1 << 20
@@ -49,6 +52,7 @@ def cut_part(piece: CutPart, advance: Advance) -> str:
     numbered from 0 in their document. In memory: the distinct tokens and a batch of about a
     million tokens, or the longest document.
     """
+    from nightjar.text.words import WordCutter  # noqa: PLC0415  # numba takes a while to import
 
     def write(staging: Staging) -> None:
         cutter = WordCutter(piece.config, partial(_tokenizer, piece))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
@@ -13,13 +12,11 @@ from nightjar.errors import VocabularyError
 from nightjar.executors import INLINE, INLINE_BYTES, Executor
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging, Store, part_name
+from nightjar.text.cutting import CutPart, cut_part
 from nightjar.text.definitions import write_definition
 from nightjar.text.identity import token_shard_identity
 from nightjar.text.ranking import RankShard, forget, rank_shard
 from nightjar.text.vocabulary import Ranking
-
-if TYPE_CHECKING:
-    from nightjar.text.cutting import CutPart
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +55,6 @@ def tokenize(
     the empty string.
     """
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
-    from nightjar.text.cutting import CutPart  # noqa: PLC0415  # numba takes a while to import
-
     definition = write_definition(config, base_dir, documents, staging)
     definition_path = None if definition is None else staging.directory / schemas.TOKENIZER_FILE
     pieces = [
@@ -102,8 +97,6 @@ def _cut(
     pieces: list[CutPart], staging: Staging, progress: Progress, executor: Executor
 ) -> list[Artifact]:
     """Have the parts cut that are not yet, and open all their token shards."""
-    from nightjar.text.cutting import cut_part  # noqa: PLC0415
-
     store = Store(staging.root)
     due = [
         piece

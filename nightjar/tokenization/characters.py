@@ -18,7 +18,8 @@ LAST_BASIC = 0xFFFF
 
 # Planes 4 to 13 are unassigned and 15 and 16 are private; of plane 14 only tags and
 # variation selectors exist.
-_ASSIGNED = (range(0x40000), range(0xE0000, 0xE1000))
+_ASTRAL = (range(LAST_BASIC + 1, 0x40000), range(0xE0000, 0xE1000))
+_ASSIGNED = (range(LAST_BASIC + 1), *_ASTRAL)
 
 _UNSPACED = (
     range(0x2E80, 0x2FE0),  # radicals
@@ -42,8 +43,7 @@ def word_characters(*categories: str, astral: bool) -> str:
     the class ends with the basic multilingual plane: ``re`` looks such a class up in a
     table, and tries every range of a longer one in turn.
     """
-    unspaced = set(chain.from_iterable(_UNSPACED))
-    return _class(code for code in _of(categories, astral) if code not in unspaced)
+    return _class_of(categories, astral, is_unspaced=False)
 
 
 def unspaced_ranges() -> list[tuple[int, int]]:
@@ -92,24 +92,34 @@ def _every() -> Iterator[int]:
 @cache
 def unspaced_characters(*, astral: bool) -> str:
     """Like :func:`word_characters`, for the letters of ideographs and Hiragana."""
-    unspaced = set(chain.from_iterable(_UNSPACED))
-    return _class(code for code in _of(("L", "N"), astral) if code in unspaced)
+    return _class_of(("L", "N"), astral, is_unspaced=True)
 
 
-def _of(categories: tuple[str, ...], astral: bool) -> Iterator[int]:
-    for code, category in enumerate(_basic_categories()):
-        if category.startswith(categories):
-            yield code
-    if astral:
-        for code in chain.from_iterable(_ASSIGNED):
-            if code > LAST_BASIC and unicodedata.category(chr(code)).startswith(categories):
-                yield code
+def _class_of(categories: tuple[str, ...], astral: bool, *, is_unspaced: bool) -> str:
+    """The class of these categories, among what is unspaced or what is not."""
+    planes = (range(LAST_BASIC + 1), *(_ASTRAL if astral else ()))
+    return "".join(_runs(codes, categories, is_unspaced) for codes in planes)
+
+
+def _runs(codes: range, categories: tuple[str, ...], is_unspaced: bool) -> str:
+    found = _categories(codes)
+    is_wanted = {category: category.startswith(categories) for category in set(found)}
+    flags = bytearray(map(is_wanted.__getitem__, found))
+    keep = bytearray(len(codes)) if is_unspaced else flags
+    for unspaced in _UNSPACED:
+        if unspaced.start in codes:
+            places = slice(unspaced.start - codes.start, unspaced.stop - codes.start, unspaced.step)
+            keep[places] = flags[places] if is_unspaced else bytes(len(unspaced))
+    return "".join(
+        _range(codes.start + run.start(), codes.start + run.end() - 1)
+        for run in re.finditer(rb"\x01+", keep)
+    )
 
 
 @cache
-def _basic_categories() -> tuple[str, ...]:
-    """The general category of each character of the basic multilingual plane."""
-    return tuple(map(unicodedata.category, map(chr, range(LAST_BASIC + 1))))
+def _categories(codes: range) -> tuple[str, ...]:
+    """The general category of each character."""
+    return tuple(map(unicodedata.category, map(chr, codes)))
 
 
 def _class(codes: Iterable[int]) -> str:
@@ -119,4 +129,8 @@ def _class(codes: Iterable[int]) -> str:
             ranges[-1][1] = code
         else:
             ranges.append([code, code])
-    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
+    return "".join(_range(first, last) for first, last in ranges)
+
+
+def _range(first: int, last: int) -> str:
+    return f"{re.escape(chr(first))}-{re.escape(chr(last))}"
