@@ -61,7 +61,7 @@ def gensim_script(files: Sequence[str], _store: Path) -> int:
 def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     """Ours; returns its number of distinct words."""
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.corpus import documents_identity, ingest  # noqa: PLC0415
+    from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
     from nightjar.executors import ProcessExecutor  # noqa: PLC0415
     from nightjar.progress import SILENT  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
@@ -69,7 +69,7 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
 
     source = {"type": "parquet", "path": list(files), "id_column": "id"}
     config, cut = IngestConfig(sources={"imdb": source}, **settings), TokenizeConfig()
-    identity = documents_identity(config, store)
+    identity = documents_identity(config, store, Fetching(store))
     with ProcessExecutor(os.cpu_count() or 1) as executor:
         documents = publish(
             store, identity, lambda s: ingest(config, store, identity, s, SILENT, executor)

@@ -53,6 +53,7 @@ from nightjar.config.sources import (
     SourceConfig,
     TextSource,
 )
+from nightjar.config.storage import StorageConfig
 from nightjar.config.tokens import TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,
@@ -103,6 +104,7 @@ __all__ = [
     "SifConfig",
     "SimilarityBenchmark",
     "SourceConfig",
+    "StorageConfig",
     "StsBenchmark",
     "Text",
     "TextSource",
