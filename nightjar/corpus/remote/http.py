@@ -34,7 +34,6 @@ _SILENT_SECONDS = 60.0
 """So long without a byte, and the connection counts as broken."""
 _MAX_REDIRECTS = 10
 _MAX_LISTING_BYTES = 64 << 20
-_PIECE_BYTES = 1 << 18
 _BUSY = frozenset((408, 421, 425, 429, 500, 502, 503, 504))
 _GONE = frozenset((404, 410))
 _REFUSED = frozenset((401, 403, 407))
@@ -104,7 +103,7 @@ class HttpStorage:
         content = bytearray()
         try:
             with self._response(listing, {}) as response:
-                for piece in _pieces(response):
+                for piece in response.iter_raw():
                     content += piece
                     if len(content) > _MAX_LISTING_BYTES:
                         raise SourceError(f"{listing}: is too long for a list of files")
@@ -219,17 +218,17 @@ def _body(url: str, response: httpx.Response, rest: Rest | None) -> Body:
         )
     version = _version(response)
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
-        _check_range(response, version, rest)
+        rest = _checked_range(response, version, rest)
         return (
-            Body(rest.version, rest.start, _translated_pieces(url, response))
+            Body(rest.version, rest.start, _pieces(url, response))
             if rest
-            else (Body(version, 0, _translated_pieces(url, response)))
+            else (Body(version, 0, _pieces(url, response)))
         )
-    return Body(version, 0, _translated_pieces(url, response))
+    return Body(version, 0, _pieces(url, response))
 
 
-def _check_range(response: httpx.Response, version: Version, rest: Rest | None) -> None:
-    """Raise ObjectChanged unless what comes is what was asked for, of the same version."""
+def _checked_range(response: httpx.Response, version: Version, rest: Rest | None) -> Rest:
+    """``rest``. Raises ObjectChanged unless that is what comes, of the same version."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if rest is None or found is None or int(found[1]) != rest.start:
         raise ObjectChanged("the server sends another part than it was asked for")
@@ -237,6 +236,7 @@ def _check_range(response: httpx.Response, version: Version, rest: Rest | None) 
     is_same_size = n_bytes is None or found[2] == "*" or int(found[2]) == n_bytes
     if version.marks != rest.version.marks or not is_same_size:
         raise ObjectChanged("the object changed while it was fetched")
+    return rest
 
 
 def _version(response: httpx.Response) -> Version:
@@ -272,13 +272,10 @@ def _range_of(rest: Rest | None) -> dict[str, str]:
     return {"Range": f"bytes={rest.start}-", "If-Range": mark}
 
 
-def _pieces(response: httpx.Response) -> Iterator[bytes]:
-    return response.iter_raw(_PIECE_BYTES)
-
-
-def _translated_pieces(url: str, response: httpx.Response) -> Iterator[bytes]:
+def _pieces(url: str, response: httpx.Response) -> Iterator[bytes]:
     with _translated(url):
-        yield from _pieces(response)
+        # As they arrive: pieces of a fixed size would lose what came before a connection broke.
+        yield from response.iter_raw()
 
 
 @contextmanager
