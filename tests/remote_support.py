@@ -50,6 +50,8 @@ class Fault:
     """Instead of the object."""
     drop_after: int | None = None
     """The connection breaks after so many bytes."""
+    hangs: threading.Event | None = None
+    """Set when those bytes are out; the connection then stays open and silent."""
     then: bytes | None = None
     """What the object holds from then on."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -183,6 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[:end])
         self.wfile.flush()
         seen.n_sent = len(content[:end])
+        if fault is not None and fault.hangs is not None:
+            fault.hangs.set()
+            self.rfile.read(1)  # until the other side is gone
         if end < len(content) or (served is not None and served.extra_length):
             self.close_connection = True
 

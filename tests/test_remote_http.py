@@ -6,6 +6,8 @@ import logging
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -361,6 +363,37 @@ def test_two_at_once_fetch_once(tmp_path: Path, site: Site) -> None:
         thread.join()
     assert found == [LONG] * 3
     assert sorted(site.statuses("/a.bin")) == [200, 304, 304]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from remote_support import request_of
+from nightjar.corpus.remote import fetch_files
+from nightjar.progress import SILENT
+fetch_files(request_of(sys.argv[1]), Path(sys.argv[2]), SILENT)
+"""
+
+
+def test_a_killed_download_publishes_nothing_and_goes_on_later(tmp_path: Path, site: Site) -> None:
+    half = len(LONG) // 2
+    out = threading.Event()
+    url = site.serve("/a.bin", LONG, faults=[Fault(drop_after=half, hangs=out)])
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, url, str(tmp_path / "fetched")],
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
+    )
+    try:
+        assert out.wait(30)
+        partial = tmp_path / "fetched" / "partial"
+        while not any(path.stat().st_size == half for path in partial.iterdir()):
+            assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+    assert list((tmp_path / "fetched" / "objects").iterdir()) == []
+    assert content(tmp_path, url) == [LONG]
+    assert site.sent("/a.bin") == [half, len(LONG) - half]
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_published(tmp_path: Path, site: Site) -> None:
