@@ -6,16 +6,16 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from remote_support import request_of
 
-from nightjar.corpus.remote import FetchedFile, fetch_files, patience
+from nightjar.corpus.remote import FetchedFile, fetch_files, partial, patience
 from nightjar.errors import SourceError, SourceUnavailable
-from nightjar.progress import SILENT, Progress
+from nightjar.progress import SILENT
 
 SECRET = "kQ7sEcReT+kEy/0fTh1sTeSt"
 EXTRA = "the extra s3 and moto are not installed"
@@ -63,11 +63,9 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     found.client.delete_bucket(Bucket="lake")
 
 
-def fetch(
-    tmp_path: Path, bucket: Bucket, *patterns: str, progress: Progress = SILENT, **settings: Any
-) -> list[FetchedFile]:
+def fetch(tmp_path: Path, bucket: Bucket, *patterns: str, **settings: Any) -> list[FetchedFile]:
     request = request_of(*patterns, **{"endpoint_url": bucket.url, **settings})
-    return fetch_files(request, tmp_path / "fetched", progress)
+    return fetch_files(request, tmp_path / "fetched", SILENT)
 
 
 def asked(caplog: pytest.LogCaptureFixture, method: str = "GET") -> list[str]:
@@ -104,28 +102,27 @@ def test_a_glob_lists_a_bucket_and_only_new_objects_are_fetched(
     assert asked(log) == []
 
 
-class Meddler:
-    """Does something once the first bytes are there."""
+def after_the_first_piece(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Pieces are small, and ``what`` happens between the first two."""
+    monkeypatch.setattr(buckets, "_PIECE_BYTES", 1 << 16)
+    add = partial.Writing.add
+    left = [what]
 
-    def __init__(self, what: Any) -> None:
-        self._what = what
+    def adding(writing: partial.Writing, piece: bytes) -> None:
+        add(writing, piece)
+        if left:
+            left.pop()()
 
-    def start(self, label: str, total: float | None, unit: str) -> None:
-        pass
-
-    def advance(self, amount: float, note: str = "") -> None:
-        what, self._what = self._what, lambda: None
-        what()
+    monkeypatch.setattr(partial.Writing, "add", adding)
 
 
 def test_an_object_that_changes_while_it_is_fetched_starts_over(
     tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(buckets, "_PIECE_BYTES", 1 << 16)
     old, new = os.urandom(300_000), os.urandom(300_000)
     url = bucket.put("a.bin", old)
-    progress = Meddler(lambda: bucket.put("a.bin", new))
-    (file,) = fetch(tmp_path, bucket, url, progress=progress)
+    after_the_first_piece(monkeypatch, lambda: bucket.put("a.bin", new))
+    (file,) = fetch(tmp_path, bucket, url)
     assert file.path.read_bytes() == new
 
 
@@ -135,15 +132,15 @@ def test_a_fetch_that_ended_half_way_goes_on(
     log: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(buckets, "_PIECE_BYTES", 1 << 16)
     content = os.urandom(5 << 16)
     url = bucket.put("a.bin", content)
 
     def end() -> None:
         raise MemoryError
 
+    after_the_first_piece(monkeypatch, end)
     with pytest.raises(MemoryError):
-        fetch(tmp_path, bucket, url, progress=Meddler(end))
+        fetch(tmp_path, bucket, url)
     assert len(asked(log)) == 1
     (file,) = fetch(tmp_path, bucket, url)
     assert file.path.read_bytes() == content

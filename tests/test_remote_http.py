@@ -123,6 +123,31 @@ def test_a_connection_that_breaks_goes_on_where_it_ended(
     assert "trying again in" in caplog.text
 
 
+class Listener:
+    """What progress is told, and by which thread."""
+
+    def __init__(self) -> None:
+        self.totals: list[float | None] = []
+        self.amount = 0.0
+        self.threads: set[int] = set()
+
+    def start(self, label: str, total: float | None, unit: str) -> None:
+        self.totals.append(total)
+
+    def advance(self, amount: float, note: str = "") -> None:
+        self.amount += amount
+        self.threads.add(threading.get_ident())
+
+
+def test_progress_is_told_by_the_thread_that_asked(tmp_path: Path, site: Site) -> None:
+    urls = [site.serve(f"/{number}.bin", LONG) for number in range(3)]
+    listener = Listener()
+    fetch_files(request_of(*urls), tmp_path / "fetched", listener)
+    assert listener.totals == [None]  # a web server tells the length when it sends
+    assert listener.amount == 3 * len(LONG)
+    assert listener.threads == {threading.get_ident()}
+
+
 def test_a_server_that_knows_no_ranges_sends_everything_again(tmp_path: Path, site: Site) -> None:
     url = site.serve("/a.bin", LONG, ignores_ranges=True, faults=[Fault(drop_after=1000)])
     assert content(tmp_path, url) == [LONG]

@@ -28,7 +28,7 @@ class Downloads:
     directories: Directories
     max_bytes: int
     on_bytes: Callable[[int, str], None]
-    """Told how many more bytes came, and of what."""
+    """Told, in the thread of the download, how many more bytes came, and of what."""
     stop: threading.Event
 
     def fetch(self, found: RemoteObject, key: str, known: Known | None) -> Known:

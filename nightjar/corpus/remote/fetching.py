@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 N_AT_ONCE = 8
 """Downloads under way."""
+_TELL_SECONDS = 0.1
 _SAVED_EVERY_BYTES = 1 << 26
 _SAVED_EVERY_OBJECTS = 256
 
@@ -153,6 +155,8 @@ class _Fetching:
         self._stop = threading.Event()
         self._unsaved_bytes = 0
         self._unsaved_objects = 0
+        self._counted = 0
+        self._counting = ""
 
     def all(self) -> list[FetchedFile]:
         found = self._find()
@@ -203,19 +207,34 @@ class _Fetching:
 
     def _fetch(self, due: dict[str, RemoteObject]) -> None:
         downloads = Downloads(
-            self._storage, self._directories, self._request.max_bytes, self._advance, self._stop
+            self._storage, self._directories, self._request.max_bytes, self._count, self._stop
         )
         with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="fetch") as pool:
+            # Each in a copy of this context: Prefect finds the run of a log line by it.
             futures = [
-                pool.submit(self._fetch_one, downloads, key, entry) for key, entry in due.items()
+                pool.submit(copy_context().run, self._fetch_one, downloads, key, entry)
+                for key, entry in due.items()
             ]
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
+                self._wait_for(futures)
             finally:
                 if not all(future.done() for future in futures):
                     self._stop.set()
                     pool.shutdown(cancel_futures=True)
         _raise_first(futures)
+
+    def _wait_for(self, futures: Sequence[Future[None]]) -> None:
+        """Tell the progress, from this thread alone, until all are done or one failed."""
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
+            with self._lock:
+                counted, self._counted = self._counted, 0
+                name = self._counting
+            if counted:
+                self._progress.advance(counted, name)
+            if any(future.exception() for future in done):
+                return
 
     def _fetch_one(self, downloads: Downloads, key: str, entry: RemoteObject) -> None:
         part = f"{self._request.name}-{fingerprint(key)}"
@@ -231,9 +250,10 @@ class _Fetching:
                 self._unsaved_bytes = self._unsaved_objects = 0
                 self._save(self._before.listing)
 
-    def _advance(self, n_bytes: int, name: str) -> None:
+    def _count(self, n_bytes: int, name: str) -> None:
         with self._lock:
-            self._progress.advance(n_bytes, name)
+            self._counted += n_bytes
+            self._counting = name
 
     def _save(self, listing: tuple[Listed, ...] | None) -> None:
         """Of an object that is gone nothing is kept once everything is fetched."""
