@@ -19,6 +19,7 @@ from nightjar.corpus.remote.directories import Directories, fetched_file
 from nightjar.corpus.remote.download import Downloads
 from nightjar.corpus.remote.index import Index, Known, Listed, known_objects, locked
 from nightjar.corpus.remote.patience import Stopped, persist
+from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import RemoteObject, Storage
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
@@ -262,6 +263,7 @@ class _Fetching:
         index = Index(dict(sorted({**kept, **self._fetched}.items())), listing)
         if index != self._before:
             index.write(self._path, self._directories.root)
+            start_to_age(self._directories, self._before, index)
         elif self._path.exists():
             with only_writes(self._directories.root):
                 os.utime(self._path)  # it is in use

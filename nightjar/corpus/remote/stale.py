@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,17 @@ INDEX_KEPT_SECONDS = 90 * 86_400.0
 """How long URLs that no configuration fetches any more are remembered."""
 
 
+def start_to_age(directories: Directories, before: Index, now: Index) -> None:
+    """What ``now`` does not name any more counts as if it had come this moment."""
+    named = {known.sha256 for known in now.objects.values()}
+    for known in before.objects.values():
+        if known.sha256 not in named:
+            with suppress(OSError):  # removed meanwhile
+                os.utime(directories.objects / known.sha256)
+
+
 def remove_stale_downloads(fetched: Path, now: float) -> list[Path]:
-    """Remove objects that no index names, and broken downloads, a week after they came.
+    """Remove what no index has named for a week, and broken downloads of that age.
 
     ``now`` in seconds since 1970. An index that was not used for 90 days goes, too.
     """
