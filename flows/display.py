@@ -194,6 +194,9 @@ def on_demand(
     try:
         yield shown
         outcome = f"{time.monotonic() - started:.1f} s"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
     finally:
         if shown.is_open:
             close(outcome)

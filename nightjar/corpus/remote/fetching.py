@@ -226,14 +226,15 @@ class _Fetching:
 
     def _wait_for(self, futures: Sequence[Future[None]]) -> None:
         """Tell the progress, from this thread alone, until all are done or one failed."""
-        pending = set(futures)
+        pending, n_bytes = set(futures), 0
         while pending:
             done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
             with self._lock:
                 counted, self._counted = self._counted, 0
                 name = self._counting
             if counted:
-                self._progress.advance(counted, name)
+                n_bytes += counted
+                self._progress.advance(counted, f"{n_bytes / 1e6:,.1f} MB, {name}")
             if any(future.exception() for future in done):
                 return
 
