@@ -66,14 +66,14 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     if sum(Path(path).stat().st_size for path in files) >= INLINE_BYTES:
         executor.start()  # as a night does, while the rest is imported
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.corpus import documents_identity, ingest  # noqa: PLC0415
+    from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
     from nightjar.progress import SILENT  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
     from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
 
     source = {"type": "parquet", "path": list(files), "id_column": "id"}
     config, cut = IngestConfig(sources={"imdb": source}, **settings), TokenizeConfig()
-    identity = documents_identity(config, store)
+    identity = documents_identity(config, store, Fetching(store))
     with executor:
         documents = publish(
             store, identity, lambda s: ingest(config, store, identity, s, SILENT, executor)

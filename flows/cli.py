@@ -31,6 +31,7 @@ from flows import (
     render,
     searching,
 )
+from flows.display import fetch_progress
 from flows.environment import (
     has_prefect_server,
     keep_logs_off_the_terminal,
@@ -128,7 +129,8 @@ def run(
     """Run what is due tonight: ingest, tokenize, train, evaluate, register."""
     loaded = load_config(config, set_ or [])
     console = errors if as_json else Console()
-    plan = make_plan(loaded)
+    with fetch_progress(console) as progress:
+        plan = make_plan(loaded, progress)
     if not plan.due:
         console.print("Nothing to do: every stage is published and nothing it depends on changed.")
         _report(console, loaded, plan, as_json, status="nothing-to-do")
@@ -144,7 +146,8 @@ def run(
     if message is not None:
         _skip(console, message, as_json)
         return
-    _report(console, loaded, make_plan(loaded), as_json, status="completed")
+    plan = make_plan(loaded, is_offline=True)
+    _report(console, loaded, plan, as_json, status="completed")
 
 
 def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
@@ -201,9 +204,13 @@ def plan_command(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would run, why, and the memory and time it needs. Changes nothing."""
+    """Show what would run, why, and the memory and time it needs. Changes nothing published.
+
+    New files of remote sources are fetched: what would run hangs on what is in them.
+    """
     loaded = load_config(config, set_ or [])
-    plan = make_plan(loaded)
+    with fetch_progress(errors) as progress:
+        plan = make_plan(loaded, progress)
     resources = read_resources(loaded.artifacts_dir)
     forecasts = forecast(loaded, plan, n_workers(loaded), resources)
     if as_json:

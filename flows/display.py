@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -18,7 +19,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from nightjar import progress
+
 PLAIN_LINE_SECONDS = 10.0
+FETCH = "fetch"
+"""What fetching remote sources is called, which happens while the run is planned."""
 
 
 class _Bars(Progress):
@@ -152,3 +157,60 @@ class _Lines:
 def display_for(console: Console) -> BarDisplay | LineDisplay:
     """Bars on a terminal, lines elsewhere."""
     return BarDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+class OnDemand:
+    """A listener that opens another one when there is something to tell."""
+
+    def __init__(self, open_: Callable[[], progress.Progress]) -> None:
+        self._open = open_
+        self._opened: progress.Progress | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there was something to tell."""
+        return self._opened is not None
+
+    def start(self, label: str, total: float | None, unit: str) -> None:
+        """Begin a phase."""
+        if self._opened is None:
+            self._opened = self._open()
+        self._opened.start(label, total, unit)
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """Count."""
+        if self._opened is not None:
+            self._opened.advance(amount, note)
+
+
+@contextmanager
+def on_demand(
+    open_: Callable[[], progress.Progress], close: Callable[[str], None]
+) -> Iterator[progress.Progress]:
+    """A listener that is opened when needed; then ``close`` is told how it ended."""
+    shown = OnDemand(open_)
+    started = time.monotonic()
+    outcome = "failed"
+    try:
+        yield shown
+        outcome = f"{time.monotonic() - started:.1f} s"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        if shown.is_open:
+            close(outcome)
+
+
+@contextmanager
+def fetch_progress(console: Console) -> Iterator[progress.Progress]:
+    """Progress of fetching on ``console``; nothing is shown when nothing is fetched."""
+    with ExitStack() as stack:
+        display = display_for(console)
+
+        def open_() -> progress.Progress:
+            stack.enter_context(display)
+            return display.open(FETCH)
+
+        with on_demand(open_, lambda outcome: display.close(FETCH, outcome)) as shown:
+            yield shown

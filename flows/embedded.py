@@ -15,7 +15,7 @@ from tasks.progress import show_on
 
 
 def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
-    """Run the flow with its progress on ``console``.
+    """Run the flow with its progress on ``console``; the caller has planned, so all is fetched.
 
     Returns the reason when the run was skipped, None when it ran. Raises the error of the
     step that failed, or OrchestratorUnavailable when Prefect does not answer.
@@ -23,7 +23,9 @@ def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
     _check_that_prefect_answers()
     with display_for(console) as display:
         show_on(display)
-        state = nightly(str(loaded.path), list(loaded.overrides), return_state=True)
+        state = nightly(
+            str(loaded.path), list(loaded.overrides), is_fetched=True, return_state=True
+        )
     if state.is_completed():
         return state.message if state.name == SKIPPED else None
     error = state.result(raise_on_failure=False)

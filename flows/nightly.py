@@ -23,10 +23,12 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.display import FETCH, on_demand
 from flows.provenance import read_provenance
 from flows.stale_runs import mark_killed_runs
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
+from nightjar.corpus import FETCHED_DIR, remove_stale_downloads
 from nightjar.encoders import remove_stale_parts
 from nightjar.errors import InputError, LeaseTaken, NightjarError
 from nightjar.pipeline import Action, Plan, Provenance, Step, lease_path, make_plan, read_outcomes
@@ -38,6 +40,7 @@ from tasks.evaluate import evaluate
 from tasks.executors import use_executor
 from tasks.index import index
 from tasks.ingest import ingest
+from tasks.progress import TaskProgress, current_display
 from tasks.register import register
 from tasks.report import report
 from tasks.reports import report_scores
@@ -85,12 +88,15 @@ def _run_name() -> str:
 
 @flow(name="nightly", flow_run_name=_run_name, persist_result=False)
 def nightly(
-    config_path: str = "pipeline_config.yaml", overrides: list[str] | None = None
+    config_path: str = "pipeline_config.yaml",
+    overrides: list[str] | None = None,
+    is_fetched: bool = False,
 ) -> State[Any]:
     """Bring every configured model up to date with tonight's text.
 
     ``config_path`` is relative to the working directory; ``overrides`` are ``a.b=value``
-    strings applied to it.
+    strings applied to it. ``is_fetched``: remote sources were fetched a moment ago, no server
+    is asked for them again.
     """
     _let_stages_log()
     loaded = load_config(Path(config_path), overrides or [])
@@ -100,18 +106,22 @@ def nightly(
     owner = f"flow run {runtime.flow_run.name} {runtime.flow_run.id}"
     try:
         with acquire_lease(lease_path(loaded), owner):
-            return _run_stages(loaded)
+            return _run_stages(loaded, is_fetched)
     except LeaseTaken as taken:
         return Completed(name=SKIPPED, message=str(taken))
 
 
-def _run_stages(loaded: LoadedConfig) -> State[Any]:
+def _run_stages(loaded: LoadedConfig, is_fetched: bool) -> State[Any]:
     """Run what is due, in order; the caller holds the lease."""
     mark_killed_runs()
     remove_abandoned(loaded.artifacts_dir)
     remove_stale_checkpoints(loaded.artifacts_dir / schemas.EMBEDDINGS, time.time())
     remove_stale_parts(loaded.artifacts_dir / schemas.DOCUMENT_VECTORS, time.time())
-    plan = make_plan(loaded)
+    remove_stale_downloads(loaded.artifacts_dir / FETCHED_DIR, time.time())
+    with on_demand(
+        lambda: TaskProgress(FETCH), lambda outcome: current_display().close(FETCH, outcome)
+    ) as progress:
+        plan = make_plan(loaded, progress, is_offline=is_fetched)
     if not plan.due:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
     provenance = read_provenance(loaded)

@@ -20,6 +20,7 @@
     |   |-- RegistryUnavailable    MLflow cannot be reached
     |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
+    |   |-- SourceUnavailable      what a source comes from cannot be reached
     |   |-- SourceChanged          a source changed while it was read
     |   |-- WorkerLost             worker processes or machines ended without a result
     |   `-- ClusterUnavailable     no scheduler of a cluster answers
@@ -108,6 +109,10 @@ class HubUnavailable(RetryLater):
 
 class OrchestratorUnavailable(RetryLater):
     """The Prefect server cannot be reached, or the embedded one did not start."""
+
+
+class SourceUnavailable(RetryLater):
+    """The server that a source comes from cannot be reached, or breaks off again and again."""
 
 
 class SourceChanged(RetryLater):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import IngestConfig
-from nightjar.corpus import documents_identity, ingest
+from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, Store, publish
+from nightjar.store import Artifact, Identity, Store, publish
 
 GENSIM_DATA = "package:gensim/test/test_data"
 
@@ -50,6 +50,13 @@ def config_of(sources: Mapping[str, Any], **settings: Any) -> IngestConfig:
     return IngestConfig(sources=dict(sources), **{"max_lost": 1.0, **settings})
 
 
+def identity_of(
+    config: IngestConfig, base_dir: Path, store: str = "artifacts", progress: Progress = SILENT
+) -> Identity:
+    """What would be ingested; what is remote is fetched into ``store``."""
+    return documents_identity(config, base_dir, Fetching(base_dir / store / FETCHED_DIR, progress))
+
+
 def run_ingest(
     base_dir: Path,
     sources: Mapping[str, Any],
@@ -60,7 +67,7 @@ def run_ingest(
 ) -> Ingested:
     """Plan, publish and open; ``sources`` and ``settings`` as under ``ingest:``."""
     config = config_of(sources, **settings)
-    identity = documents_identity(config, base_dir)
+    identity = identity_of(config, base_dir, store, progress)
     root = base_dir / store
     ref = publish(
         root, identity, lambda staging: ingest(config, base_dir, identity, staging, progress)

@@ -84,6 +84,7 @@ def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
         "tickets": "parquet",
         "survey": "csv",
         "site": "html",
+        "logs": "jsonl",
     }
 
 

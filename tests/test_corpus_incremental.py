@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_support import config_of
+from corpus_support import config_of, identity_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nightjar import schemas
 from nightjar.config import IngestConfig, TokenizeConfig
-from nightjar.corpus import documents_identity, ingest, sharding
+from nightjar.corpus import ingest, sharding
 from nightjar.errors import SourceError, VocabularyError
 from nightjar.executors import INLINE, Executor, ProcessExecutor
 from nightjar.progress import SILENT, Progress
@@ -52,7 +52,7 @@ def night(
     """Documents and tokens of what lies below ``base``."""
     config = config or config_of(SOURCE)
     root = base / store
-    identity = documents_identity(config, base)
+    identity = identity_of(config, base)
     ref = publish(
         root,
         identity,
@@ -128,7 +128,7 @@ def test_a_file_whose_time_changes_is_not_new_and_one_whose_content_changes_is(
     night(seven)
     path = seven / "data" / "3.jsonl"
     os.utime(path, (1, 1))
-    identity = documents_identity(config_of(SOURCE), seven)
+    identity = identity_of(config_of(SOURCE), seven)
     assert Store(seven / "artifacts").is_published(schemas.DOCUMENTS, identity.version)
     stat = path.stat()
     path.write_bytes(path.read_bytes().replace(b"text 3", b"TEXT 3"))

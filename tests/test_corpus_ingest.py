@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus_support import GENSIM_DATA, Ingested, config_of, run_ingest, text_source
+from corpus_support import GENSIM_DATA, Ingested, config_of, identity_of, run_ingest, text_source
 
-from nightjar.corpus import documents_identity, ingest, tables
+from nightjar.corpus import ingest, tables
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.store import Identity, Staging, Store, publish
 
@@ -46,14 +46,14 @@ def write_jsonl(path: Path, *records: dict[str, Any]) -> None:
 # -- identity ----------------------------------------------------------------------------
 
 
-def identity_of(base_dir: Path, path: str | list[str], **settings: Any) -> Identity:
-    return documents_identity(config_of(text_source(path), **settings), base_dir)
+def text_identity(base_dir: Path, path: str | list[str], **settings: Any) -> Identity:
+    return identity_of(config_of(text_source(path), **settings), base_dir)
 
 
 def test_identity_names_files_by_source_and_content(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"two")
     (tmp_path / "a.txt").write_bytes(b"one")
-    identity = identity_of(tmp_path, "*.txt")
+    identity = text_identity(tmp_path, "*.txt")
     assert identity.stage == "documents"
     assert [(entry.name, entry.bytes) for entry in identity.inputs] == [
         ("in/a.txt", 3),
@@ -73,25 +73,25 @@ def test_identity_names_files_by_source_and_content(tmp_path: Path) -> None:
 
 def test_moving_a_file_keeps_the_version_and_changing_it_does_not(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one")
-    version = identity_of(tmp_path, "a.txt").version
+    version = text_identity(tmp_path, "a.txt").version
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "a.txt", tmp_path / "elsewhere")
-    assert identity_of(tmp_path, "elsewhere/*.txt").version == version
-    assert identity_of(tmp_path, str(tmp_path / "elsewhere" / "a.txt")).version == version
-    assert identity_of(tmp_path, "elsewhere/a.txt", min_chars=2).version != version
+    assert text_identity(tmp_path, "elsewhere/*.txt").version == version
+    assert text_identity(tmp_path, str(tmp_path / "elsewhere" / "a.txt")).version == version
+    assert text_identity(tmp_path, "elsewhere/a.txt", min_chars=2).version != version
     (tmp_path / "elsewhere" / "a.txt").write_bytes(b"two")
-    assert identity_of(tmp_path, "elsewhere/a.txt").version != version
+    assert text_identity(tmp_path, "elsewhere/a.txt").version != version
 
 
 def test_only_a_wiki_depends_on_the_library_that_reads_markup(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     wiki = {"w": {"type": "mediawiki", "path": "a"}}
-    assert set(documents_identity(config_of(wiki), tmp_path).code) == {
+    assert set(identity_of(config_of(wiki), tmp_path).code) == {
         "revision",
         "cleaning",
         "mwparserfromhell",
     }
-    assert set(identity_of(tmp_path, "a").code) == {"revision", "cleaning"}
+    assert set(text_identity(tmp_path, "a").code) == {"revision", "cleaning"}
 
 
 def test_namesakes_in_a_source_are_told_apart_by_their_directories(tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ def test_a_source_without_files_is_an_error_that_says_why(
     (tmp_path / "reviews.txt").write_bytes(b"one")
     (tmp_path / "folder").mkdir()
     with pytest.raises(SourceError, match=message):
-        identity_of(tmp_path, path)
+        text_identity(tmp_path, path)
 
 
 def test_one_missing_path_of_several_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one")
     with pytest.raises(SourceError, match=r"in\.path: b\.txt: there is no file"):
-        identity_of(tmp_path, ["a.txt", "b.txt"])
+        text_identity(tmp_path, ["a.txt", "b.txt"])
 
 
 @pytest.mark.parametrize("encoding", ["punycode", "idna", "raw_unicode_escape", "base64"])
@@ -324,7 +324,7 @@ def test_a_file_that_changed_since_it_was_planned_is_noticed(
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\ntwo\n")
     sources = text_source("a.txt", document=document)
-    identity = documents_identity(config_of(sources), tmp_path)
+    identity = identity_of(config_of(sources), tmp_path)
     path.write_bytes(content)
     with pytest.raises(SourceChanged, match=r"a\.txt: the file changed since the run was planned"):
         publish_planned(tmp_path, sources, identity)
@@ -334,7 +334,7 @@ def test_a_file_that_changed_since_it_was_planned_is_noticed(
 def test_a_parquet_file_that_changed_is_noticed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["one"]}), tmp_path / "a.parquet")
     sources = {"in": {"type": "parquet", "path": "a.parquet"}}
-    identity = documents_identity(config_of(sources), tmp_path)
+    identity = identity_of(config_of(sources), tmp_path)
     pq.write_table(pa.table({"text": ["two"]}), tmp_path / "a.parquet")
     with pytest.raises(SourceChanged, match="the file changed"):
         publish_planned(tmp_path, sources, identity)
@@ -346,7 +346,7 @@ def test_a_parquet_file_that_changed_is_noticed(tmp_path: Path) -> None:
 def test_a_file_that_is_new_or_gone_since_the_plan_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one")
     sources = text_source("*.txt")
-    identity = documents_identity(config_of(sources), tmp_path)
+    identity = identity_of(config_of(sources), tmp_path)
     (tmp_path / "b.txt").write_bytes(b"two")
     with pytest.raises(SourceChanged, match=r"not those of the plan any more \(in/b\.txt\)"):
         publish_planned(tmp_path, sources, identity)

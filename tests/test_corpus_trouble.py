@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from corpus_support import config_of, run_ingest
+from corpus_support import config_of, identity_of, run_ingest
 
-from nightjar.corpus import documents_identity, ingest
+from nightjar.corpus import ingest
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.progress import SILENT
 from nightjar.store import Staging, publish
@@ -37,7 +37,7 @@ def test_a_file_that_vanished_since_the_plan_is_a_reason_to_run_again(tmp_path: 
     path = tmp_path / "a.txt"
     path.write_text("one\n", encoding="utf-8")
     config = config_of({"s": {"type": "text", "path": "a.txt"}})
-    identity = documents_identity(config, tmp_path)
+    identity = identity_of(config, tmp_path)
     path.unlink()
 
     def write(staging: Staging) -> None:
@@ -80,7 +80,7 @@ def test_names_that_escaping_makes_equal_are_an_error(
             pytest.skip("this file system takes only names in UTF-8")
     config = config_of({"s": {"type": "text", "path": "in/**/*.txt"}})
     with pytest.raises(SourceError, match=r"ingest\.sources\.s\.path.*rename one"):
-        documents_identity(config, tmp_path)
+        identity_of(config, tmp_path)
 
 
 def truncated_gzip(path: Path, n_lines: int) -> None:

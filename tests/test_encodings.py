@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT_ROOT
-from corpus_support import config_of, run_ingest, text_source
+from corpus_support import config_of, identity_of, run_ingest, text_source
 from reader_support import read, rejections, texts
 
-from nightjar.corpus import documents_identity
 from nightjar.corpus.detection import detect_encoding
 
 UDHR = PROJECT_ROOT.parent / "shared" / "data" / "corpus" / "udhr"
@@ -76,8 +75,8 @@ def test_what_is_found_out_is_part_of_the_identity(tmp_path: Path) -> None:
     result = run_ingest(tmp_path, text_source("a.txt", encoding="auto"))
     assert result.texts == RUSSIAN_LINES
     config = config_of(text_source("a.txt", encoding="auto"))
-    assert "charset-normalizer" in documents_identity(config, tmp_path).code
-    plain = documents_identity(config_of(text_source("a.txt")), tmp_path)
+    assert "charset-normalizer" in identity_of(config, tmp_path).code
+    plain = identity_of(config_of(text_source("a.txt")), tmp_path)
     assert "charset-normalizer" not in plain.code
 
 

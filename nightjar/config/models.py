@@ -54,6 +54,7 @@ from nightjar.config.sources import (
     SourceConfig,
     TextSource,
 )
+from nightjar.config.storage import StorageConfig
 from nightjar.config.tokens import TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,
@@ -105,6 +106,7 @@ __all__ = [
     "SifConfig",
     "SimilarityBenchmark",
     "SourceConfig",
+    "StorageConfig",
     "StsBenchmark",
     "Text",
     "TextSource",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
+from nightjar import urls
 from nightjar.config.cleaning import CleaningConfig
 from nightjar.config.conditions import checked_conditions
 from nightjar.config.sections import (
@@ -20,6 +21,7 @@ from nightjar.config.sections import (
     Selector,
     Text,
 )
+from nightjar.config.storage import StorageConfig
 
 Conditions = Annotated[dict[str, Any], AfterValidator(checked_conditions)]
 DecodingErrors = Literal["quarantine", "replace"]
@@ -29,7 +31,10 @@ _WHERE = "field: value, list of values, or {min, max, regex, not}; other records
 
 
 class _Source(Section):
-    path: Text | Patterns = Field(description="path, glob or package:NAME/FILE, or a list")
+    path: Text | Patterns = Field(
+        description="path, glob, package:NAME/FILE or URL (docs/sources.md), or a list"
+    )
+    storage: StorageConfig | None = Field(None, description="how URLs are reached")
     language: str | None = Field(None, description="language code stored with each document")
     limit: int | None = Field(None, ge=1, description="at most so many documents are kept")
 
@@ -37,6 +42,29 @@ class _Source(Section):
     def patterns(self) -> list[str]:
         """``path`` as a list."""
         return [self.path] if isinstance(self.path, str) else list(self.path)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its files are fetched."""
+        return any(urls.is_remote(pattern) for pattern in self.patterns)
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        for pattern in self.patterns:
+            try:
+                urls.check_url(pattern)
+            except ValueError as error:
+                raise ValueError(f"path: {error}") from error
+        families = {
+            urls.FAMILIES.get(urls.scheme_of(pattern), "local") for pattern in self.patterns
+        }
+        if len(families) > 1:
+            raise ValueError(
+                f"path: holds {' and '.join(sorted(families))} files; make a source of each"
+            )
+        if self.storage is not None:
+            self.storage.check_family(families.pop())
+        return self
 
 
 class MediaWikiSource(_Source):
@@ -171,6 +199,9 @@ class IngestConfig(Section):
         200,
         ge=1,
         description="or, beyond 100 MB, to more than so many times its size: a bomb",
+    )
+    max_fetch_bytes: ExpandedSize = Field(
+        ByteSize(100_000_000_000), description="a larger file is not fetched from a URL"
     )
 
     @model_validator(mode="after")

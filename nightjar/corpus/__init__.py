@@ -1,15 +1,25 @@
 """Ingest: configured sources to the documents artifact.
 
 ``selection`` resolves the sources to files and hashes them (the identity: content and file
-names, never directories). ``stage`` reads each file once through the reader of its source's
-type (``readers``), which yields documents, rejections and skips; ``admission`` cleans,
-measures and deduplicates; ``tables`` writes row groups. What is not a document goes to the
-quarantine table with a reason and is counted; a file that is damaged, or that changes while
-it is read, stops the stage.
+names, never directories); those behind URLs are fetched first (``remote``). ``stage`` reads
+each file once through the reader of its source's type (``readers``), which yields documents,
+rejections and skips; ``admission`` cleans, measures and deduplicates; ``tables`` writes row
+groups. What is not a document goes to the quarantine table with a reason and is counted; a
+file that is damaged, or that changes while it is read, stops the stage.
 """
 
 from nightjar.corpus.comparison import Change, Comparison, compare
-from nightjar.corpus.selection import documents_identity
+from nightjar.corpus.remote import FETCHED_DIR, remove_stale_downloads
+from nightjar.corpus.selection import Fetching, documents_identity
 from nightjar.corpus.stage import ingest
 
-__all__ = ["Change", "Comparison", "compare", "documents_identity", "ingest"]
+__all__ = [
+    "FETCHED_DIR",
+    "Change",
+    "Comparison",
+    "Fetching",
+    "compare",
+    "documents_identity",
+    "ingest",
+    "remove_stale_downloads",
+]

@@ -5,18 +5,23 @@ from __future__ import annotations
 import difflib
 import glob
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
-from nightjar import paths
+from nightjar import paths, urls
 from nightjar.cleaning import code_identity
-from nightjar.config import IngestConfig, MediaWikiSource, SourceConfig
+from nightjar.config import IngestConfig, MediaWikiSource, SourceConfig, StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
 from nightjar.corpus.records import storable
-from nightjar.errors import InputError, SourceError
+from nightjar.corpus.remote import Request, fetch_files, fetched_file, known_files
+from nightjar.errors import InputError, SourceChanged, SourceError
+from nightjar.progress import SILENT, Progress
 from nightjar.schemas import DOCUMENTS
 from nightjar.store import FileIdentity, Identity, file_identity, library_versions
+
+Key = TypeVar("Key", bound=Hashable)
 
 REVISION = 2
 """Raised whenever the same sources give other documents than before."""
@@ -30,6 +35,8 @@ class SourceFile:
     label: str
     """Its name, with as many directories as tell it from namesakes in the source."""
     path: Path
+    sha256: str | None = None
+    """Of what was fetched; None for a local file."""
 
     @property
     def name(self) -> str:
@@ -37,22 +44,37 @@ class SourceFile:
         return f"{self.source}/{self.label}"
 
 
-def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
-    """What the documents artifact is made of; hashes every source file.
+@dataclass(frozen=True)
+class Fetching:
+    """How the files of remote sources get here."""
 
-    Directories are no part of it: a file that moves keeps its version. Raises SourceError,
-    naming the source and the pattern, when a file is missing or unreadable, a glob matches
-    nothing or a package is not installed.
+    directory: Path
+    """What :mod:`nightjar.corpus.remote` fetches lies here."""
+    progress: Progress = SILENT
+    is_offline: bool = False
+    """Whether no server is asked: the files are those that the last plan fetched."""
+
+
+def documents_identity(config: IngestConfig, base_dir: Path, fetching: Fetching) -> Identity:
+    """What the documents artifact is made of; hashes every source file, and fetches remote ones.
+
+    Directories and URLs are no part of it: a file that moves keeps its version. Raises
+    SourceError, naming the source and the pattern, when a file is missing or unreadable, a
+    glob matches nothing or a package is not installed; SourceUnavailable when a server does
+    not answer.
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
-        for file in select_files(config, base_dir)
+        for file in select_files(config, base_dir, fetching)
         for found in (_identity_of(file),)
     ]
     return Identity(
         stage=DOCUMENTS,
         name="",
-        config=config.model_dump(mode="json", exclude={"sources": {"__all__": {"path"}}}),
+        config=config.model_dump(
+            mode="json",
+            exclude={"max_fetch_bytes": True, "sources": {"__all__": {"path", "storage"}}},
+        ),
         inputs=inputs,
         code={
             "revision": REVISION,
@@ -66,16 +88,77 @@ def documents_identity(config: IngestConfig, base_dir: Path) -> Identity:
     )
 
 
-def select_files(config: IngestConfig, base_dir: Path) -> list[SourceFile]:
+def select_files(config: IngestConfig, base_dir: Path, fetching: Fetching) -> list[SourceFile]:
     """The files of every source: sources in the order of the config, files by label.
 
-    A file that a source matches twice is there once. Raises SourceError as
-    :func:`documents_identity` does.
+    A file that a source matches twice is there once. Raises as :func:`documents_identity` does.
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
-        files += sorted(_labelled(name, _matches(name, source, base_dir)), key=_by_label)
+        if source.is_remote:
+            request = Request(
+                name,
+                source.patterns,
+                source.storage or StorageConfig(),
+                int(config.max_fetch_bytes),
+            )
+            files += sorted(_fetched(request, fetching), key=_by_label)
+        else:
+            files += _local_files(name, source, base_dir)
     return files
+
+
+def planned_files(
+    config: IngestConfig, base_dir: Path, fetched: Path, planned: Sequence[FileIdentity]
+) -> list[SourceFile]:
+    """The files of the plan that has ``planned`` for inputs; asks no server.
+
+    Raises SourceChanged when the local files are not those of the plan any more.
+    """
+    files: list[SourceFile] = []
+    for name, source in config.sources.items():
+        if source.is_remote:
+            files += [
+                SourceFile(name, label, fetched_file(fetched, entry.sha256, PurePath(label).name))
+                for entry in planned
+                for owner, _, label in (entry.name.partition("/"),)
+                if owner == name
+            ]
+        else:
+            try:
+                files += _local_files(name, source, base_dir)
+            except SourceError as error:  # they could be found when the run was planned
+                raise SourceChanged(
+                    f"the source files are not those of the plan any more: {error}"
+                ) from error
+    found, expected = [file.name for file in files], [entry.name for entry in planned]
+    if found != expected:
+        changed = sorted(set(found) ^ set(expected)) or found
+        raise SourceChanged(
+            f"the source files are not those of the plan any more ({', '.join(changed[:5])}); "
+            f"run again"
+        )
+    return files
+
+
+def _local_files(name: str, source: SourceConfig, base_dir: Path) -> list[SourceFile]:
+    places = {path: path for path in _matches(name, source, base_dir)}
+    return sorted(
+        (SourceFile(name, label, path) for path, label in _labels(name, places).items()),
+        key=_by_label,
+    )
+
+
+def _fetched(request: Request, fetching: Fetching) -> list[SourceFile]:
+    if fetching.is_offline:
+        files = known_files(request, fetching.directory)
+    else:
+        files = fetch_files(request, fetching.directory, fetching.progress)
+    labels = _labels(request.source, dict(enumerate(file.place for file in files)))
+    return [
+        SourceFile(request.source, labels[number], file.path, file.sha256)
+        for number, file in enumerate(files)
+    ]
 
 
 def _by_label(file: SourceFile) -> str:
@@ -84,9 +167,16 @@ def _by_label(file: SourceFile) -> str:
 
 def _identity_of(file: SourceFile) -> FileIdentity:
     try:
-        return file_identity(file.path)
+        found = file_identity(file.path)
     except SourceError as error:
         raise SourceError(f"ingest.sources.{file.source}: {error}") from error
+    if file.sha256 not in (None, found.sha256):
+        file.path.unlink(missing_ok=True)
+        raise SourceChanged(
+            f"ingest.sources.{file.source}: {file.path}: what was fetched is damaged on this disk "
+            f"and was removed; run again, which fetches it anew"
+        )
+    return found
 
 
 def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
@@ -104,11 +194,11 @@ def _matches(name: str, source: SourceConfig, base_dir: Path) -> Iterable[Path]:
     found: dict[Path, Path] = {}
     for pattern in source.patterns:
         try:
-            matches = paths.expand(pattern, base_dir)
+            matches = paths.expand(urls.local_path(pattern), base_dir)
         except InputError as error:
             raise SourceError(f"ingest.sources.{name}.path: {error}") from error
         if not matches:
-            problem = _why_nothing(pattern, base_dir)
+            problem = _why_nothing(urls.local_path(pattern), base_dir)
             raise SourceError(f"ingest.sources.{name}.path: {pattern}: {problem}")
         for path in matches:
             found.setdefault(path.resolve(), path)
@@ -133,24 +223,25 @@ def _why_nothing(pattern: str, base_dir: Path) -> str:
     return f"there is no file {path}{hint}"
 
 
-def _labelled(source: str, found: Iterable[Path]) -> list[SourceFile]:
+def _labels(source: str, places: Mapping[Key, PurePath]) -> dict[Key, str]:
     """Label files by name, namesakes by the fewest directories that tell them apart."""
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in found:
-        by_name[storable(path.name)].append(path)
-    files = []
+    by_name: dict[str, list[Key]] = defaultdict(list)
+    for key, place in places.items():
+        by_name[storable(place.name)].append(key)
+    labels: dict[Key, str] = {}
     for group in by_name.values():
         depth = 1
-        while len({_tail(path, depth) for path in group}) < len(group):
+        while len({_tail(places[key], depth) for key in group}) < len(group):
             depth += 1
-            if depth > max(len(path.parts) for path in group):
+            if depth > max(len(places[key].parts) for key in group):
                 raise SourceError(
-                    f"ingest.sources.{source}.path: {_tail(group[0], depth)}: several files are "
-                    f"called that once what is not UTF-8 in their names is escaped; rename one"
+                    f"ingest.sources.{source}.path: {_tail(places[group[0]], depth)}: several "
+                    f"files are called that once what is not UTF-8 in their names is escaped; "
+                    f"rename one"
                 )
-        files += [SourceFile(source, _tail(path, depth), path) for path in group]
-    return files
+        labels.update({key: _tail(places[key], depth) for key in group})
+    return labels
 
 
-def _tail(path: Path, depth: int) -> str:
+def _tail(path: PurePath, depth: int) -> str:
     return storable("/".join(path.parts[-depth:]))

@@ -106,11 +106,12 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
 def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
     """What of the section ``ingest`` shapes a shard of that source."""
     whole = config.model_dump(
-        mode="json", exclude={"sources", "deduplicate", "near_duplicates", "max_lost"}
+        mode="json",
+        exclude={"sources", "deduplicate", "near_duplicates", "max_lost", "max_fetch_bytes"},
     )
     near = config.near_duplicates
     return {
         **whole,
-        "source": config.sources[source].model_dump(mode="json", exclude={"path"}),
+        "source": config.sources[source].model_dump(mode="json", exclude={"path", "storage"}),
         "shingle": None if near is None else near.shingle,
     }

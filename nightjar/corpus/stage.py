@@ -14,9 +14,10 @@ from nightjar.corpus.admission import Decisions, cut_at, decide
 from nightjar.corpus.merging import kept_rows, merge
 from nightjar.corpus.reading import BYTES_DAMAGED, ReadShard, read_shard
 from nightjar.corpus.records import ERRORS, Skip
-from nightjar.corpus.selection import SourceFile, select_files
+from nightjar.corpus.remote import FETCHED_DIR
+from nightjar.corpus.selection import planned_files
 from nightjar.corpus.sharding import Shard, make_shards
-from nightjar.errors import SourceChanged, SourceError
+from nightjar.errors import SourceError
 from nightjar.executors import INLINE, INLINE_BYTES, Executor
 from nightjar.progress import Progress
 from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
@@ -50,7 +51,7 @@ def ingest(
     file is damaged, is not what its source says, or no document is left; SourceChanged when a
     file is not what ``identity`` says.
     """
-    files = _planned_files(config, base_dir, identity)
+    files = planned_files(config, base_dir, staging.root / FETCHED_DIR, identity.inputs)
     shards = make_shards(config, files, identity.inputs)
     logger.info(
         "ingesting %d files of %d sources in %d shards",
@@ -75,24 +76,6 @@ def ingest(
         staging.counts["documents_above_limit"] = n_left_out
     staging.report["sources"] = summary.report()
     logger.info("ingested: %s", dict(staging.counts))
-
-
-def _planned_files(config: IngestConfig, base_dir: Path, identity: Identity) -> list[SourceFile]:
-    try:
-        files = select_files(config, base_dir)
-    except SourceError as error:  # they could be found when the run was planned
-        raise SourceChanged(
-            f"the source files are not those of the plan any more: {error}"
-        ) from error
-    found = [file.name for file in files]
-    planned = [entry.name for entry in identity.inputs]
-    if found != planned:
-        changed = sorted(set(found) ^ set(planned)) or found
-        raise SourceChanged(
-            f"the source files are not those of the plan any more ({', '.join(changed[:5])}); "
-            f"run again"
-        )
-    return files
 
 
 class _Reading:

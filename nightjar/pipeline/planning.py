@@ -11,11 +11,12 @@ from typing import Any
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig, ModelConfig, base_of
-from nightjar.corpus import documents_identity
+from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity
 from nightjar.corpus_report import corpus_report_identity
 from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
+from nightjar.progress import SILENT, Progress
 from nightjar.registry import (
     RegistryReader,
     open_reader,
@@ -107,16 +108,21 @@ class Plan:
         return next(step for step in self.steps if (step.stage, step.model) == (stage, model))
 
 
-def make_plan(loaded: LoadedConfig) -> Plan:
+def make_plan(
+    loaded: LoadedConfig, progress: Progress = SILENT, *, is_offline: bool = False
+) -> Plan:
     """Compute every version and look up which are published whole.
 
-    Reads the input files (for their hashes), the manifests and the registry; writes
-    nothing. Raises the error that the run would meet: a missing source, a damaged
-    artifact, an unreachable registry.
+    Reads the input files (for their hashes), the manifests and the registry. Writes nothing
+    but what remote sources have that is not here: a version is a hash of their content, so
+    they are fetched, and ``progress`` is told. With ``is_offline`` no server of a source is
+    asked: the files are those that the last plan fetched. Raises the error that the run would
+    meet: a missing source, a damaged artifact, an unreachable registry.
     """
     config = loaded.config
     planner = _Planner(Store(loaded.artifacts_dir))
-    documents = planner.step(documents_identity(config.ingest, loaded.base_dir))
+    fetching = Fetching(loaded.artifacts_dir / FETCHED_DIR, progress, is_offline)
+    documents = planner.step(documents_identity(config.ingest, loaded.base_dir, fetching))
     tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version, loaded.base_dir))
     steps = [documents, tokens, planner.report(documents.ref.version, tokens.ref.version)]
     counted: set[str] = set()

@@ -1,0 +1,115 @@
+"""What is known of a source's URLs: the objects they stood for, and what was fetched of each."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightjar.corpus.remote.directories import Directories, fetched_file
+from nightjar.corpus.remote.storage import Version
+from nightjar.store import only_writes, sync
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """An object that was fetched, and of which version it was then."""
+
+    version: Version
+    n_bytes: int
+    sha256: str
+    name: str
+
+    def is_here(self, directories: Directories) -> bool:
+        """Whether its file still lies here."""
+        path = fetched_file(directories.root, self.sha256, self.name)
+        try:
+            return path.stat().st_size == self.n_bytes
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object that the URLs stood for the last time."""
+
+    key: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of an index file."""
+
+    objects: Mapping[str, Known] = field(default_factory=dict)
+    """By key: URL, and the server if it is no public one."""
+    listing: tuple[Listed, ...] | None = None
+    """None until everything was fetched once."""
+    format: int = _FORMAT
+
+    @classmethod
+    def read(cls, path: Path) -> Index:
+        """The index at ``path``; an empty one when there is none, or it is damaged."""
+        try:
+            index = _indexes().validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except ValidationError:
+            logger.warning("%s is no index of fetched files; they are fetched anew", path)
+            return cls()
+        return index if index.format == _FORMAT else cls()
+
+    def write(self, path: Path, root: Path) -> None:
+        """Replace the file at ``path``, all of it or nothing."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        with only_writes(root):
+            try:
+                with temporary.open("wb") as stream:
+                    stream.write(_indexes().dump_json(self, indent=1))
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            sync(path.parent)
+
+
+@cache
+def _indexes() -> TypeAdapter[Index]:
+    return TypeAdapter(Index)
+
+
+def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
+    """Every object that some index knows; of two versions that of ``own``."""
+    found: dict[str, Known] = {}
+    others = sorted(path for path in directories.index.glob("[!.]*.json") if path != own)
+    for path in (*others, own):
+        found.update(Index.read(path).objects)
+    return found
+
+
+@contextmanager
+def locked(path: Path, root: Path) -> Iterator[None]:
+    """One process at a time fetches for the index at ``path``; another waits."""
+    with only_writes(root):
+        stream = path.with_name(f".{path.name}.lock").open("w")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another run fetches the same URLs: waiting for it (%s)", path.name)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

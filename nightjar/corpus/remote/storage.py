@@ -1,0 +1,88 @@
+"""What a kind of storage has to do: find objects, and hand out their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a server says of an object that tells its versions apart."""
+
+    marks: Mapping[str, str]
+    """The strongest that it gives, by name; empty when it gives none."""
+    n_bytes: int | None
+    """None when it does not say."""
+    is_exact: bool = True
+    """Whether the same marks mean the same bytes: then a part of them can be fetched alone."""
+
+    def is_of(self, other: Version) -> bool:
+        """Whether both are surely the same version."""
+        return bool(self.marks) and (self.marks, self.n_bytes) == (other.marks, other.n_bytes)
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """An object that a URL stands for."""
+
+    url: str
+    place: PurePosixPath
+    """Bucket or host, folders and name: what its label is made of."""
+    version: Version | None = None
+    """As it was listed; None where listing tells nothing."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is still to come of a version, from the byte ``start`` on."""
+
+    version: Version
+    start: int
+
+
+@dataclass(frozen=True)
+class Body:
+    """The bytes of an object, from ``start`` on: 0, or what was asked for."""
+
+    version: Version
+    start: int
+    pieces: Iterator[bytes]
+
+
+class Storage(Protocol):
+    """A kind of storage.
+
+    Its methods may be called from several threads. They raise SourceError for what another
+    try does not mend and :class:`Interrupted` for the rest. So does ``Body.pieces``.
+    """
+
+    def find(self, url: str) -> list[RemoteObject]:
+        """The objects that ``url``, which may be a glob, stands for; empty when there is none."""
+
+    def open(
+        self, found: RemoteObject, known: Version | None, rest: Rest | None
+    ) -> AbstractContextManager[Body | None]:
+        """The object's bytes; None when it still is of the version ``known``.
+
+        With ``rest`` only what is missing, if the object still is of that version.
+        """
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+class Interrupted(Exception):
+    """Trouble that may pass: no connection, a server that is busy, a body that breaks off."""
+
+    def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
+        """The server asks to wait so long."""
+
+
+class ObjectChanged(Interrupted):
+    """What is here of an object is of another version than the rest: it is fetched anew."""

@@ -1,0 +1,140 @@
+"""URLs of sources: which there are, where they lie, and what of them must not be written down."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+FILE_SCHEME = "file"
+HTTP_SCHEMES = frozenset(("http", "https"))
+FAMILIES = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "abfss": "az",
+    "http": "http",
+    "https": "http",
+}
+"""By scheme, the kind of storage."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
+_SECRET_NAME = re.compile(
+    r"(^|[^a-z])(sig|auth|key|pwd|jwt)([^a-z]|$)"
+    r"|signature|authorization|secret|passw|credential|token([^a-z]|$)|apikey|accesskey"
+)
+_IN_TEXT = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_INDEX_NAME = "index.html"
+_MAX_NAME_BYTES = 200
+
+
+def scheme_of(pattern: str) -> str:
+    """The scheme of a URL, in lower case; "" for a path."""
+    found = _SCHEME.match(pattern)
+    return found[1].lower() if found else ""
+
+
+def is_remote(pattern: str) -> bool:
+    """Whether it has to be fetched."""
+    return scheme_of(pattern) in FAMILIES
+
+
+def local_path(pattern: str) -> str:
+    """The path that a ``file://`` URL stands for; anything else as it is."""
+    if scheme_of(pattern) != FILE_SCHEME:
+        return pattern
+    return unquote(_SCHEME.sub("", pattern, count=1).removeprefix("localhost"))
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of that name is likely to be a credential."""
+    return _SECRET_NAME.search(name.lower()) is not None
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError when ``url`` is of no known scheme, holds a credential or names nothing.
+
+    The message repeats no part of the URL that may be secret.
+    """
+    scheme = scheme_of(url)
+    if scheme and scheme != FILE_SCHEME and scheme not in FAMILIES:
+        known = ", ".join(f"{name}://" for name in ("file", *FAMILIES))
+        raise ValueError(f"{scheme}:// is not supported; there are {known}")
+    found = _AUTHORITY.match(url)
+    authority = found[1] if found else ""
+    user, at, _host = authority.rpartition("@")
+    if at and (FAMILIES.get(scheme) != "az" or ":" in user):
+        raise ValueError(
+            "a user or password in a URL would end up in logs; keep it out of the config: "
+            + credentials_hint(scheme)
+        )
+    if scheme == FILE_SCHEME and authority not in ("", "localhost"):
+        raise ValueError("a file:// URL has three slashes, as in file:///data/a.txt")
+    if scheme in HTTP_SCHEMES:
+        _check_http_url(url)
+    elif scheme in FAMILIES and not authority:
+        raise ValueError(f"{scheme}:// is followed by a bucket or container")
+
+
+def _check_http_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        has_host = False
+    if not has_host:
+        raise ValueError("this is no URL: after the scheme come a host and perhaps a port")
+    for name, _value in parse_qsl(parts.query, keep_blank_values=True):
+        if is_secret_name(name):
+            raise ValueError(
+                f"the query parameter {name!r} looks like a credential, which would end up in "
+                f"logs; keep it out of the config: {credentials_hint(parts.scheme)}"
+            )
+
+
+def credentials_hint(scheme: str) -> str:
+    """Where the credentials for URLs of ``scheme`` belong."""
+    return {
+        "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of "
+        "~/.aws in storage.profile",
+        "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or log in with gcloud",
+        "az": "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and "
+        "AZURE_STORAGE_ACCOUNT_KEY",
+    }.get(
+        FAMILIES.get(scheme, ""),
+        "set an environment variable and name it in storage.headers_env, or use ~/.netrc",
+    )
+
+
+def redacted(text: str) -> str:
+    """``text`` with users, passwords and queries taken out of the URLs in it."""
+    return _IN_TEXT.sub(lambda found: _without_secrets(found[0]), text)
+
+
+def _without_secrets(url: str) -> str:
+    head, mark, _query = url.partition("?")
+    scheme, _, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    return f"{scheme}://{host}{slash}{path}{mark}{'...' if mark else ''}"
+
+
+def http_place(url: str) -> PurePosixPath:
+    """Host, folders and name of what a URL of http names, its query as one more folder."""
+    parts = urlsplit(url)
+    *folders, name = (file_name(unquote(part)) for part in parts.path.split("/"))
+    query = [file_name(f"?{parts.query}")] if parts.query else []
+    return PurePosixPath(parts.hostname or "", *folders, *query, name or _INDEX_NAME)
+
+
+def file_name(name: str) -> str:
+    """``name`` as a file may be called: no slash, not too long, its end kept."""
+    if name in (".", ".."):
+        return name.replace(".", "_")
+    safe = name.replace("/", "_").replace("\0", "_")
+    if len(safe.encode("utf-8", "surrogateescape")) <= _MAX_NAME_BYTES:
+        return safe
+    return safe.encode("utf-8", "replace")[-_MAX_NAME_BYTES:].decode("utf-8", "ignore")

@@ -1,0 +1,255 @@
+"""Nights on remote sources: only what is new is read, the bytes are those of local files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import PROJECT_ROOT, SMALL_CONFIG
+from corpus_support import config_of, identity_of, run_ingest
+from pydantic import ValidationError
+from remote_support import Fault, Site, running_site
+
+from nightjar import paths, schemas
+from nightjar.config import load_config
+from nightjar.corpus import Fetching, documents_identity, ingest, sharding
+from nightjar.corpus.remote import patience
+from nightjar.errors import ConfigError, SourceChanged, SourceError, SourceUnavailable
+from nightjar.pipeline import make_plan
+from nightjar.progress import SILENT
+from nightjar.store import Store, publish
+
+SECRET = "Bearer s3cretOfTheTest"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with running_site() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    monkeypatch.setattr(sharding, "LARGE_BYTES", 1)  # a file is a shard
+
+
+def rows(number: int) -> bytes:
+    texts = [f"text {row} of {number}" for row in range(3)]
+    return "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+
+
+def serve(site: Site, numbers: range, **how: Any) -> None:
+    for number in numbers:
+        site.serve(f"/data/{number}.jsonl", rows(number), **how)
+    names = [path for path in site.objects if path.endswith(".jsonl")]
+    site.serve("/data/", "".join(f'<a href="{name}">x</a>' for name in names).encode())
+
+
+def source(url: str, **settings: Any) -> dict[str, Any]:
+    return {"in": {"type": "jsonl", "path": url, **settings}}
+
+
+def shards(base: Path) -> set[str]:
+    return {ref.version for ref in Store(base / "artifacts").versions(schemas.DOCUMENT_SHARDS)}
+
+
+def test_a_new_object_alone_is_fetched_and_read(tmp_path: Path, site: Site) -> None:
+    serve(site, range(7))
+    sources = source(f"{site.url}/data/*.jsonl", storage={"headers_env": {}})
+    run_ingest(tmp_path, sources)
+    before = shards(tmp_path)
+    assert len(before) == 7
+    serve(site, range(7, 8))
+    site.seen.clear()
+    grown = run_ingest(tmp_path, sources)
+    assert len(shards(tmp_path) - before) == 1
+    assert shards(tmp_path) > before
+    sent = {seen.path for seen in site.seen if seen.n_sent and seen.path != "/data/"}
+    assert sent == {"/data/7.jsonl"}
+
+    local = tmp_path / "local"
+    (local / "data").mkdir(parents=True)
+    for number in range(8):
+        (local / "data" / f"{number}.jsonl").write_bytes(rows(number))
+    scratch = run_ingest(local, source("data/*.jsonl"))
+    assert scratch.artifact.ref.version == grown.artifact.ref.version
+    assert scratch.artifact.manifest.files == grown.artifact.manifest.files
+
+
+def test_objects_that_are_gone_take_their_documents_with_them(tmp_path: Path, site: Site) -> None:
+    serve(site, range(3))
+    sources = source(f"{site.url}/data/*.jsonl")
+    assert len(run_ingest(tmp_path, sources).texts) == 9
+    del site.objects["/data/1.jsonl"]
+    serve(site, range(0))
+    assert len(run_ingest(tmp_path, sources).texts) == 6
+
+
+def test_the_stage_reads_what_was_planned_and_asks_no_server(tmp_path: Path, site: Site) -> None:
+    url = site.serve("/a.jsonl", rows(1))
+    config = config_of(source(url))
+    planned = identity_of(config, tmp_path)
+    site.serve("/a.jsonl", rows(2))
+    assert identity_of(config, tmp_path).version != planned.version  # another plan, meanwhile
+    site.objects.clear()
+    site.seen.clear()
+    root = tmp_path / "artifacts"
+    ref = publish(root, planned, lambda to: ingest(config, tmp_path, planned, to, SILENT))
+    texts = Store(root).open(ref).read("documents").column("text").to_pylist()
+    assert texts == ["text 0 of 1", "text 1 of 1", "text 2 of 1"]
+    assert site.seen == []
+
+
+def test_offline_the_files_are_those_of_the_last_plan(tmp_path: Path, site: Site) -> None:
+    config = config_of(source(site.serve("/a.jsonl", rows(1))))
+    offline = Fetching(tmp_path / "artifacts" / "fetched", is_offline=True)
+    with pytest.raises(SourceError, match="not fetched; run 'nightjar plan'"):
+        documents_identity(config, tmp_path, offline)
+    planned = identity_of(config, tmp_path)
+    site.objects.clear()
+    assert documents_identity(config, tmp_path, offline) == planned
+
+
+def test_a_fetched_file_that_was_damaged_is_fetched_anew(tmp_path: Path, site: Site) -> None:
+    config = config_of(source(site.serve("/a.jsonl", rows(1))))
+    planned = identity_of(config, tmp_path)
+    (path,) = (tmp_path / "artifacts" / "fetched" / "objects").glob("*/*")
+    path.write_bytes(rows(2))
+    with pytest.raises(SourceChanged, match=r"ingest\.sources\.in: .*damaged.*run again"):
+        identity_of(config, tmp_path)
+    assert identity_of(config, tmp_path) == planned
+
+
+def test_where_a_file_comes_from_is_no_part_of_its_version(tmp_path: Path, site: Site) -> None:
+    url = site.serve("/a.jsonl", rows(1))
+    elsewhere = site.serve("/other/a.jsonl", rows(1))
+    version = identity_of(config_of(source(url)), tmp_path).version
+    moved = config_of(source(elsewhere, storage={"headers_env": {}}), max_fetch_bytes=1000)
+    assert identity_of(moved, tmp_path).version == version
+    (tmp_path / "a.jsonl").write_bytes(rows(1))
+    assert identity_of(config_of(source("a.jsonl")), tmp_path).version == version
+    by_url = config_of(source((tmp_path / "a.jsonl").as_uri()))
+    assert identity_of(by_url, tmp_path).version == version
+
+
+def test_namesakes_are_told_apart_by_their_folders(tmp_path: Path, site: Site) -> None:
+    urls = [site.serve(f"/{day}/a.jsonl", rows(day)) for day in (1, 2)]
+    identity = identity_of(config_of(source(urls)), tmp_path)  # type: ignore[arg-type]
+    assert [entry.name for entry in identity.inputs] == ["in/1/a.jsonl", "in/2/a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path": "https://me:s3cret@host/a"}, r"path: a user or password in a URL.*headers_env"),
+        ({"path": "s3://KEY:s3cret@lake/a"}, r"path: a user or password.*AWS_ACCESS_KEY_ID"),
+        ({"path": "https://host/a?token=s3cret"}, r"path: the query parameter 'token' looks like"),
+        ({"path": "https://host/a?X-Amz-Signature=s3cret"}, "'X-Amz-Signature' looks like"),
+        ({"path": "https://host:s3cret/a"}, "path: this is no URL"),
+        ({"path": "ftp://host/a"}, r"path: ftp:// is not supported; there are file://, s3://"),
+        ({"path": "file://host/a"}, "three slashes"),
+        ({"path": ["s3://lake/a", "b.txt"]}, "holds local and s3 files; make a source of each"),
+        ({"path": "b.txt", "storage": {"region": "x"}}, "storage: is for URLs"),
+        ({"path": "https://h/a", "storage": {"region": "x"}}, r"storage\.region: is not for http"),
+        ({"path": "s3://lake/a", "storage": {"secret": "s3cret"}}, "secret is a credential.*AWS_"),
+        ({"path": "s3://lake/a", "storage": {"key": "s3cret"}}, "key is a credential"),
+        (
+            {"path": "s3://lake/a", "storage": {"endpoint_url": "http://me:s3cret@host"}},
+            "a user or password in a URL",
+        ),
+        (
+            {"path": "https://h/a", "storage": {"headers_env": {"Authorization": "Bearer s3cret"}}},
+            "Authorization: is the name of an environment variable",
+        ),
+    ],
+)
+def test_the_config_refuses_secrets_and_what_is_no_url(
+    small_config: Path, settings: Mapping[str, Any], message: str
+) -> None:
+    document = {**SMALL_CONFIG, "ingest": {"sources": {"in": {"type": "text", **settings}}}}
+    small_config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as refused:
+        load_config(small_config)
+    assert "ingest.sources.in" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_plain_urls_are_accepted() -> None:
+    for path in (
+        "https://host:8080/a/b.txt?format=text&page=2&author=x&design=y",
+        "s3://lake/**/part-[0-9]*.jsonl.gz",
+        "abfss://container@account.dfs.core.windows.net/a.txt",
+        "gs://lake/a#b.txt",
+    ):
+        config_of(source(path))
+    with pytest.raises(ValidationError):
+        config_of(source("https:///a.txt"))
+
+
+def test_planning_shows_trouble_of_a_server_as_worth_another_try(
+    small_config: Path, site: Site
+) -> None:
+    url = site.serve("/a.jsonl", rows(1), faults=[Fault(500)] * 9)
+    loaded = load_config(small_config, [f"ingest.sources.in={{type: jsonl, path: '{url}'}}"])
+    with pytest.raises(SourceUnavailable, match=r"ingest\.sources\.in\.path: .*answers 500"):
+        make_plan(loaded)
+
+
+@pytest.mark.integration
+def test_a_night_by_the_command_line_fetches_once_and_tells_no_secret(
+    tmp_path: Path, write_small_config: Callable[[Path], Path], site: Site
+) -> None:
+    (news,) = paths.expand(SMALL_CONFIG["ingest"]["sources"]["news"]["path"], tmp_path)
+    url = site.serve(f"/{news.name}", news.read_bytes(), etag=None)
+    config = write_small_config(tmp_path / "project")
+    remote = f"{{type: text, path: '{url}', storage: {{headers_env: {{Authorization: NEWS}}}}}}"
+    settings = ["--config", str(config), "--set", f"ingest.sources.news={remote}"]
+    settings += ["--set", "models.glove=null"]
+
+    planned = nightjar("plan", *settings, "--json")
+    assert json.loads(planned.stdout)["steps"][0]["reason"] == "never published"
+    assert "fetch: started" in planned.stderr
+    ran = nightjar("run", *settings, "--json")
+    assert json.loads(ran.stdout)["status"] == "completed"
+    assert len(site.seen) == 2  # without a mark: once for each command
+    assert {seen.headers["authorization"] for seen in site.seen} == {SECRET}
+    local = nightjar("plan", "--config", str(config), "--set", "models.glove=null", "--json")
+    assert {step["action"] for step in json.loads(local.stdout)["steps"]} == {"reuse"}
+
+    told = [done.stdout + done.stderr for done in (planned, ran)]
+    assert not [text for text in told if "s3cret" in text]
+    files = [path for path in config.parent.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    assert not [path for path in files if b"s3cret" in path.read_bytes()]
+
+
+def nightjar(*arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--verbose", *arguments],
+        env={**kept, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200", "NEWS": SECRET},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_a_log_line_says_how_much_came(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(site, range(3))
+    with caplog.at_level(logging.INFO):
+        identity_of(config_of(source(f"{site.url}/data/*.jsonl")), tmp_path)
+    assert "in: 3 of 3 objects fetched, 0 gone since the last time" in caplog.text
