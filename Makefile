@@ -48,11 +48,13 @@ constraints: $(INSTALLED_DEV)
 		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
 # uv is several times faster than pip; where it cannot reach a registry that pip is
-# configured for, pip does the same from the same pins.
+# configured for, pip does the same from the same pins. What is compiled now need not be at
+# the first start, or at every start where nothing can be written.
 define install
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(1)' \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt \
+		-e '$(1)' \
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)'
 endef
 

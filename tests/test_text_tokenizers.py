@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
 from nightjar.text import tokens_identity
+from nightjar.tokenization import make_token_finder, make_word_finder
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import TOKENIZERS, make_tokenizer
 
@@ -181,3 +182,13 @@ def test_real_text_in_many_scripts(
     assert set(words) <= set(tokens)
     assert len(sentences) > 60
     assert mean_length[0] <= sum(map(len, tokens)) / len(tokens) <= mean_length[1]
+
+
+def test_endless_combining_marks_end_after_thirty() -> None:
+    """Sorting them takes time quadratic in their number: hours, for these."""
+    config = TokenizeConfig(max_token_chars=100)
+    text = "x a" + "\u0316\u0301" * 500_000 + " y " + "\u0344" * 1_000_000 + " z"
+    found = make_token_finder(config)(text)
+    assert [len(token.text) for token in found] == [1, 30, 1, 1]
+    assert [text[token.start] for token in found] == ["x", "a", "y", "z"]
+    assert make_word_finder(config)(text) == [token.text for token in found]

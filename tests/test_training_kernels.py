@@ -284,3 +284,29 @@ def test_division_by_zero_gives_infinity_as_in_numpy() -> None:
         return a / b
 
     assert divide(1.0, 0.0) == np.inf
+
+
+COUNT_WORDS = """
+import sys
+import numpy as np
+from nightjar.text.kernels.phrases import count_equal
+keys, counts = np.array([3, 3, 5, 5, 5], np.uint64), np.empty(5, np.int64)
+n = count_equal(keys, np.array([0, 5], np.int64), counts)
+print(counts[:n].tolist(), "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_what_is_compiled_is_loaded_without_preparing_the_compiler(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", COUNT_WORDS],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("] ")
+        for _ in range(2)
+    ]
+    assert [counts for counts, _ in outputs] == ["[2, 3", "[2, 3"]
+    assert [prepared.strip() for _, prepared in outputs] == ["True", "False"]

@@ -13,7 +13,7 @@ from nightjar.store import FileEntry, FileIdentity, Identity
 from nightjar.text import phrases
 from nightjar.text.definitions import definition_inputs, open_tokenizer, tokenizer_libraries
 
-REVISION = 3
+REVISION = 4
 """Raise when the same config and documents give other tokens than before."""
 
 

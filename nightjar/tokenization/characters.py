@@ -21,6 +21,8 @@ LAST_BASIC = 0xFFFF
 _ASTRAL = (range(LAST_BASIC + 1, 0x40000), range(0xE0000, 0xE1000))
 _ASSIGNED = (range(LAST_BASIC + 1), *_ASTRAL)
 
+_FIRST_MARK = 0x300
+
 _UNSPACED = (
     range(0x2E80, 0x2FE0),  # radicals
     range(0x3005, 0x3008, 2),  # iteration mark, ideographic zero
@@ -83,6 +85,24 @@ def continuing_characters() -> str:
         return unicodedata.combining(first) != 0 or ord(first) in seconds
 
     return _class(code for code in _every() if continues(code))
+
+
+@cache
+def combining_characters() -> str:
+    """Like :func:`word_characters`, for what normalisation sorts, or makes such characters of.
+
+    With every plane: a text that holds none beyond the basic one is not searched faster.
+    """
+    codes = (code for code in _every() if code >= _FIRST_MARK)
+    return _class(code for code in codes if _is_sorted(chr(code)))
+
+
+def _is_sorted(character: str) -> bool:
+    if unicodedata.combining(character):
+        return True
+    if not unicodedata.decomposition(character):
+        return False
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
 
 
 def _every() -> Iterator[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 from .casing import make_case_folding
-from .characters import word_characters
+from .characters import combining_characters, word_characters
 from .settings import TokenizerSettings
 
 SentenceSplitter = Callable[[str], list[str]]
@@ -19,6 +19,8 @@ TERMINATORS = ".!?\u2026\u061f\u06d4\u203c\u2047\u2048\u2049\u0589"
 WIDE_TERMINATORS = "\u3002\uff61\uff01\uff1f\u0964\u0965\u104b\u1362\u1367\u1368\u17d4\u17d5"
 """Ideographic full stop (also half-width), full-width ! and ?, danda, and the full stops of
 Burmese, Ethiopic (with ? and paragraph mark) and Khmer."""
+MAX_MARKS = 30
+"""As in Unicode's Stream-Safe Text Format (UAX #15, section 13)."""
 CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
 OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
 """Quotes and brackets, typographic and full-width ones, too."""
@@ -75,12 +77,18 @@ def _lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def make_normaliser(config: TokenizerSettings) -> Callable[[str], str]:
-    """What is done to a text before it is cut: normalisation, then lower-casing."""
+    """What is done to a text before it is cut: normalisation, then lower-casing.
+
+    Of more than :data:`MAX_MARKS` combining marks in a row the further ones are left out:
+    Python sorts them in time quadratic in their number.
+    """
     form = config.normalization
     fold = make_case_folding(config)
 
     def normalise(text: str) -> str:
         if form is not None:
+            if len(text) > MAX_MARKS and not text.isascii():
+                text = _many_marks().sub(_first_marks, text)
             text = unicodedata.normalize(form, text)
         text = fold(text)
         # Folding decomposes some characters (U+0390).
@@ -88,6 +96,16 @@ def make_normaliser(config: TokenizerSettings) -> Callable[[str], str]:
 
     is_full = config.lowercase and config.casefold
     return normalise
+
+
+def _first_marks(match: re.Match[str]) -> str:
+    return match.group()[:MAX_MARKS]
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    marks = combining_characters()
+    return re.compile(f"[{marks}]{{{MAX_MARKS + 1}}}[{marks}]*+")
 
 
 @cache
