@@ -245,12 +245,17 @@ class _Fetching:
             self._fetched[key] = known
             self._unsaved_bytes += known.n_bytes
             self._unsaved_objects += 1
-            if (
-                self._unsaved_bytes >= _SAVED_EVERY_BYTES
-                or self._unsaved_objects >= _SAVED_EVERY_OBJECTS
-            ):
+            if self._is_worth_saving():
                 self._unsaved_bytes = self._unsaved_objects = 0
                 self._save(self._before.listing)
+
+    def _is_worth_saving(self) -> bool:
+        """Now and then, and less often the longer the index is."""
+        is_much = (
+            self._unsaved_bytes >= _SAVED_EVERY_BYTES
+            or self._unsaved_objects >= _SAVED_EVERY_OBJECTS
+        )
+        return is_much and self._unsaved_objects * 16 >= len(self._fetched)
 
     def _count(self, n_bytes: int, name: str) -> None:
         with self._lock:
