@@ -52,6 +52,8 @@ class Fault:
     """The connection breaks after so many bytes."""
     hangs: threading.Event | None = None
     """Set when those bytes are out; the connection then stays open and silent."""
+    until: threading.Event | None = None
+    """The answer waits for it."""
     then: bytes | None = None
     """What the object holds from then on."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(seen, 404, {}, b"")
             return
         fault = served.faults.pop(0) if served.faults else Fault()
+        if fault.until is not None:
+            fault.until.wait(30)
         if fault.status or served.location:
             headers = {"Location": served.location} if served.location else dict(fault.headers)
             self._answer(seen, fault.status or 302, headers, b"busy")

@@ -206,6 +206,8 @@ class Cloud(AbstractFileSystem):  # type: ignore[misc]
     objects: ClassVar[dict[str, tuple[bytes, int]]] = {}
     options: ClassVar[dict[str, Any]] = {}
     n_read: ClassVar[list[str]] = []
+    ends_at: ClassVar[int | None] = None
+    """More of an object is never sent."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -228,12 +230,12 @@ class Cloud(AbstractFileSystem):  # type: ignore[misc]
 class CloudFile(AbstractBufferedFile):  # type: ignore[misc]
     def _fetch_range(self, start: int, end: int) -> bytes:
         Cloud.n_read.append(self.path)
-        return Cloud.objects[self.path][0][start:end]
+        return Cloud.objects[self.path][0][: Cloud.ends_at][start:end]
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Cloud]:
-    Cloud.objects, Cloud.n_read = {}, []
+    Cloud.objects, Cloud.n_read, Cloud.ends_at = {}, [], None
     monkeypatch.setitem(sys.modules, "gcsfs", ModuleType("gcsfs"))
     known = importlib.import_module("fsspec.registry")._registry
     monkeypatch.setitem(known, "gs", Cloud)
@@ -250,6 +252,16 @@ def test_generations_tell_what_is_new(tmp_path: Path, cloud: type[Cloud]) -> Non
     assert [file.path.read_bytes() for file in files] == [b"a", b"c"]
     assert sorted(cloud.n_read) == ["lake/a.txt", "lake/b.txt", "lake/b.txt"]
     assert cloud.options["token"] == "anon"
+
+
+def test_an_object_that_is_not_as_long_as_it_was_said_is_never_published(
+    tmp_path: Path, cloud: type[Cloud]
+) -> None:
+    cloud.objects["lake/a.bin"] = (bytes(300_000), 1)
+    cloud.ends_at = 100_000
+    with pytest.raises(SourceUnavailable, match="100,000 bytes came instead of 300,000; tried 2"):
+        fetch_files(request_of("gs://lake/a.bin"), tmp_path / "fetched", SILENT)
+    assert list((tmp_path / "fetched" / "objects").iterdir()) == []
 
 
 def test_a_change_shows_where_no_request_can_name_a_version(

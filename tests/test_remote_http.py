@@ -188,6 +188,17 @@ def test_a_busy_server_is_asked_again_and_a_broken_one_in_the_end_given_up(
     assert len(site.statuses("/b.txt")) == 5
 
 
+def test_a_try_that_brought_more_counts_as_none(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PROGRESS_BYTES", 100_000)
+    drops = [Fault(drop_after=300_000) for _ in range(9)]
+    assert content(tmp_path, site.serve("/a.bin", LONG, faults=drops)) == [LONG]
+    drops = [Fault(drop_after=10_000) for _ in range(9)]
+    with pytest.raises(SourceUnavailable, match=r"tried 5 times"):
+        fetch(tmp_path, site.serve("/b.bin", LONG, faults=drops))
+
+
 def test_as_long_as_a_server_asks_for_is_waited(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,18 +387,25 @@ def test_more_urls_do_not_fetch_the_known_ones_again(tmp_path: Path, site: Site)
     assert site.sent("/a.txt") == [3, 0]
 
 
-def test_two_at_once_fetch_once(tmp_path: Path, site: Site) -> None:
-    url = site.serve("/a.bin", LONG)
+def test_two_at_once_fetch_once(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits = threading.Event()
+    url = site.serve("/a.bin", LONG, faults=[Fault(until=waits)])
     found: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(content(tmp_path, url))) for _ in range(3)
+        threading.Thread(target=lambda: found.extend(content(tmp_path, url))) for _ in range(2)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [LONG] * 3
-    assert sorted(site.statuses("/a.bin")) == [200, 304, 304]
+    with caplog.at_level(logging.INFO):
+        for thread in threads:
+            thread.start()
+        while "another run fetches the same URLs: waiting" not in caplog.text:
+            assert all(thread.is_alive() for thread in threads)
+        waits.set()
+        for thread in threads:
+            thread.join()
+    assert found == [LONG] * 2
+    assert site.statuses("/a.bin") == [200, 304]
 
 
 KILLED = """
