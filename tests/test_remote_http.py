@@ -288,6 +288,24 @@ def test_netrc_is_used_where_it_knows_the_server(
     assert site.seen[0].headers["authorization"].startswith("Basic ")
 
 
+def test_settings_of_the_environment_that_cannot_be_used_are_named(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = site.serve("/a.txt", b"one")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me\npassword is s3cret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with pytest.raises(
+        SourceError, match=r"netrc: cannot be read \(something near line 3.*\)"
+    ) as refused:
+        fetch(tmp_path, url)
+    assert "s3cret" not in str(refused.value)
+    monkeypatch.delenv("NETRC")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(SourceError, match=r"certificates \(SSL_CERT_FILE\)"):
+        fetch(tmp_path, url)
+
+
 def test_a_larger_object_than_allowed_is_refused_before_and_while_it_comes(
     tmp_path: Path, site: Site
 ) -> None:

@@ -183,6 +183,12 @@ def test_the_config_refuses_secrets_and_what_is_no_url(
     assert "s3cret" not in str(refused.value)
 
 
+def test_an_override_that_is_refused_is_told_without_its_password(small_config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"user or password.*path=https://host/a") as refused:
+        load_config(small_config, ["ingest.sources.news.path=https://me:s3cret@host/a"])
+    assert "s3cret" not in str(refused.value)
+
+
 def test_plain_urls_are_accepted() -> None:
     for path in (
         "https://host:8080/a/b.txt?format=text&page=2&author=x&design=y",
