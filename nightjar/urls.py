@@ -97,6 +97,22 @@ def _check_http_url(url: str) -> None:
             )
 
 
+def checked_database_url(url: str) -> str:
+    """``url`` of a database; ValueError, which repeats nothing of it, when it holds a secret."""
+    found = _AUTHORITY.match(url)
+    if found is None:
+        raise ValueError("is a URL, as in postgresql://reader@host/base or sqlite:///file.db")
+    user, at, _host = found[1].rpartition("@")
+    names = [name for name, _value in parse_qsl(url.partition("?")[2], keep_blank_values=True)]
+    if (at and ":" in user) or any(map(is_secret_name, names)):
+        raise ValueError(
+            "a password in a URL would end up in logs; keep it out of the config: set PGPASSWORD "
+            "(or ~/.pgpass) for PostgreSQL, or put the whole URL into an environment variable "
+            "and name that in url_env"
+        )
+    return url
+
+
 def credentials_hint(scheme: str) -> str:
     """Where the credentials for URLs of ``scheme`` belong."""
     return {

@@ -52,6 +52,7 @@ from nightjar.config.sources import (
     NearDuplicatesConfig,
     ParquetSource,
     SourceConfig,
+    SqlSource,
     TextSource,
 )
 from nightjar.config.storage import StorageConfig
@@ -106,6 +107,7 @@ __all__ = [
     "SifConfig",
     "SimilarityBenchmark",
     "SourceConfig",
+    "SqlSource",
     "StorageConfig",
     "StsBenchmark",
     "Text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
@@ -21,22 +22,42 @@ from nightjar.config.sections import (
     Selector,
     Text,
 )
-from nightjar.config.storage import StorageConfig
+from nightjar.config.storage import StorageConfig, check_variable_name
 
 Conditions = Annotated[dict[str, Any], AfterValidator(checked_conditions)]
+EnvironmentName = Annotated[str, AfterValidator(check_variable_name)]
+DatabaseUrl = Annotated[Text, AfterValidator(urls.checked_database_url)]
 DecodingErrors = Literal["quarantine", "replace"]
+
+
+def _checked_query(query: str) -> str:
+    statement = query.strip().removesuffix(";").rstrip()
+    if not re.match(r"(select|with)\b", statement, re.IGNORECASE):
+        raise ValueError("is a SELECT (or WITH ... SELECT) statement")
+    return statement
+
+
+Query = Annotated[Text, AfterValidator(_checked_query)]
 _ENCODING = "or auto: a byte order mark, UTF-8 where it is, else detected"
 _ERRORS = "what is not in the encoding; replace: with U+FFFD"
 _WHERE = "field: value, list of values, or {min, max, regex, not}; other records are skipped"
 
 
-class _Source(Section):
+_TEXTS = "or several, joined"
+_JOIN = "what stands between several texts"
+_LANGUAGE = "goes before the source's language"
+
+NOT_SHAPING = frozenset(
+    ("path", "storage", "url", "url_env", "query", "watermark_column", "check_deleted")
+)
+"""Keys of sources that say where texts come from: what came of it shapes the result."""
+
+
+class _Files(Section):
     path: Text | Patterns = Field(
         description="path, glob, package:NAME/FILE or URL (docs/sources.md), or a list"
     )
     storage: StorageConfig | None = Field(None, description="how URLs are reached")
-    language: str | None = Field(None, description="language code stored with each document")
-    limit: int | None = Field(None, ge=1, description="at most so many documents are kept")
 
     @property
     def patterns(self) -> list[str]:
@@ -67,14 +88,23 @@ class _Source(Section):
         return self
 
 
-class MediaWikiSource(_Source):
+class _Source(Section):
+    language: str | None = Field(None, description="language code stored with each document")
+    limit: int | None = Field(None, ge=1, description="at most so many documents are kept")
+
+
+class _FileSource(_Source, _Files):
+    """Keys of ``_Files`` go first."""
+
+
+class MediaWikiSource(_FileSource):
     """A MediaWiki XML export (also compressed or in ``.zip``); redirects are skipped."""
 
     type: Literal["mediawiki"]
     namespaces: list[int] = Field([0], min_length=1, description="0 is the articles")
 
 
-class _EncodedSource(_Source):
+class _EncodedSource(_FileSource):
     encoding: Encoding = Field("utf-8", description=_ENCODING)
     errors: DecodingErrors = Field("quarantine", description=_ERRORS)
 
@@ -105,17 +135,17 @@ class JsonLinesSource(_EncodedSource):
     text_field: Text | Patterns = Field(
         "text", description="or several, joined; a.b is field b of the object in a"
     )
-    join: str = Field("\n\n", description="what stands between several texts")
+    join: str = Field("\n\n", description=_JOIN)
     id_field: Text | None = None
-    language_field: Text | None = Field(None, description="goes before the source's language")
+    language_field: Text | None = Field(None, description=_LANGUAGE)
     where: Conditions = Field({}, description=_WHERE)
 
 
-class _TableSource(_Source):
-    text_column: Text | Patterns = Field("text", description="or several, joined")
-    join: str = Field("\n\n", description="what stands between several texts")
+class _TableSource(_FileSource):
+    text_column: Text | Patterns = Field("text", description=_TEXTS)
+    join: str = Field("\n\n", description=_JOIN)
     id_column: Text | None = None
-    language_column: Text | None = Field(None, description="goes before the source's language")
+    language_column: Text | None = Field(None, description=_LANGUAGE)
     where: Conditions = Field({}, description=_WHERE)
 
 
@@ -146,10 +176,52 @@ class CsvSource(_TableSource):
         return self
 
 
-SourceConfig = Annotated[
-    MediaWikiSource | TextSource | HtmlSource | JsonLinesSource | ParquetSource | CsvSource,
-    Field(discriminator="type"),
-]
+class SqlSource(_Source):
+    """Rows that a query of a database gives, a document each (docs/sources.md)."""
+
+    type: Literal["sql"]
+    url: DatabaseUrl | None = Field(
+        None, description="as in postgresql://reader@host/base or sqlite:///file.db; no password"
+    )
+    url_env: EnvironmentName | None = Field(
+        None, description="or the environment variable that holds the URL, password and all"
+    )
+    query: Query = Field(description="a SELECT; it is read as a table of its own")
+    key_column: Text = Field(description="tells rows apart, and is the document's id")
+    watermark_column: Text | None = Field(
+        None, description="rises with each change: a night reads what lies past the last one"
+    )
+    check_deleted: bool = Field(
+        True, description="with a watermark: read all keys, to notice rows that are gone"
+    )
+    text_column: Text | Patterns = Field("text", description=_TEXTS)
+    join: str = Field("\n\n", description=_JOIN)
+    language_column: Text | None = Field(None, description=_LANGUAGE)
+    where: Conditions = Field({}, description=_WHERE)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its rows are fetched: always."""
+        return True
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, each once, the key first."""
+        texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column
+        others = (*texts, self.language_column, *self.where, self.watermark_column)
+        return list(dict.fromkeys([self.key_column, *(name for name in others if name)]))
+
+    @model_validator(mode="after")
+    def _one_url(self) -> Self:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("give url or url_env, one of them")
+        return self
+
+
+FileSourceConfig = (
+    MediaWikiSource | TextSource | HtmlSource | JsonLinesSource | ParquetSource | CsvSource
+)
+SourceConfig = Annotated[FileSourceConfig | SqlSource, Field(discriminator="type")]
 
 
 class NearDuplicatesConfig(Section):

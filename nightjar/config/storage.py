@@ -26,6 +26,13 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
 """By key, the kinds of storage that have it."""
 
 
+def check_variable_name(name: str) -> str:
+    """``name``, which an environment variable can have; ValueError repeats nothing of another."""
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise ValueError("is the name of an environment variable")
+    return name
+
+
 def _names_of_variables(headers: dict[str, str]) -> dict[str, str]:
     # No value is repeated: it is a secret if it is not what belongs here.
     for header, variable in headers.items():

@@ -12,10 +12,19 @@ from typing import TypeVar
 
 from nightjar import paths, urls
 from nightjar.cleaning import code_identity
-from nightjar.config import IngestConfig, MediaWikiSource, SourceConfig, StorageConfig
+from nightjar.config import IngestConfig, MediaWikiSource, SqlSource, StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
+from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
 from nightjar.corpus.records import storable
-from nightjar.corpus.remote import Request, fetch_files, fetched_file, known_files
+from nightjar.corpus.remote import (
+    Request,
+    TableRequest,
+    fetch_files,
+    fetch_rows,
+    fetched_file,
+    known_files,
+    known_rows,
+)
 from nightjar.errors import InputError, SourceChanged, SourceError
 from nightjar.progress import SILENT, Progress
 from nightjar.schemas import DOCUMENTS
@@ -73,7 +82,7 @@ def documents_identity(config: IngestConfig, base_dir: Path, fetching: Fetching)
         name="",
         config=config.model_dump(
             mode="json",
-            exclude={"max_fetch_bytes": True, "sources": {"__all__": {"path", "storage"}}},
+            exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
         ),
         inputs=inputs,
         code={
@@ -95,7 +104,9 @@ def select_files(config: IngestConfig, base_dir: Path, fetching: Fetching) -> li
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
-        if source.is_remote:
+        if isinstance(source, SqlSource):
+            files += _rows(TableRequest(name, source, base_dir), fetching)
+        elif source.is_remote:
             request = Request(
                 name,
                 source.patterns,
@@ -117,7 +128,7 @@ def planned_files(
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
-        if source.is_remote:
+        if isinstance(source, SqlSource) or source.is_remote:
             files += [
                 SourceFile(name, label, fetched_file(fetched, entry.sha256, PurePath(label).name))
                 for entry in planned
@@ -141,12 +152,21 @@ def planned_files(
     return files
 
 
-def _local_files(name: str, source: SourceConfig, base_dir: Path) -> list[SourceFile]:
+def _local_files(name: str, source: FileSourceConfig, base_dir: Path) -> list[SourceFile]:
     places = {path: path for path in _matches(name, source, base_dir)}
     return sorted(
         (SourceFile(name, label, path) for path, label in _labels(name, places).items()),
         key=_by_label,
     )
+
+
+def _rows(request: TableRequest, fetching: Fetching) -> list[SourceFile]:
+    """The parts of a database's rows, in the order of the rows."""
+    if fetching.is_offline:
+        parts = known_rows(request, fetching.directory)
+    else:
+        parts = fetch_rows(request, fetching.directory, fetching.progress)
+    return [SourceFile(request.name, part.label, part.path, part.sha256) for part in parts]
 
 
 def _fetched(request: Request, fetching: Fetching) -> list[SourceFile]:
@@ -189,7 +209,7 @@ def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
     return {}
 
 
-def _matches(name: str, source: SourceConfig, base_dir: Path) -> Iterable[Path]:
+def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Path]:
     """Files of all patterns of a source; of several paths to one file the first."""
     found: dict[Path, Path] = {}
     for pattern in source.patterns:

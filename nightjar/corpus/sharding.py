@@ -14,6 +14,7 @@ from typing import Any
 
 from nightjar.cleaning import code_identity
 from nightjar.config import IngestConfig
+from nightjar.config.sources import NOT_SHAPING
 from nightjar.corpus.selection import SourceFile, reading_libraries
 from nightjar.schemas import DOCUMENT_SHARDS
 from nightjar.store import FileIdentity, Identity
@@ -112,6 +113,6 @@ def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
     near = config.near_duplicates
     return {
         **whole,
-        "source": config.sources[source].model_dump(mode="json", exclude={"path", "storage"}),
+        "source": config.sources[source].model_dump(mode="json", exclude=set(NOT_SHAPING)),
         "shingle": None if near is None else near.shingle,
     }

@@ -18,6 +18,7 @@ from nightjar.corpus.readers.json_lines import read_json_lines
 from nightjar.corpus.readers.mediawiki import read_mediawiki
 from nightjar.corpus.readers.parquet_rows import read_parquet
 from nightjar.corpus.readers.plain_text import read_text
+from nightjar.corpus.readers.sql_rows import read_rows
 from nightjar.corpus.records import Record
 
 Reader = Callable[[Any, InputFile, int], Iterator[Record]]
@@ -44,4 +45,5 @@ READERS: Mapping[str, Reader] = {
     "jsonl": _of_archives(read_json_lines),
     "parquet": read_parquet,
     "csv": _of_archives(read_csv),
+    "sql": read_rows,
 }

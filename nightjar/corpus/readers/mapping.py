@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from nightjar.config import CsvSource, JsonLinesSource, ParquetSource
+from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
 from nightjar.corpus.readers.filters import Test, compiled
 from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, excerpt
 
@@ -45,14 +45,14 @@ class FieldMapping:
     """Of the keys in the configuration: ``field`` or ``column``."""
 
     @classmethod
-    def of(cls, source: JsonLinesSource | ParquetSource | CsvSource) -> FieldMapping:
+    def of(cls, source: JsonLinesSource | ParquetSource | CsvSource | SqlSource) -> FieldMapping:
         """The mapping that ``source`` configures."""
         if isinstance(source, JsonLinesSource):
             text, id_name, language = source.text_field, source.id_field, source.language_field
             suffix = "field"
         else:
-            text, id_name, language = source.text_column, source.id_column, source.language_column
-            suffix = "column"
+            text, language, suffix = source.text_column, source.language_column, "column"
+            id_name = source.key_column if isinstance(source, SqlSource) else source.id_column
         texts = (text,) if isinstance(text, str) else tuple(text)
         tests = tuple((name, compiled(condition)) for name, condition in source.where.items())
         return cls(texts, source.join, id_name, language, tests, suffix)

@@ -18,6 +18,9 @@ each time and its content decides. The stage uses nothing but the plan: the sha2
 name of an object say which file it is (:func:`fetched_file`), so that a night whose URLs
 stand for something else meanwhile still reads what was planned.
 
+A database's rows become parts, files of JSON Lines among the objects (``tables``, ``row_parts``,
+``rows``), read through SQLAlchemy (``database``); the index has the highest watermark, too.
+
 ``http`` speaks to web servers, ``buckets`` to S3, Google Cloud Storage and Azure through
 fsspec; both give :mod:`~nightjar.corpus.remote.storage`'s interface to ``download``, which
 brings one object here, whatever happens on the way. Credentials come from the environment and
@@ -27,13 +30,17 @@ never reach a file, a message or a log: messages of libraries are redacted and n
 from nightjar.corpus.remote.directories import FETCHED_DIR, fetched_file
 from nightjar.corpus.remote.fetching import FetchedFile, Request, fetch_files, known_files
 from nightjar.corpus.remote.stale import remove_stale_downloads
+from nightjar.corpus.remote.tables import TableRequest, fetch_rows, known_rows
 
 __all__ = [
     "FETCHED_DIR",
     "FetchedFile",
     "Request",
+    "TableRequest",
     "fetch_files",
+    "fetch_rows",
     "fetched_file",
     "known_files",
+    "known_rows",
     "remove_stale_downloads",
 ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from nightjar.corpus.remote.directories import Directories, fetched_file
+from nightjar.corpus.remote.row_parts import RowPart
 from nightjar.corpus.remote.storage import Version
 from nightjar.store import only_writes, sync
 
@@ -50,6 +51,22 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Watermark:
+    """The highest watermark that was read, and what type the database gives it."""
+
+    type: str
+    value: str
+
+
+@dataclass(frozen=True)
+class TableState:
+    """Of the rows of a database: how far they are read, and where they lie."""
+
+    watermark: Watermark | None
+    parts: tuple[RowPart, ...]
+
+
+@dataclass(frozen=True)
 class Index:
     """The content of an index file."""
 
@@ -57,6 +74,8 @@ class Index:
     """By key: URL, and the server if it is no public one."""
     listing: tuple[Listed, ...] | None = None
     """None until everything was fetched once."""
+    table: TableState | None = None
+    """Of a database; None of URLs."""
     format: int = _FORMAT
 
     @classmethod
