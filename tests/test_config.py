@@ -85,6 +85,7 @@ def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
         "survey": "csv",
         "site": "html",
         "logs": "jsonl",
+        "orders": "sql",
     }
 
 

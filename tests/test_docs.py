@@ -45,6 +45,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("ingest.sources.NAME, type: jsonl", models.JsonLinesSource),
     ("ingest.sources.NAME, type: parquet", models.ParquetSource),
     ("ingest.sources.NAME, type: csv", models.CsvSource),
+    ("ingest.sources.NAME, type: sql", models.SqlSource),
     ("ingest.sources.NAME.storage", models.StorageConfig),
     ("tokenize", models.TokenizeConfig),
     ("tokenize.phrases", models.PhrasesConfig),
