@@ -26,7 +26,8 @@ _SECRET_NAME = re.compile(
     r"(^|[^a-z])(sig|auth|key|pwd|jwt)([^a-z]|$)"
     r"|signature|authorization|secret|passw|credential|token([^a-z]|$)|apikey|accesskey"
 )
-_IN_TEXT = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_USER = re.compile(r"://[^\s/?#]*@")
+_QUERY = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]+)\?[^\s'\"<>]*")
 _INDEX_NAME = "index.html"
 _MAX_NAME_BYTES = 200
 
@@ -65,8 +66,9 @@ def check_url(url: str) -> None:
         raise ValueError(f"{scheme}:// is not supported; there are {known}")
     found = _AUTHORITY.match(url)
     authority = found[1] if found else ""
-    user, at, _host = authority.rpartition("@")
-    if at and (FAMILIES.get(scheme) != "az" or ":" in user):
+    # A secret may hold a slash: then what looks like the bucket holds a colon.
+    is_plain = "@" not in authority or FAMILIES.get(scheme) == "az"
+    if not is_plain or (scheme not in HTTP_SCHEMES and ":" in authority):
         raise ValueError(
             "a user or password in a URL would end up in logs; keep it out of the config: "
             + credentials_hint(scheme)
@@ -127,15 +129,7 @@ def credentials_hint(scheme: str) -> str:
 
 def redacted(text: str) -> str:
     """``text`` with users, passwords and queries taken out of the URLs in it."""
-    return _IN_TEXT.sub(lambda found: _without_secrets(found[0]), text)
-
-
-def _without_secrets(url: str) -> str:
-    head, mark, _query = url.partition("?")
-    scheme, _, rest = head.partition("://")
-    authority, slash, path = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    return f"{scheme}://{host}{slash}{path}{mark}{'...' if mark else ''}"
+    return _QUERY.sub(r"\1?...", _USER.sub("://", text))
 
 
 def http_place(url: str) -> PurePosixPath:

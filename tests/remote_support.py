@@ -52,6 +52,8 @@ class Fault:
     """The connection breaks after so many bytes."""
     hangs: threading.Event | None = None
     """Set when those bytes are out; the connection then stays open and silent."""
+    until: threading.Event | None = None
+    """The answer waits for it."""
     then: bytes | None = None
     """What the object holds from then on."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -96,7 +98,7 @@ def running_site() -> Iterator[Site]:
     class Handler(_Handler):
         pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     Handler.site = Site(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -107,6 +109,11 @@ def running_site() -> Iterator[Site]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,6 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(seen, 404, {}, b"")
             return
         fault = served.faults.pop(0) if served.faults else Fault()
+        if fault.until is not None:
+            fault.until.wait(30)
         if fault.status or served.location:
             headers = {"Location": served.location} if served.location else dict(fault.headers)
             self._answer(seen, fault.status or 302, headers, b"busy")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
+import socket
+import socketserver
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
 from remote_support import request_of
 
 from nightjar.corpus.remote import FetchedFile, fetch_files, partial, patience
@@ -145,6 +153,125 @@ def test_a_fetch_that_ended_half_way_goes_on(
     (file,) = fetch(tmp_path, bucket, url)
     assert file.path.read_bytes() == content
     assert len(asked(log)) == 4
+
+
+@contextmanager
+def breaking(url: str, n_bytes: int, n_times: int) -> Iterator[tuple[str, list[int]]]:
+    """A way to the server that breaks so often, each time after ``n_bytes`` of an answer."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    broken: list[int] = []
+
+    class Way(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as server:
+                back = threading.Thread(target=self.answer, args=(server,))
+                back.start()
+                while data := self.request.recv(1 << 16):
+                    server.sendall(data)
+                server.shutdown(socket.SHUT_WR)
+                back.join()
+
+        def answer(self, server: socket.socket) -> None:
+            n_sent = 0
+            with suppress(OSError):
+                while data := server.recv(1 << 16):
+                    self.request.sendall(data)
+                    n_sent += len(data)
+                    if n_sent > n_bytes and len(broken) < n_times:
+                        broken.append(n_sent)
+                        break
+                self.request.shutdown(socket.SHUT_RDWR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Way) as way:
+        way.daemon_threads = True
+        thread = threading.Thread(target=way.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{way.server_address[1]}", broken
+        way.shutdown()
+        thread.join()
+
+
+def test_a_connection_to_a_bucket_that_breaks_is_made_anew(tmp_path: Path, bucket: Bucket) -> None:
+    content = os.urandom(1_000_000)
+    url = bucket.put("a.bin", content)
+    with breaking(bucket.url, 300_000, n_times=3) as (endpoint, broken):
+        (file,) = fetch(tmp_path, bucket, url, endpoint_url=endpoint)
+    assert file.path.read_bytes() == content
+    assert len(broken) == 3
+
+
+class Cloud(AbstractFileSystem):  # type: ignore[misc]
+    """A storage with generations that serves whatever is there, as Google's does."""
+
+    objects: ClassVar[dict[str, tuple[bytes, int]]] = {}
+    options: ClassVar[dict[str, Any]] = {}
+    n_read: ClassVar[list[str]] = []
+    ends_at: ClassVar[int | None] = None
+    """More of an object is never sent."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        Cloud.options = options
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        content, generation = self.objects[path]
+        size = len(content)
+        return {"name": path, "size": size, "type": "file", "generation": str(generation)}
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        return [self.info(name) for name in self.objects if name.startswith(f"{path}/")]
+
+    def _open(self, path: str, mode: str = "rb", **settings: Any) -> AbstractBufferedFile:
+        return CloudFile(self, path, mode, settings["block_size"], cache_type="none")
+
+
+class CloudFile(AbstractBufferedFile):  # type: ignore[misc]
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        Cloud.n_read.append(self.path)
+        return Cloud.objects[self.path][0][: Cloud.ends_at][start:end]
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Cloud]:
+    Cloud.objects, Cloud.n_read, Cloud.ends_at = {}, [], None
+    monkeypatch.setitem(sys.modules, "gcsfs", ModuleType("gcsfs"))
+    known = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.setitem(known, "gs", Cloud)
+    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    return Cloud
+
+
+def test_generations_tell_what_is_new(tmp_path: Path, cloud: type[Cloud]) -> None:
+    cloud.objects.update({"lake/a.txt": (b"a", 1), "lake/b.txt": (b"b", 1)})
+    request = request_of("gs://lake/*.txt", anonymous=True)
+    fetch_files(request, tmp_path / "fetched", SILENT)
+    cloud.objects["lake/b.txt"] = (b"c", 2)
+    files = fetch_files(request, tmp_path / "fetched", SILENT)
+    assert [file.path.read_bytes() for file in files] == [b"a", b"c"]
+    assert sorted(cloud.n_read) == ["lake/a.txt", "lake/b.txt", "lake/b.txt"]
+    assert cloud.options["token"] == "anon"
+
+
+def test_an_object_that_is_not_as_long_as_it_was_said_is_never_published(
+    tmp_path: Path, cloud: type[Cloud]
+) -> None:
+    cloud.objects["lake/a.bin"] = (bytes(300_000), 1)
+    cloud.ends_at = 100_000
+    with pytest.raises(SourceUnavailable, match="100,000 bytes came instead of 300,000; tried 2"):
+        fetch_files(request_of("gs://lake/a.bin"), tmp_path / "fetched", SILENT)
+    assert list((tmp_path / "fetched" / "objects").iterdir()) == []
+
+
+def test_a_change_shows_where_no_request_can_name_a_version(
+    tmp_path: Path, cloud: type[Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = os.urandom(300_000), os.urandom(300_000)
+    cloud.objects["lake/a.bin"] = (old, 1)
+    after_the_first_piece(monkeypatch, lambda: cloud.objects.update({"lake/a.bin": (new, 2)}))
+    (file,) = fetch_files(request_of("gs://lake/a.bin"), tmp_path / "fetched", SILENT)
+    assert file.path.read_bytes() == new
 
 
 @pytest.mark.parametrize(

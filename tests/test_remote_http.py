@@ -143,8 +143,8 @@ def test_progress_is_told_by_the_thread_that_asked(tmp_path: Path, site: Site) -
     urls = [site.serve(f"/{number}.bin", LONG) for number in range(3)]
     listener = Listener()
     fetch_files(request_of(*urls), tmp_path / "fetched", listener)
-    assert listener.totals == [None]  # a web server tells the length when it sends
-    assert listener.amount == 3 * len(LONG)
+    assert listener.totals == [None, 3 * len(LONG)]  # known once all answers have begun
+    assert listener.amount >= 3 * len(LONG)  # what had come by then is told again
     assert listener.threads == {threading.get_ident()}
 
 
@@ -186,6 +186,17 @@ def test_a_busy_server_is_asked_again_and_a_broken_one_in_the_end_given_up(
     with pytest.raises(SourceUnavailable, match=message):
         fetch(tmp_path, url)
     assert len(site.statuses("/b.txt")) == 5
+
+
+def test_a_try_that_brought_more_counts_as_none(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PROGRESS_BYTES", 100_000)
+    drops = [Fault(drop_after=300_000) for _ in range(9)]
+    assert content(tmp_path, site.serve("/a.bin", LONG, faults=drops)) == [LONG]
+    drops = [Fault(drop_after=10_000) for _ in range(9)]
+    with pytest.raises(SourceUnavailable, match=r"tried 5 times"):
+        fetch(tmp_path, site.serve("/b.bin", LONG, faults=drops))
 
 
 def test_as_long_as_a_server_asks_for_is_waited(
@@ -275,6 +286,24 @@ def test_netrc_is_used_where_it_knows_the_server(
     monkeypatch.setenv("NETRC", str(netrc))
     fetch(tmp_path, site.serve("/a.txt", b"one"))
     assert site.seen[0].headers["authorization"].startswith("Basic ")
+
+
+def test_settings_of_the_environment_that_cannot_be_used_are_named(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = site.serve("/a.txt", b"one")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me\npassword is s3cret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with pytest.raises(
+        SourceError, match=r"netrc: cannot be read \(something near line 3.*\)"
+    ) as refused:
+        fetch(tmp_path, url)
+    assert "s3cret" not in str(refused.value)
+    monkeypatch.delenv("NETRC")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(SourceError, match=r"certificates \(SSL_CERT_FILE\)"):
+        fetch(tmp_path, url)
 
 
 def test_a_larger_object_than_allowed_is_refused_before_and_while_it_comes(
@@ -376,18 +405,25 @@ def test_more_urls_do_not_fetch_the_known_ones_again(tmp_path: Path, site: Site)
     assert site.sent("/a.txt") == [3, 0]
 
 
-def test_two_at_once_fetch_once(tmp_path: Path, site: Site) -> None:
-    url = site.serve("/a.bin", LONG)
+def test_two_at_once_fetch_once(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits = threading.Event()
+    url = site.serve("/a.bin", LONG, faults=[Fault(until=waits)])
     found: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(content(tmp_path, url))) for _ in range(3)
+        threading.Thread(target=lambda: found.extend(content(tmp_path, url))) for _ in range(2)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [LONG] * 3
-    assert sorted(site.statuses("/a.bin")) == [200, 304, 304]
+    with caplog.at_level(logging.INFO):
+        for thread in threads:
+            thread.start()
+        while "another run fetches the same URLs: waiting" not in caplog.text:
+            assert all(thread.is_alive() for thread in threads)
+        waits.set()
+        for thread in threads:
+            thread.join()
+    assert found == [LONG] * 2
+    assert site.statuses("/a.bin") == [200, 304]
 
 
 KILLED = """

@@ -18,7 +18,7 @@ from corpus_support import config_of, identity_of, run_ingest
 from pydantic import ValidationError
 from remote_support import Fault, Site, running_site
 
-from nightjar import paths, schemas
+from nightjar import paths, schemas, urls
 from nightjar.config import load_config
 from nightjar.corpus import Fetching, documents_identity, ingest, sharding
 from nightjar.corpus.remote import patience
@@ -142,8 +142,8 @@ def test_where_a_file_comes_from_is_no_part_of_its_version(tmp_path: Path, site:
 
 
 def test_namesakes_are_told_apart_by_their_folders(tmp_path: Path, site: Site) -> None:
-    urls = [site.serve(f"/{day}/a.jsonl", rows(day)) for day in (1, 2)]
-    identity = identity_of(config_of(source(urls)), tmp_path)  # type: ignore[arg-type]
+    path = [site.serve(f"/{day}/a.jsonl", rows(day)) for day in (1, 2)]
+    identity = identity_of(config_of({"in": {"type": "jsonl", "path": path}}), tmp_path)
     assert [entry.name for entry in identity.inputs] == ["in/1/a.jsonl", "in/2/a.jsonl"]
 
 
@@ -152,6 +152,8 @@ def test_namesakes_are_told_apart_by_their_folders(tmp_path: Path, site: Site) -
     [
         ({"path": "https://me:s3cret@host/a"}, r"path: a user or password in a URL.*headers_env"),
         ({"path": "s3://KEY:s3cret@lake/a"}, r"path: a user or password.*AWS_ACCESS_KEY_ID"),
+        ({"path": "s3://KEY:s3c/ret@lake/a"}, r"path: a user or password"),
+        ({"path": "az://me:s3cret@account.example/a"}, r"path: a user or password"),
         ({"path": "https://host/a?token=s3cret"}, r"path: the query parameter 'token' looks like"),
         ({"path": "https://host/a?X-Amz-Signature=s3cret"}, "'X-Amz-Signature' looks like"),
         ({"path": "https://host:s3cret/a"}, "path: this is no URL"),
@@ -181,6 +183,27 @@ def test_the_config_refuses_secrets_and_what_is_no_url(
         load_config(small_config)
     assert "ingest.sources.in" in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+def test_an_override_that_is_refused_is_told_without_its_password(small_config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"user or password.*path=https://host/a") as refused:
+        load_config(small_config, ["ingest.sources.news.path=https://me:s3cret@host/a"])
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        (
+            "at https://me:s3c'ret@host:80/a?sig=s3cret&b=1: refused",
+            "at https://host:80/a?... refused",
+        ),
+        ("'http://h/a?x' and s3://k:s@lake/b", "'http://h/a?...' and s3://lake/b"),
+        ("a@b.c asks: what?", "a@b.c asks: what?"),
+    ],
+)
+def test_messages_of_libraries_lose_what_may_be_secret(text: str, redacted: str) -> None:
+    assert urls.redacted(text) == redacted
 
 
 def test_plain_urls_are_accepted() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from nightjar import urls
 from nightjar.config import layout
 from nightjar.config.reading import parse, problem_of
 from nightjar.errors import ConfigError
@@ -23,7 +24,7 @@ class Override:
     value: Any
 
     def __str__(self) -> str:
-        return f"override {self.text!r}"
+        return f"override {urls.redacted(self.text)!r}"
 
 
 def parse_override(text: str) -> Override:

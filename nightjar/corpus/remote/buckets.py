@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
+from aiohttp import ClientTimeout
 
 from nightjar import urls
 from nightjar.config import StorageConfig
@@ -205,10 +206,15 @@ def _options(family: str, config: StorageConfig) -> dict[str, Any]:
             },
         }
     elif family == "gs":
-        options = {"project": config.project, "timeout": _SILENT_SECONDS}
+        options = {"project": config.project, "access": "read_only"}
+        options["requests_timeout"] = ClientTimeout(
+            total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS
+        )
         options["token"] = "anon" if config.anonymous else None
     elif family == "az":
         options = {"account_name": config.account, "anon": config.anonymous or None}
+        options["connection_timeout"] = _CONNECT_SECONDS
+        options["read_timeout"] = _SILENT_SECONDS
     options["endpoint_url"] = config.endpoint_url
     options["requester_pays"] = config.requester_pays or None
     return {name: value for name, value in options.items() if value is not None}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightjar.corpus.remote.directories import Directories
@@ -17,6 +16,7 @@ from nightjar.corpus.remote.storage import (
     RemoteObject,
     Storage,
 )
+from nightjar.corpus.remote.tally import Tally
 from nightjar.errors import SourceError
 
 
@@ -27,8 +27,7 @@ class Downloads:
     storage: Storage
     directories: Directories
     max_bytes: int
-    on_bytes: Callable[[int, str], None]
-    """Told, in the thread of the download, how many more bytes came, and of what."""
+    tally: Tally
     stop: threading.Event
 
     def fetch(self, found: RemoteObject, key: str, known: Known | None) -> Known:
@@ -54,7 +53,10 @@ class Downloads:
             if body is None:
                 if known is None:
                     raise Interrupted("the server says 'unchanged' of what was never fetched")
+                self.tally.expect(found.url, 0)
                 return known
+            n_bytes = body.version.n_bytes
+            self.tally.expect(found.url, None if n_bytes is None else n_bytes - body.start)
             self._check_size(found, body.version.n_bytes or 0)
             with partial.write(body) as writing:
                 self._receive(found, body, writing)
@@ -68,7 +70,7 @@ class Downloads:
                 raise Stopped
             self._check_size(found, writing.n_bytes + len(piece))
             writing.add(piece)
-            self.on_bytes(len(piece), found.place.name)
+            self.tally.add(len(piece), found.place.name)
 
     def _check_size(self, found: RemoteObject, n_bytes: int) -> None:
         if n_bytes > self.max_bytes:

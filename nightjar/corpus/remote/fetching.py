@@ -21,6 +21,7 @@ from nightjar.corpus.remote.index import Index, Known, Listed, known_objects, lo
 from nightjar.corpus.remote.patience import Stopped, persist
 from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import RemoteObject, Storage
+from nightjar.corpus.remote.tally import Tally
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
 from nightjar.store import fingerprint, only_writes
@@ -156,8 +157,6 @@ class _Fetching:
         self._stop = threading.Event()
         self._unsaved_bytes = 0
         self._unsaved_objects = 0
-        self._counted = 0
-        self._counting = ""
 
     def all(self) -> list[FetchedFile]:
         found = self._find()
@@ -172,10 +171,6 @@ class _Fetching:
                 self._fetched[key] = known
             else:
                 due[key] = entry
-        sizes = [entry.version.n_bytes if entry.version else None for entry in due.values()]
-        total = None if None in sizes else sum(size or 0 for size in sizes)
-        if due:
-            self._progress.start(f"fetch {self._request.source}", total, "B")
         try:
             self._fetch(due)
         except BaseException:
@@ -207,8 +202,12 @@ class _Fetching:
         return known if known.is_here(self._directories) else None
 
     def _fetch(self, due: dict[str, RemoteObject]) -> None:
+        sizes = {
+            entry.url: entry.version.n_bytes if entry.version else None for entry in due.values()
+        }
+        tally = Tally(self._progress, f"fetch {self._request.source}", sizes)
         downloads = Downloads(
-            self._storage, self._directories, self._request.max_bytes, self._count, self._stop
+            self._storage, self._directories, self._request.max_bytes, tally, self._stop
         )
         with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="fetch") as pool:
             # Each in a copy of this context: Prefect finds the run of a log line by it.
@@ -217,26 +216,12 @@ class _Fetching:
                 for key, entry in due.items()
             ]
             try:
-                self._wait_for(futures)
+                _wait_for(futures, tally)
             finally:
                 if not all(future.done() for future in futures):
                     self._stop.set()
                     pool.shutdown(cancel_futures=True)
         _raise_first(futures)
-
-    def _wait_for(self, futures: Sequence[Future[None]]) -> None:
-        """Tell the progress, from this thread alone, until all are done or one failed."""
-        pending, n_bytes = set(futures), 0
-        while pending:
-            done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
-            with self._lock:
-                counted, self._counted = self._counted, 0
-                name = self._counting
-            if counted:
-                n_bytes += counted
-                self._progress.advance(counted, f"{n_bytes / 1e6:,.1f} MB, {name}")
-            if any(future.exception() for future in done):
-                return
 
     def _fetch_one(self, downloads: Downloads, key: str, entry: RemoteObject) -> None:
         part = f"{self._request.name}-{fingerprint(key)}"
@@ -245,17 +230,17 @@ class _Fetching:
             self._fetched[key] = known
             self._unsaved_bytes += known.n_bytes
             self._unsaved_objects += 1
-            if (
-                self._unsaved_bytes >= _SAVED_EVERY_BYTES
-                or self._unsaved_objects >= _SAVED_EVERY_OBJECTS
-            ):
+            if self._is_worth_saving():
                 self._unsaved_bytes = self._unsaved_objects = 0
                 self._save(self._before.listing)
 
-    def _count(self, n_bytes: int, name: str) -> None:
-        with self._lock:
-            self._counted += n_bytes
-            self._counting = name
+    def _is_worth_saving(self) -> bool:
+        """Now and then, and less often the longer the index is."""
+        is_much = (
+            self._unsaved_bytes >= _SAVED_EVERY_BYTES
+            or self._unsaved_objects >= _SAVED_EVERY_OBJECTS
+        )
+        return is_much and self._unsaved_objects * 16 >= len(self._fetched)
 
     def _save(self, listing: tuple[Listed, ...] | None) -> None:
         """Of an object that is gone nothing is kept once everything is fetched."""
@@ -282,6 +267,16 @@ class _Fetching:
                 len(gone),
                 f" ({', '.join(gone[:3])})" if gone else "",
             )
+
+
+def _wait_for(futures: Sequence[Future[None]], tally: Tally) -> None:
+    """Until all are done or one failed."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
+        tally.tell()
+        if any(future.exception() for future in done):
+            return
 
 
 def _raise_first(futures: Sequence[Future[None]]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import fnmatch
 import glob
 import html
+import netrc
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -48,15 +49,18 @@ class HttpStorage:
 
     def __init__(self, config: StorageConfig) -> None:
         self._headers = _headers_of(config.headers_env)
-        auth = None
-        if not any(name.lower() == "authorization" for name in self._headers):
-            with suppress(FileNotFoundError):
-                auth = httpx.NetRCAuth(os.environ.get("NETRC"))
-        self._client = httpx.Client(
-            auth=auth,
-            timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
-            headers={"Accept-Encoding": "identity", "User-Agent": f"nightjar/{__version__}"},
-        )
+        has_own = any(name.lower() == "authorization" for name in self._headers)
+        try:
+            self._client = httpx.Client(
+                auth=None if has_own else _netrc(),
+                timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
+                headers={"Accept-Encoding": "identity", "User-Agent": f"nightjar/{__version__}"},
+            )
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            raise SourceError(
+                f"the environment's certificates (SSL_CERT_FILE) or proxies (HTTPS_PROXY) cannot "
+                f"be used: {urls.redacted(str(error))}"
+            ) from None
 
     def find(self, url: str) -> list[RemoteObject]:
         """The object of that URL, without asking; those that match a glob in its last part."""
@@ -129,6 +133,21 @@ class HttpStorage:
                     return
                 target = _redirected(url, target, response.headers["location"])
         raise SourceError(f"{url}: is redirected more than {_MAX_REDIRECTS} times; check the URL")
+
+
+def _netrc() -> httpx.NetRCAuth | None:
+    """The users and passwords of ``~/.netrc``, if there is one."""
+    path = os.environ.get("NETRC")
+    try:
+        return httpx.NetRCAuth(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = error.strerror
+    except netrc.NetrcParseError as error:
+        # Not its message: that may hold a password which stands where a keyword belongs.
+        reason = f"something near line {error.lineno} does not belong there"
+    raise SourceError(f"{path or '~/.netrc'}: cannot be read ({reason}); mend it")
 
 
 def _headers_of(variables: Mapping[str, str]) -> dict[str, str]:
@@ -219,11 +238,7 @@ def _body(url: str, response: httpx.Response, rest: Rest | None) -> Body:
     version = _version(response)
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         rest = _checked_range(response, version, rest)
-        return (
-            Body(rest.version, rest.start, _pieces(url, response))
-            if rest
-            else (Body(version, 0, _pieces(url, response)))
-        )
+        return Body(rest.version, rest.start, _pieces(url, response))
     return Body(version, 0, _pieces(url, response))
 
 

@@ -129,6 +129,6 @@ def locked(path: Path, root: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logger.info("another run fetches the same URLs: waiting for it (%s)", path.name)
+            logger.warning("another run fetches the same URLs: waiting for it (%s)", path.name)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-DELAYS = (1.0, 2.0, 4.0, 8.0)
+DELAYS = (1.0, 3.0, 9.0, 27.0)
 """Seconds before each new try."""
 MAX_WAIT_SECONDS = 60.0
 """However long a server asks to wait."""
