@@ -23,6 +23,7 @@ from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 from nightjar.text import identity as identities
+from nightjar.text.vocabulary import ranks_of
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import make_tokenizer
 
@@ -257,3 +258,10 @@ def test_sentences_of_a_document_are_numbered_from_zero(tmp_path: Path) -> None:
         numbers = [row["sentence"] for row in of_document]
         assert numbers == list(range(len(numbers)))
     assert [row["doc_id"] for row in rows] == ["d0"] * 4 + ["d1"] + ["d3"] * 2
+
+
+def test_ranks_are_looked_up_piece_by_piece() -> None:
+    tokens = pa.chunked_array([["c", "a"], ["x", "d"]])
+    ranked = [pa.array(["a", "b"]), pa.array([], pa.string()), pa.array(["c", "d", "e"])]
+    assert ranks_of(tokens, ranked).tolist() == [2, 0, -1, 3]
+    assert ranks_of(pa.chunked_array([[]], pa.string()), ranked).tolist() == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,9 @@ from nightjar import schemas
 from nightjar.executors import Advance
 from nightjar.store import Artifact, FileEntry, write_part
 from nightjar.text.vocabulary import ranks_of
+
+_ROWS = 1 << 18
+"""Of the vocabulary, held at once."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def rank_shard(piece: RankShard, advance: Advance) -> FileEntry:
 def local_ranks(shard: Artifact, vocabulary: Path) -> NDArray[np.int32]:
     """The rank of each id of the shard in the Parquet table ``vocabulary``, by its order."""
     tokens = shard.read("vocabulary", ["token"]).column("token")
-    return ranks_of(tokens, _ranked_tokens(vocabulary))
+    with pq.ParquetFile(vocabulary) as table:
+        batches = table.iter_batches(_ROWS, columns=["token"], use_threads=False)
+        return ranks_of(tokens, (batch.column("token") for batch in batches))
 
 
 def ranked_rows(shard: Artifact, rank_of: NDArray[np.int32]) -> Iterator[RankedRows]:
@@ -80,14 +84,3 @@ def ranked_rows(shard: Artifact, rank_of: NDArray[np.int32]) -> Iterator[RankedR
             ends = np.cumsum(rows.column("n_tokens").to_numpy(), dtype=np.int64)
             ids = rank_of[tokens.read(number).column("token_id").to_numpy()]
             yield RankedRows(rows, ids, np.concatenate([np.zeros(1, np.int64), ends]))
-
-
-def forget() -> None:
-    """Let the vocabulary that this process has read go."""
-    _ranked_tokens.cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _ranked_tokens(path: Path) -> pa.ChunkedArray:
-    """The tokens in the order of their ranks; read once by each worker."""
-    return pq.read_table(path, columns=["token"]).column("token")

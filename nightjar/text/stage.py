@@ -15,7 +15,7 @@ from nightjar.store import Artifact, Staging, Store, part_name
 from nightjar.text.cutting import CutPart, cut_part
 from nightjar.text.definitions import write_definition
 from nightjar.text.identity import token_shard_identity
-from nightjar.text.ranking import RankShard, forget, rank_shard
+from nightjar.text.ranking import RankShard, rank_shard
 from nightjar.text.vocabulary import Ranking
 
 logger = logging.getLogger(__name__)
@@ -122,10 +122,7 @@ def _rank(
         for number, shard in enumerate(shards)
     ]
     progress.start("rank tokens", staging.counts["tokens"], "tokens")
-    try:
-        staging.add_parts("sentences", list(chosen.map(rank_shard, pieces, progress.advance)))
-    finally:
-        forget()
+    staging.add_parts("sentences", list(chosen.map(rank_shard, pieces, progress.advance)))
 
 
 def _dropped(config: TokenizeConfig) -> dict[str, str]:

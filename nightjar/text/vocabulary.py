@@ -55,10 +55,19 @@ class Ranking:
         return self.table.column("token")
 
 
-def ranks_of(tokens: pa.ChunkedArray, ranked: pa.ChunkedArray) -> NDArray[np.int32]:
-    """The rank of each of ``tokens`` among ``ranked``; -1 for one that is not there."""
-    found = pc.index_in(tokens, ranked)
-    ranks: NDArray[np.int32] = found.fill_null(-1).to_numpy()
+def ranks_of(tokens: pa.ChunkedArray, ranked: Iterable[pa.Array]) -> NDArray[np.int32]:
+    """The rank of each of ``tokens``, all different, among ``ranked``; -1 where it is not there.
+
+    ``ranked`` comes in pieces, and what is looked things up in are the tokens: those of a shard
+    are few beside those of a corpus, so that memory does not grow with the vocabulary.
+    """
+    ranks = np.full(len(tokens), -1, np.int32)
+    first = 0
+    for piece in ranked:
+        found = pc.index_in(piece, tokens).fill_null(-1).to_numpy(zero_copy_only=False)
+        places = np.flatnonzero(found >= 0)
+        ranks[found[places]] = first + places
+        first += len(piece)
     return ranks
 
 
