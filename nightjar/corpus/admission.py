@@ -209,20 +209,19 @@ def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:
     if len(rows) == 0:
         return
     first = 0
-    columns = ["text_digest", "id_digest", "has_native_id"]
-    keys = shard.batches("keys", columns)
+    columns = ("text_digest", "id_digest", "has_native_id")
+    keys = shard.batches("keys", list(columns))
     ids = shard.batches("documents", ["doc_id"])
     for batch, named in side_by_side(keys, ids):
-        here = rows[(rows >= first) & (rows < first + batch.num_rows)]
-        taken = batch.take(pa.array(here - first))
-        names = named.take(pa.array(here - first)).column("doc_id").to_pylist()
-        for row, doc_id, text, id_digest, is_native in zip(
-            here.tolist(),
-            names,
-            taken.column("text_digest").to_pylist(),
-            taken.column("id_digest").to_pylist(),
-            taken.column("has_native_id").to_pylist(),
-            strict=True,
-        ):
-            yield _Suspect(row, doc_id, is_native, text, id_digest)
+        doc_ids = named.column("doc_id")
+        texts, id_digests, are_native = (batch.column(name) for name in columns)
+        for row in rows[(rows >= first) & (rows < first + batch.num_rows)].tolist():
+            place = row - first
+            yield _Suspect(
+                row,
+                doc_ids[place].as_py(),
+                are_native[place].as_py(),
+                texts[place].as_py(),
+                id_digests[place].as_py(),
+            )
         first += batch.num_rows

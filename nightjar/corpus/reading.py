@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,6 +94,8 @@ class _Reading:
         self._config = config
         self._name = source
         self._source = config.sources[source]
+        limits = (config.limit, self._source.limit)
+        self._limit = min((limit for limit in limits if limit is not None), default=inf)
         self._staging = staging
 
         def rows(table: str, schema: pa.Schema, compression: Compression = "zstd") -> RowGroups:
@@ -153,14 +156,14 @@ class _Reading:
             raise SourceError(f"ingest.sources.{self._name}: {error}") from error
 
     def _take(self, record: Record) -> None:
-        if isinstance(record, Skip):
-            self._counts[record] += 1
-        elif isinstance(record, Document):
+        if isinstance(record, Document):
             prepared = self._preparation.prepare(record)
             if isinstance(prepared, Prepared):
                 self._keep(record.locator, prepared)
             else:
                 self._reject(prepared)
+        elif isinstance(record, Skip):
+            self._counts[record] += 1
         else:
             self._reject(self._preparation.redacted(record))
 
@@ -196,8 +199,7 @@ class _Reading:
     @property
     def is_full(self) -> bool:
         """Whether more documents would be above the limit whatever the other shards hold."""
-        limits = (self._config.limit, self._source.limit)
-        return any(limit is not None and self._counts["documents"] >= limit for limit in limits)
+        return self._counts["documents"] >= self._limit
 
     def finish(self) -> None:
         """Write the last rows and what was counted."""

@@ -9,6 +9,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nightjar.config import IngestConfig
 from nightjar.corpus.admission import Decisions, cut_at, decide
 from nightjar.corpus.merging import kept_rows, merge
@@ -271,5 +273,9 @@ class _Summary:
 def _kept(shard: Artifact, decision: Decisions) -> tuple[int, int]:
     """How many documents and characters of the shard are kept."""
     kept = kept_rows(shard, decision)
-    n_chars = shard.read(DOCUMENTS, ["n_chars"]).column("n_chars").to_numpy()
-    return int(kept.sum()), int(n_chars[kept].sum())
+    n_chars, first = 0, 0
+    for chunk in shard.read(DOCUMENTS, ["n_chars"]).column("n_chars").chunks:
+        # to_numpy would import pandas, in a process that may do nothing that needs it
+        n_chars += int(np.from_dlpack(chunk)[kept[first : first + len(chunk)]].sum())
+        first += len(chunk)
+    return int(kept.sum()), n_chars

@@ -41,7 +41,8 @@ class Ranking:
             return cls(VOCABULARY_SCHEMA.empty_table())
         # UTF-8 sorts as code points do.
         merged = _added_up(waiting).sort_by([("count", "descending"), ("token", "ascending")])
-        ids = pa.array(np.arange(len(merged), dtype=np.int32))
+        numbers = pa.py_buffer(np.arange(len(merged), dtype=np.int32))
+        ids = pa.Array.from_buffers(pa.int32(), len(merged), [None, numbers])
         columns = [ids, *(merged.column(name) for name in ("token", "count", "n_documents"))]
         return cls(pa.table(columns, schema=VOCABULARY_SCHEMA).combine_chunks())
 
@@ -72,7 +73,17 @@ def ranks_of(tokens: pa.ChunkedArray, ranked: Iterable[pa.Array]) -> NDArray[np.
 
 
 def _added_up(tables: list[pa.Table]) -> pa.Table:
-    merged = pa.concat_tables(tables).group_by("token", use_threads=False)
-    added = merged.aggregate([("count", "sum"), ("n_documents", "sum")])
-    columns = [added.column(name) for name in ("token", "count_sum", "n_documents_sum")]
+    merged = pa.concat_tables(tables)
+    encoded = merged.column("token").dictionary_encode()
+    if not encoded.num_chunks:
+        return merged
+    tokens = encoded.chunk(encoded.num_chunks - 1).dictionary  # that of all chunks
+    codes = np.concatenate([np.from_dlpack(chunk.indices) for chunk in encoded.chunks])
+    columns = [tokens]
+    for name in ("count", "n_documents"):
+        sums = np.zeros(len(tokens), np.int64)
+        np.add.at(
+            sums, codes, np.concatenate(list(map(np.from_dlpack, merged.column(name).chunks)))
+        )
+        columns.append(pa.Array.from_buffers(pa.int64(), len(sums), [None, pa.py_buffer(sums)]))
     return pa.table(columns, schema=SHARD_VOCABULARY_SCHEMA)
