@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-KEYS_IN_MEMORY = 1 << 22
+KEYS_IN_MEMORY = 1 << 18
 """Held at once, of 16 bytes each with its row; some three times that while they are sorted."""
 
 
@@ -27,6 +27,7 @@ class RepeatedKeys:
         self._n_buckets = max(1, -(-n_expected // KEYS_IN_MEMORY))
         self._directory = directory
         self._held: list[NDArray[np.uint64]] = []
+        self._n_held = 0
 
     def __enter__(self) -> Self:
         if self._n_buckets > 1:
@@ -46,10 +47,16 @@ class RepeatedKeys:
         pairs = np.empty((len(keys), 2), np.uint64)
         pairs[:, 0] = keys
         pairs[:, 1] = rows.astype(np.uint64)
-        if self._n_buckets == 1:
-            self._held.append(pairs)
-            return
-        bucket = (keys >> np.uint64(32)) % np.uint64(self._n_buckets)
+        self._held.append(pairs)
+        self._n_held += len(pairs)
+        if self._n_buckets > 1 and self._n_held >= KEYS_IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        """Put what is held into the files."""
+        pairs = np.concatenate(self._held)
+        self._held, self._n_held = [], 0
+        bucket = (pairs[:, 0] >> np.uint64(32)) % np.uint64(self._n_buckets)
         order = np.argsort(bucket, kind="stable")
         ends = np.cumsum(np.bincount(bucket.astype(np.int64), minlength=self._n_buckets))
         start = 0
@@ -75,5 +82,7 @@ class RepeatedKeys:
             if self._held:
                 yield np.concatenate(self._held)
             return
+        if self._held:
+            self._spill()
         for path in sorted(self._directory.iterdir()):
             yield np.fromfile(path, np.uint64).reshape(-1, 2)

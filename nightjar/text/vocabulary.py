@@ -82,8 +82,7 @@ def _added_up(tables: list[pa.Table]) -> pa.Table:
     columns = [tokens]
     for name in ("count", "n_documents"):
         sums = np.zeros(len(tokens), np.int64)
-        np.add.at(
-            sums, codes, np.concatenate(list(map(np.from_dlpack, merged.column(name).chunks)))
-        )
+        counts = np.concatenate([np.from_dlpack(chunk) for chunk in merged.column(name).chunks])
+        np.add.at(sums, codes, counts)
         columns.append(pa.Array.from_buffers(pa.int64(), len(sums), [None, pa.py_buffer(sums)]))
     return pa.table(columns, schema=SHARD_VOCABULARY_SCHEMA)
