@@ -12,6 +12,7 @@ as many processes as there are cores. Each side is a process of its own each tim
 ``speed_ratio``: the peer's seconds divided by ours, medians, for ``default`` and for
 ``near_duplicates`` (with them dropped, too). ``words_per_second``: of the words between white space
 that go in. ``peak_rss_mb``: of all processes together, in a run of its own (:func:`peak_memory`).
+``cpu_seconds_per_million_words``: of one core, by phase, with those of finding and joining phrases.
 ``seconds_per_million_words``: for 1, 2, 4 and 8 shards; flat if time is linear. ``ten_times``: the
 same for ten times the text, made of the reviews' sentences in another order, and ``night``: one
 shard more when all others are known.
@@ -87,7 +88,54 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     return int(Store(store).open(tokens).manifest.counts["vocabulary"])
 
 
+class _Phases:
+    """Listens to the progress of stages: the processor time of each phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._label = ""
+        self._since = 0.0
+
+    def start(self, label: str, total: float | None, unit: str) -> None:
+        del total, unit
+        now = time.process_time()
+        if self._label:
+            self.seconds[self._label] = self.seconds.get(self._label, 0.0) + now - self._since
+        self._label, self._since = label, now
+
+    def advance(self, amount: float, note: str = "") -> None:
+        del amount, note
+
+
+def our_phases(files: Sequence[str], store: Path) -> int:
+    """What each phase costs one core, phrases included; a first turn loads what is compiled."""
+    from nightjar.config import IngestConfig, PhrasesConfig, TokenizeConfig  # noqa: PLC0415
+    from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.store import Store, publish  # noqa: PLC0415
+    from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
+
+    phrases = PhrasesConfig(scoring="npmi", threshold=0.5, connector_words="english", passes=2)
+    for some, root in ((files[:1], store / "first"), (files, store / "all")):
+        phases = _Phases()
+        source: Any = {"type": "parquet", "path": list(some), "id_column": "id"}
+        config = IngestConfig(sources={"imdb": source})
+        identity = documents_identity(config, root, Fetching(root))
+        documents = publish(root, identity, lambda s: ingest(config, root, identity, s, phases))  # noqa: B023
+        opened = Store(root).open(documents)
+        for cut in (TokenizeConfig(), TokenizeConfig(phrases=phrases)):
+            publish(
+                root,
+                tokens_identity(cut, documents.version),
+                lambda s: tokenize(cut, opened, s, phases),  # noqa: B023
+            )
+        phases.start("", None, "")
+    words = n_words(files) / 1e6
+    print(json.dumps({name: round(spent / words, 4) for name, spent in phases.seconds.items()}))
+    return 0
+
+
 SIDES = {
+    "phases": our_phases,
     "gensim": gensim_script,
     "default": our_stages,
     "near_duplicates": lambda files, store: our_stages(
@@ -175,7 +223,7 @@ def make_copies(files: Sequence[str], directory: Path) -> list[str]:
 
 def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, Any]:
     """Every side in turns on all files, ours on fewer, and on one more than is known."""
-    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES if side != "phases"}
     for _ in range(repeats):
         for side, found in runs.items():
             found.append(run_side(side, files, directory / "store"))
@@ -189,7 +237,7 @@ def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, An
         if side != "gensim":
             ratio[side] = round(theirs / seconds, 2)
     memory = {}
-    for side in SIDES:
+    for side in runs:
         memory[side] = peak_memory(side, files, directory / "watched")
         shutil.rmtree(directory / "watched", ignore_errors=True)
     flat = {}
@@ -207,11 +255,14 @@ def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, An
         run_side("default", files[:-1], known)
         night.append(run_side("default", files, known))
         shutil.rmtree(known)
+    output, _ = _begin_side("phases", files, directory / "phases").communicate()
+    shutil.rmtree(directory / "phases")
     return {
         "words": words,
+        "cpu_seconds_per_million_words": json.loads(output.splitlines()[0]),
         "speed_ratio": ratio,
         "words_per_second": speed,
-        **{key: {side: memory[side][key] for side in SIDES} for key in memory["default"]},
+        **{key: {side: memory[side][key] for side in runs} for key in memory["default"]},
         "seconds_per_million_words": flat,
         "night": sorted(night, key=lambda run: run["seconds"])[len(night) // 2],
         "runs": runs,
@@ -257,7 +308,10 @@ def main() -> None:
         **found,
     }
     arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for key in ("speed_ratio", "words_per_second", "peak_rss_mb", "seconds_per_million_words"):
+    for key in (
+        *("speed_ratio", "words_per_second", "peak_rss_mb"),
+        *("seconds_per_million_words", "cpu_seconds_per_million_words"),
+    ):
         print(f"{key}: {report[key]}")
     print(f"one shard more: {report['night']}")
     if "ten_times" in report:

@@ -31,6 +31,9 @@ def test_the_benchmark_of_the_corpus_measures_every_side(
     assert set(report["speed_ratio"]) == {"default", "near_duplicates"}
     assert set(report["seconds_per_million_words"]) == {"1", "2"}
     assert min(report["peak_rss_mb"].values()) > 30
+    assert {"read sources", "tokenize", "join phrases"} < set(
+        report["cpu_seconds_per_million_words"]
+    )
     assert report["runs"]["default"][0]["distinct_words"] == 26  # 20 numbers, 6 words
     assert report["night"]["distinct_words"] == 26
     assert report["ten_times"]["distinct_words"] == 26

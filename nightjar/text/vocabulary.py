@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nightjar.schemas import SHARD_VOCABULARY_SCHEMA, VOCABULARY_SCHEMA
 
-MERGED_ROWS = 1 << 22
-"""Rows of shards' vocabularies that are held before they are added up."""
+MERGED_ROWS = 1 << 19
+"""Rows of shards' vocabularies that are held before they are added up, or as many as tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +27,16 @@ class Ranking:
     def of(cls, shards: Iterable[pa.Table]) -> Ranking:
         """Add up the vocabularies of shards (SHARD_VOCABULARY_SCHEMA).
 
-        In memory: the distinct tokens of all, and MERGED_ROWS rows.
+        In memory: the distinct tokens of all twice, or once and MERGED_ROWS rows.
         """
         waiting: list[pa.Table] = []
-        n_rows = 0
+        n_rows = n_added_up = 0
         for shard in shards:
             waiting.append(shard)
             n_rows += len(shard)
-            if n_rows > MERGED_ROWS and len(waiting) > 1:
+            if n_rows > max(MERGED_ROWS, n_added_up) and len(waiting) > 1:
                 waiting = [_added_up(waiting)]
-                n_rows = 0
+                n_rows, n_added_up = 0, len(waiting[0])
         if not waiting:
             return cls(VOCABULARY_SCHEMA.empty_table())
         # UTF-8 sorts as code points do.
