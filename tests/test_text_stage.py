@@ -23,7 +23,7 @@ from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 from nightjar.text import identity as identities
-from nightjar.text.vocabulary import ranks_of
+from nightjar.text.vocabulary import Ranking, ranks_of
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import make_tokenizer
 
@@ -265,3 +265,20 @@ def test_ranks_are_looked_up_piece_by_piece() -> None:
     ranked = [pa.array(["a", "b"]), pa.array([], pa.string()), pa.array(["c", "d", "e"])]
     assert ranks_of(tokens, ranked).tolist() == [2, 0, -1, 3]
     assert ranks_of(pa.chunked_array([[]], pa.string()), ranked).tolist() == []
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 3, 1000])
+def test_vocabularies_are_added_up_whenever_enough_wait(
+    n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightjar.text.vocabulary.MERGED_ROWS", n_rows)
+    words = [["b", "a"], [], ["c", "b", "d"], ["a"], ["e", "b"]]
+    shards = [
+        pa.table([part, [1] * len(part), [2] * len(part)], schema=schemas.SHARD_VOCABULARY_SCHEMA)
+        for part in words
+    ]
+    found = Ranking.of(iter(shards)).table.to_pydict()
+    assert found["token"] == ["b", "a", "c", "d", "e"]
+    assert found["count"] == [3, 2, 1, 1, 1]
+    assert found["n_documents"] == [6, 4, 2, 2, 2]
+    assert found["token_id"] == [0, 1, 2, 3, 4]
