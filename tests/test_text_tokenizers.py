@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
 from nightjar.text import tokens_identity
 from nightjar.tokenization import make_token_finder, make_word_finder
+from nightjar.tokenization.characters import combining_characters
 from nightjar.tokenization.sentences import make_sentence_splitter
 from nightjar.tokenization.tokenizers import TOKENIZERS, make_tokenizer
 
@@ -192,3 +194,11 @@ def test_endless_combining_marks_end_after_thirty() -> None:
     assert [len(token.text) for token in found] == [1, 30, 1, 1]
     assert [text[token.start] for token in found] == ["x", "a", "y", "z"]
     assert make_word_finder(config)(text) == [token.text for token in found]
+
+
+def test_combining_characters_are_all_that_begin_with_one_once_decomposed() -> None:
+    """Or normalisation would still sort them, however many."""
+    found = re.compile(f"[{combining_characters()}]")
+    for code in (*range(0xD800), *range(0xE000, 0x110000)):
+        decomposed = unicodedata.normalize("NFKD", chr(code))
+        assert bool(found.match(chr(code))) == (unicodedata.combining(decomposed[0]) != 0)

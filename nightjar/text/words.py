@@ -268,9 +268,8 @@ def _make_table(
     codes = range(LAST_BASIC + 1)
     flags = np.array([_flags(chr(code)) for code in codes], np.uint16)
     for first, last in unspaced_ranges():
-        for code in range(first, min(last, LAST_BASIC) + 1):
-            if flags[code] & kernel.FIRST:
-                flags[code] ^= kernel.FIRST | kernel.INSIDE | kernel.SINGLE
+        there = flags[first : last + 1]
+        there[there & kernel.FIRST != 0] ^= kernel.FIRST | kernel.INSIDE | kernel.SINGLE
     lowered = np.arange(LAST_BASIC + 1, dtype=np.uint16)
     if lowercase:
         lower_case = [chr(code).lower() for code in codes]
@@ -300,15 +299,23 @@ _SETS = (
 )
 
 
+_LETTER = kernel.FIRST | kernel.INSIDE | kernel.WORD
+_OF_LETTERS = {
+    "Lu": _LETTER | kernel.UPPER,
+    "Ll": _LETTER | kernel.LOWER,
+    **dict.fromkeys(("Lt", "Lm", "Lo"), _LETTER),
+}
+
+
 def _flags(character: str) -> int:
     """What the kernel must know of a character that hangs on no setting."""
     category = unicodedata.category(character)
+    if category in _OF_LETTERS:
+        return _OF_LETTERS[category]
     if category in ("Cs", "Cn") or category[0] == "M":
         return kernel.UNKNOWN
-    found = kernel.FIRST | kernel.INSIDE if category[0] in "LN" else 0
+    found = kernel.FIRST | kernel.INSIDE if category[0] == "N" else 0
     for has, flag in (
-        (category == "Lu", kernel.UPPER),
-        (category == "Ll", kernel.LOWER),
         (character.isdecimal(), kernel.DIGIT),
         (character.isalnum() or character == "_", kernel.WORD),
         (character.isspace(), kernel.SPACE),
@@ -322,9 +329,9 @@ def _seconds_of_compositions() -> frozenset[int]:
     """Characters that may become one with the character before them."""
     found = set()
     for code in range(LAST_BASIC + 1):
-        parts = unicodedata.decomposition(chr(code)).split()
-        if len(parts) == 2 and not parts[0].startswith("<"):
-            found.add(int(parts[1], 16))
+        parts = unicodedata.decomposition(chr(code))
+        if parts.count(" ") == 1 and parts[0] != "<":
+            found.add(int(parts.partition(" ")[2], 16))
     hangul_vowels_and_finals = range(0x1161, 0x1200)
     return frozenset(found | set(hangul_vowels_and_finals))
 
@@ -334,9 +341,7 @@ def _leave_out_what_changes(
 ) -> None:
     """Mark characters that normalisation changes, unless neither form is part of a word."""
     matters = kernel.FIRST | kernel.SINGLE | kernel.INNER | kernel.DECIMAL | kernel.LINE_END
-    for code in range(LAST_BASIC + 1):
-        if flags[code] & kernel.UNKNOWN:
-            continue
+    for code in np.flatnonzero(flags & kernel.UNKNOWN == 0).tolist():
         character = chr(code)
         if unicodedata.is_normalized(form, character):
             continue

@@ -21,8 +21,6 @@ LAST_BASIC = 0xFFFF
 _ASTRAL = (range(LAST_BASIC + 1, 0x40000), range(0xE0000, 0xE1000))
 _ASSIGNED = (range(LAST_BASIC + 1), *_ASTRAL)
 
-_FIRST_MARK = 0x300
-
 _UNSPACED = (
     range(0x2E80, 0x2FE0),  # radicals
     range(0x3005, 0x3008, 2),  # iteration mark, ideographic zero
@@ -91,10 +89,14 @@ def continuing_characters() -> str:
 def combining_characters() -> str:
     """Like :func:`word_characters`, for what normalisation sorts, or makes such characters of.
 
-    With every plane: a text that holds none beyond the basic one is not searched faster.
+    In all planes. They are marks, but for the voiced sound marks of half-width Katakana (Lm).
     """
-    codes = (code for code in _every() if code >= _FIRST_MARK)
-    return _class(code for code in codes if _is_sorted(chr(code)))
+    return _class(
+        code
+        for codes in (range(LAST_BASIC + 1), *_ASTRAL)
+        for code, category in zip(codes, _categories(codes), strict=True)
+        if (category[0] == "M" or category == "Lm") and _is_sorted(chr(code))
+    )
 
 
 def _is_sorted(character: str) -> bool:

@@ -345,3 +345,31 @@ def hash_texts(
         hashes[index] = value
         powers[index] = power
         is_marked[index] = has_mark
+
+
+@compiled()
+def count_documents(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    is_first: NDArray[np.bool_],
+    document: int,
+    seen: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    n_documents: NDArray[np.int64],
+) -> int:
+    """Add to ``counts`` how often each id occurs, to ``n_documents`` in how many documents.
+
+    Sentence i, which begins a document if ``is_first[i]``, is ``ids[offsets[i]:offsets[i + 1]]``.
+    ``seen`` has the last document that had each id, numbered from 1; ``document`` is the last
+    one so far, and the last one is returned.
+    """
+    for sentence in range(len(offsets) - 1):
+        if is_first[sentence]:
+            document += 1
+        for place in range(offsets[sentence], offsets[sentence + 1]):
+            word = ids[place]
+            counts[word] += 1
+            if seen[word] != document:
+                seen[word] = document
+                n_documents[word] += 1
+    return document

@@ -28,6 +28,7 @@ from nightjar.config import PhrasesConfig
 from nightjar.executors import Advance, Executor
 from nightjar.progress import Progress
 from nightjar.store import Artifact, FileEntry, Staging, named_write_errors, part_name, write_part
+from nightjar.text.kernels.phrases import count_documents
 from nightjar.text.phrases.counts import PhraseCounts, merge_counts
 from nightjar.text.phrases.joining import PhraseIndex, Shard
 from nightjar.text.phrases.passes import (
@@ -211,23 +212,18 @@ def _read_counts(path: Path, n_words: int) -> ShardCounts:
 def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
     """Count the tokens of a shard after joining, and in how many documents each is."""
     state = _state(piece.scratch, piece.n_passes)
-    counts = np.zeros((2, len(state.is_connector)), np.int64)
+    n_words = len(state.is_connector)
+    counts, seen, document = np.zeros((2, n_words), np.int64), np.zeros(n_words, np.int64), 0
     for rows in _rows(piece):
         shard = joined(Shard(rows.ids, rows.offsets), state.indexes)
-        counts[0] += np.bincount(shard.ids, minlength=counts.shape[1])
-        counts[1] += _documents(rows, shard, counts.shape[1])
+        is_first = rows.sentences.column("sentence").to_numpy() == 0
+        document = count_documents(
+            shard.ids, shard.offsets, is_first, document, seen, counts[0], counts[1]
+        )
         advance(len(rows.ids))
     ids = np.flatnonzero(counts[0])
     path = piece.scratch / f"recounted-{piece.number}.npz"
     return _save(path, ids=ids.astype(np.int32), counts=counts[:, ids])
-
-
-def _documents(rows: RankedRows, shard: Shard, n_words: int) -> NDArray[np.int64]:
-    """In how many documents of ``rows`` each id is."""
-    is_first = rows.sentences.column("sentence").to_numpy() == 0
-    document_of = np.repeat(np.cumsum(is_first), np.diff(shard.offsets))
-    once = np.unique((document_of << 32) | shard.ids)
-    return np.bincount(once & 0xFFFFFFFF, minlength=n_words)
 
 
 def join_shard(piece: PhraseShard, advance: Advance) -> FileEntry:
