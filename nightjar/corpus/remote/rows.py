@@ -40,10 +40,16 @@ def make_row(names: Sequence[str], values: Sequence[Any], key: Any, place: str) 
     fields = {
         name: _json_value(value, name, place) for name, value in zip(names, values, strict=True)
     }
-    found = _json_value(key, "key_column", place)
-    if isinstance(found, bool) or not isinstance(found, int | str):
-        raise SourceError(f"{place}: its key is {_shown(key)}; a key is text or a whole number")
+    found = as_key(key, place)
     return Row(found, _line(fields), key_digest(found))
+
+
+def as_key(value: Any, place: str) -> Key:
+    """The key as it is stored. Raises SourceError as :func:`make_row` does."""
+    found = _json_value(value, "key_column", place)
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise SourceError(f"{place}: its key is {_shown(value)}; a key is text or a whole number")
+    return found
 
 
 def key_digest(key: Key) -> int:

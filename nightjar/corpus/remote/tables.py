@@ -26,7 +26,7 @@ from nightjar.corpus.remote.directories import Directories
 from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked
 from nightjar.corpus.remote.patience import persist
 from nightjar.corpus.remote.row_parts import PartsWriter, RowPart
-from nightjar.corpus.remote.rows import Key, Row, key_digest, make_row
+from nightjar.corpus.remote.rows import Key, Row, as_key, key_digest, make_row
 from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import Version
 from nightjar.errors import SourceError, SourceUnavailable
@@ -156,7 +156,8 @@ class _Fetching:
         again = _joined(part.digests(self._directories, key_column) for part in new_parts)
         there = None
         if self._source.check_deleted:
-            there = np.fromiter(map(self._digest, database.keys()), np.uint64)
+            digests = (key_digest(as_key(key, "a row")) for key in database.keys())  # noqa: SIM118
+            there = np.fromiter(digests, np.uint64)
             there.sort()
         n_kept = 0
         for part in table.parts:
@@ -177,9 +178,6 @@ class _Fetching:
             else:
                 writer.add(part.rows(self._directories, key_column))
         return n_kept
-
-    def _digest(self, key: Any) -> int:
-        return key_digest(make_row((), (), key, "a row").key)
 
     def _rows(self, rows: Iterator[Sequence[Any]]) -> Iterator[Row]:
         """The database's rows as they are stored; remembers the highest watermark."""
