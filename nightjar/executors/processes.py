@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from multiprocessing.connection import wait as wait_for
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self, cast
 
 from nightjar.errors import WorkerLost
@@ -109,8 +110,9 @@ class _Pool:
         self._processes = ProcessPoolExecutor(
             n_processes, context, initializer=_begin, initargs=(self._amounts, modules)
         )
-        for _ in range(n_processes):  # it starts one for each piece that is waiting
-            self._processes.submit(os.getpid)
+        with _without_main():
+            for _ in range(n_processes):  # it starts one for each piece that is waiting
+                self._processes.submit(os.getpid)
 
     def results(
         self,
@@ -153,6 +155,21 @@ class _Pool:
             process.join()
         self._amounts.close()
         self._amounts.join_thread()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started within do not import this one's main module.
+
+    Pieces are functions of importable modules, and the main module is the command line, or
+    Prefect's: a second and 100 MB for each process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 _amounts: Any = None
