@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from lookup_support import SETTINGS, random_matrix
 from phrases_support import gensim_passes
 from test_text_stage import publish_documents, publish_tokens, words_of
+from test_tokenizers_travel import publish_embeddings
 
 from nightjar import schemas
 from nightjar.config import PhrasesConfig, TokenizeConfig
@@ -24,7 +24,7 @@ from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import TableDamaged, VectorModel
 from nightjar.model_files import open_model
 from nightjar.progress import SILENT
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.store import Artifact, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 
 NAMES = ("New York City", "a bank of America", "New York")
@@ -42,20 +42,6 @@ def texts(n: int = 60) -> list[str]:
         )
         for _ in range(n)
     ]
-
-
-def publish_embeddings(root: Path, tokens: Artifact) -> Artifact:
-    """A vector for each token of the vocabulary."""
-    words = tokens.read("vocabulary").column("token").to_pylist()
-    matrix = random_matrix(len(words), 4)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), 4)
-    columns = [pa.array(words), pa.array(np.ones(len(words), np.int64)), vectors]
-    table = pa.table(columns, schema=schemas.vectors_schema(4))
-    parents = {schemas.TOKENS: tokens.ref.version}
-    identity = Identity(schemas.EMBEDDINGS, "m", {"name": "m"}, parents)
-    return Store(root).open(
-        publish(root, identity, lambda staging: staging.write("vectors", table))
-    )
 
 
 @pytest.fixture(scope="module")
