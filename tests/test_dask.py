@@ -81,9 +81,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def build(base: Path, store: str, executor: Any) -> list[Artifact]:
+def build(base: Path, store: str, executor: Any, *overrides: str) -> list[Artifact]:
     """Documents, tokens and co-occurrences."""
-    loaded = load_config(base / "night.yaml", [f"pipeline.artifacts_dir={store}"])
+    loaded = load_config(base / "night.yaml", [f"pipeline.artifacts_dir={store}", *overrides])
     plan = make_plan(loaded)
     provenance = Provenance(git_commit=None, actor="test", n_workers=2)
     wanted = (schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES)
@@ -111,8 +111,15 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(base: Path, clien
         assert Store(base / "cluster").verify(artifact.ref) == []
 
 
+@pytest.mark.parametrize(
+    ("overrides", "n_maps"),
+    [
+        ([], 8),  # read, merge, cut, two passes of phrases, count, join, co-occurrences
+        (["tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
+    ],
+)
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
-    base: Path, client: Any
+    base: Path, client: Any, overrides: list[str], n_maps: int
 ) -> None:
     killed: list[int] = []
 
@@ -127,9 +134,9 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
                     os.kill(killed[-1], signal.SIGKILL)
                 yield result
 
-    here = build(base, "here", None)
-    on_cluster = build(base, "cluster", Killing(client))
-    assert len(killed) == 8  # read, merge, cut, two passes, count, join, co-occurrences
+    here = build(base, "here", None, *overrides)
+    on_cluster = build(base, "cluster", Killing(client), *overrides)
+    assert len(killed) == n_maps
     assert contents(on_cluster) == contents(here)
     left = [path for path in (base / "cluster").rglob(".*") if ".staging-" not in path.name]
     assert left == []
