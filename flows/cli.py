@@ -27,6 +27,8 @@ from flows import (
     indexes,
     interchange,
     lookups,
+    night_commands,
+    promotion_commands,
     question_commands,
     render,
     searching,
@@ -45,11 +47,22 @@ from flows.options import (
     errors,
     print_json,
 )
-from flows.provenance import n_workers
+from flows.provenance import n_workers, read_provenance
 from nightjar.config import LoadedConfig, load_config
+from nightjar.core import Night, Nights
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
 from nightjar.formats import FORMATS
-from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
+from nightjar.pipeline import (
+    DirectRunner,
+    NightRequest,
+    Plan,
+    claim_pipeline,
+    forecast,
+    lease_path,
+    make_plan,
+    read_outcomes,
+    run_night,
+)
 from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
@@ -124,33 +137,47 @@ def common(
 def run(
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Let a run with --set promote and accept; else it is a trial."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is due tonight: ingest, tokenize, train, evaluate, register."""
+    """Run what is due tonight, judge every model, promote what earns it.
+
+    A run with --set is a trial: its models are judged, recorded and can be asked by version,
+    but nothing is promoted or accepted unless it says --promote.
+    """
     loaded = load_config(config, set_ or [])
     console = errors if as_json else Console()
     with fetch_progress(console) as progress:
         plan = make_plan(loaded, progress)
-    if not plan.due:
-        console.print("Nothing to do: every stage is published and nothing it depends on changed.")
-        _report(console, loaded, plan, as_json, status="nothing-to-do")
-        return
     try:
         with acquire_lease(lease_path(loaded), "nightjar run, starting"):
-            pass
+            claim_pipeline(loaded)
+        message = _run_night(console, loaded, plan, promote)
     except LeaseTaken as taken:
-        _skip(console, str(taken), as_json)
-        return
-    render.print_due(console, plan)
-    message = _run_flow(console, loaded)
+        message = str(taken)
     if message is not None:
         _skip(console, message, as_json)
         return
-    plan = make_plan(loaded, is_offline=True)
-    _report(console, loaded, plan, as_json, status="completed")
+    _report(console, loaded, next(Nights(loaded.pipeline_dir).newest_first()), as_json)
 
 
-def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
+def _run_night(console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool) -> str | None:
+    """Run a night, by Prefect where a step is due; the reason when it skipped."""
+    if plan.due:
+        render.print_due(console, plan)
+        return _run_flow(console, loaded, promotes)
+    provenance = read_provenance(loaded)
+    request = NightRequest("nightjar run", promotes, is_offline=True)
+    run_night(loaded, DirectRunner(loaded, provenance), provenance, request)
+    return None
+
+
+def _run_flow(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
     """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
     prepare_environment(loaded.artifacts_dir)
     keep_logs_off_the_terminal()
@@ -162,7 +189,7 @@ def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
         os.environ["PREFECT_API_URL"] = server.enter_context(_started_server(loaded))
     from flows.embedded import run_nightly  # noqa: PLC0415 (Prefect reads its settings here)
 
-    return run_nightly(console, loaded)
+    return run_nightly(console, loaded, promotes)
 
 
 @contextmanager
@@ -189,11 +216,20 @@ def _skip(console: Console, reason: str, as_json: bool) -> None:
         print_json({"status": "skipped", "reason": reason, "models": []})
 
 
-def _report(console: Console, loaded: LoadedConfig, plan: Plan, as_json: bool, status: str) -> None:
-    outcomes = read_outcomes(loaded, plan)
+def _report(console: Console, loaded: LoadedConfig, night: Night, as_json: bool) -> None:
+    outcomes = read_outcomes(loaded, night)
     if as_json:
-        print_json({"status": status, "models": render.outcomes_as_json(outcomes)})
+        print_json(
+            {
+                "status": night.status.value.replace(" ", "-"),
+                "night": night.number,
+                "is_trial": night.is_trial,
+                "alarms": list(night.alarms),
+                "models": render.outcomes_as_json(outcomes),
+            }
+        )
         return
+    render.print_night(console, night)
     render.print_outcomes(console, outcomes)
     render.print_next_steps(console, loaded, outcomes)
 
@@ -287,6 +323,8 @@ def verify(
 
 app.add_typer(question_commands.app)
 app.add_typer(corpus_commands.app)
+app.add_typer(night_commands.app)
+app.add_typer(promotion_commands.app)
 
 
 @app.command(
@@ -420,13 +458,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Where the Prefect server listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 4200,
     work_pool: Annotated[str, typer.Option(help="Name of the process work pool.")] = "nightjar",
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let nights with --set promote and accept.")
+    ] = False,
 ) -> None:
     """Run the pipeline nightly on this machine: server, worker and deployment, until Ctrl-C."""
     loaded = load_config(config, set_ or [])
     prepare_environment(loaded.artifacts_dir)
     from flows.service import serve_nightly  # noqa: PLC0415 (starts processes)
 
-    serve_nightly(Console(), loaded, host, port, work_pool)
+    serve_nightly(Console(), loaded, host, port, work_pool, promote)
 
 
 @app.command()

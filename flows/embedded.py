@@ -14,7 +14,7 @@ from nightjar.errors import NightjarError, OrchestratorUnavailable
 from tasks.progress import show_on
 
 
-def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
+def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
     """Run the flow with its progress on ``console``; the caller has planned, so all is fetched.
 
     Returns the reason when the run was skipped, None when it ran. Raises the error of the
@@ -24,7 +24,7 @@ def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
     with display_for(console) as display:
         show_on(display)
         state = nightly(
-            str(loaded.path), list(loaded.overrides), is_fetched=True, return_state=True
+            str(loaded.path), list(loaded.overrides), promotes, is_fetched=True, return_state=True
         )
     if state.is_completed():
         return state.message if state.name == SKIPPED else None

@@ -153,7 +153,7 @@ class _Reading:
             yield
         except SourceError as error:
             file.check_on_disk(planned)
-            raise SourceError(f"ingest.sources.{self._name}: {error}") from error
+            raise SourceError(f"sources.{self._name}: {error}") from error
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Document):

@@ -105,7 +105,7 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
 
 
 def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
-    """What of the section ``ingest`` shapes a shard of that source."""
+    """What of a text corpus shapes a shard of that source."""
     whole = config.model_dump(
         mode="json",
         exclude={"sources", "deduplicate", "near_duplicates", "max_lost", "max_fetch_bytes"},

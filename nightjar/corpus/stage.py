@@ -6,12 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nightjar.config import IngestConfig
+from nightjar.core.stage import StageContext
 from nightjar.corpus.admission import Decisions, cut_at, decide
 from nightjar.corpus.merging import kept_rows, merge
 from nightjar.corpus.reading import BYTES_DAMAGED, ReadShard, read_shard
@@ -20,10 +20,9 @@ from nightjar.corpus.remote import FETCHED_DIR
 from nightjar.corpus.selection import planned_files
 from nightjar.corpus.sharding import Shard, make_shards
 from nightjar.errors import SourceError
-from nightjar.executors import INLINE, INLINE_BYTES, Executor
-from nightjar.progress import Progress
+from nightjar.executors import INLINE, INLINE_BYTES
 from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
-from nightjar.store import Artifact, Identity, Staging, Store
+from nightjar.store import Artifact
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +34,7 @@ _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
 """What is counted for every source, be it 0."""
 
 
-def ingest(
-    config: IngestConfig,
-    base_dir: Path,
-    identity: Identity,
-    staging: Staging,
-    progress: Progress,
-    executor: Executor = INLINE,
-    git_commit: str | None = None,
-) -> None:
+def ingest(config: IngestConfig, context: StageContext) -> None:
     """Write the tables ``documents`` and ``quarantine``; count every record.
 
     Sources in the order of the config, their files by name, records in the order of the file.
@@ -51,9 +42,10 @@ def ingest(
     everything. In memory: what :func:`~nightjar.corpus.reading.read_shard` holds, for each
     worker, then what :func:`~nightjar.corpus.admission.decide` holds. Raises SourceError when a
     file is damaged, is not what its source says, or no document is left; SourceChanged when a
-    file is not what ``identity`` says.
+    file is not what the identity says.
     """
-    files = planned_files(config, base_dir, staging.root / FETCHED_DIR, identity.inputs)
+    identity, staging, progress = context.identity, context.staging, context.progress
+    files = planned_files(config, context.base_dir, staging.root / FETCHED_DIR, identity.inputs)
     shards = make_shards(config, files, identity.inputs)
     logger.info(
         "ingesting %d files of %d sources in %d shards",
@@ -61,7 +53,7 @@ def ingest(
         len(config.sources),
         len(shards),
     )
-    reading = _Reading(config, shards, staging, progress, executor, git_commit)
+    reading = _Reading(config, shards, context)
     found = reading.all() if _limits(config) is None else reading.within_limits()
     read = [artifact for _, artifact in found]
     decisions = decide(config, read, staging.directory / _SPILL_NAME)
@@ -72,11 +64,12 @@ def ingest(
     summary.check_losses()
     if summary.total["documents_kept"] == 0:
         raise summary.nothing_left()
-    merge(read, decisions, staging, executor, progress.advance)
+    merge(read, decisions, staging, context.executor, progress.advance)
     staging.counts.update(summary.total)
     if n_left_out is not None:
         staging.counts["documents_above_limit"] = n_left_out
     staging.report["sources"] = summary.report()
+    staging.report["pieces"] = {DOCUMENT_SHARDS: sorted({art.ref.version for art in read})}
     logger.info("ingested: %s", dict(staging.counts))
 
 
@@ -84,26 +77,20 @@ class _Reading:
     """Has the shards read that are not published."""
 
     def __init__(
-        self,
-        config: IngestConfig,
-        shards: Sequence[Shard],
-        staging: Staging,
-        progress: Progress,
-        executor: Executor,
-        git_commit: str | None,
+        self, config: IngestConfig, shards: Sequence[Shard], context: StageContext
     ) -> None:
         self._config = config
-        self._store = Store(staging.root)
+        self._store = context.store
         self._shards = shards
         self._due = {
-            shard.identity.version: ReadShard(shard, config, staging.root, git_commit)
+            shard.identity.version: ReadShard(shard, config, self._store.root, context.git_commit)
             for shard in shards
             if not self._store.is_published(DOCUMENT_SHARDS, shard.identity.version)
         }
         n_bytes = sum(piece.shard.n_bytes for piece in self._due.values())
-        self._executor = executor if n_bytes >= INLINE_BYTES else INLINE
-        self._progress = progress
-        progress.start("read sources", n_bytes, "B")
+        self._executor = context.executor if n_bytes >= INLINE_BYTES else INLINE
+        self._progress = context.progress
+        self._progress.start("read sources", n_bytes, "B")
         if self._due:
             logger.info("%d of %d shards are new", len(self._due), len(shards))
 
@@ -241,8 +228,8 @@ class _Summary:
             if share > self._config.max_lost:
                 reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items() if count)
                 raise SourceError(
-                    f"ingest.sources.{source}: {share:.1%} is lost to errors ({reasons}; "
-                    f"{self._first_error(source)}), more than ingest.max_lost "
+                    f"sources.{source}: {share:.1%} is lost to errors ({reasons}; "
+                    f"{self._first_error(source)}), more than max_lost "
                     f"({self._config.max_lost:.1%}): check the files and the source's settings"
                 )
 
@@ -266,7 +253,7 @@ class _Summary:
         )
         return SourceError(
             f"no document left: {total['documents_read']} read "
-            f"({reasons}); check ingest.sources and the lengths in ingest"
+            f"({reasons}); check sources and min_chars and max_chars"
         )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import EvaluationConfig, StsBenchmark
+from nightjar.core.stage import StageContext
 from nightjar.embeddings import Embeddings
 from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.evaluation.analogies import answer_questions, find_questions
@@ -84,12 +85,9 @@ def evaluation_identity(
 
 
 def evaluate(
-    model_name: str,
     config: EvaluationConfig,
-    base_dir: Path,
     embeddings: Artifact,
-    staging: Staging,
-    progress: Progress,
+    context: StageContext,
     open_encoder: Callable[[], Encoder] | None = None,
 ) -> None:
     """Write the table ``scores``: every benchmark and category, with coverage and interval.
@@ -103,9 +101,10 @@ def evaluate(
     Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
     has a covered item; TrainingError when the vectors are not finite.
     """
+    model_name, staging, progress = context.identity.name, context.staging, context.progress
     logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
     items = {
-        name: read_benchmark(name, benchmark, base_dir)
+        name: read_benchmark(name, benchmark, context.base_dir)
         for name, benchmark in config.benchmarks.items()
     }
     table = Embeddings.from_artifact(embeddings)

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
-from nightjar.schemas import ALL_STAGES
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
 from nightjar.store.tables import SUFFIX
@@ -223,6 +222,16 @@ class Store:
                     found.append((path.stat().st_mtime_ns, path.parent.name))
         return [self.ref(stage, version) for _, version in sorted(found)]
 
+    def stages(self) -> list[str]:
+        """The stages that something is published of, by name."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.is_dir() and path.name[0] != "." and self.versions(path.name)
+        )
+
     def find(self, prefix: str) -> ArtifactRef:
         """The artifact named ``stage/version`` or by the first digits of its version.
 
@@ -231,7 +240,7 @@ class Store:
         stage, slash, version = prefix.rpartition("/")
         if not version or "/" in stage or stage.startswith("."):
             raise ArtifactMissing(f"{prefix!r}: write STAGE/VERSION or the first digits of VERSION")
-        stages = [stage] if slash else list(ALL_STAGES)
+        stages = [stage] if slash else self.stages()
         matches = [
             ref for name in stages for ref in self.versions(name) if ref.version.startswith(version)
         ]

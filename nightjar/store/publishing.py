@@ -87,6 +87,16 @@ class Staging:
         """The artifact directory of all stages."""
         return self.directory.parents[1]
 
+    @property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The schema of each table that is written."""
+        parts = {
+            table: pq.read_schema(self.directory / entries[0].name)
+            for table, entries in self._parts.items()
+            if entries
+        }
+        return {**self._files, **parts}
+
     def add_file(self, name: str) -> Path:
         """Where to write ``name``, a file that is no table. It has no rows and no columns."""
         if name in self._others or name.endswith(SUFFIX):

@@ -62,9 +62,10 @@ from nightjar.training.identity import (
 )
 from nightjar.training.imports import import_vectors
 from nightjar.training.sentence_encoder import fit_encoder
-from nightjar.training.stage import count, train
+from nightjar.training.stage import Lessons, count, train
 
 __all__ = [
+    "Lessons",
     "Parents",
     "checkpoint_path",
     "cooccurrences_identity",

@@ -30,7 +30,7 @@ IMPORT_REVISION = 1
 """Raised whenever a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 1
 """Raised whenever a change of our own code changes the rows of SIF and uSIF."""
-_NOT_SHAPING = {"gate_benchmarks", "init_from", "model"}
+_NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model"}
 """Keys of a model that do not shape its vectors: versions of parents stand for two of them."""
 
 
@@ -40,6 +40,8 @@ class Parents:
 
     tokens: str
     base: str | None = None
+    cooccurrences: str | None = None
+    """Of a GloVe model; None: those counted from ``tokens`` of a corpus without a name."""
 
 
 def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
@@ -47,7 +49,9 @@ def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
     return training.seed if model.seed is None else model.seed
 
 
-def cooccurrences_identity(model: ModelConfig, tokens_version: str) -> Identity | None:
+def cooccurrences_identity(
+    model: ModelConfig, tokens_version: str, corpus: str = ""
+) -> Identity | None:
     """The identity of the co-occurrences that ``model`` learns from; None if from none.
 
     Only what shapes the counts: models that differ in anything else share them.
@@ -60,7 +64,7 @@ def cooccurrences_identity(model: ModelConfig, tokens_version: str) -> Identity 
     )
     return Identity(
         stage=COOCCURRENCES,
-        name="",
+        name=corpus,
         config=config,
         parents={TOKENS: tokens_version},
         code={
@@ -81,7 +85,8 @@ def embeddings_identity(
     """
     model = config.models[name]
     if isinstance(model, ImportConfig):
-        return _imported_identity(name, model, config.tokenize, base_dir)
+        tokenize = config.corpora[config.corpus_of(name)].tokenize
+        return _imported_identity(name, model, tokenize, base_dir)
     if isinstance(model, SifConfig | UsifConfig):
         return _encoder_identity(name, model, parents)
     return trained_identity(name, model, config.training, parents)
@@ -99,7 +104,7 @@ def trained_identity(
     versions = {TOKENS: parents.tokens}
     cooccurrences = cooccurrences_identity(model, parents.tokens)
     if cooccurrences is not None:
-        versions[COOCCURRENCES] = cooccurrences.version
+        versions[COOCCURRENCES] = parents.cooccurrences or cooccurrences.version
     if parents.base is not None:
         versions[EMBEDDINGS] = parents.base
     return Identity(

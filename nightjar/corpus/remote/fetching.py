@@ -105,7 +105,7 @@ def known_files(request: Request, fetched: Path) -> list[FetchedFile]:
         for entry in listing
     ):
         raise SourceError(
-            f"ingest.sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
+            f"sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
         )
     return [_fetched(directories, entry.place, index.objects[entry.key]) for entry in listing]
 
@@ -121,9 +121,9 @@ def _named(source: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise SourceError(f"ingest.sources.{source}.path: {error}") from None
+        raise SourceError(f"sources.{source}.path: {error}") from None
     except SourceUnavailable as error:
-        raise SourceUnavailable(f"ingest.sources.{source}.path: {error}") from None
+        raise SourceUnavailable(f"sources.{source}.path: {error}") from None
 
 
 def _storage_of(request: Request) -> Storage:

@@ -75,7 +75,7 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     with only_writes(fetched):
         directories.make()
     path = directories.index / f"{request.index_name}.json"
-    name = f"ingest.sources.{request.name}"
+    name = f"sources.{request.name}"
     try:
         with locked(path, fetched):
             fetching = _Fetching(request, directories, path, progress)
@@ -96,7 +96,7 @@ def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
     index = Index.read(directories.index / f"{request.index_name}.json")
     if index.table is None or not _are_here(index, directories):
         raise SourceError(
-            f"ingest.sources.{request.name}: its rows are not fetched; run 'nightjar plan'"
+            f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'"
         )
     return [_fetched(directories, part) for part in index.table.parts]
 
