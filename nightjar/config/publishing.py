@@ -58,7 +58,13 @@ class GateConfig(Section):
     benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
     min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
     max_drop: float = Field(
-        0.05, ge=0, description="how far the score may lie below the champion's"
+        0.05,
+        ge=0,
+        description="how far the score may lie below the champion's, and below the reference's",
+    )
+    first: Literal["promote", "wait"] = Field(
+        "promote",
+        description="a model's first champion: by min_coverage alone, or when a person says so",
     )
 
     @model_validator(mode="after")
