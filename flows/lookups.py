@@ -25,7 +25,6 @@ from nightjar.scores import read_scores
 from nightjar.stages import STAGES
 from nightjar.store import ArtifactRef, Manifest, Store, set_aside
 
-
 _KNOWN_STAGES = tuple(
     dict.fromkeys(name for stage in STAGES for name in (stage.name, *stage.pieces))
 )

@@ -135,7 +135,9 @@ def _let_stages_log() -> None:
 def _summary(night: Night) -> str:
     promoted = [found["model"] for found in night.decisions if found["is_promoted"]]
     what = f"promoted {', '.join(promoted)}" if promoted else "no champion changed"
-    return f"night {night.number}: {what}" + (f"; {len(night.alarms)} alarms" if night.alarms else "")
+    return f"night {night.number}: {what}" + (
+        f"; {len(night.alarms)} alarms" if night.alarms else ""
+    )
 
 
 def _late_minutes() -> int:

@@ -59,7 +59,9 @@ def report_registered(request: RegistrationRequest, version: RegisteredVersion) 
 
 def report_night(night: Night, outcomes: Sequence[ModelOutcome]) -> None:
     """The decisions of the night with their reasons, and its alarms."""
-    lines = [f"- **{found['model']}** {found['outcome']}: {found['reason']}" for found in night.decisions]
+    lines = [
+        f"- **{found['model']}** {found['outcome']}: {found['reason']}" for found in night.decisions
+    ]
     lines += [f"- **alarm**: {alarm}" for alarm in night.alarms]
     create_markdown_artifact(
         "\n".join(lines) or "nothing was decided",

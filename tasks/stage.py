@@ -71,16 +71,12 @@ def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> Artifa
 
 STAGE_TASKS: Mapping[str, Callable[..., State[Any]]] = {
     stage.verb: task(
-        _perform,
-        name=stage.verb,
-        description=stage.about,
-        task_run_name="{step.label}",
-        **_OPTIONS,
-    )
+        name=stage.verb, description=stage.about, task_run_name="{step.label}", **_OPTIONS
+    )(_perform)
     for stage in STAGES
 }
 """The task of each stage, by its verb."""
-_ANY_STAGE = task(_perform, name="stage", task_run_name="{step.label}", **_OPTIONS)
+_ANY_STAGE = task(name="stage", task_run_name="{step.label}", **_OPTIONS)(_perform)
 
 
 @task(name="register", task_run_name="register {request.model_name}", **_OPTIONS)

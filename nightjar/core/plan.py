@@ -110,7 +110,9 @@ def make_plan(
 def _in_order(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[Stage]:
     """The stages of every subject: corpora first, then all of one model after the other."""
     for kind in Of:
-        of_kind = {stage: set(stage.subjects(loaded.config)) for stage in stages if stage.of is kind}
+        of_kind = {
+            stage: set(stage.subjects(loaded.config)) for stage in stages if stage.of is kind
+        }
         for subject in getattr(loaded.config, kind.value):
             for stage, subjects in of_kind.items():
                 if subject in subjects:

@@ -233,12 +233,7 @@ class _Night:
         self.place = RegistryPlace.of(self.loaded.config.registry, self.loaded.artifacts_dir)
 
     @property
-    def is_running(loaded: LoadedConfig) -> bool:
-    """Whether a night of this pipeline is under way."""
-    return is_held(lease_path(loaded))
-
-
-def is_trial(self) -> bool:
+    def is_trial(self) -> bool:
         return self.recorder.night.is_trial
 
     def run(self) -> dict[str, NightjarError]:
@@ -334,10 +329,14 @@ def is_trial(self) -> bool:
         """Register tonight's candidate of a model, judge it, and promote it if it earns it."""
         model = step.subject
         evaluation = plan.shared.get(Parent(schemas.EVALUATION, model))
-        if evaluation is None or {
-            (step.stage, step.ref.version),
-            (evaluation.stage, evaluation.ref.version),
-        } & self.missing:
+        if (
+            evaluation is None
+            or {
+                (step.stage, step.ref.version),
+                (evaluation.stage, evaluation.ref.version),
+            }
+            & self.missing
+        ):
             return
         try:
             embeddings = self.store.open(step.ref)

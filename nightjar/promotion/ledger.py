@@ -34,9 +34,7 @@ from nightjar.store import acquire_lease, names, only_writes, put_new
 
 logger = logging.getLogger(__name__)
 
-_VERSION = pa.struct(
-    [("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())]
-)
+_VERSION = pa.struct([("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())])
 EVENTS_SCHEMA = pa.schema(
     [
         ("number", pa.int64()),

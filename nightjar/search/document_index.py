@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar import schemas
-from nightjar.embeddings import matrix_of
 from nightjar.core.stage import StageContext
+from nightjar.embeddings import matrix_of
 from nightjar.errors import StoreError
 from nightjar.lookup.files import map_array, write_matrix
 from nightjar.lookup.nearest import row_lengths, unit_rows

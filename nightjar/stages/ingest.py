@@ -13,9 +13,7 @@ from nightjar.store import Identity
 
 def text_corpora(config: NightjarConfig) -> Iterable[str]:
     """The corpora of kind ``text``."""
-    return [
-        name for name, corpus in config.corpora.items() if isinstance(corpus, TextCorpusConfig)
-    ]
+    return [name for name, corpus in config.corpora.items() if isinstance(corpus, TextCorpusConfig)]
 
 
 class Ingest(Stage):

@@ -19,9 +19,7 @@ class Tokenize(Stage):
     verb = "tokenize"
     of = Of.CORPUS
     keep = Keep.CORPUS
-    about = (
-        "sentences of token ids, phrases joined if asked for, and the vocabulary by rank"
-    )
+    about = "sentences of token ids, phrases joined if asked for, and the vocabulary by rank"
     tables = {
         "sentences": schemas.SENTENCES_SCHEMA,
         "vocabulary": schemas.VOCABULARY_SCHEMA,

@@ -84,18 +84,14 @@ class Train(Stage):
         """As :func:`nightjar.training.train`, ``import_vectors`` or ``fit_encoder``."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
-            import_vectors(
-                self.subject, model, context.base_dir, context.staging, context.progress
-            )
+            import_vectors(self.subject, model, context.base_dir, context.staging, context.progress)
             return
         tokens = context.parent(schemas.TOKENS)
         base = context.find_parent(schemas.EMBEDDINGS)
         if isinstance(model, SifConfig | UsifConfig):
             if base is None:
                 raise TypeError(f"{self.subject} is made from no model")
-            fit_encoder(
-                self.subject, model, base, tokens, context.staging, context.progress
-            )
+            fit_encoder(self.subject, model, base, tokens, context.staging, context.progress)
             return
         lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base)
         resources = read_resources(self.loaded.artifacts_dir)

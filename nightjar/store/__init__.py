@@ -18,7 +18,7 @@ from nightjar.store.fingerprint import (
     fingerprint,
     library_versions,
 )
-from nightjar.store.lease import Lease, acquire_lease
+from nightjar.store.lease import Lease, acquire_lease, is_held
 from nightjar.store.local_disk import names, put_new, replace
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
@@ -52,6 +52,7 @@ __all__ = [
     "environment",
     "file_identity",
     "fingerprint",
+    "is_held",
     "library_versions",
     "link_part",
     "named_write_errors",

@@ -175,3 +175,9 @@ def _locked(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.name}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a live process holds the lease."""
+    holder = _read(path)
+    return holder is not None and _is_held(holder, time.time())

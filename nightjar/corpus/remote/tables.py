@@ -95,9 +95,7 @@ def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
     directories = Directories(fetched)
     index = Index.read(directories.index / f"{request.index_name}.json")
     if index.table is None or not _are_here(index, directories):
-        raise SourceError(
-            f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'"
-        )
+        raise SourceError(f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'")
     return [_fetched(directories, part) for part in index.table.parts]
 
 
