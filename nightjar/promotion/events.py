@@ -74,9 +74,7 @@ class VersionRef:
     @classmethod
     def of(cls, registered: RegisteredVersion) -> VersionRef:
         """The reference of a version that was found in the registry."""
-        return cls(
-            registered.version, registered.embeddings_version, registered.embeddings_digest
-        )
+        return cls(registered.version, registered.embeddings_version, registered.embeddings_digest)
 
 
 @dataclass(frozen=True)
