@@ -19,9 +19,7 @@ def project(tmp_path: Path) -> HandMade:
 
 
 def alias(project: HandMade, name: str = "champion") -> int | None:
-    reader = open_reader(
-        tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir)
-    )
+    reader = open_reader(tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir))
     found = reader.alias("night-words", name)
     return None if found is None else found.version
 
@@ -88,9 +86,7 @@ def test_a_run_with_overrides_is_a_trial(project: HandMade) -> None:
     assert outcome(night) == "promoted"
     assert not night.decisions[0]["is_promoted"]
     assert (project.champion, alias(project)) == (1, 1)
-    reader = open_reader(
-        tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir)
-    )
+    reader = open_reader(tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir))
     assert [version.version for version in reader.versions("night-words")] == [1, 2]
     assert project.kinds == ["promoted", "accepted"]
     promoted = project.night("models.words.path=other.txt", promotes=True)
