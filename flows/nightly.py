@@ -41,7 +41,6 @@ from tasks.executors import use_executor
 from tasks.index import index
 from tasks.ingest import ingest
 from tasks.progress import TaskProgress, current_display
-from tasks.register import register
 from tasks.report import report
 from tasks.reports import report_scores
 from tasks.tokenize import tokenize
@@ -56,7 +55,6 @@ TASKS: Mapping[str, Callable[..., State[Any]]] = {
     schemas.COOCCURRENCES: count,
     schemas.EMBEDDINGS: train,
     schemas.EVALUATION: evaluate,
-    schemas.REGISTRATION: register,
     schemas.DOCUMENT_VECTORS: embed,
     schemas.SEARCH_INDEX: index,
 }

@@ -9,14 +9,13 @@ from typing import Any
 
 from prefect.artifacts import (
     create_link_artifact,
-    create_markdown_artifact,
     create_table_artifact,
 )
 
 from nightjar.config import LoadedConfig
 from nightjar.corpus_report import PAGE
 from nightjar.pipeline import ModelOutcome
-from nightjar.registry import masked, read_entry, tracking_uri
+from nightjar.registry import masked, tracking_uri
 from nightjar.store import Artifact, ArtifactRef, Store
 
 
@@ -45,26 +44,6 @@ def report_page(loaded: LoadedConfig, ref: ArtifactRef) -> None:
             link_text="the corpus report in MLflow",
             key="corpus-report-mlflow",
         )
-
-
-def report_registration(loaded: LoadedConfig, ref: ArtifactRef) -> None:
-    """The decision of the gate, and links to the registered version and to the artifact."""
-    entry = read_entry(_open(ref))
-    name, version = entry.registered_model, entry.registry_version
-    create_markdown_artifact(
-        f"**{name}** version {version} is the **{entry.decision}**: {entry.reason}\n\n"
-        f"`models:/{name}@{entry.decision}`, embeddings `{entry.embeddings_version}`",
-        key=f"decision-{_key(entry.model)}",
-        description=f"{name} version {version}",
-    )
-    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    if uri.startswith(("http://", "https://")):
-        create_link_artifact(
-            f"{uri.rstrip('/')}/#/models/{name}/versions/{version}",
-            link_text=f"{name} version {version}",
-            key=f"registry-{_key(entry.model)}",
-        )
-    _link(ref, entry.model)
 
 
 def report_scores(outcomes: Sequence[ModelOutcome]) -> None:

@@ -32,7 +32,7 @@ from nightjar.executors import STAGE_MODULES, Executor, ProcessExecutor
 from nightjar.model_files import open_text_model
 from nightjar.pipeline.planning import Plan, Step
 from nightjar.progress import Progress
-from nightjar.registry import CorpusRun, RegistrationRequest, log_corpus, register
+from nightjar.registry import CorpusRun, log_corpus
 from nightjar.search import index_documents
 from nightjar.store import Artifact, ArtifactRef, Staging, Store, publish
 from nightjar.text import tokenize
@@ -130,7 +130,6 @@ class _StageRun:
             schemas.COOCCURRENCES: self._count,
             schemas.EMBEDDINGS: self._embed,
             schemas.EVALUATION: self._evaluate,
-            schemas.REGISTRATION: self._register,
             schemas.DOCUMENT_VECTORS: self._embed_documents,
             schemas.SEARCH_INDEX: self._index,
         }[self.step.stage](staging)
@@ -289,29 +288,6 @@ class _StageRun:
                 f"a benchmark file of {self.step.label} changed since the run was planned; "
                 f"run again"
             )
-
-    def _register(self, staging: Staging) -> None:
-        config = self.loaded.config
-        embeddings = self._parent(schemas.EMBEDDINGS)
-        documents = tokens = None
-        if schemas.TOKENS in embeddings.manifest.parents:
-            documents = self._parent(schemas.DOCUMENTS)
-            tokens = self._parent(schemas.TOKENS)
-        request = RegistrationRequest(
-            pipeline=config.pipeline,
-            registry=config.registry_of(self.step.model),
-            model_name=self.step.model,
-            model=config.models[self.step.model],
-            identity=self.step.identity,
-            documents=documents,
-            tokens=tokens,
-            embeddings=embeddings,
-            evaluation=self._parent(schemas.EVALUATION),
-            artifacts_dir=self.loaded.artifacts_dir,
-            git_commit=self.provenance.git_commit,
-            actor=self.provenance.actor,
-        )
-        register(request, staging, self.progress)
 
     def _embed_documents(self, staging: Staging) -> None:
         identity = self.step.identity

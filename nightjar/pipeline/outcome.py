@@ -8,15 +8,8 @@ from dataclasses import dataclass
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.pipeline.planning import Plan
-from nightjar.registry import (
-    CHAMPION,
-    LedgerEntry,
-    RegistryReader,
-    open_reader,
-    read_entry,
-    registered_name,
-    tracking_uri,
-)
+from nightjar.promotion import Event, read_standing
+from nightjar.registry import CHAMPION, RegistryReader, open_reader, registered_name, tracking_uri
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
@@ -54,19 +47,16 @@ def read_outcomes(loaded: LoadedConfig, plan: Plan) -> tuple[ModelOutcome, ...]:
 def _outcome(
     loaded: LoadedConfig, plan: Plan, store: Store, reader: RegistryReader, model: str
 ) -> ModelOutcome:
-    embeddings, evaluation, registration = (
-        plan.step(stage, model).ref
-        for stage in (schemas.EMBEDDINGS, schemas.EVALUATION, schemas.REGISTRATION)
+    embeddings, evaluation = (
+        plan.step(stage, model).ref for stage in (schemas.EMBEDDINGS, schemas.EVALUATION)
     )
     n_words = None
     scores: Mapping[str, Score] = {}
-    entry: LedgerEntry | None = None
+    entry: Event | None = read_standing(loaded).model(model).last_decision
     if store.is_published(embeddings.stage, embeddings.version):
         n_words = store.open(embeddings).rows("vectors")
     if store.is_published(evaluation.stage, evaluation.version):
         scores = main_scores(read_scores(store.open(evaluation)))
-    if store.is_published(registration.stage, registration.version):
-        entry = read_entry(store.open(registration))
     name = registered_name(loaded.config.pipeline.name, model)
     champion = reader.alias(name, CHAMPION)
     return ModelOutcome(
@@ -75,8 +65,8 @@ def _outcome(
         embeddings_version=embeddings.version,
         n_words=n_words,
         scores=scores,
-        registry_version=entry.registry_version if entry else None,
-        decision=entry.decision if entry else None,
+        registry_version=entry.new.number if entry and entry.new else None,
+        decision=entry.kind if entry else None,
         reason=entry.reason if entry else None,
         champion=None if champion is None else champion.version,
     )

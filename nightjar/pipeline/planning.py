@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ from nightjar.encoders import document_vectors_identity
 from nightjar.errors import ArtifactDamaged
 from nightjar.evaluation import evaluation_identity
 from nightjar.progress import SILENT, Progress
-from nightjar.registry import (
-    RegistryReader,
-    open_reader,
-    read_entry,
-    registered_name,
-    registration_identity,
-    tracking_uri,
-)
 from nightjar.search import search_index_identity
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Store
 from nightjar.text import tokens_identity
@@ -37,7 +28,6 @@ _VERBS = {
     schemas.COOCCURRENCES: "count",
     schemas.EMBEDDINGS: "train",
     schemas.EVALUATION: "evaluate",
-    schemas.REGISTRATION: "register",
     schemas.DOCUMENT_VECTORS: "embed",
     schemas.SEARCH_INDEX: "index",
 }
@@ -126,7 +116,6 @@ def make_plan(
     tokens = planner.step(tokens_identity(config.tokenize, documents.ref.version, loaded.base_dir))
     steps = [documents, tokens, planner.report(documents.ref.version, tokens.ref.version)]
     counted: set[str] = set()
-    reader = open_reader(tracking_uri(config.registry, loaded.artifacts_dir))
     versions: dict[str, str] = {}
     for name in _bases_first(config.models):
         model = config.models[name]
@@ -144,19 +133,7 @@ def make_plan(
         evaluation = planner.step(
             evaluation_identity(name, config.evaluation, loaded.base_dir, embeddings.ref.version)
         )
-        registration = planner.registration(
-            registered_name(config.pipeline.name, name),
-            partial(
-                registration_identity,
-                config.pipeline,
-                name,
-                config.registry_of(name),
-                embeddings.ref.version,
-                evaluation.ref.version,
-            ),
-            reader,
-        )
-        steps += [embeddings, evaluation, registration]
+        steps += [embeddings, evaluation]
     steps += _document_vectors(loaded, planner, Plan(tuple(steps)))
     return Plan(tuple(steps))
 
@@ -204,32 +181,6 @@ class _Planner:
             ref.version for ref in self._store.versions(schemas.TOKENS) if ref.version != tokens
         ]
         return self.step(corpus_report_identity(documents, tokens, others[-1] if others else None))
-
-    def registration(
-        self,
-        registered_model: str,
-        identity_replacing: partial[Identity],
-        reader: RegistryReader,
-    ) -> Step:
-        """The registration that is due, or the published one that the registry still has.
-
-        A registration whose version is gone from the registry (deleted, or another or a
-        new MLflow store) is repeated as a new artifact that names the one it replaces.
-        """
-        identity = identity_replacing()
-        lost = ""
-        while True:
-            ref = self._store.ref(identity.stage, identity.version)
-            artifact = self._published(ref)
-            if artifact is None:
-                return Step(identity, ref, Action.RUN, lost or self._why(identity))
-            entry = read_entry(artifact)
-            known = reader.version(registered_model, entry.registry_version)
-            if known is not None and known.run_id == entry.run_id:
-                reason = f"registered as {registered_model} version {known.version}"
-                return Step(identity, ref, Action.REUSE, reason)
-            lost = f"{registered_model} version {entry.registry_version} is not in the registry"
-            identity = identity_replacing(replaces=ref.version)
 
     def _published(self, ref: ArtifactRef) -> Artifact | None:
         if not self._store.is_published(ref.stage, ref.version):
