@@ -55,7 +55,7 @@ from nightjar.training.vocabulary import select_vocabulary
 CORPUS_FILE = "corpus.txt"
 WARM_UP_FILE = "warm-up.txt"
 WARM_UP_SENTENCES = 200
-_AFTER_MODELS = (schemas.EVALUATION, schemas.REGISTRATION)
+_AFTER_MODELS = (schemas.EVALUATION,)
 
 
 class _Seconds(event.Listener):
