@@ -90,11 +90,7 @@ def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
             except StoreError as error:
                 damaged.append(str(error))
     registered: list[RegisteredVersion] = []
-<<<<<<< HEAD
     if stage in (None, schemas.EMBEDDINGS):
-=======
-    if stage is None:
->>>>>>> promotion
         reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
         for model in loaded.config.models:
             registered += reader.versions(registered_name(loaded.config.pipeline.name, model))
