@@ -10,7 +10,7 @@ an entry of ``document_vectors``) under one config. Plan, run, Prefect task, ``v
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.errors import InputError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store
+from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, Store
 
 Tables = Mapping[str, pa.Schema | Callable[[int], pa.Schema]]
 """The schema of each table, or a function that gives it for a vector size."""
@@ -98,6 +98,15 @@ class StageContext:
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """What was removed elsewhere along with an artifact."""
+
+    n_bytes: int = 0
+    still_to_do: str | None = None
+    """What only a person can do, on another machine."""
+
+
+@dataclass(frozen=True)
 class Stage(ABC):
     """A stage of one subject. Subclasses set the class attributes and the four methods."""
 
@@ -168,6 +177,22 @@ class Stage(ABC):
 
     def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
         """Remove what was kept in case the writing was killed; the artifact is published."""
+
+    @classmethod
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest) -> Forgotten:
+        """Remove what was logged elsewhere of an artifact that is about to be deleted."""
+        del loaded, manifest
+        return Forgotten()
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Collection[str], is_quiet: bool) -> Iterable[Path]:
+        """What lies below ``root`` for work of this stage that nobody will go on from.
+
+        ``wanted`` has the versions that some kept night planned; ``is_quiet`` says that no other
+        night is under way in this directory.
+        """
+        del root, wanted, is_quiet
+        return ()
 
     def named(self, error: InputError) -> InputError:
         """The error with the place in the config that it is about."""

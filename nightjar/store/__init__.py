@@ -18,8 +18,8 @@ from nightjar.store.fingerprint import (
     fingerprint,
     library_versions,
 )
-from nightjar.store.lease import Lease, acquire_lease, is_held
-from nightjar.store.local_disk import names, put_new, replace
+from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
+from nightjar.store.local_disk import delete, names, put_new, replace
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
@@ -48,6 +48,7 @@ __all__ = [
     "Staging",
     "Store",
     "acquire_lease",
+    "delete",
     "described_table",
     "environment",
     "file_identity",
@@ -67,5 +68,6 @@ __all__ = [
     "set_aside",
     "sync",
     "table_writer",
+    "waited_lease",
     "write_part",
 ]

@@ -181,3 +181,17 @@ def is_held(path: Path) -> bool:
     """Whether a live process holds the lease."""
     holder = _read(path)
     return holder is not None and _is_held(holder, time.time())
+
+
+@contextmanager
+def waited_lease(path: Path, owner: str, waiting: str) -> Iterator[None]:
+    """Hold the lease at ``path`` in the block, as soon as it is free."""
+    while True:
+        try:
+            lease = acquire_lease(path, owner)
+            break
+        except LeaseTaken:
+            logger.warning("%s", waiting)
+            time.sleep(0.05)
+    with lease:
+        yield

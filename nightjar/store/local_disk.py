@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -109,3 +110,17 @@ def _make_directory(directory: Path) -> None:
     _make_directory(directory.parent)
     directory.mkdir(exist_ok=True)
     sync(directory.parent)
+
+
+def delete(path: Path) -> bool:
+    """Delete an object or a directory, for readers at once; whether it was there and is gone."""
+    doomed = path.with_name(f".unfinished-{secrets.token_hex(8)}")
+    try:
+        path.rename(doomed)
+    except OSError:
+        return False
+    if doomed.is_dir() and not doomed.is_symlink():
+        shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        doomed.unlink()
+    return True
