@@ -9,7 +9,17 @@ due and why (:mod:`~nightjar.core.plan`), one due step is one call
 from nightjar.core.execution import Provenance, run_step
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord
 from nightjar.core.plan import Action, Plan, Planner, Step, make_plan
-from nightjar.core.stage import Forgotten, Keep, Of, Parent, Planning, Stage, StageContext, Tables
+from nightjar.core.stage import (
+    Forgotten,
+    Keep,
+    Of,
+    Parent,
+    Planning,
+    Stage,
+    StageContext,
+    Tables,
+    Wanted,
+)
 
 __all__ = [
     "Action",
@@ -30,6 +40,7 @@ __all__ = [
     "Step",
     "StepRecord",
     "Tables",
+    "Wanted",
     "make_plan",
     "run_step",
 ]

@@ -107,6 +107,18 @@ class Forgotten:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is still wanted of a stage."""
+
+    planned: Collection[str]
+    """Versions that a kept night planned, whether they were made or not."""
+    kept: Collection[str]
+    """Versions that stay."""
+    is_quiet: bool
+    """Whether no other night is under way in the directory."""
+
+
+@dataclass(frozen=True)
 class Stage(ABC):
     """A stage of one subject. Subclasses set the class attributes and the four methods."""
 
@@ -185,13 +197,9 @@ class Stage(ABC):
         return Forgotten()
 
     @classmethod
-    def surplus(cls, root: Path, wanted: Collection[str], is_quiet: bool) -> Iterable[Path]:
-        """What lies below ``root`` for work of this stage that nobody will go on from.
-
-        ``wanted`` has the versions that some kept night planned; ``is_quiet`` says that no other
-        night is under way in this directory.
-        """
-        del root, wanted, is_quiet
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """What lies below ``root`` for work of this stage that nobody will go on from."""
+        del root, wanted
         return ()
 
     def named(self, error: InputError) -> InputError:

@@ -20,7 +20,7 @@ from nightjar.store.fingerprint import (
 )
 from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
 from nightjar.store.local_disk import delete, names, put_new, replace
-from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
+from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
@@ -36,6 +36,7 @@ from nightjar.store.tables import (
 from nightjar.store.writing import named_write_errors, only_writes, sync
 
 __all__ = [
+    "BY_HAND",
     "Artifact",
     "ArtifactRef",
     "Compression",
