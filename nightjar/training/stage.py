@@ -121,7 +121,7 @@ def train(
         size=size,
         staging=staging,
         progress=progress,
-        checkpoints=_checkpoints(training, checkpoint_path),
+        checkpoints=_checkpoints(training, checkpoint_path, staging),
         cooccurrences=cooccurrences,
         base=base,
     )
@@ -153,7 +153,9 @@ def train(
     engine(job)
 
 
-def _checkpoints(training: TrainingConfig, path: Path | None) -> Checkpoints | None:
+def _checkpoints(
+    training: TrainingConfig, path: Path | None, staging: Staging
+) -> Checkpoints | None:
     if path is None or training.checkpoint_minutes is None:
         return None
-    return Checkpoints(path, 60 * training.checkpoint_minutes)
+    return Checkpoints(path, 60 * training.checkpoint_minutes, staging.directory)
