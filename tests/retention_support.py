@@ -83,8 +83,12 @@ def make_project(directory: Path, **changes: Any) -> Project:
         "training": {"seed": 1, "workers": 1, "deterministic": True},
         "models": {
             "words": {
-                "trainer": "word2vec", "architecture": "cbow", "vector_size": 16, "epochs": 1,
-                "min_count": 1, "window": 3,
+                "trainer": "word2vec",
+                "architecture": "cbow",
+                "vector_size": 16,
+                "epochs": 1,
+                "min_count": 1,
+                "window": 3,
             }
         },
         "evaluation": {

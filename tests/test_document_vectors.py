@@ -33,8 +33,8 @@ from nightjar.encoders import (
     find_earlier,
     open_encoder,
     parts_directory,
-    remove_stale_parts,
     stage,
+    unwanted_parts,
 )
 from nightjar.encoders.encoding import ignore_progress
 from nightjar.encoders.parts import PartKey, Parts
@@ -275,19 +275,11 @@ def test_a_part_that_is_not_whole_is_encoded_anew(
     assert content(artifact) == content(expected)
 
 
-def test_parts_that_nobody_has_added_to_for_a_month_are_removed(tmp_path: Path) -> None:
+def test_parts_of_versions_that_nobody_plans_are_unwanted(tmp_path: Path) -> None:
     given_up, goes_on = (parts_directory(tmp_path, letter * 12) for letter in "ab")
-    encoder, day = Counting(), 86_400
-    for number in range(31):
-        for directory in (given_up, goes_on) if number == 0 else (goes_on,):
-            key = PartKey.of(number, ["hash"])
-            Parts(directory, 3).save(key, encoder.encode(["a b"]))
-        for path in tmp_path.iterdir():
-            os.utime(path, (1, 1))  # nobody asks
-        assert remove_stale_parts(tmp_path, 10**9 + number * day) == []
-    assert remove_stale_parts(tmp_path, 10**9 + 30 * day + 1) == [given_up]
-    assert not given_up.exists()
-    assert len(list(goes_on.iterdir())) == 31
+    for directory in (given_up, goes_on):
+        Parts(directory, 3).save(PartKey.of(0, ["hash"]), Counting().encode(["a b"]))
+    assert unwanted_parts(tmp_path, {"b" * 12, "c" * 12}) == [given_up]
 
 
 # -- reused ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from nightjar.core.memory_peak import memory_peak
 from nightjar.core.plan import Action, Plan, Step
 from nightjar.core.stage import Parent
-from nightjar.errors import InputError, StoreError
+from nightjar.errors import ArtifactDamaged, InputError, StoreError
 from nightjar.store import Manifest, delete, environment, put_new
 from nightjar.store.fingerprint import canonical_json
 from nightjar.store.local_disk import names
@@ -278,7 +278,7 @@ class NightRecorder:
                 version=step.ref.version,
                 reason=step.reason,
                 outcome=StepOutcome.REUSED if is_reused else StepOutcome.PLANNED,
-                digest=Manifest.read(Path(step.ref.path)).digest if is_reused else None,
+                digest=_digest(step) if is_reused else None,
             )
             for step in plan.steps
             if (step.stage, step.ref.version) not in known
@@ -340,6 +340,14 @@ class NightRecorder:
         data = json.dumps(event, allow_nan=False).encode()
         put_new(self._directory / f"{self._n_events:06d}.json", data)
         self.night = _with_event(self.night, json.loads(data))
+
+
+def _digest(step: Step) -> str | None:
+    """Of the manifest; None when the artifact was deleted a moment ago, or cannot be read."""
+    try:
+        return Manifest.read(Path(step.ref.path)).digest
+    except ArtifactDamaged:
+        return None
 
 
 def _with_event(night: Night, event: Mapping[str, Any]) -> Night:

@@ -43,8 +43,7 @@ def claim(root: Path, plan: Plan, record: Callable[[Plan], None], owner: str) ->
         steps = {
             step.ref: replace(step, action=Action.RUN, reason="no longer there")
             for step in plan.steps
-            if step.action is Action.REUSE
-            and not store.is_published(step.stage, step.ref.version)
+            if step.action is Action.REUSE and not store.is_published(step.stage, step.ref.version)
         }
     if not steps:
         return plan

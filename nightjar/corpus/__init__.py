@@ -9,7 +9,7 @@ file that is damaged, or that changes while it is read, stops the stage.
 """
 
 from nightjar.corpus.comparison import Change, Comparison, compare
-from nightjar.corpus.remote import FETCHED_DIR, remove_stale_downloads
+from nightjar.corpus.remote import FETCHED_DIR, surplus_downloads
 from nightjar.corpus.selection import Fetching, documents_identity
 from nightjar.corpus.stage import ingest
 
@@ -21,5 +21,5 @@ __all__ = [
     "compare",
     "documents_identity",
     "ingest",
-    "remove_stale_downloads",
+    "surplus_downloads",
 ]

@@ -12,7 +12,7 @@ from nightjar.encoders.earlier import find_earlier
 from nightjar.encoders.encoding import Encoded, TextEncoder
 from nightjar.encoders.identity import document_vectors_identity
 from nightjar.encoders.opening import encoder_of, open_encoder
-from nightjar.encoders.parts import parts_directory, remove_stale_parts
+from nightjar.encoders.parts import parts_directory, unwanted_parts
 from nightjar.encoders.stage import embed_documents
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "find_earlier",
     "open_encoder",
     "parts_directory",
-    "remove_stale_parts",
+    "unwanted_parts",
 ]

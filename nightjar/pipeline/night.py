@@ -34,6 +34,7 @@ from nightjar.core import (
     Step,
     run_step,
 )
+from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.executors import Executor
 from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
@@ -62,6 +63,7 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
+from nightjar.retention import collect
 from nightjar.stages import STAGES, Evaluate
 from nightjar.store import (
     Artifact,
@@ -141,7 +143,7 @@ class NightRequest:
 
 def lease_path(loaded: LoadedConfig) -> Path:
     """The lease that one run of this pipeline holds at a time."""
-    return loaded.pipeline_dir / "lease"
+    return night_lease(loaded.pipeline_dir)
 
 
 def is_running(loaded: LoadedConfig) -> bool:
@@ -239,13 +241,14 @@ class _Night:
         """Everything between lease and record; what failed, by label."""
         for alarm in self.promoter.recover():
             self.alarm(alarm)
-        plan = plan_made(
-            self.loaded,
-            self.request.progress,
-            is_offline=self.request.is_offline,
-            stages=self.request.stages,
+        plan = self.claimed(
+            plan_made(
+                self.loaded,
+                self.request.progress,
+                is_offline=self.request.is_offline,
+                stages=self.request.stages,
+            )
         )
-        self.recorder.planned(plan)
         if plan.due:
             self.runner.start(plan)
         for step in plan.steps:
@@ -257,7 +260,22 @@ class _Night:
         if not self.is_trial:
             self.accept()
             self.flag_gone_models()
+        self.collect()
         return self.failures
+
+    def claimed(self, plan: Plan) -> Plan:
+        """Record a plan: from now on nothing of it is deleted; what is gone already, is due."""
+        return claim(self.loaded.artifacts_dir, plan, self.recorder.planned, self.request.owner)
+
+    def collect(self) -> None:
+        """Delete what nobody needs; where that cannot be done, the next night tries again."""
+        try:
+            collected = collect(self.loaded, self.request.stages)
+        except (NightjarError, OSError) as error:
+            self.alarm(f"what nobody needs is not deleted: {error}")
+            return
+        for message in (*collected.notes, *collected.still_to_do):
+            logger.info("%s", message)
 
     def alarm(self, message: str) -> None:
         """Record it, and tell whoever looks on."""
@@ -287,7 +305,7 @@ class _Night:
 
     def run_extra(self, plan: Plan) -> bool:
         """Run steps that no plan before the decisions could know; whether all are there."""
-        self.recorder.planned(plan)
+        plan = self.claimed(plan)
         for step in plan.steps:
             self.run_step(step)
         return not any((step.stage, step.ref.version) in self.missing for step in plan.steps)

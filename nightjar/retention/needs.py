@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from nightjar.config import KeepConfig
 from nightjar.core import Keep, Night, Stage
-from nightjar.errors import InputError, StoreError
-from nightjar.promotion import AcceptedNight, VersionRef
+from nightjar.errors import InputError
+from nightjar.promotion import AcceptedNight, Standing, VersionRef
 from nightjar.retention.pipelines import Pipeline, age_days
 from nightjar.store import Manifest, Store
 
@@ -28,8 +28,8 @@ class Needs:
     artifacts: dict[Key, str] = field(default_factory=dict)
     planned: set[Key] = field(default_factory=set)
     """What kept nights planned, made or not."""
-    own_embeddings: set[Key] = field(default_factory=set)
-    """What the own pipeline needs: registered versions of the rest can go."""
+    own_planned: set[Key] = field(default_factory=set)
+    """Those of the own pipeline."""
     own_numbers: dict[str, dict[int, str]] = field(default_factory=dict)
     """By model the numbers of registered versions that are needed, with the reason."""
     own_nights: set[int] = field(default_factory=set)
@@ -94,6 +94,13 @@ class Survey:
             if key in self.needs.artifacts:
                 yield key, self.needs.artifacts[key]
 
+    def own_vectors(self) -> Iterator[Key]:
+        """What is published of the vectors that kept nights of the own pipeline planned."""
+        for key in sorted(self.needs.own_planned):
+            stage = self._declared.get(key[0])
+            if stage is not None and stage.keep is Keep.MODEL and self._store.is_published(*key):
+                yield key
+
     def manifest(self, key: Key) -> Manifest:
         """The manifest of a published artifact. Raises ArtifactDamaged."""
         if key not in self._manifests:
@@ -112,21 +119,24 @@ class Survey:
             if night is not None:
                 self._add_night(night, f"night {night.number}{where}, {what}", pipeline.is_own)
         for standing in pipeline.standings:
-            for model, found in standing.models.items():
-                for version in found.roots(pipeline.keep.rollback_versions):
-                    role = _role(version, found.champion, found.reference)
-                    self._add_version(
-                        pipeline, model, version, f"{role} of {model}{where}, v{version.number}"
-                    )
-            for entry, served in standing.serving.items():
-                if pipeline.entries is None or entry in pipeline.entries:
-                    for stage, version_name in asdict(served).items():
-                        if stage != "model" and version_name:
-                            self.needs.add((stage, version_name), f"{entry}{where} is searched")
-            for corpus, nights in standing.corpora.items():
-                if pipeline.corpora is None or corpus in pipeline.corpora:
-                    for accepted in nights[: pipeline.keep.accepted_nights]:
-                        self._add_accepted(pipeline, corpus, accepted, where)
+            self._add_standing(pipeline, standing, where)
+
+    def _add_standing(self, pipeline: Pipeline, standing: Standing, where: str) -> None:
+        for model, found in standing.models.items():
+            for version in found.roots(pipeline.keep.rollback_versions):
+                role = _role(version, found.champion, found.reference)
+                reason = f"{role} of {model}{where}, v{version.number}"
+                self._add_version(pipeline, model, version, reason)
+        for entry, served in standing.serving.items():
+            if pipeline.entries is None or entry in pipeline.entries:
+                versions = {**asdict(served), "model": None}
+                for stage, name in versions.items():
+                    if name:
+                        self.needs.add((stage, name), f"{entry}{where} is searched")
+        for corpus, nights in standing.corpora.items():
+            if pipeline.corpora is None or corpus in pipeline.corpora:
+                for accepted in nights[: pipeline.keep.accepted_nights]:
+                    self._add_accepted(pipeline, corpus, accepted, where)
 
     def _add_night(self, night: Night, reason: str, is_own: bool) -> None:
         if is_own:
@@ -136,7 +146,7 @@ class Survey:
             self.needs.add(key, reason)
             self.needs.planned.add(key)
             if is_own:
-                self.needs.own_embeddings.add(key)
+                self.needs.own_planned.add(key)
 
     def _add_version(
         self, pipeline: Pipeline, model: str, version: VersionRef, reason: str
@@ -172,7 +182,9 @@ class Survey:
             stage = self._declared.get(step.stage)
             if stage is None or stage.keep is not Keep.CORPUS or key in accepted:
                 continue
-            if self._store.is_published(*key) and accepted & set(self.manifest(key).parents.items()):
+            if self._store.is_published(*key) and accepted & set(
+                self.manifest(key).parents.items()
+            ):
                 found.add(key)
         return found
 
@@ -250,12 +262,9 @@ def _longest(rules: Iterator[KeepConfig]) -> int | None:
     return longest
 
 
-def by_stage(keys: Mapping[Key, str] | set[Key]) -> dict[str, set[str]]:
+def by_stage(keys: Iterable[Key]) -> dict[str, set[str]]:
     """Versions by stage."""
     found: dict[str, set[str]] = {}
     for stage, version in keys:
         found.setdefault(stage, set()).add(version)
     return found
-
-
-__all__ = ["PIECES", "Key", "Needs", "StoreError", "Survey", "by_stage"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
 from nightjar.encoders import (
     document_vectors_identity,
     embed_documents,
     find_earlier,
     open_encoder,
     parts_directory,
+    unwanted_parts,
 )
 from nightjar.store import ArtifactRef, Identity
 
@@ -65,3 +67,8 @@ class EmbedDocuments(Stage):
         """What was encoded before a kill goes."""
         stage_dir = self.loaded.artifacts_dir / self.name
         shutil.rmtree(parts_directory(stage_dir, ref.version), ignore_errors=True)
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """Parts of encodings given up."""
+        return unwanted_parts(root / cls.name, wanted.planned)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import NightjarConfig, TextCorpusConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
-from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
+from nightjar.corpus import (
+    FETCHED_DIR,
+    Fetching,
+    documents_identity,
+    ingest,
+    surplus_downloads,
+)
 from nightjar.store import Identity
 
 
@@ -58,3 +66,8 @@ class Ingest(Stage):
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.corpus.ingest`."""
         ingest(self.config.corpora[self.subject].ingest, context)
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """What was fetched and no plan needs any more."""
+        return surplus_downloads(root / FETCHED_DIR, time.time(), is_quiet=wanted.is_quiet)

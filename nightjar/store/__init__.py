@@ -36,7 +36,7 @@ from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
 from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
-from nightjar.store.setting_aside import set_aside
+from nightjar.store.setting_aside import SET_ASIDE_DIR, set_aside
 from nightjar.store.tables import (
     Compression,
     described_table,
@@ -49,6 +49,7 @@ from nightjar.store.writing import named_write_errors, only_writes, sync
 
 __all__ = [
     "BY_HAND",
+    "SET_ASIDE_DIR",
     "Artifact",
     "ArtifactRef",
     "Compression",

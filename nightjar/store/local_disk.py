@@ -96,19 +96,21 @@ def names(directory: Path) -> list[str]:
         return []
 
 
-def delete(path: Path) -> bool:
+def delete(path: Path, trash: Path | None = None) -> bool:
     """Delete an object or a directory, for readers at once; whether it was there and is gone.
 
-    What the system refuses to delete is not there under its name any more, and
-    :func:`remove_unfinished` tries again.
+    What the system refuses to delete, or a kill leaves, is not there under its name any more;
+    :func:`remove_unfinished` tries again, of ``trash`` where that is given, a directory of the
+    same disk.
     """
-    doomed = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
-    try:
-        path.rename(doomed)
-    except OSError:
-        return False
-    _remove(doomed)
-    return True
+    places = [place for place in (trash, path.parent) if place is not None]
+    for place in places:
+        doomed = place / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        with suppress(OSError):
+            path.rename(doomed)
+            _remove(doomed)
+            return True
+    return False
 
 
 def remove_unfinished(root: Path) -> list[Path]:
