@@ -170,4 +170,4 @@ def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints
         return None
     identity = context.identity
     path = checkpoint_path(context.store.root / identity.stage, identity.version)
-    return Checkpoints(path, 60 * training.checkpoint_minutes)
+    return Checkpoints(path, 60 * training.checkpoint_minutes, context.staging.directory)
