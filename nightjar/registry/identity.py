@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import PipelineConfig, RegistryConfig
-from nightjar.lookup import code_sha256
-from nightjar.store import Identity, file_identity
+from nightjar.model_files import model_code_digest
+from nightjar.store import Identity
 
 REVISION = 2
 """Raise it when this package registers the same inputs differently."""
@@ -55,7 +56,7 @@ def registration_identity(
         },
         code={
             "revision": REVISION,
-            "model_code": file_identity(MODEL_CODE_PATH).sha256,
-            "lookup": code_sha256(),
+            "model_code": code_digest("nightjar.registry.model_code"),
+            "lookup": model_code_digest(),
         },
     )
