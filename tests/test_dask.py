@@ -69,7 +69,11 @@ def nothing(amount: float, note: str = "", /) -> None:
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
     monkeypatch.setattr("nightjar.corpus.sharding.LARGE_BYTES", 1)
-    for module in ("nightjar.corpus.stage", "nightjar.corpus.merging", "nightjar.text.stage"):
+    for module in (
+        "nightjar.corpus.reading_shards",
+        "nightjar.corpus.merging",
+        "nightjar.text.stage",
+    ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)
     data = tmp_path / "data"

@@ -146,7 +146,8 @@ with embedded_server(loaded.artifacts_dir / "prefect" / "server.log", os.environ
     def toy():
         runner = PrefectRunner(loaded, PROVENANCE)
         with runner.opened:
-            return run_night(loaded, runner, PROVENANCE, NightRequest("toy", stages=WITH_TOY)).number
+            request = NightRequest("toy", stages=WITH_TOY)
+            return run_night(loaded, runner, PROVENANCE, request).number
 
     toy()
     with get_client(sync_client=True) as client:
