@@ -31,6 +31,7 @@ from flows import (
     promotion_commands,
     question_commands,
     render,
+    retention_commands,
     searching,
 )
 from flows.display import fetch_progress
@@ -325,6 +326,7 @@ app.add_typer(question_commands.app)
 app.add_typer(corpus_commands.app)
 app.add_typer(night_commands.app)
 app.add_typer(promotion_commands.app)
+app.add_typer(retention_commands.app)
 
 
 @app.command(

@@ -117,11 +117,11 @@ def disk_bytes(*places: Path) -> int:
 def places_of(word: str, root: Path) -> list[str]:
     """Files below ``root`` that hold ``word``: as bytes, in a Parquet table, in a database."""
     wanted = word.encode()
-    found = []
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and (wanted in path.read_bytes() or _holds(path, wanted)):
-            found.append(path.relative_to(root).as_posix())
-    return found
+    return [
+        path.relative_to(root).as_posix()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and (wanted in path.read_bytes() or _holds(path, wanted))
+    ]
 
 
 def _holds(path: Path, wanted: bytes) -> bool:

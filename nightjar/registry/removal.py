@@ -80,7 +80,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
 def bytes_of_version(place: RegistryPlace, version: RegisteredVersion) -> int:
     """How many bytes the files of a version and of its run take on this disk."""
     runs = [place.local_artifacts / version.run_id / "artifacts"] if version.run_id else []
-    models = next((path for path in local_directories(place, version) if path.is_dir()), None)
+    models = next((path for path in known_directories(place, version) if path.is_dir()), None)
     return sum(
         path.stat().st_size
         for directory in (models, *runs, downloads_dir(place, version))
