@@ -1,15 +1,15 @@
-"""A model's files from its embeddings artifact: what is registered, and what lookups open.
+"""A model's files from its embeddings artifact: what is registered, and what is asked before.
 
-:mod:`nightjar.lookup` says what the files are. :func:`open_model` keeps them below the artifact
-store, in ``lookup/<embeddings version>-<code>``: a copy that can be deleted at any time and is
-made anew when it is needed.
+:mod:`nightjar.lookup` says what the files are. They are kept where a model is registered, and
+nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
+are, writes them for that time (:func:`temporary_model`).
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar import schemas
@@ -21,17 +21,11 @@ from nightjar.lookup import (
     NgramRows,
     QueryError,
     Rows,
-    TableDamaged,
     VectorModel,
-    code_sha256,
     write_model,
 )
 from nightjar.store import Artifact, Store, named_write_errors
 from nightjar.tokenization import Settings, phrases_to_json
-
-DIRECTORY = "lookup"
-_ATTEMPTS = 3
-"""More than one only when several processes replace damaged files at the same time."""
 
 
 def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> ModelContent:
@@ -75,54 +69,38 @@ def _phrases(tokens: Artifact) -> str | None:
     return phrases_to_json(passes, config.delimiter, config.connectors)
 
 
-def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Open the lookup files of an embeddings artifact; they are written at its first use.
+@contextmanager
+def temporary_model(
+    store: Store, name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
 
-    Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
+    They are written below ``directory``, or in the system's temporary directory: 4 bytes a
+    value. Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are
+    gone.
     """
-    version = f"{embeddings.ref.version}-{code_sha256()[:8]}"
-    directory = store.root / DIRECTORY / version
-    for _ in range(_ATTEMPTS):
-        with suppress(TableDamaged):  # never written, or cut
-            return VectorModel.open(directory)
-        parent = embeddings.manifest.parents.get(schemas.TOKENS)
-        tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
-        with named_write_errors(store.root):
-            _write(directory, model_content(name, embeddings, tokens))
-    return VectorModel.open(directory)
+    parent = embeddings.manifest.parents.get(schemas.TOKENS)
+    tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
+    with _temporary_directory(name, directory) as (files, named):
+        with named:
+            write_model(files, model_content(name, embeddings, tokens))
+        yield VectorModel.open(files)
 
 
-def open_text_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Like :func:`open_model`, for a model that is to encode texts.
+@contextmanager
+def temporary_text_model(
+    store: Store, name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """Like :func:`temporary_model`, for a model that is to encode texts.
 
     Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
     """
-    model = open_model(store, name, embeddings)
-    try:
-        model.words("")
-    except QueryError as error:
-        raise EncoderError(str(error)) from error
-    return model
-
-
-def _write(directory: Path, content: ModelContent) -> None:
-    """Write the files beside ``directory`` and rename them, unless another process was first."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
-        written = Path(temporary) / "written"
-        written.mkdir()
-        write_model(written, content)
-        if directory.exists():
-            with suppress(TableDamaged):
-                VectorModel.open(directory)
-                return
-            with suppress(FileNotFoundError):  # another process has moved it
-                directory.rename(Path(temporary) / "damaged")
+    with temporary_model(store, name, embeddings, directory) as model:
         try:
-            written.rename(directory)
-        except OSError:
-            if not directory.is_dir():  # else another process was first
-                raise
+            model.words("")
+        except QueryError as error:
+            raise EncoderError(str(error)) from error
+        yield model
 
 
 def _rows(embeddings: Artifact) -> Iterator[Rows]:
