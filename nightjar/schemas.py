@@ -13,7 +13,6 @@ TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
-REGISTRATION = "registration"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
@@ -168,19 +167,21 @@ SCORES_SCHEMA = _schema(
     seconds=pa.float64(),
 )
 
-REGISTRATIONS_SCHEMA = _schema(
-    model=pa.string(),
-    registered_model=pa.string(),
-    embeddings_version=pa.string(),
-    evaluation_version=pa.string(),
-    registry_version=pa.int64(),
-    run_id=pa.string(),
-    decision=pa.string(),
-    reason=pa.string(),
-    score_optional=pa.float64(),
-    coverage_optional=pa.float64(),
-    champion_score_optional=pa.float64(),
-    previous_champion_optional=pa.int64(),
-    actor=pa.string(),
-    time=pa.timestamp("us", tz="UTC"),
+_REGISTERED = pa.struct(
+    [("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())]
 )
+EVENTS_SCHEMA = _schema(
+    number=pa.int64(),
+    time=pa.timestamp("us", tz="UTC"),
+    kind=pa.string(),
+    subject=pa.string(),
+    old_optional=_REGISTERED,
+    new_optional=_REGISTERED,
+    night_optional=pa.int64(),
+    actor=pa.string(),
+    reason=pa.string(),
+    decision_key_optional=pa.string(),
+    evidence=pa.string(),
+    sha256=pa.string(),
+)
+"""A row of the ledger; ``evidence`` is JSON, ``sha256`` is of the other columns."""

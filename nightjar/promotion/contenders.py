@@ -52,7 +52,7 @@ class BaseUse:
 
 @dataclass(frozen=True)
 class Question:
-    """May the candidate become the champion of ``model``?
+    """Whether the candidate may become the champion of ``model``.
 
     ``champion`` and ``reference`` are those of the standing, scored tonight on the same items.
     """

@@ -28,31 +28,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nightjar import schemas
+from nightjar.config import LoadedConfig
 from nightjar.errors import LeaseTaken, LedgerDamaged
 from nightjar.promotion.events import Event, EventKind, VersionRef
 from nightjar.store import acquire_lease, names, only_writes, put_new
 
 logger = logging.getLogger(__name__)
 
-_VERSION = pa.struct([("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())])
-EVENTS_SCHEMA = pa.schema(
-    [
-        ("number", pa.int64()),
-        ("time", pa.timestamp("us", tz="UTC")),
-        ("kind", pa.string()),
-        ("subject", pa.string()),
-        ("old", _VERSION),
-        ("new", _VERSION),
-        ("night", pa.int64()),
-        ("actor", pa.string()),
-        ("reason", pa.string()),
-        ("decision_key", pa.string()),
-        ("evidence", pa.string()),
-        ("sha256", pa.string()),
-    ]
-)
-"""A row of the ledger; ``evidence`` is JSON, ``sha256`` is of the other columns."""
-
+_PIPELINES = "pipelines"
+_LEDGER = "ledger"
 _ID = "id"
 _LOCK = "lock"
 _FILE = re.compile(r"(?P<first>\d{6,})(?:-(?P<last>\d{6,}))?\.parquet")
@@ -109,14 +94,22 @@ class _LedgerFile:
         return "-" in self.name
 
 
+def ledger_directory(loaded: LoadedConfig) -> Path:
+    """Where the ledger of a pipeline is; it need not be there."""
+    return loaded.artifacts_dir / _PIPELINES / loaded.config.pipeline.name / _LEDGER
+
+
 class Ledger:
     """The events in ``directory``, which need not be there: then there are none.
 
-    Reading writes nothing. Writing is for one at a time: within :meth:`writing`.
+    Reading writes nothing, and reads a file once. Writing is for one at a time: within
+    :meth:`writing`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._known: dict[str, list[Event]] = {}
+        """Events by file: a file is never changed."""
 
     @property
     def id(self) -> str | None:
@@ -228,7 +221,9 @@ class Ledger:
         for file in files:
             if file.first != end + 1:
                 raise self._damaged(f"event {end + 1} is missing before {file.name}")
-            events = self._read_file(file)
+            if file.name not in self._known:
+                self._known[file.name] = self._read_file(file)
+            events = self._known[file.name]
             if [event.number for event in events] != list(range(file.first, file.last + 1)):
                 raise self._damaged(f"{file.name} does not hold the events it is named by")
             yield from events
@@ -237,7 +232,7 @@ class Ledger:
     def _read_file(self, file: _LedgerFile) -> list[Event]:
         try:
             content = (self.directory / file.name).read_bytes()
-            table = pq.ParquetFile(io.BytesIO(content)).read(EVENTS_SCHEMA.names)
+            table = pq.ParquetFile(io.BytesIO(content)).read(schemas.EVENTS_SCHEMA.names)
             return _from_table(table)
         except FileNotFoundError:
             raise
@@ -257,7 +252,9 @@ def _to_bytes(events: Iterable[Event]) -> bytes:
         row = {**asdict(event), "kind": str(event.kind), "evidence": _json(event.evidence)}
         rows.append({**row, "sha256": _checksum(row)})
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=EVENTS_SCHEMA), sink, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schemas.EVENTS_SCHEMA), sink, compression="zstd"
+    )
     return sink.getvalue()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nightjar.config import PipelineConfig, RegistryConfig
 from nightjar.lookup import code_sha256
-from nightjar.registry.reading import DIGEST_TAG, RegisteredVersion, RegistryReader
+from nightjar.registry.reading import RegisteredVersion, RegistryReader
 from nightjar.store import file_identity, fingerprint
 
 REVISION = 3
@@ -52,5 +52,4 @@ def find_registered(
 ) -> RegisteredVersion | None:
     """The newest version of ``name`` that was made for these embeddings by this code."""
     found = reader.tagged(name, KEY_TAG, registration_key(name, embeddings_digest))
-    whole = [version for version in found if version.tags.get(DIGEST_TAG) == embeddings_digest]
-    return whole[-1] if whole else None
+    return found[-1] if found else None

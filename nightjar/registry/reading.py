@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -58,8 +58,8 @@ class RegisteredVersion:
     """Sorted."""
     source: str = ""
     """What was registered: ``models:/`` and the id of a logged model."""
-    location: str = ""
-    """Where MLflow keeps its files; a server keeps that to itself."""
+    location: str = field(default="", compare=False)
+    """Where MLflow keeps its files, from its own table; "" when it was asked through MLflow."""
 
     @property
     def embeddings_version(self) -> str:
