@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
-from nightjar.errors import EncoderError
+from nightjar.errors import EncoderError, StoreNotWritable
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
@@ -24,7 +24,7 @@ from nightjar.lookup import (
     VectorModel,
     write_model,
 )
-from nightjar.store import Artifact, Store, named_write_errors
+from nightjar.store import Artifact, Store
 from nightjar.tokenization import Settings, phrases_to_json
 
 
@@ -81,8 +81,10 @@ def temporary_model(
     """
     parent = embeddings.manifest.parents.get(schemas.TOKENS)
     tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
-    with _temporary_directory(name, directory) as (files, named):
-        with named:
+    with ExitStack() as opened:
+        with _named_refusals(name) if directory is None else nullcontext():
+            temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
+            files = Path(opened.enter_context(temporary))
             write_model(files, model_content(name, embeddings, tokens))
         yield VectorModel.open(files)
 
@@ -101,6 +103,19 @@ def temporary_text_model(
         except QueryError as error:
             raise EncoderError(str(error)) from error
         yield model
+
+
+@contextmanager
+def _named_refusals(name: str) -> Iterator[None]:
+    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreNotWritable(
+            f"{tempfile.gettempdir()}: the files of {name} cannot be written there for the time "
+            f"of the question ({error.strerror}); free some space, or set TMPDIR to another "
+            f"directory"
+        ) from error
 
 
 def _rows(embeddings: Artifact) -> Iterator[Rows]:
