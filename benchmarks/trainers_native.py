@@ -55,7 +55,7 @@ from nightjar.training.vocabulary import select_vocabulary
 CORPUS_FILE = "corpus.txt"
 WARM_UP_FILE = "warm-up.txt"
 WARM_UP_SENTENCES = 200
-_AFTER_MODELS = (schemas.EVALUATION, schemas.REGISTRATION)
+_AFTER_MODELS = (schemas.EVALUATION,)
 
 
 class _Seconds(event.Listener):
@@ -90,7 +90,7 @@ def _write_config(
     pairs = Path(settings.data) / "eval" / "similarity"
     config: dict[str, Any] = {
         "pipeline": {"name": "benchmark", "artifacts_dir": "store"},
-        "ingest": {"sources": {"text": source}},
+        "corpora": {"reviews": {"kind": "text", "sources": {"text": source}}},
         "training": {"seed": seed, "checkpoint_minutes": None},
         "models": {"model": model},
         "evaluation": {
@@ -102,7 +102,10 @@ def _write_config(
         "registry": {"gate": {"benchmarks": [WORD_PAIRS[0]]}},
     }
     if source["type"] == "text":
-        config["tokenize"] = {"tokenizer": "whitespace", "split_sentences": False}
+        config["corpora"]["reviews"]["tokenize"] = {
+            "tokenizer": "whitespace",
+            "split_sentences": False,
+        }
     directory.mkdir(exist_ok=True)
     path = directory / "pipeline_config.yaml"
     path.write_text(json.dumps(config, indent=1), encoding="utf-8")  # JSON is YAML
@@ -121,7 +124,7 @@ def _due(loaded: LoadedConfig) -> list[Step]:
 
 def _run(loaded: LoadedConfig, step: Step, n_workers: int) -> Artifact:
     provenance = Provenance(git_commit=None, actor="benchmark", n_workers=n_workers)
-    ref = run_step(loaded, make_plan(loaded), step, SILENT, provenance)
+    ref = run_step(loaded, step, SILENT, provenance)
     return Store(loaded.artifacts_dir).open(ref)
 
 

@@ -142,7 +142,7 @@ def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
 def test_a_missing_file_or_a_glob_without_match_names_the_source(
     small_config: Path, path: str
 ) -> None:
-    done = nightjar("run", "-c", small_config, "--set", f"ingest.sources.news.path={path}")
+    done = nightjar("run", "-c", small_config, "--set", f"corpora.text.sources.news.path={path}")
     assert_refused(done, 2, "news", path)
 
 

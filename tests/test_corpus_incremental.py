@@ -13,6 +13,7 @@ import pytest
 from corpus_support import config_of, identity_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import IngestConfig, TokenizeConfig
@@ -56,14 +57,18 @@ def night(
     ref = publish(
         root,
         identity,
-        lambda staging: ingest(config, base, identity, staging, progress, executor),
+        lambda staging: ingest(
+            config, context_of(staging, identity, base, progress=progress, executor=executor)
+        ),
     )
     documents = Store(root).open(ref)
     cut = TokenizeConfig()
     tokens = publish(
         root,
         tokens_identity(cut, ref.version),
-        lambda staging: tokenize(cut, documents, staging, progress, executor),
+        lambda staging: tokenize(
+            cut, documents, context_of(staging, progress=progress, executor=executor)
+        ),
     )
     assert Store(root).verify(ref) == []
     assert Store(root).verify(tokens) == []

@@ -25,10 +25,12 @@ mlflow = import_mlflow()
 
 PIPELINE = """
 pipeline: {name: night}
-ingest:
-  sources:
-    news: {type: jsonl, path: news.jsonl, id_field: id}
-    notes: {type: jsonl, path: notes.jsonl, language: de}
+corpora:
+  text:
+    kind: text
+    sources:
+      news: {type: jsonl, path: news.jsonl, id_field: id}
+      notes: {type: jsonl, path: notes.jsonl, language: de}
 models:
   cbow: {trainer: word2vec, architecture: cbow, vector_size: 4, min_count: 1, epochs: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
@@ -57,7 +59,7 @@ def run_report(base: Path, *overrides: str) -> Artifact:
     plan = make_plan(loaded)
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     steps = [plan.step(name) for name in (schemas.DOCUMENTS, schemas.TOKENS, schemas.CORPUS_REPORT)]
-    refs = [run_step(loaded, plan, step, SILENT, provenance) for step in steps]
+    refs = [run_step(loaded, step, SILENT, provenance) for step in steps]
     assert Store(base / "artifacts").verify(refs[-1]) == []
     return Store(base / "artifacts").open(refs[-1])
 

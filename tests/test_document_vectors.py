@@ -20,6 +20,7 @@ from config_support import refusal
 from conftest import PROJECT_ROOT, run_due
 from corpus_support import run_ingest, text_source
 from encoder_support import WORDS, make_bert, make_static
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import DocumentVectorsConfig, load_config
@@ -92,10 +93,10 @@ def embedded(
     identity = replace(identity, parents=parents)
     store = Store(root)
     earlier = find_earlier(store, identity) if is_incremental else None
-    parts_dir = parts_directory(root / identity.stage, identity.version)
 
     def write(staging: Staging) -> None:
-        embed_documents(encoder, documents, staging, progress, parts_dir, earlier)
+        context = context_of(staging, identity, progress=progress)
+        embed_documents(encoder, documents, context, earlier)
 
     ref = publish(root, identity, write)
     assert store.verify(ref) == []
@@ -454,7 +455,7 @@ def test_an_encoder_that_changes_between_plan_and_run_is_noticed(finished_copy: 
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
     with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
-        run_step(loaded, plan, plan.due[0], SILENT, Provenance(None, "test", 1))
+        run_step(loaded, plan.due[0], SILENT, Provenance(None, "test", 1))
 
 
 def test_planning_loads_no_encoder(finished_copy: Path) -> None:

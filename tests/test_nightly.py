@@ -91,12 +91,12 @@ def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> Non
     dump.write_bytes(
         bz2.compress(b"<mediawiki><page><title>A</title></page></mediawiki>" * 99)[:-9]
     )
-    changes = ["ingest.sources.news={type: mediawiki, path: dump.xml.bz2}"]
+    changes = ["corpora.text.sources.news={type: mediawiki, path: dump.xml.bz2}"]
     done = run(small_config, *(part for change in changes for part in ("--set", change)))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("nightjar: ingest: ingest.sources.news: ")
+    assert last.startswith("nightjar: ingest: corpora.text.sources.news: ")
     assert "dump.xml.bz2" in last
     assert not list((small_config.parent / "artifacts").glob("documents/*"))
 

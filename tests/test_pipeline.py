@@ -96,7 +96,7 @@ def test_only_models_that_count_differently_count_again(finished_copy: Path) -> 
 
 
 def test_a_changed_tokenizer_runs_everything_after_it(finished_copy: Path) -> None:
-    steps = plan_of(finished_copy, "tokenize.lowercase=false").due
+    steps = plan_of(finished_copy, "corpora.text.tokenize.lowercase=false").due
     assert [step.label for step in steps] == EVERY_STEP[1:]
     assert steps[0].reason == "lowercase: True -> False"
 
@@ -123,7 +123,7 @@ def test_worker_count_and_pipeline_location_are_no_part_of_a_version(
 def test_a_changed_input_file_is_noticed_by_content_not_by_time(small_config: Path) -> None:
     text = small_config.parent / "corpus.txt"
     text.write_text("one two three\nfour five six\n", encoding="utf-8")
-    override = f"ingest.sources.news.path={text.name}"
+    override = f"corpora.text.sources.news.path={text.name}"
     first = plan_of(small_config, override).step(schemas.DOCUMENTS).ref.version
     text.touch()
     assert plan_of(small_config, override).step(schemas.DOCUMENTS).ref.version == first
@@ -161,7 +161,7 @@ def test_a_damaged_artifact_is_refused_then_rebuilt_after_it_is_set_aside(
 
 def test_a_source_that_is_gone_stops_the_plan_with_its_name(finished_copy: Path) -> None:
     with pytest.raises(SourceError, match=r"news.*nowhere\.txt"):
-        plan_of(finished_copy, "ingest.sources.news.path=nowhere.txt")
+        plan_of(finished_copy, "corpora.text.sources.news.path=nowhere.txt")
 
 
 def test_a_corpus_without_vocabulary_is_refused_before_training(small_config: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_benchmark_file_that_changes_under_way_is_noticed(finished_copy: Path)
     benchmark.write_text("government\tminister\t2.0\n" * 3, encoding="utf-8")
     step = plan.step(schemas.EVALUATION, "cbow")
     with pytest.raises(SourceChanged, match="run again"):
-        run_step(loaded, plan, step, SILENT, Provenance(None, "test", 1))
+        run_step(loaded, step, SILENT, Provenance(None, "test", 1))
     assert not Path(step.ref.path).exists()
 
 

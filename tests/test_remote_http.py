@@ -243,7 +243,7 @@ def test_what_will_not_mend_is_said_at_once(
     tmp_path: Path, site: Site, status: int, message: str
 ) -> None:
     url = site.serve("/a.txt", b"one", faults=[Fault(status)])
-    with pytest.raises(SourceError, match=rf"ingest\.sources\.in\.path: http.*a\.txt: {message}"):
+    with pytest.raises(SourceError, match=rf"sources\.in\.path: http.*a\.txt: {message}"):
         fetch(tmp_path, url)
     assert len(site.seen) == 1
 
@@ -310,7 +310,7 @@ def test_a_larger_object_than_allowed_is_refused_before_and_while_it_comes(
     tmp_path: Path, site: Site
 ) -> None:
     url = site.serve("/a.bin", LONG)
-    with pytest.raises(SourceError, match=r"more than 1,000 bytes.*ingest\.max_fetch_bytes"):
+    with pytest.raises(SourceError, match=r"more than 1,000 bytes.*max_fetch_bytes"):
         fetch(tmp_path, url, max_bytes=1000)
     assert left_over(tmp_path) == []
     url = site.serve("/b.bin", LONG, has_length=False)

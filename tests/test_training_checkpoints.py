@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import (
     SMALL,
     RecordedProgress,
@@ -28,6 +29,7 @@ from nightjar.errors import TrainingError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.training import (
+    Lessons,
     Parents,
     checkpoint_path,
     epochs,
@@ -88,10 +90,12 @@ def trained(
 ) -> Artifact:
     model = model_config(name if name in SMALL else "word2vec", **NATIVE[name])
     identity = trained_identity(name, model, training, Parents(tokens.ref.version))
-    path = checkpoint_path(root / identity.stage, identity.version)
 
     def write(staging: Staging) -> None:
-        train(model, training, tokens, staging, progress or RecordedProgress(), n_workers, path)
+        context = context_of(
+            staging, identity, progress=progress or RecordedProgress(), n_workers=n_workers
+        )
+        train(name, model, training, Lessons(tokens), context)
 
     return Store(root).open(publish(root, identity, write))
 
@@ -265,20 +269,18 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(
 ) -> None:
     root = tmp_path / "store"
     model = model_config("word2vec", **NATIVE["cbow"])
-    path = tmp_path / "is-a-directory.npz"
-    (path / "in the way").mkdir(parents=True)
     identity = Identity("embeddings", "cbow", {"any": 1})
+    path = checkpoint_path(root / identity.stage, identity.version)
+    (path / "in the way").mkdir(parents=True)
 
     def write(staging: Staging) -> None:
-        train(model, TRAINING, tokens, staging, RecordedProgress(), 1, path)
+        train("cbow", model, TRAINING, Lessons(tokens), context_of(staging, identity))
 
     with caplog.at_level(logging.WARNING):
         artifact = Store(root).open(publish(root, identity, write))
     assert "no checkpoint written, training goes on" in caplog.text
     assert len(artifact.read("losses")) == 3
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("is-a")] == [
-        path.name
-    ]
+    assert [entry.name for entry in path.parent.iterdir() if entry.name[0] == "."] == [path.name]
 
 
 def test_checkpoints_of_models_given_up_and_half_written_ones_are_removed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from nightjar.config.sections import Section
 
 
 class KeepConfig(Section):
-    """What is kept besides the champions; ``nightjar collect`` deletes the rest (docs/nights.md)."""
+    """What is kept besides champions; ``nightjar collect`` deletes the rest (docs/nights.md)."""
 
     accepted_nights: int = Field(
         2, ge=1, le=10_000, description="documents, tokens and counts of so many accepted nights"

@@ -154,7 +154,7 @@ class NightjarConfig(Section):
     keep: KeepConfig = KeepConfig()
 
     def corpus_of(self, model: str) -> str:
-        """The corpus that the configured ``model`` learns from: its own, its base's, the only one."""
+        """The corpus that ``model`` learns from: its own, its base's, the only one."""
         config = self.models[model]
         if config.corpus is not None:
             return config.corpus

@@ -71,6 +71,11 @@ class StepRecord:
     """The process' largest resident size while the step ran; 0 where none is known."""
     error: str = ""
 
+    @property
+    def was_run(self) -> bool:
+        """Whether it was due and is published."""
+        return self.outcome is StepOutcome.PUBLISHED
+
 
 @dataclass(frozen=True)
 class Night:

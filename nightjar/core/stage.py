@@ -166,7 +166,7 @@ class Stage(ABC):
         del planned
         return ""
 
-    def finish(self, ref: ArtifactRef) -> None:
+    def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
         """Remove what was kept in case the writing was killed; the artifact is published."""
 
     def named(self, error: InputError) -> InputError:

@@ -67,9 +67,9 @@ class Fetching:
 def documents_identity(
     config: IngestConfig, base_dir: Path, fetching: Fetching, corpus: str = ""
 ) -> Identity:
-    """What the documents artifact of ``corpus`` is made of; hashes every source file, and fetches remote ones.
+    """What the documents artifact of ``corpus`` is made of.
 
-    Directories and URLs are no part of it: a file that moves keeps its version. Raises
+    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a file that moves keeps its version. Raises
     SourceError, naming the source and the pattern, when a file is missing or unreadable, a
     glob matches nothing or a package is not installed; SourceUnavailable when a server does
     not answer.

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from nightjar import schemas, urls
@@ -121,6 +122,7 @@ class NightFailed(NightjarError):
 
     def __init__(self, failures: Mapping[str, NightjarError]) -> None:
         super().__init__("\n".join(f"{label}: {error}" for label, error in failures.items()))
+        self.failures = dict(failures)
         only_input = all(isinstance(error, InputError) for error in failures.values())
         self.exit_code = InputError.exit_code if only_input else NightjarError.exit_code
 

@@ -64,6 +64,8 @@ class Question:
     gate: GateConfig
     base: BaseUse | None = None
     """Of a derived model."""
+    veto: str = ""
+    """Why the candidate may not become champion whatever it scores: its corpus is not accepted."""
 
 
 def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:

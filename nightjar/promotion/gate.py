@@ -56,6 +56,8 @@ class Decision:
     reference_score: float | None = None
     moves_reference: bool = False
     """Whether the candidate is better than the reference beyond doubt, or the first one."""
+    base_champion: VersionRef | None = None
+    """The champion of the base of a derived model when this was decided."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -73,7 +75,8 @@ def decide(question: Question, base_champion: VersionRef | None = None) -> Decis
     own = question.candidate
     if question.champion is not None and own.version.number == question.champion.version.number:
         reason = f"{_label(own)} is the champion"
-        return Decision(Outcome.UNCHANGED, reason, key, *_own_numbers(own, question.gate))
+        numbers = _own_numbers(own, question.gate)
+        return Decision(Outcome.UNCHANGED, reason, key, *numbers, base_champion=base_champion)
     against_champion = _compare(own, question.champion, "champion", question.gate)
     against_reference = _compare(own, question.reference, "reference", question.gate)
     outcome, reason = _outcome(question, base_champion, against_champion, against_reference)
@@ -86,6 +89,7 @@ def decide(question: Question, base_champion: VersionRef | None = None) -> Decis
         reference_score=against_reference.theirs if against_reference else None,
         moves_reference=against_reference is None
         or against_reference.change > question.gate.max_drop + _TOLERANCE,
+        base_champion=base_champion,
     )
 
 
@@ -106,6 +110,7 @@ def decision_key(question: Question, base_champion: VersionRef | None = None) ->
                 )
             },
             "base": None if base is None else [base.model, base.digest, _digest(base_champion)],
+            "veto": question.veto,
         }
     )
 
@@ -163,9 +168,9 @@ def _compare(
     shared = tuple(
         name
         for name in gate.benchmarks
-        if (ours := _scored(candidate, name)) is not None
-        and (theirs := _scored(other, name)) is not None
-        and ours.is_comparable(theirs)
+        if (own := _scored(candidate, name)) is not None
+        and (others := _scored(other, name)) is not None
+        and own.is_comparable(others)
     )
     if not shared:
         return _Comparison((), 0.0, None, f"{role} ({_label(other)})")
@@ -180,7 +185,8 @@ def _outcome(
     against_reference: _Comparison | None,
 ) -> tuple[Outcome, str]:
     gate, candidate = question.gate, question.candidate
-    problem = _base_problem(question, base_champion) or _floor_problem(candidate, gate)
+    problem = question.veto or _base_problem(question, base_champion)
+    problem = problem or _floor_problem(candidate, gate)
     if problem:
         return Outcome.BLOCKED, problem
     coverage = min(candidate.evaluation[name].coverage for name in gate.benchmarks)

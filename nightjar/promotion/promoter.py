@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import ModelFilesDamaged
-from nightjar.promotion.applying import Desk, number_of
+from nightjar.promotion.applying import Desk
 from nightjar.promotion.contenders import Contender, Question, contender_evidence
 from nightjar.promotion.events import (
     ARTIFACTS,
@@ -23,12 +22,10 @@ from nightjar.promotion.events import (
     reference_evidence,
     serving_evidence,
 )
-from nightjar.promotion.gate import Decision, Outcome, decide, decision_key
+from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer
 from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
 from nightjar.registry import check_files_whole
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,21 +78,12 @@ class Promoter:
     def recover(self) -> list[str]:
         """Complete what earlier runs and commands left half done; the alarms of today.
 
-        An alarm is an alias that was moved by hand (its model is held, which is recorded once)
-        or a champion whose model is gone from the config. Raises ForeignModel, LedgerDamaged,
-        RegistryUnavailable.
+        An alarm is an alias that was moved by hand: its model is held, which is recorded once.
+        Raises ForeignModel, LedgerDamaged, RegistryUnavailable.
         """
         models = sorted({*self._desk.configured, *self.standing().models})
         with self._desk.writing(models) as alarms:
-            return [*alarms, *self._flags()]
-
-    def _flags(self) -> Iterable[str]:
-        standing = self.standing()
-        for model in standing.gone(self._desk.configured):
-            yield (
-                f"{model} is gone from the config and keeps its champion, version "
-                f"{number_of(standing.model(model).champion)}: 'nightjar retire {model}' ends that"
-            )
+            return alarms
 
     def judge(self, question: Question) -> Decision:
         """What the gate says. Writes nothing.
@@ -155,7 +143,10 @@ class Promoter:
             )
         problems = check_files_whole(self._desk.place, found)
         if problems:
-            raise ModelFilesDamaged(f"{problems[0]}; it is not promoted")
+            self._desk.registry.set_aside(found)
+            raise ModelFilesDamaged(
+                f"{problems[0]}. It is not promoted; run again: it is registered anew"
+            )
 
     def _settle(
         self,
@@ -278,7 +269,7 @@ def _is_current(question: Question, decision: Decision, standing: Standing) -> b
     return (
         _version(question.champion) == model.champion
         and _version(question.reference) == model.reference
-        and decision_key(question, _base_champion(question, standing)) == decision.key
+        and _base_champion(question, standing) == decision.base_champion
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from nightjar.errors import ModelFilesDamaged
@@ -25,7 +25,6 @@ from nightjar.store import file_identity, only_writes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 FILES_NAME = "files.json"
 FILES_TAG = "nightjar.files_sha256"
@@ -150,9 +149,7 @@ def _server_problems(place: RegistryPlace, version: RegisteredVersion) -> list[s
     ]
 
 
-def _listed_sizes(
-    repository: ArtifactRepository, directories: Iterable[str]
-) -> Iterator[tuple[str, int]]:
+def _listed_sizes(repository: Any, directories: Iterable[str]) -> Iterator[tuple[str, int]]:
     for directory in directories:
         for entry in repository.list_artifacts(None if directory == "." else directory):
             if not entry.is_dir:
@@ -253,15 +250,14 @@ def stored_model(client: MlflowClient, place: RegistryPlace, model_id: str) -> I
         yield Path(repository.download_artifacts("", temporary))
 
 
-def _repository(
-    client: MlflowClient, place: RegistryPlace, version: RegisteredVersion
-) -> ArtifactRepository:
+def _repository(client: MlflowClient, place: RegistryPlace, version: RegisteredVersion) -> Any:
     if version.model_id is None:
         raise ModelFilesDamaged(f"{_label(version)} was not registered by Nightjar")
     return _logged(client, place, version.model_id)
 
 
-def _logged(client: MlflowClient, place: RegistryPlace, model_id: str) -> ArtifactRepository:
+def _logged(client: MlflowClient, place: RegistryPlace, model_id: str) -> Any:
+    """MLflow's ArtifactRepository of a logged model."""
     from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
         get_artifact_repository,
     )

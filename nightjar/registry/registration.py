@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nightjar.progress import Progress
 from nightjar.registry.client import named_errors
-from nightjar.registry.identity import KEY_TAG, find_registered
+from nightjar.registry.identity import find_registered
 from nightjar.registry.model_card import short_description
 from nightjar.registry.packaging import active_run, log_model
 from nightjar.registry.reading import RegisteredVersion, RegistryPlace
@@ -31,9 +31,6 @@ from nightjar.registry.tags import NIGHT_TAG, TRIAL_TAG, lineage_tags
 from nightjar.registry.writing import RegistryWriter, check_owner, load_address
 
 logger = logging.getLogger(__name__)
-
-DAMAGED_TAG = "nightjar.damaged_registration_key"
-"""The key of a version whose files are no longer whole: it is not found by it any more."""
 
 
 def ensure_registered(request: RegistrationRequest, progress: Progress) -> RegisteredVersion:
@@ -54,7 +51,8 @@ def ensure_registered(request: RegistrationRequest, progress: Progress) -> Regis
         if not problems:
             progress.advance(4, f"version {found.version}")
             return _claimed(place, found, request)
-        _set_aside(place, found, problems)
+        logger.warning("%s; it is registered again", problems[0])
+        RegistryWriter(place).set_aside(found)
     check_whole(request)
     progress.advance(1, "artifacts verified")
     summary = summarize(request)
@@ -81,15 +79,6 @@ def _claimed(
         client.delete_model_version_tag(found.name, number, TRIAL_TAG)
     claimed = place.reader().version(found.name, found.version)
     return claimed or found
-
-
-def _set_aside(place: RegistryPlace, found: RegisteredVersion, problems: list[str]) -> None:
-    """Have a damaged version found by its key no more: the embeddings are registered anew."""
-    logger.warning("%s; it is registered again", problems[0])
-    client, number = RegistryWriter(place).client, str(found.version)
-    with named_errors(place.uri):
-        client.set_model_version_tag(found.name, number, DAMAGED_TAG, found.tags[KEY_TAG])
-        client.delete_model_version_tag(found.name, number, KEY_TAG)
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,8 @@ def _delete_files(location: str, directories: Iterable[Path]) -> int:
             get_artifact_repository,
         )
 
-        get_artifact_repository(location).delete_artifacts()
+        repository: Any = get_artifact_repository(location)
+        repository.delete_artifacts()
     return 0
 
 
@@ -172,7 +173,8 @@ def _forget_tags(place: RegistryPlace, version: RegisteredVersion) -> None:
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag  # noqa: PLC0415
     from mlflow.tracking._model_registry.utils import _get_store  # noqa: PLC0415
 
-    with _get_store(place.uri).ManagedSessionMaker(read_only=False) as session:
+    store: Any = _get_store(place.uri)  # type: ignore[no-untyped-call]
+    with store.ManagedSessionMaker(read_only=False) as session:
         session.query(SqlModelVersionTag).filter_by(
             name=version.name, version=version.version
         ).delete(synchronize_session=False)
@@ -182,7 +184,8 @@ def _tracking_store(place: RegistryPlace) -> Any:
     """MLflow's own store of the database, which has what ``mlflow gc`` calls."""
     from mlflow.tracking._tracking_service.utils import _get_store  # noqa: PLC0415
 
-    return _get_store(place.uri, place.local_artifacts.absolute().as_uri())
+    artifacts = place.local_artifacts.absolute().as_uri()
+    return _get_store(place.uri, artifacts)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

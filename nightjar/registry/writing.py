@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from nightjar.errors import ForeignModel
 from nightjar.registry.client import EXISTS, connect, error_code, named_errors
-from nightjar.registry.reading import CHAMPION, RegistryPlace
+from nightjar.registry.identity import KEY_TAG
+from nightjar.registry.reading import CHAMPION, RegisteredVersion, RegistryPlace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,6 +20,8 @@ LEDGER_TAG = "nightjar.ledger"
 """Of a registered model: the id of the ledger that owns it."""
 EVENT_TAG = "nightjar.ledger_event"
 """Of a registered model: the last event whose alias was moved."""
+DAMAGED_TAG = "nightjar.damaged_registration_key"
+"""Of a version whose files are no longer whole: its registration key."""
 
 
 def check_owner(place: RegistryPlace, name: str, tags: Mapping[str, str], ledger_id: str) -> None:
@@ -65,6 +68,7 @@ class RegistryWriter:
             if not takes_over:
                 check_owner(self.place, name, tags, ledger_id)
             if tags.get(LEDGER_TAG) != ledger_id:
+                self.client.set_registered_model_tag(name, EVENT_TAG, "0")
                 self.client.set_registered_model_tag(name, LEDGER_TAG, ledger_id)
 
     def point(self, name: str, alias: str, number: int | None) -> None:
@@ -74,6 +78,15 @@ class RegistryWriter:
                 self.client.delete_registered_model_alias(name, alias)
             else:
                 self.client.set_registered_model_alias(name, alias, str(number))
+
+    def set_aside(self, version: RegisteredVersion) -> None:
+        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        key, number = version.tags.get(KEY_TAG), str(version.version)
+        if key is None:
+            return
+        with named_errors(self.place.uri):
+            self.client.set_model_version_tag(version.name, number, DAMAGED_TAG, key)
+            self.client.delete_model_version_tag(version.name, number, KEY_TAG)
 
     def mark(self, name: str, event: int) -> None:
         """Say that the alias ``champion`` is where this event of the ledger wants it."""
