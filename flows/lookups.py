@@ -14,8 +14,13 @@ from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.corpus import Comparison, compare
 from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
-from nightjar.promotion import read_events
-from nightjar.registry import RegisteredVersion, open_reader, registered_name, tracking_uri
+from nightjar.registry import (
+    RegisteredVersion,
+    open_reader,
+    read_ledger,
+    registered_name,
+    tracking_uri,
+)
 from nightjar.scores import read_scores
 from nightjar.stages import STAGES
 from nightjar.store import ArtifactRef, Manifest, Store, set_aside
@@ -90,11 +95,7 @@ def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
             except StoreError as error:
                 damaged.append(str(error))
     registered: list[RegisteredVersion] = []
-<<<<<<< HEAD
     if stage in (None, schemas.EMBEDDINGS):
-=======
-    if stage is None:
->>>>>>> promotion
         reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
         for model in loaded.config.models:
             registered += reader.versions(registered_name(loaded.config.pipeline.name, model))
@@ -148,7 +149,7 @@ def describe_model(loaded: LoadedConfig, model: str) -> dict[str, Any]:
         "registered_model": name,
         "load": f"models:/{name}@{'challenger' if champion is None else 'champion'}",
         "champion": None if champion is None else champion.version,
-        "versions": [event.as_json() for event in read_events(loaded) if event.subject == model],
+        "versions": [entry.as_json() for entry in read_ledger(store, model)],
     }
     if champion is not None:
         version = champion.tags.get("nightjar.evaluation_version", "")

@@ -41,30 +41,9 @@ from nightjar.registry import RegisteredVersion, RegistrationRequest
 from nightjar.training import remove_stale_checkpoints
 from tasks.executors import use_executor
 from tasks.progress import TaskProgress, current_display
-<<<<<<< HEAD
 from tasks.reports import report_night
 from tasks.stage import register, result_of, run_stage
 
-=======
-from tasks.report import report
-from tasks.reports import report_scores
-from tasks.tokenize import tokenize
-from tasks.train import train
-
-logger = logging.getLogger(__name__)
-
-TASKS: Mapping[str, Callable[..., State[Any]]] = {
-    schemas.DOCUMENTS: ingest,
-    schemas.TOKENS: tokenize,
-    schemas.CORPUS_REPORT: report,
-    schemas.COOCCURRENCES: count,
-    schemas.EMBEDDINGS: train,
-    schemas.EVALUATION: evaluate,
-    schemas.DOCUMENT_VECTORS: embed,
-    schemas.SEARCH_INDEX: index,
-}
-"""The task that publishes each stage."""
->>>>>>> promotion
 SKIPPED = "Skipped"
 NOTHING_TO_DO = "NothingToDo"
 

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-<<<<<<< HEAD
 from nightjar.core import Night
 from nightjar.registry import CHAMPION, open_reader, registered_name, tracking_uri
-=======
-from nightjar.pipeline.planning import Plan
-from nightjar.promotion import Event, read_standing
-from nightjar.registry import CHAMPION, RegistryReader, open_reader, registered_name, tracking_uri
->>>>>>> promotion
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
@@ -53,35 +47,15 @@ def read_outcomes(loaded: LoadedConfig, night: Night) -> tuple[ModelOutcome, ...
 def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
     store = Store(loaded.artifacts_dir)
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-<<<<<<< HEAD
     embeddings = night.version(schemas.EMBEDDINGS, model)
     evaluation = night.version(schemas.EVALUATION, model)
-=======
-    return tuple(_outcome(loaded, plan, store, reader, model) for model in plan.models)
-
-
-def _outcome(
-    loaded: LoadedConfig, plan: Plan, store: Store, reader: RegistryReader, model: str
-) -> ModelOutcome:
-    embeddings, evaluation = (
-        plan.step(stage, model).ref for stage in (schemas.EMBEDDINGS, schemas.EVALUATION)
-    )
->>>>>>> promotion
     n_words = None
     if embeddings is not None and store.is_published(schemas.EMBEDDINGS, embeddings):
         n_words = store.open(store.ref(schemas.EMBEDDINGS, embeddings)).rows("vectors")
     scores: Mapping[str, Score] = {}
-<<<<<<< HEAD
     if evaluation is not None and store.is_published(schemas.EVALUATION, evaluation):
         scores = main_scores(read_scores(store.open(store.ref(schemas.EVALUATION, evaluation))))
     decision = next((found for found in night.decisions if found["model"] == model), None)
-=======
-    entry: Event | None = read_standing(loaded).model(model).last_decision
-    if store.is_published(embeddings.stage, embeddings.version):
-        n_words = store.open(embeddings).rows("vectors")
-    if store.is_published(evaluation.stage, evaluation.version):
-        scores = main_scores(read_scores(store.open(evaluation)))
->>>>>>> promotion
     name = registered_name(loaded.config.pipeline.name, model)
     champion = reader.alias(name, CHAMPION)
     return ModelOutcome(
@@ -90,15 +64,9 @@ def _outcome(
         embeddings_version=embeddings,
         n_words=n_words,
         scores=scores,
-<<<<<<< HEAD
         registry_version=None if decision is None else decision["candidate"]["version"],
         decision=None if decision is None else decision["outcome"],
         reason=None if decision is None else decision["reason"],
         note="" if decision is None else decision["note"],
-=======
-        registry_version=entry.new.number if entry and entry.new else None,
-        decision=entry.kind if entry else None,
-        reason=entry.reason if entry else None,
->>>>>>> promotion
         champion=None if champion is None else champion.version,
     )
