@@ -138,10 +138,11 @@ class Answerers:
         version, alias or night.
         """
         name, _, which = what.partition("@")
-        name = self._short(name)
         if which and night is not None:
             raise InputError(f"{what}: ask for a version or for a night, not for both")
-        if name not in self.models:
+        if (known := self.model_name(what)) is not None:
+            name = known
+        else:
             by_hand = None if which or night is not None else self._published_by_hand(name)
             if by_hand is not None:
                 return AskedModel(name, by_hand)
@@ -153,9 +154,11 @@ class Answerers:
             return self._champion(name)
         return self._named(name, which)
 
-    def _short(self, name: str) -> str:
+    def model_name(self, what: str) -> str | None:
+        """The model that ``what`` names, as :meth:`model` takes it; None for an unknown one."""
+        name = what.partition("@")[0]
         short = name.removeprefix(f"{self.loaded.config.pipeline.name}-")
-        return short if name not in self.models and short in self.models else name
+        return next((found for found in (name, short) if found in self.models), None)
 
     def _published_by_hand(self, name: str) -> str | None:
         """The newest embeddings of a name that no model has."""

@@ -6,14 +6,11 @@ version that answers (:mod:`flows.answerers`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from flows.answerers import Answerers, NobodyAnswersError
@@ -88,17 +85,3 @@ def _as_input_error(error: QueryError | InputError) -> InputError:
     if isinstance(error, UnknownWords):
         return UnknownTokenError(str(error))
     return error if isinstance(error, InputError) else InputError(str(error))
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write a NumPy file, whole or not at all. Raises InputError where it cannot be written."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with unfinished.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
