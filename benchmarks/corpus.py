@@ -128,8 +128,10 @@ def our_phases(files: Sequence[str], store: Path) -> int:
         config = IngestConfig(sources={"imdb": source})
         identity = documents_identity(config, root, Fetching(root))
         documents = publish(
-            root, identity, lambda s: ingest(config, _context(identity, s, root, progress=phases))
-        )  # noqa: B023
+            root,
+            identity,
+            lambda s: ingest(config, _context(identity, s, root, progress=phases)),  # noqa: B023
+        )
         opened = Store(root).open(documents)
         for cut in (TokenizeConfig(), TokenizeConfig(phrases=phrases)):
             publish(

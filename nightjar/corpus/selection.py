@@ -69,10 +69,10 @@ def documents_identity(
 ) -> Identity:
     """What the documents artifact of ``corpus`` is made of.
 
-    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a file that moves keeps its version. Raises
-    SourceError, naming the source and the pattern, when a file is missing or unreadable, a
-    glob matches nothing or a package is not installed; SourceUnavailable when a server does
-    not answer.
+    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a
+    file that moves keeps its version. Raises SourceError, naming the source and the pattern, when
+    a file is missing or unreadable, a glob matches nothing or a package is not installed;
+    SourceUnavailable when a server does not answer.
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)

@@ -14,12 +14,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from nightjar import schemas, urls
-from nightjar.config import LoadedConfig, SifConfig, UsifConfig
+from nightjar.config import ImportConfig, LoadedConfig, SifConfig, UsifConfig
 from nightjar.core import (
     Action,
     Night,
@@ -46,8 +46,6 @@ from nightjar.promotion import (
     BaseUse,
     BenchmarkScore,
     Contender,
-    Decision,
-    Outcome,
     Promoter,
     Question,
     Serving,
@@ -69,7 +67,6 @@ from nightjar.store import (
     Artifact,
     Store,
     acquire_lease,
-    fingerprint,
     is_held,
     remove_abandoned,
 )
@@ -345,7 +342,7 @@ class _Night:
             scores = self.store.open(evaluation.ref)
             registered = self.registered(model, embeddings, scores)
             question = self.question(model, VersionRef.of(registered), embeddings, scores)
-            decision = self.judged(question)
+            decision = self.promoter.judge(question)
             serving: Serving | None = {}
             if not self.is_trial and self.promoter.will_promote(question, decision):
                 promoted = {model: question.candidate.version.embeddings}
@@ -427,6 +424,7 @@ class _Night:
             reference=contender(standing.reference),
             gate=self.loaded.config.registry_of(model).gate,
             base=base,
+            veto=self.veto(model),
         )
 
     def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
@@ -456,23 +454,15 @@ class _Night:
             return {}
         return benchmark_scores(self.store.open(self.store.ref(schemas.EVALUATION, evaluation)))
 
-    def judged(self, question: Question) -> Decision:
-        """The gate's decision; a corpus that is not accepted promotes nothing."""
-        decision = self.promoter.judge(question)
-        corpus = self.loaded.config.corpus_of(question.model)
+    def veto(self, model: str) -> str:
+        """Why nothing may be promoted whatever it scores: a corpus that is not accepted."""
+        corpus = self.loaded.config.corpus_of(model)
         verdict = self.verdicts.get(corpus)
-        learns = self.loaded.config.models[question.model].trainer != "import"
-        if decision.outcome is Outcome.UNCHANGED or not learns:
-            return decision
+        if isinstance(self.loaded.config.models[model], ImportConfig):
+            return ""
         if verdict is None or verdict.is_accepted:
-            return decision
-        return replace(
-            decision,
-            outcome=Outcome.BLOCKED,
-            reason=f"the corpus {corpus} is not accepted: {verdict.reason}",
-            key=fingerprint({"decision": decision.key, "corpus": verdict.as_json()}),
-            moves_reference=False,
-        )
+            return ""
+        return f"the corpus {corpus} is not accepted: {verdict.reason}"
 
     # -- what readers are served ----------------------------------------------------------
 
