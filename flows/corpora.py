@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from flows.answerers import Answerers, AskedCorpus
 from nightjar import schemas
 from nightjar.config import LoadedConfig
@@ -77,21 +75,49 @@ def _documents(answerers: Answerers, what: str) -> ArtifactRef:
 
 
 @dataclass(frozen=True)
+class WordsSince:
+    """How the vocabulary of a night differs from that of an earlier one."""
+
+    night: AskedCorpus
+    """The earlier one."""
+    tokens: Artifact
+    """The earlier night's."""
+    words: NewWords
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types; the most frequent words are listed."""
+        new = self.words
+        return {
+            "night": self.night.night,
+            "tokens": str(self.tokens.ref),
+            "n_appeared": new.n_appeared,
+            "n_vanished": new.n_vanished,
+            "appeared": new.appeared.to_pylist(),
+            "vanished": new.vanished.to_pylist(),
+        }
+
+
+@dataclass(frozen=True)
 class CorpusReport:
-    """A night's report, and how its vocabulary differs from another night's."""
+    """A night's report, and what is new since another night."""
 
     night: AskedCorpus
     report: Artifact
     tokens: Artifact
-    before: AskedCorpus | None
-    """None: there was no accepted night before."""
-    tokens_before: Artifact | None
-    new: NewWords | None
+    since: WordsSince | None
+    """None: no night was accepted before."""
 
     @property
     def figures(self) -> dict[str, int]:
         """Documents, words and the like."""
         return dict(self.report.manifest.counts)
+
+    @property
+    def page(self) -> str:
+        """The page, with what is new at its end."""
+        if self.since is None:
+            return self.report.file_path(PAGE).read_text(encoding="utf-8")
+        return page_with_comparison(self.report, self.tokens, self.since.tokens, self.since.words)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -102,31 +128,8 @@ class CorpusReport:
             "page": str(self.report.file_path(PAGE)),
             "tokens": str(self.tokens.ref),
             "figures": self.figures,
-            "against": self._against(),
-            "appeared": None
-            if self.new is None
-            else _words(self.new.appeared, self.new.n_appeared),
-            "vanished": None
-            if self.new is None
-            else _words(self.new.vanished, self.new.n_vanished),
+            "against": None if self.since is None else self.since.as_json(),
         }
-
-    def _against(self) -> dict[str, Any] | None:
-        if self.before is None or self.tokens_before is None:
-            return None
-        return {"night": self.before.night, "tokens": str(self.tokens_before.ref)}
-
-    @property
-    def page(self) -> str:
-        """The page, with what is new at its end."""
-        if self.new is None or self.tokens_before is None:
-            return self.report.file_path(PAGE).read_text(encoding="utf-8")
-        return page_with_comparison(self.report, self.tokens, self.tokens_before, self.new)
-
-
-def _words(table: pa.Table, n_words: int) -> dict[str, Any]:
-    """So many words, and the most frequent of them."""
-    return {"words": n_words, "most_frequent": table.to_pylist()}
 
 
 def report_corpus(loaded: LoadedConfig, asked: AskedNights) -> CorpusReport:
@@ -138,9 +141,8 @@ def report_corpus(loaded: LoadedConfig, asked: AskedNights) -> CorpusReport:
     answerers = Answerers(loaded)
     now, before = _both_nights(answerers, asked)
     tokens = answerers.corpus_stage(now, schemas.TOKENS)
-    tokens_before = new = None
+    since = None
     if before is not None:
-        tokens_before = answerers.corpus_stage(before, schemas.TOKENS)
-        new = compare_vocabularies(tokens, tokens_before)
-    report = answerers.corpus_stage(now, schemas.CORPUS_REPORT)
-    return CorpusReport(now, report, tokens, before, tokens_before, new)
+        earlier = answerers.corpus_stage(before, schemas.TOKENS)
+        since = WordsSince(before, earlier, compare_vocabularies(tokens, earlier))
+    return CorpusReport(now, answerers.corpus_stage(now, schemas.CORPUS_REPORT), tokens, since)
