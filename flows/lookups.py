@@ -236,7 +236,7 @@ def _event(event: Event) -> dict[str, Any]:
     decision = event.evidence.get("decision", {})
     return {
         "event": event.number,
-        "time": event.time.isoformat(timespec="seconds"),
+        "time": f"{event.time:%Y-%m-%d %H:%M:%S}",
         "kind": event.kind.value,
         "version": _number(event.new),
         "before": _number(event.old),

@@ -31,6 +31,8 @@ from nightjar.scores import Score
 from nightjar.training.resources import Resources
 
 _DEFAULT = Path("pipeline_config.yaml")
+_SHORT = 20
+"""Characters of a cell that is not folded."""
 _WIDE = 120
 """Columns of a terminal from which on parents are listed beside artifacts."""
 
@@ -380,10 +382,12 @@ def _print_rows(
 ) -> None:
     columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_compact(row.get(column))) for column in columns))
+    cells = [[_compact(row.get(column)) for column in columns] for row in rows]
+    for place, column in enumerate(columns):
+        is_short = max(len(row[place]) for row in cells) <= _SHORT
+        table.add_column(column, overflow="fold", no_wrap=is_short)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
