@@ -41,15 +41,15 @@ from benchmarks.trainers_records import (
     clear,
 )
 from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import LoadedConfig, load_config
 from nightjar.embeddings import Embeddings
 from nightjar.pipeline import Provenance, Step, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Store
 from nightjar.training.corpus import Corpus
-from nightjar.training.kernels import sources_sha256
+from nightjar.training.engines import ENGINES
 from nightjar.training.subsampling import keep_limits
-from nightjar.training.trainer import ENGINES
 from nightjar.training.vocabulary import select_vocabulary
 
 CORPUS_FILE = "corpus.txt"
@@ -205,7 +205,7 @@ def _facts(corpus: Corpus, settings: Settings) -> CorpusFacts:
         n_centres=n_centres,
         n_predictions=n_predictions,
         n_subword_rows=n_rows,
-        kernels=sources_sha256()[:16],
+        kernels=code_digest("nightjar.training.kernels")[:16],
     )
 
 

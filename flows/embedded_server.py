@@ -60,12 +60,18 @@ def embedded_server(log_path: Path, environment: Mapping[str, str]) -> Iterator[
         _wait_until_it_answers(url, process, log_path)
         yield url
     finally:
-        process.terminate()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, then SIGKILL; what a dead disk holds on to even then is left behind."""
+    for end in (process.terminate, process.kill):
+        end()
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            continue
+        return
 
 
 def _free_port() -> int:

@@ -57,7 +57,7 @@ def nights(
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("night", "started", "status", "steps run", "promoted", "accepted", "alarms"):
-        table.add_column(column, no_wrap=column != "promoted")
+        table.add_column(column, no_wrap=column != "promoted", overflow="fold")
     for night in found:
         promoted = [entry["model"] for entry in night.decisions if entry["is_promoted"]]
         accepted = [name for name, entry in night.accepted.items() if entry["is_accepted"]]

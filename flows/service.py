@@ -26,6 +26,7 @@ from nightjar.errors import ConfigError, OrchestratorUnavailable
 
 DEPLOYMENT = "nightly/nightly"
 _START_SECONDS = 180.0
+_DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 
 
@@ -79,7 +80,10 @@ def serve_nightly(
 def deploy(
     loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str], promotes: bool = False
 ) -> None:
-    """Create the process work pool and the nightly deployment for this config."""
+    """Create the process work pool and the nightly deployment for this config.
+
+    Raises OrchestratorUnavailable with what Prefect said, or that it did not end.
+    """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
     parameters = {
         "config_path": str(loaded.path),
@@ -89,15 +93,23 @@ def deploy(
     deployment = ["--no-prompt", "deploy", "--name", DEPLOYMENT.partition("/")[2]]
     deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
     for command in (pool, deployment):
-        done = subprocess.run(
-            _prefect(command),
-            env=dict(environment),
-            cwd=_project_dir(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                _prefect(command),
+                env=dict(environment),
+                cwd=_project_dir(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_DEPLOY_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OrchestratorUnavailable(
+                f"'prefect {' '.join(command)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
+                f"the Prefect server at {environment['PREFECT_API_URL']} answer? See its log, then "
+                f"run the same command again"
+            ) from error
         if done.returncode != 0:
             raise OrchestratorUnavailable(
                 f"'prefect {' '.join(command)}' failed:\n{done.stdout}{done.stderr}".strip()

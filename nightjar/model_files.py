@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
 from nightjar.errors import EncoderError, StoreNotWritable
@@ -26,6 +27,11 @@ from nightjar.lookup import (
 )
 from nightjar.store import Artifact, Store
 from nightjar.tokenization import Settings, phrases_to_json
+
+
+def model_code_digest() -> str:
+    """Hash of the code that travels with a model, and of what it answers: not of comments."""
+    return code_digest("nightjar.lookup", "nightjar.tokenization")
 
 
 def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> ModelContent:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 from prefect import Task, task
@@ -17,10 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from nightjar.config import LoadedConfig
+from nightjar.core import Stage
 from nightjar.errors import NightjarError, RetryLater
 from nightjar.pipeline import Provenance, Step, run_step
 from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
-from nightjar.stages import STAGES
 from nightjar.store import ArtifactRef
 from tasks.executors import current_executor
 from tasks.progress import TaskProgress, current_display
@@ -69,14 +70,11 @@ def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> Artifa
     return ref
 
 
-STAGE_TASKS: Mapping[str, Callable[..., State[Any]]] = {
-    stage.verb: task(
-        name=stage.verb, description=stage.about, task_run_name="{step.label}", **_OPTIONS
-    )(_perform)
-    for stage in STAGES
-}
-"""The task of each stage, by its verb."""
-_ANY_STAGE = task(name="stage", task_run_name="{step.label}", **_OPTIONS)(_perform)
+@cache
+def stage_task(stage: type[Stage]) -> Callable[..., State[Any]]:
+    """The task of a stage, made from its declaration."""
+    made = task(name=stage.verb, description=stage.about, task_run_name="{step.label}", **_OPTIONS)
+    return made(_perform)
 
 
 @task(name="register", task_run_name="register {request.model_name}", **_OPTIONS)
@@ -90,8 +88,8 @@ def register(request: RegistrationRequest) -> RegisteredVersion:
 
 def run_stage(loaded: LoadedConfig, step: Step, provenance: Provenance) -> None:
     """Run a due step as a task; raises the error that it ended with."""
-    stage_task = STAGE_TASKS.get(step.work.verb, _ANY_STAGE)
-    result_of(stage_task(loaded, step, provenance, return_state=True))
+    perform = stage_task(type(step.work))
+    result_of(perform(loaded, step, provenance, return_state=True))
 
 
 def result_of(state: State[Any]) -> Any:

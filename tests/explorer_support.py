@@ -86,7 +86,7 @@ def make_explored(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     versions = []
     for seed, score in ((1, 0.5), (2, 0.6)):
         embeddings = trained(world, seed)
-        world.register(world.request(score, 0.3, embeddings=embeddings))
+        world.crown(world.request(score, 0.3, embeddings=embeddings))
         versions.append(embeddings.ref.version)
     other = trained(world, 3)
     config = {

@@ -130,7 +130,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("corpora.text.tokenise.lowercase=true", "did you mean 'tokenize'?"),
         (
             "seed=1",
-            "unknown key 'seed'; valid here: corpora, document_vectors, evaluation, execution, keep,",
+            "unknown key 'seed'; valid here: corpora, document_vectors, evaluation,",
         ),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (

@@ -194,7 +194,11 @@ def test_any_history_ends_with_the_bytes_of_reading_everything_at_once(
 def test_processes_give_the_same_bytes_as_one_thread(
     seven: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("nightjar.corpus.stage", "nightjar.corpus.merging", "nightjar.text.stage"):
+    for module in (
+        "nightjar.corpus.reading_shards",
+        "nightjar.corpus.merging",
+        "nightjar.text.stage",
+    ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")
     with ProcessExecutor(2) as executor:
@@ -225,7 +229,7 @@ def test_a_limit_leaves_files_unread_and_is_the_same_in_processes(
     config = config_of(SOURCE, limit=5)
     inline = night(seven, config=config)
     assert len(shards(seven, schemas.DOCUMENT_SHARDS)) == 2
-    monkeypatch.setattr("nightjar.corpus.stage.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.corpus.reading_shards.INLINE_BYTES", 0)
     with ProcessExecutor(2) as executor:
         assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
 

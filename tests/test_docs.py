@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from flows.cli import app
 from nightjar import schemas
 from nightjar.config import cleaning, models
+from nightjar.stages import STAGES
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"
@@ -216,6 +217,37 @@ def test_every_column_is_in_the_artifact_contract() -> None:
             assert re.search(rf"\b{column}\b", contract), column
 
 
+STAGES_BEGIN = "<!-- made from nightjar/stages/: python tests/test_docs.py renews it -->\n"
+STAGES_END = "<!-- end -->"
+CONTRACT_PATH = PROJECT_ROOT / "docs" / "artifacts.md"
+
+
+def stage_table() -> str:
+    """The declared stages, as docs/artifacts.md shows them."""
+    lines = ["| stage | task | an artifact for each of | what it does | tables and files | kept |"]
+    lines.append("|---|---|---|---|---|---|")
+    for stage in STAGES:
+        names = ", ".join(f"`{name}`" for name in (*stage.tables, *stage.files))
+        lines.append(
+            f"| `{stage.name}` | {stage.verb} | `{stage.of.value}` | {stage.about} | {names} | "
+            f"{stage.keep.value} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def with_stage_table(contract: str) -> str:
+    before, _, rest = contract.partition(STAGES_BEGIN)
+    return before + STAGES_BEGIN + stage_table() + STAGES_END + rest.partition(STAGES_END)[2]
+
+
+def test_the_table_of_stages_is_made_from_the_declarations() -> None:
+    contract = CONTRACT_PATH.read_text(encoding="utf-8")
+    assert contract == with_stage_table(contract), "renew it: python tests/test_docs.py"
+    for stage in STAGES:
+        for name in (stage.name, *stage.pieces):
+            assert f"\n## {name}\n" in contract, name
+
+
 def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
@@ -232,4 +264,7 @@ def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
 
 if __name__ == "__main__":
     Path(REFERENCE_PATH).write_text(configuration_reference(), encoding="utf-8")
-    sys.stdout.write(f"wrote {REFERENCE_PATH.name}\n")
+    CONTRACT_PATH.write_text(
+        with_stage_table(CONTRACT_PATH.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    sys.stdout.write(f"wrote {REFERENCE_PATH.name} and {CONTRACT_PATH.name}\n")

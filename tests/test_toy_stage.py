@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import PROVENANCE
+from conftest import PROJECT_ROOT, PROVENANCE
 
 from flows import lookups
 from nightjar import schemas
@@ -16,6 +19,7 @@ from nightjar.config import NightjarConfig, load_config
 from nightjar.core import (
     Action,
     Keep,
+    Nights,
     NightStatus,
     Of,
     Parent,
@@ -117,6 +121,53 @@ def test_its_reason_names_what_changed(finished_copy: Path) -> None:
 
 
 def test_a_table_that_is_not_as_declared_is_not_published(finished_copy: Path) -> None:
-    with pytest.raises(TypeError, match=r"letters\.letters is .*declared is"):
+    with pytest.raises(TypeError, match=r"(?s)letters\.letters is .*declared is"):
         run(finished_copy, (*STAGES, WritesAnotherTable))
     assert not list((finished_copy.parent / "artifacts" / "letters").glob("*/manifest.json"))
+
+
+UNDER_PREFECT = """
+import os, sys
+from pathlib import Path
+from flows.environment import prepare_environment
+from flows.embedded_server import embedded_server
+from nightjar.config import load_config
+
+loaded = load_config(Path(sys.argv[1]))
+prepare_environment(loaded.artifacts_dir)
+with embedded_server(loaded.artifacts_dir / "prefect" / "server.log", os.environ) as url:
+    os.environ["PREFECT_API_URL"] = url
+    from prefect import flow, get_client
+    from flows.nightly import PrefectRunner
+    from nightjar.pipeline import NightRequest, run_night
+    from test_toy_stage import PROVENANCE, WITH_TOY
+
+    @flow(name="toy")
+    def toy():
+        runner = PrefectRunner(loaded, PROVENANCE)
+        with runner.opened:
+            request = NightRequest("toy", stages=WITH_TOY)
+            return run_night(loaded, runner, PROVENANCE, request).number
+
+    toy()
+    with get_client(sync_client=True) as client:
+        print("tasks:", [run.name for run in client.read_task_runs()])
+"""
+
+
+@pytest.mark.integration
+def test_a_toy_stage_runs_as_a_prefect_task_of_its_own(finished_copy: Path) -> None:
+    tests = str(Path(__file__).parent)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", UNDER_PREFECT, str(finished_copy)],
+        env={**kept, "PYTHONPATH": os.pathsep.join((str(PROJECT_ROOT), tests))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "tasks: ['spell']" in done.stdout, done.stdout + done.stderr
+    assert step_of(finished_copy).action is Action.REUSE
+    night = next(Nights(load_config(finished_copy).pipeline_dir).newest_first())
+    assert [record.label for record in night.steps if record.was_run] == ["spell"]

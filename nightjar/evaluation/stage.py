@@ -40,7 +40,7 @@ from nightjar.evaluation.bootstrap import (
 from nightjar.evaluation.similarity import correlate_pairs, find_pairs
 from nightjar.evaluation.texts import Encoder, text_similarities
 from nightjar.evaluation.words import WordTable, is_covered
-from nightjar.lookup import code_sha256
+from nightjar.model_files import model_code_digest
 from nightjar.progress import Progress
 from nightjar.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
 from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions
@@ -64,7 +64,7 @@ def evaluation_identity(
     """
     is_encoding = any(isinstance(item, StsBenchmark) for item in config.benchmarks.values())
     # Texts are encoded by what travels with a model.
-    encoding = {"lookup": code_sha256()} if is_encoding else {}
+    encoding = {"lookup": model_code_digest()} if is_encoding else {}
     benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
     inputs = []
     for name, benchmark in config.benchmarks.items():

@@ -12,6 +12,7 @@ Who runs a step is a :class:`Runner`: this process, or Prefect's tasks in ``flow
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -337,6 +338,7 @@ class _Night:
             & self.missing
         ):
             return
+        started = time.monotonic()
         try:
             embeddings = self.store.open(step.ref)
             scores = self.store.open(evaluation.ref)
@@ -354,7 +356,8 @@ class _Night:
             self.failures[f"register {model}"] = error
             return
         self.n_done += settled.is_promoted
-        self.recorder.decision(_recorded(question, settled))
+        seconds = round(time.monotonic() - started, 3)
+        self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
         logger.info("%s: %s, %s", model, settled.decision.outcome, settled.decision.reason)
 
     def registered(

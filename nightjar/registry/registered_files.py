@@ -175,7 +175,9 @@ def model_files(place: RegistryPlace, version: RegisteredVersion) -> Path:
 
 def model_directory(place: RegistryPlace, version: RegisteredVersion) -> Path:
     """The local folder of a version's model. Raises ModelFilesDamaged when it is gone."""
-    candidates = list(local_directories(place, version))
+    candidates = known_directories(place, version)
+    if not version.location and not any(map(Path.is_dir, candidates)):
+        candidates += local_directory(_asked_location(place, version))
     found = next((directory for directory in candidates if directory.is_dir()), None)
     if found is None:
         where = f"{candidates[0]} is missing" if candidates else "MLflow knows no files of it"
@@ -183,17 +185,21 @@ def model_directory(place: RegistryPlace, version: RegisteredVersion) -> Path:
     return found
 
 
-def local_directories(place: RegistryPlace, version: RegisteredVersion) -> Iterator[Path]:
-    """Where the folder may be.
+def known_directories(place: RegistryPlace, version: RegisteredVersion) -> list[Path]:
+    """Where the folder may be, without asking MLflow.
 
     Beside the artifacts first: MLflow goes on naming the old place after a move or a copy.
     """
+    beside = []
     if version.model_id is not None:
-        yield place.local_artifacts / "models" / version.model_id / "artifacts"
-    location = version.location or _asked_location(place, version)
+        beside.append(place.local_artifacts / "models" / version.model_id / "artifacts")
+    return beside + local_directory(version.location)
+
+
+def local_directory(location: str) -> list[Path]:
+    """The directory of one of MLflow's addresses; none for one elsewhere."""
     parts = urlsplit(location)
-    if location and parts.scheme in {"", "file"}:
-        yield Path(unquote(parts.path))
+    return [Path(unquote(parts.path))] if location and parts.scheme in {"", "file"} else []
 
 
 def _asked_location(place: RegistryPlace, version: RegisteredVersion) -> str:

@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from nightjar.errors import InputError
 from nightjar.registry.client import MISSING, ClientReader, error_code, named_errors
 from nightjar.registry.identity import KEY_TAG
 from nightjar.registry.reading import MODEL_URI, RegisteredVersion, RegistryPlace
-from nightjar.registry.registered_files import downloads_dir, local_directories
+from nightjar.registry.registered_files import downloads_dir, known_directories, local_directory
 from nightjar.registry.tags import REGISTERED_MODEL_TAG
 from nightjar.registry.uris import masked
 from nightjar.registry.writing import RegistryWriter
@@ -71,7 +70,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
             deletion = _delete_origin(place, client, version)
         client.delete_model_version(version.name, str(version.version))
         if not place.is_server:
-            _forget_tags(place, version)
+            _forget_tags(place, version.name)
     shutil.rmtree(downloads_dir(place, version), ignore_errors=True)
     logger.info("deleted %s version %d: %s", version.name, version.version, deletion)
     return deletion
@@ -99,7 +98,7 @@ def _delete_origin(
     model_id, run_id = version.model_id, version.run_id
     n_bytes = 0
     if model_id is not None:
-        n_bytes += _delete_logged_model(place, client, model_id, local_directories(place, version))
+        n_bytes += _delete_logged_model(place, client, model_id, known_directories(place, version))
     if run_id:
         n_bytes += _delete_run(place, client, run_id)
     if not place.is_server:
@@ -148,17 +147,15 @@ def _delete_files(location: str, directories: Iterable[Path]) -> int:
 
     The first is the one beside the artifacts: after a copy MLflow names the original's.
     """
-    parts = urlsplit(location)
-    is_local = parts.scheme in {"", "file"}
-    places = [*directories, *([Path(unquote(parts.path))] if location and is_local else [])]
-    found = next((directory for directory in places if directory.is_dir()), None)
+    named = local_directory(location)
+    found = next((place for place in [*directories, *named] if place.is_dir()), None)
     if found is not None:
         n_bytes = sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
         shutil.rmtree(found)
         with suppress(OSError):  # MLflow's folder of the run or model, unless more is in it
             found.parent.rmdir()
         return n_bytes
-    if location and not is_local:
+    if location and not named:
         from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
             get_artifact_repository,
         )
@@ -168,15 +165,24 @@ def _delete_files(location: str, directories: Iterable[Path]) -> int:
     return 0
 
 
-def _forget_tags(place: RegistryPlace, version: RegisteredVersion) -> None:
-    """Delete the tags that MLflow keeps of a deleted version."""
-    from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag  # noqa: PLC0415
+def _forget_tags(place: RegistryPlace, name: str) -> None:
+    """Delete the tags that MLflow keeps of the deleted versions of a registered model."""
+    from mlflow.entities.model_registry.model_version_stages import (  # noqa: PLC0415
+        STAGE_DELETED_INTERNAL,
+    )
+    from mlflow.store.model_registry.dbmodels.models import (  # noqa: PLC0415
+        SqlModelVersion,
+        SqlModelVersionTag,
+    )
     from mlflow.tracking._model_registry.utils import _get_store  # noqa: PLC0415
 
     store: Any = _get_store(place.uri)  # type: ignore[no-untyped-call]
     with store.ManagedSessionMaker(read_only=False) as session:
-        session.query(SqlModelVersionTag).filter_by(
-            name=version.name, version=version.version
+        deleted = session.query(SqlModelVersion.version).filter_by(
+            name=name, current_stage=STAGE_DELETED_INTERNAL
+        )
+        session.query(SqlModelVersionTag).filter(
+            SqlModelVersionTag.name == name, SqlModelVersionTag.version.in_(deleted)
         ).delete(synchronize_session=False)
 
 

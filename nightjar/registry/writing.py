@@ -68,7 +68,8 @@ class RegistryWriter:
             if not takes_over:
                 check_owner(self.place, name, tags, ledger_id)
             if tags.get(LEDGER_TAG) != ledger_id:
-                self.client.set_registered_model_tag(name, EVENT_TAG, "0")
+                if EVENT_TAG in tags:  # another ledger's
+                    self.client.delete_registered_model_tag(name, EVENT_TAG)
                 self.client.set_registered_model_tag(name, LEDGER_TAG, ledger_id)
 
     def point(self, name: str, alias: str, number: int | None) -> None:

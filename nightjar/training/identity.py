@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nightjar.code_digest import code_digest
 from nightjar.config.models import (
     GloVeConfig,
     ImportConfig,
@@ -21,11 +22,12 @@ from nightjar.errors import SourceError
 from nightjar.paths import resolve_pattern
 from nightjar.schemas import COOCCURRENCES, EMBEDDINGS, TOKENS
 from nightjar.store import Identity, file_identity, library_versions
-from nightjar.training.kernels import sources_sha256
-from nightjar.training.trainer import engine_of
+from nightjar.training.engines import engine_of
 
+TRAINING_REVISION = 1
+"""Raised whenever a change that the hash of the engine's code does not see changes the vectors."""
 COUNTING_REVISION = 1
-"""Raised whenever a change of our own code changes the counts."""
+"""Raised whenever a change that the hash of the code does not see changes the counts."""
 IMPORT_REVISION = 1
 """Raised whenever a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 1
@@ -70,7 +72,7 @@ def cooccurrences_identity(
         code={
             "revision": COUNTING_REVISION,
             "libraries": library_versions("numba", "numpy"),
-            "kernels": sources_sha256(),
+            "code": code_digest("nightjar.training.cooccurrence"),
         },
     )
 
@@ -116,7 +118,7 @@ def trained_identity(
             "deterministic": training.deterministic,
         },
         parents=versions,
-        code=engine_of(model).code(),
+        code={"revision": TRAINING_REVISION, **engine_of(model).code()},
     )
 
 

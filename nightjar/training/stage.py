@@ -13,11 +13,12 @@ from nightjar.executors import INLINE
 from nightjar.store import Artifact, release_free_memory
 from nightjar.training.checkpoints import Checkpoints, checkpoint_path
 from nightjar.training.corpus import Corpus
+from nightjar.training.engines import engine_of
 from nightjar.training.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.training.identity import model_seed
 from nightjar.training.resources import Resources
 from nightjar.training.starting_point import base_words, check_base
-from nightjar.training.trainer import TrainingJob, engine_of
+from nightjar.training.trainer import TrainingJob
 from nightjar.training.vocabulary import select_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -170,4 +171,4 @@ def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints
         return None
     identity = context.identity
     path = checkpoint_path(context.store.root / identity.stage, identity.version)
-    return Checkpoints(path, 60 * training.checkpoint_minutes)
+    return Checkpoints(path, 60 * training.checkpoint_minutes, context.staging.directory)

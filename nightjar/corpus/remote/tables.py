@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from nightjar.config import SqlSource
 from nightjar.corpus.remote.directories import Directories
-from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked
+from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked, today
 from nightjar.corpus.remote.patience import persist
 from nightjar.corpus.remote.row_parts import PartsWriter, RowPart
 from nightjar.corpus.remote.rows import Key, Row, as_key, key_digest, make_row
-from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import Version
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
@@ -77,7 +76,7 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     path = directories.index / f"{request.index_name}.json"
     name = f"sources.{request.name}"
     try:
-        with locked(path, fetched):
+        with locked(path):
             fetching = _Fetching(request, directories, path, progress)
             parts = persist(name, fetching.run)
     except SourceError as error:
@@ -220,9 +219,8 @@ class _Fetching:
             for part in parts
         }
         listing = tuple(Listed(part.name, part.name) for part in parts)
-        index = Index(objects, listing, table=TableState(watermark, tuple(parts)))
-        index.write(self._path, self._directories.root)
-        start_to_age(self._directories, self._before, index)
+        index = Index(objects, listing, table=TableState(watermark, tuple(parts)), used_on=today())
+        index.write(self._path)
         n_rows = sum(part.n_rows for part in parts)
         known = {part.sha256 for part in self._before.table.parts} if self._before.table else set()
         logger.info(
