@@ -1,37 +1,32 @@
-"""A model's files from its embeddings artifact: what is registered, and what lookups open.
+"""A model's files from its embeddings artifact: what is registered, and what is asked before.
 
-:mod:`nightjar.lookup` says what the files are. :func:`open_model` keeps them below the artifact
-store, in ``lookup/<embeddings version>-<code>``: a copy that can be deleted at any time and is
-made anew when it is needed.
+:mod:`nightjar.lookup` says what the files are. They are kept where a model is registered, and
+nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
+are, writes them for that time (:func:`temporary_model`).
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from nightjar import schemas
 from nightjar.code_digest import code_digest
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
-from nightjar.errors import EncoderError
+from nightjar.errors import EncoderError, StoreNotWritable
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
     QueryError,
     Rows,
-    TableDamaged,
     VectorModel,
     write_model,
 )
-from nightjar.store import Artifact, Store, named_write_errors
+from nightjar.store import Artifact, Store
 from nightjar.tokenization import Settings, phrases_to_json
-
-DIRECTORY = "lookup"
-_ATTEMPTS = 3
-"""More than one only when several processes replace damaged files at the same time."""
 
 
 def model_code_digest() -> str:
@@ -80,54 +75,53 @@ def _phrases(tokens: Artifact) -> str | None:
     return phrases_to_json(passes, config.delimiter, config.connectors)
 
 
-def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Open the lookup files of an embeddings artifact; they are written at its first use.
+@contextmanager
+def temporary_model(
+    store: Store, name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
 
-    Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
+    They are written below ``directory``, or in the system's temporary directory: 4 bytes a
+    value. Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are
+    gone.
     """
-    version = f"{embeddings.ref.version}-{model_code_digest()[:8]}"
-    directory = store.root / DIRECTORY / version
-    for _ in range(_ATTEMPTS):
-        with suppress(TableDamaged):  # never written, or cut
-            return VectorModel.open(directory)
-        parent = embeddings.manifest.parents.get(schemas.TOKENS)
-        tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
-        with named_write_errors(store.root):
-            _write(directory, model_content(name, embeddings, tokens))
-    return VectorModel.open(directory)
+    parent = embeddings.manifest.parents.get(schemas.TOKENS)
+    tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
+    with ExitStack() as opened:
+        with _named_refusals(name) if directory is None else nullcontext():
+            temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
+            files = Path(opened.enter_context(temporary))
+            write_model(files, model_content(name, embeddings, tokens))
+        yield VectorModel.open(files)
 
 
-def open_text_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Like :func:`open_model`, for a model that is to encode texts.
+@contextmanager
+def temporary_text_model(
+    store: Store, name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """Like :func:`temporary_model`, for a model that is to encode texts.
 
     Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
     """
-    model = open_model(store, name, embeddings)
-    try:
-        model.words("")
-    except QueryError as error:
-        raise EncoderError(str(error)) from error
-    return model
-
-
-def _write(directory: Path, content: ModelContent) -> None:
-    """Write the files beside ``directory`` and rename them, unless another process was first."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
-        written = Path(temporary) / "written"
-        written.mkdir()
-        write_model(written, content)
-        if directory.exists():
-            with suppress(TableDamaged):
-                VectorModel.open(directory)
-                return
-            with suppress(FileNotFoundError):  # another process has moved it
-                directory.rename(Path(temporary) / "damaged")
+    with temporary_model(store, name, embeddings, directory) as model:
         try:
-            written.rename(directory)
-        except OSError:
-            if not directory.is_dir():  # else another process was first
-                raise
+            model.words("")
+        except QueryError as error:
+            raise EncoderError(str(error)) from error
+        yield model
+
+
+@contextmanager
+def _named_refusals(name: str) -> Iterator[None]:
+    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreNotWritable(
+            f"{tempfile.gettempdir()}: the files of {name} cannot be written there for the time "
+            f"of the question ({error.strerror}); free some space, or set TMPDIR to another "
+            f"directory"
+        ) from error
 
 
 def _rows(embeddings: Artifact) -> Iterator[Rows]:

@@ -58,7 +58,7 @@ class DocumentSearch:
         except TableDamaged as error:
             raise ArtifactDamaged(
                 f"{index.ref} cannot be used: {error}. Set it aside with 'nightjar verify "
-                f"{index.ref} --set-aside'; it is built anew when it is asked for"
+                f"{index.ref} --set-aside' and run 'nightjar run': it is built anew"
             ) from error
 
     @property

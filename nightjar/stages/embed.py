@@ -13,7 +13,7 @@ from nightjar.encoders import (
     document_vectors_identity,
     embed_documents,
     find_earlier,
-    open_encoder,
+    opened_encoder,
     parts_directory,
     unwanted_parts,
 )
@@ -59,9 +59,11 @@ class EmbedDocuments(Stage):
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.encoders.embed_documents`."""
         entry = self.config.document_vectors[self.subject]
-        encoder = open_encoder(entry, context.base_dir, context.store, context.identity)
         earlier = find_earlier(context.store, context.identity)
-        embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
+        with opened_encoder(
+            entry, context.base_dir, context.store, context.identity, context.staging.directory
+        ) as encoder:
+            embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
 
     def finish(self, ref: ArtifactRef) -> None:
         """What was encoded before a kill goes."""
