@@ -256,7 +256,7 @@ class Answerers:
         if asked.registered is not None:
             yield open_registered(self.place, asked.registered)
             return
-        with temporary_model(self.store, asked.model, self.embeddings(asked)) as model:
+        with temporary_model(asked.model, self.embeddings(asked)) as model:
             yield model
 
     # -- corpora ------------------------------------------------------------------------

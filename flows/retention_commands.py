@@ -23,9 +23,8 @@ from flows.provenance import read_provenance
 from nightjar.config import load_config
 from nightjar.pipeline import claim_pipeline, lease_path
 from nightjar.promotion import Promoter
-from nightjar.retention import Collected, Collection, Item
+from nightjar.retention import Collected, Collection, Item, plan_collection
 from nightjar.retention import collect as delete_unneeded
-from nightjar.retention import plan_collection
 from nightjar.store import acquire_lease
 
 app = typer.Typer()

@@ -22,7 +22,9 @@ TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
-"""In a tokens artifact: the definition of its tokenizer, where that has one."""
+"""In tokens and in embeddings: the definition of the tokenizer, where that has one."""
+WORDS_FILE = "words.json"
+"""In embeddings: how the texts that they were learnt from were cut into words."""
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:

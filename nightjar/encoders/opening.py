@@ -31,9 +31,7 @@ def opened_encoder(
     if EMBEDDINGS in identity.parents:
         embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
         is_normalized: bool = identity.config["normalize"]
-        with temporary_own_model(
-            store, embeddings, directory, is_normalized=is_normalized
-        ) as encoder:
+        with temporary_own_model(embeddings, directory, is_normalized=is_normalized) as encoder:
             yield encoder
     else:
         yield pre_trained_encoder(config, base_dir, identity)

@@ -11,7 +11,7 @@ import numpy as np
 from nightjar.encoders.encoding import Encoded, ignore_progress, to_unit_length
 from nightjar.lookup import VectorModel
 from nightjar.model_files import temporary_text_model
-from nightjar.store import Artifact, Store
+from nightjar.store import Artifact
 
 _STEP = 256
 
@@ -53,7 +53,7 @@ class OwnModelEncoder:
 
 @contextmanager
 def temporary_own_model(
-    store: Store, embeddings: Artifact, directory: Path, *, is_normalized: bool
+    embeddings: Artifact, directory: Path, *, is_normalized: bool
 ) -> Iterator[OwnModelEncoder]:
     """The encoder of an embeddings artifact, for the block.
 
@@ -62,5 +62,5 @@ def temporary_own_model(
     :func:`~nightjar.model_files.temporary_text_model` does.
     """
     name = embeddings.manifest.name
-    with temporary_text_model(store, name, embeddings, directory) as model:
+    with temporary_text_model(name, embeddings, directory) as model:
         yield OwnModelEncoder(model, is_normalized=is_normalized)

@@ -46,9 +46,7 @@ class Evaluate(Stage):
         with ExitStack() as opened:
 
             def open_encoder() -> Encoder:
-                files = temporary_text_model(
-                    context.store, self.subject, embeddings, context.staging.directory
-                )
+                files = temporary_text_model(self.subject, embeddings, context.staging.directory)
                 return partial(opened.enter_context(files).encode, unknown="nan")
 
             evaluate(self.config.evaluation, embeddings, context, open_encoder)

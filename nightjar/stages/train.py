@@ -49,6 +49,7 @@ class Train(Stage):
         "components": schemas.components_schema,
         "losses": schemas.LOSSES_SCHEMA,
     }
+    files = (schemas.WORDS_FILE, schemas.TOKENIZER_FILE)
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
