@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar import schemas
 from nightjar.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
+from nightjar.model_files import model_content
+from nightjar.store import Artifact, Store
 from nightjar.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
@@ -46,3 +49,16 @@ def lookup_model(
 ) -> VectorModel:
     matrix = random_matrix(len(words)) if matrix is None else matrix
     return VectorModel.open(write(directory, words, matrix))
+
+
+def model_of_artifact(embeddings: Artifact, name: str = "m") -> VectorModel:
+    """The model of an embeddings artifact; its files stay, below the artifact store."""
+    root = embeddings.directory.parents[1]
+    directory = root / "files" / embeddings.ref.version
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        version = embeddings.manifest.parents.get(schemas.TOKENS)
+        store = Store(root)
+        tokens = None if version is None else store.open(store.ref(schemas.TOKENS, version))
+        write_model(directory, model_content(name, embeddings, tokens))
+    return VectorModel.open(directory)

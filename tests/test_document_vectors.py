@@ -31,14 +31,16 @@ from nightjar.encoders import (
     embed_documents,
     encoder_of,
     find_earlier,
-    open_encoder,
+    opened_encoder,
     parts_directory,
     remove_stale_parts,
     stage,
 )
 from nightjar.encoders.encoding import ignore_progress
+from nightjar.encoders.opening import pre_trained_encoder
 from nightjar.encoders.parts import PartKey, Parts
 from nightjar.errors import ArtifactMissing, EncoderError, SourceChanged, SourceError
+from nightjar.model_files import temporary_model
 from nightjar.pipeline import Plan, Provenance, make_plan, run_step
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, Identity, Staging, Store, publish
@@ -370,7 +372,7 @@ def test_reuse_gives_the_bytes_of_a_real_encoder(tmp_path: Path) -> None:
     lines = [" ".join(random.choice(WORDS, random.integers(3, 70))) for _ in range(60)]
     first = documents_of(tmp_path, lines[:40])
     identity = document_vectors_identity("bert", config, tmp_path, first.ref.version)
-    encoder = open_encoder(config, tmp_path, Store(tmp_path / "store"), identity)
+    encoder = pre_trained_encoder(config, tmp_path, identity)
     embedded(tmp_path / "store", first, encoder, identity=identity)
     second = documents_of(tmp_path, [*lines[40:50], *lines[20:40], *lines[50:]])
     artifact = embedded(tmp_path / "store", second, encoder, identity=identity)
@@ -418,19 +420,22 @@ def test_documents_are_embedded_last_by_tonights_model_and_by_an_encoder(
     config = loaded.config.document_vectors["by-cbow"]
     identity = plan.step(schemas.DOCUMENT_VECTORS, "by-cbow").identity
     text = store.open(documents).read("documents").column("text")[7].as_py()
-    for encoder in (
-        open_encoder(config, loaded.base_dir, store, identity),
-        encoder_of(config, loaded.base_dir, store, by_cbow),
+    place = loaded.artifacts_dir
+    with (
+        opened_encoder(config, loaded.base_dir, store, identity, place) as encoder,
+        temporary_model(store, "cbow", store.open(embeddings)) as model,
     ):
-        np.testing.assert_allclose(encoder.encode([text]).vectors[0], vectors[7], atol=1e-6)
+        for found in (encoder, encoder_of(config, loaded.base_dir, by_cbow, model)):
+            np.testing.assert_allclose(found.encode([text]).vectors[0], vectors[7], atol=1e-6)
+    assert not list(place.glob(".model-*"))
     static = store.open(plan.step(schemas.DOCUMENT_VECTORS, "static").ref)
     config = loaded.config.document_vectors["static"].model_copy(update={"max_length": 1})
-    as_made = encoder_of(config, loaded.base_dir, store, static)
+    as_made = encoder_of(config, loaded.base_dir, static)
     assert np.array_equal(as_made.encode([text]).vectors[0], rows_of(static)[7]["vector"])
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
     with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
-        encoder_of(config, loaded.base_dir, store, static)
+        encoder_of(config, loaded.base_dir, static)
     assert not list((loaded.artifacts_dir / "document_vectors").glob(".*"))
 
 
