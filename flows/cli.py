@@ -12,9 +12,7 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -56,6 +54,7 @@ from nightjar.pipeline import (
     Plan,
     claim_pipeline,
     forecast,
+    has_changed,
     lease_path,
     make_plan,
     read_outcomes,
@@ -63,6 +62,9 @@ from nightjar.pipeline import (
 )
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
+
+if TYPE_CHECKING:
+    from flows.embedded_server import EmbeddedServer
 
 app = typer.Typer(
     name="nightjar",
@@ -149,12 +151,15 @@ def run(
     """
     loaded = load_config(config, set_ or [])
     console = errors if as_json else Console()
+    server = _Server(loaded)
+    if has_changed(loaded):  # something is due: the server may start while that is found out
+        server.start(console)
     with fetch_progress(console) as progress:
         plan = make_plan(loaded, progress)
     try:
         with acquire_lease(lease_path(loaded), "nightjar run, starting"):
             claim_pipeline(loaded)
-        message = _run_night(console, loaded, plan, promote)
+        message = _run_night(console, loaded, plan, promote, server)
     except LeaseTaken as taken:
         message = str(taken)
     if message is not None:
@@ -163,48 +168,69 @@ def run(
     _report(console, loaded, next(Nights(loaded.pipeline_dir).newest_first()), as_json)
 
 
-def _run_night(console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool) -> str | None:
+def _run_night(
+    console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool, server: _Server
+) -> str | None:
     """Run a night, by Prefect where a step is due; the reason when it skipped."""
     if plan.due:
         render.print_due(console, plan)
-        return _run_flow(console, loaded, promotes)
+        return _run_flow(console, loaded, promotes, server)
     provenance = read_provenance(loaded)
     request = NightRequest("nightjar run", promotes, is_offline=True)
     run_night(loaded, DirectRunner(loaded, provenance), provenance, request)
     return None
 
 
-def _run_flow(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
+def _run_flow(
+    console: Console, loaded: LoadedConfig, promotes: bool, server: _Server
+) -> str | None:
     """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
-    prepare_environment(loaded.artifacts_dir)
     keep_logs_off_the_terminal()
-    if not has_prefect_server():
-        console.print("Starting the embedded Prefect server.", style="dim")
-        server = ExitStack()
-        # Registered before Prefect is imported, so it stops after Prefect sent its last logs.
-        atexit.register(server.close)
-        os.environ["PREFECT_API_URL"] = server.enter_context(_started_server(loaded))
-    from flows.embedded import run_nightly  # noqa: PLC0415 (Prefect reads its settings here)
+    server.start(console)
+    # Prefect reads its settings here, and takes as long as the server to be loaded.
+    from flows.embedded import run_nightly  # noqa: PLC0415
 
+    server.wait()
     return run_nightly(console, loaded, promotes)
 
 
-@contextmanager
-def _started_server(loaded: LoadedConfig) -> Iterator[str]:
-    """An embedded Prefect server's address; raises OrchestratorUnavailable."""
-    from flows.embedded_server import ServerDidNotStartError, embedded_server  # noqa: PLC0415
+class _Server:
+    """The embedded Prefect server of a run, where the user has none."""
 
-    log_path = loaded.artifacts_dir / "prefect" / "server.log"
-    try:
-        with named_write_errors(loaded.artifacts_dir):
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-        with embedded_server(log_path, os.environ) as url:
-            yield url
-    except ServerDidNotStartError as error:
-        raise OrchestratorUnavailable(
-            f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
-            f"database of a newer Prefect in {log_path.parent}, then run the same command again"
-        ) from error
+    def __init__(self, loaded: LoadedConfig) -> None:
+        self._loaded = loaded
+        self._server: EmbeddedServer | None = None
+        self._log_path = loaded.artifacts_dir / "prefect" / "server.log"
+
+    def start(self, console: Console) -> None:
+        """Start it in the background, once. Raises StoreNotWritable."""
+        prepare_environment(self._loaded.artifacts_dir)
+        if self._server is not None or has_prefect_server():
+            return
+        console.print("Starting the embedded Prefect server.", style="dim")
+        with named_write_errors(self._loaded.artifacts_dir):
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        from flows.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
+
+        self._server = EmbeddedServer(self._log_path, os.environ)
+        # Registered before Prefect is imported, so it stops after Prefect sent its last logs.
+        atexit.register(self._server.stop)
+        os.environ["PREFECT_API_URL"] = self._server.url
+
+    def wait(self) -> None:
+        """Return when it answers. Raises OrchestratorUnavailable."""
+        if self._server is None:
+            return
+        from flows.embedded_server import ServerDidNotStartError  # noqa: PLC0415
+
+        try:
+            self._server.wait()
+        except ServerDidNotStartError as error:
+            raise OrchestratorUnavailable(
+                f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
+                f"database of a newer Prefect in {self._log_path.parent}, then run the same "
+                f"command again"
+            ) from error
 
 
 def _skip(console: Console, reason: str, as_json: bool) -> None:

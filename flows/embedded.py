@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import httpx
 from prefect import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from rich.console import Console
 
 from flows.display import display_for
@@ -21,7 +25,11 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
     step that failed, or OrchestratorUnavailable when Prefect does not answer.
     """
     _check_that_prefect_answers()
-    with display_for(console) as display:
+    # Nobody watches the heartbeats of a run in this process, and ending them takes a second.
+    with (
+        display_for(console) as display,
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         show_on(display)
         state = nightly(
             str(loaded.path), list(loaded.overrides), promotes, is_fetched=True, return_state=True

@@ -130,13 +130,14 @@ UNDER_PREFECT = """
 import os, sys
 from pathlib import Path
 from flows.environment import prepare_environment
-from flows.embedded_server import embedded_server
+from flows.embedded_server import EmbeddedServer
 from nightjar.config import load_config
 
 loaded = load_config(Path(sys.argv[1]))
 prepare_environment(loaded.artifacts_dir)
-with embedded_server(loaded.artifacts_dir / "prefect" / "server.log", os.environ) as url:
-    os.environ["PREFECT_API_URL"] = url
+with EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.environ) as server:
+    server.wait()
+    os.environ["PREFECT_API_URL"] = server.url
     from prefect import flow, get_client
     from flows.nightly import PrefectRunner
     from nightjar.pipeline import NightRequest, run_night

@@ -135,6 +135,11 @@ def _adapter() -> TypeAdapter[Night]:
     return TypeAdapter(Night)
 
 
+def config_hash(config: Mapping[str, Any]) -> str:
+    """12 hex digits that depend on the recorded config alone."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12]
+
+
 class Nights:
     """The nights of one pipeline, for reading; :meth:`begin` starts one."""
 
@@ -239,7 +244,7 @@ class Nights:
             started_at=_now(),
             owner=owner,
             config=config,
-            config_hash=hashlib.sha256(canonical_json(config).encode()).hexdigest()[:12],
+            config_hash=config_hash(config),
             overrides=overrides,
             is_trial=is_trial,
             code={**environment(), "commit": git_commit or ""},

@@ -35,6 +35,7 @@ from nightjar.core import (
     Step,
     run_step,
 )
+from nightjar.core.nights import config_hash
 from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.executors import Executor
@@ -145,6 +146,12 @@ class NightRequest:
 def lease_path(loaded: LoadedConfig) -> Path:
     """The lease that one run of this pipeline holds at a time."""
     return night_lease(loaded.pipeline_dir)
+
+
+def has_changed(loaded: LoadedConfig) -> bool:
+    """Whether the config is another than that of the last night: something is due, probably."""
+    last = Nights(loaded.pipeline_dir).last()
+    return last is None or last.config_hash != config_hash(_recorded_config(loaded))
 
 
 def is_running(loaded: LoadedConfig) -> bool:
