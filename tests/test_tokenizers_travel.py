@@ -26,6 +26,7 @@ from nightjar.encoders.own_model import temporary_own_model
 from nightjar.errors import ConfigError, EncoderError, InputError, SourceError
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import QueryError, VectorModel, copy_code
+from nightjar.model_files import write_words
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.store.fingerprint import sha256_of
 from nightjar.text import tokenize, tokens_identity
