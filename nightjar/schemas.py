@@ -55,6 +55,7 @@ DOCUMENT_KEYS_SCHEMA = _schema(
     id_digest=pa.binary(16),
     has_native_id=pa.bool_(),
     locator=pa.string(),
+    raw_digest=pa.binary(16),
 )
 SIGNATURES_SCHEMA = _schema(signature=pa.binary(512))
 

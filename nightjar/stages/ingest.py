@@ -12,6 +12,8 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wante
 from nightjar.corpus import (
     FETCHED_DIR,
     Fetching,
+    Purged,
+    PurgeList,
     documents_identity,
     ingest,
     surplus_downloads,
@@ -61,11 +63,18 @@ class Ingest(Stage):
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
         corpus = self.config.corpora[self.subject]
-        return documents_identity(corpus.ingest, self.loaded.base_dir, fetching, self.subject)
+        return documents_identity(
+            corpus.ingest, self.loaded.base_dir, fetching, self.subject, self.purged
+        )
 
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.corpus.ingest`."""
-        ingest(self.config.corpora[self.subject].ingest, context)
+        ingest(self.config.corpora[self.subject].ingest, context, self.purged)
+
+    @property
+    def purged(self) -> Purged:
+        """What must not come in."""
+        return PurgeList.read(self.loaded.pipeline_dir, self.subject).purged
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
