@@ -1,4 +1,4 @@
-"""Commands about what is kept: delete what nobody needs."""
+"""Commands about what is kept: delete what nobody needs, and what a person wants erased."""
 
 from __future__ import annotations
 
@@ -23,8 +23,17 @@ from flows.provenance import read_provenance
 from nightjar.config import load_config
 from nightjar.pipeline import claim_pipeline, lease_path
 from nightjar.promotion import Promoter
-from nightjar.retention import Collected, Collection, Item, plan_collection
+from nightjar.retention import (
+    Collected,
+    Collection,
+    Item,
+    PurgeRequest,
+    PurgeResult,
+    finish_purges,
+    plan_collection,
+)
 from nightjar.retention import collect as delete_unneeded
+from nightjar.retention import purge as erase
 from nightjar.store import acquire_lease
 
 app = typer.Typer()
@@ -56,11 +65,71 @@ def collect(
         claim_pipeline(loaded)
         for alarm in Promoter(loaded, read_provenance(loaded).actor).recover():
             errors.print(f"alarm: {alarm}", markup=False)
+        if finish_purges(loaded) is not None:
+            errors.print("a purge had not ended: it is finished now")
         collected = delete_unneeded(loaded)
     if as_json:
         print_json(collected.as_json())
     else:
         _tell_collected(console, collected)
+
+
+@app.command()
+def purge(
+    documents: Annotated[
+        list[str], typer.Argument(metavar="DOCUMENT...", help="Their ids, as search tells them.")
+    ],
+    corpus: Annotated[
+        str | None, typer.Option(help="Where they are; needed if several have them.")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, without a word of them: it is kept.")
+    ] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase documents from everything that is kept, and keep them from coming back.
+
+    Other documents with the same text go, too. Vectors that were learnt from them are listed:
+    they stay until nights have trained others.
+    """
+    loaded = load_config(config, set_ or [])
+    request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
+    result = erase(loaded, request)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _tell_purge(Console(soft_wrap=True, highlight=False), result)
+
+
+def _tell_purge(console: Console, result: PurgeResult) -> None:
+    def tell(text: str) -> None:
+        console.print(text, markup=False)
+
+    swept = result.swept
+    tell(f"{result.n_erased:,} documents are erased")
+    for title, found in (
+        ("written anew without them", swept.rewritten),
+        ("deleted", swept.deleted),
+        ("delete them here, too: until then every night meets and refuses them", swept.places),
+    ):
+        if found:
+            tell(f"{title}:")
+            for name in found:
+                tell(f"  {name}")
+    if result.trained:
+        tell("vectors that were learnt from them, and stay until they are no longer needed:")
+        for vectors in result.trained:
+            doubt = "" if vectors.is_certain else " (perhaps: its documents are not kept)"
+            tell(f"  {vectors.name}{doubt}")
+    else:
+        tell("no vectors that are kept were learnt from them")
+    if result.retrain:
+        models = ", ".join(result.retrain)
+        tell(f"the next night trains {models} anew; 'nightjar plan' tells what is due")
+    for note in (*result.notes, *swept.still_to_do):
+        tell(note)
 
 
 def _tell_plan(console: Console, planned: Collection) -> None:

@@ -19,6 +19,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
+from nightjar.core.erasing import Erasers
 from nightjar.errors import InputError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
@@ -143,6 +144,8 @@ class Stage(ABC):
     """What artifacts are put together from, published by themselves: stage and tables."""
     uses_executor: ClassVar[bool] = False
     """Whether shards are worked on by the executor; else it lets go of memory and cores."""
+    erasers: ClassVar[Erasers] = {}
+    """How a person's documents are erased from its artifacts (:mod:`nightjar.core.erasing`)."""
     is_served: ClassVar[bool] = False
     """Whether it is made of what readers use (accepted corpus, champion), not of tonight's."""
 

@@ -86,14 +86,18 @@ class PurgeList:
     @classmethod
     def read(cls, pipeline_dir: Path, corpus: str) -> PurgeList:
         """The list of a corpus. Raises StoreError when it cannot be read."""
-        path = pipeline_dir / _DIRECTORY / f"{corpus}{_SUFFIX}"
+        return cls.at(pipeline_dir / _DIRECTORY / f"{corpus}{_SUFFIX}")
+
+    @classmethod
+    def at(cls, path: Path) -> PurgeList:
+        """The list in a file. Raises StoreError when it cannot be read."""
         try:
             return cls(path, _orders().validate_json(path.read_bytes()))
         except FileNotFoundError:
             return cls(path)
         except (OSError, ValidationError) as error:
             raise StoreError(
-                f"{path}: what was purged from {corpus} cannot be read ({error}); restore the file "
+                f"{path}: what was purged from a corpus cannot be read ({error}); restore the file "
                 f"from a backup: without it purged documents would come back"
             ) from error
 
@@ -113,6 +117,10 @@ class PurgeList:
     def is_done(self) -> bool:
         """Whether every order was carried out."""
         return all(order.is_done for order in self.orders)
+
+    def texts_with(self, digest: bytes) -> frozenset[bytes]:
+        """The texts of the orders that name an id."""
+        return joined(order.purged for order in self.orders if digest in order.purged.ids).texts
 
     def write(self, orders: tuple[Order, ...]) -> None:
         """Replace the orders. Raises StoreNotWritable."""

@@ -65,7 +65,7 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
-from nightjar.retention import collect
+from nightjar.retention import collect, finish_purges
 from nightjar.stages import STAGES, Evaluate
 from nightjar.store import (
     Artifact,
@@ -249,6 +249,7 @@ class _Night:
         """Everything between lease and record; what failed, by label."""
         for alarm in self.promoter.recover():
             self.alarm(alarm)
+        self.finish_purges()
         plan = self.claimed(
             plan_made(
                 self.loaded,
@@ -274,6 +275,16 @@ class _Night:
     def claimed(self, plan: Plan) -> Plan:
         """Record a plan: from now on nothing of it is deleted; what is gone already, is due."""
         return claim(self.loaded.artifacts_dir, plan, self.recorder.planned, self.request.owner)
+
+    def finish_purges(self) -> None:
+        """Go on with what a purge was killed over."""
+        try:
+            swept = finish_purges(self.loaded, self.request.stages)
+        except NightjarError as error:
+            self.alarm(f"a purge is not finished: {error}")
+            return
+        if swept is not None:
+            self.alarm("a purge had not ended: it is finished now")
 
     def collect(self) -> None:
         """Delete what nobody needs; where that cannot be done, the next night tries again."""

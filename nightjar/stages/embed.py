@@ -17,6 +17,7 @@ from nightjar.encoders import (
     parts_directory,
     unwanted_parts,
 )
+from nightjar.encoders.erasing import erase_from_document_vectors
 from nightjar.store import ArtifactRef, Identity
 
 
@@ -32,6 +33,7 @@ class EmbedDocuments(Stage):
         "by a model's champion or a pre-trained encoder"
     )
     tables = {"vectors": schemas.document_vectors_schema}
+    erasers = {schemas.DOCUMENT_VECTORS: erase_from_document_vectors}
     is_served = True
 
     @classmethod

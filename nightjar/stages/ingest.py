@@ -18,6 +18,7 @@ from nightjar.corpus import (
     ingest,
     surplus_downloads,
 )
+from nightjar.corpus.erasing import erase_from_documents, erase_from_shard
 from nightjar.store import Identity
 
 
@@ -45,6 +46,10 @@ class Ingest(Stage):
             "keys": schemas.DOCUMENT_KEYS_SCHEMA,
             "signatures": schemas.SIGNATURES_SCHEMA,
         }
+    }
+    erasers = {
+        schemas.DOCUMENTS: erase_from_documents,
+        schemas.DOCUMENT_SHARDS: erase_from_shard,
     }
     uses_executor = True
 

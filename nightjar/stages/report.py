@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from nightjar import schemas
 from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core import Forgotten, Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core.erasing import hold_nothing
 from nightjar.corpus_report import PAGE, corpus_report_identity, report_corpus
 from nightjar.registry import CorpusRun, RegistryPlace, delete_run, log_corpus
 from nightjar.stages.ingest import text_corpora
@@ -30,6 +31,7 @@ class Report(Stage):
     }
     files = (PAGE,)
     page = PAGE
+    erasers = {schemas.CORPUS_REPORT: hold_nothing}
     uses_executor = True
 
     @classmethod

@@ -35,7 +35,7 @@ from nightjar.store.local_disk import delete, names, put_new, replace
 from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
-from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
+from nightjar.store.publishing import Staging, environment, publish, remove_abandoned, rewrite
 from nightjar.store.setting_aside import SET_ASIDE_DIR, set_aside
 from nightjar.store.tables import (
     Compression,
@@ -80,6 +80,7 @@ __all__ = [
     "release_free_memory",
     "remove_abandoned",
     "replace",
+    "rewrite",
     "set_aside",
     "sync",
     "table_writer",

@@ -23,6 +23,8 @@ from nightjar.store.lease import waited_lease
 from nightjar.store.writing import make_directory, only_writes, sync
 
 _UNFINISHED = ".unfinished-"
+_REPLACEMENT = ".replacement-"
+"""Before the name of what is whole and about to take it."""
 _N_TRIES = 5
 _NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 """What a file system without hard links, or with no more of them for a file, answers."""
@@ -68,6 +70,46 @@ def put_directory(staged: Path, path: Path) -> bool:
         return False
     sync(path.parent)
     return True
+
+
+def replace_directory(staged: Path, path: Path) -> None:
+    """Make the whole directory ``staged`` what ``path`` is, which is there already.
+
+    A reader finds the old one or the new one, but for the moment between two renames. Killed
+    there, it is finished by :func:`complete_replacements`. Raises OSError.
+    """
+    with _replacing(path.parent):
+        replacement = path.with_name(f"{_REPLACEMENT}{path.name}")
+        staged.rename(replacement)
+        _take_place(replacement, path)
+
+
+def complete_replacements(root: Path) -> list[Path]:
+    """Finish what was killed while it replaced directories one below ``root``; which ones."""
+    completed = []
+    for replacement in sorted(root.glob(f"[!.]*/{_REPLACEMENT}*")):
+        path = replacement.with_name(replacement.name.removeprefix(_REPLACEMENT))
+        with _replacing(path.parent):
+            if replacement.is_dir():
+                _take_place(replacement, path)
+                completed.append(path)
+    return completed
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[None]:
+    waiting = "another run replaces something: waiting for it"
+    with waited_lease(directory / ".replacing.lease", "replacing", waiting):
+        yield
+
+
+def _take_place(replacement: Path, path: Path) -> None:
+    doomed = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+    with suppress(FileNotFoundError):
+        path.rename(doomed)
+    replacement.rename(path)
+    sync(path.parent)
+    _remove(doomed)
 
 
 def link(source: Path, path: Path) -> None:

@@ -1,0 +1,5 @@
+"""Orders about models."""
+
+import typer
+
+app = typer.Typer()
