@@ -163,7 +163,7 @@ def staging_dir(root: Path, host: str, pid: int, mark: str) -> Path:
 @pytest.fixture
 def dead_pid() -> int:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
+        process.wait(60)
     return process.pid
 
 

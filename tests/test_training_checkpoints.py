@@ -184,7 +184,7 @@ def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
         whole = [path for path in checkpoints_in(tmp_path) if path.suffix == ".npz"]
         assert len(whole) == 1
         with np.load(whole[0], allow_pickle=False) as saved:
