@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +77,35 @@ def test_the_same_rows_are_the_same_bytes_in_another_store(tmp_path: Path) -> No
     refs = [publish(tmp_path / store, IDENTITY, write_rows) for store in ("one", "two")]
     first, second = (contents(Path(ref.path))["rows.parquet"][2] for ref in refs)
     assert first == second
+
+
+def test_equal_bytes_have_one_digest_wherever_and_whenever_they_are_published(
+    tmp_path: Path,
+) -> None:
+    def write_in_another_order(staging: Staging) -> None:
+        staging.add_file("b.bin").write_bytes(b"b")
+        write_rows(staging)
+        staging.report["seconds"] = 1.5
+
+    def write_again(staging: Staging) -> None:
+        write_rows(staging)
+        staging.add_file("b.bin").write_bytes(b"b")
+
+    def digest_of(store: str, write: Callable[[Staging], None], **config: int) -> str:
+        identity = Identity("documents", "", config)
+        ref = publish(tmp_path / store, identity, write, git_commit=store)
+        return Store(tmp_path / store).open(ref).manifest.digest
+
+    digest = digest_of("one", write_in_another_order, size=1)
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    assert digest_of("two", write_again, size=1) == digest
+    others = [
+        digest_of("three", write_rows, size=1),
+        digest_of("four", write_again, size=2),
+        digest_of("five", lambda staging: staging.write("rows", table()), size=1),
+        digest_of("six", lambda staging: staging.write("sows", table()), size=1),
+    ]
+    assert len({digest, *others}) == 5
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt(), SourceError("bad row")])

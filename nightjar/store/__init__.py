@@ -19,6 +19,7 @@ from nightjar.store.fingerprint import (
     library_versions,
 )
 from nightjar.store.lease import Lease, acquire_lease
+from nightjar.store.local_disk import names, put_new, replace
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
@@ -54,11 +55,14 @@ __all__ = [
     "library_versions",
     "link_part",
     "named_write_errors",
+    "names",
     "only_writes",
     "part_name",
     "publish",
+    "put_new",
     "release_free_memory",
     "remove_abandoned",
+    "replace",
     "set_aside",
     "sync",
     "table_writer",

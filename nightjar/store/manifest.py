@@ -76,6 +76,18 @@ class Manifest:
         """Version of each parent by stage."""
         return dict(self.identity.get("parents", {}))
 
+    @property
+    def digest(self) -> str:
+        """Hex sha256 that tells artifacts of one version apart whose bytes differ.
+
+        Over the canonical JSON of the identity and of name, rows, bytes and sha256 of the
+        files. When, where and how fast they were written is no part of it: the same bytes
+        of the same identity have the same digest.
+        """
+        files = sorted([entry.name, entry.rows, entry.bytes, entry.sha256] for entry in self.files)
+        content = {"identity": self.identity, "files": files}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
     def to_text(self) -> str:
         """The manifest file's content."""
         content = asdict(self)
