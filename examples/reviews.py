@@ -70,7 +70,7 @@ def run_pipeline(
     rows = [{"id": review.id, "text": review.text} for review in reviews]
     pq.write_table(pa.Table.from_pylist(rows), source)
     places = [
-        f"ingest.sources.reviews.path={source}",
+        f"corpora.reviews.sources.reviews.path={source}",
         f"pipeline.artifacts_dir={work.absolute() / 'artifacts'}",
     ]
     try:

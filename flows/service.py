@@ -31,7 +31,12 @@ _STOP_SECONDS = 20.0
 
 
 def serve_nightly(
-    console: Console, loaded: LoadedConfig, host: str, port: int, work_pool: str
+    console: Console,
+    loaded: LoadedConfig,
+    host: str,
+    port: int,
+    work_pool: str,
+    promotes: bool = False,
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
     project = _project_dir()
@@ -54,7 +59,7 @@ def serve_nightly(
             _wait_until_it_answers(url, parts["server"], stopped)
         if stopped.is_set():
             return
-        deploy(loaded, work_pool, environment)
+        deploy(loaded, work_pool, environment, promotes)
         command = ["worker", "start", "--pool", work_pool, "--type", "process", "--limit", "1"]
         parts["worker"] = stack.enter_context(_running(command, environment, project))
         console.print(
@@ -72,13 +77,19 @@ def serve_nightly(
                     )
 
 
-def deploy(loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str]) -> None:
+def deploy(
+    loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str], promotes: bool = False
+) -> None:
     """Create the process work pool and the nightly deployment for this config.
 
     Raises OrchestratorUnavailable with what Prefect said, or that it did not end.
     """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
-    parameters = {"config_path": str(loaded.path), "overrides": list(loaded.overrides)}
+    parameters = {
+        "config_path": str(loaded.path),
+        "overrides": list(loaded.overrides),
+        "promote": promotes,
+    }
     deployment = ["--no-prompt", "deploy", "--name", DEPLOYMENT.partition("/")[2]]
     deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
     for command in (pool, deployment):

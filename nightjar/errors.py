@@ -11,10 +11,14 @@
     |   |-- ClusterUnfit           a cluster's workers lack the code or the storage
     |   |-- EncoderError           an encoder cannot be loaded, or gives no usable vectors
     |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
+    |   |-- PromotionRefused       a version that may not become champion, or be kept, as asked
+    |   |-- ForeignModel           a registered model that another ledger owns
     |   `-- UnknownTokenError      a lookup of a word the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
     |   |-- ArtifactMissing        nothing is published under that version
     |   |-- ArtifactDamaged        what is published is not what the manifest says
+    |   |-- LedgerDamaged          an event of the ledger is missing or was changed
+    |   |-- ModelFilesDamaged      the files of a registered version are not whole
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
@@ -75,6 +79,14 @@ class BenchmarkError(InputError):
     """An evaluation set is malformed, or no item of it is covered."""
 
 
+class PromotionRefused(InputError):
+    """What a person orders of a model cannot be done as it stands."""
+
+
+class ForeignModel(InputError):
+    """A registered model belongs to the ledger of another pipeline directory."""
+
+
 class UnknownTokenError(InputError):
     """A looked-up token has no vector."""
 
@@ -89,6 +101,14 @@ class ArtifactMissing(StoreError):
 
 class ArtifactDamaged(StoreError):
     """A published artifact is not what its manifest says."""
+
+
+class LedgerDamaged(StoreError):
+    """An event of the ledger is missing, cannot be read or was changed."""
+
+
+class ModelFilesDamaged(StoreError):
+    """The files of a registered version are not those that were registered."""
 
 
 class StoreNotWritable(StoreError):

@@ -13,7 +13,6 @@ TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
-REGISTRATION = "registration"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
@@ -24,22 +23,6 @@ TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
 """In a tokens artifact: the definition of its tokenizer, where that has one."""
-STAGES = (
-    DOCUMENTS,
-    TOKENS,
-    CORPUS_REPORT,
-    COOCCURRENCES,
-    EMBEDDINGS,
-    EVALUATION,
-    REGISTRATION,
-    WORD_INDEX,
-    DOCUMENT_VECTORS,
-    SEARCH_INDEX,
-)
-"""Stage names, upstream first."""
-SHARD_STAGES = (DOCUMENT_SHARDS, TOKEN_SHARDS)
-"""What documents and tokens are put together from: kept so that a night does only what is new."""
-ALL_STAGES = (*STAGES, *SHARD_STAGES)
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -93,10 +76,6 @@ REPORT_GROWTH_SCHEMA = _schema(words=pa.int64(), distinct_words=pa.int64())
 REPORT_LANGUAGES_SCHEMA = _schema(
     language=pa.string(), declared=pa.int64(), sampled=pa.int64(), share=pa.float64()
 )
-REPORT_NEW_WORDS_SCHEMA = _schema(
-    change=pa.string(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
-)
-
 SHARD_SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), n_tokens=pa.int32())
 SHARD_TOKENS_SCHEMA = _schema(token_id=pa.int32())
 SHARD_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), n_documents=pa.int64())
@@ -188,19 +167,21 @@ SCORES_SCHEMA = _schema(
     seconds=pa.float64(),
 )
 
-REGISTRATIONS_SCHEMA = _schema(
-    model=pa.string(),
-    registered_model=pa.string(),
-    embeddings_version=pa.string(),
-    evaluation_version=pa.string(),
-    registry_version=pa.int64(),
-    run_id=pa.string(),
-    decision=pa.string(),
-    reason=pa.string(),
-    score_optional=pa.float64(),
-    coverage_optional=pa.float64(),
-    champion_score_optional=pa.float64(),
-    previous_champion_optional=pa.int64(),
-    actor=pa.string(),
-    time=pa.timestamp("us", tz="UTC"),
+_REGISTERED = pa.struct(
+    [("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())]
 )
+EVENTS_SCHEMA = _schema(
+    number=pa.int64(),
+    time=pa.timestamp("us", tz="UTC"),
+    kind=pa.string(),
+    subject=pa.string(),
+    old_optional=_REGISTERED,
+    new_optional=_REGISTERED,
+    night_optional=pa.int64(),
+    actor=pa.string(),
+    reason=pa.string(),
+    decision_key_optional=pa.string(),
+    evidence=pa.string(),
+    sha256=pa.string(),
+)
+"""A row of the ledger; ``evidence`` is JSON, ``sha256`` is of the other columns."""

@@ -86,12 +86,14 @@ def make_explored(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     versions = []
     for seed, score in ((1, 0.5), (2, 0.6)):
         embeddings = trained(world, seed)
-        world.register(world.request(score, 0.3, embeddings=embeddings))
+        world.crown(world.request(score, 0.3, embeddings=embeddings))
         versions.append(embeddings.ref.version)
     other = trained(world, 3)
     config = {
         "pipeline": {"name": "night", "artifacts_dir": str(world.artifacts_dir)},
-        "ingest": {"sources": {"news": {"type": "text", "path": "news.txt"}}},
+        "corpora": {
+            "text": {"kind": "text", "sources": {"news": {"type": "text", "path": "news.txt"}}}
+        },
         "models": {"w2v": {"trainer": "word2vec", "vector_size": SIZE, "alpha": 0.05, "epochs": 2}},
         "evaluation": {
             "benchmarks": {

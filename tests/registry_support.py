@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +27,10 @@ from nightjar.config import (
 from nightjar.config.models import ModelConfig
 from nightjar.progress import SILENT
 from nightjar.registry import (
-    LedgerEntry,
+    RegisteredVersion,
     RegistrationRequest,
-    read_ledger,
-    register,
-    registration_identity,
-    tracking_uri,
+    RegistryPlace,
+    ensure_registered,
 )
 from nightjar.registry.client import connect, import_mlflow
 from nightjar.store import Artifact, Identity, Staging, Store, publish
@@ -41,6 +41,8 @@ mlflow = import_mlflow()
 PIPELINE = PipelineConfig(name="night")
 GATE = GateConfig(benchmarks=["wordsim353", "simlex999"], min_coverage=0.3, max_drop=0.05)
 WORD2VEC = Word2VecConfig(trainer="word2vec", vector_size=4, alpha=0.05, epochs=2)
+LEDGER = "0123456789abcdef0123456789abcdef"
+"""Id of the ledger that owns what is registered here."""
 WORDS = ("the", "king", "queen", "man")
 VECTORS = np.arange(16, dtype=np.float32).reshape(4, 4) / 7
 
@@ -112,8 +114,12 @@ class World:
         return RegistryConfig(gate=GATE)
 
     @property
+    def place(self) -> RegistryPlace:
+        return RegistryPlace.of(self.registry, self.artifacts_dir)
+
+    @property
     def uri(self) -> str:
-        return tracking_uri(self.registry, self.artifacts_dir)
+        return self.place.uri
 
     @cached_property
     def client(self) -> Any:
@@ -211,7 +217,6 @@ class World:
         simlex: float | None = 0.3,
         n_covered: int = 90,
         *,
-        replaces: str | None = None,
         registry: RegistryConfig | None = None,
         model: ModelConfig = WORD2VEC,
         name: str | None = None,
@@ -230,15 +235,11 @@ class World:
             ],
             name,
         )
-        identity = registration_identity(
-            PIPELINE, name, registry, embeddings.ref.version, evaluation.ref.version, replaces
-        )
         return RegistrationRequest(
             pipeline=PIPELINE,
             registry=registry,
             model_name=name,
             model=model,
-            identity=identity,
             documents=self.documents(),
             tokens=self.tokens(),
             embeddings=embeddings,
@@ -246,17 +247,19 @@ class World:
             artifacts_dir=self.artifacts_dir,
             git_commit="0123abc",
             actor="tester",
+            ledger_id=LEDGER,
+            night=17,
         )
 
-    def register(self, request: RegistrationRequest) -> LedgerEntry:
-        """Register and publish; the entry in the ledger."""
-        ref = publish(
-            self.artifacts_dir,
-            request.identity,
-            lambda staging: register(request, staging, SILENT),
-        )
-        entries = read_ledger(self.store)
-        return next(entry for entry in entries if entry.registration_version == ref.version)
+    def register(self, request: RegistrationRequest) -> RegisteredVersion:
+        """Register a model: a version without an alias."""
+        return ensure_registered(request, SILENT)
+
+    def crown(self, request: RegistrationRequest) -> RegisteredVersion:
+        """Register a model and make it champion, whatever its scores."""
+        version = self.register(request)
+        self.client.set_registered_model_alias(version.name, "champion", str(version.version))
+        return version
 
     def versions(self) -> list[Any]:
         """MLflow's own list of registered versions, ascending."""
@@ -268,12 +271,16 @@ class World:
         number = self.client.get_registered_model(self.name).aliases.get(alias)
         return None if number is None else int(number)
 
-    def champion_by_hand(self, wordsim: float, simlex: float) -> None:
-        """A champion with those scores and no model behind it: quick to make."""
-        tags = {"score.wordsim353": str(wordsim), "score.simlex999": str(simlex)}
-        self.client.create_registered_model(self.name)
-        self.client.create_model_version(self.name, "/by/hand", tags=tags)
-        self.client.set_registered_model_alias(self.name, "champion", "1")
+    def logged_models(self) -> list[str]:
+        """Ids of the model's logged models, deleted or not, whose row is there."""
+        database = self.artifacts_dir / "mlflow" / "mlflow.db"
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute(
+                "SELECT model_id FROM logged_model_tags WHERE tag_key = 'nightjar.model' "
+                "AND tag_value = ?",
+                (self.model,),
+            )
+            return sorted(model_id for (model_id,) in rows)
 
     def runs(self) -> list[Any]:
         """Every run of the model."""

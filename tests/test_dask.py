@@ -35,12 +35,14 @@ pytestmark = pytest.mark.integration
 WORDS = [f"w{number}" for number in range(400)]
 PIPELINE = """
 pipeline: {name: night}
-ingest:
-  sources:
-    news: {type: jsonl, path: data/*.jsonl, id_field: id}
-  near_duplicates: {threshold: 0.8}
-tokenize:
-  phrases: {min_count: 1, threshold: 0.5, passes: 2}
+corpora:
+  text:
+    kind: text
+    sources:
+      news: {type: jsonl, path: data/*.jsonl, id_field: id}
+    near_duplicates: {threshold: 0.8}
+    tokenize:
+      phrases: {min_count: 1, threshold: 0.5, passes: 2}
 models:
   glove: {trainer: glove, vector_size: 4, window: 5, min_count: 1, epochs: 1, seed: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
@@ -67,7 +69,11 @@ def nothing(amount: float, note: str = "", /) -> None:
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
     monkeypatch.setattr("nightjar.corpus.sharding.LARGE_BYTES", 1)
-    for module in ("nightjar.corpus.stage", "nightjar.corpus.merging", "nightjar.text.stage"):
+    for module in (
+        "nightjar.corpus.reading_shards",
+        "nightjar.corpus.merging",
+        "nightjar.text.stage",
+    ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)
     data = tmp_path / "data"
@@ -91,7 +97,7 @@ def build(base: Path, store: str, executor: Any, *overrides: str) -> list[Artifa
     provenance = Provenance(git_commit=None, actor="test", n_workers=2)
     wanted = (schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES)
     refs = [
-        run_step(loaded, plan, step, SILENT, provenance, executor)
+        run_step(loaded, step, SILENT, provenance, executor)
         for step in plan.steps
         if step.stage in wanted
     ]
@@ -118,7 +124,7 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(base: Path, clien
     ("overrides", "n_maps"),
     [
         ([], 8),  # read, merge, cut, two passes of phrases, count, join, co-occurrences
-        (["tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
+        (["corpora.text.tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
     ],
 )
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(

@@ -53,7 +53,7 @@ def test_imported_fasttext_is_registered_and_answers_for_unknown_words(
     entry = world.register(world.request(embeddings=embeddings, model=config))
     mlflow.set_tracking_uri(world.uri)
     try:
-        model = mlflow.pyfunc.load_model(f"models:/{world.name}/{entry.registry_version}")
+        model = mlflow.pyfunc.load_model(f"models:/{world.name}/{entry.version}")
     finally:
         mlflow.set_tracking_uri(None)
     words = [plain.wv.index_to_key[0], "aword17", "zzzz", "où"]

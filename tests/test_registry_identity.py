@@ -8,53 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from nightjar.config import GateConfig, PipelineConfig, RegistryConfig
-from nightjar.registry import (
-    masked,
-    registered_name,
-    registration_identity,
-    tracking_uri,
-)
+from nightjar.config import GateConfig, RegistryConfig
+from nightjar.registry import masked, registered_name, registration_key, tracking_uri
 from nightjar.registry.uris import sqlite_path, without_secrets
-from nightjar.store import Identity
 
-PIPELINE = PipelineConfig(name="night")
 REGISTRY = RegistryConfig(gate=GateConfig(benchmarks=["ws"], min_coverage=0.3))
 
 
-def identity(registry: RegistryConfig = REGISTRY, model: str = "glove", **changes: str) -> Identity:
-    values = {"embeddings_version": "e" * 12, "evaluation_version": "f" * 12, **changes}
-    return registration_identity(PIPELINE, model, registry, **values)
-
-
-def test_identity_says_what_is_registered_and_under_which_gate() -> None:
-    found = identity()
-    assert found.stage == "registration"
-    assert found.name == "glove"
-    assert found.parents == {"embeddings": "e" * 12, "evaluation": "f" * 12}
-    assert found.config["registered_model"] == "night-glove"
-    assert found.config["experiment"] == "night"
-    assert found.config["gate"] == {"benchmarks": ["ws"], "min_coverage": 0.3, "max_drop": 0.05}
-    assert set(found.code) == {"revision", "model_code", "lookup"}
-
-
-def test_version_changes_with_gate_parents_experiment_and_what_it_replaces() -> None:
-    gate = GateConfig(benchmarks=["ws"], min_coverage=0.4)
-    versions = {
-        identity().version,
-        identity(REGISTRY.model_copy(update={"gate": gate})).version,
-        identity(REGISTRY.model_copy(update={"experiment": "other"})).version,
-        identity(embeddings_version="a" * 12).version,
-        identity(evaluation_version="a" * 12).version,
-        identity(replaces="b" * 12).version,
-        identity(model="w2v").version,
-    }
-    assert len(versions) == 7
-
-
-def test_version_does_not_depend_on_where_mlflow_is() -> None:
-    elsewhere = REGISTRY.model_copy(update={"tracking_uri": "http://mlflow:5000"})
-    assert identity(elsewhere).version == identity().version
+def test_key_is_of_the_name_the_bytes_and_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = registration_key("night-glove", "a" * 64)
+    assert key == registration_key("night-glove", "a" * 64)
+    assert len({key, registration_key("night-w2v", "a" * 64)}) == 2
+    assert len({key, registration_key("night-glove", "b" * 64)}) == 2
+    monkeypatch.setattr("nightjar.registry.identity._packaging_code", lambda: "other")
+    assert registration_key("night-glove", "a" * 64) != key
 
 
 def test_registered_name() -> None:

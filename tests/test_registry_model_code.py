@@ -56,7 +56,7 @@ def gensim_model() -> Any:
 def world(tmp_path_factory: pytest.TempPathFactory, gensim_model: Any) -> World:
     """Registered: night-w2v with the words of the support module, night-ft with gensim's."""
     world = World.create(tmp_path_factory.mktemp("models"), tmp_path_factory)
-    world.register(world.request())
+    world.crown(world.request())
     used = np.unique(np.concatenate(gensim_model.buckets_word)).astype(np.int32)
     config = FastTextConfig(
         trainer="fasttext", vector_size=6, min_n=MIN_N, max_n=MAX_N, bucket=BUCKET
@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, gensim_model: Any) -> World:
         ngrams=(used, gensim_model.vectors_ngrams[used]),
         model=config,
     )
-    world.register(world.request(name="ft", model=config, embeddings=embeddings))
+    world.crown(world.request(name="ft", model=config, embeddings=embeddings))
     return world
 
 

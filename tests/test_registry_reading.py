@@ -28,7 +28,7 @@ def readers(world: World) -> list[object]:
     client = world.client
     run_id = client.create_run("0").info.run_id
     for name in ("night-w2v", "night-glove", "empty"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, tags={"of": name})
     for number in range(1, 6):
         client.create_model_version(
             "night-w2v", f"/nowhere/{number}", run_id, tags={"n": str(number), "t": "ünï"}
@@ -52,6 +52,10 @@ def test_sqlite_reader_answers_as_mlflow_does(readers: list[ClientReader]) -> No
             assert fast.version(name, number) == slow.version(name, number), (name, number)
         for alias in ("champion", "challenger", "best", "none"):
             assert fast.alias(name, alias) == slow.alias(name, alias), (name, alias)
+        assert fast.aliases(name) == slow.aliases(name), name
+        assert fast.model_tags(name) == slow.model_tags(name), name
+        for value in ("4", "9", "2"):
+            assert fast.tagged(name, "n", value) == slow.tagged(name, "n", value), (name, value)
 
 
 def test_what_the_readers_answer(readers: list[ClientReader]) -> None:
@@ -69,10 +73,19 @@ def test_what_the_readers_answer(readers: list[ClientReader]) -> None:
     assert fast.versions("empty") == fast.versions("never") == []
 
 
-def test_versions_with_a_tag(world: World, readers: list[ClientReader]) -> None:
-    found = readers[1].tagged("night-w2v", "n", "5")
-    assert [version.version for version in found] == [5]
-    assert readers[1].tagged("night-glove", "n", "5") == []
+def test_versions_with_a_tag(readers: list[ClientReader]) -> None:
+    for reader in readers:
+        found = reader.tagged("night-w2v", "n", "5")
+        assert [version.version for version in found] == [5]
+        assert reader.tagged("night-w2v", "n", "2") == []  # deleted
+        assert reader.tagged("night-glove", "n", "5") == []
+
+
+def test_aliases_and_tags_of_a_registered_model(readers: list[ClientReader]) -> None:
+    for reader in readers:
+        assert reader.aliases("night-w2v") == {"champion": 4, "best": 4}
+        assert reader.model_tags("night-w2v") == {"of": "night-w2v"}
+        assert reader.aliases("never") == reader.model_tags("never") == {}
 
 
 def test_database_that_is_not_there_or_empty_has_nothing_registered(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Registering for real: what MLflow holds afterwards, the gate, kills and repeats."""
+"""Registering for real: what MLflow holds afterwards, kills and repeats, what was damaged."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -13,13 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registry_support import VECTORS, World, mlflow, score_row
+from registry_support import LEDGER, VECTORS, World, mlflow, score_row
 
-from nightjar.config import GateConfig, RegistryConfig
-from nightjar.errors import ArtifactDamaged, ConfigError, RegistryUnavailable
+from nightjar.errors import ArtifactDamaged, ConfigError, ForeignModel, RegistryUnavailable
 from nightjar.lookup import Parameters
-from nightjar.registry import open_reader, read_ledger, register, registration
-from nightjar.store import fingerprint, library_versions, publish
+from nightjar.registry import (
+    check_files_whole,
+    ensure_registered,
+    find_registered,
+    model_files,
+    registration,
+)
+from nightjar.store import fingerprint, library_versions
 
 
 @pytest.fixture
@@ -74,10 +80,14 @@ def model_info(registered: World) -> Any:
     return mlflow.models.Model.load(str(models / model_id / "artifacts"))
 
 
-def test_first_version_becomes_champion(registered: World) -> None:
+def test_registering_makes_a_version_and_moves_no_alias(registered: World) -> None:
     assert len(registered.versions()) == 1
-    assert registered.alias("champion") == 1
-    assert registered.alias("challenger") is None
+    assert registered.client.get_registered_model(registered.name).aliases == {}
+
+
+def test_registered_model_names_the_ledger_that_owns_it(registered: World) -> None:
+    tags = registered.client.get_registered_model(registered.name).tags
+    assert tags == {"nightjar.ledger": LEDGER}
 
 
 def test_run_is_named_by_the_model_finished_and_in_the_pipelines_experiment(
@@ -174,14 +184,17 @@ def test_documents_and_tokens_are_inputs_of_the_run(registered: World, run: Any)
     assert Path(source.load()) == registered.tokens().directory
 
 
-def test_tags_tell_lineage_scores_and_decision(registered: World, run: Any) -> None:
+def test_tags_tell_lineage_scores_and_files(registered: World, run: Any, run_files: Path) -> None:
     request = registered.request(more_scores=MORE_SCORES)
     lineage = {
         "nightjar.documents_version": request.documents.ref.version,
         "nightjar.tokens_version": request.tokens.ref.version,
         "nightjar.embeddings_version": request.embeddings.ref.version,
+        "nightjar.embeddings_digest": request.embeddings.manifest.digest,
         "nightjar.evaluation_version": request.evaluation.ref.version,
-        "nightjar.registration_version": request.identity.version,
+        "nightjar.registration_key": request.key,
+        "nightjar.registered_model": "night-w2v",
+        "nightjar.night": "17",
         "nightjar.pipeline": "night",
         "nightjar.model": "w2v",
         "nightjar.trainer": "word2vec",
@@ -194,15 +207,9 @@ def test_tags_tell_lineage_scores_and_decision(registered: World, run: Any) -> N
         "coverage.simlex999": "0.9",
         "coverage.google-analogies": "0.4",
     }
-    decision = {
-        "nightjar.decision": "champion",
-        "nightjar.reason": "first champion: mean score 0.4000 over wordsim353, simlex999; "
-        "coverage 0.9000, required 0.3000",
-        "nightjar.gate_score": "0.4",
-        "nightjar.gate_coverage": "0.9",
-        "nightjar.previous_champion": "",
-    }
-    assert registered.versions()[0].tags == {**lineage, **decision}
+    (listed,) = registered.artifacts_dir.glob("mlflow/artifacts/models/*/artifacts/files.json")
+    files = {"nightjar.files_sha256": hashlib.sha256(listed.read_bytes()).hexdigest()}
+    assert registered.versions()[0].tags == {**lineage, **files}
     assert lineage.items() <= run.data.tags.items()
 
 
@@ -210,7 +217,6 @@ def test_description_of_the_version_is_short_and_has_the_numbers(registered: Wor
     description = registered.versions()[0].description
     assert "Word2Vec vectors of 4 words in 4 dimensions" in description
     assert "wordsim353 0.5000 (90 of 100 items)" in description
-    assert "First champion" in description.replace("Champion: f", "F")
     assert len(description) < 600
 
 
@@ -274,91 +280,75 @@ def test_signature_example_and_requirements(registered: World, model_info: Any) 
     assert defaults == {**asdict(Parameters()), "negative": []}
     assert {found[name]["type"] for name in ("topn", "n_clusters", "seed")} == {"long"}
     assert model_info.saved_input_example_info is not None
-    assert model_info.metadata["nightjar"]["registration"]
+    assert model_info.metadata["nightjar"]["embeddings"]
 
 
-def test_ledger_entry_holds_the_decision(registered: World) -> None:
-    (entry,) = read_ledger(registered.store, "w2v")
-    version = registered.versions()[0]
-    assert (entry.registry_version, entry.run_id) == (1, version.run_id)
-    assert (entry.decision, entry.previous_champion, entry.actor) == ("champion", None, "tester")
-    assert (entry.score, entry.coverage, entry.champion_score) == (0.4, 0.9, None)
-    assert entry.as_json()["time"].endswith("+00:00")
-    assert read_ledger(registered.store, "other") == []
-
-
-def test_manifest_reports_where_it_was_registered(registered: World) -> None:
-    (entry,) = read_ledger(registered.store)
-    ref = registered.store.ref("registration", entry.registration_version)
-    report = registered.store.open(ref).manifest.report
-    assert report["tracking_uri"] == registered.uri
-    assert (report["registered_model"], report["registry_version"]) == ("night-w2v", 1)
-
-
-# -- champion and challenger -------------------------------------------------------------------
-
-
-def test_worse_version_is_challenger_and_the_champion_stays(world: World) -> None:
-    world.champion_by_hand(0.5, 0.3)
-    entry = world.register(world.request(0.3, 0.3))
-    assert (entry.decision, entry.registry_version, entry.previous_champion) == (
-        "challenger",
-        2,
-        1,
+def test_version_is_found_without_mlflow(registered: World) -> None:
+    request = registered.request(more_scores=MORE_SCORES)
+    found = find_registered(
+        registered.place.reader(), registered.name, request.embeddings.manifest.digest
     )
-    assert entry.reason.startswith("mean score 0.3000 over wordsim353, simlex999 is 0.1000 below")
-    assert (world.alias("champion"), world.alias("challenger")) == (1, 2)
+    assert found is not None
+    assert (found.version, found.embeddings_version, found.embeddings_digest) == (
+        1,
+        request.embeddings.ref.version,
+        request.embeddings.manifest.digest,
+    )
+    assert find_registered(registered.place.reader(), registered.name, "f" * 64) is None
+    assert find_registered(registered.place.reader(), "night-other", "f" * 64) is None
 
 
-def test_better_version_takes_over_and_the_ledger_remembers(world: World) -> None:
-    world.register(world.request(0.5, 0.3))
-    world.register(world.request(0.1, 0.3))
-    world.register(world.request(0.6, 0.3))
-    assert (world.alias("champion"), world.alias("challenger")) == (3, 2)
-    moves = [
-        (entry.registry_version, entry.decision, entry.previous_champion)
-        for entry in read_ledger(world.store, world.model)
-    ]
-    assert moves == [(1, "champion", None), (2, "challenger", 1), (3, "champion", 1)]
+# -- once, and whose --------------------------------------------------------------------------
 
 
-def test_first_version_with_too_little_coverage_is_challenger(world: World) -> None:
-    entry = world.register(world.request(n_covered=29))
-    assert entry.decision == "challenger"
-    assert (world.alias("champion"), world.alias("challenger")) == (None, 1)
+def test_other_scores_of_the_same_embeddings_are_the_same_version(world: World) -> None:
+    first = world.register(world.request(0.5))
+    assert world.register(world.request(0.9)).version == first.version
+    assert len(world.versions()) == 1
 
 
-def test_version_without_a_score_is_registered_as_challenger(world: World) -> None:
-    entry = world.register(world.request(simlex=None))
-    assert (entry.decision, entry.score) == ("challenger", None)
-    assert entry.reason == "no score of simlex999: none of its items is in the vocabulary"
-    tags = world.versions()[0].tags
-    assert "score.simlex999" not in tags
-    assert tags["coverage.simlex999"] == "0.9"
+def test_other_embeddings_are_another_version(world: World) -> None:
+    world.register(world.request())
+    second = world.register(world.request(embeddings=world.embeddings("other", world.model)))
+    assert second.version == 2
+    assert [int(version.version) for version in world.versions()] == [1, 2]
 
 
-def test_champion_registered_by_hand_is_beaten_by_coverage_alone(world: World) -> None:
+def test_other_packaging_code_is_another_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(world.request())
+    monkeypatch.setattr("nightjar.registry.identity._packaging_code", lambda: "other")
+    assert world.register(world.request()).version == 2
+
+
+def test_version_of_a_trial_is_a_nights_from_the_first_night_that_wants_it(world: World) -> None:
+    trial = world.register(replace(world.request(), is_trial=True, night=16))
+    assert (trial.tags["nightjar.trial"], trial.tags["nightjar.night"]) == ("true", "16")
+    again = world.register(replace(world.request(), is_trial=True, night=16))
+    assert again.tags["nightjar.trial"] == "true"
+    found = world.register(world.request())
+    assert (found.version, found.tags["nightjar.night"]) == (trial.version, "17")
+    assert "nightjar.trial" not in found.tags
+
+
+def test_registered_model_of_another_ledger_is_refused(world: World) -> None:
+    world.register(world.request())
+    runs = len(world.runs())
+    other = replace(world.request(), ledger_id="f" * 32)
+    with pytest.raises(ForeignModel, match=r"belongs to another pipeline directory.*take-over"):
+        world.register(other)
+    fresh = replace(world.request(embeddings=world.embeddings("o")), ledger_id="f" * 32)
+    with pytest.raises(ForeignModel):
+        world.register(fresh)
+    assert (len(world.versions()), len(world.runs())) == (1, runs)
+
+
+def test_registered_model_made_by_hand_is_taken(world: World) -> None:
     world.client.create_registered_model(world.name)
     world.client.create_model_version(world.name, "/by/hand")
-    world.client.set_registered_model_alias(world.name, "champion", "1")
-    entry = world.register(world.request())
-    assert (entry.decision, entry.previous_champion) == ("champion", 1)
-    assert "coverage alone decided, the champion (version 1) has no score" in entry.reason
-
-
-def test_other_gate_registers_again(fresh: World) -> None:
-    fresh.register(fresh.request())
-    strict = RegistryConfig(gate=GateConfig(benchmarks=["wordsim353"], min_coverage=0.95))
-    entry = fresh.register(fresh.request(registry=strict))
-    assert (entry.registry_version, entry.decision) == (2, "challenger")
-    assert fresh.alias("champion") == 1
-
-
-def test_models_do_not_compete_with_each_other(world: World) -> None:
-    world.register(world.request(0.9, 0.9))
-    other = replace(world, model=f"{world.model}-other")
-    entry = other.register(other.request(0.1, 0.1))
-    assert (entry.registered_model, entry.decision) == (other.name, "champion")
+    assert world.register(world.request()).version == 2
+    assert world.client.get_registered_model(world.name).tags == {"nightjar.ledger": LEDGER}
 
 
 # -- kills and repeats -------------------------------------------------------------------------
@@ -370,42 +360,36 @@ class KilledError(BaseException):
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool) -> None:
     """Let a registration die before or after one of its steps."""
-    real: Callable[..., Any] = getattr(registration, step)
+    place: Any = registration if hasattr(registration, step) else registration._Registrar
+    real: Callable[..., Any] = getattr(place, step)
 
     def dies(*args: Any, **values: Any) -> Any:
         if after:
             real(*args, **values)
         raise KilledError
 
-    monkeypatch.setattr(registration, step, dies)
+    monkeypatch.setattr(place, step, dies)
 
 
-STEPS_BEFORE_THE_VERSION = (
-    ("experiment_id", False),
+KILLS = (
+    ("check_whole", True),
+    ("_claim", True),
+    ("experiment_id", True),
+    ("remove_leftovers", True),
     ("start_run", True),
     ("log_run", True),
+    ("log_model", False),
     ("log_model", True),
-    ("_ensure_registered_model", True),
-)
-STEPS_AFTER_IT = (
+    ("_create_version", False),
     ("_create_version", True),
-    ("_settle", False),
-    ("_point_alias", True),
-    ("_write", False),
-    ("_write", True),
 )
-KILLS = [
-    *((*step, 0.6) for step in STEPS_BEFORE_THE_VERSION + STEPS_AFTER_IT),
-    *((*step, 0.1) for step in STEPS_AFTER_IT),
-]
 
 
-@pytest.mark.parametrize(("step", "after", "wordsim"), KILLS)
-def test_killed_registration_repeated_makes_one_version_and_the_same_decision(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, wordsim: float
+@pytest.mark.parametrize(("step", "after"), KILLS)
+def test_killed_registration_repeated_makes_one_version_and_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
-    world.champion_by_hand(0.5, 0.3)
-    request = world.request(wordsim, 0.3)
+    request = world.request(embeddings=world.embeddings(name=world.model))
     with monkeypatch.context() as patch:
         kill_at(patch, step, after=after)
         with pytest.raises(KilledError):
@@ -413,58 +397,15 @@ def test_killed_registration_repeated_makes_one_version_and_the_same_decision(
     for run in world.runs():
         if run.info.status == "FAILED":  # a real kill leaves it so
             world.client.update_run(run.info.run_id, "RUNNING")
-    entry = world.register(request)
-    decision = "champion" if wordsim > 0.5 else "challenger"
-    assert (entry.decision, entry.registry_version, entry.previous_champion) == (decision, 2, 1)
+    assert world.register(request).version == 1
+    other = world.register(world.request(embeddings=world.embeddings("next", world.model)))
     assert [int(version.version) for version in world.versions()] == [1, 2]
-    assert world.alias(decision) == 2
-    assert world.alias("champion") == (2 if wordsim > 0.5 else 1)
-    assert {run.info.status for run in world.runs()} <= {"FINISHED", "KILLED"}
-    assert world.client.get_run(entry.run_id).info.status == "FINISHED"
-
-
-def test_repeated_registration_without_a_ledger_entry_makes_no_new_version(world: World) -> None:
-    request = world.request()
-    first = world.register(request)
-    directory = world.store.ref("registration", first.registration_version).path
-    Path(directory).rename(world.artifacts_dir / f"lost-{world.model}")
-    second = world.register(request)
-    assert replace(second, time=first.time) == first
-    assert len(world.versions()) == 1
-
-
-def test_repeat_decides_anew_when_the_champion_changed_meanwhile(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.champion_by_hand(0.5, 0.3)
-    request = world.request(0.6, 0.3)
-    with monkeypatch.context() as patch:
-        kill_at(patch, "_settle", after=False)
-        with pytest.raises(KilledError):
-            world.register(request)
-    world.register(world.request(0.9, 0.9))
-    entry = world.register(request)
-    assert (entry.decision, entry.registry_version, entry.previous_champion) == ("challenger", 2, 3)
-    assert (world.alias("champion"), world.alias("challenger")) == (3, 2)
-    tags = {int(version.version): version.tags for version in world.versions()}
-    assert tags[2]["nightjar.decision"] == "challenger"
-    assert tags[2]["nightjar.previous_champion"] == "3"
-
-
-def test_challenger_that_wins_when_repeated_is_challenger_no_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.champion_by_hand(0.5, 0.3)
-    request = world.request(0.1, 0.3)
-    with monkeypatch.context() as patch:
-        kill_at(patch, "_write", after=False)
-        with pytest.raises(KilledError):
-            world.register(request)
-    assert world.alias("challenger") == 2
-    world.client.delete_model_version(world.name, "1")
-    entry = world.register(request)
-    assert (entry.decision, entry.previous_champion) == ("champion", None)
-    assert (world.alias("champion"), world.alias("challenger")) == (2, None)
+    status = {run.info.run_id: run.info.status for run in world.runs()}
+    assert [status[version.run_id] for version in world.versions()] == ["FINISHED", "FINISHED"]
+    assert set(status.values()) <= {"FINISHED", "KILLED"}
+    kept = {version.source.removeprefix("models:/") for version in world.versions()}
+    assert other.model_id in kept
+    assert set(world.logged_models()) == kept
 
 
 KILLED_WITHIN_THE_MODEL = """
@@ -497,11 +438,14 @@ def test_process_killed_while_it_stores_the_model(fresh: World) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
     (killed,) = fresh.runs()
     assert killed.info.status == "RUNNING"
-    assert read_ledger(fresh.store) == []
-    entry = fresh.register(fresh.request())
-    assert (entry.registry_version, entry.decision) == (1, "champion")
+    assert len(fresh.logged_models()) == 1
+    version = fresh.register(fresh.request())
+    assert version.version == 1
     assert fresh.client.get_run(killed.info.run_id).info.status == "KILLED"
     assert len(fresh.versions()) == 1
+    assert fresh.logged_models() == [version.model_id]
+    models = fresh.artifacts_dir / "mlflow" / "artifacts" / "models"
+    assert [path.name for path in models.iterdir()] == [version.model_id]
 
 
 def test_failed_registration_marks_its_run_failed(
@@ -529,26 +473,31 @@ def test_registration_is_silent(world: World, capfd: pytest.CaptureFixture[str])
 # -- what was lost or damaged --------------------------------------------------------------------
 
 
-def test_deleted_version_is_registered_again_as_what_it_replaces(world: World) -> None:
+def test_deleted_version_is_registered_again_under_a_new_number(world: World) -> None:
     first = world.register(world.request())
     world.client.delete_model_version(world.name, "1")
-    assert open_reader(world.uri).version(world.name, first.registry_version) is None
-    second = world.register(world.request(replaces=first.registration_version))
-    assert (second.registry_version, second.decision) == (2, "champion")
-    assert second.embeddings_version == first.embeddings_version
-    assert second.registration_version != first.registration_version
-    assert [entry.registry_version for entry in read_ledger(world.store, world.model)] == [1, 2]
+    second = world.register(world.request())
+    assert (first.version, second.version) == (1, 2)
+    assert second.embeddings_digest == first.embeddings_digest
 
 
 def test_registration_is_repeated_after_the_database_was_deleted(fresh: World) -> None:
     first = fresh.register(fresh.request())
     (fresh.artifacts_dir / "mlflow" / "mlflow.db").unlink()
-    assert open_reader(fresh.uri).version(fresh.name, first.registry_version) is None
-    second = fresh.register(fresh.request(replaces=first.registration_version))
-    assert (second.registry_version, second.decision) == (1, "champion")
-    found = open_reader(fresh.uri).version(fresh.name, 1)
+    second = fresh.register(fresh.request())
+    assert (second.version, second.run_id == first.run_id) == (1, False)
+
+
+def test_version_whose_files_were_damaged_is_registered_anew(world: World) -> None:
+    first = world.register(world.request())
+    (model_files(world.place, first) / "vectors.npy").unlink()
+    second = world.register(world.request())
+    assert second.version == 2
+    assert check_files_whole(world.place, second) == []
+    digest = first.embeddings_digest
+    found = find_registered(world.place.reader(), world.name, digest)
     assert found is not None
-    assert found.run_id == second.run_id != first.run_id
+    assert found.version == 2
 
 
 def test_damaged_embeddings_are_not_registered(fresh: World) -> None:
@@ -589,7 +538,9 @@ def test_database_that_cannot_be_written_is_one_clear_error(fresh: World) -> Non
     database = fresh.artifacts_dir / "mlflow" / "mlflow.db"
     database.unlink()
     database.mkdir()
-    with pytest.raises(RegistryUnavailable, match=r"MLflow at sqlite:///.*cannot be used"):
+    with pytest.raises(
+        RegistryUnavailable, match=r"mlflow\.db: the MLflow database cannot be read"
+    ):
         fresh.register(fresh.request())
 
 
@@ -599,7 +550,7 @@ def test_moved_artifact_directory_is_told(
     fresh.register(fresh.request())
     fresh.artifacts_dir.rename(tmp_path / "moved")
     moved = World(tmp_path / "moved")
-    moved.register(moved.request(0.6))
+    moved.register(moved.request(embeddings=moved.embeddings("other")))
     assert "the artifact directory was moved or copied" in caplog.text
 
 
@@ -614,15 +565,11 @@ def test_progress_tells_each_step(world: World) -> None:
             heard.append(note)
 
     request = world.request()
-    publish(
-        world.artifacts_dir,
-        request.identity,
-        lambda staging: register(request, staging, Listener()),
-    )
+    ensure_registered(request, Listener())
     assert heard == [
         f"register {world.model}: 4 steps",
         "artifacts verified",
         "registry reached",
+        "model stored",
         "version 1",
-        "champion",
     ]

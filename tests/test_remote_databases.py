@@ -26,6 +26,7 @@ from database_support import (
     running_postgres,
 )
 from pydantic import ValidationError
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import SqlSource
@@ -92,7 +93,7 @@ def shards(base: Path) -> set[str]:
 
 
 def refused(base: Path, reviews: Reviews, match: str, **settings: Any) -> None:
-    with pytest.raises(SourceError, match=rf"ingest\.sources\.db: .*{match}"):
+    with pytest.raises(SourceError, match=rf"sources\.db: .*{match}"):
         lines(base, reviews, **settings)
 
 
@@ -194,7 +195,7 @@ def test_the_stage_asks_no_database(tmp_path: Path, sqlite: SqliteReviews) -> No
     ref = publish(
         tmp_path / "artifacts",
         identity,
-        lambda staging: ingest(config, tmp_path, identity, staging, SILENT),
+        lambda staging: ingest(config, context_of(staging, identity, tmp_path)),
     )
     assert Store(tmp_path / "artifacts").open(ref).rows("documents") == 100
     fetching = Fetching(tmp_path / "artifacts" / FETCHED_DIR, is_offline=True)
@@ -352,7 +353,7 @@ def test_a_server_that_does_not_answer_is_tried_again_and_then_named(
 ) -> None:
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     url = "postgresql://reader@127.0.0.1:1/base"
-    with pytest.raises(SourceUnavailable, match=r"ingest\.sources\.db: .*tried 2 times"):
+    with pytest.raises(SourceUnavailable, match=r"sources\.db: .*tried 2 times"):
         lines(tmp_path, sqlite, url=url)
     assert "trying again" in caplog.text
 

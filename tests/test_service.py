@@ -144,8 +144,8 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     by_key = {artifact["key"]: artifact for artifact in artifacts}
     scores = json.loads(str(by_key["nightly-scores"]["data"]))
     assert [row["model"] for row in scores] == ["cbow", "glove"]
-    assert all(row["decision"] == "champion" for row in scores)
-    assert {"decision-cbow", "registration-glove", "documents-counts"} <= by_key.keys()
+    assert all(row["decision"] == "promoted" for row in scores)
+    assert {"decisions", "documents-text-counts", "embeddings-glove-artifact"} <= by_key.keys()
 
 
 def test_a_second_deployed_run_finds_nothing_to_do(night_shift: NightShift) -> None:

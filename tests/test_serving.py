@@ -28,7 +28,7 @@ START_SECONDS = 120
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World.create(tmp_path_factory.mktemp("served"), tmp_path_factory)
-    world.register(world.request())
+    world.crown(world.request())
     return world
 
 

@@ -1,4 +1,4 @@
-"""Scores by time, and what the gate decided: read from the published artifacts."""
+"""Scores by time, from the published evaluations, and what the gate decided, from the ledger."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nightjar import schemas
+from nightjar.config import LoadedConfig
 from nightjar.errors import StoreError
-from nightjar.registry import LedgerEntry, read_entry
+from nightjar.promotion import Event, EventKind, read_events
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
+
+_DECISIONS = frozenset((EventKind.PROMOTED, EventKind.BLOCKED, EventKind.WAITING))
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,10 @@ class Measurement:
 
     model: str
     time: datetime
-    """Of the registration, else of the evaluation."""
+    """Of the decision, else of the evaluation."""
     score: Score
-    registration: LedgerEntry | None
+    decision: Event | None
+    """The last one of these embeddings."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class History:
     """All of it, oldest first; ``problems`` names the artifacts that cannot be read."""
 
     measurements: tuple[Measurement, ...]
-    decisions: tuple[LedgerEntry, ...]
+    decisions: tuple[Event, ...]
     problems: tuple[str, ...]
 
     @property
@@ -37,17 +41,16 @@ class History:
         return list(dict.fromkeys(entry.score.benchmark for entry in self.measurements))
 
 
-def read_history(store: Store) -> History:
-    """Every evaluation and every registration there is."""
+def read_history(loaded: LoadedConfig) -> History:
+    """Every evaluation and every decision there is."""
+    store = Store(loaded.artifacts_dir)
     problems: list[str] = []
-    decisions: list[LedgerEntry] = []
-    for ref in store.versions(schemas.REGISTRATION):
-        try:
-            decisions.append(read_entry(store.open(ref)))
-        except StoreError as error:
-            problems.append(str(error))
-    decisions.sort(key=lambda entry: (entry.time, entry.registry_version))
-    by_evaluation = {entry.evaluation_version: entry for entry in decisions}
+    decisions: list[Event] = []
+    try:
+        decisions += (event for event in read_events(loaded) if event.kind in _DECISIONS)
+    except StoreError as error:
+        problems.append(str(error))
+    by_embeddings = {event.new.embeddings: event for event in decisions if event.new is not None}
     measurements: list[Measurement] = []
     for ref in store.versions(schemas.EVALUATION):
         try:
@@ -56,7 +59,7 @@ def read_history(store: Store) -> History:
         except StoreError as error:
             problems.append(str(error))
             continue
-        entry = by_evaluation.get(ref.version)
+        entry = by_embeddings.get(evaluation.manifest.parents[schemas.EMBEDDINGS])
         time = entry.time if entry else _time(evaluation.manifest.created_at)
         name = evaluation.manifest.name
         measurements += [Measurement(name, time, score, entry) for score in scores.values()]

@@ -1,4 +1,4 @@
-"""The section ``ingest.cleaning``: what is done to a text before it is a document."""
+"""The section ``cleaning``: what is done to a text before it is a document."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
-"""The register stage: MLflow's model registry, the gate, champion and challenger, the ledger.
+"""MLflow's model registry, and nothing else: versions, their files, where aliases point.
 
-Each model of a pipeline is one registered MLflow model, ``<pipeline>-<model>``. Registering
-a trained and evaluated model (:func:`register`):
+Each model of a pipeline is one registered MLflow model, ``<pipeline>-<model>``. Registering a
+trained and evaluated model (:func:`ensure_registered`) makes a version once for the bytes of
+its embeddings and the code that packages them, and decides nothing:
 
 1. The hashes of the embeddings are checked (:mod:`~nightjar.registry.summary`).
 2. A run holds hyper-parameters, every score, losses, the documents and tokens as inputs, and
    the model card (:mod:`~nightjar.registry.runs`, :mod:`~nightjar.registry.model_card`).
 3. The model is logged as code (:mod:`~nightjar.registry.model_code`, which needs mlflow,
-   numpy and pyarrow alone) with its Parquet files, and loaded back
-   (:mod:`~nightjar.registry.packaging`).
-4. The gate compares its scores with the champion's (:mod:`~nightjar.registry.gate`), and the
-   registered version is made with lineage, scores and decision as tags
-   (:mod:`~nightjar.registry.tags`).
-5. The alias ``champion`` moves to it, or ``challenger`` does and the champion stays
-   (:mod:`~nightjar.registry.registration`).
-6. The row ``registrations`` is published; all of them together are the ledger
-   (:mod:`~nightjar.registry.ledger`).
+   numpy and pyarrow alone) with its files and a list of their hashes, and loaded back
+   (:mod:`~nightjar.registry.packaging`, :mod:`~nightjar.registry.registered_files`).
+4. The registered version is made with lineage and scores as tags
+   (:mod:`~nightjar.registry.tags`, :mod:`~nightjar.registry.registration`).
+
+Which version is champion is decided elsewhere (:mod:`nightjar.promotion`), and written here
+(:mod:`~nightjar.registry.writing`). Versions that nobody needs are deleted for good
+(:mod:`~nightjar.registry.removal`).
 
 Looking versions up takes no MLflow import where the registry is a SQLite file
 (:mod:`~nightjar.registry.reading`), so planning a run stays fast; importing this package
@@ -25,35 +25,54 @@ back by :mod:`~nightjar.registry.cards`.
 
 from nightjar.registry.cards import read_model_card
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
-from nightjar.registry.gate import CHALLENGER, CHAMPION, Decision, GateScores, decide
-from nightjar.registry.identity import registered_name, registration_identity
-from nightjar.registry.ledger import LedgerEntry, read_entry, read_ledger
-from nightjar.registry.reading import RegisteredVersion, RegistryReader, open_reader
-from nightjar.registry.registration import register
+from nightjar.registry.identity import find_registered, registered_name, registration_key
+from nightjar.registry.reading import (
+    CHALLENGER,
+    CHAMPION,
+    RegisteredVersion,
+    RegistryPlace,
+    RegistryReader,
+    open_reader,
+)
+from nightjar.registry.registered_files import check_files_whole, model_files
+from nightjar.registry.registration import ensure_registered
+from nightjar.registry.removal import Deletion, delete_version
 from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
+from nightjar.registry.writing import (
+    LEDGER_TAG,
+    RegistryWriter,
+    applied_event,
+    check_owner,
+    load_address,
+)
 
 __all__ = [
     "BASE",
     "CHALLENGER",
     "CHAMPION",
+    "LEDGER_TAG",
     "CorpusRun",
-    "Decision",
-    "GateScores",
-    "LedgerEntry",
+    "Deletion",
     "LoggedRun",
     "RegisteredVersion",
     "RegistrationRequest",
+    "RegistryPlace",
     "RegistryReader",
-    "decide",
+    "RegistryWriter",
+    "applied_event",
+    "check_files_whole",
+    "check_owner",
+    "delete_version",
+    "ensure_registered",
+    "find_registered",
+    "load_address",
     "log_corpus",
     "masked",
+    "model_files",
     "open_reader",
-    "read_entry",
-    "read_ledger",
     "read_model_card",
-    "register",
     "registered_name",
-    "registration_identity",
+    "registration_key",
     "tracking_uri",
 ]

@@ -8,7 +8,7 @@ import re
 import socket
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from nightjar.registry.uris import masked, sqlite_path, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -204,7 +204,7 @@ class ClientReader:
         """The version that ``alias`` points to; None when it points nowhere."""
         with named_errors(self._uri):
             number = self._aliases(name).get(alias)
-            return None if number is None else self._version(name, number)
+            return None if number is None else self._version(name, str(number))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version that is not deleted, ascending."""
@@ -215,6 +215,17 @@ class ClientReader:
         """The versions that carry a tag with that value, ascending."""
         with named_errors(self._uri):
             return self._search(name, f"name = '{name}' AND tags.`{key}` = '{value}'")
+
+    def aliases(self, name: str) -> Mapping[str, int]:
+        """Version number of each alias; empty when nothing is registered under ``name``."""
+        with named_errors(self._uri):
+            return self._aliases(name)
+
+    def model_tags(self, name: str) -> Mapping[str, str]:
+        """The tags of the registered model itself; empty when there is none."""
+        with named_errors(self._uri):
+            model = self._model(name)
+            return {} if model is None else dict(model.tags)
 
     def _version(self, name: str, number: str) -> RegisteredVersion | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -227,16 +238,19 @@ class ClientReader:
             return None
         return _registered(found, tuple(found.aliases))
 
-    def _aliases(self, name: str) -> dict[str, str]:
-        """Version number of each alias; empty when nothing is registered under ``name``."""
+    def _aliases(self, name: str) -> dict[str, int]:
+        model = self._model(name)
+        return {} if model is None else {key: int(value) for key, value in model.aliases.items()}
+
+    def _model(self, name: str) -> RegisteredModel | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         try:
-            return dict(self._client.get_registered_model(name).aliases)
+            return self._client.get_registered_model(name)
         except MlflowException as error:
             if error_code(error) != MISSING:
                 raise
-            return {}
+            return None
 
     def _search(self, name: str, condition: str) -> list[RegisteredVersion]:
         aliases = self._aliases(name)
@@ -245,8 +259,8 @@ class ClientReader:
         while True:
             page = self._client.search_model_versions(condition, _PAGE, page_token=token)
             for entry in page:
-                number = str(entry.version)
-                names = tuple(alias for alias, target in aliases.items() if str(target) == number)
+                number = int(entry.version)
+                names = tuple(alias for alias, target in aliases.items() if target == number)
                 found.append(_registered(entry, names))
             token = page.token
             if not token:
@@ -260,4 +274,5 @@ def _registered(found: ModelVersion, aliases: tuple[str, ...]) -> RegisteredVers
         run_id=found.run_id,
         tags=dict(found.tags),
         aliases=tuple(sorted(aliases)),
+        source=found.source or "",
     )

@@ -1,19 +1,23 @@
-"""The version of a registration: what it registers, under which gate, by which code."""
+"""The names of a registration: of the model, the experiment, and the key it is made once for."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import PipelineConfig, RegistryConfig
-from nightjar.lookup import code_sha256
-from nightjar.store import Identity, file_identity
+from nightjar.model_files import model_code_digest
+from nightjar.registry.reading import RegisteredVersion, RegistryReader
+from nightjar.store import fingerprint
 
-REVISION = 2
-"""Raise it when this package registers the same inputs differently."""
+REVISION = 3
+"""Raise it when this package registers the same embeddings differently."""
 
 MODEL_CODE_PATH = Path(__file__).with_name("model_code.py")
 """The code that MLflow runs to load a registered model."""
+
+KEY_TAG = "nightjar.registration_key"
 
 
 def registered_name(pipeline_name: str, model_name: str) -> str:
@@ -26,36 +30,27 @@ def experiment_name(pipeline: PipelineConfig, registry: RegistryConfig) -> str:
     return registry.experiment or pipeline.name
 
 
-def registration_identity(
-    pipeline: PipelineConfig,
-    model_name: str,
-    registry: RegistryConfig,
-    embeddings_version: str,
-    evaluation_version: str,
-    replaces: str | None = None,
-) -> Identity:
-    """What a registration is made of; where MLflow is, is no part of it.
-
-    ``replaces`` is the version of an earlier registration whose registry version no longer
-    exists: a published artifact is never modified, so the repeated one gets a version of
-    its own.
-    """
-    return Identity(
-        stage=schemas.REGISTRATION,
-        name=model_name,
-        config={
-            "registered_model": registered_name(pipeline.name, model_name),
-            "experiment": experiment_name(pipeline, registry),
-            "gate": registry.gate.model_dump(mode="json"),
-            "replaces": replaces,
-        },
-        parents={
-            schemas.EMBEDDINGS: embeddings_version,
-            schemas.EVALUATION: evaluation_version,
-        },
-        code={
-            "revision": REVISION,
-            "model_code": file_identity(MODEL_CODE_PATH).sha256,
-            "lookup": code_sha256(),
-        },
+def registration_key(name: str, embeddings_digest: str) -> str:
+    """What a version is made once for: these bytes under this name, packaged by this code."""
+    return fingerprint(
+        {"registered_model": name, "embeddings": embeddings_digest, "code": _packaging_code()}
     )
+
+
+@cache
+def _packaging_code() -> str:
+    return fingerprint(
+        {
+            "revision": REVISION,
+            "model_code": code_digest("nightjar.registry.model_code"),
+            "lookup": model_code_digest(),
+        }
+    )
+
+
+def find_registered(
+    reader: RegistryReader, name: str, embeddings_digest: str
+) -> RegisteredVersion | None:
+    """The newest version of ``name`` that was made for these embeddings by this code."""
+    found = reader.tagged(name, KEY_TAG, registration_key(name, embeddings_digest))
+    return found[-1] if found else None

@@ -8,7 +8,6 @@ from typing import Any
 
 from nightjar.config import SifConfig, UsifConfig, base_of
 from nightjar.lookup.requests import TASKS
-from nightjar.registry.gate import Decision
 from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.scores import Score
 
@@ -49,7 +48,7 @@ def parameter_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def short_description(summary: ModelSummary, decision: Decision) -> str:
+def short_description(summary: ModelSummary) -> str:
     """The description of a registered version: a paragraph."""
     scores = ", ".join(
         f"{name} {_value(score.value)} ({score.n_covered} of {score.n_items} items)"
@@ -58,7 +57,6 @@ def short_description(summary: ModelSummary, decision: Decision) -> str:
     text = (
         f"{_sentence(summary)}\n\n"
         f"Scores: {scores or 'none'}.\n\n"
-        f"{decision.decision.capitalize()}: {decision.reason}.\n\n"
         f"The run holds the model card ({CARD_NAME}) and every score (scores.json)."
     )
     return text[:_MAX_DESCRIPTION]
@@ -202,6 +200,7 @@ def _lineage(summary: ModelSummary) -> str:
 |---|---|
 {_lines(rows)}
 
+Digest of the embeddings' manifest: `{summary.request.embeddings.manifest.digest}`.
 Code: git commit `{summary.request.git_commit or "unknown"}`."""
 
 

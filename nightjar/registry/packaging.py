@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,14 @@ from nightjar.model_files import model_content, tokenizer_settings
 from nightjar.registry.client import import_mlflow
 from nightjar.registry.identity import MODEL_CODE_PATH
 from nightjar.registry.model_card import CARD_NAME, model_card
+from nightjar.registry.reading import RegistryPlace
+from nightjar.registry.registered_files import FILES_NAME, FileList, stored_model
 from nightjar.registry.summary import ModelSummary
 from nightjar.store import Artifact, library_versions
 from nightjar.tokenization import EXTRAS
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSpec
 
@@ -50,8 +54,19 @@ def active_run(uri: str, run_id: str) -> Iterator[None]:
             mlflow.set_tracking_uri(previous)
 
 
-def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
-    """Log the model within :func:`active_run` and return its URI.
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that is stored, and loads."""
+
+    model_id: str
+    files_sha256: str
+    """Of the list of its files, which lies beside them."""
+
+
+def log_model(
+    place: RegistryPlace, client: MlflowClient, summary: ModelSummary, tags: dict[str, str]
+) -> LoggedModel:
+    """Log the model with the list of its files, within :func:`active_run`.
 
     MLflow copies the files twice, through the system's temporary directory. Raises
     RegistryUnavailable when what was stored does not answer with the vectors it was given.
@@ -69,9 +84,14 @@ def log_model(summary: ModelSummary, tags: dict[str, str]) -> str:
             metadata={"nightjar": summary.versions},
             tags=tags,
         )
-    model_uri = f"models:/{info.model_id}"
-    _check_answers(summary, model_uri)
-    return model_uri
+    with stored_model(client, place, info.model_id) as directory:
+        _check_answers(summary, directory)
+        listed = FileList.of(directory).to_text()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / FILES_NAME
+        path.write_text(listed, encoding="utf-8")
+        client.log_model_artifact(info.model_id, str(path))
+    return LoggedModel(info.model_id, hashlib.sha256(listed.encode()).hexdigest())
 
 
 def _requirements(summary: ModelSummary) -> list[str]:
@@ -124,15 +144,15 @@ def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
     return {name: str(path.absolute()) for name, path in paths.items()}
 
 
-def _check_answers(summary: ModelSummary, model_uri: str) -> None:
-    """Load the model from where it was stored and compare it with the embeddings."""
+def _check_answers(summary: ModelSummary, directory: Path) -> None:
+    """Load the model as it was stored and compare it with the embeddings."""
     mlflow = import_mlflow()
     words = list(summary.example_words)
-    answer = mlflow.pyfunc.load_model(model_uri).predict(words)
+    answer = mlflow.pyfunc.load_model(str(directory)).predict(words)
     expected = _published_vectors(summary.request.embeddings, words)
     if not np.array_equal(answer, np.array([expected[word] for word in words], np.float32)):
         raise RegistryUnavailable(
-            f"{model_uri} as MLflow stored it does not answer with the vectors of "
+            f"{directory} as MLflow stored it does not answer with the vectors of "
             f"{summary.request.embeddings.ref}: the upload is not whole. It is not registered; "
             f"run the same command again"
         )

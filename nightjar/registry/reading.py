@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
+from nightjar.config import RegistryConfig
 from nightjar.errors import RegistryUnavailable
-from nightjar.registry.uris import sqlite_path
+from nightjar.registry.uris import is_server, mlflow_dir, sqlite_path, tracking_uri
 
 _BUSY_SECONDS = 20.0
 _DELETED_STAGE = "Deleted_Internal"
@@ -21,13 +22,28 @@ _OF_ONE_MODEL = """
     WHERE workspace = 'default' AND name = :name AND (:number IS NULL OR version = :number)
 """
 _SELECT_VERSIONS = f"""
-    SELECT version, run_id FROM model_versions {_OF_ONE_MODEL}
+    SELECT version, run_id, source, storage_location FROM model_versions {_OF_ONE_MODEL}
     AND current_stage != :deleted ORDER BY version
 """  # noqa: S608 (constants alone)
 _SELECT_TAGS = f"SELECT version, key, value FROM model_version_tags {_OF_ONE_MODEL}"  # noqa: S608
 _SELECT_ALIASES = f"SELECT version, alias FROM registered_model_aliases {_OF_ONE_MODEL}"  # noqa: S608
+_SELECT_TAGGED = """
+    SELECT version FROM model_version_tags
+    WHERE workspace = 'default' AND name = ? AND key = ? AND value = ? ORDER BY version
+"""
+_SELECT_MODEL_TAGS = """
+    SELECT key, value FROM registered_model_tags WHERE workspace = 'default' AND name = ?
+"""
 
 _SELECT_ARTIFACTS = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
+
+CHAMPION = "champion"
+"""The alias of the version that is in use."""
+CHALLENGER = "challenger"
+"""The alias of the newest candidate that is not."""
+EMBEDDINGS_TAG = "nightjar.embeddings_version"
+DIGEST_TAG = "nightjar.embeddings_digest"
+MODEL_URI = "models:/"
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,27 @@ class RegisteredVersion:
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
     """Sorted."""
+    source: str = ""
+    """What was registered: ``models:/`` and the id of a logged model."""
+    location: str = field(default="", compare=False)
+    """Where MLflow keeps its files, from its own table; "" when it was asked through MLflow."""
+
+    @property
+    def embeddings_version(self) -> str:
+        """The embeddings it is made of; "" when Nightjar has not registered it."""
+        return self.tags.get(EMBEDDINGS_TAG, "")
+
+    @property
+    def embeddings_digest(self) -> str:
+        """Digest of their manifest; "" when Nightjar has not registered it."""
+        return self.tags.get(DIGEST_TAG, "")
+
+    @property
+    def model_id(self) -> str | None:
+        """Id of the logged model; None when something else was registered."""
+        model_id = self.source.removeprefix(MODEL_URI)
+        is_logged = self.source.startswith(f"{MODEL_URI}m-") and "/" not in model_id
+        return model_id if is_logged else None
 
 
 class RegistryReader(Protocol):
@@ -53,6 +90,43 @@ class RegistryReader(Protocol):
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version that is not deleted, ascending."""
+
+    def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
+        """The versions that carry a tag with that value, ascending."""
+
+    def aliases(self, name: str) -> Mapping[str, int]:
+        """Version number of each alias; empty when nothing is registered under ``name``."""
+
+    def model_tags(self, name: str) -> Mapping[str, str]:
+        """The tags of the registered model itself; empty when there is none."""
+
+
+@dataclass(frozen=True)
+class RegistryPlace:
+    """Where a pipeline's registry is."""
+
+    uri: str
+    artifacts_dir: Path
+    """The artifact store, beside which the default MLflow database and local models lie."""
+
+    @classmethod
+    def of(cls, registry: RegistryConfig, artifacts_dir: Path) -> RegistryPlace:
+        """The configured place, else SQLite under ``artifacts_dir``."""
+        return cls(tracking_uri(registry, artifacts_dir), artifacts_dir)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server answers there, which keeps the files itself."""
+        return is_server(self.uri)
+
+    @property
+    def local_artifacts(self) -> Path:
+        """Where models that are registered from here lie, unless a server keeps them."""
+        return mlflow_dir(self.artifacts_dir) / "artifacts"
+
+    def reader(self) -> RegistryReader:
+        """Read access; imports MLflow unless the registry is a SQLite file."""
+        return open_reader(self.uri)
 
 
 def open_reader(uri: str) -> RegistryReader:
@@ -82,20 +156,36 @@ class SqliteReader:
 
     def alias(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that ``alias`` points to; None when it points nowhere."""
-        found = [version for version in self._select(name, None) if alias in version.aliases]
-        return found[0] if found else None
+        number = self.aliases(name).get(alias)
+        return None if number is None else self.version(name, number)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version that is not deleted, ascending."""
         return self._select(name, None)
 
+    def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
+        """The versions that carry a tag with that value, ascending."""
+        numbers = [number for (number,) in self._rows(_SELECT_TAGGED, (name, key, value))]
+        found = [self.version(name, number) for number in numbers]
+        return [version for version in found if version is not None]
+
+    def aliases(self, name: str) -> Mapping[str, int]:
+        """Version number of each alias; empty when nothing is registered under ``name``."""
+        rows = self._rows(_SELECT_ALIASES, {"name": name, "number": None})
+        return {alias: number for number, alias in rows}
+
+    def model_tags(self, name: str) -> Mapping[str, str]:
+        """The tags of the registered model itself; empty when there is none."""
+        return dict(self._rows(_SELECT_MODEL_TAGS, (name,)))
+
     def artifact_uri(self, run_id: str) -> str | None:
         """Where the files of a run are; None when there is no such run."""
+        rows = self._rows(_SELECT_ARTIFACTS, (run_id,))
+        return rows[0][0] if rows else None
+
+    def _rows(self, query: str, values: Any) -> list[tuple[Any, ...]]:
         with self._connection() as connection:
-            if connection is None:
-                return None
-            row = connection.execute(_SELECT_ARTIFACTS, (run_id,)).fetchone()
-        return None if row is None else row[0]
+            return [] if connection is None else connection.execute(query, values).fetchall()
 
     def _select(self, name: str, number: int | None) -> list[RegisteredVersion]:
         with self._connection() as connection:
@@ -116,8 +206,10 @@ class SqliteReader:
                 run_id=run_id,
                 tags=tags.get(version, {}),
                 aliases=tuple(sorted(aliases.get(version, ()))),
+                source=source or "",
+                location=location or "",
             )
-            for version, run_id in rows
+            for version, run_id, source, location in rows
         ]
 
     @contextmanager

@@ -18,7 +18,7 @@ from nightjar.registry.identity import experiment_name
 from nightjar.registry.model_card import CARD_NAME, model_card, parameter_text
 from nightjar.registry.score_plot import score_plot
 from nightjar.registry.summary import ModelSummary
-from nightjar.registry.tags import REGISTRATION_TAG, lineage_tags
+from nightjar.registry.tags import lineage_tags
 from nightjar.scores import ALL, Score
 from nightjar.store import Artifact
 
@@ -84,17 +84,7 @@ def experiment_id(
 
 
 def start_run(client: MlflowClient, summary: ModelSummary, experiment: str) -> str:
-    """Create the run and return its id.
-
-    A run of the same registration that still counts as running was killed: it is marked so.
-    """
-    version = summary.request.identity.version
-    unfinished = client.search_runs(
-        [experiment],
-        f"tags.`{REGISTRATION_TAG}` = '{version}' AND attributes.status = 'RUNNING'",
-    )
-    for run in unfinished:
-        client.set_terminated(run.info.run_id, "KILLED")
+    """Create the run and return its id."""
     tags = {
         **lineage_tags(summary),
         "mlflow.user": summary.request.actor,

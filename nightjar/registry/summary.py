@@ -10,11 +10,10 @@ from typing import Any
 
 from nightjar.config import ModelConfig, PipelineConfig, RegistryConfig
 from nightjar.errors import ArtifactDamaged
-from nightjar.registry.gate import GateScores
-from nightjar.registry.identity import registered_name
+from nightjar.registry.identity import registered_name, registration_key
 from nightjar.schemas import EMBEDDINGS
 from nightjar.scores import Score, main_scores, read_scores
-from nightjar.store import Artifact, Identity, Store
+from nightjar.store import Artifact, Store
 
 BASE = "base_embeddings"
 """In lineages: the embeddings that a model was made from."""
@@ -23,27 +22,35 @@ _EXAMPLE_WORDS = ("king", "queen")
 
 @dataclass(frozen=True)
 class RegistrationRequest:
-    """What to register, from which artifacts, under which gate, and on whose behalf."""
+    """What to register, from which artifacts, and on whose behalf."""
 
     pipeline: PipelineConfig
     registry: RegistryConfig
     model_name: str
     model: ModelConfig
-    identity: Identity
-    """Of this registration; its version makes registering repeatable."""
     documents: Artifact | None
     """What the model was trained on, None for an imported one; so are its tokens."""
     tokens: Artifact | None
     embeddings: Artifact
     evaluation: Artifact
+    """Evidence: it is told with the version, which is of the embeddings alone."""
     artifacts_dir: Path
     git_commit: str | None
     actor: str
+    ledger_id: str
+    """Of the ledger that owns the registered model."""
+    night: int | None = None
+    is_trial: bool = False
 
     @property
     def registered_model(self) -> str:
         """Name of the registered MLflow model."""
         return registered_name(self.pipeline.name, self.model_name)
+
+    @property
+    def key(self) -> str:
+        """What the version is made once for."""
+        return registration_key(self.registered_model, self.embeddings.manifest.digest)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class ModelSummary:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of the registration and of every artifact behind it, by stage."""
+        """Version of every artifact behind it, by stage."""
         request = self.request
         parents = (request.documents, request.tokens, request.embeddings, request.evaluation)
         found = {
@@ -101,20 +108,12 @@ class ModelSummary:
         of_embeddings: dict[str, str] = dict(request.embeddings.manifest.identity["parents"])
         if EMBEDDINGS in of_embeddings:
             of_embeddings[BASE] = of_embeddings.pop(EMBEDDINGS)
-        return {**of_embeddings, **found, request.identity.stage: request.identity.version}
+        return {**of_embeddings, **found}
 
     @property
     def has_subwords(self) -> bool:
         """Whether unknown words get a vector from their n-grams."""
         return self.request.embeddings.has_table("ngrams")
-
-    def gate_scores(self) -> GateScores:
-        """What the gate looks at."""
-        return GateScores(
-            label="this version",
-            scores={name: score.value for name, score in self.main.items()},
-            coverage={name: score.coverage for name, score in self.main.items()},
-        )
 
 
 def check_whole(request: RegistrationRequest) -> None:

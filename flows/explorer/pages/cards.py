@@ -10,7 +10,7 @@ from flows.explorer.text import visible
 from nightjar import schemas
 from nightjar.errors import RegistryUnavailable, StoreError
 from nightjar.registry import read_model_card, tracking_uri
-from nightjar.store import Manifest, Store
+from nightjar.store import Manifest
 
 
 def cards_page(request: Request) -> Component:
@@ -52,7 +52,7 @@ def _lineage(request: Request, version: Version) -> Component:
     store = request.library.store
     rows: list[list[Component]] = []
     problems = []
-    wanted = [_newest(store, version)]
+    wanted = [(schemas.EMBEDDINGS, version.embeddings)]
     seen = set(wanted)
     while wanted:
         stage, number = wanted.pop(0)
@@ -68,15 +68,6 @@ def _lineage(request: Request, version: Version) -> Component:
                 wanted.append(parent)
     head = ["artifact", "version", "made", "git commit"]
     return html.Div([html.H2("Lineage"), table(head, rows), *problems])
-
-
-def _newest(store: Store, version: Version) -> tuple[str, str]:
-    """The artifact from which everything else follows: the registration, if there is one."""
-    tags = {} if version.registered is None else version.registered.tags
-    registration = tags.get("nightjar.registration_version", "")
-    if store.is_published(schemas.REGISTRATION, registration):
-        return schemas.REGISTRATION, registration
-    return schemas.EMBEDDINGS, version.embeddings
 
 
 def _made(manifest: Manifest) -> tuple[str, Component]:

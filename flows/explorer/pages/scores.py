@@ -10,7 +10,7 @@ from dash import dcc, html
 from flows.explorer.history import History, Measurement, read_history
 from flows.explorer.pages.parts import Component, Request, Screen, notice, table
 from flows.explorer.text import plotly_text, visible
-from nightjar.registry import CHAMPION, LedgerEntry
+from nightjar.promotion import Event, EventKind
 
 PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
@@ -22,7 +22,7 @@ _CHART_PIXELS = 260
 
 def scores_page(request: Request) -> Component:
     """One figure a benchmark, then the decisions, newest first."""
-    history = read_history(request.library.store)
+    history = read_history(request.library.loaded)
     problems = [notice(problem) for problem in history.problems]
     if not history.measurements:
         return [*problems, notice("nothing has been evaluated yet", "hint")]
@@ -110,15 +110,15 @@ def _trace(model: str, found: Sequence[Measurement], colour: str) -> dict[str, A
 
 
 def _became_champion(entry: Measurement) -> bool:
-    return entry.registration is not None and entry.registration.decision == CHAMPION
+    return entry.decision is not None and entry.decision.kind is EventKind.PROMOTED
 
 
 def _hover(entry: Measurement) -> str:
-    score, registration = entry.score, entry.registration
+    score, decision = entry.score, entry.decision
     what = (
-        "not registered"
-        if registration is None
-        else f"v{registration.registry_version} {registration.decision}"
+        "not judged"
+        if decision is None or decision.new is None
+        else f"v{decision.new.number} {decision.kind}"
     )
     interval = ""
     if score.ci_low is not None and score.ci_high is not None:
@@ -152,16 +152,22 @@ def _grid(screen: Screen) -> str:
     return "#3a3f47" if screen.is_dark else "#e3e6ea"
 
 
-def _decisions(decisions: Sequence[LedgerEntry]) -> Component:
+def _number(event: Event, name: str) -> str:
+    """A number that the decision rests on."""
+    value = event.evidence.get("decision", {}).get(name)
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _decisions(decisions: Sequence[Event]) -> Component:
     if not decisions:
-        return notice("nothing has been registered yet", "hint")
+        return notice("nothing has been judged yet", "hint")
     rows = [
         [
             f"{entry.time:%Y-%m-%d %H:%M}",
-            f"{visible(entry.model)} v{entry.registry_version}",
-            html.Span(entry.decision, className=f"decision {entry.decision}"),
-            "-" if entry.score is None else f"{entry.score:.4f}",
-            "-" if entry.champion_score is None else f"{entry.champion_score:.4f}",
+            f"{visible(entry.subject)} v{'-' if entry.new is None else entry.new.number}",
+            html.Span(entry.kind, className=f"decision {entry.kind}"),
+            _number(entry, "score"),
+            _number(entry, "champion_score"),
             visible(entry.reason, 400),
             visible(entry.actor),
         ]

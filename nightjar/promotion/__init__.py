@@ -1,0 +1,65 @@
+"""Promotion: the gate, the ledger, and the way back.
+
+Which registered version is champion is an event in the ledger of the pipeline
+(:mod:`~nightjar.promotion.ledger`, :mod:`~nightjar.promotion.events`); MLflow's alias follows it
+(:mod:`~nightjar.promotion.applying`). Folded, the events say how things stand
+(:mod:`~nightjar.promotion.standing`): champion, reference, what can be rolled back to, which
+nights are accepted, what is searched.
+
+A night asks the gate (:mod:`~nightjar.promotion.gate`) about each candidate and settles what it
+says (:class:`Promoter`); a person gives orders (:class:`Steward`); whoever only asks reads
+(:func:`read_standing`). MLflow is imported when an alias moves, not before, unless the registry
+is no SQLite file.
+"""
+
+from nightjar.promotion.contenders import (
+    BaseUse,
+    BenchmarkScore,
+    Contender,
+    Question,
+    benchmark_scores,
+)
+from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
+from nightjar.promotion.gate import Decision, Outcome, decide
+from nightjar.promotion.ledger import Ledger, ledger_directory
+from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
+from nightjar.promotion.reading import read_events, read_standing
+from nightjar.promotion.standing import (
+    AcceptedNight,
+    ArtifactDigest,
+    ModelStanding,
+    Standing,
+    standing_of,
+)
+from nightjar.promotion.steward import Change, PrepareServing, Steward
+
+__all__ = [
+    "Acceptance",
+    "AcceptedNight",
+    "ArtifactDigest",
+    "BaseUse",
+    "BenchmarkScore",
+    "Change",
+    "Contender",
+    "Decision",
+    "Event",
+    "EventKind",
+    "Ledger",
+    "ModelStanding",
+    "Outcome",
+    "PrepareServing",
+    "Promoter",
+    "Question",
+    "ServedIndex",
+    "Serving",
+    "SettledDecision",
+    "Standing",
+    "Steward",
+    "VersionRef",
+    "benchmark_scores",
+    "decide",
+    "ledger_directory",
+    "read_events",
+    "read_standing",
+    "standing_of",
+]

@@ -1,0 +1,243 @@
+"""Keeping MLflow's alias where the ledger says: writing events, applying and completing them.
+
+An event that moves the alias ``champion`` is written first, then the alias is moved, then the
+registered model is marked with the event's number. So whoever comes next can tell an event
+that was not applied (no mark, the alias where it was before) from an alias that somebody moved
+by hand (any other place): the first is completed, the second holds the model until a person
+says which side is right.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import LedgerDamaged
+from nightjar.promotion.events import CONFLICT, Event, EventKind, VersionRef
+from nightjar.promotion.ledger import Ledger, NewEvent, Writer, ledger_directory
+from nightjar.promotion.standing import ModelStanding, Standing, standing_of
+from nightjar.registry import (
+    CHALLENGER,
+    CHAMPION,
+    LEDGER_TAG,
+    RegistryPlace,
+    RegistryReader,
+    RegistryWriter,
+    applied_event,
+    check_owner,
+    registered_name,
+)
+
+logger = logging.getLogger(__name__)
+
+_NO_LEDGER = "none yet"
+
+
+class AliasState(Enum):
+    """Where the alias ``champion`` is, seen from the ledger."""
+
+    RIGHT = auto()
+    UNMARKED = auto()
+    """It is right, but the mark is missing: the process ended between the two."""
+    BEHIND = auto()
+    """It has not been moved yet."""
+    MOVED = auto()
+    """Somebody moved or deleted it by hand."""
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """What the registry says of a model."""
+
+    champion: int | None
+    challenger: int | None
+    applied: int
+    """Number of the last event whose alias was moved."""
+    is_owned: bool
+    """Whether the registered model names its ledger: every one that Nightjar made does."""
+
+    @classmethod
+    def of(cls, aliases: Mapping[str, int], tags: Mapping[str, str]) -> Aliases:
+        """From the aliases and the tags of a registered model."""
+        return cls(
+            aliases.get(CHAMPION), aliases.get(CHALLENGER), applied_event(tags), LEDGER_TAG in tags
+        )
+
+    def state(self, move: Event | None) -> AliasState:
+        """Whether the last event that moves the alias has moved it."""
+        expected = number_of(None if move is None else move.new)
+        if move is None:
+            return AliasState.RIGHT if self.champion is None else AliasState.MOVED
+        if self.champion == expected:
+            is_marked = self.applied >= move.number or not self.is_owned
+            return AliasState.RIGHT if is_marked else AliasState.UNMARKED
+        is_where_it_was = self.champion == number_of(move.old)
+        if self.applied < move.number and is_where_it_was and self.is_owned:
+            return AliasState.BEHIND
+        return AliasState.MOVED
+
+
+def number_of(version: VersionRef | None) -> int | None:
+    """MLflow's number of a version."""
+    return None if version is None else version.number
+
+
+class Desk:
+    """Where events are written and applied, on behalf of a night or of a person."""
+
+    def __init__(self, loaded: LoadedConfig, writer: Writer) -> None:
+        config = loaded.config
+        self.ledger = Ledger(ledger_directory(loaded))
+        self.place = RegistryPlace.of(config.registry, loaded.artifacts_dir)
+        self.configured = tuple(config.models)
+        self.writer = writer
+        self._pipeline = config.pipeline.name
+
+    @cached_property
+    def reader(self) -> RegistryReader:
+        """Read access to the registry."""
+        return self.place.reader()
+
+    @cached_property
+    def registry(self) -> RegistryWriter:
+        """Write access to the registry; imports MLflow."""
+        return RegistryWriter(self.place)
+
+    def registered_name(self, model: str) -> str:
+        """Name of the model in the registry."""
+        return registered_name(self._pipeline, model)
+
+    def standing(self) -> Standing:
+        """How things stand by the ledger."""
+        return standing_of(self.ledger.events())
+
+    def aliases(self, model: str) -> Aliases:
+        """What the registry says of a model. Raises ForeignModel when another ledger owns it."""
+        name = self.registered_name(model)
+        tags = self.reader.model_tags(name)
+        check_owner(self.place, name, tags, self.ledger.id or _NO_LEDGER)
+        return Aliases.of(self.reader.aliases(name), tags)
+
+    @contextmanager
+    def writing(self, models: Iterable[str] = ()) -> Iterator[list[str]]:
+        """Hold the ledger's lock, with what earlier writers left of ``models`` completed.
+
+        Gives the alarms that :meth:`complete` raised.
+        """
+        with self.ledger.writing(self.writer.actor):
+            yield self.complete(models)
+
+    def record(self, event: NewEvent) -> Event:
+        """Write an event and, if it moves the alias, apply it; within :meth:`writing`."""
+        row = self.ledger.append(event, self.writer)
+        if row.moves_alias:
+            self.apply(row)
+        return row
+
+    def apply(self, event: Event) -> None:
+        """Move the alias where the event says, and mark the registered model."""
+        name = self.registered_name(event.subject)
+        target = number_of(event.new)
+        current = self.reader.aliases(name).get(CHAMPION)
+        if target is None and not self.reader.model_tags(name):
+            return  # nothing is registered under that name
+        self.registry.own(name, self.ledger.make_id())
+        if current != target:
+            self.registry.point(name, CHAMPION, target)
+        self.registry.mark(name, event.number)
+
+    def keep_challenger(self, model: str, candidate: int | None) -> None:
+        """Point the alias ``challenger`` to the candidate, unless it is champion.
+
+        With no candidate, or one that is champion, the alias stays, unless it points to the
+        champion.
+        """
+        name = self.registered_name(model)
+        aliases = self.reader.aliases(name)
+        champion, current = aliases.get(CHAMPION), aliases.get(CHALLENGER)
+        if candidate is not None and candidate != champion:
+            wanted: int | None = candidate
+        else:
+            wanted = None if current == champion else current
+        if wanted != current:
+            self.registry.point(name, CHALLENGER, wanted)
+
+    def complete(self, models: Iterable[str]) -> list[str]:
+        """Complete what was not applied, hold what was moved by hand; within :meth:`writing`.
+
+        Gives an alarm for each model whose alias is not where the ledger says. Raises
+        ForeignModel, LedgerDamaged when the registry knows of events that the ledger has lost.
+        """
+        events = self.ledger.events()
+        standing = standing_of(events)
+        alarms: list[str] = []
+        for model in models:
+            aliases = self.aliases(model)
+            if aliases.applied > len(events):
+                raise LedgerDamaged(
+                    f"{self.ledger.directory}: the ledger ends with event {len(events)}, but "
+                    f"{self.registered_name(model)} was moved by event {aliases.applied}: restore "
+                    f"the ledger from a backup. Nothing is promoted until it is whole"
+                )
+            alarms += self._complete(model, standing.model(model), aliases)
+        return alarms
+
+    def _complete(self, model: str, standing: ModelStanding, aliases: Aliases) -> list[str]:
+        move = standing.last_move
+        state = aliases.state(move)
+        if standing.conflict is not None:
+            return [self._alarm(model, move, aliases, state)]
+        if move is not None and state in {AliasState.BEHIND, AliasState.UNMARKED}:
+            is_there = move.new is None or self.is_registered(model, move.new)
+            if is_there or state is AliasState.UNMARKED:
+                logger.warning("event %d is completed: %s %s", move.number, move.kind, model)
+                self.apply(move)
+                return []
+            state = AliasState.MOVED
+        if state is not AliasState.MOVED:
+            return []
+        alarm = self._alarm(model, move, aliases, state)
+        self.record(
+            NewEvent(
+                kind=EventKind.HELD,
+                subject=model,
+                old=standing.champion,
+                new=standing.champion,
+                reason=alarm,
+                evidence={
+                    CONFLICT: {
+                        "alias": aliases.champion,
+                        "ledger": number_of(standing.champion),
+                    }
+                },
+            )
+        )
+        return [alarm]
+
+    def is_registered(self, model: str, version: VersionRef) -> bool:
+        """Whether the registry has that version, made of those bytes."""
+        found = self.reader.version(self.registered_name(model), version.number)
+        return found is not None and found.embeddings_digest == version.digest
+
+    def _alarm(self, model: str, move: Event | None, aliases: Aliases, state: AliasState) -> str:
+        name = self.registered_name(model)
+        ledger = number_of(None if move is None else move.new)
+        by_ledger = _place(ledger) + ("" if move is None else f" (event {move.number})")
+        if state is AliasState.MOVED:
+            said = f"points {_place(aliases.champion)}, but the ledger says {by_ledger}"
+        else:
+            said = f"points {by_ledger} again"
+        return (
+            f"{name}: the alias {CHAMPION} was moved by hand: it {said}. The model is held until "
+            f"'nightjar adopt {model}' (the alias is right) or 'nightjar repair {model}' (the "
+            f"ledger is)"
+        )
+
+
+def _place(number: int | None) -> str:
+    return "nowhere" if number is None else f"to version {number}"

@@ -1,0 +1,95 @@
+"""What the gate compares: versions of a model with what they score, and on which items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nightjar.config import GateConfig
+from nightjar.promotion.events import VersionRef
+from nightjar.scores import main_scores, read_scores
+from nightjar.store import Artifact
+
+
+@dataclass(frozen=True)
+class BenchmarkScore:
+    """The main score on one benchmark."""
+
+    value: float | None
+    """None: no item is covered."""
+    coverage: float
+    """Share of the items that count, 0 to 1."""
+    type: str
+    """The benchmark's, as the config has it."""
+    items_sha256: str
+    """Of the benchmark's file."""
+
+    def is_comparable(self, other: BenchmarkScore) -> bool:
+        """Whether both are scores on the same items."""
+        return (self.type, self.items_sha256) == (other.type, other.items_sha256)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A registered version and its scores, by name of the benchmark.
+
+    One without scores cannot be compared with; the gate then asks for a person.
+    """
+
+    version: VersionRef
+    evaluation: Mapping[str, BenchmarkScore]
+
+
+@dataclass(frozen=True)
+class BaseUse:
+    """Which embeddings of which model a derived model was made from."""
+
+    model: str
+    embeddings: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether the candidate may become the champion of ``model``.
+
+    ``champion`` and ``reference`` are those of the standing, scored tonight on the same items.
+    """
+
+    model: str
+    candidate: Contender
+    champion: Contender | None
+    reference: Contender | None
+    gate: GateConfig
+    base: BaseUse | None = None
+    """Of a derived model."""
+    veto: str = ""
+    """Why the candidate may not become champion whatever it scores: its corpus is not accepted."""
+
+
+def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
+    """The main score of each benchmark of a published evaluation, with what it was scored on."""
+    identity = evaluation.manifest.identity
+    types: Mapping[str, Mapping[str, str]] = identity["config"]["benchmarks"]
+    hashes = {_benchmark(entry): entry["sha256"] for entry in identity["inputs"]}
+    return {
+        name: BenchmarkScore(
+            value=score.value,
+            coverage=score.coverage,
+            type=types[name]["type"],
+            items_sha256=hashes[name],
+        )
+        for name, score in main_scores(read_scores(evaluation)).items()
+    }
+
+
+def _benchmark(entry: Mapping[str, Any]) -> str:
+    """An input of an evaluation is called ``<benchmark>/<file>``."""
+    name: str = entry["name"]
+    return name.partition("/")[0]
+
+
+def contender_evidence(contender: Contender | None) -> dict[str, Any] | None:
+    """A contender in JSON's types."""
+    return None if contender is None else asdict(contender)

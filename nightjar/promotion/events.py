@@ -1,0 +1,157 @@
+"""The events of the ledger: what happened to a model or a corpus, by whom, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from nightjar.registry import RegisteredVersion
+
+SERVING = "serving"
+REFERENCE = "reference"
+DECISION = "decision"
+ARTIFACTS = "artifacts"
+N_DOCUMENTS = "n_documents"
+N_TOKENS = "n_tokens"
+CONFLICT = "conflict"
+REPAIR = "repair"
+"""Keys of an event's evidence."""
+
+
+class EventKind(StrEnum):
+    """What an event says. All but ``ACCEPTED`` are of a model."""
+
+    PROMOTED = "promoted"
+    """The gate made a version champion."""
+    BLOCKED = "blocked"
+    """The gate refused a version."""
+    WAITING = "waiting"
+    """A version waits for a person to approve it."""
+    SUPERSEDED = "superseded"
+    """A version that waited is waited for no more: a newer one came."""
+    ROLLED_BACK = "rolled_back"
+    """A person brought an earlier champion back; the model is held."""
+    PINNED = "pinned"
+    """A person wants a version kept, or small losses measured against it."""
+    UNPINNED = "unpinned"
+    HELD = "held"
+    """Nights judge, but promote nothing: a person said so, or the alias was moved by hand."""
+    RESUMED = "resumed"
+    """Nights promote again."""
+    APPROVED = "approved"
+    """A person made a version champion that waited, or was champion before."""
+    FORCED = "forced"
+    """A person made a version champion that the gate had not let through."""
+    ADOPTED = "adopted"
+    """A person said that the alias, moved by hand, is right."""
+    RETIRED = "retired"
+    """A person said that the model is used no more."""
+    ACCEPTED = "accepted"
+    """A night's corpus is good enough to be searched and compared with."""
+
+
+DECISIONS = frozenset((EventKind.PROMOTED, EventKind.BLOCKED, EventKind.WAITING))
+"""What the gate decides."""
+
+CROWNINGS = frozenset((EventKind.PROMOTED, EventKind.APPROVED, EventKind.FORCED))
+"""What puts a new champion before the one there was."""
+
+
+@dataclass(frozen=True)
+class VersionRef:
+    """A registered version of a model, and the embeddings it is made of."""
+
+    number: int
+    """MLflow's."""
+    embeddings: str
+    """Version of the embeddings artifact; "" of a version that Nightjar has not registered."""
+    digest: str
+    """Of the artifact's manifest: two trainings of one version may differ in bytes."""
+
+    @classmethod
+    def of(cls, registered: RegisteredVersion) -> VersionRef:
+        """The reference of a version that was found in the registry."""
+        return cls(registered.version, registered.embeddings_version, registered.embeddings_digest)
+
+
+@dataclass(frozen=True)
+class ServedIndex:
+    """What an entry of ``document_vectors`` is searched with: versions of artifacts."""
+
+    documents: str
+    document_vectors: str
+    search_index: str
+    model: str | None = None
+    """Whose vectors they are; None: those of a pre-trained encoder."""
+    embeddings: str | None = None
+    """Version of the model's embeddings."""
+
+
+Serving = Mapping[str, ServedIndex]
+"""What is searched, by entry of ``document_vectors``."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the ledger."""
+
+    number: int
+    """From 1, without gaps."""
+    time: datetime
+    """UTC."""
+    kind: EventKind
+    subject: str
+    """Name of the model; of the corpus where the kind is ``ACCEPTED``."""
+    old: VersionRef | None
+    """What was champion before; where the alias pointed before, for events that move it."""
+    new: VersionRef | None
+    """The version that the event is about; the champion from now on, for events that move it."""
+    night: int | None
+    """The night that wrote it; None for a command."""
+    actor: str
+    reason: str
+    decision_key: str | None = None
+    """What the decision rests on, as one digest; only of decisions."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """The numbers, in JSON's types."""
+
+    @property
+    def moves_alias(self) -> bool:
+        """Whether the alias ``champion`` has to point to :attr:`new` (None: nowhere)."""
+        always = self.kind in CROWNINGS | {
+            EventKind.ROLLED_BACK,
+            EventKind.ADOPTED,
+            EventKind.RETIRED,
+        }
+        return always or (self.kind is EventKind.RESUMED and REPAIR in self.evidence)
+
+    @property
+    def serving(self) -> Serving:
+        """What is searched from this event on, of the entries that it changes."""
+        found: Mapping[str, Mapping[str, Any]] = self.evidence.get(SERVING, {})
+        return {entry: ServedIndex(**versions) for entry, versions in found.items()}
+
+    @property
+    def reference(self) -> VersionRef | None:
+        """The reference from this event on; None where the event leaves it alone."""
+        found: Mapping[str, Any] | None = self.evidence.get(REFERENCE)
+        return None if found is None else VersionRef(**found)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types; the time is ISO 8601."""
+        return {**asdict(self), "time": self.time.isoformat(timespec="seconds")}
+
+
+def serving_evidence(serving: Serving | None) -> dict[str, Any]:
+    """The part of an event's evidence that says what is searched; empty for nothing."""
+    if not serving:
+        return {}
+    return {SERVING: {entry: asdict(versions) for entry, versions in sorted(serving.items())}}
+
+
+def reference_evidence(reference: VersionRef | None) -> dict[str, Any]:
+    """The part of an event's evidence that says what the reference is from now on."""
+    return {} if reference is None else {REFERENCE: asdict(reference)}

@@ -1,0 +1,286 @@
+"""The ledger: an append-only list of events, one Parquet file for each.
+
+``000017.parquet`` is event 17. A number is taken by creating its file, which one writer can do
+(:func:`nightjar.store.put_new`). Now and then the older events are compacted:
+``000001-000112.parquet`` holds those up to 112, and the files it stands for are removed
+afterwards, so a reader accepts both at once. Each row carries the sha256 of its content.
+
+The random id of a ledger, in the file ``id``, is made with the first write: a registered model
+names the ledger that owns it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.errors import LeaseTaken, LedgerDamaged
+from nightjar.promotion.events import Event, EventKind, VersionRef
+from nightjar.store import acquire_lease, names, only_writes, put_new
+
+logger = logging.getLogger(__name__)
+
+_PIPELINES = "pipelines"
+_LEDGER = "ledger"
+_ID = "id"
+_LOCK = "lock"
+_FILE = re.compile(r"(?P<first>\d{6,})(?:-(?P<last>\d{6,}))?\.parquet")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_LOOSE = 64
+"""Files of single events, beyond which the older are compacted."""
+_KEEP_LOOSE = 16
+"""The newest stay: a writer that was delayed still meets the file of the number it wants."""
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.05
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, TypeError)
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event that has no number yet."""
+
+    kind: EventKind
+    subject: str
+    reason: str
+    old: VersionRef | None = None
+    new: VersionRef | None = None
+    decision_key: str | None = None
+    evidence: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Writer:
+    """On whose behalf events are written."""
+
+    actor: str
+    night: int | None = None
+    """None: a command."""
+
+
+@dataclass(frozen=True)
+class _LedgerFile:
+    """A file of the ledger: the events ``first`` to ``last``."""
+
+    name: str
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, name: str) -> _LedgerFile | None:
+        match = _FILE.fullmatch(name)
+        if match is None:
+            return None
+        first = int(match["first"])
+        return cls(name, first, int(match["last"] or first))
+
+    @property
+    def is_compacted(self) -> bool:
+        return "-" in self.name
+
+
+def ledger_directory(loaded: LoadedConfig) -> Path:
+    """Where the ledger of a pipeline is; it need not be there."""
+    return loaded.artifacts_dir / _PIPELINES / loaded.config.pipeline.name / _LEDGER
+
+
+class Ledger:
+    """The events in ``directory``, which need not be there: then there are none.
+
+    Reading writes nothing, and reads a file once. Writing is for one at a time: within
+    :meth:`writing`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._known: dict[str, list[Event]] = {}
+        """Events by file: a file is never changed."""
+
+    @property
+    def id(self) -> str | None:
+        """The ledger's id; None before the first write."""
+        try:
+            return (self.directory / _ID).read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._damaged(f"its file {_ID} cannot be read ({error})") from error
+
+    def make_id(self) -> str:
+        """The ledger's id, made if there is none. Raises StoreNotWritable."""
+        found = self.id
+        if found is None:
+            put_new(self.directory / _ID, f"{secrets.token_hex(16)}\n".encode())
+            found = self.id
+        if found is None:
+            raise self._damaged(f"its file {_ID} is empty")
+        return found
+
+    def events(self) -> tuple[Event, ...]:
+        """Every event, oldest first. Raises LedgerDamaged when one is missing or unreadable."""
+        for _ in range(3):  # a file may be compacted away between listing and reading
+            files = self._files()
+            with suppress(FileNotFoundError):
+                return tuple(self._read(files))
+        raise self._damaged("its files come and go while they are read")
+
+    def append(self, event: NewEvent, writer: Writer) -> Event:
+        """Give the event the next number and write it; within :meth:`writing`.
+
+        Raises LedgerDamaged when another writer took the number: only one may write.
+        """
+        self.make_id()
+        known = self._files()
+        number = max((file.last for file in known), default=0) + 1
+        now = datetime.now(UTC)
+        row = Event(
+            number=number,
+            time=now.replace(microsecond=now.microsecond // 1000 * 1000),
+            kind=event.kind,
+            subject=event.subject,
+            old=event.old,
+            new=event.new,
+            night=writer.night,
+            actor=writer.actor,
+            reason=event.reason,
+            decision_key=event.decision_key,
+            evidence=json.loads(json.dumps(event.evidence or {}, allow_nan=False)),
+        )
+        if not put_new(self.directory / f"{number:06d}.parquet", _to_bytes([row])):
+            raise self._damaged(f"event {number} was written by another process at the same time")
+        logger.info("event %d: %s %s: %s", number, row.kind, row.subject, row.reason)
+        if sum(not file.is_compacted for file in known) >= _MAX_LOOSE:
+            self.compact()
+        return row
+
+    def compact(self, keep: int = _KEEP_LOOSE) -> None:
+        """Write all but the newest ``keep`` events into one file, and remove those it replaces.
+
+        Killed at any point it leaves a ledger that reads the same.
+        """
+        events = self.events()
+        last = len(events) - keep
+        if last < 2:
+            return
+        name = f"{1:06d}-{last:06d}.parquet"
+        put_new(self.directory / name, _to_bytes(events[:last]))
+        for file in self._files():
+            if file.last <= last and file.name != name:
+                with only_writes(self.directory), suppress(FileNotFoundError):
+                    (self.directory / file.name).unlink()
+
+    @contextmanager
+    def writing(self, owner: str) -> Iterator[None]:
+        """Hold the lock of writers, for moments; waits for another to end, a minute at most.
+
+        ``owner`` is a readable name. Raises LeaseTaken.
+        """
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                lease = acquire_lease(self.directory / _LOCK, owner)
+                break
+            except LeaseTaken as taken:
+                if time.monotonic() > give_up:
+                    raise LeaseTaken(
+                        f"{self.directory}: the ledger is being written: {taken}"
+                    ) from taken
+                time.sleep(_PAUSE_SECONDS)
+        with lease:
+            yield
+
+    def _files(self) -> list[_LedgerFile]:
+        """The files needed to read every event, in order; leftovers of compacting are left out."""
+        found = [file for name in names(self.directory) if (file := _LedgerFile.of(name))]
+        needed: list[_LedgerFile] = []
+        end = 0
+        for file in sorted(found, key=lambda file: (file.first, -file.last)):
+            if file.last <= end:
+                continue
+            needed.append(file)
+            end = file.last
+        return needed
+
+    def _read(self, files: Iterable[_LedgerFile]) -> Iterator[Event]:
+        end = 0
+        for file in files:
+            if file.first != end + 1:
+                raise self._damaged(f"event {end + 1} is missing before {file.name}")
+            if file.name not in self._known:
+                self._known[file.name] = self._read_file(file)
+            events = self._known[file.name]
+            if [event.number for event in events] != list(range(file.first, file.last + 1)):
+                raise self._damaged(f"{file.name} does not hold the events it is named by")
+            yield from events
+            end = file.last
+
+    def _read_file(self, file: _LedgerFile) -> list[Event]:
+        try:
+            content = (self.directory / file.name).read_bytes()
+            table = pq.ParquetFile(io.BytesIO(content)).read(schemas.EVENTS_SCHEMA.names)
+            return _from_table(table)
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            raise self._damaged(f"{file.name} cannot be read ({error})") from error
+
+    def _damaged(self, problem: str) -> LedgerDamaged:
+        return LedgerDamaged(
+            f"{self.directory}: the ledger is damaged: {problem}. Nothing is promoted until it is "
+            f"whole: restore the missing or damaged file from a backup"
+        )
+
+
+def _to_bytes(events: Iterable[Event]) -> bytes:
+    rows = []
+    for event in events:
+        row = {**asdict(event), "kind": str(event.kind), "evidence": _json(event.evidence)}
+        rows.append({**row, "sha256": _checksum(row)})
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schemas.EVENTS_SCHEMA), sink, compression="zstd"
+    )
+    return sink.getvalue()
+
+
+def _from_table(table: pa.Table) -> list[Event]:
+    """The events of a table; raises ValueError when a row does not have its checksum."""
+    # pyarrow would import pandas, a second of every plan, to convert a time stamp.
+    times = table.column("time").cast(pa.int64()).to_pylist()
+    events = []
+    for microseconds, row in zip(times, table.drop_columns(["time"]).to_pylist(), strict=True):
+        row["time"] = _EPOCH + timedelta(microseconds=microseconds)
+        if row.pop("sha256") != _checksum(row):
+            raise ValueError(f"event {row['number']} was changed after it was written")
+        versions = {key: _version(row[key]) for key in ("old", "new")}
+        kind, evidence = EventKind(row["kind"]), json.loads(row["evidence"])
+        events.append(Event(**{**row, **versions, "kind": kind, "evidence": evidence}))
+    return events
+
+
+def _version(row: Mapping[str, Any] | None) -> VersionRef | None:
+    return None if row is None else VersionRef(**row)
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    content = {**row, "time": row["time"].isoformat()}
+    return hashlib.sha256(_json(content).encode()).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

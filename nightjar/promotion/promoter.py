@@ -1,0 +1,286 @@
+"""What a night does with its candidates: judge them, and crown what passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import ModelFilesDamaged
+from nightjar.promotion.applying import Desk
+from nightjar.promotion.contenders import Contender, Question, contender_evidence
+from nightjar.promotion.events import (
+    ARTIFACTS,
+    DECISION,
+    N_DOCUMENTS,
+    N_TOKENS,
+    Event,
+    EventKind,
+    Serving,
+    VersionRef,
+    reference_evidence,
+    serving_evidence,
+)
+from nightjar.promotion.gate import Decision, Outcome, decide
+from nightjar.promotion.ledger import Ledger, NewEvent, Writer
+from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
+from nightjar.registry import check_files_whole
+
+
+@dataclass(frozen=True)
+class SettledDecision:
+    """What became of a decision."""
+
+    decision: Decision
+    event: Event | None
+    """The row that was written; None when there was nothing new to record."""
+    is_promoted: bool
+    """Whether the candidate has become champion just now."""
+    note: str = ""
+    """What else there is to say: that the model is held, or why nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A night's corpus that its own rule accepts."""
+
+    corpus: str
+    artifacts: Mapping[str, ArtifactDigest]
+    """By stage."""
+    n_documents: int
+    n_tokens: int
+    reason: str
+
+
+class Promoter:
+    """Decides for one night of a pipeline; ``night`` is its number.
+
+    Every write holds the ledger's lock for moments, so a command during a night is safe.
+    """
+
+    def __init__(self, loaded: LoadedConfig, actor: str, night: int | None = None) -> None:
+        self._desk = Desk(loaded, Writer(actor, night))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The pipeline's ledger."""
+        return self._desk.ledger
+
+    def ledger_id(self) -> str:
+        """The ledger's id, made if there is none."""
+        return self._desk.ledger.make_id()
+
+    def standing(self) -> Standing:
+        """How things stand by the ledger."""
+        return self._desk.standing()
+
+    def recover(self) -> list[str]:
+        """Complete what earlier runs and commands left half done; the alarms of today.
+
+        An alarm is an alias that was moved by hand: its model is held, which is recorded once.
+        Raises ForeignModel, LedgerDamaged, RegistryUnavailable.
+        """
+        models = sorted({*self._desk.configured, *self.standing().models})
+        with self._desk.writing(models) as alarms:
+            return alarms
+
+    def judge(self, question: Question) -> Decision:
+        """What the gate says. Writes nothing.
+
+        Raises ValueError unless champion and reference are those of :meth:`standing`.
+        """
+        standing = self.standing()
+        model = standing.model(question.model)
+        for role, contender, expected in (
+            ("champion", question.champion, model.champion),
+            ("reference", question.reference, model.reference),
+        ):
+            if _version(contender) != expected:
+                raise ValueError(f"the {role} of {question.model} is {expected}, not {contender}")
+        return decide(question, _base_champion(question, standing))
+
+    def will_promote(self, question: Question, decision: Decision) -> bool:
+        """Whether :meth:`settle` would make the candidate champion, as things stand."""
+        is_held = self.standing().model(question.model).is_held
+        return decision.outcome is Outcome.PROMOTED and not is_held
+
+    def settle(
+        self,
+        question: Question,
+        decision: Decision,
+        serving: Serving | None = None,
+        is_trial: bool = False,
+    ) -> SettledDecision:
+        """Record the decision if it says something new, and move the aliases.
+
+        ``serving`` is what is searched once the candidate is champion; it goes into the event
+        of the promotion. A trial records nothing. Raises ModelFilesDamaged before anything is
+        written when the candidate's files are not whole.
+        """
+        if is_trial:
+            return SettledDecision(decision, None, False, "a trial promotes nothing")
+        if decision.outcome is Outcome.PROMOTED:
+            self._check_files(question)
+        with self._desk.writing([question.model]):
+            standing = self.standing()
+            if not _is_current(question, decision, standing):
+                note = "not recorded: a command changed what it rests on meanwhile"
+                return SettledDecision(decision, None, False, note)
+            model = standing.model(question.model)
+            settled = self._settle(question, decision, model, serving)
+            self._desk.keep_challenger(question.model, question.candidate.version.number)
+        return settled
+
+    def _check_files(self, question: Question) -> None:
+        candidate = question.candidate.version
+        name = self._desk.registered_name(question.model)
+        found = self._desk.reader.version(name, candidate.number)
+        if found is None:
+            raise ModelFilesDamaged(
+                f"{name} version {candidate.number} is not in the registry; run again: it is "
+                f"registered anew"
+            )
+        problems = check_files_whole(self._desk.place, found)
+        if problems:
+            self._desk.registry.set_aside(found)
+            raise ModelFilesDamaged(
+                f"{problems[0]}. It is not promoted; run again: it is registered anew"
+            )
+
+    def _settle(
+        self,
+        question: Question,
+        decision: Decision,
+        model: ModelStanding,
+        serving: Serving | None,
+    ) -> SettledDecision:
+        if decision.outcome is Outcome.UNCHANGED:
+            return SettledDecision(decision, None, False)
+        if decision.outcome is Outcome.BLOCKED:
+            if decision.key in model.blocked_keys:
+                return SettledDecision(decision, None, False, "as it was decided before")
+            event = self._record(EventKind.BLOCKED, question, decision, decision.reason)
+            return SettledDecision(decision, event, False)
+        candidate = question.candidate.version
+        if decision.outcome is Outcome.WAITING or model.is_held:
+            note = f"held: {model.hold_reason}" if model.is_held else ""
+            waiting = model.waiting
+            if waiting is not None and waiting.new == candidate:
+                if waiting.decision_key == decision.key:
+                    return SettledDecision(decision, None, False, note or "it waits already")
+            else:
+                self._supersede(question, model)
+            reason = f"{note}. It would pass: {decision.reason}" if note else decision.reason
+            event = self._record(EventKind.WAITING, question, decision, reason)
+            return SettledDecision(decision, event, False, note)
+        if model.waiting is not None and model.waiting.new != candidate:
+            self._supersede(question, model)
+        evidence = serving_evidence(serving)
+        if decision.moves_reference:
+            evidence |= reference_evidence(candidate)
+        event = self._record(EventKind.PROMOTED, question, decision, decision.reason, evidence)
+        return SettledDecision(decision, event, True)
+
+    def _supersede(self, question: Question, model: ModelStanding) -> None:
+        """Say that the version that waited is waited for no more."""
+        if model.waiting is None:
+            return
+        self._desk.record(
+            NewEvent(
+                kind=EventKind.SUPERSEDED,
+                subject=question.model,
+                old=model.champion,
+                new=model.waiting.new,
+                reason=f"version {question.candidate.version.number} is the newer candidate",
+            )
+        )
+
+    def _record(
+        self,
+        kind: EventKind,
+        question: Question,
+        decision: Decision,
+        reason: str,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Event:
+        return self._desk.record(
+            NewEvent(
+                kind=kind,
+                subject=question.model,
+                old=_version(question.champion),
+                new=question.candidate.version,
+                reason=reason,
+                decision_key=decision.key,
+                evidence={
+                    DECISION: {
+                        **decision.as_json(),
+                        "gate": question.gate.model_dump(mode="json"),
+                        "candidate": contender_evidence(question.candidate),
+                        "champion": contender_evidence(question.champion),
+                        "reference": contender_evidence(question.reference),
+                        "base": None if question.base is None else asdict(question.base),
+                    },
+                    **(evidence or {}),
+                },
+            )
+        )
+
+    def accept(self, acceptance: Acceptance, serving: Serving | None = None) -> Event | None:
+        """Record that a night's corpus is accepted, with what is searched from now on.
+
+        None when that is how things stand already. An entry of ``serving`` that is of a model
+        whose champion was changed by a command meanwhile is left out.
+        """
+        with self._desk.writing():
+            standing = self.standing()
+            current = {
+                entry: served
+                for entry, served in (serving or {}).items()
+                if served.model is None
+                or _is_of_champion(served.embeddings, served.model, standing)
+            }
+            is_served = all(
+                standing.serving.get(entry) == served for entry, served in current.items()
+            )
+            nights = standing.corpora.get(acceptance.corpus, ())
+            if nights and nights[0].artifacts == acceptance.artifacts and is_served:
+                return None
+            return self._desk.record(
+                NewEvent(
+                    kind=EventKind.ACCEPTED,
+                    subject=acceptance.corpus,
+                    reason=acceptance.reason,
+                    evidence={
+                        ARTIFACTS: {
+                            stage: asdict(found) for stage, found in acceptance.artifacts.items()
+                        },
+                        N_DOCUMENTS: acceptance.n_documents,
+                        N_TOKENS: acceptance.n_tokens,
+                        **serving_evidence(current),
+                    },
+                )
+            )
+
+
+def _is_current(question: Question, decision: Decision, standing: Standing) -> bool:
+    """Whether the decision still rests on what stands."""
+    model = standing.model(question.model)
+    return (
+        _version(question.champion) == model.champion
+        and _version(question.reference) == model.reference
+        and _base_champion(question, standing) == decision.base_champion
+    )
+
+
+def _base_champion(question: Question, standing: Standing) -> VersionRef | None:
+    return None if question.base is None else standing.model(question.base.model).champion
+
+
+def _version(contender: Contender | None) -> VersionRef | None:
+    return None if contender is None else contender.version
+
+
+def _is_of_champion(embeddings: str | None, model: str, standing: Standing) -> bool:
+    champion = standing.model(model).champion
+    return champion is not None and champion.embeddings == embeddings

@@ -1,0 +1,233 @@
+"""How things stand: the events of a ledger, folded into what is true now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from nightjar.promotion.events import (
+    ARTIFACTS,
+    CONFLICT,
+    CROWNINGS,
+    DECISIONS,
+    N_DOCUMENTS,
+    N_TOKENS,
+    Event,
+    EventKind,
+    Serving,
+    VersionRef,
+)
+
+
+@dataclass(frozen=True)
+class ModelStanding:
+    """How a model stands."""
+
+    champion: VersionRef | None = None
+    reference: VersionRef | None = None
+    """The version that small losses are measured against."""
+    previous: tuple[VersionRef, ...] = ()
+    """Champions before this one, newest first, each once: what can be rolled back to."""
+    pins: tuple[VersionRef, ...] = ()
+    waiting: Event | None = None
+    """Its ``new`` is the version that waits for a person."""
+    hold: Event | None = None
+    """What keeps nights from promoting: a person's order."""
+    conflict: Event | None = None
+    """The alias is not where the ledger says; until ``adopt`` or ``repair``."""
+    is_retired: bool = False
+    last_decision: Event | None = None
+    last_move: Event | None = None
+    """The event that the alias ``champion`` follows."""
+    blocked_keys: frozenset[str] = frozenset()
+    """Of every decision that blocked a version."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nights judge, but promote nothing."""
+        return self.hold is not None or self.conflict is not None
+
+    @property
+    def is_in_conflict(self) -> bool:
+        """Whether the alias was moved by hand and nobody has said yet what is right."""
+        return self.conflict is not None
+
+    @property
+    def hold_reason(self) -> str:
+        """Why the model is held; "" where it is not."""
+        found = self.conflict or self.hold
+        return "" if found is None else found.reason
+
+    @property
+    def challenger(self) -> VersionRef | None:
+        """The version that was decided on last, unless it is the champion."""
+        judged = None if self.last_decision is None else self.last_decision.new
+        return judged if judged != self.champion else None
+
+    def roots(self, n_previous: int) -> tuple[VersionRef, ...]:
+        """Versions whose files are needed: each once, the champion first.
+
+        Champion, reference, ``n_previous`` rollback targets, pins, the version that waits and
+        the one that was decided on last.
+        """
+        waiting = None if self.waiting is None else self.waiting.new
+        wanted = (
+            self.champion,
+            self.reference,
+            *self.previous[:n_previous],
+            *self.pins,
+            waiting,
+            self.challenger,
+        )
+        return tuple(dict.fromkeys(version for version in wanted if version is not None))
+
+
+@dataclass(frozen=True)
+class ArtifactDigest:
+    """An artifact by its version and by its bytes."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class AcceptedNight:
+    """A night whose corpus was accepted."""
+
+    night: int | None
+    artifacts: Mapping[str, ArtifactDigest]
+    """By stage."""
+    n_documents: int
+    n_tokens: int
+    event: int
+    """Number of the event."""
+
+    @property
+    def documents(self) -> ArtifactDigest:
+        """The documents artifact."""
+        return self.artifacts["documents"]
+
+    @property
+    def tokens(self) -> ArtifactDigest:
+        """The tokens artifact."""
+        return self.artifacts["tokens"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How everything stands that a ledger speaks of."""
+
+    models: Mapping[str, ModelStanding] = field(default_factory=dict)
+    corpora: Mapping[str, tuple[AcceptedNight, ...]] = field(default_factory=dict)
+    """Accepted nights of each corpus, newest first."""
+    serving: Serving = field(default_factory=dict)
+    """What each entry of ``document_vectors`` is searched with."""
+
+    def model(self, name: str) -> ModelStanding:
+        """How a model stands; one that no event speaks of has nothing."""
+        return self.models.get(name, ModelStanding())
+
+    def gone(self, configured: Iterable[str]) -> tuple[str, ...]:
+        """Models with a champion that are not ``configured`` and not retired, sorted."""
+        known = set(configured)
+        return tuple(
+            sorted(
+                name
+                for name, found in self.models.items()
+                if name not in known and not found.is_retired and found.champion is not None
+            )
+        )
+
+
+def standing_of(events: Iterable[Event]) -> Standing:
+    """Fold the events of a ledger, oldest first."""
+    models: dict[str, ModelStanding] = {}
+    corpora: dict[str, list[AcceptedNight]] = {}
+    serving: Serving = {}
+    for event in events:
+        serving = {**serving, **event.serving}
+        if event.kind is EventKind.ACCEPTED:
+            corpora.setdefault(event.subject, []).append(_accepted(event))
+        else:
+            models[event.subject] = _after(models.get(event.subject, ModelStanding()), event)
+    newest_first = {name: tuple(reversed(nights)) for name, nights in corpora.items()}
+    return Standing(models, newest_first, serving)
+
+
+def _accepted(event: Event) -> AcceptedNight:
+    artifacts = event.evidence[ARTIFACTS]
+    return AcceptedNight(
+        night=event.night,
+        artifacts={stage: ArtifactDigest(**found) for stage, found in artifacts.items()},
+        n_documents=event.evidence[N_DOCUMENTS],
+        n_tokens=event.evidence[N_TOKENS],
+        event=event.number,
+    )
+
+
+def _after(before: ModelStanding, event: Event) -> ModelStanding:
+    """How a model stands after one more event."""
+    if event.kind is EventKind.RETIRED:  # a new start, should the model ever come back
+        return ModelStanding(is_retired=True, last_move=event)
+    after = replace(before, reference=event.reference or before.reference)
+    if event.moves_alias:
+        after = replace(_with_champion(after, event), last_move=event)
+    if event.kind in DECISIONS:
+        after = replace(after, last_decision=event)
+    if event.kind is EventKind.BLOCKED and event.decision_key is not None:
+        after = replace(after, blocked_keys=after.blocked_keys | {event.decision_key})
+    return replace(
+        after,
+        waiting=_waiting(before, event),
+        pins=_pins(before, event),
+        hold=_hold(before, event),
+        conflict=_conflict(before, event),
+        is_retired=before.is_retired and not _is_back(event),
+    )
+
+
+def _with_champion(before: ModelStanding, event: Event) -> ModelStanding:
+    """The new champion, and what can be rolled back to."""
+    new, left = event.new, before.champion
+    if event.kind is EventKind.ROLLED_BACK and new in before.previous:
+        previous = before.previous[before.previous.index(new) + 1 :]
+    else:
+        previous = before.previous if left is None else (left, *before.previous)
+    distinct = dict.fromkeys(version for version in previous if version != new)
+    return replace(before, champion=new, previous=tuple(distinct))
+
+
+def _waiting(before: ModelStanding, event: Event) -> Event | None:
+    if event.kind is EventKind.WAITING:
+        return event
+    waiting = before.waiting
+    if waiting is None or event.kind is EventKind.SUPERSEDED:
+        return None
+    is_decided = event.kind in DECISIONS | CROWNINGS and event.new == waiting.new
+    return None if is_decided else waiting
+
+
+def _pins(before: ModelStanding, event: Event) -> tuple[VersionRef, ...]:
+    others = tuple(pin for pin in before.pins if pin != event.new)
+    if event.kind is EventKind.PINNED and event.new is not None:
+        return (*others, event.new)
+    return others if event.kind is EventKind.UNPINNED else before.pins
+
+
+def _hold(before: ModelStanding, event: Event) -> Event | None:
+    is_order = event.kind is EventKind.HELD and CONFLICT not in event.evidence
+    if is_order or event.kind is EventKind.ROLLED_BACK:
+        return event
+    is_over = event.kind is EventKind.RESUMED and not event.moves_alias
+    return None if is_over else before.hold
+
+
+def _conflict(before: ModelStanding, event: Event) -> Event | None:
+    if event.kind is EventKind.HELD and CONFLICT in event.evidence:
+        return event
+    return None if event.moves_alias else before.conflict
+
+
+def _is_back(event: Event) -> bool:
+    """Whether a retired model is used again: a night decided on it, or a person moved it."""
+    return event.kind in DECISIONS or event.moves_alias

@@ -1,0 +1,467 @@
+"""What a person orders: promote, roll back, pin, hold, resume, retire, adopt, repair.
+
+Everything here works for models that the ledger knows, whether the config still has them or
+not. An order is refused with a reason, and writes nothing, when it cannot be carried out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from nightjar.config import LoadedConfig, base_of
+from nightjar.errors import ModelFilesDamaged, PromotionRefused
+from nightjar.promotion.applying import AliasState, Desk, number_of
+from nightjar.promotion.events import (
+    DECISIONS,
+    REPAIR,
+    Event,
+    EventKind,
+    Serving,
+    VersionRef,
+    reference_evidence,
+    serving_evidence,
+)
+from nightjar.promotion.ledger import NewEvent, Writer
+from nightjar.promotion.standing import ModelStanding
+from nightjar.registry import BASE, RegisteredVersion, check_files_whole
+
+PrepareServing = Callable[[str, RegisteredVersion], Serving]
+"""Publishes what is searched once that version of the model is champion."""
+
+_MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an order came to."""
+
+    event: Event | None
+    """None when things stood so already."""
+    notes: tuple[str, ...] = ()
+    """What the person should know."""
+
+
+class Steward:
+    """Carries out a person's orders on the models of a pipeline.
+
+    ``prepare_serving`` is asked for what is searched whenever an order changes a champion.
+    """
+
+    def __init__(
+        self, loaded: LoadedConfig, actor: str, prepare_serving: PrepareServing | None = None
+    ) -> None:
+        self._loaded = loaded
+        self._desk = Desk(loaded, Writer(actor))
+        self._prepare_serving = prepare_serving
+
+    # -- who is champion -------------------------------------------------------------------
+
+    def promote(
+        self, model: str, number: int, *, is_forced: bool = False, reason: str = ""
+    ) -> Change:
+        """Make a version champion that waits, or was champion before.
+
+        One that the gate blocked, or has not seen, needs ``is_forced`` and a ``reason``.
+        """
+        before = self._undisputed(model)
+        target = self._target(model, number)
+        version = VersionRef.of(target)
+        if version == before.champion:
+            raise PromotionRefused(f"{model} version {number} is the champion already")
+        problem = self._unapproved(model, version)
+        if problem and not (is_forced and reason):
+            raise PromotionRefused(
+                f"{model} version {number} {problem}; to promote it all the same, give --force "
+                f"and --reason TEXT"
+            )
+        self._check_whole(target)
+        first = before.reference is None
+        event = NewEvent(
+            kind=EventKind.FORCED if problem else EventKind.APPROVED,
+            subject=model,
+            old=before.champion,
+            new=version,
+            reason=reason or "approved",
+            evidence=reference_evidence(version) if first else {},
+        )
+        change = self._crown(event, before, target)
+        notes = list(change.notes)
+        if before.hold is not None:
+            notes.append(
+                f"{model} stays held ({before.hold_reason}): 'nightjar resume {model}' lets nights "
+                f"promote again"
+            )
+        if problem and not first:
+            notes.append(
+                f"later candidates are still measured against the reference, version "
+                f"{number_of(before.reference)}: 'nightjar pin {model} {number} --reference' "
+                f"measures them against this one"
+            )
+        return replace(change, notes=tuple(notes))
+
+    def rollback(self, model: str, number: int | None = None, reason: str = "") -> Change:
+        """Bring back the champion before this one, or an earlier one; the model is held.
+
+        Where the reference was among the champions left behind, it goes back, too.
+        """
+        before = self._undisputed(model)
+        version = self._rollback_target(model, before, number)
+        target = self._target(model, version.number)
+        if VersionRef.of(target) != version:
+            raise PromotionRefused(
+                f"{target.name} version {version.number} is not the one that was champion: it was "
+                f"registered anew"
+            )
+        problems = check_files_whole(self._desk.place, target)
+        if problems:
+            others = ", ".join(self._whole(model, before.previous)) or "no earlier champion"
+            raise ModelFilesDamaged(
+                f"{problems[0]}. Its files would have to be whole; {others} can be rolled back to "
+                f"(--to)"
+            )
+        left = (before.champion, *before.previous[: before.previous.index(version)])
+        is_left = before.reference is not None and before.reference in left
+        event = NewEvent(
+            kind=EventKind.ROLLED_BACK,
+            subject=model,
+            old=before.champion,
+            new=version,
+            reason=reason or f"rolled back to version {version.number}",
+            evidence=reference_evidence(version) if is_left else {},
+        )
+        change = self._crown(event, before, target)
+        held = f"{model} is held: nights promote nothing until 'nightjar resume {model}'"
+        return replace(change, notes=(held, *change.notes, *self._derived(model, target)))
+
+    def _rollback_target(self, model: str, before: ModelStanding, number: int | None) -> VersionRef:
+        if not before.previous:
+            raise PromotionRefused(f"{model} has no earlier champion to roll back to")
+        if number is None:
+            return before.previous[0]
+        for version in before.previous:
+            if version.number == number:
+                return version
+        earlier = ", ".join(str(version.number) for version in before.previous[:_MAX_LISTED])
+        raise PromotionRefused(
+            f"{model} version {number} is no earlier champion; {earlier} can be rolled back to. "
+            f"'nightjar promote {model} {number}' makes another version champion"
+        )
+
+    def _derived(self, model: str, target: RegisteredVersion) -> Iterator[str]:
+        """Champions that were made from other embeddings of ``model`` than ``target``."""
+        standing = self._desk.standing()
+        for name, config in self._loaded.config.models.items():
+            champion = standing.model(name).champion
+            if base_of(config) != model or champion is None:
+                continue
+            made_from = self._made_from(name, champion)
+            if made_from == target.embeddings_version:
+                continue
+            fitting = [
+                version.number
+                for version in standing.model(name).previous
+                if self._made_from(name, version) == target.embeddings_version
+            ]
+            advice = (
+                f"'nightjar rollback {name} --to {fitting[0]}' brings back the one that fits"
+                if fitting
+                else f"'nightjar hold {name}' keeps it as it is"
+            )
+            yield (
+                f"{name} version {champion.number} was made from another version of {model} "
+                f"({made_from or 'unknown'}, not {target.embeddings_version}): {advice}"
+            )
+
+    def _made_from(self, model: str, version: VersionRef) -> str | None:
+        """The embeddings that a derived model's version was made from."""
+        found = self._desk.reader.version(self._desk.registered_name(model), version.number)
+        return None if found is None else found.tags.get(f"nightjar.{BASE}_version")
+
+    def _crown(self, event: NewEvent, before: ModelStanding, target: RegisteredVersion) -> Change:
+        """Write an event that makes ``target`` champion, unless somebody was faster."""
+        serving = self._prepare_serving(event.subject, target) if self._prepare_serving else {}
+        evidence = {**(event.evidence or {}), **serving_evidence(serving)}
+        with self._writing(event.subject) as now:
+            if now.champion != before.champion or now.is_in_conflict:
+                raise PromotionRefused(
+                    f"{event.subject} was changed by another run or command meanwhile; look again "
+                    f"('nightjar history {event.subject}') and repeat the command"
+                )
+            row = self._desk.record(replace(event, evidence=evidence))
+            self._desk.keep_challenger(event.subject, None)
+        return Change(row)
+
+    # -- pins --------------------------------------------------------------------------------
+
+    def pin(self, model: str, number: int, *, is_reference: bool = False) -> Change:
+        """Keep a version's files; with ``is_reference`` small losses are measured against it."""
+        self._known(model)
+        target = self._target(model, number)
+        self._check_whole(target)
+        version = VersionRef.of(target)
+        with self._writing(model) as now:
+            is_new = version not in now.pins
+            if not is_new and not (is_reference and now.reference != version):
+                return Change(None, (f"{model} version {number} is pinned already",))
+            said = "kept, and the reference from now on" if is_reference else "kept until unpinned"
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.PINNED,
+                    subject=model,
+                    old=now.champion,
+                    new=version,
+                    reason=said,
+                    evidence=reference_evidence(version if is_reference else None),
+                )
+            )
+        return Change(row)
+
+    def unpin(self, model: str, number: int) -> Change:
+        """Let a pinned version's files go once nothing else needs them."""
+        self._known(model)
+        with self._writing(model) as now:
+            pins = {pin.number: pin for pin in now.pins}
+            if number not in pins:
+                listed = ", ".join(map(str, pins)) or "none"
+                raise PromotionRefused(
+                    f"{model} version {number} is not pinned; pinned versions: {listed}"
+                )
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.UNPINNED,
+                    subject=model,
+                    old=now.champion,
+                    new=pins[number],
+                    reason="kept no longer than needed",
+                )
+            )
+        is_reference = pins[number] == now.reference
+        note = f"version {number} stays the reference" if is_reference else ""
+        return Change(row, (note,) if note else ())
+
+    # -- holds -------------------------------------------------------------------------------
+
+    def hold(self, model: str, reason: str = "") -> Change:
+        """Have nights judge and record, but promote nothing, until :meth:`resume`."""
+        self._known(model)
+        with self._writing(model) as now:
+            if now.hold is not None:
+                return Change(None, (f"{model} is held already: {now.hold.reason}",))
+            row = self._record_order(EventKind.HELD, model, now, reason or "held by a person")
+        return Change(row)
+
+    def resume(self, model: str, reason: str = "") -> Change:
+        """Let nights promote again."""
+        self._known(model)
+        with self._writing(model) as now:
+            if now.is_in_conflict:
+                raise PromotionRefused(now.hold_reason)
+            if now.hold is None:
+                return Change(None, (f"{model} is not held",))
+            row = self._record_order(EventKind.RESUMED, model, now, reason or "resumed by a person")
+        return Change(row)
+
+    def _record_order(self, kind: EventKind, model: str, now: ModelStanding, reason: str) -> Event:
+        return self._desk.record(
+            NewEvent(kind=kind, subject=model, old=now.champion, new=now.champion, reason=reason)
+        )
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def retire(self, model: str, reason: str = "") -> Change:
+        """Say that a model that is gone from the config is used no more: it has no champion.
+
+        Its aliases are deleted, and nothing of it is kept by retention. A model that comes back
+        into the config starts anew.
+        """
+        self._known(model)
+        if model in self._desk.configured:
+            raise PromotionRefused(
+                f"{model} is in {self._loaded.path.name}: the next night would promote it again. "
+                f"Take it out of the file first"
+            )
+        self._undisputed(model)
+        with self._writing(model) as now:
+            if now.is_retired:
+                return Change(None, (f"{model} is retired already",))
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.RETIRED,
+                    subject=model,
+                    old=now.champion,
+                    new=None,
+                    reason=reason or "retired by a person",
+                )
+            )
+            challenger = self._desk.aliases(model).challenger
+            if challenger is not None:
+                self._desk.registry.point(self._desk.registered_name(model), "challenger", None)
+        return Change(row)
+
+    # -- an alias that was moved by hand -------------------------------------------------------
+
+    def adopt(self, model: str, *, takes_over: bool = False) -> Change:
+        """Say that the alias ``champion`` is right where it is.
+
+        With ``takes_over`` the registered model belongs to this ledger from now on, whichever
+        it belonged to before.
+        """
+        self._known(model)
+        name = self._desk.registered_name(model)
+        if takes_over and self._desk.reader.model_tags(name):
+            self._desk.registry.own(name, self._desk.ledger.make_id(), takes_over=True)
+        aliases = self._desk.aliases(model)
+        target = None
+        if aliases.champion is not None:
+            target = self._target(model, aliases.champion)
+            self._check_whole(target)
+        serving: Serving = {}
+        if self._prepare_serving is not None and target is not None:
+            serving = self._prepare_serving(model, target)
+        version = None if target is None else VersionRef.of(target)
+        with self._writing(model) as now:
+            state = self._desk.aliases(model).state(now.last_move)
+            if not now.is_in_conflict and state is AliasState.RIGHT:
+                raise PromotionRefused(f"{model}: {_fits(now)}; there is nothing to adopt")
+            if self._desk.aliases(model).champion != aliases.champion:
+                raise PromotionRefused(f"{model}: the alias was moved again; repeat the command")
+            first = now.reference is None and version is not None
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.ADOPTED,
+                    subject=model,
+                    old=now.champion,
+                    new=version,
+                    reason="the alias as it was moved by hand is right",
+                    evidence={
+                        **serving_evidence(serving),
+                        **reference_evidence(version if first else None),
+                    },
+                )
+            )
+            self._desk.keep_challenger(model, None)
+        return Change(row, self._hold_note(model))
+
+    def repair(self, model: str) -> Change:
+        """Say that the ledger is right: the alias ``champion`` goes back to where it says."""
+        self._known(model)
+        champion = self._desk.standing().model(model).champion
+        if champion is not None:
+            name = self._desk.registered_name(model)
+            if not self._desk.is_registered(model, champion):
+                raise PromotionRefused(
+                    f"{name} version {champion.number} is gone from the registry, so the alias "
+                    f"cannot go back to it: 'nightjar adopt {model}' takes the alias as it is, and "
+                    f"'nightjar rollback {model}' then brings an earlier champion back"
+                )
+            self._check_whole(self._target(model, champion.number))
+        with self._writing(model) as now:
+            if not now.is_in_conflict:
+                raise PromotionRefused(f"{model}: {_fits(now)}; there is nothing to repair")
+            current = self._desk.aliases(model).champion
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.RESUMED,
+                    subject=model,
+                    old=None if current is None else self._ref(model, current),
+                    new=now.champion,
+                    reason="the alias goes back to where the ledger says",
+                    evidence={REPAIR: True},
+                )
+            )
+            self._desk.keep_challenger(model, None)
+        return Change(row, self._hold_note(model))
+
+    def _hold_note(self, model: str) -> tuple[str, ...]:
+        now = self._desk.standing().model(model)
+        if now.hold is None:
+            return ()
+        return (f"{model} stays held ({now.hold.reason}): 'nightjar resume {model}' ends that",)
+
+    # -- what is asked before ------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, model: str) -> Iterator[ModelStanding]:
+        """Hold the ledger's lock; gives how the model stands, after what was half done."""
+        with self._desk.writing([model]):
+            yield self._desk.standing().model(model)
+
+    def _known(self, model: str) -> ModelStanding:
+        """How a model stands. Raises PromotionRefused when neither config nor ledger know it."""
+        standing = self._desk.standing()
+        known = sorted({*self._desk.configured, *standing.models})
+        if model not in known:
+            close = difflib.get_close_matches(model, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(known)}"
+            raise PromotionRefused(
+                f"{model}: neither {self._loaded.path.name} nor the ledger has such a model; {hint}"
+            )
+        return standing.model(model)
+
+    def _undisputed(self, model: str) -> ModelStanding:
+        """How a model stands, after what was half done; refused while its alias is disputed."""
+        self._known(model)
+        with self._writing(model) as now:
+            if now.is_in_conflict:
+                raise PromotionRefused(now.hold_reason)
+        return now
+
+    def _target(self, model: str, number: int) -> RegisteredVersion:
+        """A version that Nightjar registered. Raises PromotionRefused."""
+        name = self._desk.registered_name(model)
+        found = self._desk.reader.version(name, number)
+        if found is None:
+            raise PromotionRefused(
+                f"{name} has no version {number}; 'nightjar history {model}' lists what there is"
+            )
+        if not found.embeddings_digest:
+            raise PromotionRefused(
+                f"{name} version {number} was not registered by Nightjar: it has no embeddings to "
+                f"answer questions with. Point the alias to another version, or 'nightjar repair "
+                f"{model}'"
+            )
+        return found
+
+    def _ref(self, model: str, number: int) -> VersionRef:
+        """A version wherever it comes from."""
+        found = self._desk.reader.version(self._desk.registered_name(model), number)
+        return VersionRef(number, "", "") if found is None else VersionRef.of(found)
+
+    def _check_whole(self, target: RegisteredVersion) -> None:
+        problems = check_files_whole(self._desk.place, target)
+        if problems:
+            raise ModelFilesDamaged(f"{problems[0]}. Its files would have to be whole")
+
+    def _whole(self, model: str, versions: Sequence[VersionRef]) -> Iterator[str]:
+        """Those of the newest versions whose files have their sizes."""
+        name = self._desk.registered_name(model)
+        for version in versions[:_MAX_LISTED]:
+            found = self._desk.reader.version(name, version.number)
+            if found is not None and not check_files_whole(
+                self._desk.place, found, reads_bytes=False
+            ):
+                yield f"version {version.number}"
+
+    def _unapproved(self, model: str, version: VersionRef) -> str:
+        """Why a person has to force the version; "" where the gate had let it through."""
+        events = [
+            event
+            for event in self._desk.ledger.events()
+            if event.subject == model and event.new == version
+        ]
+        decisions = [event for event in events if event.kind in DECISIONS]
+        if any(event.moves_alias for event in events):
+            return ""  # it was champion before
+        if not decisions:
+            return "has not been judged by any night"
+        last = decisions[-1]
+        return f"was blocked: {last.reason}" if last.kind is EventKind.BLOCKED else ""
+
+
+def _fits(standing: ModelStanding) -> str:
+    champion = number_of(standing.champion)
+    where = "nowhere" if champion is None else f"to version {champion}"
+    return f"the alias champion points {where}, as the ledger says"

@@ -1,0 +1,244 @@
+"""Deleting registered versions: for good where the registry is local, softly on a server.
+
+MLflow deletes softly: rows are marked and files stay until ``mlflow gc``, which runs where the
+server's database and files are. Of a registry that is a database reached from here, the same
+is done at once: files, runs and logged models are gone. What stays of a version is the row that
+MLflow marks as deleted, without tags, so that its number is never given again.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nightjar.errors import InputError
+from nightjar.registry.client import MISSING, ClientReader, error_code, named_errors
+from nightjar.registry.identity import KEY_TAG
+from nightjar.registry.reading import MODEL_URI, RegisteredVersion, RegistryPlace
+from nightjar.registry.registered_files import downloads_dir, known_directories, local_directory
+from nightjar.registry.tags import REGISTERED_MODEL_TAG
+from nightjar.registry.uris import masked
+from nightjar.registry.writing import RegistryWriter
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+_FINISHED = "FINISHED"
+_RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What deleting a version came to."""
+
+    n_bytes: int
+    """How many are gone from the disk."""
+    still_to_do: str | None = None
+    """The command that frees a server's disk, to be run beside the server."""
+    kept_for: tuple[str, ...] = ()
+    """Other registered versions that are made of the same files, which were therefore kept."""
+
+
+def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion:
+    """Delete a version with its logged model and its run.
+
+    Killed at any point and repeated it ends the same. Raises InputError when an alias points
+    to the version, RegistryUnavailable.
+    """
+    client = RegistryWriter(place).client
+    with named_errors(place.uri):
+        current = ClientReader(client, place.uri).version(version.name, version.version)
+        if current is None:
+            return Deletion(0)
+        if current.aliases:
+            raise InputError(
+                f"{version.name} version {version.version} is not deleted: the alias "
+                f"{', '.join(current.aliases)} points to it"
+            )
+        if KEY_TAG in current.tags:  # from now on it is not found as what is registered
+            client.delete_model_version_tag(version.name, str(version.version), KEY_TAG)
+        others = tuple(_made_of_the_same(client, version))
+        deletion = Deletion(0, kept_for=others)
+        if not others:
+            deletion = _delete_origin(place, client, version)
+        client.delete_model_version(version.name, str(version.version))
+        if not place.is_server:
+            _forget_tags(place, version.name)
+    shutil.rmtree(downloads_dir(place, version), ignore_errors=True)
+    logger.info("deleted %s version %d: %s", version.name, version.version, deletion)
+    return deletion
+
+
+def _made_of_the_same(client: MlflowClient, version: RegisteredVersion) -> Iterator[str]:
+    """Other versions of the same logged model or run, as ``copy_model_version`` makes them."""
+    sources = [version.source, f"{MODEL_URI}{version.name}/{version.version}"]
+    conditions = [f"source_path = '{source}'" for source in sources if source]
+    if version.run_id:
+        conditions.append(f"run_id = '{version.run_id}'")
+    found = {
+        (other.name, int(other.version))
+        for condition in conditions
+        for other in client.search_model_versions(condition)
+    }
+    for name, number in sorted(found - {(version.name, version.version)}):
+        yield f"{name} version {number}"
+
+
+def _delete_origin(
+    place: RegistryPlace, client: MlflowClient, version: RegisteredVersion
+) -> Deletion:
+    """Delete the logged model and the run that a version was made of."""
+    model_id, run_id = version.model_id, version.run_id
+    n_bytes = 0
+    if model_id is not None:
+        n_bytes += _delete_logged_model(place, client, model_id, known_directories(place, version))
+    if run_id:
+        n_bytes += _delete_run(place, client, run_id)
+    if not place.is_server:
+        return Deletion(n_bytes)
+    ids = [("--run-ids", run_id), ("--logged-model-ids", model_id)]
+    options = " ".join(f"{option} {value}" for option, value in ids if value)
+    command = (
+        f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER "
+        f"--tracking-uri {masked(place.uri)} {options}"
+    )
+    return Deletion(0, still_to_do=command)
+
+
+def _delete_logged_model(
+    place: RegistryPlace, client: MlflowClient, model_id: str, directories: Iterable[Path]
+) -> int:
+    """Delete a logged model; the number of bytes that are gone."""
+    location = ""
+    with _unless_missing():  # an earlier attempt may have come further
+        location = client.get_logged_model(model_id).artifact_location
+        client.delete_logged_model(model_id)
+    if place.is_server:
+        return 0
+    n_bytes = _delete_files(location, directories)
+    with _unless_missing():
+        _tracking_store(place)._hard_delete_logged_model(model_id)  # noqa: SLF001 (as mlflow gc)
+    return n_bytes
+
+
+def _delete_run(place: RegistryPlace, client: MlflowClient, run_id: str) -> int:
+    """Delete a run; the number of bytes that are gone."""
+    location = ""
+    with _unless_missing():
+        location = client.get_run(run_id).info.artifact_uri
+        client.delete_run(run_id)
+    if place.is_server:
+        return 0
+    n_bytes = _delete_files(location, [place.local_artifacts / run_id / "artifacts"])
+    with _unless_missing():
+        _tracking_store(place)._hard_delete_run(run_id)  # noqa: SLF001 (as mlflow gc)
+    return n_bytes
+
+
+def _delete_files(location: str, directories: Iterable[Path]) -> int:
+    """Delete the first of ``directories`` that is there, else ``location``; returns the bytes.
+
+    The first is the one beside the artifacts: after a copy MLflow names the original's.
+    """
+    named = local_directory(location)
+    found = next((place for place in [*directories, *named] if place.is_dir()), None)
+    if found is not None:
+        n_bytes = sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
+        shutil.rmtree(found)
+        with suppress(OSError):  # MLflow's folder of the run or model, unless more is in it
+            found.parent.rmdir()
+        return n_bytes
+    if location and not named:
+        from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
+            get_artifact_repository,
+        )
+
+        repository: Any = get_artifact_repository(location)
+        repository.delete_artifacts()
+    return 0
+
+
+def _forget_tags(place: RegistryPlace, name: str) -> None:
+    """Delete the tags that MLflow keeps of the deleted versions of a registered model."""
+    from mlflow.entities.model_registry.model_version_stages import (  # noqa: PLC0415
+        STAGE_DELETED_INTERNAL,
+    )
+    from mlflow.store.model_registry.dbmodels.models import (  # noqa: PLC0415
+        SqlModelVersion,
+        SqlModelVersionTag,
+    )
+    from mlflow.tracking._model_registry.utils import _get_store  # noqa: PLC0415
+
+    store: Any = _get_store(place.uri)  # type: ignore[no-untyped-call]
+    with store.ManagedSessionMaker(read_only=False) as session:
+        deleted = session.query(SqlModelVersion.version).filter_by(
+            name=name, current_stage=STAGE_DELETED_INTERNAL
+        )
+        session.query(SqlModelVersionTag).filter(
+            SqlModelVersionTag.name == name, SqlModelVersionTag.version.in_(deleted)
+        ).delete(synchronize_session=False)
+
+
+def _tracking_store(place: RegistryPlace) -> Any:
+    """MLflow's own store of the database, which has what ``mlflow gc`` calls."""
+    from mlflow.tracking._tracking_service.utils import _get_store  # noqa: PLC0415
+
+    artifacts = place.local_artifacts.absolute().as_uri()
+    return _get_store(place.uri, artifacts)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _unless_missing() -> Iterator[None]:
+    """Let what is gone already be gone."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        yield
+    except MlflowException as error:
+        if error_code(error) != MISSING:
+            raise
+
+
+def remove_leftovers(
+    place: RegistryPlace, client: MlflowClient, experiment: str, name: str
+) -> list[str]:
+    """End what attempts to register ``name`` that died have left; the ids of models removed.
+
+    A run that still counts as running was killed, unless it has become a version; the logged
+    model of a run that did not finish is deleted. One process at a time registers ``name``.
+    """
+    known = {version.run_id for version in ClientReader(client, place.uri).versions(name)}
+    condition = f"tags.`{REGISTERED_MODEL_TAG}` = '{name}'"
+    died: set[str] = set()
+    for run in _pages(client.search_runs, [experiment], f"{condition} AND status != 'FINISHED'"):
+        run_id = run.info.run_id
+        if run_id not in known:
+            died.add(run_id)
+        if run.info.status == _RUNNING:
+            client.set_terminated(run_id, _FINISHED if run_id in known else "KILLED")
+    removed = []
+    if died:
+        for model in _pages(client.search_logged_models, [experiment], condition):
+            if model.source_run_id in died:
+                directory = place.local_artifacts / "models" / model.model_id / "artifacts"
+                _delete_logged_model(place, client, model.model_id, [directory])
+                removed.append(model.model_id)
+    return removed
+
+
+def _pages(search: Callable[..., Any], experiments: list[str], condition: str) -> Iterator[Any]:
+    """Every hit of one of MLflow's searches."""
+    token: str | None = None
+    while True:
+        page = search(experiments, filter_string=condition, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

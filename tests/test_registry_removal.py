@@ -1,0 +1,273 @@
+"""The files of registered versions: are they whole, where they are; deleting versions for good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from registry_support import VECTORS, WORDS, World
+
+from nightjar.errors import InputError, ModelFilesDamaged
+from nightjar.lookup import VectorModel
+from nightjar.registry import (
+    RegisteredVersion,
+    check_files_whole,
+    delete_version,
+    find_registered,
+    model_files,
+    removal,
+)
+from nightjar.store import fingerprint
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World.create(tmp_path_factory.mktemp("shared"), tmp_path_factory)
+
+
+@pytest.fixture
+def world(shared: World, request: pytest.FixtureRequest) -> World:
+    """A model of its own in the shared store."""
+    return replace(shared, model=f"m{fingerprint(request.node.name)}")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A store of its own."""
+    return World.create(tmp_path, tmp_path_factory)
+
+
+def folder(world: World, version: RegisteredVersion) -> Path:
+    assert version.model_id is not None
+    return world.place.local_artifacts / "models" / version.model_id / "artifacts"
+
+
+def read_again(world: World, version: RegisteredVersion) -> RegisteredVersion:
+    found = world.place.reader().version(world.name, version.version)
+    assert found is not None
+    return found
+
+
+# -- whole or not ----------------------------------------------------------------------------
+
+
+def test_lookup_files_of_a_registered_version_answer(world: World) -> None:
+    version = world.register(world.request())
+    model = VectorModel.open(model_files(world.place, version))
+    np.testing.assert_array_equal(model.vectors(list(WORDS)), VECTORS)
+
+
+def test_every_file_is_listed_and_whole(world: World) -> None:
+    version = world.register(world.request())
+    listed = set(json.loads((folder(world, version) / "files.json").read_text()))
+    assert {"MLmodel", "artifacts/lookup/vectors.npy", "artifacts/lookup/lookup.json"} <= listed
+    assert "artifacts/code/lookup/__init__.py" in listed
+    assert not any("__pycache__" in name for name in listed)
+    assert check_files_whole(world.place, version) == []
+    assert check_files_whole(world.place, read_again(world, version), reads_bytes=False) == []
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "is_seen_by_size"),
+    [
+        (lambda found: (found / "artifacts/lookup/vectors.npy").unlink(), "is missing", True),
+        (
+            lambda found: (found / "artifacts/lookup/norms.npy").write_bytes(b"x"),
+            "norms.npy has 1 bytes instead of",
+            True,
+        ),
+        (lambda found: flip(found / "artifacts/lookup/vectors.npy"), "was changed", False),
+        (lambda found: flip(found / "files.json"), "files.json was changed after", True),
+        (lambda found: (found / "files.json").unlink(), "files.json cannot be read", True),
+        (shutil.rmtree, "is missing", True),
+    ],
+)
+def test_damage_is_said(
+    world: World, damage: Callable[[Path], Any], said: str, is_seen_by_size: bool
+) -> None:
+    version = world.register(world.request())
+    damage(folder(world, version))
+    (problem,) = check_files_whole(world.place, version)
+    assert said in problem
+    assert problem.startswith(f"{world.name} version 1")
+    by_size = check_files_whole(world.place, version, reads_bytes=False)
+    assert bool(by_size) is is_seen_by_size
+
+
+def test_files_that_are_gone_cannot_be_opened(world: World) -> None:
+    version = world.register(world.request())
+    shutil.rmtree(folder(world, version))
+    with pytest.raises(ModelFilesDamaged, match=r"version 1: .* is missing; train it anew"):
+        model_files(world.place, version)
+
+
+def test_version_made_by_hand_has_no_files_of_ours(world: World) -> None:
+    world.client.create_registered_model(world.name)
+    world.client.create_model_version(world.name, "/by/hand")
+    found = world.place.reader().version(world.name, 1)
+    assert found is not None
+    (problem,) = check_files_whole(world.place, found)
+    assert "/by/hand is missing" in problem
+
+
+def test_moved_artifacts_are_read_where_they_are_now(fresh: World, tmp_path: Path) -> None:
+    fresh.register(fresh.request())
+    fresh.artifacts_dir.rename(tmp_path / "moved")
+    moved = World(tmp_path / "moved")
+    found = moved.place.reader().version(moved.name, 1)
+    assert found is not None
+    assert check_files_whole(moved.place, found) == []
+    assert model_files(moved.place, found).is_relative_to(tmp_path / "moved")
+
+
+# -- deleting --------------------------------------------------------------------------------
+
+TABLES = (
+    "runs",
+    "params",
+    "metrics",
+    "latest_metrics",
+    "tags",
+    "logged_models",
+    "logged_model_tags",
+    "logged_model_params",
+    "model_version_tags",
+)
+
+
+def rows(world: World) -> dict[str, int]:
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        return {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in TABLES
+        }
+
+
+def tagged_versions(world: World) -> set[int]:
+    """Numbers of the versions of which MLflow keeps tags."""
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        query = "SELECT DISTINCT version FROM model_version_tags WHERE name = ?"
+        return {number for (number,) in connection.execute(query, (world.name,))}
+
+
+def n_bytes(world: World) -> int:
+    files = world.place.local_artifacts.rglob("*")
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def test_deleted_version_is_gone_with_its_run_model_and_bytes(fresh: World) -> None:
+    fresh.crown(fresh.request())
+    before, size = rows(fresh), n_bytes(fresh)
+    second = fresh.register(fresh.request(embeddings=fresh.embeddings("other")))
+    assert n_bytes(fresh) > size
+    deletion = delete_version(fresh.place, second)
+    assert deletion.n_bytes > 0
+    assert (deletion.still_to_do, deletion.kept_for) == (None, ())
+    assert rows(fresh) == before
+    assert n_bytes(fresh) == size
+    assert len(list((fresh.place.local_artifacts / "models").iterdir())) == 1
+    assert fresh.place.reader().version(fresh.name, 2) is None
+    assert fresh.place.reader().alias(fresh.name, "champion") is not None
+
+
+def test_deleted_number_is_never_given_again(fresh: World) -> None:
+    version = fresh.register(fresh.request())
+    delete_version(fresh.place, version)
+    again = fresh.register(fresh.request())
+    assert again.version == 2
+    assert check_files_whole(fresh.place, again) == []
+
+
+def test_deleting_twice_is_deleting_once(world: World) -> None:
+    version = world.register(world.request())
+    delete_version(world.place, version)
+    assert delete_version(world.place, version).n_bytes == 0
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger", "production"])
+def test_version_with_an_alias_is_not_deleted(world: World, alias: str) -> None:
+    version = world.register(world.request())
+    world.client.set_registered_model_alias(world.name, alias, "1")
+    with pytest.raises(InputError, match=f"not deleted: the alias {alias} points to it"):
+        delete_version(world.place, version)
+    assert check_files_whole(world.place, version) == []
+
+
+def test_files_that_another_registered_version_uses_are_kept(world: World) -> None:
+    version = world.register(world.request())
+    target = f"{world.name}-elsewhere"
+    world.client.copy_model_version(f"models:/{world.name}/1", target)
+    deletion = delete_version(world.place, version)
+    assert deletion.kept_for == (f"{target} version 1",)
+    assert check_files_whole(world.place, version) == []
+    assert world.client.get_run(version.run_id).info.lifecycle_stage == "active"
+    assert world.place.reader().version(world.name, 1) is None
+
+
+def test_copy_of_the_artifacts_does_not_delete_the_originals_files(
+    fresh: World, tmp_path: Path
+) -> None:
+    version = fresh.register(fresh.request())
+    shutil.copytree(fresh.artifacts_dir, tmp_path / "copy")
+    copied = World(tmp_path / "copy")
+    found = copied.place.reader().version(copied.name, 1)
+    assert found is not None
+    assert delete_version(copied.place, found).n_bytes > 0
+    assert check_files_whole(fresh.place, version) == []
+    assert read_again(fresh, version).run_id == version.run_id
+    assert len(list((copied.place.local_artifacts / "models").iterdir())) == 0
+
+
+class KilledError(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    "step",
+    ["_delete_logged_model", "_delete_files", "_tracking_store", "_delete_run", "_forget_tags"],
+)
+def test_killed_deletion_repeated_ends_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    keep = world.register(world.request(embeddings=world.embeddings("keep", world.model)))
+    version = world.register(world.request())
+    real: Callable[..., Any] = getattr(removal, step)
+
+    def dies(*args: Any, **values: Any) -> Any:
+        if after:
+            real(*args, **values)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, step, dies)
+        with pytest.raises(KilledError):
+            delete_version(world.place, version)
+    digest = version.embeddings_digest
+    assert find_registered(world.place.reader(), world.name, digest) is None
+    for left in world.place.reader().versions(world.name):
+        if left.version == version.version:
+            delete_version(world.place, left)
+    assert [found.version for found in world.place.reader().versions(world.name)] == [keep.version]
+    delete_version(world.place, world.register(world.request(embeddings=world.embeddings("x"))))
+    assert tagged_versions(world) == {keep.version}
+    assert world.logged_models() == [keep.model_id]
+    assert not folder(world, version).parent.exists()
+    assert [run.info.run_id for run in world.runs()] == [keep.run_id]
+    assert not (world.place.local_artifacts / str(version.run_id)).exists()
