@@ -136,7 +136,7 @@ from nightjar.config import load_config
 loaded = load_config(Path(sys.argv[1]))
 prepare_environment(loaded.artifacts_dir)
 with EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.environ) as server:
-    server.wait(60)
+    server.wait()
     os.environ["PREFECT_API_URL"] = server.url
     from prefect import flow, get_client
     from flows.nightly import PrefectRunner
