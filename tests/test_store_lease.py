@@ -188,7 +188,7 @@ def test_another_process_finds_it_taken_and_says_by_whom(path: Path) -> None:
         with pytest.raises(LeaseTaken, match=rf"flow run brave-wren \(process {process.pid} on "):
             acquire_lease(path, "ours")
         assert is_held(path)
-        process.communicate()
+        process.communicate(timeout=60)
     with acquire_lease(path, "ours"):
         pass
 
@@ -199,7 +199,7 @@ def test_of_runs_that_start_at_once_one_takes_it(tmp_path: Path, before: str) ->
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout is not None
         winners = [line.strip() for line in process.stdout]
-        process.communicate()
+        process.communicate(timeout=60)
     assert winners == ["1"] * 10
     assert process.returncode == 0
 
@@ -328,7 +328,7 @@ def test_a_forked_child_neither_releases_nor_keeps_it(path: Path) -> None:
         child = int(process.stdout.readline())
         assert is_held(path)
         process.kill()
-        process.wait()
+        process.wait(60)
         os.kill(child, 0)  # it is alive
         with acquire_lease(path, "ours"):
             os.kill(child, 0)
@@ -424,7 +424,7 @@ def test_two_containers_of_one_host_name_do_not_take_each_other_s_lease(
         with pytest.raises(LeaseTaken, match="container"):
             acquire_lease(path, "outside")
         process.kill()
-        process.wait()
+        process.wait(60)
         until(lambda: not is_held(path))  # unshare is gone, its child is being killed
         assert try_it() == ["False", "taken"]
 
@@ -449,7 +449,7 @@ def test_without_locks_a_lease_is_held_while_its_holder_counts_on(
         with pytest.raises(LeaseTaken, match="elsewhere"):
             acquire_lease(path, "ours")
         process.kill()
-        process.wait()
+        process.wait(60)
         monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
         assert not is_held(path)
         with acquire_lease(path, "ours"):
@@ -479,14 +479,14 @@ def test_without_locks_who_watches_stops_when_the_lease_is_released(
 
     def look(*sights: object) -> bool:
         watching.set()
-        released.wait()
+        released.wait(60)
         return has_changed(*sights)  # type: ignore[arg-type]
 
     monkeypatch.setattr(holding, "_has_changed", look)
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(is_held(path)))
     thread.start()
-    watching.wait()
+    watching.wait(60)
     with first:
         pass
     released.set()
