@@ -321,7 +321,9 @@ def _print_standing(
 
 def _print_explanation(console: Console, found: Explanation) -> None:
     version = found.version
-    console.print(f"{visible(found.model)} version {version.number}, embeddings {version.embeddings}")
+    console.print(
+        f"{visible(found.model)} version {version.number}, embeddings {version.embeddings}"
+    )
     if found.decision is None:
         console.print("No night has judged it.")
     else:
