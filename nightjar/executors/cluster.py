@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,7 @@ _LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 _START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
+_CLOSE_SECONDS = 60.0
 _NEVER: Final = "36500 days"
 
 
@@ -173,13 +176,13 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
     # not back either while it starts.
     with dask.config.set({"distributed.deploy.lost-worker-timeout": _NEVER}):
         try:
-            cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=n_workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                host="127.0.0.1",
-                death_timeout=_START_SECONDS,
-            )
+            with _killed_after(_START_SECONDS):
+                cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    host="127.0.0.1",
+                )
         except (OSError, RuntimeError) as error:
             raise ClusterUnavailable(
                 f"the {n_workers} Dask workers of this run did not start ({error}); is there "
@@ -189,9 +192,36 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
             yield cluster
         finally:
             try:
-                cluster.close(timeout=_STOP_SECONDS)
+                with _killed_after(_STOP_SECONDS):
+                    cluster.close(timeout=_CLOSE_SECONDS)
             except TimeoutError:
                 logger.warning("the Dask cluster of this run ends with the run, not before it")
+
+
+@contextmanager
+def _killed_after(seconds: float) -> Iterator[None]:
+    """Kill worker processes that are there after ``seconds``, for as long as the block lasts.
+
+    Dask waits for ever for one that stands still before it is a worker, but not for one that
+    ends. (Its own ``death_timeout`` leaves such a process behind, and raises AssertionError.)
+    """
+    over = threading.Event()
+
+    def kill() -> None:
+        wait = seconds
+        while not over.wait(wait):
+            for process in multiprocessing.active_children():
+                if process.name.startswith("Dask Worker"):
+                    process.kill()
+            wait = min(1.0, seconds)
+
+    thread = threading.Thread(target=kill, name="workers in time", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class _Watch:
