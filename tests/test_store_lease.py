@@ -344,13 +344,16 @@ def test_workers_that_outlive_a_killed_holder_do_not_keep_it(path: Path, tmp_pat
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         workers = [int(pid) for pid in process.stdout.readline().split()]
-        assert len(workers) == 4
-        assert is_held(path)
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        for pid in workers:
-            os.kill(pid, 0)
-        with acquire_lease(path, "ours"):
+        try:
+            assert len(workers) == 4
+            assert is_held(path)
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            with acquire_lease(path, "ours"):
+                for pid in workers:
+                    os.kill(pid, 0)  # it is alive
+        finally:
+            process.kill()
             for pid in workers:
                 os.kill(pid, 9)
 
@@ -372,6 +375,21 @@ def test_neither_dates_nor_process_numbers_nor_host_names_hold_a_lease(
     assert not is_held(path)
     with acquire_lease(path, "ours"):
         assert told(path)["owner"] == "ours"
+
+
+@pytest.mark.parametrize("is_block_device", [True, False])
+def test_after_a_restart_the_lock_decides_on_a_disk_of_the_machine_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_block_device: bool
+) -> None:
+    monkeypatch.setattr(os, "major", lambda _: 8 if is_block_device else 0)
+    leave(path, left_behind(path))
+    monkeypatch.setattr(holding, "_running_system", lambda: "started anew")
+    looked: list[object] = []
+    monkeypatch.setattr(holding, "BOUND_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "_has_changed", lambda *sights: looked.extend(sights))
+    with acquire_lease(path, "ours"):
+        assert told(path)["owner"] == "ours"
+    assert bool(looked) != is_block_device
 
 
 # -- containers ------------------------------------------------------------------------------
