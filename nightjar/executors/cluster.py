@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import nightjar
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, RetryLater, WorkerLost
@@ -51,6 +51,7 @@ class DaskExecutor:
         self, client: distributed.Client, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self._client: Any = client  # its methods have no types
+        self._address = str(cast("Any", client).scheduler.address)
         self._patience_seconds = patience_seconds
 
     @property
@@ -59,7 +60,7 @@ class DaskExecutor:
 
         Raises ClusterUnavailable when the scheduler does not answer.
         """
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         try:
             workers = watch.workers()
         except OSError as error:
@@ -82,7 +83,7 @@ class DaskExecutor:
         """
         from distributed import KilledWorker  # noqa: PLC0415  # in the extra
 
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         watch.look()
         finished: _Queue = queue.SimpleQueue()
         futures = [
@@ -111,7 +112,7 @@ class DaskExecutor:
         except (CancelledError, asyncio.CancelledError) as error:
             raise watch.cut_off() from error
         finally:
-            if self._client.status != "closed":
+            if watch.is_connected():
                 self._client.cancel(futures)
 
     @contextmanager
@@ -124,7 +125,7 @@ class DaskExecutor:
         artifacts_dir.mkdir(parents=True, exist_ok=True)
         probe = artifacts_dir / f".probe-{uuid.uuid4().hex}"
         probe.touch()
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         try:
             while not watch.look():
                 time.sleep(_LOOK_SECONDS / 10)
@@ -154,7 +155,7 @@ class DaskExecutor:
             )
         except OSError as error:
             raise WorkerLost(
-                f"a worker of the Dask cluster at {self._client.scheduler.address} does not say "
+                f"a worker of the Dask cluster at {self._address} does not say "
                 f"whether it is fit ({error}); see the workers' logs, then run the same command "
                 f"again"
             ) from error
@@ -227,9 +228,9 @@ def _killed_after(seconds: float) -> Iterator[None]:
 class _Watch:
     """Waits with patience: asks the scheduler whether anything can still come."""
 
-    def __init__(self, client: Any, patience_seconds: float) -> None:
+    def __init__(self, client: Any, address: str, patience_seconds: float) -> None:
         self._client = client
-        self._address: str = client.scheduler.address
+        self._address = address
         self._patience_seconds = patience_seconds
         self._look_seconds = min(_LOOK_SECONDS, patience_seconds / 4)
         self._trouble_since: float | None = None
@@ -263,7 +264,12 @@ class _Watch:
         return False
 
     def workers(self) -> Mapping[str, Any]:
-        """What the scheduler knows of each worker, by address. Raises OSError without an answer."""
+        """What the scheduler knows of each worker, by address.
+
+        Raises OSError without an answer, ClusterUnavailable where none can come any more.
+        """
+        if not self.is_connected():
+            raise self.cut_off()
         answer = self._client.sync(
             self._client.scheduler.identity,
             callback_timeout=min(_ANSWER_SECONDS, self._patience_seconds),
@@ -271,9 +277,11 @@ class _Watch:
         workers: Mapping[str, Any] = answer["workers"]
         return workers
 
+    def is_connected(self) -> bool:
+        """False once the client has tried in vain to connect again, for ever then."""
+        return self._client.status not in ("closing", "closed")
+
     def _trouble(self) -> RetryLater | None:
-        if self._client.status == "closed":
-            raise self.cut_off()
         try:
             workers = self.workers()
         except OSError:
