@@ -157,6 +157,9 @@ class _Collector:
         for number in self.old_nights():
             n_bytes = disk.freed_by([self.own.nights.path(number)])
             yield _night_item(number, n_bytes)
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(disk.freed_by(twice))
         for path in self.surplus():
             yield self.surplus_item(path, disk.freed_by([path]))
 
@@ -225,11 +228,9 @@ class _Collector:
     def collect_records(self) -> Iterator[Item]:
         for number in list(self.old_nights()):
             yield _night_item(number, Disk.delete(self.own.nights.path(number)))
-        n_bytes = self.own.nights.remove_events()
-        if n_bytes:
-            yield Item(
-                ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes
-            )
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(sum(map(Disk.delete, twice)))
 
     def remember(self, still_to_do: str | None) -> None:
         if still_to_do:
@@ -300,6 +301,10 @@ class _Collector:
 
 def _night_item(number: int, n_bytes: int) -> Item:
     return Item(ItemKind.RECORD, f"night {number}", "older than records are kept", n_bytes)
+
+
+def _told_twice_item(n_bytes: int) -> Item:
+    return Item(ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes)
 
 
 def _version_item(version: RegisteredVersion, reason: str, n_bytes: int) -> Item:
