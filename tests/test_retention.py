@@ -19,7 +19,7 @@ from retention_support import disk_bytes, make_project, sentences
 from nightjar.core import Action, Night, Nights, NightStatus, Plan
 from nightjar.core.nights import StepOutcome, StepRecord
 from nightjar.core.using import at_work, claim, night_lease
-from nightjar.errors import LedgerDamaged, StoreError
+from nightjar.errors import ArtifactDamaged, LedgerDamaged, StoreError
 from nightjar.pipeline import make_plan
 from nightjar.promotion import EventKind, Ledger, ServedIndex, VersionRef
 from nightjar.promotion.ledger import NewEvent, Writer
@@ -353,6 +353,30 @@ def test_what_records_hold_twice_goes(directory: Directory) -> None:
     nights = Nights(directory.project.load().pipeline_dir)
     left = [sorted(path.name for path in nights.path(number).iterdir()) for number in (1, 2, 3)]
     assert left == [["begin.json", "night.json"]] * 2 + [["000001.json", "begin.json"]]
+
+
+def test_nothing_is_judged_by_a_manifest_that_cannot_be_read(directory: Directory) -> None:
+    damaged = {
+        f"{stage}/{directory.publish(stage, 1)}"
+        for stage in ("embeddings", "evaluation", "word_index")
+    }
+    unneeded = directory.publish("documents", 1)
+    for name in (*damaged, f"documents/{unneeded}"):
+        (directory.root / name / "manifest.json").write_text("{")
+    directory.collect("keep.records_days=1", now=datetime.now(UTC) + timedelta(9))
+    assert directory.there() == damaged
+
+
+def test_what_a_kept_artifact_is_put_together_from_is_known_or_nothing_is_deleted(
+    directory: Directory,
+) -> None:
+    shard = directory.publish("document_shards", 1)
+    documents = directory.publish("documents", 1)
+    directory.night([("documents", documents)])
+    (directory.root / "documents" / documents / "manifest.json").write_text("{")
+    with pytest.raises(ArtifactDamaged):
+        directory.collect()
+    assert f"document_shards/{shard}" in directory.there()
 
 
 # -- several pipelines -----------------------------------------------------------------------
