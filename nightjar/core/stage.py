@@ -19,7 +19,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.errors import NightjarError
+from nightjar.errors import NightjarError, StoreError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store
@@ -171,7 +171,7 @@ class Stage(ABC):
 
     def named(self, error: NightjarError) -> NightjarError:
         """The error with the corpus that it is about, as a key of the config."""
-        if self.of is not Of.CORPUS:
+        if self.of is not Of.CORPUS or isinstance(error, StoreError):
             return error
         message = str(error)
         place = f"corpora.{self.subject}"
