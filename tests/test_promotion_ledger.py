@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightjar import schemas
-from nightjar.errors import LeaseTaken, LedgerDamaged
+from nightjar.errors import LedgerBusy, LedgerDamaged
 from nightjar.promotion import Event, EventKind, Ledger, VersionRef
 from nightjar.promotion import ledger as module
 from nightjar.promotion.ledger import NewEvent, Writer
@@ -216,7 +216,7 @@ def test_writer_that_does_not_end_is_told(ledger: Ledger, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.2)
     with (
         ledger.writing("the first"),
-        pytest.raises(LeaseTaken, match=r"the ledger is being written: .*the first"),
+        pytest.raises(LedgerBusy, match=r"another process has been writing .*the first"),
         Ledger(ledger.directory).writing("the second"),
     ):
         pass
