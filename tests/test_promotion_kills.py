@@ -257,6 +257,19 @@ def test_kill_while_the_ledger_is_compacted(
     assert [kind for kind, _ in pipeline.kinds()].count("promoted") == 2
 
 
+def test_killed_between_what_is_superseded_and_what_waits_now(
+    victims: Victims, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pipeline = Pipeline.create(tmp_path, tmp_path_factory, first="wait")
+    pipeline.night(pipeline.version("A", 0.5), number=1)
+    pipeline.version("B", 0.6)
+    victims.kill(pipeline, "night", "Ledger.append:before", 2)
+    assert pipeline.kinds() == [("waiting", 1), ("superseded", 1)]
+    assert pipeline.standing().waiting is None
+    pipeline.night(pipeline.version("B"), number=3)
+    assert pipeline.kinds() == [("waiting", 1), ("superseded", 1), ("waiting", 2)]
+
+
 def test_killed_while_it_recovers(victims: Victims, pipeline: Pipeline) -> None:
     victims.kill(pipeline, "night", "SqliteWriter.point:before")
     for point in ("Desk.apply:before", "SqliteWriter.own:after", "SqliteWriter.mark:before"):

@@ -107,10 +107,9 @@ def test_evidence_that_is_no_json_number_is_refused(ledger: Ledger) -> None:
 # -- damage ------------------------------------------------------------------------------------
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
 
 
 def exchange(path: Path) -> None:
@@ -128,7 +127,7 @@ def edit(path: Path) -> None:
     ("damage", "said"),
     [
         (Path.unlink, "event 2 is missing before 000003.parquet"),
-        (flip, "000002.parquet cannot be read"),
+        (cut, "000002.parquet cannot be read"),
         (exchange, "000002.parquet does not hold the events it is named by"),
         (edit, "event 2 was changed after it was written"),
         (lambda path: path.write_bytes(b""), "000002.parquet cannot be read"),
