@@ -59,6 +59,12 @@ def gensim_script(files: Sequence[str], _store: Path) -> int:
     return len(dictionary)
 
 
+def _context(identity: Any, staging: Any, base_dir: Path = Path(), **changes: Any) -> Any:
+    from nightjar.core import StageContext  # noqa: PLC0415  # only in our process
+
+    return StageContext(identity=identity, staging=staging, base_dir=base_dir, **changes)
+
+
 def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     """Ours; returns its number of distinct words."""
     from nightjar.executors import INLINE_BYTES, STAGE_MODULES, ProcessExecutor  # noqa: PLC0415
@@ -68,7 +74,6 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
         executor.start()  # as a night does, while the rest is imported
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
     from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
-    from nightjar.progress import SILENT  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
     from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
 
@@ -77,13 +82,15 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     identity = documents_identity(config, store, Fetching(store))
     with executor:
         documents = publish(
-            store, identity, lambda s: ingest(config, store, identity, s, SILENT, executor)
+            store,
+            identity,
+            lambda s: ingest(config, _context(identity, s, store, executor=executor)),
         )
         opened = Store(store).open(documents)
         tokens = publish(
             store,
             tokens_identity(cut, documents.version),
-            lambda s: tokenize(cut, opened, s, SILENT, executor),
+            lambda s: tokenize(cut, opened, _context(identity, s, executor=executor)),
         )
     return int(Store(store).open(tokens).manifest.counts["vocabulary"])
 
@@ -120,13 +127,17 @@ def our_phases(files: Sequence[str], store: Path) -> int:
         source: Any = {"type": "parquet", "path": list(some), "id_column": "id"}
         config = IngestConfig(sources={"imdb": source})
         identity = documents_identity(config, root, Fetching(root))
-        documents = publish(root, identity, lambda s: ingest(config, root, identity, s, phases))  # noqa: B023
+        documents = publish(
+            root,
+            identity,
+            lambda s: ingest(config, _context(identity, s, root, progress=phases)),  # noqa: B023
+        )
         opened = Store(root).open(documents)
         for cut in (TokenizeConfig(), TokenizeConfig(phrases=phrases)):
             publish(
                 root,
                 tokens_identity(cut, documents.version),
-                lambda s: tokenize(cut, opened, s, phases),  # noqa: B023
+                lambda s: tokenize(cut, opened, _context(identity, s, progress=phases)),  # noqa: B023
             )
         phases.start("", None, "")
     words = n_words(files) / 1e6

@@ -1,12 +1,17 @@
-"""What a whole night costs: wall time, orchestration's share, peak memory.
+"""What a whole night costs: wall time, orchestration's share, peak memory, disk.
 
     python -m benchmarks.nightly --json FILE
+    python -m benchmarks.nightly --nights 10 --data ../shared/data/imdb --json FILE
 
 Runs the shipped configuration in a directory of its own: first with the embedded Prefect
 server and nothing published, then again with nothing to do, then with another seed for one
 model against a Prefect server that is already running. Orchestration is wall time less the
-seconds that the stages say they took (their manifests). Memory is the sum of the resident
-sets of the process and its children, sampled.
+seconds that the record of the night says its steps took, and its registrations and decisions.
+Memory is the sum of the resident sets of the process and its children, sampled.
+
+With ``--nights`` a text grows night by night instead: each one has so many more reviews of
+the Parquet files in ``--data`` (columns ``id`` and ``text``), and what lies on the disk
+afterwards is measured as well.
 """
 
 from __future__ import annotations
@@ -30,9 +35,13 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
 
 PROJECT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 0.1
+_RECORDS = "artifacts/pipelines/*/nights/*/night.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class Measured:
     """The process and all its children, the embedded Prefect server included."""
     peak_process_mb: float
     """The ``nightjar`` process alone."""
+    disk_mb: float
+    """All that lies below the artifact directory afterwards, hard links counted once."""
+    n_promoted: int
 
 
 class _MemorySampler:
@@ -84,7 +96,6 @@ def _resident(process: psutil.Process) -> int:
 def _measure(
     what: str, directory: Path, environment: Mapping[str, str], arguments: Sequence[str] = ()
 ) -> Measured:
-    before = _manifests(directory)
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "run", *arguments],
@@ -98,7 +109,8 @@ def _measure(
     sampler.stop()
     if code != 0:
         raise SystemExit(f"{what}: nightjar run exited with {code}")
-    stages = sum(seconds for path, seconds in _manifests(directory).items() if path not in before)
+    night = json.loads(max(directory.glob(_RECORDS)).read_text())
+    stages = sum(entry["seconds"] for entry in (*night["steps"], *night["decisions"]))
     return Measured(
         what,
         round(wall, 2),
@@ -106,12 +118,39 @@ def _measure(
         round(wall - stages, 2),
         round(sampler.peak_tree / 1e6),
         round(sampler.peak_process / 1e6),
+        round(_bytes_on_disk(directory / "artifacts") / 1e6, 1),
+        sum(entry["is_promoted"] for entry in night["decisions"]),
     )
 
 
-def _manifests(directory: Path) -> dict[Path, float]:
-    paths = directory.glob("artifacts/*/*/manifest.json")
-    return {path: json.loads(path.read_text())["seconds"] for path in paths}
+def _bytes_on_disk(directory: Path) -> int:
+    found = (path.lstat() for path in directory.rglob("*") if not path.is_dir())
+    return sum({(entry.st_dev, entry.st_ino): entry.st_size for entry in found}.values())
+
+
+def _growing(directory: Path, data: Path, n_nights: int, n_more: int) -> Iterator[Measured]:
+    """``n_nights`` nights, each with ``n_more`` more reviews."""
+    reviews = pa.concat_tables(
+        pq.read_table(path, columns=["id", "text"]) for path in sorted(data.glob("*.parquet"))
+    )
+    if len(reviews) < n_nights * n_more:
+        raise SystemExit(f"{data}: {len(reviews)} reviews, {n_nights * n_more} are needed")
+    config = yaml.safe_load((PROJECT / "pipeline_config.yaml").read_text(encoding="utf-8"))
+    source = {"type": "parquet", "path": "reviews/*.parquet", "id_column": "id"}
+    config["corpora"] = {"reviews": {"kind": "text", "sources": {"imdb": source}}}
+    (directory / "pipeline_config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (directory / "reviews").mkdir()
+    environment = _without_prefect()
+    with _prefect_server(directory / "server") as url:
+        for night in range(n_nights):
+            part = reviews.slice(night * n_more, n_more)
+            pq.write_table(part, directory / "reviews" / f"{night:02}.parquet")
+            what = f"night {night + 1}, {(night + 1) * n_more:,} reviews"
+            yield _measure(what, directory, {**environment, "PREFECT_API_URL": url})
+
+
+def _without_prefect() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
 
 
 @contextmanager
@@ -150,25 +189,34 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _three_runs(directory: Path) -> list[Measured]:
+    environment = _without_prefect()
+    shutil.copy(PROJECT / "pipeline_config.yaml", directory)
+    measured = [
+        _measure("first run, embedded server", directory, environment),
+        _measure("nothing to do", directory, environment),
+    ]
+    with _prefect_server(directory / "server") as url:
+        with_server = {**environment, "PREFECT_API_URL": url}
+        override = ["--promote", "--set", "models.word2vec-cbow.seed=2"]
+        measured.append(_measure("one model, running server", directory, with_server, override))
+    return measured
+
+
 def main() -> None:
-    """Run the three measurements and print, or write, what they gave."""
+    """Run the measurements and print, or write, what they gave."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--nights", type=int, help="so many nights of growing text instead")
+    parser.add_argument("--data", type=Path, default=PROJECT / "../shared/data/imdb")
+    parser.add_argument("--reviews", type=int, default=2_500, help="so many more each night")
     options = parser.parse_args()
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
-    }
     with tempfile.TemporaryDirectory(prefix="nightjar-") as name:
         directory = Path(name)
-        shutil.copy(PROJECT / "pipeline_config.yaml", directory)
-        measured = [
-            _measure("first run, embedded server", directory, environment),
-            _measure("nothing to do", directory, environment),
-        ]
-        with _prefect_server(directory / "server") as url:
-            with_server = {**environment, "PREFECT_API_URL": url}
-            override = ["--set", "models.word2vec-cbow.seed=2"]
-            measured.append(_measure("one model, running server", directory, with_server, override))
+        if options.nights:
+            measured = list(_growing(directory, options.data, options.nights, options.reviews))
+        else:
+            measured = _three_runs(directory)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",

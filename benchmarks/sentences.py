@@ -52,7 +52,12 @@ def configuration(sources: str, sts: list[Path]) -> dict[str, Any]:
         models[f"{base}-sif"] = {"trainer": "sif", "model": base}
         models[f"{base}-usif"] = {"trainer": "usif", "model": base}
     return {
-        "ingest": {"sources": {"reviews": {"type": "parquet", "path": sources, "id_column": "id"}}},
+        "corpora": {
+            "reviews": {
+                "kind": "text",
+                "sources": {"reviews": {"type": "parquet", "path": sources, "id_column": "id"}},
+            }
+        },
         "models": models,
         "evaluation": {
             "benchmarks": {path.stem: {"type": "sts", "path": str(path)} for path in sts}

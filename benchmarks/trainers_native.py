@@ -41,15 +41,15 @@ from benchmarks.trainers_records import (
     clear,
 )
 from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import LoadedConfig, load_config
 from nightjar.embeddings import Embeddings
 from nightjar.pipeline import Provenance, Step, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Store
 from nightjar.training.corpus import Corpus
-from nightjar.training.kernels import sources_sha256
+from nightjar.training.engines import ENGINES
 from nightjar.training.subsampling import keep_limits
-from nightjar.training.trainer import ENGINES
 from nightjar.training.vocabulary import select_vocabulary
 
 CORPUS_FILE = "corpus.txt"
@@ -90,7 +90,7 @@ def _write_config(
     pairs = Path(settings.data) / "eval" / "similarity"
     config: dict[str, Any] = {
         "pipeline": {"name": "benchmark", "artifacts_dir": "store"},
-        "ingest": {"sources": {"text": source}},
+        "corpora": {"reviews": {"kind": "text", "sources": {"text": source}}},
         "training": {"seed": seed, "checkpoint_minutes": None},
         "models": {"model": model},
         "evaluation": {
@@ -102,7 +102,10 @@ def _write_config(
         "registry": {"gate": {"benchmarks": [WORD_PAIRS[0]]}},
     }
     if source["type"] == "text":
-        config["tokenize"] = {"tokenizer": "whitespace", "split_sentences": False}
+        config["corpora"]["reviews"]["tokenize"] = {
+            "tokenizer": "whitespace",
+            "split_sentences": False,
+        }
     directory.mkdir(exist_ok=True)
     path = directory / "pipeline_config.yaml"
     path.write_text(json.dumps(config, indent=1), encoding="utf-8")  # JSON is YAML
@@ -121,7 +124,7 @@ def _due(loaded: LoadedConfig) -> list[Step]:
 
 def _run(loaded: LoadedConfig, step: Step, n_workers: int) -> Artifact:
     provenance = Provenance(git_commit=None, actor="benchmark", n_workers=n_workers)
-    ref = run_step(loaded, make_plan(loaded), step, SILENT, provenance)
+    ref = run_step(loaded, step, SILENT, provenance)
     return Store(loaded.artifacts_dir).open(ref)
 
 
@@ -202,7 +205,7 @@ def _facts(corpus: Corpus, settings: Settings) -> CorpusFacts:
         n_centres=n_centres,
         n_predictions=n_predictions,
         n_subword_rows=n_rows,
-        kernels=sources_sha256()[:16],
+        kernels=code_digest("nightjar.training.kernels")[:16],
     )
 
 

@@ -146,7 +146,7 @@ class CorpusFacts:
     n_subword_rows: int
     """Rows of words and their n-grams, over all centres."""
     kernels: str
-    """Start of the hash of the kernels' sources."""
+    """Start of the hash of the kernels."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ import atexit
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,6 +25,8 @@ from flows import (
     indexes,
     interchange,
     lookups,
+    night_commands,
+    promotion_commands,
     question_commands,
     render,
     searching,
@@ -45,14 +45,29 @@ from flows.options import (
     errors,
     print_json,
 )
-from flows.provenance import n_workers
+from flows.provenance import n_workers, read_provenance
 from nightjar.config import LoadedConfig, load_config
+from nightjar.core import Night, Nights
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
 from nightjar.formats import FORMATS
-from nightjar.pipeline import Plan, forecast, lease_path, make_plan, read_outcomes
+from nightjar.pipeline import (
+    DirectRunner,
+    NightRequest,
+    Plan,
+    claim_pipeline,
+    forecast,
+    has_changed,
+    lease_path,
+    make_plan,
+    read_outcomes,
+    run_night,
+)
 from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
+
+if TYPE_CHECKING:
+    from flows.embedded_server import EmbeddedServer
 
 app = typer.Typer(
     name="nightjar",
@@ -124,63 +139,107 @@ def common(
 def run(
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Let a run with --set promote and accept; else it is a trial."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is due tonight: ingest, tokenize, train, evaluate, register."""
+    """Run what is due tonight, judge every model, promote what earns it.
+
+    A run with --set is a trial: its models are judged, recorded and can be asked by version,
+    but nothing is promoted or accepted unless it says --promote.
+    """
     loaded = load_config(config, set_ or [])
     console = errors if as_json else Console()
+    server = _Server(loaded)
+    if has_changed(loaded):  # something is due: the server may start while that is found out
+        server.start()
     with fetch_progress(console) as progress:
         plan = make_plan(loaded, progress)
-    if not plan.due:
-        console.print("Nothing to do: every stage is published and nothing it depends on changed.")
-        _report(console, loaded, plan, as_json, status="nothing-to-do")
-        return
     try:
         with acquire_lease(lease_path(loaded), "nightjar run, starting"):
-            pass
+            claim_pipeline(loaded)
+        message = _run_night(console, loaded, plan, promote, server)
     except LeaseTaken as taken:
-        _skip(console, str(taken), as_json)
-        return
-    render.print_due(console, plan)
-    message = _run_flow(console, loaded)
+        message = str(taken)
     if message is not None:
         _skip(console, message, as_json)
         return
-    plan = make_plan(loaded, is_offline=True)
-    _report(console, loaded, plan, as_json, status="completed")
+    _report(console, loaded, next(Nights(loaded.pipeline_dir).newest_first()), as_json)
 
 
-def _run_flow(console: Console, loaded: LoadedConfig) -> str | None:
+def _run_night(
+    console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool, server: _Server
+) -> str | None:
+    """Run a night, by Prefect where a step is due; the reason when it skipped."""
+    if plan.due:
+        render.print_due(console, plan)
+        return _run_flow(console, loaded, promotes, server)
+    provenance = read_provenance(loaded)
+    request = NightRequest("nightjar run", promotes, is_offline=True)
+    run_night(loaded, DirectRunner(loaded, provenance), provenance, request)
+    return None
+
+
+def _run_flow(
+    console: Console, loaded: LoadedConfig, promotes: bool, server: _Server
+) -> str | None:
     """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
-    prepare_environment(loaded.artifacts_dir)
     keep_logs_off_the_terminal()
-    if not has_prefect_server():
+    server.start()
+    if server.is_ours:
         console.print("Starting the embedded Prefect server.", style="dim")
-        server = ExitStack()
+    # Prefect reads its settings here, and takes as long as the server to be loaded.
+    from flows.embedded import run_nightly  # noqa: PLC0415
+
+    server.wait()
+    return run_nightly(console, loaded, promotes)
+
+
+class _Server:
+    """The embedded Prefect server of a run, where the user has none."""
+
+    def __init__(self, loaded: LoadedConfig) -> None:
+        self._loaded = loaded
+        self._server: EmbeddedServer | None = None
+        self._log_path = loaded.artifacts_dir / "prefect" / "server.log"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the run has a server of its own."""
+        return self._server is not None
+
+    def start(self) -> None:
+        """Start it in the background, once. Raises StoreNotWritable."""
+        prepare_environment(self._loaded.artifacts_dir)
+        if self._server is not None or has_prefect_server():
+            return
+        with named_write_errors(self._loaded.artifacts_dir):
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        from flows.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
+
+        self._server = EmbeddedServer(self._log_path, os.environ)
         # Registered before Prefect is imported, so it stops after Prefect sent its last logs.
-        atexit.register(server.close)
-        os.environ["PREFECT_API_URL"] = server.enter_context(_started_server(loaded))
-    from flows.embedded import run_nightly  # noqa: PLC0415 (Prefect reads its settings here)
+        atexit.register(self._server.stop)
+        os.environ["PREFECT_API_URL"] = self._server.url
 
-    return run_nightly(console, loaded)
+    def wait(self) -> None:
+        """Return when it answers. Raises OrchestratorUnavailable."""
+        if self._server is None:
+            return
+        from flows.embedded_server import ServerDidNotStartError  # noqa: PLC0415
 
-
-@contextmanager
-def _started_server(loaded: LoadedConfig) -> Iterator[str]:
-    """An embedded Prefect server's address; raises OrchestratorUnavailable."""
-    from flows.embedded_server import ServerDidNotStartError, embedded_server  # noqa: PLC0415
-
-    log_path = loaded.artifacts_dir / "prefect" / "server.log"
-    try:
-        with named_write_errors(loaded.artifacts_dir):
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-        with embedded_server(log_path, os.environ) as url:
-            yield url
-    except ServerDidNotStartError as error:
-        raise OrchestratorUnavailable(
-            f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
-            f"database of a newer Prefect in {log_path.parent}, then run the same command again"
-        ) from error
+        try:
+            self._server.wait()
+        except ServerDidNotStartError as error:
+            raise OrchestratorUnavailable(
+                f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
+                f"database of a newer Prefect in {self._log_path.parent}, then run the same "
+                f"command again"
+            ) from error
 
 
 def _skip(console: Console, reason: str, as_json: bool) -> None:
@@ -189,11 +248,20 @@ def _skip(console: Console, reason: str, as_json: bool) -> None:
         print_json({"status": "skipped", "reason": reason, "models": []})
 
 
-def _report(console: Console, loaded: LoadedConfig, plan: Plan, as_json: bool, status: str) -> None:
-    outcomes = read_outcomes(loaded, plan)
+def _report(console: Console, loaded: LoadedConfig, night: Night, as_json: bool) -> None:
+    outcomes = read_outcomes(loaded, night)
     if as_json:
-        print_json({"status": status, "models": render.outcomes_as_json(outcomes)})
+        print_json(
+            {
+                "status": night.status.value.replace(" ", "-"),
+                "night": night.number,
+                "is_trial": night.is_trial,
+                "alarms": list(night.alarms),
+                "models": render.outcomes_as_json(outcomes),
+            }
+        )
         return
+    render.print_night(console, night)
     render.print_outcomes(console, outcomes)
     render.print_next_steps(console, loaded, outcomes)
 
@@ -287,6 +355,8 @@ def verify(
 
 app.add_typer(question_commands.app)
 app.add_typer(corpus_commands.app)
+app.add_typer(night_commands.app)
+app.add_typer(promotion_commands.app)
 
 
 @app.command(
@@ -420,13 +490,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Where the Prefect server listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 4200,
     work_pool: Annotated[str, typer.Option(help="Name of the process work pool.")] = "nightjar",
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let nights with --set promote and accept.")
+    ] = False,
 ) -> None:
     """Run the pipeline nightly on this machine: server, worker and deployment, until Ctrl-C."""
     loaded = load_config(config, set_ or [])
     prepare_environment(loaded.artifacts_dir)
     from flows.service import serve_nightly  # noqa: PLC0415 (starts processes)
 
-    serve_nightly(Console(), loaded, host, port, work_pool)
+    serve_nightly(Console(), loaded, host, port, work_pool, promote)
 
 
 @app.command()

@@ -214,3 +214,24 @@ def fetch_progress(console: Console) -> Iterator[progress.Progress]:
 
         with on_demand(open_, lambda outcome: display.close(FETCH, outcome)) as shown:
             yield shown
+
+
+@contextmanager
+def steps_progress(console: Console) -> Iterator[Callable[[str], progress.Progress]]:
+    """What gives a listener for each step of a command, shown on ``console``."""
+    with display_for(console) as display:
+        opened: list[str] = []
+
+        def open_(label: str) -> progress.Progress:
+            if opened:
+                display.close(opened.pop(), "done")
+            opened.append(label)
+            return display.open(label)
+
+        outcome = "failed"
+        try:
+            yield open_
+            outcome = "done"
+        finally:
+            for label in opened:
+                display.close(label, outcome)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import httpx
 from prefect import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from rich.console import Console
 
 from flows.display import display_for
@@ -14,17 +18,21 @@ from nightjar.errors import NightjarError, OrchestratorUnavailable
 from tasks.progress import show_on
 
 
-def run_nightly(console: Console, loaded: LoadedConfig) -> str | None:
+def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
     """Run the flow with its progress on ``console``; the caller has planned, so all is fetched.
 
     Returns the reason when the run was skipped, None when it ran. Raises the error of the
     step that failed, or OrchestratorUnavailable when Prefect does not answer.
     """
     _check_that_prefect_answers()
-    with display_for(console) as display:
+    # Nobody watches the heartbeats of a run in this process, and ending them takes a second.
+    with (
+        display_for(console) as display,
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         show_on(display)
         state = nightly(
-            str(loaded.path), list(loaded.overrides), is_fetched=True, return_state=True
+            str(loaded.path), list(loaded.overrides), promotes, is_fetched=True, return_state=True
         )
     if state.is_completed():
         return state.message if state.name == SKIPPED else None

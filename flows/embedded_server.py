@@ -15,9 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import httpx
 
@@ -31,41 +32,64 @@ class ServerDidNotStartError(Exception):
     """The server ended, or did not answer in time; the message holds its last lines."""
 
 
-@contextmanager
-def embedded_server(log_path: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Start a server, wait until it answers, yield its API address, stop it.
+class EmbeddedServer:
+    """A server that starts when this is made, and ends with the ``with`` block.
 
-    What it prints goes to ``log_path``. Raises ServerDidNotStartError.
+    ``url`` is its API address; it answers once :meth:`wait` has returned. What it prints goes to
+    ``log_path``.
     """
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            # -P: the directory of this script must not shadow top-level packages.
-            [sys.executable, "-P", str(Path(__file__).resolve()), str(port), str(os.getpid())],
-            env={
-                **environment,
-                "PREFECT_UI_ENABLED": "0",
-                "PREFECT__SERVER_EPHEMERAL": "1",
-                "PREFECT__SERVER_FINAL": "1",
-                "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C is for the run, which then stops the server itself.
-            process_group=0,
-        )
-    try:
-        _wait_until_it_answers(url, process, log_path)
-        yield url
-    finally:
-        process.terminate()
+
+    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}/api"
+        self._log_path = log_path
+        with log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                # -P: the directory of this script must not shadow top-level packages.
+                [sys.executable, "-P", str(Path(__file__).resolve()), str(port), str(os.getpid())],
+                env={
+                    **environment,
+                    "PREFECT_UI_ENABLED": "0",
+                    "PREFECT__SERVER_EPHEMERAL": "1",
+                    "PREFECT__SERVER_FINAL": "1",
+                    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for the run, which then stops the server itself.
+                process_group=0,
+            )
+
+    def wait(self) -> None:
+        """Return when it answers. Raises ServerDidNotStartError."""
+        _wait_until_it_answers(self.url, self._process, self._log_path)
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        _stop(self._process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, then SIGKILL; what a dead disk holds on to even then is left behind."""
+    for end in (process.terminate, process.kill):
+        end()
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            continue
+        return
 
 
 def _free_port() -> int:

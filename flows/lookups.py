@@ -17,7 +17,12 @@ from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
 from nightjar.promotion import read_events
 from nightjar.registry import RegisteredVersion, open_reader, registered_name, tracking_uri
 from nightjar.scores import read_scores
+from nightjar.stages import STAGES
 from nightjar.store import ArtifactRef, Manifest, Store, set_aside
+
+_KNOWN_STAGES = tuple(
+    dict.fromkeys(name for stage in STAGES for name in (stage.name, *stage.pieces))
+)
 
 
 @dataclass(frozen=True)
@@ -74,23 +79,30 @@ class Verification:
 
 def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
     """Everything published (of one ``stage``) and everything registered."""
-    if stage is not None and stage not in schemas.ALL_STAGES:
-        known = ", ".join(schemas.ALL_STAGES)
-        raise InputError(f"{stage}: there is no such stage; stages are {known}")
     store = Store(loaded.artifacts_dir)
+    if stage is not None and stage not in (*_KNOWN_STAGES, *store.stages()):
+        raise InputError(f"{stage}: there is no such stage; stages are {', '.join(_KNOWN_STAGES)}")
     artifacts, damaged = [], []
-    for name in [stage] if stage else schemas.STAGES:
+    for name in [stage] if stage else _shown_stages(store):
         for ref in store.versions(name):
             try:
                 artifacts.append(_listed(ref, store.open(ref).manifest))
             except StoreError as error:
                 damaged.append(str(error))
     registered: list[RegisteredVersion] = []
-    if stage is None:
+    if stage in (None, schemas.EMBEDDINGS):
         reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
         for model in loaded.config.models:
             registered += reader.versions(registered_name(loaded.config.pipeline.name, model))
     return Listing(tuple(artifacts), tuple(registered), tuple(damaged))
+
+
+def _shown_stages(store: Store) -> list[str]:
+    """The stages that something is published of, upstream first, without their pieces."""
+    pieces = {piece for stage in STAGES for piece in stage.pieces}
+    known = [stage.name for stage in STAGES]
+    found = [name for name in store.stages() if name not in pieces]
+    return sorted(found, key=lambda name: known.index(name) if name in known else len(known))
 
 
 def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
@@ -111,7 +123,7 @@ def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
     The newest of a stage, or of an entry of ``document_vectors``.
     """
     store = Store(loaded.artifacts_dir)
-    published = store.versions(what) if what in schemas.ALL_STAGES else []
+    published = store.versions(what) if what in store.stages() else []
     if what in loaded.config.document_vectors:
         every = store.versions(schemas.DOCUMENT_VECTORS)
         published = [ref for ref in every if store.open(ref).manifest.name == what]
@@ -162,7 +174,7 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
 
 
 def _all_refs(store: Store) -> list[ArtifactRef]:
-    return [ref for stage in schemas.ALL_STAGES for ref in store.versions(stage)]
+    return [ref for stage in store.stages() for ref in store.versions(stage)]
 
 
 def compare_documents(loaded: LoadedConfig, old: str | None, new: str | None) -> Comparison:

@@ -1,20 +1,17 @@
-"""The nightly flow: the order of the stages on one screen.
+"""The nightly flow: one night, its steps as Prefect tasks.
 
-    ingest -> tokenize -> report
-           -> for each model: (GloVe: count ->) train -> evaluate -> register
-           -> for each entry of document_vectors: embed -> index, after every model
-
-The artifact store decides what is due; a stage whose version is published is not started.
-A failed step stops only what is made of its artifact: one model's failure, that model. At
-most one run of a pipeline at a time: the lease covers runs started by hand, by a worker and
-by the schedule alike.
+The order of a night is :mod:`nightjar.pipeline.night`; the artifact store decides what is due, and
+a stage whose version is published is not started. A failed step stops only what is made of its
+artifact: one model's failure, that model. At most one run of a pipeline at a time: the lease
+covers runs started by hand, by a worker and by the schedule alike.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,55 +25,27 @@ from flows.provenance import read_provenance
 from flows.stale_runs import mark_killed_runs
 from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
+from nightjar.core import Night, NightStatus
 from nightjar.corpus import FETCHED_DIR, remove_stale_downloads
 from nightjar.encoders import remove_stale_parts
-from nightjar.errors import InputError, LeaseTaken, NightjarError
-from nightjar.pipeline import Action, Plan, Provenance, Step, lease_path, make_plan, read_outcomes
-from nightjar.store import acquire_lease, remove_abandoned
+from nightjar.errors import LeaseTaken
+from nightjar.pipeline import (
+    NightRequest,
+    Plan,
+    Provenance,
+    Step,
+    read_outcomes,
+    run_night,
+)
+from nightjar.registry import RegisteredVersion, RegistrationRequest
 from nightjar.training import remove_stale_checkpoints
-from tasks.count import count
-from tasks.embed import embed
-from tasks.evaluate import evaluate
 from tasks.executors import use_executor
-from tasks.index import index
-from tasks.ingest import ingest
 from tasks.progress import TaskProgress, current_display
-from tasks.report import report
-from tasks.reports import report_scores
-from tasks.tokenize import tokenize
-from tasks.train import train
+from tasks.reports import report_night
+from tasks.stage import register, result_of, run_stage
 
-logger = logging.getLogger(__name__)
-
-TASKS: Mapping[str, Callable[..., State[Any]]] = {
-    schemas.DOCUMENTS: ingest,
-    schemas.TOKENS: tokenize,
-    schemas.CORPUS_REPORT: report,
-    schemas.COOCCURRENCES: count,
-    schemas.EMBEDDINGS: train,
-    schemas.EVALUATION: evaluate,
-    schemas.DOCUMENT_VECTORS: embed,
-    schemas.SEARCH_INDEX: index,
-}
-"""The task that publishes each stage."""
 SKIPPED = "Skipped"
 NOTHING_TO_DO = "NothingToDo"
-
-
-class NightFailed(NightjarError):
-    """One or more steps of a night failed; the message names each with its reason."""
-
-    def __init__(self, failures: dict[str, BaseException]) -> None:
-        lines = [f"{label}: {_described(error)}" for label, error in failures.items()]
-        super().__init__("\n".join(lines))
-        only_input = all(isinstance(error, InputError) for error in failures.values())
-        self.exit_code = InputError.exit_code if only_input else NightjarError.exit_code
-
-
-def _described(error: BaseException) -> str:
-    if isinstance(error, NightjarError):
-        return str(error)
-    return f"an error of Nightjar's own, {type(error).__name__}: {error}; please report it"
 
 
 def _run_name() -> str:
@@ -88,13 +57,14 @@ def _run_name() -> str:
 def nightly(
     config_path: str = "pipeline_config.yaml",
     overrides: list[str] | None = None,
+    promote: bool = False,
     is_fetched: bool = False,
 ) -> State[Any]:
-    """Bring every configured model up to date with tonight's text.
+    """Bring every configured model up to date with tonight's data.
 
     ``config_path`` is relative to the working directory; ``overrides`` are ``a.b=value``
-    strings applied to it. ``is_fetched``: remote sources were fetched a moment ago, no server
-    is asked for them again.
+    strings applied to it: such a run is a trial, unless ``promote`` is on. ``is_fetched``: remote
+    sources were fetched a moment ago, no server is asked for them again.
     """
     _let_stages_log()
     loaded = load_config(Path(config_path), overrides or [])
@@ -103,68 +73,55 @@ def nightly(
         return Completed(name=SKIPPED, message=f"this run starts {late_minutes} minutes late")
     owner = f"flow run {runtime.flow_run.name} {runtime.flow_run.id}"
     try:
-        with acquire_lease(lease_path(loaded), owner):
-            return _run_stages(loaded, is_fetched)
+        with (
+            on_demand(
+                lambda: TaskProgress(FETCH),
+                lambda outcome: current_display().close(FETCH, outcome),
+            ) as progress,
+            ExitStack() as opened,
+        ):
+            provenance = read_provenance(loaded)
+            night = run_night(
+                loaded,
+                PrefectRunner(loaded, provenance, opened),
+                provenance,
+                NightRequest(owner, promote, is_fetched, progress),
+            )
     except LeaseTaken as taken:
         return Completed(name=SKIPPED, message=str(taken))
-
-
-def _run_stages(loaded: LoadedConfig, is_fetched: bool) -> State[Any]:
-    """Run what is due, in order; the caller holds the lease."""
-    mark_killed_runs()
-    remove_abandoned(loaded.artifacts_dir)
-    remove_stale_checkpoints(loaded.artifacts_dir / schemas.EMBEDDINGS, time.time())
-    remove_stale_parts(loaded.artifacts_dir / schemas.DOCUMENT_VECTORS, time.time())
-    remove_stale_downloads(loaded.artifacts_dir / FETCHED_DIR, time.time())
-    with on_demand(
-        lambda: TaskProgress(FETCH), lambda outcome: current_display().close(FETCH, outcome)
-    ) as progress:
-        plan = make_plan(loaded, progress, is_offline=is_fetched)
-    if not plan.due:
+    if night.status is NightStatus.NOTHING_TO_DO:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
-    provenance = read_provenance(loaded)
-    n_bytes = sum(
-        entry.bytes
-        for step in plan.due
-        if step.stage == schemas.DOCUMENTS
-        for entry in step.identity.inputs
-    )
-    with use_executor(loaded, provenance.n_workers, n_bytes):
-        failures = _run_due(loaded, plan, provenance)
-    report_scores(read_outcomes(loaded, plan))
-    if failures:
-        raise NightFailed(failures)
-    return Completed(message=_summary(plan))
+    report_night(night, read_outcomes(loaded, night))
+    return Completed(message=_summary(night))
 
 
-def _run_due(loaded: LoadedConfig, plan: Plan, provenance: Provenance) -> dict[str, BaseException]:
-    """Run the steps in order, but for those made of what is missing; what failed, and how."""
-    failures: dict[str, BaseException] = {}
-    missing: set[tuple[str, str]] = set()
-    for step in plan.steps:
-        error = None if step.parents & missing else _run_step(loaded, plan, step, provenance)
-        if error is not None:
-            failures[step.label] = error
-        if error is not None or step.parents & missing:
-            missing.add((step.stage, step.ref.version))
-    return failures
+@dataclass
+class PrefectRunner:
+    """Runs steps as Prefect tasks."""
 
+    loaded: LoadedConfig
+    provenance: Provenance
+    opened: ExitStack = field(default_factory=ExitStack)
+    """What is opened here is closed at the end of the run."""
 
-def _run_step(
-    loaded: LoadedConfig, plan: Plan, step: Step, provenance: Provenance
-) -> BaseException | None:
-    """Run a step if it is due; what it failed with."""
-    if step.action is Action.REUSE:
-        logger.info("%s: reused %s", step.label, step.ref)
-        return None
-    state = TASKS[step.stage](loaded, plan, step, provenance, return_state=True)
-    if state.is_completed():
-        return None
-    result = state.result(raise_on_failure=False)
-    error = result if isinstance(result, BaseException) else _state_error(state)
-    if not isinstance(error, NightjarError):
-        logger.error("%s: unexpected", step.label, exc_info=error)
-    return error
+    def start(self, plan: Plan) -> None:
+        """Have workers ready, and mark runs that died: this one holds the lease."""
+        mark_killed_runs()
+        artifacts = self.loaded.artifacts_dir
+        remove_stale_checkpoints(artifacts / schemas.EMBEDDINGS, time.time())
+        remove_stale_parts(artifacts / schemas.DOCUMENT_VECTORS, time.time())
+        remove_stale_downloads(artifacts / FETCHED_DIR, time.time())
+        n_bytes = sum(entry.bytes for step in plan.due for entry in step.identity.inputs)
+        self.opened.enter_context(use_executor(self.loaded, self.provenance.n_workers, n_bytes))
+
+    def run(self, step: Step) -> None:
+        """A task of the stage."""
+        run_stage(self.loaded, step, self.provenance)
+
+    def register(self, request: RegistrationRequest) -> RegisteredVersion:
+        """A task of its own."""
+        version: RegisteredVersion = result_of(register(request, return_state=True))
+        return version
 
 
 def _let_stages_log() -> None:
@@ -175,12 +132,12 @@ def _let_stages_log() -> None:
             stage_logger.setLevel(logging.INFO)
 
 
-def _summary(plan: Plan) -> str:
-    return f"{len(plan.due)} of {len(plan.steps)} steps run, {len(plan.models)} models up to date"
-
-
-def _state_error(state: State[Any]) -> NightjarError:
-    return NightjarError(f"ended as {state.name}: {state.message}")
+def _summary(night: Night) -> str:
+    promoted = [found["model"] for found in night.decisions if found["is_promoted"]]
+    what = f"promoted {', '.join(promoted)}" if promoted else "no champion changed"
+    return f"night {night.number}: {what}" + (
+        f"; {len(night.alarms)} alarms" if night.alarms else ""
+    )
 
 
 def _late_minutes() -> int:

@@ -24,6 +24,7 @@ from flows.lookups import Listing, Verification
 from flows.questions import Answer
 from flows.searching import Found
 from nightjar.config import LoadedConfig
+from nightjar.core import Night
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
 from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.scores import Score
@@ -40,7 +41,7 @@ def plan_as_json(plan: Plan) -> list[dict[str, str]]:
         {
             "step": step.label,
             "stage": step.stage,
-            "model": step.model,
+            "subject": step.subject,
             "version": step.ref.version,
             "action": step.action.value,
             "reason": step.reason,
@@ -186,7 +187,8 @@ def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     console.print(table)
     for outcome in outcomes:
         if outcome.reason:
-            line = f"{outcome.model}: {outcome.reason}"
+            note = f" ({outcome.note})" if outcome.note else ""
+            line = f"{outcome.model}: {outcome.reason}{note}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -209,12 +211,18 @@ def _score_cell(score: Score | None) -> str:
 def _registered_cell(outcome: ModelOutcome) -> str:
     if outcome.registry_version is None:
         return "[red]not registered[/]"
-    is_champion = outcome.champion == outcome.registry_version
-    if outcome.decision == CHAMPION and not is_champion:
-        now = "none is now" if outcome.champion is None else f"v{outcome.champion} is now"
-        return f"v{outcome.registry_version} [yellow]was {CHAMPION}[/]\n{now}"
-    color = "green" if is_champion else "yellow"
-    return f"v{outcome.registry_version} [{color}]{outcome.decision}[/]"
+    if outcome.champion == outcome.registry_version:
+        return f"v{outcome.registry_version} [green]{CHAMPION}[/]"
+    champion = f"\nv{outcome.champion} is {CHAMPION}" if outcome.champion else ""
+    return f"v{outcome.registry_version} [yellow]{outcome.decision}[/]{champion}"
+
+
+def print_night(console: Console, night: Night) -> None:
+    """What a night came to, in a line, and its alarms."""
+    kind = ", a trial: nothing is promoted or accepted (--promote)" if night.is_trial else ""
+    console.print(f"Night {night.number}: {night.status.value}{kind}.", soft_wrap=True)
+    for alarm in night.alarms:
+        console.print(f"alarm: {alarm}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") -> None:

@@ -26,11 +26,17 @@ from nightjar.errors import ConfigError, OrchestratorUnavailable
 
 DEPLOYMENT = "nightly/nightly"
 _START_SECONDS = 180.0
+_DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 
 
 def serve_nightly(
-    console: Console, loaded: LoadedConfig, host: str, port: int, work_pool: str
+    console: Console,
+    loaded: LoadedConfig,
+    host: str,
+    port: int,
+    work_pool: str,
+    promotes: bool = False,
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
     project = _project_dir()
@@ -53,7 +59,7 @@ def serve_nightly(
             _wait_until_it_answers(url, parts["server"], stopped)
         if stopped.is_set():
             return
-        deploy(loaded, work_pool, environment)
+        deploy(loaded, work_pool, environment, promotes)
         command = ["worker", "start", "--pool", work_pool, "--type", "process", "--limit", "1"]
         parts["worker"] = stack.enter_context(_running(command, environment, project))
         console.print(
@@ -71,22 +77,39 @@ def serve_nightly(
                     )
 
 
-def deploy(loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str]) -> None:
-    """Create the process work pool and the nightly deployment for this config."""
+def deploy(
+    loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str], promotes: bool = False
+) -> None:
+    """Create the process work pool and the nightly deployment for this config.
+
+    Raises OrchestratorUnavailable with what Prefect said, or that it did not end.
+    """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
-    parameters = {"config_path": str(loaded.path), "overrides": list(loaded.overrides)}
+    parameters = {
+        "config_path": str(loaded.path),
+        "overrides": list(loaded.overrides),
+        "promote": promotes,
+    }
     deployment = ["--no-prompt", "deploy", "--name", DEPLOYMENT.partition("/")[2]]
     deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
     for command in (pool, deployment):
-        done = subprocess.run(
-            _prefect(command),
-            env=dict(environment),
-            cwd=_project_dir(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                _prefect(command),
+                env=dict(environment),
+                cwd=_project_dir(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_DEPLOY_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OrchestratorUnavailable(
+                f"'prefect {' '.join(command)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
+                f"the Prefect server at {environment['PREFECT_API_URL']} answer? See its log, then "
+                f"run the same command again"
+            ) from error
         if done.returncode != 0:
             raise OrchestratorUnavailable(
                 f"'prefect {' '.join(command)}' failed:\n{done.stdout}{done.stderr}".strip()

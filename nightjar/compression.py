@@ -40,7 +40,7 @@ _FREE_BYTES = 100_000_000
 class ExpansionLimits:
     """How far a compressed file may expand before it is taken for a bomb.
 
-    The defaults are those of ``ingest.max_expanded_bytes`` and ``ingest.max_expansion_ratio``.
+    The defaults are those of ``max_expanded_bytes`` and ``max_expansion_ratio``.
     """
 
     max_bytes: int = 100_000_000_000
@@ -62,13 +62,13 @@ class Expansion:
         if self._n_bytes > self._limits.max_bytes:
             raise SourceError(
                 f"{self._path}: expands to more than {self._limits.max_bytes:,} bytes; if it may, "
-                f"raise ingest.max_expanded_bytes"
+                f"raise max_expanded_bytes"
             )
         if self._n_bytes > max(_FREE_BYTES, self._limits.max_ratio * n_compressed):
             raise SourceError(
                 f"{self._path}: {n_compressed:,} compressed bytes expand to {self._n_bytes:,} and "
                 f"more, above {self._limits.max_ratio} times, as a decompression bomb does; if you "
-                f"trust the file, raise ingest.max_expansion_ratio"
+                f"trust the file, raise max_expansion_ratio"
             )
 
 

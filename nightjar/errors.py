@@ -27,8 +27,8 @@
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   |-- SourceUnavailable      what a source comes from cannot be reached
     |   |-- SourceChanged          a source changed while it was read
-    |   |-- WorkerLost             worker processes or machines ended without a result
-    |   `-- ClusterUnavailable     no scheduler of a cluster answers
+    |   |-- WorkerLost             worker processes or machines ended, or there is none
+    |   `-- ClusterUnavailable     no scheduler of a cluster answers, or it ended
     |-- LeaseTaken                 another run of this pipeline is under way
     |-- TrainingError              a model diverged; nothing of it is published
     `-- RecallTooLow               an approximate index misses too much; it is not published
@@ -145,11 +145,11 @@ class SourceChanged(RetryLater):
 
 
 class WorkerLost(RetryLater):
-    """Worker processes or machines ended again and again without a result."""
+    """Worker processes or machines ended again and again without a result, or none is left."""
 
 
 class ClusterUnavailable(RetryLater):
-    """No scheduler of a cluster answers."""
+    """No scheduler of a cluster answers, or it ended under way, or its workers do not start."""
 
 
 class LeaseTaken(NightjarError):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nightjar import schemas
+from nightjar.code_digest import code_digest
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
 from nightjar.errors import EncoderError
@@ -23,7 +24,6 @@ from nightjar.lookup import (
     Rows,
     TableDamaged,
     VectorModel,
-    code_sha256,
     write_model,
 )
 from nightjar.store import Artifact, Store, named_write_errors
@@ -32,6 +32,11 @@ from nightjar.tokenization import Settings, phrases_to_json
 DIRECTORY = "lookup"
 _ATTEMPTS = 3
 """More than one only when several processes replace damaged files at the same time."""
+
+
+def model_code_digest() -> str:
+    """Hash of the code that travels with a model, and of what it answers: not of comments."""
+    return code_digest("nightjar.lookup", "nightjar.tokenization")
 
 
 def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> ModelContent:
@@ -80,7 +85,7 @@ def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
 
     Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
     """
-    version = f"{embeddings.ref.version}-{code_sha256()[:8]}"
+    version = f"{embeddings.ref.version}-{model_code_digest()[:8]}"
     directory = store.root / DIRECTORY / version
     for _ in range(_ATTEMPTS):
         with suppress(TableDamaged):  # never written, or cut

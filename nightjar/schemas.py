@@ -23,21 +23,6 @@ TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
 """In a tokens artifact: the definition of its tokenizer, where that has one."""
-STAGES = (
-    DOCUMENTS,
-    TOKENS,
-    CORPUS_REPORT,
-    COOCCURRENCES,
-    EMBEDDINGS,
-    EVALUATION,
-    WORD_INDEX,
-    DOCUMENT_VECTORS,
-    SEARCH_INDEX,
-)
-"""Stage names, upstream first."""
-SHARD_STAGES = (DOCUMENT_SHARDS, TOKEN_SHARDS)
-"""What documents and tokens are put together from: kept so that a night does only what is new."""
-ALL_STAGES = (*STAGES, *SHARD_STAGES)
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -91,10 +76,6 @@ REPORT_GROWTH_SCHEMA = _schema(words=pa.int64(), distinct_words=pa.int64())
 REPORT_LANGUAGES_SCHEMA = _schema(
     language=pa.string(), declared=pa.int64(), sampled=pa.int64(), share=pa.float64()
 )
-REPORT_NEW_WORDS_SCHEMA = _schema(
-    change=pa.string(), token=pa.string(), count=pa.int64(), n_documents=pa.int64()
-)
-
 SHARD_SENTENCES_SCHEMA = _schema(doc_id=pa.string(), sentence=pa.int32(), n_tokens=pa.int32())
 SHARD_TOKENS_SCHEMA = _schema(token_id=pa.int32())
 SHARD_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), n_documents=pa.int64())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from nightjar.config import LoadedConfig
@@ -15,6 +15,7 @@ from nightjar.executors import (
     DaskExecutor,
     Executor,
     ProcessExecutor,
+    local_cluster,
 )
 
 CONNECT_SECONDS = 15
@@ -37,7 +38,8 @@ def use_executor(loaded: LoadedConfig, n_workers: int, n_bytes: int = 0) -> Iter
 
     Processes of this machine start at once if sources of ``n_bytes`` are about to be read.
     Raises InputError without the extra dask, ClusterUnavailable when the scheduler cannot be
-    reached, ClusterUnfit when a worker cannot do the work.
+    reached or the workers of the run do not start, WorkerLost when a cluster has none,
+    ClusterUnfit when one cannot do the work.
     """
     with _opened(loaded, n_workers, n_bytes) as executor:
         _Current.executor = executor
@@ -73,19 +75,15 @@ def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
         ) from error
     config = loaded.config.execution
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    if config.address is not None:
-        runner = DaskTaskRunner(address=config.address, client_kwargs={"timeout": CONNECT_SECONDS})
-    else:
-        runner = DaskTaskRunner(
-            cluster_class="distributed.LocalCluster",
-            cluster_kwargs={
-                "n_workers": config.n_workers or n_workers,
-                "threads_per_worker": 1,
-                "dashboard_address": None,
-                "host": "127.0.0.1",
-            },
-        )
-    with runner:
+    with ExitStack() as stack:
+        if config.address is None:
+            cluster = stack.enter_context(local_cluster(config.n_workers or n_workers))
+            runner = DaskTaskRunner(cluster=cluster)
+        else:
+            runner = DaskTaskRunner(
+                address=config.address, client_kwargs={"timeout": CONNECT_SECONDS}
+            )
+        stack.enter_context(runner)
         try:
             client = runner.client
         except OSError as error:

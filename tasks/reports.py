@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import (
     create_link_artifact,
+    create_markdown_artifact,
     create_table_artifact,
 )
 
 from nightjar.config import LoadedConfig
-from nightjar.corpus_report import PAGE
-from nightjar.pipeline import ModelOutcome
-from nightjar.registry import masked, tracking_uri
-from nightjar.store import Artifact, ArtifactRef, Store
+from nightjar.core import Night
+from nightjar.pipeline import ModelOutcome, Step
+from nightjar.registry import RegisteredVersion, RegistrationRequest, masked, tracking_uri
+from nightjar.store import Store
 
 
-def report_counts(ref: ArtifactRef) -> None:
-    """A table of what the stage read, kept and dropped, and a link to the artifact."""
-    manifest = _open(ref).manifest
+def report_step(loaded: LoadedConfig, step: Step) -> None:
+    """What a stage read, kept and dropped, and links to its artifact and its page."""
+    manifest = Store(loaded.artifacts_dir).open(step.ref).manifest
     rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
-    key = _key(f"{ref.stage}-{manifest.name}-counts")
-    create_table_artifact(rows, key=key, description=f"{ref}")
-    _link(ref, manifest.name)
-
-
-def report_page(loaded: LoadedConfig, ref: ArtifactRef) -> None:
-    """The figures of the corpus, and links to the page and to its MLflow run."""
-    manifest = _open(ref).manifest
-    rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
-    create_table_artifact(rows, key="corpus-figures", description=f"{ref}")
+    key = _key(f"{step.stage}-{step.subject}")
+    create_table_artifact(rows, key=f"{key}-counts", description=f"{step.ref}")
     create_link_artifact(
-        f"file://{ref.path}/{PAGE}", link_text="the corpus report", key="corpus-report"
+        f"file://{step.ref.path}/manifest.json",
+        link_text=str(step.ref),
+        key=f"{key}-artifact",
+        description=f"manifest of {step.ref}",
+    )
+    if not step.work.page:
+        return
+    create_link_artifact(
+        f"file://{step.ref.path}/{step.work.page}", link_text=step.label, key=f"{key}-page"
     )
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    if uri.startswith(("http://", "https://")):
+    if uri.startswith(("http://", "https://")) and "run_id" in manifest.report:
         place = f"experiments/{manifest.report['experiment_id']}/runs/{manifest.report['run_id']}"
         create_link_artifact(
             f"{uri.rstrip('/')}/#/{place}/artifacts",
-            link_text="the corpus report in MLflow",
-            key="corpus-report-mlflow",
+            link_text=f"{step.label} in MLflow",
+            key=f"{key}-mlflow",
         )
+
+
+def report_registered(request: RegistrationRequest, version: RegisteredVersion) -> None:
+    """A link to the registered version."""
+    uri = masked(tracking_uri(request.registry, request.artifacts_dir))
+    if uri.startswith(("http://", "https://")):
+        create_link_artifact(
+            f"{uri.rstrip('/')}/#/models/{version.name}/versions/{version.version}",
+            link_text=f"{version.name} version {version.version}",
+            key=f"registry-{_key(request.model_name)}",
+        )
+
+
+def report_night(night: Night, outcomes: Sequence[ModelOutcome]) -> None:
+    """The decisions of the night with their reasons, and its alarms."""
+    lines = [
+        f"- **{found['model']}** {found['outcome']}: {found['reason']}" for found in night.decisions
+    ]
+    lines += [f"- **alarm**: {alarm}" for alarm in night.alarms]
+    create_markdown_artifact(
+        "\n".join(lines) or "nothing was decided",
+        key="decisions",
+        description=f"night {night.number}",
+    )
+    report_scores(outcomes)
 
 
 def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
@@ -57,23 +82,11 @@ def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
         row |= {
             "version": outcome.registry_version,
             "decision": outcome.decision,
+            "champion": outcome.champion,
             "reason": outcome.reason,
         }
         rows.append(row)
     create_table_artifact(rows, key="nightly-scores", description="Scores and decisions")
-
-
-def _open(ref: ArtifactRef) -> Artifact:
-    return Store(Path(ref.path).parents[1]).open(ref)
-
-
-def _link(ref: ArtifactRef, model: str = "") -> None:
-    create_link_artifact(
-        f"file://{ref.path}/manifest.json",
-        link_text=str(ref),
-        key=_key(f"{ref.stage}-{model}" if model else f"{ref.stage}-artifact"),
-        description=f"manifest of {ref}",
-    )
 
 
 def _key(text: str) -> str:

@@ -12,9 +12,11 @@ from nightjar.errors import ConfigError
 SHIPPED = Path(__file__).parents[1] / "pipeline_config.yaml"
 
 MINIMAL = """\
-ingest:
-  sources:
-    news: {type: text, path: news.txt}
+corpora:
+  text:
+    kind: text
+    sources:
+      news: {type: text, path: news.txt}
 models:
   glove: {trainer: glove}
   skipgram:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from config_support import MINIMAL
 
 from nightjar.config import load_config
-from nightjar.pipeline import Provenance, make_plan, run_step
-from nightjar.progress import SILENT
+from nightjar.core import Night
+from nightjar.pipeline import DirectRunner, NightFailed, NightRequest, Provenance, run_night
 
 # A unit test that starts a Prefect server by accident fails at once instead of taking 15 s.
 os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
@@ -23,12 +27,37 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 PROJECT_ROOT = Path(__file__).parents[1]
+EXIT_SECONDS = 120
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """A test that fails, at its limit say, leaves no process behind to slow the others down."""
+    started = time.time()
+    try:
+        return (yield)
+    except BaseException:
+        for child in psutil.Process().children():
+            if child.create_time() >= started and "resource_tracker" not in str(child.cmdline()):
+                child.kill()
+        raise
+
+
+def pytest_unconfigure() -> None:
+    """No limit of a test covers the end of the interpreter, which joins threads."""
+    assert sys.__stderr__ is not None
+    faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True, file=sys.__stderr__)
+
+
+PROVENANCE = Provenance(git_commit=None, actor="test", n_workers=1)
 SMALL_CONFIG: dict[str, Any] = {
     "pipeline": {"name": "small", "artifacts_dir": "artifacts"},
-    "ingest": {
-        "sources": {
-            "news": {"type": "text", "path": "package:gensim/test/test_data/lee_background.cor"}
+    "corpora": {
+        "text": {
+            "kind": "text",
+            "sources": {
+                "news": {"type": "text", "path": "package:gensim/test/test_data/lee_background.cor"}
+            },
         }
     },
     "training": {"seed": 1, "workers": 1, "deterministic": True},
@@ -95,10 +124,15 @@ def finished_copy(finished_config: Path, tmp_path: Path) -> Path:
 
 
 def run_due(config: Path, *overrides: str) -> list[str]:
-    """Run what is due without Prefect; the labels of what ran."""
+    """Run a night without Prefect that may promote; the labels of what ran."""
+    return [step.label for step in run_a_night(config, *overrides).steps if step.was_run]
+
+
+def run_a_night(config: Path, *overrides: str, promotes: bool = True) -> Night:
+    """Run a night without Prefect; raises the first error of a failed step."""
     loaded = load_config(config, overrides)
-    plan = make_plan(loaded)
-    provenance = Provenance(git_commit=None, actor="test", n_workers=1)
-    for step in plan.due:
-        run_step(loaded, plan, step, SILENT, provenance)
-    return [step.label for step in plan.due]
+    request = NightRequest("the test", promotes)
+    try:
+        return run_night(loaded, DirectRunner(loaded, PROVENANCE), PROVENANCE, request)
+    except NightFailed as failed:
+        raise next(iter(failed.failures.values())) from failed

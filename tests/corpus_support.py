@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stage_support import context_of
+
 from nightjar.config import IngestConfig
 from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
 from nightjar.progress import SILENT, Progress
@@ -70,7 +72,9 @@ def run_ingest(
     identity = identity_of(config, base_dir, store, progress)
     root = base_dir / store
     ref = publish(
-        root, identity, lambda staging: ingest(config, base_dir, identity, staging, progress)
+        root,
+        identity,
+        lambda staging: ingest(config, context_of(staging, identity, base_dir, progress=progress)),
     )
     assert Store(root).verify(ref) == []
     return Ingested(Store(root).open(ref))

@@ -91,7 +91,9 @@ def make_explored(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     other = trained(world, 3)
     config = {
         "pipeline": {"name": "night", "artifacts_dir": str(world.artifacts_dir)},
-        "ingest": {"sources": {"news": {"type": "text", "path": "news.txt"}}},
+        "corpora": {
+            "text": {"kind": "text", "sources": {"news": {"type": "text", "path": "news.txt"}}}
+        },
         "models": {"w2v": {"trainer": "word2vec", "vector_size": SIZE, "alpha": 0.05, "epochs": 2}},
         "evaluation": {
             "benchmarks": {

@@ -46,7 +46,7 @@ def test_filters_drop_with_reason_measure_and_key(
     (key,) = filters
     assert result.reason is reason
     assert result.detail.startswith(detail)
-    assert f"ingest.cleaning.filters.{key} is {filters[key]}" in result.detail
+    assert f"cleaning.filters.{key} is {filters[key]}" in result.detail
     assert result.text == text
 
 
@@ -103,7 +103,7 @@ def test_texts_in_other_languages_are_dropped() -> None:
     assert isinstance(result, Dropped)
     assert result.reason is DropReason.OTHER_LANGUAGE
     assert result.detail.startswith("looks like fr (")
-    assert "ingest.cleaning.language.languages is en, de" in result.detail
+    assert "cleaning.language.languages is en, de" in result.detail
 
 
 def test_wanted_languages_are_added_up() -> None:

@@ -38,17 +38,17 @@ def test_plan_as_json_lists_every_step_with_its_reason(finished_config: Path) ->
     done = nightjar("plan", "--config", finished_config, "--json")
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)["steps"]
-    assert [step["action"] for step in steps] == ["reuse"] * 10
+    assert [step["action"] for step in steps] == ["reuse"] * 8
     assert steps[0]["step"] == "ingest"
 
 
-def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_config: Path) -> None:
+def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_copy: Path) -> None:
     watched = (
         "import atexit, sys\n"
         "heavy = {'prefect', 'mlflow', 'gensim', 'numba', 'scipy', 'pandas'}\n"
         "atexit.register(lambda: print('imported:', sorted(heavy & sys.modules.keys())))\n"
         "from flows.cli import main\n"
-        f"sys.argv = ['nightjar', 'run', '--config', {str(finished_config)!r}]\n"
+        f"sys.argv = ['nightjar', 'run', '--config', {str(finished_copy)!r}]\n"
         "main()\n"
     )
     done = subprocess.run(
@@ -61,15 +61,16 @@ def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_con
     )
     assert done.returncode == 0, done.stderr
     assert "imported: []" in done.stdout
-    assert "Nothing to do" in done.stdout
+    assert "nothing to do." in done.stdout
     assert "champion" in done.stdout
-    assert f"nightjar neighbors king -c {finished_config}\n" in done.stdout
+    assert f"nightjar neighbors king -c {finished_copy}\n" in done.stdout
 
 
-def test_run_as_json_prints_one_document(finished_config: Path) -> None:
-    done = nightjar("run", "--config", finished_config, "--json")
+def test_run_as_json_prints_one_document(finished_copy: Path) -> None:
+    done = nightjar("run", "--config", finished_copy, "--json")
     document = json.loads(done.stdout)
-    assert document["status"] == "nothing-to-do"
+    assert (document["status"], document["night"]) == ("nothing-to-do", 2)
+    assert document["models"][0]["decision"] == "unchanged"
     assert document["models"][0]["scores"]["wordsim353"]["n_items"] == 353
 
 
@@ -95,7 +96,7 @@ def test_analogy_answers_and_leaves_out_the_question(finished_config: Path) -> N
 
 def test_versions_and_show_agree(finished_config: Path) -> None:
     listing = json.loads(nightjar("versions", "-c", finished_config, "--json").stdout)
-    assert len(listing["artifacts"]) == 10
+    assert len(listing["artifacts"]) == 8
     assert {entry["name"]: entry["aliases"] for entry in listing["registered"]} == {
         "small-cbow": ["champion"],
         "small-glove": ["champion"],
@@ -115,7 +116,7 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
 
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
-    assert "12 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "10 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
     table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences/00000.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
@@ -125,7 +126,7 @@ def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: 
     assert "sentences/00000.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
-    assert "11 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert "9 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
 
 
 def test_an_unknown_key_names_the_closest_one(small_config: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_missing_config_names_the_file(tmp_path: Path) -> None:
 def test_a_missing_file_or_a_glob_without_match_names_the_source(
     small_config: Path, path: str
 ) -> None:
-    done = nightjar("run", "-c", small_config, "--set", f"ingest.sources.news.path={path}")
+    done = nightjar("run", "-c", small_config, "--set", f"corpora.text.sources.news.path={path}")
     assert_refused(done, 2, "news", path)
 
 
@@ -188,3 +189,41 @@ def test_a_model_without_a_champion_says_how_to_get_one(small_config: Path) -> N
 def test_help_and_version_need_no_config() -> None:
     assert "nightjar 0." in nightjar("--version").stdout
     assert "--set" in nightjar("run", "--help").stdout
+
+
+def test_nights_lists_and_tells_what_happened(finished_copy: Path) -> None:
+    nightjar("run", "-c", finished_copy)
+    listed = json.loads(nightjar("nights", "-c", finished_copy, "--json").stdout)
+    assert [(night["number"], night["status"]) for night in listed] == [
+        (2, "nothing to do"),
+        (1, "completed"),
+    ]
+    shown = json.loads(nightjar("nights", "show", 1, "-c", finished_copy, "--json").stdout)
+    assert shown == listed[1]
+    steps = {step["label"]: step for step in shown["steps"]}
+    assert steps["train glove"]["outcome"] == "published"
+    assert steps["train glove"]["reason"] == "never published"
+    assert steps["train glove"]["seconds"] > 0
+    assert steps["train glove"]["memory_bytes"] > 50_000_000
+    assert shown["accepted"]["text"]["is_accepted"]
+    assert {entry["model"]: entry["outcome"] for entry in shown["decisions"]} == {
+        "cbow": "promoted",
+        "glove": "promoted",
+    }
+    text = nightjar("nights", "show", 1, "-c", finished_copy).stdout
+    assert "corpus text: accepted" in text
+    assert "glove v1: promoted" in text
+    table = nightjar("nights", "-c", finished_copy).stdout
+    assert "cbow, glove" in table
+    assert_refused(nightjar("nights", "show", 9, "-c", finished_copy), 2, "there is no night 9")
+
+
+def test_before_the_first_night_there_is_none(small_config: Path) -> None:
+    assert "no night yet" in nightjar("nights", "-c", small_config).stdout
+    assert json.loads(nightjar("nights", "-c", small_config, "--json").stdout) == []
+
+
+def test_a_run_with_overrides_says_that_it_is_a_trial(finished_copy: Path) -> None:
+    done = nightjar("run", "-c", finished_copy, "--set", "training.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert "a trial: nothing is promoted or accepted (--promote)" in done.stdout

@@ -151,7 +151,10 @@ def test_an_import_is_repeated_only_when_the_file_or_the_tokenizer_changes(
     path.rename(finished_copy.parent / "elsewhere" / "v.txt")
     assert version("models.news.path=elsewhere/v.txt") == first
     assert version("models.news.path=elsewhere/v.txt", "training.seed=9") == first
-    assert version("models.news.path=elsewhere/v.txt", "tokenize.lowercase=false") != first
+    assert (
+        version("models.news.path=elsewhere/v.txt", "corpora.text.tokenize.lowercase=false")
+        != first
+    )
     path.write_text("the 1 2\npolice 3 4\nrain 5 6\nsaid 2 3\n", encoding="utf-8")
     assert version() != first
 
@@ -167,7 +170,7 @@ def test_a_file_that_changes_under_way_is_noticed(
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     step = plan.step(schemas.EMBEDDINGS, "news")
     with pytest.raises(SourceChanged, match=r"models\.news\.path changed since the run"):
-        run_step(loaded, plan, step, SILENT, provenance)
+        run_step(loaded, step, SILENT, provenance)
     assert not Store(loaded.artifacts_dir).is_published(schemas.EMBEDDINGS, step.ref.version)
 
 
@@ -177,5 +180,5 @@ def test_a_broken_file_stops_its_model_alone(finished_copy: Path) -> None:
     plan = make_plan(loaded)
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     with pytest.raises(InputError, match=r"v\.txt: its first row .* is no word followed by"):
-        run_step(loaded, plan, plan.step(schemas.EMBEDDINGS, "news"), SILENT, provenance)
+        run_step(loaded, plan.step(schemas.EMBEDDINGS, "news"), SILENT, provenance)
     assert [step.label for step in plan.due] == ["import news", "evaluate news", "register news"]

@@ -24,6 +24,8 @@ from nightjar.config.models import ExecutionConfig, ModelConfig
 
 # -- the shipped file --------------------------------------------------------------------
 
+NEWS = "corpora.text.sources.news"
+
 
 def test_the_shipped_config_is_valid() -> None:
     loaded = load_config(SHIPPED)
@@ -47,7 +49,7 @@ def test_the_shipped_config_states_every_key_that_applies() -> None:
     document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     missing = []
     for path, section in sections(load_config(SHIPPED).config):
-        if path[:2] == ("ingest", "cleaning"):
+        if "cleaning" in path:
             continue  # docs/cleaning.md: options of a step are refused without the step
         stated = document
         for key in path:
@@ -59,7 +61,7 @@ def test_the_shipped_config_states_every_key_that_applies() -> None:
         if isinstance(section, Word2VecConfig | FastTextConfig) and section.architecture != "cbow":
             expected.remove("cbow_mean")
         # For models that are fine-tuned, or judged by benchmarks of their own.
-        expected -= {"init_from", "gate_benchmarks"}
+        expected -= {"init_from", "gate_benchmarks", "corpus"}
         if isinstance(section, DocumentVectorsConfig):
             expected = {"model"}  # the other keys are of pre-trained encoders
         missing += [".".join((*path, key)) for key in sorted(expected - set(stated))]
@@ -70,13 +72,13 @@ def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     examples = [re.sub(r"^ +# +", "", line) for line in lines if re.search(r"# .*\{type: ", line)]
     overrides = [
-        f"{'evaluation.benchmarks' if 'type: sts' in example else 'ingest.sources'}."
+        f"{'evaluation.benchmarks' if 'type: sts' in example else 'corpora.english.sources'}."
         f"{example.replace(': ', '=', 1)}"
         for example in examples
     ]
     config = load_config(SHIPPED, overrides).config
     assert config.evaluation.benchmarks["sts"].type == "sts"
-    sources = config.ingest.sources
+    sources = config.corpora["english"].sources
     assert {name: source.type for name, source in sources.items()} == {
         "wikipedia": "mediawiki",
         "lee-news": "text",
@@ -109,7 +111,7 @@ def test_a_minimal_config_has_every_default(minimal: Path) -> None:
     glove = config.models["glove"]
     assert isinstance(glove, GloVeConfig)
     assert (glove.window, glove.x_max, glove.alpha, glove.eta) == (15, 100.0, 0.75, 0.05)
-    assert config.tokenize.max_token_chars == 40
+    assert config.corpora["text"].tokenize.max_token_chars == 40
     assert config.pipeline.artifacts_dir == "artifacts"
 
 
@@ -125,10 +127,10 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("tokenise.lowercase=true", "unknown section 'tokenise'; did you mean 'tokenize'?"),
+        ("corpora.text.tokenise.lowercase=true", "did you mean 'tokenize'?"),
         (
-            "seed=1",
-            "unknown key 'seed'; valid here: document_vectors, evaluation, execution, ingest,",
+            "xyzzy=1",
+            "unknown key 'xyzzy'; valid here: corpora, document_vectors, evaluation,",
         ),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (
@@ -136,11 +138,17 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
             "'training.qqq'; valid here: checkpoint_minutes, deterministic, max_memory, seed, ",
         ),
         (
-            "ingest.sources.news.documnt=line",
-            "'ingest.sources.news.documnt'; did you mean 'document'?",
+            "corpora.text.sources.news.documnt=line",
+            "'corpora.text.sources.news.documnt'; did you mean 'document'?",
         ),
-        ("ingest.sources.news.text=1", "unknown key 'ingest.sources.news.text'; did you mean"),
-        ("ingest.sources.news.id_field=a", "unknown key 'ingest.sources.news.id_field'"),
+        (
+            "corpora.text.sources.news.text=1",
+            "unknown key 'corpora.text.sources.news.text'; did you mean",
+        ),
+        (
+            "corpora.text.sources.news.id_field=a",
+            "unknown key 'corpora.text.sources.news.id_field'",
+        ),
         ("models.glove.windw=3", "'models.glove.windw'; did you mean 'window'?"),
         ("models.glove.glove=3", "unknown key 'models.glove.glove'; valid here: alpha"),
         ("models.glove.negative=5", "unknown key 'models.glove.negative'; "),
@@ -162,7 +170,9 @@ def test_an_unknown_key_names_the_closest_valid_one(
 
 def test_an_unknown_key_of_the_file_is_named_with_its_line(minimal: Path) -> None:
     message = refusal_of(MINIMAL.replace("window", "windwo"), minimal)
-    assert message == "nightly.yaml:8: unknown key 'models.skipgram.windwo'; did you mean 'window'?"
+    assert (
+        message == "nightly.yaml:10: unknown key 'models.skipgram.windwo'; did you mean 'window'?"
+    )
 
 
 def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
@@ -170,10 +180,10 @@ def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
         "path: news", "pat: news"
     )
     assert refusal_of(text, minimal).splitlines() == [
-        "nightly.yaml:3: the key 'ingest.sources.news.path' is missing",
-        "nightly.yaml:3: unknown key 'ingest.sources.news.pat'; did you mean 'path'?",
-        "nightly.yaml:8: models.skipgram.window: should be at least 1 (got 0)",
-        "nightly.yaml:9: models.skipgram.epochs: should be a whole number (got 'x')",
+        "nightly.yaml:5: the key 'corpora.text.sources.news.path' is missing",
+        "nightly.yaml:5: unknown key 'corpora.text.sources.news.pat'; did you mean 'path'?",
+        "nightly.yaml:10: models.skipgram.window: should be at least 1 (got 0)",
+        "nightly.yaml:11: models.skipgram.epochs: should be a whole number (got 'x')",
     ]
 
 
@@ -202,22 +212,37 @@ def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
         ("training.deterministic='true'", "should be true or false (got 'true')"),
         ("training.seed=4294967296", "training.seed: should be at most 4000000000"),
         ("models.glove.combine=su", "should be 'sum' or 'word' (got 'su')"),
-        ("ingest.sources.news.language=no", "should be text (got false; put it in quotes)"),
-        ("ingest.sources.news.language=12", "should be text (got 12; put it in quotes)"),
-        ("ingest.sources.news.language=2024-01-02", "should be text (got the date 2024-01-02;"),
-        ("ingest.sources.news.path=5", "ingest.sources.news.path: should be text (got 5;"),
-        ("ingest.sources.news.path=[a, 5]", "ingest.sources.news.path.1: should be text (got 5;"),
-        ("ingest.sources.news.path=[]", "path: should have at least 1 entry (got a list)"),
-        ("ingest.sources.news.path=''", "path: should not be empty (got '')"),
-        ('ingest.sources.news.path="\\ud800"', "is no Unicode character"),
-        ("ingest.sources.news.encoding=utf-9", "'utf-9' is not a text encoding"),
-        ("ingest.sources.news.encoding=base64", "'base64' is not a text encoding"),
+        ("corpora.text.sources.news.language=no", "should be text (got false; put it in quotes)"),
+        ("corpora.text.sources.news.language=12", "should be text (got 12; put it in quotes)"),
         (
-            "ingest.sources.news={type: csv, path: a, delimiter: ab}",
+            "corpora.text.sources.news.language=2024-01-02",
+            "should be text (got the date 2024-01-02;",
+        ),
+        (
+            "corpora.text.sources.news.path=5",
+            "corpora.text.sources.news.path: should be text (got 5;",
+        ),
+        (
+            "corpora.text.sources.news.path=[a, 5]",
+            "corpora.text.sources.news.path.1: should be text (got 5;",
+        ),
+        ("corpora.text.sources.news.path=[]", "path: should have at least 1 entry (got a list)"),
+        ("corpora.text.sources.news.path=''", "path: should not be empty (got '')"),
+        ('corpora.text.sources.news.path="\\ud800"', "is no Unicode character"),
+        ("corpora.text.sources.news.encoding=utf-9", "'utf-9' is not a text encoding"),
+        ("corpora.text.sources.news.encoding=base64", "'base64' is not a text encoding"),
+        (
+            "corpora.text.sources.news={type: csv, path: a, delimiter: ab}",
             "should be one character (got 'ab')",
         ),
-        ('ingest.sources.news={type: csv, path: a, delimiter: "\\n"}', "cannot separate columns"),
-        ("tokenize={tokenizer: regex, pattern: (}", "not a regular expression: missing )"),
+        (
+            'corpora.text.sources.news={type: csv, path: a, delimiter: "\\n"}',
+            "cannot separate columns",
+        ),
+        (
+            "corpora.text.tokenize={tokenizer: regex, pattern: (}",
+            "not a regular expression: missing )",
+        ),
         ("models.glove=5", "models.glove: should be a section with keys (got 5)"),
         ("models=[glove]", "models: should be a section with keys (got a list)"),
         ("models={}", "models: should have at least 1 entry"),
@@ -267,10 +292,10 @@ def test_a_long_wrong_value_is_cut_short_in_the_message(minimal: Path) -> None:
         (["models.skipgram.negative=0"], "negative is 0 and hs is off"),
         (["models.skipgram.min_alpha=1"], "min_alpha is above alpha"),
         (["models.f={trainer: fasttext, bucket: 0}"], "bucket is 0 but n-grams are on"),
-        (["tokenize.pattern=a"], "pattern is for tokenizer: regex"),
-        (["tokenize.tokenizer=regex"], "pattern is for tokenizer: regex"),
-        (["tokenize.min_token_chars=50"], "min_token_chars is above max_token_chars"),
-        (["ingest.max_chars=5", "ingest.min_chars=6"], "min_chars is above max_chars"),
+        (["corpora.text.tokenize.pattern=a"], "pattern is for tokenizer: regex"),
+        (["corpora.text.tokenize.tokenizer=regex"], "pattern is for tokenizer: regex"),
+        (["corpora.text.tokenize.min_token_chars=50"], "min_token_chars is above max_token_chars"),
+        (["corpora.text.max_chars=5", "corpora.text.min_chars=6"], "min_chars is above max_chars"),
         (["registry.gate.benchmarks=[pairs, pairs]"], "names pairs more than once"),
         (["registry.gate.benchmarks=[pears]"], "names pears, evaluation.benchmarks has pairs"),
     ],
@@ -286,7 +311,7 @@ def test_values_that_contradict_each_other_name_the_overrides(
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("ingest", "the key 'ingest' is missing"),
+        ("corpora", "the key 'corpora' is missing"),
         ("registry", "the key 'registry' is missing"),
         ("registry.gate", "the key 'registry.gate' is missing"),
         ("evaluation.benchmarks", "the key 'evaluation.benchmarks' is missing"),
@@ -313,14 +338,14 @@ def test_too_little_memory_or_none_is_refused(minimal: Path, text: str) -> None:
 def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:
     message = refusal_of(MINIMAL.replace("{trainer: glove}", "{window: 3}"), minimal)
     assert message == (
-        "nightly.yaml:5: the key 'models.glove.trainer' is missing; "
+        "nightly.yaml:7: the key 'models.glove.trainer' is missing; "
         "it is one of word2vec, fasttext, glove, import, sif, usif"
     )
 
 
 def test_a_list_of_paths_is_a_list_of_patterns(minimal: Path) -> None:
-    loaded = load_config(minimal, ["ingest.sources.news={type: mediawiki, path: [a, b]}"])
-    source = loaded.config.ingest.sources["news"]
+    loaded = load_config(minimal, ["corpora.text.sources.news={type: mediawiki, path: [a, b]}"])
+    source = loaded.config.corpora["text"].sources["news"]
     assert isinstance(source, MediaWikiSource)
     assert source.patterns == ["a", "b"]
     assert source.namespaces == [0]

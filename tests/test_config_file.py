@@ -15,8 +15,8 @@ from nightjar.config import LoadedConfig, load_config
     [
         (b"", ": the config file is empty"),
         (b"# nothing\n", ": the config file is empty"),
-        (b"- 1\n", ": expected sections like 'ingest:'"),
-        (b"text", ": expected sections like 'ingest:'"),
+        (b"- 1\n", ": expected sections like 'corpora:'"),
+        (b"text", ": expected sections like 'corpora:'"),
         (b"a: 1\nb: [", ":2: this is not valid YAML: "),
         (b"a:\n\tb: 1", ":2: this is not valid YAML: "),
         (b"a: 1\n\na: 2\n", ":3: this is not valid YAML: the key 'a' stands twice"),

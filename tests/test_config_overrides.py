@@ -70,7 +70,9 @@ def test_null_removes_a_named_section(minimal: Path) -> None:
 
 
 def test_null_takes_a_section_back_to_its_defaults(minimal: Path) -> None:
-    loaded = load_config(minimal, ["training.seed=9", "training=null", "tokenize=null"])
+    loaded = load_config(
+        minimal, ["training.seed=9", "training=null", "corpora.text.tokenize=null"]
+    )
     assert loaded.config.training.seed == 1
 
 
@@ -118,7 +120,7 @@ def test_an_override_changes_one_of_two_sections_that_share_an_alias(minimal: Pa
         ("training.seed=", "there is no value; write null to have none"),
         ("training.seed=# three", "there is no value; write null to have none"),
         ("models.glove=", "there is no value; write null to have none"),
-        ("ingest.sources.news.path=*.txt", "not valid YAML"),
+        ("corpora.text.sources.news.path=*.txt", "not valid YAML"),
         ("training={seed: 1, seed: 2}", "the key 'seed' stands twice"),
     ],
 )
@@ -132,17 +134,17 @@ def test_an_override_that_leads_nowhere_is_refused(
 
 
 def test_the_remedy_for_special_characters_in_an_override_works(minimal: Path) -> None:
-    message = refusal(minimal, "ingest.sources.news.path=*.txt")
+    message = refusal(minimal, "corpora.text.sources.news.path=*.txt")
     match = re.search(r'--set "(.*)"$', message)
     assert match is not None
-    source = load_config(minimal, [match[1]]).config.ingest.sources["news"]
+    source = load_config(minimal, [match[1]]).config.corpora["text"].sources["news"]
     assert source.patterns == ["*.txt"]
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 NAMES = st.sampled_from(
     [
-        "ingest",
+        "corpora",
         "sources",
         "news",
         "type",

@@ -13,6 +13,7 @@ import pytest
 from corpus_support import config_of, identity_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import IngestConfig, TokenizeConfig
@@ -56,14 +57,18 @@ def night(
     ref = publish(
         root,
         identity,
-        lambda staging: ingest(config, base, identity, staging, progress, executor),
+        lambda staging: ingest(
+            config, context_of(staging, identity, base, progress=progress, executor=executor)
+        ),
     )
     documents = Store(root).open(ref)
     cut = TokenizeConfig()
     tokens = publish(
         root,
         tokens_identity(cut, ref.version),
-        lambda staging: tokenize(cut, documents, staging, progress, executor),
+        lambda staging: tokenize(
+            cut, documents, context_of(staging, progress=progress, executor=executor)
+        ),
     )
     assert Store(root).verify(ref) == []
     assert Store(root).verify(tokens) == []
@@ -189,7 +194,11 @@ def test_any_history_ends_with_the_bytes_of_reading_everything_at_once(
 def test_processes_give_the_same_bytes_as_one_thread(
     seven: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("nightjar.corpus.stage", "nightjar.corpus.merging", "nightjar.text.stage"):
+    for module in (
+        "nightjar.corpus.reading_shards",
+        "nightjar.corpus.merging",
+        "nightjar.text.stage",
+    ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")
     with ProcessExecutor(2) as executor:
@@ -220,7 +229,7 @@ def test_a_limit_leaves_files_unread_and_is_the_same_in_processes(
     config = config_of(SOURCE, limit=5)
     inline = night(seven, config=config)
     assert len(shards(seven, schemas.DOCUMENT_SHARDS)) == 2
-    monkeypatch.setattr("nightjar.corpus.stage.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.corpus.reading_shards.INLINE_BYTES", 0)
     with ProcessExecutor(2) as executor:
         assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpus_support import GENSIM_DATA, Ingested, config_of, identity_of, run_ingest, text_source
+from stage_support import context_of
 
 from nightjar.corpus import ingest, tables
 from nightjar.errors import SourceChanged, SourceError
@@ -168,9 +169,9 @@ def test_short_and_long_documents_are_quarantined(tmp_path: Path) -> None:
     result = run_ingest(tmp_path, text_source("a.txt"), min_chars=3, max_chars=5)
     assert result.texts == ["abc", "abcde"]
     assert [(row["locator"], row["reason"], row["detail"]) for row in result.quarantine] == [
-        ("a.txt:1", "too_short", "2 characters, ingest.min_chars is 3"),
-        ("a.txt:4", "too_long", "6 characters, ingest.max_chars is 5"),
-        ("a.txt:5", "too_long", "60 bytes, more than ingest.max_chars characters can be"),
+        ("a.txt:1", "too_short", "2 characters, min_chars is 3"),
+        ("a.txt:4", "too_long", "6 characters, max_chars is 5"),
+        ("a.txt:5", "too_long", "60 bytes, more than max_chars characters can be"),
     ]
 
 
@@ -311,7 +312,7 @@ def publish_planned(base_dir: Path, sources: dict[str, Any], identity: Identity)
     progress = Recorder()
 
     def write(staging: Staging) -> None:
-        ingest(config, base_dir, identity, staging, progress)
+        ingest(config, context_of(staging, identity, base_dir, progress=progress))
 
     publish(base_dir / "artifacts", identity, write)
 

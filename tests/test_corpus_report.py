@@ -13,7 +13,7 @@ import pytest
 
 from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.corpus_report import PAGE
+from nightjar.corpus_report import PAGE, compare_vocabularies, comparison_page
 from nightjar.corpus_report.page import Page, draw_bars, draw_shares
 from nightjar.errors import RegistryUnavailable
 from nightjar.pipeline import Provenance, make_plan, run_step
@@ -25,10 +25,12 @@ mlflow = import_mlflow()
 
 PIPELINE = """
 pipeline: {name: night}
-ingest:
-  sources:
-    news: {type: jsonl, path: news.jsonl, id_field: id}
-    notes: {type: jsonl, path: notes.jsonl, language: de}
+corpora:
+  text:
+    kind: text
+    sources:
+      news: {type: jsonl, path: news.jsonl, id_field: id}
+      notes: {type: jsonl, path: notes.jsonl, language: de}
 models:
   cbow: {trainer: word2vec, architecture: cbow, vector_size: 4, min_count: 1, epochs: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
@@ -57,7 +59,7 @@ def run_report(base: Path, *overrides: str) -> Artifact:
     plan = make_plan(loaded)
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     steps = [plan.step(name) for name in (schemas.DOCUMENTS, schemas.TOKENS, schemas.CORPUS_REPORT)]
-    refs = [run_step(loaded, plan, step, SILENT, provenance) for step in steps]
+    refs = [run_step(loaded, step, SILENT, provenance) for step in steps]
     assert Store(base / "artifacts").verify(refs[-1]) == []
     return Store(base / "artifacts").open(refs[-1])
 
@@ -101,22 +103,35 @@ def test_tables_say_what_the_corpus_is_like(base: Path) -> None:
     assert growth[-1]["words"] == len(words)
     languages = {row["language"]: row["share"] for row in rows(report, "languages")}
     assert languages == {"de": 0.5, "en": 0.25, "fr": 0.25}
-    assert rows(report, "new_words") == []
     assert report.manifest.counts["distinct_words"] == len(set(words))
 
 
-def test_new_and_vanished_words_are_those_against_the_last_version(base: Path) -> None:
+def tokens_of(report: Artifact, base: Path) -> Artifact:
+    store = Store(base / "artifacts")
+    return store.open(store.ref(schemas.TOKENS, report.manifest.parents[schemas.TOKENS]))
+
+
+def test_what_is_new_is_found_between_any_two_versions(base: Path) -> None:
     first = run_report(base)
-    assert first.manifest.identity["config"]["against"] is None
     write(base, "notes.jsonl", [{"text": "zwei drei drei"}])
     second = run_report(base)
-    assert rows(second, "new_words") == [
-        {"change": "appeared", "token": "drei", "count": 2, "n_documents": 1},
-        {"change": "vanished", "token": "eins", "count": 1, "n_documents": 1},
-    ]
-    assert second.manifest.counts["words_appeared"] == 1
     assert run_report(base).ref == second.ref  # nothing new, nothing made
-    assert "drei" in (second.directory / PAGE).read_text(encoding="utf-8")
+    now, then = tokens_of(second, base), tokens_of(first, base)
+    new = compare_vocabularies(now, then)
+    assert new.appeared.to_pylist() == [{"token": "drei", "count": 2, "n_documents": 1}]
+    assert new.vanished.to_pylist() == [{"token": "eins", "count": 1, "n_documents": 1}]
+    page = comparison_page("text", now, then, new)
+    assert "New words: 1" in page
+    assert "drei" in page
+    assert "Words that are gone: 1" in page
+
+
+def test_the_version_hangs_on_the_corpus_alone_not_on_what_ran_before(base: Path) -> None:
+    first = run_report(base).ref
+    write(base, "notes.jsonl", [{"text": "zwei drei drei"}])
+    run_report(base)
+    write(base, "notes.jsonl", [{"text": "eins zwei"}, {"text": "!!!"}, {"text": 5}])
+    assert run_report(base).ref == first
 
 
 def test_the_page_loads_nothing_and_its_plots_are_whole(base: Path) -> None:
@@ -152,7 +167,7 @@ def test_the_report_is_an_mlflow_run_with_figures_and_files(base: Path) -> None:
     assert run.data.metrics["corpus.documents"] == 4
     assert run.data.tags["nightjar.tokens_version"] == report.manifest.parents["tokens"]
     logged = client.list_artifacts(run.info.run_id, "corpus")
-    tables = ("drops", "growth", "languages", "lengths", "new_words", "sources")
+    tables = ("drops", "growth", "languages", "lengths", "sources")
     assert sorted(Path(file.path).name for file in logged) == sorted(
         [PAGE, *(f"{table}.parquet" for table in tables)]
     )

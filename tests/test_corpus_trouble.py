@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpus_support import config_of, identity_of, run_ingest
+from stage_support import context_of
 
 from nightjar.corpus import ingest
 from nightjar.errors import SourceChanged, SourceError
-from nightjar.progress import SILENT
 from nightjar.store import Staging, publish
 
 
@@ -41,7 +41,7 @@ def test_a_file_that_vanished_since_the_plan_is_a_reason_to_run_again(tmp_path: 
     path.unlink()
 
     def write(staging: Staging) -> None:
-        ingest(config, tmp_path, identity, staging, SILENT)
+        ingest(config, context_of(staging, identity, tmp_path))
 
     with pytest.raises(SourceChanged, match=r"not those of the plan any more.*a\.txt"):
         publish(tmp_path / "store", identity, write)
@@ -79,7 +79,7 @@ def test_names_that_escaping_makes_equal_are_an_error(
         except (OSError, UnicodeError):
             pytest.skip("this file system takes only names in UTF-8")
     config = config_of({"s": {"type": "text", "path": "in/**/*.txt"}})
-    with pytest.raises(SourceError, match=r"ingest\.sources\.s\.path.*rename one"):
+    with pytest.raises(SourceError, match=r"sources\.s\.path.*rename one"):
         identity_of(config, tmp_path)
 
 
@@ -125,5 +125,5 @@ def test_a_source_is_not_saved_by_others_that_are_whole(tmp_path: Path) -> None:
         "good": {"type": "text", "path": "good.txt"},
         "c": {"type": "jsonl", "path": "c.jsonl"},
     }
-    with pytest.raises(SourceError, match=r"ingest\.sources\.c: 100\.0% is lost"):
+    with pytest.raises(SourceError, match=r"sources\.c: 100\.0% is lost"):
         run_ingest(tmp_path, sources, max_lost=0.5)

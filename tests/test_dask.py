@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
+import dask
+import distributed
 
 from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, ConfigError, WorkerLost
-from nightjar.executors import Advance, DaskExecutor
+from nightjar.executors import Advance, DaskExecutor, local_cluster
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
@@ -33,12 +35,14 @@ pytestmark = pytest.mark.integration
 WORDS = [f"w{number}" for number in range(400)]
 PIPELINE = """
 pipeline: {name: night}
-ingest:
-  sources:
-    news: {type: jsonl, path: data/*.jsonl, id_field: id}
-  near_duplicates: {threshold: 0.8}
-tokenize:
-  phrases: {min_count: 1, threshold: 0.5, passes: 2}
+corpora:
+  text:
+    kind: text
+    sources:
+      news: {type: jsonl, path: data/*.jsonl, id_field: id}
+    near_duplicates: {threshold: 0.8}
+    tokenize:
+      phrases: {min_count: 1, threshold: 0.5, passes: 2}
 models:
   glove: {trainer: glove, vector_size: 4, window: 5, min_count: 1, epochs: 1, seed: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
@@ -46,25 +50,30 @@ registry: {gate: {benchmarks: [w], min_coverage: 0.0, max_drop: 0.1}}
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client() -> Iterator[Any]:
-    """Two workers, each a process with one thread."""
-    import distributed  # noqa: PLC0415
-
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
+    """Two workers, each a process with one thread, for one test: some are killed."""
+    with local_cluster(2) as cluster, connected(cluster) as client:
         yield client
+
+
+def connected(cluster: Any, **options: Any) -> Any:
+    return distributed.Client(cluster, set_as_default=False, **options)
+
+
+def nothing(amount: float, note: str = "", /) -> None:
+    """An Advance that nobody listens to."""
 
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
     monkeypatch.setattr("nightjar.corpus.sharding.LARGE_BYTES", 1)
-    for module in ("nightjar.corpus.stage", "nightjar.corpus.merging", "nightjar.text.stage"):
+    for module in (
+        "nightjar.corpus.reading_shards",
+        "nightjar.corpus.merging",
+        "nightjar.text.stage",
+    ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)
     data = tmp_path / "data"
@@ -88,7 +97,7 @@ def build(base: Path, store: str, executor: Any, *overrides: str) -> list[Artifa
     provenance = Provenance(git_commit=None, actor="test", n_workers=2)
     wanted = (schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES)
     refs = [
-        run_step(loaded, plan, step, SILENT, provenance, executor)
+        run_step(loaded, step, SILENT, provenance, executor)
         for step in plan.steps
         if step.stage in wanted
     ]
@@ -115,7 +124,7 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(base: Path, clien
     ("overrides", "n_maps"),
     [
         ([], 8),  # read, merge, cut, two passes of phrases, count, join, co-occurrences
-        (["tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
+        (["corpora.text.tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
     ],
 )
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
@@ -129,8 +138,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
         def map(self, function: Any, pieces: Any, advance: Advance) -> Iterator[Any]:
             for place, result in enumerate(super().map(function, pieces, advance)):
                 if place == 0 and len(killed) < 9:
-                    processes = client.run(os.getpid)
-                    killed.append(min(processes.values()))
+                    killed.append(min(pids(client) - set(killed)))
                     os.kill(killed[-1], signal.SIGKILL)
                 yield result
 
@@ -142,13 +150,81 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
     assert left == []
 
 
+def pids(client: Any) -> set[int]:
+    """The processes of the workers that are there, or on their way."""
+    return {nanny.pid for nanny in client.cluster.workers.values()} - {None}
+
+
+def test_a_worker_that_is_lost_again_while_it_starts_is_started_again() -> None:
+    # So soon that the worker cannot be back when Dask looks for it.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}),
+        local_cluster(1) as cluster,
+        connected(cluster) as client,
+    ):
+        executor = DaskExecutor(client)
+        assert list(executor.map(fail, [2], nothing)) == [2]
+        (first,) = pids(client)
+        os.kill(first, signal.SIGKILL)
+        while not pids(client) - {first}:
+            time.sleep(0.01)
+        (second,) = pids(client) - {first}
+        os.kill(second, signal.SIGKILL)
+        assert list(executor.map(fail, [3, 4], nothing)) == [3, 4]
+        assert not pids(client) & {first, second}
+
+
+def test_a_cluster_that_lost_its_workers_ends_the_stage_and_what_is_done_stays_done(
+    base: Path, client: Any
+) -> None:
+    class Leaving(DaskExecutor):
+        """Loses all workers when three pieces of the first stage are done."""
+
+        def map(self, function: Any, pieces: Any, advance: Advance) -> Iterator[Any]:
+            list(super().map(function, pieces[:3], advance))
+            client.cluster.scale(0)
+            yield from super().map(function, pieces, advance)
+
+    with pytest.raises(WorkerLost, match=r"has had no worker for 5 seconds; .* stays done"):
+        build(base, "cluster", Leaving(client, patience_seconds=5))
+    shards = base / "cluster" / schemas.DOCUMENT_SHARDS
+    done = {path: path.stat().st_ino for path in shards.glob("*/manifest.json")}
+    assert len(done) == 3
+    client.cluster.scale(2)
+    on_cluster = build(base, "cluster", DaskExecutor(client))
+    assert contents(on_cluster) == contents(build(base, "here", None))
+    assert {path: path.stat().st_ino for path in done} == done
+    assert len(list(shards.glob("*/manifest.json"))) == 8
+
+
+def pause(piece: float, advance: Advance) -> float:
+    """Pauses its worker, as a lack of memory does, and goes on for longer than the patience."""
+    worker: Any = distributed.get_worker()
+    time.sleep(2)  # the scheduler hears of the piece
+    worker.loop.add_callback(setattr, worker, "status", distributed.Status.paused)
+    time.sleep(piece)
+    return piece
+
+
+def test_workers_that_are_paused_end_what_they_are_at_and_no_more() -> None:
+    with (
+        dask.config.set({"distributed.worker.memory.pause": False}),  # or it goes on by itself
+        local_cluster(1) as cluster,
+        connected(cluster) as client,
+    ):
+        executor = DaskExecutor(client, patience_seconds=4)
+        assert list(executor.map(pause, [6.0], nothing)) == [6.0]
+        with pytest.raises(WorkerLost, match=r"no worker for 4 seconds; 1 are paused"):
+            list(executor.map(fail, [2], nothing))
+
+
 def die(piece: int, advance: Advance) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_piece_that_kills_every_worker_is_given_up(client: Any) -> None:
     with pytest.raises(WorkerLost, match="several workers at the same piece"):
-        list(DaskExecutor(client).map(die, [1], lambda amount, note="": None))
+        list(DaskExecutor(client).map(die, [1], nothing))
 
 
 def fail(piece: int, advance: Advance) -> int:
@@ -161,12 +237,82 @@ def fail(piece: int, advance: Advance) -> int:
 
 def test_an_error_of_a_piece_is_the_error(client: Any) -> None:
     with pytest.raises(ValueError, match="piece 1 is bad"):
-        list(DaskExecutor(client).map(fail, list(range(20)), lambda amount, note="": None))
+        list(DaskExecutor(client).map(fail, list(range(20)), nothing))
     told: list[float] = []
     results = list(
         DaskExecutor(client).map(fail, [5, 3, 4], lambda amount, note="": told.append(amount))
     )
     assert (results, sorted(told)) == ([5, 3, 4], [3, 4, 5])
+
+
+CLUSTER = """
+from nightjar.executors import local_cluster
+if __name__ == "__main__":
+    with local_cluster(1) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        input()
+"""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A cluster in another process, and the address of its scheduler."""
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def sleep(piece: float, advance: Advance) -> float:
+    time.sleep(piece)
+    return piece
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGKILL, r"the Dask scheduler at tcp://\S+ ended, or the connection to it"),
+        (signal.SIGSTOP, r"the Dask scheduler at tcp://\S+ has not answered for 5 seconds"),
+    ],
+)
+def test_a_scheduler_that_ends_or_stands_still_in_the_middle_is_named(
+    elsewhere: tuple[subprocess.Popen[str], str], number: signal.Signals, message: str
+) -> None:
+    process, address = elsewhere
+    with connected(address, timeout=5) as client:
+        executor = DaskExecutor(client, patience_seconds=5)
+        results = executor.map(sleep, [0.0, 600.0], nothing)
+        assert next(results) == 0.0
+        process.send_signal(number)
+        with pytest.raises(ClusterUnavailable, match=message):
+            next(results)
+        with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
+            _ = executor.n_workers
+        process.kill()
+        while client.status != "closed":  # until it has tried in vain to connect again
+            time.sleep(0.1)
+        with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
+            list(executor.map(sleep, [0.0], nothing))
+        with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
+            _ = executor.n_workers
+
+
+def test_workers_that_do_not_start_in_time_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nightjar.executors.cluster._START_SECONDS", 0.01)
+    with (
+        pytest.raises(ClusterUnavailable, match="the 1 Dask workers of this run did not start"),
+        local_cluster(1),
+    ):
+        pass
 
 
 def test_workers_without_the_storage_are_unfit(

@@ -21,34 +21,36 @@ from typer.core import TyperGroup
 from flows.cli import app
 from nightjar import schemas
 from nightjar.config import cleaning, models
+from nightjar.stages import STAGES
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("pipeline", models.PipelineConfig),
-    ("ingest", models.IngestConfig),
-    ("ingest.cleaning", cleaning.CleaningConfig),
-    ("ingest.cleaning.repair", cleaning.RepairConfig),
-    ("ingest.cleaning.unicode", cleaning.UnicodeConfig),
-    ("ingest.cleaning.control_characters", cleaning.ControlCharactersConfig),
-    ("ingest.cleaning.urls", cleaning.UrlsConfig),
-    ("ingest.cleaning.emails", cleaning.EmailsConfig),
-    ("ingest.cleaning.personal_data", cleaning.PersonalDataConfig),
-    ("ingest.cleaning.numbers", cleaning.NumbersConfig),
-    ("ingest.cleaning.white_space", cleaning.WhiteSpaceConfig),
-    ("ingest.cleaning.filters", cleaning.FiltersConfig),
-    ("ingest.cleaning.language", cleaning.LanguageFilterConfig),
-    ("ingest.near_duplicates", models.NearDuplicatesConfig),
-    ("ingest.sources.NAME, type: mediawiki", models.MediaWikiSource),
-    ("ingest.sources.NAME, type: text", models.TextSource),
-    ("ingest.sources.NAME, type: html", models.HtmlSource),
-    ("ingest.sources.NAME, type: jsonl", models.JsonLinesSource),
-    ("ingest.sources.NAME, type: parquet", models.ParquetSource),
-    ("ingest.sources.NAME, type: csv", models.CsvSource),
-    ("ingest.sources.NAME, type: sql", models.SqlSource),
-    ("ingest.sources.NAME.storage", models.StorageConfig),
-    ("tokenize", models.TokenizeConfig),
-    ("tokenize.phrases", models.PhrasesConfig),
+    ("corpora.NAME, kind: text", models.TextCorpusConfig),
+    ("corpora.NAME.cleaning", cleaning.CleaningConfig),
+    ("corpora.NAME.cleaning.repair", cleaning.RepairConfig),
+    ("corpora.NAME.cleaning.unicode", cleaning.UnicodeConfig),
+    ("corpora.NAME.cleaning.control_characters", cleaning.ControlCharactersConfig),
+    ("corpora.NAME.cleaning.urls", cleaning.UrlsConfig),
+    ("corpora.NAME.cleaning.emails", cleaning.EmailsConfig),
+    ("corpora.NAME.cleaning.personal_data", cleaning.PersonalDataConfig),
+    ("corpora.NAME.cleaning.numbers", cleaning.NumbersConfig),
+    ("corpora.NAME.cleaning.white_space", cleaning.WhiteSpaceConfig),
+    ("corpora.NAME.cleaning.filters", cleaning.FiltersConfig),
+    ("corpora.NAME.cleaning.language", cleaning.LanguageFilterConfig),
+    ("corpora.NAME.near_duplicates", models.NearDuplicatesConfig),
+    ("corpora.NAME.sources.SOURCE, type: mediawiki", models.MediaWikiSource),
+    ("corpora.NAME.sources.SOURCE, type: text", models.TextSource),
+    ("corpora.NAME.sources.SOURCE, type: html", models.HtmlSource),
+    ("corpora.NAME.sources.SOURCE, type: jsonl", models.JsonLinesSource),
+    ("corpora.NAME.sources.SOURCE, type: parquet", models.ParquetSource),
+    ("corpora.NAME.sources.SOURCE, type: csv", models.CsvSource),
+    ("corpora.NAME.sources.SOURCE, type: sql", models.SqlSource),
+    ("corpora.NAME.sources.SOURCE.storage", models.StorageConfig),
+    ("corpora.NAME.tokenize", models.TokenizeConfig),
+    ("corpora.NAME.tokenize.phrases", models.PhrasesConfig),
+    ("corpora.NAME.accept", models.AcceptConfig),
     ("training", models.TrainingConfig),
     ("execution", models.ExecutionConfig),
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
@@ -64,6 +66,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
     ("document_vectors.NAME", models.DocumentVectorsConfig),
+    ("keep", models.KeepConfig),
 )
 PREAMBLE = """# Configuration
 
@@ -140,7 +143,7 @@ def test_every_section_of_the_config_is_on_the_page() -> None:
     named = [*vars(models).values(), *vars(cleaning).values()]
     classes = [value for value in named if isinstance(value, type)]
     declared = {value for value in classes if issubclass(value, BaseModel)}
-    abstract = {models.Section}
+    abstract = {models.Section, models.IngestConfig}
     assert documented == declared - abstract - {models.NightjarConfig}
 
 
@@ -214,6 +217,37 @@ def test_every_column_is_in_the_artifact_contract() -> None:
             assert re.search(rf"\b{column}\b", contract), column
 
 
+STAGES_BEGIN = "<!-- made from nightjar/stages/: python tests/test_docs.py renews it -->\n"
+STAGES_END = "<!-- end -->"
+CONTRACT_PATH = PROJECT_ROOT / "docs" / "artifacts.md"
+
+
+def stage_table() -> str:
+    """The declared stages, as docs/artifacts.md shows them."""
+    lines = ["| stage | task | an artifact for each of | what it does | tables and files | kept |"]
+    lines.append("|---|---|---|---|---|---|")
+    for stage in STAGES:
+        names = ", ".join(f"`{name}`" for name in (*stage.tables, *stage.files))
+        lines.append(
+            f"| `{stage.name}` | {stage.verb} | `{stage.of.value}` | {stage.about} | {names} | "
+            f"{stage.keep.value} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def with_stage_table(contract: str) -> str:
+    before, _, rest = contract.partition(STAGES_BEGIN)
+    return before + STAGES_BEGIN + stage_table() + STAGES_END + rest.partition(STAGES_END)[2]
+
+
+def test_the_table_of_stages_is_made_from_the_declarations() -> None:
+    contract = CONTRACT_PATH.read_text(encoding="utf-8")
+    assert contract == with_stage_table(contract), "renew it: python tests/test_docs.py"
+    for stage in STAGES:
+        for name in (stage.name, *stage.pieces):
+            assert f"\n## {name}\n" in contract, name
+
+
 def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
@@ -230,4 +264,7 @@ def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
 
 if __name__ == "__main__":
     Path(REFERENCE_PATH).write_text(configuration_reference(), encoding="utf-8")
-    sys.stdout.write(f"wrote {REFERENCE_PATH.name}\n")
+    CONTRACT_PATH.write_text(
+        with_stage_table(CONTRACT_PATH.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    sys.stdout.write(f"wrote {REFERENCE_PATH.name} and {CONTRACT_PATH.name}\n")

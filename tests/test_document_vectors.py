@@ -20,6 +20,7 @@ from config_support import refusal
 from conftest import PROJECT_ROOT, run_due
 from corpus_support import run_ingest, text_source
 from encoder_support import WORDS, make_bert, make_static
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import DocumentVectorsConfig, load_config
@@ -92,10 +93,10 @@ def embedded(
     identity = replace(identity, parents=parents)
     store = Store(root)
     earlier = find_earlier(store, identity) if is_incremental else None
-    parts_dir = parts_directory(root / identity.stage, identity.version)
 
     def write(staging: Staging) -> None:
-        embed_documents(encoder, documents, staging, progress, parts_dir, earlier)
+        context = context_of(staging, identity, progress=progress)
+        embed_documents(encoder, documents, context, earlier)
 
     ref = publish(root, identity, write)
     assert store.verify(ref) == []
@@ -274,15 +275,19 @@ def test_a_part_that_is_not_whole_is_encoded_anew(
     assert content(artifact) == content(expected)
 
 
-def test_parts_given_up_are_removed_after_a_month(tmp_path: Path) -> None:
-    for name, days in (("a" * 12, 31), ("b" * 12, 29)):
-        path = parts_directory(tmp_path, name)
-        path.mkdir()
-        (path / "part-000000.npz").write_bytes(b"x")
-        os.utime(path, (10**9 - days * 86_400,) * 2)
-    removed = remove_stale_parts(tmp_path, 10**9)
-    assert [path.name for path in removed] == [f".parts-{'a' * 12}"]
-    assert [path.name for path in tmp_path.iterdir()] == [f".parts-{'b' * 12}"]
+def test_parts_that_nobody_has_added_to_for_a_month_are_removed(tmp_path: Path) -> None:
+    given_up, goes_on = (parts_directory(tmp_path, letter * 12) for letter in "ab")
+    encoder, day = Counting(), 86_400
+    for number in range(31):
+        for directory in (given_up, goes_on) if number == 0 else (goes_on,):
+            key = PartKey.of(number, ["hash"])
+            Parts(directory, 3).save(key, encoder.encode(["a b"]))
+        for path in tmp_path.iterdir():
+            os.utime(path, (1, 1))  # nobody asks
+        assert remove_stale_parts(tmp_path, 10**9 + number * day) == []
+    assert remove_stale_parts(tmp_path, 10**9 + 30 * day + 1) == [given_up]
+    assert not given_up.exists()
+    assert len(list(goes_on.iterdir())) == 31
 
 
 # -- reused ----------------------------------------------------------------------------------
@@ -454,7 +459,7 @@ def test_an_encoder_that_changes_between_plan_and_run_is_noticed(finished_copy: 
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
     with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
-        run_step(loaded, plan, plan.due[0], SILENT, Provenance(None, "test", 1))
+        run_step(loaded, plan.due[0], SILENT, Provenance(None, "test", 1))
 
 
 def test_planning_loads_no_encoder(finished_copy: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from stage_support import context_of
 from test_evaluation_stage import publish_vectors
 
 from nightjar import schemas
@@ -18,7 +19,6 @@ from nightjar.evaluation import Encoder, evaluate, evaluation_identity
 from nightjar.evaluation.benchmarks import StsSet
 from nightjar.evaluation.texts import text_similarities
 from nightjar.model_files import open_model
-from nightjar.progress import SILENT
 from nightjar.scores import Score, read_scores
 from nightjar.store import Artifact, Store, publish
 
@@ -67,7 +67,9 @@ def scores_of(
     ref = publish(
         root,
         identity,
-        lambda staging: evaluate("m", config, root, model, staging, SILENT, lambda: encode),
+        lambda staging: evaluate(
+            config, model, context_of(staging, identity, root), lambda: encode
+        ),
     )
     scores = read_scores(Store(root).open(ref))
     return {(score.category, score.metric): score for score in scores}

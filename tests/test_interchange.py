@@ -38,8 +38,8 @@ from nightjar.interchange import from_gensim, load_gensim, save_gensim, to_gensi
 from nightjar.interchange.huffman import node_rows, sorted_tree
 from nightjar.schemas import EMBEDDINGS, TOKENS
 from nightjar.store import Artifact, Store
+from nightjar.training.engines import ENGINES
 from nightjar.training.huffman import huffman_paths
-from nightjar.training.trainer import ENGINES
 
 SENTENCES = sentences_with_distinct_counts()
 TIED = [

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from lookup_support import SETTINGS, random_matrix
 from phrases_support import gensim_passes
+from stage_support import context_of
 from test_text_stage import publish_documents, publish_tokens, words_of
 from test_tokenizers_travel import publish_embeddings
 
@@ -23,7 +24,6 @@ from nightjar.executors import ProcessExecutor
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import TableDamaged, VectorModel
 from nightjar.model_files import open_model
-from nightjar.progress import SILENT
 from nightjar.store import Artifact, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 
@@ -93,7 +93,7 @@ def test_workers_and_small_row_groups_give_the_same_bytes(
     with ProcessExecutor(2) as executor:
 
         def write(staging: Staging) -> None:
-            tokenize(settings, documents, staging, SILENT, executor)
+            tokenize(settings, documents, context_of(staging, executor=executor))
             assert not any(path.name.startswith(".") for path in staging.directory.iterdir())
 
         ref = publish(tmp_path, tokens_identity(settings, documents.ref.version), write)

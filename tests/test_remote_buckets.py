@@ -287,9 +287,7 @@ def test_what_is_not_there_is_said_with_the_source(
     tmp_path: Path, bucket: Bucket, url: str, message: str
 ) -> None:
     bucket.put("day/a.csv", b"a")
-    with pytest.raises(
-        SourceError, match=rf"ingest\.sources\.in\.path: {re.escape(url)}: {message}"
-    ):
+    with pytest.raises(SourceError, match=rf"sources\.in\.path: {re.escape(url)}: {message}"):
         fetch(tmp_path, bucket, url)
 
 

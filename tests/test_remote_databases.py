@@ -26,6 +26,7 @@ from database_support import (
     running_postgres,
 )
 from pydantic import ValidationError
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import SqlSource
@@ -92,7 +93,7 @@ def shards(base: Path) -> set[str]:
 
 
 def refused(base: Path, reviews: Reviews, match: str, **settings: Any) -> None:
-    with pytest.raises(SourceError, match=rf"ingest\.sources\.db: .*{match}"):
+    with pytest.raises(SourceError, match=rf"sources\.db: .*{match}"):
         lines(base, reviews, **settings)
 
 
@@ -194,7 +195,7 @@ def test_the_stage_asks_no_database(tmp_path: Path, sqlite: SqliteReviews) -> No
     ref = publish(
         tmp_path / "artifacts",
         identity,
-        lambda staging: ingest(config, tmp_path, identity, staging, SILENT),
+        lambda staging: ingest(config, context_of(staging, identity, tmp_path)),
     )
     assert Store(tmp_path / "artifacts").open(ref).rows("documents") == 100
     fetching = Fetching(tmp_path / "artifacts" / FETCHED_DIR, is_offline=True)
@@ -352,7 +353,7 @@ def test_a_server_that_does_not_answer_is_tried_again_and_then_named(
 ) -> None:
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     url = "postgresql://reader@127.0.0.1:1/base"
-    with pytest.raises(SourceUnavailable, match=r"ingest\.sources\.db: .*tried 2 times"):
+    with pytest.raises(SourceUnavailable, match=r"sources\.db: .*tried 2 times"):
         lines(tmp_path, sqlite, url=url)
     assert "trying again" in caplog.text
 
@@ -414,6 +415,10 @@ def begin(base: Path) -> subprocess.Popen[str]:
     )
 
 
+def output(process: subprocess.Popen[str]) -> list[str]:
+    return process.communicate(timeout=240)[0].splitlines()
+
+
 def fill(reviews: SqliteReviews, n_rows: int, n_words: int) -> None:
     rows = [(number, f"word{number} " * n_words, number, 1.0) for number in range(n_rows)]
     reviews.run("INSERT INTO reviews (id, text, at, stars) VALUES (?, ?, ?, ?)", rows)
@@ -427,17 +432,17 @@ def test_a_night_that_is_killed_while_it_fetches_costs_nothing(tmp_path: Path) -
     while killed.stdout.readline().strip() != "1000":
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.communicate(timeout=60)
     fetched = tmp_path / "artifacts" / FETCHED_DIR
     assert list((fetched / "index").glob("[!.]*")) == []
     again, other = begin(tmp_path), begin(tmp_path)  # and two at once
-    first, second = again.communicate()[0].splitlines(), other.communicate()[0].splitlines()
+    first, second = output(again), output(other)
     assert again.returncode == other.returncode == 0
     assert first[-2] == second[-2]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     os.link(tmp_path / "reviews.db", scratch / "reviews.db")
-    assert begin(scratch).communicate()[0].splitlines()[-2] == first[-2]
+    assert output(begin(scratch))[-2] == first[-2]
 
 
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
@@ -446,5 +451,5 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         fill(SqliteReviews(tmp_path / name), n_rows, 120)
         done = begin(tmp_path / name)
-        peaks.append(int(done.communicate()[0].splitlines()[-1]))
+        peaks.append(int(output(done)[-1]))
     assert peaks[1] - peaks[0] < 40  # MB, of a table of 120 MB

@@ -17,6 +17,7 @@ from conftest import PROJECT_ROOT, SMALL_CONFIG
 from corpus_support import config_of, identity_of, run_ingest
 from pydantic import ValidationError
 from remote_support import Fault, Site, running_site
+from stage_support import context_of
 
 from nightjar import paths, schemas, urls
 from nightjar.config import load_config
@@ -24,7 +25,6 @@ from nightjar.corpus import Fetching, documents_identity, ingest, sharding
 from nightjar.corpus.remote import patience
 from nightjar.errors import ConfigError, SourceChanged, SourceError, SourceUnavailable
 from nightjar.pipeline import make_plan
-from nightjar.progress import SILENT
 from nightjar.store import Store, publish
 
 SECRET = "Bearer s3cretOfTheTest"
@@ -103,7 +103,7 @@ def test_the_stage_reads_what_was_planned_and_asks_no_server(tmp_path: Path, sit
     site.objects.clear()
     site.seen.clear()
     root = tmp_path / "artifacts"
-    ref = publish(root, planned, lambda to: ingest(config, tmp_path, planned, to, SILENT))
+    ref = publish(root, planned, lambda to: ingest(config, context_of(to, planned, tmp_path)))
     texts = Store(root).open(ref).read("documents").column("text").to_pylist()
     assert texts == ["text 0 of 1", "text 1 of 1", "text 2 of 1"]
     assert site.seen == []
@@ -124,7 +124,7 @@ def test_a_fetched_file_that_was_damaged_is_fetched_anew(tmp_path: Path, site: S
     planned = identity_of(config, tmp_path)
     (path,) = (tmp_path / "artifacts" / "fetched" / "objects").glob("*/*")
     path.write_bytes(rows(2))
-    with pytest.raises(SourceChanged, match=r"ingest\.sources\.in: .*damaged.*run again"):
+    with pytest.raises(SourceChanged, match=r"sources\.in: .*damaged.*run again"):
         identity_of(config, tmp_path)
     assert identity_of(config, tmp_path) == planned
 
@@ -177,17 +177,20 @@ def test_namesakes_are_told_apart_by_their_folders(tmp_path: Path, site: Site) -
 def test_the_config_refuses_secrets_and_what_is_no_url(
     small_config: Path, settings: Mapping[str, Any], message: str
 ) -> None:
-    document = {**SMALL_CONFIG, "ingest": {"sources": {"in": {"type": "text", **settings}}}}
+    document = {
+        **SMALL_CONFIG,
+        "corpora": {"text": {"kind": "text", "sources": {"in": {"type": "text", **settings}}}},
+    }
     small_config.write_text(yaml.safe_dump(document), encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as refused:
         load_config(small_config)
-    assert "ingest.sources.in" in str(refused.value)
+    assert "corpora.text.sources.in" in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 
 def test_an_override_that_is_refused_is_told_without_its_password(small_config: Path) -> None:
     with pytest.raises(ConfigError, match=r"user or password.*path=https://host/a") as refused:
-        load_config(small_config, ["ingest.sources.news.path=https://me:s3cret@host/a"])
+        load_config(small_config, ["corpora.text.sources.news.path=https://me:s3cret@host/a"])
     assert "s3cret" not in str(refused.value)
 
 
@@ -222,8 +225,8 @@ def test_planning_shows_trouble_of_a_server_as_worth_another_try(
     small_config: Path, site: Site
 ) -> None:
     url = site.serve("/a.jsonl", rows(1), faults=[Fault(500)] * 9)
-    loaded = load_config(small_config, [f"ingest.sources.in={{type: jsonl, path: '{url}'}}"])
-    with pytest.raises(SourceUnavailable, match=r"ingest\.sources\.in\.path: .*answers 500"):
+    loaded = load_config(small_config, [f"corpora.text.sources.in={{type: jsonl, path: '{url}'}}"])
+    with pytest.raises(SourceUnavailable, match=r"corpora\.text\.sources\.in\.path: .*answers 500"):
         make_plan(loaded)
 
 
@@ -231,11 +234,11 @@ def test_planning_shows_trouble_of_a_server_as_worth_another_try(
 def test_a_night_by_the_command_line_fetches_once_and_tells_no_secret(
     tmp_path: Path, write_small_config: Callable[[Path], Path], site: Site
 ) -> None:
-    (news,) = paths.expand(SMALL_CONFIG["ingest"]["sources"]["news"]["path"], tmp_path)
+    (news,) = paths.expand(SMALL_CONFIG["corpora"]["text"]["sources"]["news"]["path"], tmp_path)
     url = site.serve(f"/{news.name}", news.read_bytes(), etag=None)
     config = write_small_config(tmp_path / "project")
     remote = f"{{type: text, path: '{url}', storage: {{headers_env: {{Authorization: NEWS}}}}}}"
-    settings = ["--config", str(config), "--set", f"ingest.sources.news={remote}"]
+    settings = ["--config", str(config), "--set", f"corpora.text.sources.news={remote}"]
     settings += ["--set", "models.glove=null"]
 
     planned = nightjar("plan", *settings, "--json")

@@ -33,8 +33,12 @@ def write_config(directory: Path, *, notes: tuple[str, ...] = NOTES) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "notes.txt").write_text("\n".join(notes) + "\n", encoding="utf-8")
     notes_source = {"type": "text", "path": "notes.txt", "language": "en"}
-    sources = {**SMALL_CONFIG["ingest"]["sources"], "notes": notes_source}
-    config = {**SMALL_CONFIG, "ingest": {"sources": sources}, "document_vectors": COLLECTIONS}
+    sources = {**SMALL_CONFIG["corpora"]["text"]["sources"], "notes": notes_source}
+    config = {
+        **SMALL_CONFIG,
+        "corpora": {"text": {"kind": "text", "sources": sources}},
+        "document_vectors": COLLECTIONS,
+    }
     path = directory / "pipeline_config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path
@@ -49,7 +53,7 @@ def run_for_search(path: Path, *overrides: str) -> list[str]:
         wanted |= {schemas.TOKENS, schemas.COOCCURRENCES, schemas.EMBEDDINGS}
     due = [step for step in plan.due if step.stage in wanted]
     for step in due:
-        run_step(loaded, plan, step, SILENT, Provenance(None, "test", 1))
+        run_step(loaded, step, SILENT, Provenance(None, "test", 1))
     return [step.label for step in due]
 
 

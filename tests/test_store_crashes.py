@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-import secrets
-import signal
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,7 @@ import pyarrow as pa
 import pytest
 
 from nightjar.errors import StoreNotWritable
-from nightjar.store import Identity, Staging, Store, publish, remove_abandoned
-from nightjar.store.processes import host_name, is_alive, start_mark
+from nightjar.store import Identity, Staging, Store, holding, names, publish, remove_abandoned
 
 IDENTITY = Identity("documents", "", {"size": 1})
 EARLIER = Identity("documents", "", {"size": 0})
@@ -152,41 +154,72 @@ def test_runs_that_publish_one_version_at_once_all_get_one_whole_artifact(
 # -- what a dead run left behind ---------------------------------------------------------
 
 
-def staging_dir(root: Path, host: str, pid: int, mark: str) -> Path:
-    name = f".staging-{'0' * 12}-{host}-{pid}-{mark}.{secrets.token_hex(4)}"
-    path = root / "tokens" / name
-    path.mkdir(parents=True)
-    (path / "half.parquet").write_bytes(b"PAR1")
-    return path
+WAIT = """
+def write_and_wait(staging):
+    write(staging)
+    print(json.dumps(str(staging.directory)), flush=True)
+    sys.stdin.read()
+
+publish(root, IDENTITY, write_and_wait)
+"""
+
+NO_LOCKS = """
+import fcntl
+from nightjar.store import holding
+def refuse(descriptor, operation):
+    raise OSError(37, "No locks available")
+fcntl.flock = refuse
+holding.BEAT_SECONDS = 0.02
+"""
 
 
-@pytest.fixture
-def dead_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
+@contextmanager
+def writer(
+    root: Path, program: str = WAIT, before: str = "", command: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """A process that publishes, and what it prints first; killed after the block."""
+    full = [*command, sys.executable, "-c", PREAMBLE + before + program, str(root)]
+    with subprocess.Popen(full, stdin=-1, stdout=-1, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
 
 
-def test_what_dead_runs_of_this_host_left_is_removed_and_nothing_else(
-    tmp_path: Path, dead_pid: int
+def hidden(stage_dir: Path) -> list[str]:
+    return sorted(path.name for path in stage_dir.iterdir() if path.name.startswith("."))
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Both write the same version."""
+    with writer(tmp_path) as (living, kept), writer(tmp_path) as (killed, doomed):
+        assert kept != doomed
+        assert remove_abandoned(tmp_path) == []
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # not even reaped
+        assert remove_abandoned(tmp_path) == [Path(doomed), Path(f"{doomed}.held")]
+        assert hidden(tmp_path / "documents") == [Path(kept).name, f"{Path(kept).name}.held"]
+        living.communicate(timeout=60)
+        assert living.returncode == 0
+    assert hidden(tmp_path / "documents") == []
+    assert Store(tmp_path).verify(Store(tmp_path).ref("documents", IDENTITY.version)) == []
+
+
+def test_a_staging_directory_that_nobody_holds_is_removed_whatever_it_is_called(
+    tmp_path: Path,
 ) -> None:
-    me = os.getpid()
-    dead = [
-        staging_dir(tmp_path, host_name(), dead_pid, ""),
-        staging_dir(tmp_path, host_name(), dead_pid, "abcx1"),
-        staging_dir(tmp_path, host_name(), me, "anotherbootx1"),
-    ]
-    kept = [
-        staging_dir(tmp_path, host_name(), me, start_mark(me)),
-        staging_dir(tmp_path, host_name(), me, ""),
-        staging_dir(tmp_path, "another-host", dead_pid, ""),
-        staging_dir(tmp_path, f"x-{host_name()}", dead_pid, ""),
-    ]
-    for name in (".staging-", ".staging-000", ".staging-a-b-c", f".staging-v-{host_name()}-x-y"):
-        (tmp_path / "tokens" / name).mkdir()
-        kept.append(tmp_path / "tokens" / name)
-    assert remove_abandoned(tmp_path) == sorted(dead)
-    assert sorted((tmp_path / "tokens").iterdir()) == sorted(kept)
+    names_ = [".staging-", f".staging-{'0' * 12}-host-{os.getpid()}-mark.abc", ".staging-x.held"]
+    for name in names_[:2]:
+        (tmp_path / "tokens" / name / "sentences").mkdir(parents=True)
+        (tmp_path / "tokens" / name / "sentences" / "00000.parquet").write_bytes(b"PAR1")
+    (tmp_path / "tokens" / names_[2]).write_text("")
+    (tmp_path / "tokens" / ".parts-000000000000").mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(holding, "BOUND_SECONDS", 0.1)
+        removed = remove_abandoned(tmp_path)
+    assert removed == sorted(tmp_path / "tokens" / name for name in names_)
+    assert hidden(tmp_path / "tokens") == [".parts-000000000000"]
 
 
 def test_nothing_is_abandoned_where_there_is_no_store(tmp_path: Path) -> None:
@@ -201,21 +234,157 @@ def test_a_run_under_way_is_not_abandoned(tmp_path: Path) -> None:
     publish(tmp_path, IDENTITY, write)
 
 
-def test_a_killed_process_is_dead_before_its_parent_asks_for_it() -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
-        mark = start_mark(process.pid)
-        assert is_alive(process.pid)
-        assert is_alive(process.pid, mark)
-        assert not is_alive(process.pid, "another")
-        os.kill(process.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie
-        assert not is_alive(process.pid)
-        assert not is_alive(process.pid, mark)
+JUST_MADE = """
+from nightjar.store import holding
+lock = holding._lock
+
+def wait_and_lock(descriptor):
+    print(json.dumps("made"), flush=True)
+    sys.stdin.readline()
+    lock(descriptor)
+
+holding._lock = wait_and_lock
+publish(root, IDENTITY, write)
+"""
 
 
-@pytest.mark.parametrize("pid", [0, -1, 2**40, 10**30])
-def test_an_impossible_process_id_is_of_no_process(pid: int) -> None:
-    assert not is_alive(pid)
+def test_a_held_file_that_was_made_and_is_not_locked_yet_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching = threading.Event()
+    has_changed = holding._has_changed
+
+    def look(*sights: Any) -> bool:
+        watching.set()
+        return has_changed(*sights)
+
+    monkeypatch.setattr(holding, "_has_changed", look)
+    removed: list[Path] = []
+    with writer(tmp_path, JUST_MADE) as (process, said):
+        assert said == "made"
+        thread = threading.Thread(target=lambda: removed.extend(remove_abandoned(tmp_path)))
+        thread.start()
+        assert watching.wait(30)
+        process.communicate("go on\n")
+        thread.join()
+        assert process.returncode == 0
+    assert removed == []
+    assert names(tmp_path / "documents") == [IDENTITY.version]
+
+
+TIDIED = """
+children = []
+for number in range(3):
+    pid = os.fork()
+    if pid == 0:
+        for size in range(20):
+            publish(root, Identity("documents", "", {"size": size, "by": number % 2}), write)
+        os._exit(0)
+    children.append(pid)
+codes = []
+removed = []
+while len(codes) < 3:
+    removed += map(str, remove_abandoned(root))
+    pid, status = os.waitpid(-1, os.WNOHANG)
+    if pid:
+        codes.append(os.waitstatus_to_exitcode(status))
+store = Store(root)
+problems = [problem for ref in store.versions("documents") for problem in store.verify(ref)]
+print(json.dumps([codes, removed, problems, len(store.versions("documents"))]))
+"""
+
+
+def test_writers_are_not_disturbed_by_those_who_tidy_up(tmp_path: Path) -> None:
+    ((codes, removed, problems, n_published),) = run_program(TIDIED, tmp_path)
+    assert codes == [0, 0, 0]
+    assert removed == []
+    assert problems == []
+    assert n_published == 40
+    assert hidden(tmp_path / "documents") == []
+
+
+ORPHAN = """
+from nightjar.errors import StoreNotWritable
+from nightjar.store import write_part
+
+def work(directory):
+    print(json.dumps([os.getpid(), str(directory)]), flush=True)
+    sys.stdin.readline()  # its writer was killed and what it left was removed
+    try:
+        write_part(root, directory, "sentences/00000.parquet", TABLE.schema, [TABLE])
+    except StoreNotWritable as error:
+        Path(sys.argv[1] + ".said").write_text(str(error))
+    os._exit(0)
+
+def write_by_a_worker(staging):
+    (staging.directory / "sentences").mkdir()
+    pid = os.fork()
+    if pid == 0:
+        work(staging.directory)
+    os.waitpid(pid, 0)
+
+publish(root, IDENTITY, write_by_a_worker)
+"""
+
+
+def test_a_worker_that_outlives_its_writer_neither_keeps_nor_revives_the_directory(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "artifacts"
+    with writer(root, ORPHAN) as (process, (worker, directory)):
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(worker, 0)
+        assert remove_abandoned(root) == [Path(directory), Path(f"{directory}.held")]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        assert process.stdout.read() == ""  # the worker has ended
+    assert "No such file or directory" in (tmp_path / "artifacts.said").read_text()
+    assert list((root / "documents").iterdir()) == []
+
+
+def test_two_containers_of_one_host_name_leave_each_other_s_staging_directories(
+    tmp_path: Path,
+) -> None:
+    as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    command = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *as_root)
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare command")
+    probe = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"process namespaces are not permitted here: {probe.stderr.strip()}")
+
+    def tidied() -> list[str]:
+        program = "print(json.dumps(list(map(str, remove_abandoned(root)))))"
+        full = [*command, sys.executable, "-c", PREAMBLE + program, str(tmp_path)]
+        done = subprocess.run(full, capture_output=True, text=True, check=True)
+        removed: list[str] = json.loads(done.stdout)
+        return removed
+
+    with writer(tmp_path, command=command) as (process, directory):
+        assert tidied() == []
+        assert remove_abandoned(tmp_path) == []
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == ""  # process 1 of the container has ended, too
+        assert tidied() == [directory, f"{directory}.held"]
+
+
+def test_without_locks_a_directory_is_abandoned_when_its_writer_counts_on_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with writer(tmp_path, before=NO_LOCKS) as (process, directory):
+        assert remove_abandoned(tmp_path) == []
+        process.kill()
+        process.wait(60)
+        monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
+        assert remove_abandoned(tmp_path) == [Path(directory), Path(f"{directory}.held")]
 
 
 # -- the disk refuses --------------------------------------------------------------------

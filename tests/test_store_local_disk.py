@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nightjar.errors import StoreNotWritable
-from nightjar.store import names, put_new, replace
+from nightjar.store import delete, names, put_new, replace
+from nightjar.store.local_disk import link, put_directory, remove_unfinished
 
 RACE = """
 import sys
@@ -56,7 +59,7 @@ def test_a_new_object_is_put_once_where_there_are_no_hard_links(
     assert put_new(path, b"first")
     assert not put_new(path, b"second")
     assert path.read_bytes() == b"first"
-    assert all_names(path.parent) == ["1"]
+    assert all_names(path.parent) == [".put-new.lease", "1"]
 
 
 def test_a_link_that_goes_nowhere_is_a_name_that_is_taken(tmp_path: Path) -> None:
@@ -105,13 +108,14 @@ def test_of_writers_at_once_one_gets_each_name(tmp_path: Path, links: str) -> No
         assert writer.stdin is not None
         writer.stdin.write("\n")
         writer.stdin.flush()
-    won = [set(map(int, writer.communicate()[0].split())) for writer in writers]
+    won = [set(map(int, writer.communicate(timeout=120)[0].split())) for writer in writers]
     assert sum(map(len, won)) == 100
     assert set.union(*won) == set(range(100))
     for me, numbers in zip("abc", won, strict=True):
         for number in numbers:
             assert (root / str(number)).read_text() == me * 5000
-    assert len(all_names(root)) == 100
+    assert names(root) == sorted(map(str, range(100)))
+    assert all_names(root) == ([".put-new.lease"] if links == "no links" else []) + names(root)
 
 
 def test_replacing_gives_the_whole_new_content(tmp_path: Path) -> None:
@@ -154,3 +158,151 @@ def test_names_are_in_order_without_what_is_unfinished(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     assert names(tmp_path) == ["a", "b"]
     assert names(tmp_path / "nothing") == []
+
+
+# -- tidying up ------------------------------------------------------------------------------
+
+
+def test_unfinished_objects_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [".hidden", "a/1", "a/b/1", "a/.b/.unfinished-x", "a/b/c/.unfinished-x"]
+    doomed = [".unfinished-x", "a/.unfinished-x", "a/b/.unfinished-x", "a/.unfinished-y/z/1"]
+    for name in (*kept, *doomed):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    removed = [path.relative_to(tmp_path).as_posix() for path in remove_unfinished(tmp_path)]
+    assert removed == [".unfinished-x", "a/.unfinished-x", "a/.unfinished-y", "a/b/.unfinished-x"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in files) == sorted(kept)
+
+
+@pytest.mark.parametrize("put", [put_new, replace])
+def test_a_writer_whose_unfinished_object_is_removed_writes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path, bytes], bool | None]
+) -> None:
+    fsync = os.fsync
+    removed: list[Path] = []
+
+    def tidy_up(descriptor: int) -> None:
+        fsync(descriptor)
+        if len(removed) < 2:
+            removed.extend(remove_unfinished(tmp_path))
+
+    monkeypatch.setattr(os, "fsync", tidy_up)
+    assert put(tmp_path / "1", b"whole") is not False
+    assert len(removed) == 2
+    assert (tmp_path / "1").read_bytes() == b"whole"
+    assert all_names(tmp_path) == ["1"]
+
+
+def test_a_writer_whose_object_is_removed_again_and_again_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def tidy_up(descriptor: int) -> None:
+        fsync(descriptor)
+        remove_unfinished(tmp_path)
+
+    monkeypatch.setattr(os, "fsync", tidy_up)
+    with pytest.raises(StoreNotWritable, match="No such file"):
+        put_new(tmp_path / "1", b"whole")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nightjar.store import put_new, replace
+root, n_steps = Path(sys.argv[1]), int(sys.argv[2])
+put = {"put_new": put_new, "replace": replace}[sys.argv[3]]
+replace(root / "warm", b"warm")
+steps = 0
+def hook(event, arguments):
+    # The interpreter announces what it is about to do to a file: die before the n-th step.
+    global steps
+    if any(str(argument).startswith(str(root)) for argument in arguments):
+        steps += 1
+        if steps == n_steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+put(root / "1", b"new" * 1000)
+"""
+
+
+@pytest.mark.parametrize("put", ["put_new", "replace"])
+def test_killed_before_any_step_a_reader_sees_all_or_nothing(tmp_path: Path, put: str) -> None:
+    new, old = b"new" * 1000, b"old" if put == "replace" else None
+    seen: list[bytes | None] = []
+    was_killed = True
+    while was_killed:
+        root = tmp_path / str(len(seen))
+        root.mkdir()
+        if old:
+            replace(root / "1", old)
+        command = [sys.executable, "-c", KILLED, str(root), str(len(seen) + 1), put]
+        code = subprocess.run(command, check=False).returncode
+        was_killed = code == -9
+        assert was_killed or code == 0
+        seen.append((root / "1").read_bytes() if "1" in names(root) else None)
+        remove_unfinished(root)
+        assert all_names(root) == names(root)
+    assert len(seen) >= 4
+    assert seen[0] == old
+    assert seen[-1] == new
+    assert set(seen) == {old, new}
+
+
+def test_what_is_deleted_is_gone_at_once_whatever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "artifact" / "part").mkdir(parents=True)
+    (tmp_path / "artifact" / "part" / "0").write_text("0")
+    (tmp_path / "object").write_text("1")
+    (tmp_path / "link").symlink_to("artifact")
+    assert delete(tmp_path / "link")
+    assert (tmp_path / "artifact" / "part" / "0").read_text() == "0"
+    assert delete(tmp_path / "artifact")
+    assert delete(tmp_path / "object")
+    assert not delete(tmp_path / "object")
+    assert all_names(tmp_path) == []
+
+
+def test_what_cannot_be_deleted_now_is_gone_for_readers_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "0").write_text("0")
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        assert delete(tmp_path / "artifact")
+    assert names(tmp_path) == []
+    (left,) = all_names(tmp_path)
+    assert remove_unfinished(tmp_path) == [tmp_path / left]
+    assert all_names(tmp_path) == []
+
+
+# -- directories and parts -------------------------------------------------------------------
+
+
+def test_a_directory_is_put_where_nothing_is(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    assert put_directory(tmp_path / "first", tmp_path / "target")
+    assert not put_directory(tmp_path / "second", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "first"
+    assert (tmp_path / "second" / "file").read_text() == "second"
+    with pytest.raises(FileNotFoundError):
+        put_directory(tmp_path / "first", tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("number", [0, errno.EPERM, errno.EMLINK, errno.EXDEV])
+def test_a_linked_part_has_the_bytes_and_takes_the_place_of_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "source").write_text("part")
+    (tmp_path / "target").write_text("of a worker that was lost")
+    if number:
+        refuse_links(monkeypatch, number)
+    link(tmp_path / "source", tmp_path / "target")
+    link(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "part"
+    assert (tmp_path / "target").samefile(tmp_path / "source") == (number == 0)
+    assert all_names(tmp_path) == ["source", "target"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 from nightjar import schemas
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
 from nightjar.store import ArtifactRef, Identity, Manifest, Staging, Store, publish
-from nightjar.store.manifest import MANIFEST_NAME
+from nightjar.store.manifest import MANIFEST_NAME, read_created_at
 
 SCHEMA = schemas.vectors_schema(4)
 
@@ -351,14 +353,40 @@ def test_a_path_that_cannot_be_looked_up_is_a_store_error(tmp_path: Path) -> Non
         store.open(store.ref("tokens", "0" * 300))
 
 
-def test_versions_are_listed_oldest_first(tmp_path: Path) -> None:
-    refs = [published(tmp_path, size) for size in range(4)]
-    moments = [3, 1, 2, 0]
-    for ref, moment in zip(refs, moments, strict=True):
+def test_versions_are_listed_by_the_time_of_publishing_whatever_the_disk_says(
+    tmp_path: Path,
+) -> None:
+    refs = [published(tmp_path, size) for size in range(20)]
+    for ref, moment in zip(refs, reversed(range(20)), strict=True):
         os.utime(Path(ref.path) / MANIFEST_NAME, (moment, moment))
-    (tmp_path / "embeddings" / ".staging-000000000000-host-1-x").mkdir()
+        os.utime(ref.path, (moment, moment))
+    (tmp_path / "embeddings" / ".staging-000000000000-x").mkdir()
+    (tmp_path / "embeddings" / ("0" * 12)).mkdir()
+    (tmp_path / "embeddings" / ("1" * 12)).write_text("no directory")
     shutil.copytree(refs[0].path, tmp_path / "embeddings" / "copy-of-it")
-    assert Store(tmp_path).versions("embeddings") == [refs[3], refs[1], refs[2], refs[0]]
+    assert Store(tmp_path).versions("embeddings") == refs
+
+
+def test_versions_of_one_moment_are_in_order_and_damaged_ones_come_first(tmp_path: Path) -> None:
+    refs = [published(tmp_path, size) for size in range(6)]
+    for ref in refs[:3]:
+        path = Path(ref.path) / MANIFEST_NAME
+        moment = '"created_at": "2026-01-01T00:00:00"'
+        path.write_text(re.sub('"created_at": "[^"]*"', moment, path.read_text()))
+    for ref, content in ((refs[5], b""), (refs[4], b"\xff" * 200)):
+        (Path(ref.path) / MANIFEST_NAME).write_bytes(content)
+    expected = [*sorted(refs[4:]), *sorted(refs[:3]), refs[3]]
+    assert Store(tmp_path).versions("embeddings") == expected
+
+
+def test_the_time_of_publishing_is_precise_and_stands_first(tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    ref = published(tmp_path)
+    after = datetime.now(UTC)
+    text = Store(tmp_path).open(ref).manifest.created_at
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text)
+    assert before <= datetime.fromisoformat(text) <= after
+    assert read_created_at(Path(ref.path)) == text
 
 
 def test_an_artifact_is_found_by_the_start_of_its_version(tmp_path: Path) -> None:

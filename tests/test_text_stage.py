@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
-from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 from nightjar.text import identity as identities
@@ -53,7 +53,7 @@ def publish_tokens(root: Path, texts: Sequence[str], **config: Any) -> Artifact:
     documents = publish_documents(root, texts)
 
     def write(staging: Staging) -> None:
-        tokenize(settings_, documents, staging, SILENT)
+        tokenize(settings_, documents, context_of(staging))
 
     ref = publish(root, tokens_identity(settings_, documents.ref.version), write)
     assert Store(root).verify(ref) == []

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from lookup_support import SETTINGS, random_matrix
+from stage_support import context_of
 from test_text_stage import publish_documents, words_of
 from tokenizer_support import config, declaration, declarations
 
@@ -26,7 +27,6 @@ from nightjar.errors import ConfigError, EncoderError, InputError, SourceError
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import QueryError, VectorModel, copy_code
 from nightjar.model_files import open_model
-from nightjar.progress import SILENT
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.store.fingerprint import sha256_of
 from nightjar.text import tokenize, tokens_identity
@@ -45,7 +45,7 @@ def publish_tokens(root: Path, base_dir: Path, settings: TokenizeConfig) -> Arti
     documents = publish_documents(root, list(declarations("eng", "fra")))
 
     def write(staging: Staging) -> None:
-        tokenize(settings, documents, staging, SILENT, base_dir=base_dir)
+        tokenize(settings, documents, context_of(staging, base_dir=base_dir))
 
     ref = publish(root, tokens_identity(settings, documents.ref.version, base_dir), write)
     assert Store(root).verify(ref) == []

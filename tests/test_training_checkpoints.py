@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import (
     SMALL,
     RecordedProgress,
@@ -26,8 +27,9 @@ from training_support import (
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import TrainingError
 from nightjar.progress import Progress
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.store import Artifact, Identity, Staging, Store, publish, remove_abandoned
 from nightjar.training import (
+    Lessons,
     Parents,
     checkpoint_path,
     epochs,
@@ -88,10 +90,12 @@ def trained(
 ) -> Artifact:
     model = model_config(name if name in SMALL else "word2vec", **NATIVE[name])
     identity = trained_identity(name, model, training, Parents(tokens.ref.version))
-    path = checkpoint_path(root / identity.stage, identity.version)
 
     def write(staging: Staging) -> None:
-        train(model, training, tokens, staging, progress or RecordedProgress(), n_workers, path)
+        context = context_of(
+            staging, identity, progress=progress or RecordedProgress(), n_workers=n_workers
+        )
+        train(name, model, training, Lessons(tokens), context)
 
     return Store(root).open(publish(root, identity, write))
 
@@ -166,9 +170,8 @@ trained(tokens, root, "skipgram")
 
 
 def finished_at(root: Path) -> list[int]:
-    """When each whole checkpoint was written; one that is being written has another suffix."""
-    whole = [path for path in checkpoints_in(root) if path.suffix == ".npz"]
-    return [path.stat().st_mtime_ns for path in whole]
+    """When each whole checkpoint was written; one that is being written has another name."""
+    return [path.stat().st_mtime_ns for path in checkpoints_in(root)]
 
 
 def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
@@ -184,11 +187,13 @@ def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        whole = [path for path in checkpoints_in(tmp_path) if path.suffix == ".npz"]
-        assert len(whole) == 1
-        with np.load(whole[0], allow_pickle=False) as saved:
+        process.wait(60)
+        (whole,) = checkpoints_in(tmp_path)
+        with np.load(whole, allow_pickle=False) as saved:
             assert all(np.isfinite(saved[name]).all() for name in saved.files)
+    remove_abandoned(tmp_path)
+    left = {path.name for path in (tmp_path / "embeddings").iterdir()}
+    assert left == {whole.name}
 
 
 # -- the file ------------------------------------------------------------------------------
@@ -202,7 +207,9 @@ def some_arrays(value: float = 1.0) -> Arrays:
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path / "state.npz", 1.0)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Checkpoints(tmp_path / "state.npz", 1.0, scratch)
 
 
 def test_a_checkpoint_gives_back_arrays_and_position(checkpoints: Checkpoints) -> None:
@@ -216,7 +223,11 @@ def test_a_later_checkpoint_takes_the_place_of_an_earlier(checkpoints: Checkpoin
     checkpoints.save(some_arrays(1.0), Position())
     checkpoints.save(some_arrays(2.0), POSITION)
     assert checkpoints.restore(some_arrays()) == POSITION
-    assert [path.name for path in checkpoints.path.parent.iterdir()] == ["state.npz"]
+    assert sorted(path.name for path in checkpoints.path.parent.iterdir()) == [
+        "scratch",
+        "state.npz",
+    ]
+    assert list(checkpoints.scratch_dir.iterdir()) == []
 
 
 def test_there_is_nothing_to_restore_at_first(checkpoints: Checkpoints) -> None:
@@ -239,7 +250,7 @@ def _empty(path: Path) -> None:
 
 def _other_shape(path: Path) -> None:
     arrays: dict[str, Any] = {**some_arrays(), "vectors": np.zeros((4, 16), np.float32)}
-    Checkpoints(path, 1.0).save(arrays, POSITION)
+    Checkpoints(path, 1.0, path.parent / "scratch").save(arrays, POSITION)
 
 
 def _no_position(path: Path) -> None:
@@ -265,36 +276,43 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(
 ) -> None:
     root = tmp_path / "store"
     model = model_config("word2vec", **NATIVE["cbow"])
-    path = tmp_path / "is-a-directory.npz"
-    (path / "in the way").mkdir(parents=True)
     identity = Identity("embeddings", "cbow", {"any": 1})
+    path = checkpoint_path(root / identity.stage, identity.version)
+    (path / "in the way").mkdir(parents=True)
 
     def write(staging: Staging) -> None:
-        train(model, TRAINING, tokens, staging, RecordedProgress(), 1, path)
+        train("cbow", model, TRAINING, Lessons(tokens), context_of(staging, identity))
 
     with caplog.at_level(logging.WARNING):
         artifact = Store(root).open(publish(root, identity, write))
     assert "no checkpoint written, training goes on" in caplog.text
     assert len(artifact.read("losses")) == 3
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("is-a")] == [
-        path.name
+    assert [entry.name for entry in path.parent.iterdir() if entry.name[0] == "."] == [path.name]
+
+
+def test_checkpoints_that_nobody_has_gone_on_from_for_a_month_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    given_up, goes_on = (
+        Checkpoints(checkpoint_path(tmp_path, letter * 12), 1.0, tmp_path / "scratch")
+        for letter in "ab"
+    )
+    (tmp_path / "eeeeeeeeeeee").mkdir()
+    day = 24 * 3600
+    for number in range(31):
+        if number == 0:
+            given_up.save(some_arrays(1.0), POSITION)
+        goes_on.save(some_arrays(float(number)), POSITION)
+        for path in tmp_path.iterdir():
+            os.utime(path, (1, 1))  # nobody asks
+        assert remove_stale_checkpoints(tmp_path, 10**9 + number * day) == []
+    assert remove_stale_checkpoints(tmp_path, 10**9 + 30 * day + 1) == [given_up.path]
+    assert not given_up.path.exists()
+    assert goes_on.path.exists()
+    assert remove_stale_checkpoints(tmp_path, 10**9 + 61 * day) == [goes_on.path]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == [
+        "eeeeeeeeeeee",
+        "scratch",
     ]
-
-
-def test_checkpoints_of_models_given_up_and_half_written_ones_are_removed(tmp_path: Path) -> None:
-    ages = {
-        checkpoint_path(tmp_path, "a" * 12): 31 * 24 * 3600,
-        checkpoint_path(tmp_path, "b" * 12): 29 * 24 * 3600,
-        tmp_path / ".checkpoint-cccccccccccc.npz.77": 2 * 3600,
-        tmp_path / ".checkpoint-dddddddddddd.npz.78": 60,
-        tmp_path / "eeeeeeeeeeee": 90 * 24 * 3600,
-    }
-    for path, age in ages.items():
-        path.write_bytes(b"x")
-        os.utime(path, (10**9 - age, 10**9 - age))
-    removed = remove_stale_checkpoints(tmp_path, 10**9)
-    assert [path.name[12:15] for path in removed] == ["aaa", "ccc"]
-    assert len(list(tmp_path.iterdir())) == 3
 
 
 # -- what stops a training -------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import (
     RecordedProgress,
     Sentences,
@@ -381,4 +382,4 @@ def count_in_stage(
     resources: Resources,
     training: TrainingConfig,
 ) -> None:
-    count(model, training, tokens, staging, SILENT, 1, resources=resources)
+    count("NAME", model, training, tokens, context_of(staging), resources)

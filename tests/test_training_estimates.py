@@ -16,6 +16,7 @@ import pytest
 from conftest import PROJECT_ROOT, run_due
 from gensim.models.fasttext_inner import compute_ngrams_bytes, ft_hash_bytes
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import (
     column,
     model_config,
@@ -27,11 +28,12 @@ from training_support import (
 from nightjar.config import load_config
 from nightjar.config.models import TrainingConfig, Word2VecConfig
 from nightjar.errors import ModelTooLarge, VocabularyError
-from nightjar.pipeline import Provenance, execution, forecast, make_plan, run_step
+from nightjar.pipeline import Provenance, forecast, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.schemas import EMBEDDINGS
+from nightjar.stages import train as train_stage
 from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.training import Parents, train, trained_identity, window_learner
+from nightjar.training import Lessons, Parents, train, trained_identity, window_learner
 from nightjar.training import estimates as estimates_module
 from nightjar.training.durations import duration
 from nightjar.training.estimates import (
@@ -270,7 +272,8 @@ def test_training_refuses_before_it_reads_a_sentence(tmp_path: Path) -> None:
 
     def write(staging: Staging) -> None:
         scarce = Resources(1000, 0, GB)
-        train(model, training, tokens, staging, SILENT, 1, name="mine", resources=scarce)
+        context = context_of(staging, identity)
+        train("mine", model, training, Lessons(tokens), context, scarce)
 
     identity = trained_identity("mine", model, training, Parents(tokens.ref.version))
     with pytest.raises(ModelTooLarge, match=r"models\.mine: training needs"):
@@ -283,15 +286,15 @@ def test_only_the_model_that_cannot_fit_is_refused(
 ) -> None:
     # With vector_size 10000 more than a gigabyte, with 17 about half of one.
     available = Resources(GB, memory_held=0, disk_free=GB)
-    monkeypatch.setattr(execution, "read_resources", lambda _: available)
+    monkeypatch.setattr(train_stage, "read_resources", lambda _: available)
     overrides = ["models.cbow.vector_size=10000", "models.glove.vector_size=17"]
     overrides += ["models.cbow.min_count=1", "models.cbow.hs=true"]
     loaded = load_config(finished_copy, overrides)
     plan = make_plan(loaded)
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     with pytest.raises(ModelTooLarge, match=r"models\.cbow\.vector_size"):
-        run_step(loaded, plan, plan.step(EMBEDDINGS, "cbow"), SILENT, provenance)
-    run_step(loaded, plan, plan.step(EMBEDDINGS, "glove"), SILENT, provenance)
+        run_step(loaded, plan.step(EMBEDDINGS, "cbow"), SILENT, provenance)
+    run_step(loaded, plan.step(EMBEDDINGS, "glove"), SILENT, provenance)
     entries = forecast(loaded, plan, 1, available)
     assert [(entry.model, entry.refusal is None) for entry in entries] == [
         ("cbow", False),

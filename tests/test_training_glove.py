@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import (
     column,
     file_hashes,
@@ -29,8 +30,15 @@ from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError
 from nightjar.progress import SILENT
 from nightjar.schemas import COOCCURRENCES, EMBEDDINGS
-from nightjar.store import Store, publish
-from nightjar.training import Parents, cooccurrence, train, trained_identity
+from nightjar.store import Staging, Store, publish
+from nightjar.training import (
+    Lessons,
+    Parents,
+    checkpoint_path,
+    cooccurrence,
+    train,
+    trained_identity,
+)
 from nightjar.training.epochs import SpanResult
 from nightjar.training.glove import GloVeLearner, Layers, initial_parameters, n_chunks
 from nightjar.training.kernels.adagrad import (
@@ -289,7 +297,6 @@ def test_interrupted_training_ends_bit_for_bit_as_if_it_had_not_been(
     tokens = publish_tokens(tmp_path, sentences_with_distinct_counts(n_words=15))
     whole = train_model(tokens, tmp_path / "whole", "glove", epochs=4)
     counted = publish_cooccurrences(tokens, tmp_path)
-    checkpoint = tmp_path / "checkpoint.npz"
     learned = GloVeLearner.learn
 
     def dies(self: GloVeLearner, span: int, epoch: int, worker: int) -> SpanResult:
@@ -299,11 +306,13 @@ def test_interrupted_training_ends_bit_for_bit_as_if_it_had_not_been(
 
     model = model_config("glove", epochs=4)
     training = TrainingConfig(seed=7, checkpoint_minutes=1e-9)
-    write = partial(
-        train, model, training, tokens, progress=SILENT, n_workers=1,
-        checkpoint_path=checkpoint, cooccurrences=counted,
-    )  # fmt: skip
     identity = trained_identity("glove", model, training, Parents(tokens.ref.version))
+    checkpoint = checkpoint_path(tmp_path / identity.stage, identity.version)
+
+    def write(staging: Staging) -> None:
+        lessons = Lessons(tokens, counted)
+        train("glove", model, training, lessons, context_of(staging, identity))
+
     monkeypatch.setattr(GloVeLearner, "learn", dies)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path, identity, write)

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import pytest
 
-from nightjar import compilation
+from nightjar import compilation, machine_code
 from nightjar.training.kernels.adagrad import draw_order
 from nightjar.training.kernels.cooccurrence import sum_keys
 
@@ -59,12 +59,12 @@ def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path: Path) -> None:
     assert checked == "checked"
     # Unchecked machine code must not be picked up by a checking run, nor the reverse.
     assert Path(cache_path).is_relative_to(tmp_path / "cache")
-    assert f"{compilation._sources_sha256()[:16]}-boundscheck" in cache_path
+    assert f"{machine_code._sources_sha256()[:16]}-boundscheck" in cache_path
 
 
 def test_cache_directory_is_named_by_the_kernel_sources() -> None:
     for kernel in (draw_order, sum_keys):
-        assert compilation._sources_sha256()[:16] in kernel.stats.cache_path  # type: ignore[attr-defined]
+        assert machine_code._sources_sha256()[:16] in kernel.stats.cache_path  # type: ignore[attr-defined]
 
 
 def test_compiling_leaves_the_cache_of_other_libraries_alone() -> None:
@@ -87,14 +87,14 @@ def test_machine_code_goes_to_a_private_directory_when_home_cannot_be_written(
     monkeypatch.setenv("XDG_CACHE_HOME", str(not_a_directory))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    chosen = compilation._cache_dir.__wrapped__()
+    chosen = machine_code._cache_dir.__wrapped__()
     assert chosen is not None
     assert chosen.is_relative_to(tmp_path)
     assert chosen.parent.stat().st_mode & 0o077 == 0
 
     # A directory that others may write to could hold machine code of theirs.
     chosen.parent.chmod(0o777)
-    assert compilation._cache_dir.__wrapped__() is None
+    assert machine_code._cache_dir.__wrapped__() is None
     assert "NUMBA_CACHE_DIR" in caplog.text
 
 
@@ -102,7 +102,7 @@ _COLD = """
 import os, sys, time
 from pathlib import Path
 from training_support import file_hashes, publish_tokens, train_model, two_topics
-from nightjar.compilation import _cache_dir
+from nightjar.machine_code import _cache_dir
 root = Path(sys.argv[1])
 tokens = publish_tokens(root, two_topics(40))
 while time.time() < float(sys.argv[2]):
@@ -133,16 +133,16 @@ def test_two_processes_that_start_cold_at_once_end_the_same_and_a_third_compiles
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
-    files = machine_code(tmp_path / "cache")
+    files = machine_code_files(tmp_path / "cache")
     assert any("skipgram" in str(path) for path in files)
     warm = start_cold(tmp_path / "three", environment, 0)
     output, trouble = warm.communicate(timeout=120)
     assert warm.returncode == 0, trouble
     assert output == outputs[0][0]
-    assert machine_code(tmp_path / "cache") == files
+    assert machine_code_files(tmp_path / "cache") == files
 
 
-def machine_code(directory: Path) -> dict[Path, int]:
+def machine_code_files(directory: Path) -> dict[Path, int]:
     """The files of machine code and when each was written."""
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*.nbc")}
 
@@ -218,13 +218,13 @@ def test_kernels_of_one_factory_never_meet_in_the_cache(tmp_path: Path) -> None:
         command = [sys.executable, "-W", "ignore", str(script), *arguments]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
-    assert len(machine_code(tmp_path / "cache")) == 3
+    assert len(machine_code_files(tmp_path / "cache")) == 3
 
 
 def test_damaged_machine_code_is_compiled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compilation, "_cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(machine_code, "_cache_dir", lambda: tmp_path)
 
     def cache_hits() -> int:
         """Of the kernel in a process that has just started."""
@@ -250,7 +250,7 @@ def test_damaged_machine_code_is_compiled_again(
 def test_a_disk_that_refuses_machine_code_stops_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compilation, "_cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(machine_code, "_cache_dir", lambda: tmp_path / "cache")
 
     @compilation.compiled()
     def triple(value: float) -> float:
@@ -273,7 +273,7 @@ def test_directories_of_former_sources_go_when_they_were_not_used_for_a_week(
         os.utime(directory, (now - days * day, now - days * day))
     (tmp_path / "not-ours").mkdir()
     os.utime(tmp_path / "not-ours", (0, 0))
-    compilation._remove_unused(tmp_path / ("e" * 16 + "-0000"))
+    machine_code._remove_unused(tmp_path / ("e" * 16 + "-0000"))
     left = sorted(path.name[0] for path in tmp_path.iterdir())
     assert left == ["a", "b", "e", "f", "n"]
 

@@ -188,7 +188,7 @@ def test_a_vocabulary_of_equal_words_still_has_an_a() -> None:
 def config(models: dict[str, object]) -> NightjarConfig:
     return NightjarConfig.model_validate(
         {
-            "ingest": {"sources": {"s": {"type": "text", "path": "x"}}},
+            "corpora": {"text": {"kind": "text", "sources": {"s": {"type": "text", "path": "x"}}}},
             "models": models,
             "evaluation": {"benchmarks": {"b": {"type": "similarity", "path": "b"}}},
             "registry": {"gate": {"benchmarks": ["b"]}},

@@ -68,8 +68,8 @@ def test_identity_names_the_code_that_shapes_the_vectors() -> None:
 
     assert set(code("word2vec")["libraries"]) == {"gensim", "numpy"}  # type: ignore[call-overload]
     assert set(code("glove")["libraries"]) == {"numba", "numpy"}  # type: ignore[call-overload]
-    assert "kernels" in code("glove")
-    assert "kernels" not in code("fasttext")
+    assert code("glove")["code"] != code("fasttext")["code"]
+    assert set(code("fasttext")) == {"revision", "libraries", "code"}
 
 
 def test_planning_imports_no_heavy_library() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config.models import GloVeConfig, ModelConfig, TokenizeConfig, TrainingConfig
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish
-from nightjar.training import Parents, cooccurrences_identity, count, train, trained_identity
+from nightjar.training import (
+    Lessons,
+    Parents,
+    cooccurrences_identity,
+    count,
+    train,
+    trained_identity,
+)
 
 Sentences = Sequence[Sequence[str]]
 
@@ -108,7 +115,11 @@ def train_model(
     cooccurrences = None
     if isinstance(model, GloVeConfig):
         cooccurrences = publish_cooccurrences(tokens, root, n_workers=n_workers, **changes)
-    write = partial(_train, model, training, tokens, progress, n_workers, cooccurrences)
+
+    def write(staging: Staging) -> None:
+        context = context_of(staging, identity, progress=progress, n_workers=n_workers)
+        train("NAME", model, training, Lessons(tokens, cooccurrences), context)
+
     return Store(root).open(publish(root, identity, write))
 
 
@@ -122,21 +133,10 @@ def publish_cooccurrences(
     assert identity is not None
 
     def write(staging: Staging) -> None:
-        count(model, TrainingConfig(), tokens, staging, progress, n_workers)
+        context = context_of(staging, progress=progress, n_workers=n_workers)
+        count("NAME", model, TrainingConfig(), tokens, context)
 
     return Store(root).open(publish(root, identity, write))
-
-
-def _train(
-    model: ModelConfig,
-    training: TrainingConfig,
-    tokens: Artifact,
-    progress: Progress,
-    n_workers: int,
-    cooccurrences: Artifact | None,
-    staging: Staging,
-) -> None:
-    train(model, training, tokens, staging, progress, n_workers, cooccurrences=cooccurrences)
 
 
 def matrix(

@@ -14,8 +14,8 @@ from flows.explorer.prefixes import KIND as PREFIX_KIND
 from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.lookup import TableDamaged, VectorModel, check_whole, code_sha256
-from nightjar.model_files import DIRECTORY, open_model
+from nightjar.lookup import TableDamaged, VectorModel, check_whole
+from nightjar.model_files import DIRECTORY, model_code_digest, open_model
 from nightjar.store import Store
 
 _MAX_OPEN = 8
@@ -32,7 +32,7 @@ class Library:
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._jobs = Jobs()
-        self._code = code_sha256()[:8]
+        self._code = model_code_digest()[:8]
 
     def catalogue(self) -> Catalogue:
         """The versions there are now."""

@@ -1,6 +1,6 @@
 """Cleaning: what is done to a text before it is a document, and which texts are dropped.
 
-``make_cleaner(config)`` gives a :class:`Cleaner` for the section ``ingest.cleaning``. Its
+``make_cleaner(config)`` gives a :class:`Cleaner` for the section ``cleaning``. Its
 ``clean`` takes a text and returns it cleaned, with what was changed (:class:`Cleaned`), or why
 it is not wanted (:class:`Dropped`).
 

@@ -64,10 +64,10 @@ def _word_filter(min_words: int, max_words: int | None) -> Filter:
     def check(text: str) -> Unwanted | None:
         n_words = len(text.split())
         if n_words < min_words:
-            detail = f"{n_words} words, ingest.cleaning.filters.min_words is {min_words}"
+            detail = f"{n_words} words, cleaning.filters.min_words is {min_words}"
             return Unwanted(DropReason.TOO_FEW_WORDS, detail)
         if max_words is not None and n_words > max_words:
-            detail = f"{n_words} words, ingest.cleaning.filters.max_words is {max_words}"
+            detail = f"{n_words} words, cleaning.filters.max_words is {max_words}"
             return Unwanted(DropReason.TOO_MANY_WORDS, detail)
         return None
 
@@ -81,7 +81,7 @@ def _ratio_filter(
         ratio = measure(text)
         if ratio <= limit:
             return None
-        return Unwanted(reason, f"{ratio:.3f}, ingest.cleaning.filters.{key} is {limit:g}")
+        return Unwanted(reason, f"{ratio:.3f}, cleaning.filters.{key} is {limit:g}")
 
     return check
 

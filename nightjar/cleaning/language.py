@@ -75,7 +75,7 @@ class LanguageFilter:
     def _unwanted(self, found: str) -> Unwanted:
         wanted = ", ".join(self._config.languages)
         return Unwanted(
-            DropReason.OTHER_LANGUAGE, f"{found}; ingest.cleaning.language.languages is {wanted}"
+            DropReason.OTHER_LANGUAGE, f"{found}; cleaning.language.languages is {wanted}"
         )
 
 

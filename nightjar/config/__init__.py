@@ -8,8 +8,10 @@ type and meaning in ``models``, nowhere else.
 
 from nightjar.config.loading import LoadedConfig, load_config
 from nightjar.config.models import (
+    AcceptConfig,
     AnalogyBenchmark,
     BenchmarkConfig,
+    CorpusConfig,
     CsvSource,
     DocumentVectorsConfig,
     EvaluationConfig,
@@ -20,6 +22,7 @@ from nightjar.config.models import (
     ImportConfig,
     IngestConfig,
     JsonLinesSource,
+    KeepConfig,
     MediaWikiSource,
     ModelConfig,
     NearDuplicatesConfig,
@@ -34,6 +37,7 @@ from nightjar.config.models import (
     SqlSource,
     StorageConfig,
     StsBenchmark,
+    TextCorpusConfig,
     TextSource,
     TokenizeConfig,
     TrainedConfig,
@@ -44,8 +48,10 @@ from nightjar.config.models import (
 )
 
 __all__ = [
+    "AcceptConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
+    "CorpusConfig",
     "CsvSource",
     "DocumentVectorsConfig",
     "EvaluationConfig",
@@ -56,6 +62,7 @@ __all__ = [
     "ImportConfig",
     "IngestConfig",
     "JsonLinesSource",
+    "KeepConfig",
     "LoadedConfig",
     "MediaWikiSource",
     "ModelConfig",
@@ -71,6 +78,7 @@ __all__ = [
     "SqlSource",
     "StorageConfig",
     "StsBenchmark",
+    "TextCorpusConfig",
     "TextSource",
     "TokenizeConfig",
     "TrainedConfig",

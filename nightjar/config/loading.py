@@ -40,6 +40,11 @@ class LoadedConfig:
                 f"{artifacts_dir!r} leads nowhere: {error}"
             ) from error
 
+    @property
+    def pipeline_dir(self) -> Path:
+        """Absolute directory of the pipeline's nights, ledger and lease."""
+        return self.artifacts_dir / "pipelines" / self.config.pipeline.name
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Read and validate ``path``, with ``overrides`` of the form ``a.b=value`` applied.

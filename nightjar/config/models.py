@@ -16,7 +16,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.corpora import AcceptConfig, CorpusConfig, TextCorpusConfig
 from nightjar.config.execution import ExecutionConfig
+from nightjar.config.keeping import KeepConfig
 from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.publishing import (
     AnalogyBenchmark,
@@ -76,8 +78,10 @@ __all__ = [
     "MAX_INT32_COUNT",
     "MAX_SEED",
     "MIN_MEMORY",
+    "AcceptConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
+    "CorpusConfig",
     "CsvSource",
     "Delimiter",
     "DocumentVectorsConfig",
@@ -90,6 +94,7 @@ __all__ = [
     "ImportConfig",
     "IngestConfig",
     "JsonLinesSource",
+    "KeepConfig",
     "MediaWikiSource",
     "MemorySize",
     "ModelConfig",
@@ -111,6 +116,7 @@ __all__ = [
     "StorageConfig",
     "StsBenchmark",
     "Text",
+    "TextCorpusConfig",
     "TextSource",
     "TokenizeConfig",
     "TrainedConfig",
@@ -136,8 +142,7 @@ class NightjarConfig(Section):
     """The whole file."""
 
     pipeline: PipelineConfig = PipelineConfig()
-    ingest: IngestConfig
-    tokenize: TokenizeConfig = TokenizeConfig()
+    corpora: dict[Name, CorpusConfig] = Field(min_length=1)
     training: TrainingConfig = TrainingConfig()
     execution: ExecutionConfig = ExecutionConfig()
     models: dict[Name, ModelConfig] = Field(min_length=1)
@@ -146,6 +151,22 @@ class NightjarConfig(Section):
     document_vectors: dict[Name, DocumentVectorsConfig] = Field(
         {}, description="documents as vectors; default: none"
     )
+    keep: KeepConfig = KeepConfig()
+
+    def corpus_of(self, model: str) -> str:
+        """The corpus that ``model`` learns from: its own, its base's, the only one."""
+        config = self.models[model]
+        if config.corpus is not None:
+            return config.corpus
+        base = base_of(config)
+        return next(iter(self.corpora)) if base is None else self.corpus_of(base)
+
+    def corpus_of_vectors(self, entry: str) -> str:
+        """The corpus whose documents the entry of ``document_vectors`` embeds."""
+        config = self.document_vectors[entry]
+        if config.corpus is not None:
+            return config.corpus
+        return next(iter(self.corpora)) if config.model is None else self.corpus_of(config.model)
 
     @model_validator(mode="after")
     def _document_vectors_name_models(self) -> Self:
@@ -155,6 +176,30 @@ class NightjarConfig(Section):
                 hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(self.models)}"
                 raise ValueError(
                     f"document_vectors.{name}.model: there is no model {entry.model!r}; {hint}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _models_name_their_corpora(self) -> Self:
+        named = {f"models.{name}": model.corpus for name, model in self.models.items()} | {
+            f"document_vectors.{name}": entry.corpus
+            for name, entry in self.document_vectors.items()
+        }
+        known = ", ".join(self.corpora)
+        for key, corpus in named.items():
+            if corpus is not None and corpus not in self.corpora:
+                close = difflib.get_close_matches(corpus, self.corpora, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]!r}?" if close else f"corpora has {known}"
+                raise ValueError(f"{key}.corpus: there is no corpus {corpus!r}; {hint}")
+        if len(self.corpora) > 1:
+            inherits = {
+                f"models.{name}" for name, model in self.models.items() if base_of(model)
+            } | {f"document_vectors.{name}" for name, e in self.document_vectors.items() if e.model}
+            lost = [key for key, corpus in named.items() if corpus is None and key not in inherits]
+            if lost:
+                raise ValueError(
+                    f"{lost[0]}.corpus is missing: with several corpora a model says which it "
+                    f"learns from; corpora has {known}"
                 )
         return self
 

@@ -99,7 +99,10 @@ class DocumentVectorsConfig(Section):
     """A vector for every document, by a model of ours or by a pre-trained encoder."""
 
     model: Name | None = Field(
-        None, description="one of models: tonight's vectors; or encoder, not both"
+        None, description="one of models: its champion's vectors; or encoder, not both"
+    )
+    corpus: Name | None = Field(
+        None, description="one of corpora: whose documents; default: the model's, or the only one"
     )
     encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
         None, description="the library that loads a pre-trained encoder: the extra encoders"
@@ -141,7 +144,7 @@ class DocumentVectorsConfig(Section):
         if self.encoder is not None and self.path is None:
             raise ValueError("encoder needs path: a folder, package:NAME/FOLDER or hub:OWNER/NAME")
         useless = (
-            sorted(self.model_fields_set - {"model", "encoder", "normalize"})
+            sorted(self.model_fields_set - {"model", "corpus", "encoder", "normalize"})
             if self.model is not None
             else []
         )

@@ -78,7 +78,7 @@ def parse_document(text: str, path: Path) -> dict[str, Any]:
     if document is None:
         raise ConfigError(f"{path}: the config file is empty; pipeline_config.yaml is an example")
     if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected sections like 'ingest:' at the top level")
+        raise ConfigError(f"{path}: expected sections like 'corpora:' at the top level")
     return document
 
 

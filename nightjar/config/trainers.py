@@ -18,6 +18,9 @@ from nightjar.config.sections import (
 
 
 class _AnyModel(Section):
+    corpus: Name | None = Field(
+        None, description="one of corpora; not needed when there is one, or with a base model"
+    )
     gate_benchmarks: Annotated[list[Name], Field(min_length=1)] | None = Field(
         None, description="what decides about this model; default: registry.gate.benchmarks"
     )

@@ -1,16 +1,19 @@
 """Which documents are kept, seen beside all others: duplicates, ids, limits.
 
 The rule is that of reading one document after the other: each is compared with those kept
-before it. Nearly all documents share neither text nor id with another, which a pass over the
-digests shows (:mod:`~nightjar.corpus.repetition`); only the rest is gone through one by one.
+before it, until a limit is full. What is behind that is not there: neither kept nor dropped, and
+no other is its duplicate. Nearly all documents share neither text nor id with another, which a
+pass over the digests shows (:mod:`~nightjar.corpus.repetition`); only the rest is gone through
+one by one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,9 @@ from nightjar.config import IngestConfig
 from nightjar.corpus.near_duplicates import Bands, NearDuplicates, decoded
 from nightjar.corpus.records import Reason
 from nightjar.corpus.repetition import RepeatedKeys
+from nightjar.corpus.sharding import FoundShard
 from nightjar.corpus.tables import side_by_side
+from nightjar.schemas import DOCUMENTS
 from nightjar.store import Artifact, fingerprint
 
 
@@ -34,7 +39,11 @@ class Decisions:
     renamed: dict[int, str] = field(default_factory=dict)
     """The doc_id that a row gets, where it is not the shard's."""
     n_rows: int | None = None
-    """How many rows count, where a limit cuts the shard short."""
+    """How many rows count, where a limit cuts the shard short; 0: it is full before the shard."""
+
+    def n_kept(self, n_documents: int) -> int:
+        """How many of the shard's ``n_documents`` are kept."""
+        return (n_documents if self.n_rows is None else self.n_rows) - len(self.dropped)
 
     @property
     def fingerprint(self) -> str:
@@ -50,20 +59,44 @@ class Decisions:
         )
 
 
-def decide(config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path) -> list[Decisions]:
+class Limits:
+    """How many documents may still be kept, of each source and over all."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._of_source = {
+            name: inf if source.limit is None else source.limit
+            for name, source in config.sources.items()
+        }
+        self._of_all = inf if config.limit is None else config.limit
+
+    def left(self, source: str) -> float:
+        """How many more of that source; 0 when its limit or that over all is full."""
+        return min(self._of_source[source], self._of_all)
+
+    def count(self, source: str, n_documents: int) -> None:
+        """So many more are kept, as far as there is room for them."""
+        n_counted = min(n_documents, self.left(source))
+        self._of_source[source] -= n_counted
+        self._of_all -= n_counted
+
+
+def decide(config: IngestConfig, shards: Sequence[FoundShard], spill_dir: Path) -> list[Decisions]:
     """What becomes of the documents of ``shards``, which are in the order of the documents.
 
     In memory: a bit for each document, at most KEYS_IN_MEMORY digests, and all of those
     documents that share text or id with another: their ids and digests, some 300 bytes each.
     """
-    suspects = _suspects(config, shards, spill_dir)
+    suspects = _suspects(config, [artifact for _, artifact in shards], spill_dir)
     judge = _Judge(config)
+    limits = Limits(config)
     first = 0
     decisions = []
-    for shard in shards:
-        n_rows = shard.rows("documents")
+    for shard, artifact in shards:
+        n_rows = artifact.rows(DOCUMENTS)
         rows = np.flatnonzero(suspects[first : first + n_rows])
-        decisions.append(judge.judge(shard, rows))
+        decision = judge.judge(artifact, rows, limits.left(shard.source))
+        limits.count(shard.source, decision.n_kept(n_rows))
+        decisions.append(decision)
         first += n_rows
     return decisions
 
@@ -72,7 +105,7 @@ def _suspects(
     config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path
 ) -> NDArray[np.bool_]:
     """Which documents share the start of a digest, or a band of a signature, with another one."""
-    n_documents = sum(shard.rows("documents") for shard in shards)
+    n_documents = sum(shard.rows(DOCUMENTS) for shard in shards)
     suspects = np.zeros(n_documents, np.bool_)
     for column in ("text_digest", "id_digest"):
         with RepeatedKeys(n_documents, spill_dir) as repeated:
@@ -106,27 +139,6 @@ def _first_halves(digests: pa.FixedSizeBinaryArray) -> NDArray[np.uint64]:
     return values[start : start + 2 * len(digests) : 2]
 
 
-def cut_at(limit: int, shards: Sequence[Artifact], decisions: Sequence[Decisions]) -> int:
-    """Keep the first ``limit`` documents in all; returns how many more there were.
-
-    Changes the ``decisions``: rows behind the last document that is kept do not count.
-    """
-    remaining, n_left_out = limit, 0
-    for shard, decision in zip(shards, decisions, strict=True):
-        n_rows = shard.rows("documents") if decision.n_rows is None else decision.n_rows
-        n_kept = n_rows - len(decision.dropped)
-        if n_kept > remaining:
-            kept = np.ones(n_rows, np.bool_)
-            kept[list(decision.dropped)] = False
-            end = int(np.flatnonzero(kept)[remaining])
-            decision.n_rows = end
-            decision.dropped = {row: why for row, why in decision.dropped.items() if row < end}
-            decision.renamed = {row: to for row, to in decision.renamed.items() if row < end}
-            n_left_out += n_kept - remaining
-        remaining -= min(n_kept, remaining)
-    return n_left_out
-
-
 @dataclass(frozen=True, slots=True)
 class _Suspect:
     row: int
@@ -147,13 +159,20 @@ class _Judge:
         self._ids: set[bytes] = set()
         self._n_repeated: Counter[bytes] = Counter()
 
-    def judge(self, shard: Artifact, rows: NDArray[np.int64]) -> Decisions:
-        """Decide on the documents at ``rows`` of ``shard``, ascending."""
+    def judge(self, shard: Artifact, rows: NDArray[np.int64], limit: float) -> Decisions:
+        """Decide on the documents of ``shard``, of which ``limit`` may be kept.
+
+        Those that are not at ``rows`` (ascending) share nothing with any other.
+        """
+        if not limit:
+            return Decisions(n_rows=0)
         decisions = Decisions()
         signatures = repeat(None) if self._near is None else _signatures(shard, rows)
         for suspect, signature in zip(
             _read(shard, rows), signatures, strict=self._near is not None
         ):
+            if suspect.row - len(decisions.dropped) >= limit:
+                break  # those before it fill the limit
             verdict = self._verdict(suspect, signature)
             if verdict is not None:
                 decisions.dropped[suspect.row] = verdict
@@ -166,6 +185,7 @@ class _Judge:
                 self._first_by_text[suspect.text_digest] = doc_id
             if self._near is not None and signature is not None:
                 self._near.add(doc_id, signature)
+        decisions.n_rows = _cut(shard.rows(DOCUMENTS), decisions.dropped, limit)
         return decisions
 
     def _verdict(
@@ -193,6 +213,16 @@ class _Judge:
             return suspect.doc_id
         self._n_repeated[suspect.id_digest] += 1
         return f"{suspect.doc_id}-{self._n_repeated[suspect.id_digest] + 1}"
+
+
+def _cut(n_rows: int, dropped: Collection[int], limit: float) -> int | None:
+    """How many rows have ``limit`` documents that are kept; None when that takes all rows."""
+    if n_rows - len(dropped) < limit:
+        return None
+    kept = np.ones(n_rows, np.bool_)
+    kept[list(dropped)] = False
+    end = int(np.flatnonzero(kept)[int(limit) - 1]) + 1
+    return None if end == n_rows else end
 
 
 def _signatures(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint32]]:

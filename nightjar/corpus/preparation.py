@@ -74,7 +74,7 @@ class Preparation:
         )
 
     def _clean(self, document: Document) -> Cleaned | Rejection:
-        """Unify line ends, remove NUL, do what ``ingest.cleaning`` says, strip white space."""
+        """Unify line ends, remove NUL, do what ``cleaning`` says, strip white space."""
         text = document.text
         if "\0" in text:
             self.changes["nul_characters_removed"] += text.count("\0")
@@ -93,10 +93,10 @@ class Preparation:
                 detail += " once it is cleaned"
             return self._rejection(document, Reason.EMPTY, detail, text)
         if len(text) < self._config.min_chars:
-            detail = f"{len(text)} characters, ingest.min_chars is {self._config.min_chars}"
+            detail = f"{len(text)} characters, min_chars is {self._config.min_chars}"
             return self._rejection(document, Reason.TOO_SHORT, detail, text)
         if len(text) > self._config.max_chars:
-            detail = f"{len(text)} characters, ingest.max_chars is {self._config.max_chars}"
+            detail = f"{len(text)} characters, max_chars is {self._config.max_chars}"
             return self._rejection(document, Reason.TOO_LONG, detail, text)
         return Cleaned(text, cleaned.changes, cleaned.language)
 

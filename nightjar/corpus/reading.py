@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 import pyarrow as pa
@@ -94,8 +93,7 @@ class _Reading:
         self._config = config
         self._name = source
         self._source = config.sources[source]
-        limits = (config.limit, self._source.limit)
-        self._limit = min((limit for limit in limits if limit is not None), default=inf)
+        self._max_documents = piece.shard.max_documents
         self._staging = staging
 
         def rows(table: str, schema: pa.Schema, compression: Compression = "zstd") -> RowGroups:
@@ -153,7 +151,7 @@ class _Reading:
             yield
         except SourceError as error:
             file.check_on_disk(planned)
-            raise SourceError(f"ingest.sources.{self._name}: {error}") from error
+            raise SourceError(f"sources.{self._name}: {error}") from error
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Document):
@@ -198,8 +196,8 @@ class _Reading:
 
     @property
     def is_full(self) -> bool:
-        """Whether more documents would be above the limit whatever the other shards hold."""
-        return self._counts["documents"] >= self._limit
+        """Whether there are as many documents as are asked for, be they duplicates or not."""
+        return self._max_documents is not None and self._counts["documents"] >= self._max_documents
 
     def finish(self) -> None:
         """Write the last rows and what was counted."""

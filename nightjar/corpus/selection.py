@@ -32,7 +32,7 @@ from nightjar.store import FileIdentity, Identity, file_identity, library_versio
 
 Key = TypeVar("Key", bound=Hashable)
 
-REVISION = 2
+REVISION = 4
 """Raised whenever the same sources give other documents than before."""
 
 
@@ -64,13 +64,15 @@ class Fetching:
     """Whether no server is asked: the files are those that the last plan fetched."""
 
 
-def documents_identity(config: IngestConfig, base_dir: Path, fetching: Fetching) -> Identity:
-    """What the documents artifact is made of; hashes every source file, and fetches remote ones.
+def documents_identity(
+    config: IngestConfig, base_dir: Path, fetching: Fetching, corpus: str = ""
+) -> Identity:
+    """What the documents artifact of ``corpus`` is made of.
 
-    Directories and URLs are no part of it: a file that moves keeps its version. Raises
-    SourceError, naming the source and the pattern, when a file is missing or unreadable, a
-    glob matches nothing or a package is not installed; SourceUnavailable when a server does
-    not answer.
+    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a
+    file that moves keeps its version. Raises SourceError, naming the source and the pattern, when
+    a file is missing or unreadable, a glob matches nothing or a package is not installed;
+    SourceUnavailable when a server does not answer.
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
@@ -79,7 +81,7 @@ def documents_identity(config: IngestConfig, base_dir: Path, fetching: Fetching)
     ]
     return Identity(
         stage=DOCUMENTS,
-        name="",
+        name=corpus,
         config=config.model_dump(
             mode="json",
             exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
@@ -189,11 +191,11 @@ def _identity_of(file: SourceFile) -> FileIdentity:
     try:
         found = file_identity(file.path)
     except SourceError as error:
-        raise SourceError(f"ingest.sources.{file.source}: {error}") from error
+        raise SourceError(f"sources.{file.source}: {error}") from error
     if file.sha256 not in (None, found.sha256):
         file.path.unlink(missing_ok=True)
         raise SourceChanged(
-            f"ingest.sources.{file.source}: {file.path}: what was fetched is damaged on this disk "
+            f"sources.{file.source}: {file.path}: what was fetched is damaged on this disk "
             f"and was removed; run again, which fetches it anew"
         )
     return found
@@ -216,10 +218,10 @@ def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Pa
         try:
             matches = paths.expand(urls.local_path(pattern), base_dir)
         except InputError as error:
-            raise SourceError(f"ingest.sources.{name}.path: {error}") from error
+            raise SourceError(f"sources.{name}.path: {error}") from error
         if not matches:
             problem = _why_nothing(urls.local_path(pattern), base_dir)
-            raise SourceError(f"ingest.sources.{name}.path: {pattern}: {problem}")
+            raise SourceError(f"sources.{name}.path: {pattern}: {problem}")
         for path in matches:
             found.setdefault(path.resolve(), path)
     return found.values()
@@ -255,7 +257,7 @@ def _labels(source: str, places: Mapping[Key, PurePath]) -> dict[Key, str]:
             depth += 1
             if depth > max(len(places[key].parts) for key in group):
                 raise SourceError(
-                    f"ingest.sources.{source}.path: {_tail(places[group[0]], depth)}: several "
+                    f"sources.{source}.path: {_tail(places[group[0]], depth)}: several "
                     f"files are called that once what is not UTF-8 in their names is escaped; "
                     f"rename one"
                 )

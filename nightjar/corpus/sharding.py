@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nightjar.cleaning import code_identity
@@ -17,9 +17,9 @@ from nightjar.config import IngestConfig
 from nightjar.config.sources import NOT_SHAPING
 from nightjar.corpus.selection import SourceFile, reading_libraries
 from nightjar.schemas import DOCUMENT_SHARDS
-from nightjar.store import FileIdentity, Identity
+from nightjar.store import Artifact, FileIdentity, Identity
 
-REVISION = 1
+REVISION = 3
 """Raised whenever the same files give another shard than before."""
 
 LARGE_BYTES = 1 << 20
@@ -45,11 +45,34 @@ class Shard:
     source: str
     files: tuple[PlannedFile, ...]
     identity: Identity
+    max_documents: int | None = None
+    """Its first documents, as many as a limit may take of it; None: all."""
 
     @property
     def n_bytes(self) -> int:
         """Of its files, as they lie there."""
         return sum(entry.planned.bytes for entry in self.files)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no limit can cut it short."""
+        return self.max_documents is None
+
+    def widened(self, n_documents: int) -> Shard:
+        """The shard with ``n_documents`` at least: a power of two of what the limits can take."""
+        if self.max_documents is None or self.max_documents >= n_documents:
+            return self
+        config = {**self.identity.config, "max_documents": 2 * self.max_documents}
+        wider = replace(
+            self,
+            max_documents=2 * self.max_documents,
+            identity=replace(self.identity, config=config),
+        )
+        return wider.widened(n_documents)
+
+
+FoundShard = tuple[Shard, Artifact]
+"""A shard, and what was read of it."""
 
 
 def make_shards(
@@ -58,7 +81,7 @@ def make_shards(
     """All shards, in the order of the documents."""
     entries = [PlannedFile(*pair) for pair in zip(files, planned, strict=True)]
     return [
-        Shard(group[0].file.source, group, _identity(config, group))
+        Shard(source, group, _identity(config, group), _max_documents(config, source))
         for source in config.sources
         for group in _groups(entry for entry in entries if entry.file.source == source)
     ]
@@ -105,14 +128,28 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
 
 
 def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
-    """What of the section ``ingest`` shapes a shard of that source."""
+    """What of a text corpus shapes a shard of that source."""
     whole = config.model_dump(
         mode="json",
-        exclude={"sources", "deduplicate", "near_duplicates", "max_lost", "max_fetch_bytes"},
+        exclude={
+            "sources",
+            "deduplicate",
+            "near_duplicates",
+            "limit",
+            "max_lost",
+            "max_fetch_bytes",
+        },
     )
     near = config.near_duplicates
     return {
         **whole,
-        "source": config.sources[source].model_dump(mode="json", exclude=set(NOT_SHAPING)),
+        "source": config.sources[source].model_dump(mode="json", exclude={*NOT_SHAPING, "limit"}),
         "shingle": None if near is None else near.shingle,
+        "max_documents": _max_documents(config, source),
     }
+
+
+def _max_documents(config: IngestConfig, source: str) -> int | None:
+    """How many documents of a shard the limits can take, at most; None without a limit."""
+    limits = (config.limit, config.sources[source].limit)
+    return min((limit for limit in limits if limit is not None), default=None)

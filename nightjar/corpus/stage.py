@@ -5,55 +5,44 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from math import inf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nightjar.config import IngestConfig
-from nightjar.corpus.admission import Decisions, cut_at, decide
+from nightjar.core.stage import StageContext
+from nightjar.corpus.admission import Decisions
 from nightjar.corpus.merging import kept_rows, merge
-from nightjar.corpus.reading import BYTES_DAMAGED, ReadShard, read_shard
+from nightjar.corpus.reading import BYTES_DAMAGED
+from nightjar.corpus.reading_shards import ShardReading
 from nightjar.corpus.records import ERRORS, Skip
 from nightjar.corpus.remote import FETCHED_DIR
 from nightjar.corpus.selection import planned_files
-from nightjar.corpus.sharding import Shard, make_shards
+from nightjar.corpus.sharding import FoundShard, make_shards
 from nightjar.errors import SourceError
-from nightjar.executors import INLINE, INLINE_BYTES, Executor
-from nightjar.progress import Progress
 from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
-from nightjar.store import Artifact, Identity, Staging, Store
+from nightjar.store import Artifact
 
 logger = logging.getLogger(__name__)
-
-ReadOne = tuple[Shard, Artifact]
-"""A shard, and what was read of it."""
 
 _SPILL_NAME = ".digests"
 _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
 """What is counted for every source, be it 0."""
 
 
-def ingest(
-    config: IngestConfig,
-    base_dir: Path,
-    identity: Identity,
-    staging: Staging,
-    progress: Progress,
-    executor: Executor = INLINE,
-    git_commit: str | None = None,
-) -> None:
+def ingest(config: IngestConfig, context: StageContext) -> None:
     """Write the tables ``documents`` and ``quarantine``; count every record.
 
     Sources in the order of the config, their files by name, records in the order of the file.
     A shard that is published already is not read again; the bytes are those of reading
-    everything. In memory: what :func:`~nightjar.corpus.reading.read_shard` holds, for each
-    worker, then what :func:`~nightjar.corpus.admission.decide` holds. Raises SourceError when a
-    file is damaged, is not what its source says, or no document is left; SourceChanged when a
-    file is not what ``identity`` says.
+    everything, or as much as the limits take. In memory: what
+    :func:`~nightjar.corpus.reading.read_shard` holds, for each worker, then what
+    :func:`~nightjar.corpus.admission.decide` holds. Raises SourceError when a file is damaged,
+    is not what its source says, or no document is left; SourceChanged when a file is not what
+    the identity says.
     """
-    files = planned_files(config, base_dir, staging.root / FETCHED_DIR, identity.inputs)
+    identity, staging, progress = context.identity, context.staging, context.progress
+    files = planned_files(config, context.base_dir, staging.root / FETCHED_DIR, identity.inputs)
     shards = make_shards(config, files, identity.inputs)
     logger.info(
         "ingesting %d files of %d sources in %d shards",
@@ -61,134 +50,26 @@ def ingest(
         len(config.sources),
         len(shards),
     )
-    reading = _Reading(config, shards, staging, progress, executor, git_commit)
-    found = reading.all() if _limits(config) is None else reading.within_limits()
+    reading = ShardReading(config, shards, context)
+    found, decisions = reading.decided(staging.directory / _SPILL_NAME)
     read = [artifact for _, artifact in found]
-    decisions = decide(config, read, staging.directory / _SPILL_NAME)
     progress.start("put shards together", sum(shard.rows(DOCUMENTS) for shard in read), "documents")
-    n_left_out = _cut(config, found, decisions)
     summary = _Summary(config, found)
     summary.take(decisions)
     summary.check_losses()
     if summary.total["documents_kept"] == 0:
         raise summary.nothing_left()
-    merge(read, decisions, staging, executor, progress.advance)
+    merge(read, decisions, staging, context.executor, progress.advance)
     staging.counts.update(summary.total)
-    if n_left_out is not None:
-        staging.counts["documents_above_limit"] = n_left_out
     staging.report["sources"] = summary.report()
+    staging.report["pieces"] = {DOCUMENT_SHARDS: sorted({art.ref.version for art in read})}
     logger.info("ingested: %s", dict(staging.counts))
-
-
-class _Reading:
-    """Has the shards read that are not published."""
-
-    def __init__(
-        self,
-        config: IngestConfig,
-        shards: Sequence[Shard],
-        staging: Staging,
-        progress: Progress,
-        executor: Executor,
-        git_commit: str | None,
-    ) -> None:
-        self._config = config
-        self._store = Store(staging.root)
-        self._shards = shards
-        self._due = {
-            shard.identity.version: ReadShard(shard, config, staging.root, git_commit)
-            for shard in shards
-            if not self._store.is_published(DOCUMENT_SHARDS, shard.identity.version)
-        }
-        n_bytes = sum(piece.shard.n_bytes for piece in self._due.values())
-        self._executor = executor if n_bytes >= INLINE_BYTES else INLINE
-        self._progress = progress
-        progress.start("read sources", n_bytes, "B")
-        if self._due:
-            logger.info("%d of %d shards are new", len(self._due), len(shards))
-
-    def all(self) -> list[ReadOne]:
-        """All shards, in order."""
-        return self._open(self._shards)
-
-    def within_limits(self) -> list[ReadOne]:
-        """The first shards of each source and over all, as many as it takes for the limits.
-
-        They are read as many at a time as there are workers; which ones count hangs on the
-        shards alone.
-        """
-        limits = _Limits(self._config)
-        found: list[ReadOne] = []
-        first = 0
-        while first < len(self._shards) and not limits.is_reached():
-            group = [
-                shard
-                for shard in self._shards[first : first + self._executor.n_workers]
-                if not limits.is_reached(shard.source)
-            ]
-            for shard, artifact in self._open(group):
-                if not limits.is_reached(shard.source):
-                    found.append((shard, artifact))
-                    limits.count(shard.source, artifact.rows(DOCUMENTS))
-            first += self._executor.n_workers
-        return found
-
-    def _open(self, shards: Sequence[Shard]) -> list[ReadOne]:
-        versions = [shard.identity.version for shard in shards]
-        due = [self._due[version] for version in dict.fromkeys(versions) if version in self._due]
-        for _version in self._executor.map(read_shard, due, self._progress.advance):
-            pass
-        refs = [self._store.ref(DOCUMENT_SHARDS, version) for version in versions]
-        return [(shard, self._store.open(ref)) for shard, ref in zip(shards, refs, strict=True)]
-
-
-class _Limits:
-    """How many documents may still come, of a source and over all."""
-
-    def __init__(self, config: IngestConfig) -> None:
-        self._left: dict[str | None, float] = {
-            name: inf if source.limit is None else source.limit
-            for name, source in config.sources.items()
-        }
-        self._left[None] = inf if config.limit is None else config.limit
-
-    def is_reached(self, source: str | None = None) -> bool:
-        """Whether there are enough, of that source or over all."""
-        return self._left[None] <= 0 or self._left[source] <= 0
-
-    def count(self, source: str, n_documents: int) -> None:
-        """So many more are there."""
-        self._left[None] -= min(n_documents, self._left[source])
-        self._left[source] -= n_documents
-
-
-def _limits(config: IngestConfig) -> int | None:
-    """The least of all limits; None without any."""
-    limits = [config.limit, *(source.limit for source in config.sources.values())]
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _cut(
-    config: IngestConfig, found: Sequence[ReadOne], decisions: Sequence[Decisions]
-) -> int | None:
-    """Keep no more than the limits allow; how many more there were, None without a limit."""
-    if _limits(config) is None:
-        return None
-    n_left_out = 0
-    for name, source in config.sources.items():
-        if source.limit is not None:
-            places = [place for place, (shard, _) in enumerate(found) if shard.source == name]
-            shards = [found[place][1] for place in places]
-            n_left_out += cut_at(source.limit, shards, [decisions[place] for place in places])
-    if config.limit is not None:
-        n_left_out += cut_at(config.limit, [artifact for _, artifact in found], decisions)
-    return n_left_out
 
 
 class _Summary:
     """What was read, kept and dropped, by source and over all."""
 
-    def __init__(self, config: IngestConfig, found: Sequence[ReadOne]) -> None:
+    def __init__(self, config: IngestConfig, found: Sequence[FoundShard]) -> None:
         self._config = config
         self._shards = found
         self._by_source: dict[str, Counter[str]] = {name: Counter() for name in config.sources}
@@ -241,8 +122,8 @@ class _Summary:
             if share > self._config.max_lost:
                 reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items() if count)
                 raise SourceError(
-                    f"ingest.sources.{source}: {share:.1%} is lost to errors ({reasons}; "
-                    f"{self._first_error(source)}), more than ingest.max_lost "
+                    f"sources.{source}: {share:.1%} is lost to errors ({reasons}; "
+                    f"{self._first_error(source)}), more than max_lost "
                     f"({self._config.max_lost:.1%}): check the files and the source's settings"
                 )
 
@@ -266,7 +147,7 @@ class _Summary:
         )
         return SourceError(
             f"no document left: {total['documents_read']} read "
-            f"({reasons}); check ingest.sources and the lengths in ingest"
+            f"({reasons}); check sources and min_chars and max_chars"
         )
 
 

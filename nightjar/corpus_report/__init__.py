@@ -1,12 +1,20 @@
 """The corpus report: what tonight's text is like, and what is new in it.
 
-A stage of its own, made from documents and tokens, and of the tokens of the last version as
-something to compare with; nothing is made from it, so it delays and stops no model.
+A stage of its own, made from documents and tokens; nothing is made from it, so it delays and
+stops no model. What is new since another night is found when it is asked for.
 ``measures`` counts, ``page`` draws one HTML page that loads nothing from elsewhere; the numbers
 behind every plot are tables of the artifact.
 """
 
 from nightjar.corpus_report.identity import corpus_report_identity
-from nightjar.corpus_report.stage import PAGE, report_corpus
+from nightjar.corpus_report.measures import NewWords, compare_vocabularies
+from nightjar.corpus_report.stage import PAGE, comparison_page, report_corpus
 
-__all__ = ["PAGE", "corpus_report_identity", "report_corpus"]
+__all__ = [
+    "PAGE",
+    "NewWords",
+    "compare_vocabularies",
+    "comparison_page",
+    "corpus_report_identity",
+    "report_corpus",
+]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from nightjar.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
 from nightjar.store import Identity, library_versions
 
-REVISION = 1
+REVISION = 2
 """Raised whenever the same artifacts give another report than before."""
 
 
-def corpus_report_identity(documents: str, tokens: str, against: str | None) -> Identity:
-    """``against`` is the version of the tokens that these are compared with, if any."""
+def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Identity:
+    """Of the versions of documents and tokens; what is compared with them is no part of it."""
     return Identity(
         stage=CORPUS_REPORT,
-        name="",
-        config={"against": against},
+        name=corpus,
+        config={},
         parents={DOCUMENTS: documents, TOKENS: tokens},
         code={"revision": REVISION, **library_versions("matplotlib", "py3langid")},
     )

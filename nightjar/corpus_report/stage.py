@@ -8,39 +8,28 @@ from typing import Any
 import pyarrow as pa
 
 from nightjar import schemas
+from nightjar.core.stage import StageContext
 from nightjar.corpus_report.measures import (
     Languages,
     Lengths,
     NewWords,
-    compare_vocabularies,
     measure_languages,
     measure_lengths,
 )
 from nightjar.corpus_report.page import Page, draw_bars, draw_curve, draw_shares
-from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 
 PAGE = "report.html"
 _MAX_LANGUAGES = 12
 
 
-def report_corpus(
-    pipeline: str,
-    documents: Artifact,
-    tokens: Artifact,
-    before: Artifact | None,
-    staging: Staging,
-    progress: Progress,
-) -> None:
-    """Write the tables and ``report.html``; ``before`` are the tokens to compare with.
-
-    In memory: a row group of the tokens, and the vocabularies.
-    """
+def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) -> None:
+    """Write the tables and ``report.html``. In memory: a row group of the tokens."""
+    staging = context.staging
     counts = {**documents.manifest.counts, **tokens.manifest.counts}
-    lengths = measure_lengths(tokens, counts["documents_without_tokens"], progress)
+    lengths = measure_lengths(tokens, counts["documents_without_tokens"], context.progress)
     languages = measure_languages(documents)
-    new = None if before is None else compare_vocabularies(tokens, before)
-    _write_tables(documents, tokens, lengths, languages, new, staging)
+    _write_tables(documents, tokens, lengths, languages, staging)
     staging.counts.update(
         documents=counts["documents_kept"],
         quarantined=counts["quarantined"],
@@ -49,9 +38,7 @@ def report_corpus(
         words=counts["tokens"],
         distinct_words=counts["vocabulary"],
     )
-    if new is not None:
-        staging.counts.update(words_appeared=new.n_appeared, words_vanished=new.n_vanished)
-    page = _page(pipeline, documents, tokens, before, lengths, languages, new)
+    page = _page(context.identity.name, documents, tokens, lengths, languages)
     staging.add_file(PAGE).write_text(page, encoding="utf-8")
 
 
@@ -84,15 +71,10 @@ def _write_tables(
     tokens: Artifact,
     lengths: Lengths,
     languages: Languages,
-    new: NewWords | None,
     staging: Staging,
 ) -> None:
     sources = documents.manifest.report["sources"]
     shares = languages.shares
-    words = []
-    if new is not None:
-        for change, table in (("appeared", new.appeared), ("vanished", new.vanished)):
-            words += [{"change": change, **row} for row in table.to_pylist()]
     for name, schema, rows in (
         (
             "sources",
@@ -135,7 +117,6 @@ def _write_tables(
                 for language, share in shares.items()
             ],
         ),
-        ("new_words", schemas.REPORT_NEW_WORDS_SCHEMA, words),
     ):
         staging.write(name, pa.Table.from_pylist(rows, schema))
 
@@ -149,18 +130,15 @@ def _ranges(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
 
 
 def _page(
-    pipeline: str,
+    corpus: str,
     documents: Artifact,
     tokens: Artifact,
-    before: Artifact | None,
     lengths: Lengths,
     languages: Languages,
-    new: NewWords | None,
 ) -> str:
     counts = {**documents.manifest.counts, **tokens.manifest.counts}
-    page = Page(f"{pipeline}: the corpus")
-    against = f", compared with {before.ref}" if before is not None else ""
-    page.text(f"{documents.ref} and {tokens.ref}{against}")
+    page = Page(f"The corpus {corpus}")
+    page.text(f"{documents.ref} and {tokens.ref}")
     page.figures(
         {
             "documents": f"{counts['documents_kept']:,}",
@@ -210,15 +188,13 @@ def _page(
         )
     else:
         page.text("nothing")
-    _add_new_words(page, new)
     return page.html()
 
 
-def _add_new_words(page: Page, new: NewWords | None) -> None:
-    if new is None:
-        page.heading("New words")
-        page.text("there is no earlier version to compare with")
-        return
+def comparison_page(corpus: str, tokens: Artifact, before: Artifact, new: NewWords) -> str:
+    """The words that came and went between two versions of the tokens, as a page."""
+    page = Page(f"The corpus {corpus}: what is new")
+    page.text(f"{tokens.ref}, compared with {before.ref}")
     for title, n_words, table in (
         ("New words", new.n_appeared, new.appeared),
         ("Words that are gone", new.n_vanished, new.vanished),
@@ -226,3 +202,4 @@ def _add_new_words(page: Page, new: NewWords | None) -> None:
         page.heading(f"{title}: {n_words:,}")
         columns = (table.column(name).to_pylist() for name in ("token", "count"))
         page.words(list(zip(*columns, strict=True)))
+    return page.html()

@@ -1,34 +1,33 @@
 """Parts: what a long encoding has finished, so that a killed one goes on from there.
 
 One directory beside the artifacts of the stage, named by the version it is to become. Each
-part is a file of its own, written beside, synced and renamed, so it is whole or not there.
-It names the documents it is of by the hash of their texts' hashes, and is checked before it
-is used. NumPy's ``.npz`` without pickle: every array has a checksum.
+part is a file of its own, which is whole or not there. It names the documents it is of by
+the hash of their texts' hashes, and is checked before it is used. NumPy's ``.npz`` without
+pickle: every array has a checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-import os
-import shutil
 import zipfile
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from nightjar.encoders.encoding import Encoded
-from nightjar.store import sync
+from nightjar.store import delete, idle_names, names, replace
 
 logger = logging.getLogger(__name__)
 
 PREFIX = ".parts-"
 KEPT_SECONDS = 30 * 24 * 3600.0
 """Parts that nobody has gone on from for so long are of an encoding given up."""
+_SEEN_NAME = ".seen-parts.json"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a file raises that is no whole part."""
 
@@ -39,14 +38,14 @@ def parts_directory(stage_dir: Path, version: str) -> Path:
 
 
 def remove_stale_parts(stage_dir: Path, now: float) -> list[Path]:
-    """Remove the parts of encodings given up; ``now`` in seconds since 1970."""
-    removed = []
-    for path in sorted(stage_dir.glob(f"{PREFIX}*")):
-        with suppress(OSError):  # gone meanwhile
-            if now - path.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-                removed.append(path)
-    return removed
+    """Remove the parts of encodings given up; returns what was removed.
+
+    ``now`` in seconds since 1970. Time counts from the first call that saw as many parts
+    (:mod:`~nightjar.store.idleness`).
+    """
+    states = {path.name: f"{len(names(path))} parts" for path in stage_dir.glob(f"{PREFIX}*")}
+    idle = idle_names(stage_dir / _SEEN_NAME, states, now, KEPT_SECONDS)
+    return [stage_dir / name for name in idle if delete(stage_dir / name)]
 
 
 @dataclass(frozen=True)
@@ -72,27 +71,16 @@ class Parts:
     vector_size: int
 
     def save(self, key: PartKey, encoded: Encoded) -> None:
-        """Write a part: whole, or not at all. Raises OSError when the disk refuses."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self._path(key)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as stream:
-                np.savez(
-                    stream,
-                    documents=np.frombuffer(key.sha256, np.uint8),
-                    vectors=encoded.vectors,
-                    is_known=encoded.is_known,
-                    is_cut=encoded.is_cut,
-                )
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise
-        sync(self.directory)
+        """Write a part: whole, or not at all. Raises StoreNotWritable."""
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            documents=np.frombuffer(key.sha256, np.uint8),
+            vectors=encoded.vectors,
+            is_known=encoded.is_known,
+            is_cut=encoded.is_cut,
+        )
+        replace(self._path(key), stream.getvalue())
 
     def load(self, key: PartKey) -> Encoded | None:
         """A part, if it is there and whole; one of other documents counts as damaged."""

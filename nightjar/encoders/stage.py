@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from nightjar.core.stage import StageContext
 from nightjar.encoders.earlier import EarlierVectors, earlier_vectors
 from nightjar.encoders.encoding import Bools, Encoded, Floats, TextEncoder
-from nightjar.encoders.parts import PartKey, Parts
+from nightjar.encoders.parts import PartKey, Parts, parts_directory
 from nightjar.errors import EncoderError, StoreError
 from nightjar.progress import Progress
 from nightjar.schemas import document_vectors_schema
@@ -46,22 +46,22 @@ class _Part:
 def embed_documents(
     encoder: TextEncoder,
     documents: Artifact,
-    staging: Staging,
-    progress: Progress,
-    parts_dir: Path,
+    context: StageContext,
     earlier: Artifact | None = None,
 ) -> None:
     """Write the table ``vectors`` of ``documents``; rows are in their order.
 
     What ``earlier`` (made by the same encoder) has a vector of, is taken from there. The
-    rest is encoded in parts of 1,024 documents or 2,000,000 characters, each saved in
-    ``parts_dir`` when it is done; what is there already is used. Held in memory: a part, a
+    rest is encoded in parts of 1,024 documents or 2,000,000 characters, each saved beside the
+    artifacts when it is done; what is there already is used. Held in memory: a part, a
     row group of the documents, and 72 bytes a document of ``earlier``. Raises EncoderError
     when a vector is not finite.
     """
+    staging, identity = context.staging, context.identity
+    parts_dir = parts_directory(context.store.root / identity.stage, identity.version)
     with earlier_vectors(earlier, staging.directory, encoder.vector_size) as known:
         run = _Embedding(encoder, documents, staging, Parts(parts_dir, encoder.vector_size), known)
-        run.write(run.encode(progress), progress)
+        run.write(run.encode(context.progress), context.progress)
     staging.report["reused_from"] = str(earlier.ref) if earlier is not None and known else None
     logger.info("document vectors: %s", dict(staging.counts))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nightjar import schemas
 from nightjar.config import EvaluationConfig, StsBenchmark
+from nightjar.core.stage import StageContext
 from nightjar.embeddings import Embeddings
 from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.evaluation.analogies import answer_questions, find_questions
@@ -39,7 +40,7 @@ from nightjar.evaluation.bootstrap import (
 from nightjar.evaluation.similarity import correlate_pairs, find_pairs
 from nightjar.evaluation.texts import Encoder, text_similarities
 from nightjar.evaluation.words import WordTable, is_covered
-from nightjar.lookup import code_sha256
+from nightjar.model_files import model_code_digest
 from nightjar.progress import Progress
 from nightjar.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
 from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions
@@ -63,7 +64,7 @@ def evaluation_identity(
     """
     is_encoding = any(isinstance(item, StsBenchmark) for item in config.benchmarks.values())
     # Texts are encoded by what travels with a model.
-    encoding = {"lookup": code_sha256()} if is_encoding else {}
+    encoding = {"lookup": model_code_digest()} if is_encoding else {}
     benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
     inputs = []
     for name, benchmark in config.benchmarks.items():
@@ -84,12 +85,9 @@ def evaluation_identity(
 
 
 def evaluate(
-    model_name: str,
     config: EvaluationConfig,
-    base_dir: Path,
     embeddings: Artifact,
-    staging: Staging,
-    progress: Progress,
+    context: StageContext,
     open_encoder: Callable[[], Encoder] | None = None,
 ) -> None:
     """Write the table ``scores``: every benchmark and category, with coverage and interval.
@@ -103,9 +101,10 @@ def evaluate(
     Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
     has a covered item; TrainingError when the vectors are not finite.
     """
+    model_name, staging, progress = context.identity.name, context.staging, context.progress
     logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
     items = {
-        name: read_benchmark(name, benchmark, base_dir)
+        name: read_benchmark(name, benchmark, context.base_dir)
         for name, benchmark in config.benchmarks.items()
     }
     table = Embeddings.from_artifact(embeddings)

@@ -8,7 +8,7 @@ nothing else, and the result is the same wherever and however often a piece was 
 """
 
 from nightjar.executors.base import Advance, Executor
-from nightjar.executors.cluster import DaskExecutor
+from nightjar.executors.cluster import DaskExecutor, local_cluster
 from nightjar.executors.inline import INLINE, INLINE_BYTES
 from nightjar.executors.processes import ProcessExecutor
 
@@ -23,4 +23,5 @@ __all__ = [
     "DaskExecutor",
     "Executor",
     "ProcessExecutor",
+    "local_cluster",
 ]

@@ -35,5 +35,6 @@ class Executor(Protocol):
         """``function`` of each piece, in the order of the pieces.
 
         An error of the function is raised as soon as it is known; pieces that are not done by
-        then are given up. Raises WorkerLost when workers end again and again without a result.
+        then are given up. Raises WorkerLost when workers end again and again without a result, or
+        when there is none for long.
         """

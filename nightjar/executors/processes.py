@@ -9,6 +9,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 MAX_LOSSES = 3
 """How often in a row the processes may end before one piece more is done."""
 _POLL_SECONDS = 0.2
+_NOTICE_SECONDS = 5.0
+_END_SECONDS = 10.0
 
 
 class ProcessExecutor:
@@ -121,17 +124,31 @@ class _Pool:
         places: Sequence[int],
         advance: Advance,
     ) -> Iterator[tuple[int, Result]]:
-        """Places and results, as they come."""
+        """Places and results, as they come. Raises BrokenProcessPool when a process has ended."""
         places_of: dict[Future[Any], int] = {
             self._processes.submit(_perform, function, pieces[place]): place for place in places
         }
         pending = set(places_of)
+        heard = time.monotonic()
         while pending:
             finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
             self._tell(advance)
             for future in sorted(finished, key=places_of.__getitem__):
                 yield places_of[future], cast("Result", future.result())
+            if finished or not self._has_lost_one():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _NOTICE_SECONDS:
+                raise BrokenProcessPool("a process ended in the middle of a result")
         self._tell(advance)
+
+    def _has_lost_one(self) -> bool:
+        """Whether a process has ended, which none does by itself.
+
+        The pool notices that, but not while it waits for the rest of a result that the process
+        had begun to write.
+        """
+        processes = (self._processes._processes or {}).values()  # noqa: SLF001
+        return bool(wait_for([process.sentinel for process in processes], timeout=0))
 
     def _tell(self, advance: Advance) -> None:
         total, note = 0.0, ""
@@ -147,12 +164,18 @@ class _Pool:
     def end(self) -> None:
         """End the processes now: what they are at is of no use any more."""
         # Not shutdown alone: that waits for what is under way, and may drop the processes first.
+        # Not SIGTERM: a process that is stopped would not end.
         processes = list((self._processes._processes or {}).values())  # noqa: SLF001
+        results: Any = self._processes._result_queue  # noqa: SLF001
         self._processes.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            process.terminate()
+            process.kill()
         for process in processes:
-            process.join()
+            process.join(_END_SECONDS)
+            if process.is_alive():
+                logger.warning("worker process %d does not end (a disk?)", process.pid)
+        # Who reads them waits for the rest of one as long as anyone could write it.
+        results._writer.close()  # noqa: SLF001
         self._amounts.close()
         self._amounts.join_thread()
 

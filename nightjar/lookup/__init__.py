@@ -28,7 +28,7 @@ from .approximate import ApproximateIndex
 from .errors import QueryError, TableDamaged, UnknownWords
 from .files import Rows, check_whole
 from .model import Neighbor, OddOneOut, VectorModel
-from .packing import ModelContent, NgramRows, code_sha256, copy_code, write_model
+from .packing import ModelContent, NgramRows, copy_code, write_model
 from .requests import Parameters, answer
 from .table import VectorTable
 
@@ -47,7 +47,6 @@ __all__ = [
     "VectorTable",
     "answer",
     "check_whole",
-    "code_sha256",
     "copy_code",
     "write_model",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -91,13 +90,3 @@ def copy_code(directory: Path) -> None:
         shutil.copytree(
             package, directory / package.name, ignore=shutil.ignore_patterns("__pycache__")
         )
-
-
-def code_sha256() -> str:
-    """Hash of the code that travels, names included."""
-    digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted(package.rglob("*.py")):
-            digest.update(path.relative_to(package.parent).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

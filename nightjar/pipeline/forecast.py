@@ -9,8 +9,8 @@ from typing import cast
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig, TrainedConfig
+from nightjar.core import Action, Parent, Plan, Step
 from nightjar.errors import ArtifactDamaged, InputError
-from nightjar.pipeline.planning import Action, Plan, Step
 from nightjar.store import Artifact, Manifest, Store
 from nightjar.training.durations import Duration, duration
 from nightjar.training.estimates import Need, Workload, check_fits, need, read_workload
@@ -55,13 +55,18 @@ def forecast(
         step
         for step in plan.due
         if step.stage == schemas.EMBEDDINGS
-        and isinstance(loaded.config.models[step.model], TrainedConfig)
+        and isinstance(loaded.config.models[step.subject], TrainedConfig)
     ]
-    if plan.step(schemas.TOKENS).action is Action.RUN:
-        return tuple(Forecast(step.model) for step in due)
     published = tuple(_published(store)) if due else ()
-    tokens = store.open(plan.step(schemas.TOKENS).ref)
-    return tuple(_forecast(loaded, step, tokens, n_workers, resources, published) for step in due)
+    found = []
+    for step in due:
+        tokens = plan.shared[Parent(schemas.TOKENS, loaded.config.corpus_of(step.subject))]
+        if tokens.action is Action.RUN:
+            found.append(Forecast(step.subject))
+        else:
+            opened = store.open(tokens.ref)
+            found.append(_forecast(loaded, step, opened, n_workers, resources, published))
+    return tuple(found)
 
 
 def _forecast(
@@ -72,13 +77,13 @@ def _forecast(
     resources: Resources,
     published: tuple[Manifest, ...],
 ) -> Forecast:
-    model, refusal = cast("TrainedConfig", loaded.config.models[step.model]), None
+    model, refusal = cast("TrainedConfig", loaded.config.models[step.subject]), None
     try:
-        work = read_workload(tokens, model, step.model)
+        work = read_workload(tokens, model, step.subject)
     except InputError as error:
-        return Forecast(step.model, refusal=error)
+        return Forecast(step.subject, refusal=error)
     try:
-        check_fits(step.model, model, work, n_workers, resources)
+        check_fits(step.subject, model, work, n_workers, resources)
     except InputError as error:
         refusal = error
     estimate = Estimate(
@@ -89,7 +94,7 @@ def _forecast(
         need=need(model, work, n_workers),
         duration=duration(model, work, n_workers, published),
     )
-    return Forecast(step.model, estimate, refusal)
+    return Forecast(step.subject, estimate, refusal)
 
 
 def _n_ngram_rows(work: Workload) -> int | None:

@@ -1,4 +1,4 @@
-"""What a night came to, read back from what was published."""
+"""What a night came to, read back from its record and from what was published."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.pipeline.planning import Plan
-from nightjar.promotion import Event, read_standing
-from nightjar.registry import CHAMPION, RegistryReader, open_reader, registered_name, tracking_uri
+from nightjar.core import Night
+from nightjar.registry import CHAMPION, open_reader, registered_name, tracking_uri
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
@@ -19,54 +18,55 @@ class ModelOutcome:
     """One model: its scores, its decision, and where to find it.
 
     ``scores`` holds the main score of each benchmark; empty while the model is not
-    evaluated. ``registry_version`` and ``decision`` are None while it is not registered.
+    evaluated. ``registry_version`` and ``decision`` are None while it is not judged.
     """
 
     model: str
     registered_model: str
-    embeddings_version: str
+    embeddings_version: str | None
     n_words: int | None
     scores: Mapping[str, Score]
     registry_version: int | None
     decision: str | None
+    """"promoted", "blocked", "waiting" or "unchanged" (it is the champion)."""
     reason: str | None
+    note: str = ""
+    """What else there is to say: held, a trial."""
     champion: int | None = None
     """The version that the alias points to now, None if it points nowhere."""
 
 
-def read_outcomes(loaded: LoadedConfig, plan: Plan) -> tuple[ModelOutcome, ...]:
-    """The outcome of every model of ``plan``, as far as it is published.
+def read_outcomes(loaded: LoadedConfig, night: Night) -> tuple[ModelOutcome, ...]:
+    """The outcome of every configured model in ``night``, as far as it got.
 
     Raises RegistryUnavailable when it cannot be asked who is champion.
     """
+    return tuple(_outcome(loaded, night, model) for model in loaded.config.models)
+
+
+def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
     store = Store(loaded.artifacts_dir)
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    return tuple(_outcome(loaded, plan, store, reader, model) for model in plan.models)
-
-
-def _outcome(
-    loaded: LoadedConfig, plan: Plan, store: Store, reader: RegistryReader, model: str
-) -> ModelOutcome:
-    embeddings, evaluation = (
-        plan.step(stage, model).ref for stage in (schemas.EMBEDDINGS, schemas.EVALUATION)
-    )
+    embeddings = night.version(schemas.EMBEDDINGS, model)
+    evaluation = night.version(schemas.EVALUATION, model)
     n_words = None
+    if embeddings is not None and store.is_published(schemas.EMBEDDINGS, embeddings):
+        n_words = store.open(store.ref(schemas.EMBEDDINGS, embeddings)).rows("vectors")
     scores: Mapping[str, Score] = {}
-    entry: Event | None = read_standing(loaded).model(model).last_decision
-    if store.is_published(embeddings.stage, embeddings.version):
-        n_words = store.open(embeddings).rows("vectors")
-    if store.is_published(evaluation.stage, evaluation.version):
-        scores = main_scores(read_scores(store.open(evaluation)))
+    if evaluation is not None and store.is_published(schemas.EVALUATION, evaluation):
+        scores = main_scores(read_scores(store.open(store.ref(schemas.EVALUATION, evaluation))))
+    decision = next((found for found in night.decisions if found["model"] == model), None)
     name = registered_name(loaded.config.pipeline.name, model)
     champion = reader.alias(name, CHAMPION)
     return ModelOutcome(
         model=model,
         registered_model=name,
-        embeddings_version=embeddings.version,
+        embeddings_version=embeddings,
         n_words=n_words,
         scores=scores,
-        registry_version=entry.new.number if entry and entry.new else None,
-        decision=entry.kind if entry else None,
-        reason=entry.reason if entry else None,
+        registry_version=None if decision is None else decision["candidate"]["version"],
+        decision=None if decision is None else decision["outcome"],
+        reason=None if decision is None else decision["reason"],
+        note="" if decision is None else decision["note"],
         champion=None if champion is None else champion.version,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from nightjar.code_digest import code_digest
 from nightjar.config import PipelineConfig, RegistryConfig
-from nightjar.lookup import code_sha256
+from nightjar.model_files import model_code_digest
 from nightjar.registry.reading import RegisteredVersion, RegistryReader
-from nightjar.store import file_identity, fingerprint
+from nightjar.store import fingerprint
 
 REVISION = 3
 """Raise it when this package registers the same embeddings differently."""
@@ -41,8 +42,8 @@ def _packaging_code() -> str:
     return fingerprint(
         {
             "revision": REVISION,
-            "model_code": file_identity(MODEL_CODE_PATH).sha256,
-            "lookup": code_sha256(),
+            "model_code": code_digest("nightjar.registry.model_code"),
+            "lookup": model_code_digest(),
         }
     )
 

@@ -8,6 +8,7 @@ nearest that pass some :class:`Filters`, :func:`snippets` the part that answers.
 """
 
 from nightjar.search.document_index import (
+    VECTORS_FILE,
     DocumentIndexSettings,
     index_documents,
     search_index,
@@ -21,6 +22,7 @@ from nightjar.search.word_index import WordIndexRequest, attach_word_index, word
 
 __all__ = [
     "INDEX_FILE",
+    "VECTORS_FILE",
     "Document",
     "DocumentIndexSettings",
     "DocumentSearch",

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar import schemas
+from nightjar.core.stage import StageContext
 from nightjar.embeddings import matrix_of
 from nightjar.errors import StoreError
 from nightjar.lookup.files import map_array, write_matrix
@@ -96,7 +97,8 @@ def search_index(
     identity = search_index_identity(manifest.name, manifest.version, settings)
 
     def write(staging: Staging) -> None:
-        index_documents(document_vectors, store, staging, progress, n_threads, settings)
+        context = StageContext(identity, staging, progress=progress, n_workers=n_threads)
+        index_documents(document_vectors, context, settings)
 
     if not store.is_published(identity.stage, identity.version):
         publish(store.root, identity, write, git_commit)
@@ -105,10 +107,7 @@ def search_index(
 
 def index_documents(
     document_vectors: Artifact,
-    store: Store,
-    staging: Staging,
-    progress: Progress,
-    n_threads: int,
+    context: StageContext,
     settings: DocumentIndexSettings = DEFAULTS,
 ) -> None:
     """Write ``entries``, ``vectors.npy`` and, for a large corpus, the graph.
@@ -116,6 +115,7 @@ def index_documents(
     In memory: ids and hashes of the documents, and the graph (2 bytes a value and some 200
     bytes a document). Raises RecallTooLow when the graph cannot find enough.
     """
+    staging, progress = context.staging, context.progress
     documents = _write_vectors(document_vectors, staging, progress)
     has_vector = _has_vector(staging.directory / VECTORS_FILE)
     encoder = _encoder(document_vectors.manifest)
@@ -125,8 +125,8 @@ def index_documents(
     staging.report.update(encoder=encoder, approximate=False)
     keys = np.where(has_vector, np.arange(len(has_vector)), NO_KEY)
     if has_vector.sum() >= settings.approximate_from and usearch_version() is not None:
-        work = _Work(staging, documents, has_vector, settings, n_threads, progress)
-        previous = _previous(store, document_vectors.manifest.name, encoder, settings)
+        work = _Work(staging, documents, has_vector, settings, context.n_workers, progress)
+        previous = _previous(context.store, document_vectors.manifest.name, encoder, settings)
         keys = work.grow(previous) if previous is not None else work.build()
     column = pa.array(keys, pa.int64(), mask=keys == NO_KEY)
     staging.write(

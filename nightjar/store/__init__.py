@@ -7,8 +7,19 @@ target, syncs, writes the manifest last and renames (:mod:`~nightjar.store.publi
 directory without a manifest does not exist, and a published one is never modified. Opening
 checks names and sizes, reading checks schemas and page checksums, verifying checks the hashes
 (:mod:`~nightjar.store.opening`). A damaged one is set aside, never deleted
-(:mod:`~nightjar.store.setting_aside`).
-One run of a pipeline at a time holds the lease (:mod:`~nightjar.store.lease`).
+(:mod:`~nightjar.store.setting_aside`). Where bytes matter, :attr:`Manifest.digest` stands
+beside the version.
+
+Who writes is known by a file that it holds as long as it lives
+(:mod:`~nightjar.store.holding`): the run of a pipeline its lease
+(:mod:`~nightjar.store.lease`), a writer its staging directory.
+
+The contract with the place where all this lies is :mod:`~nightjar.store.local_disk`: put a
+new object (:func:`put_new`) or directory, :func:`replace` one, list :func:`names`,
+:func:`delete`, link a part. An object is whole and synced when it has its name, one of
+several writers gets a new name, and nothing else is assumed: no rename, no hard link, no
+modification time. What is removed because nobody has used it is idle as the nights have
+seen it (:mod:`~nightjar.store.idleness`).
 """
 
 from nightjar.store.fingerprint import (
@@ -18,8 +29,9 @@ from nightjar.store.fingerprint import (
     fingerprint,
     library_versions,
 )
-from nightjar.store.lease import Lease, acquire_lease
-from nightjar.store.local_disk import names, put_new, replace
+from nightjar.store.idleness import idle_names
+from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
+from nightjar.store.local_disk import delete, names, put_new, replace
 from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
@@ -48,10 +60,13 @@ __all__ = [
     "Staging",
     "Store",
     "acquire_lease",
+    "delete",
     "described_table",
     "environment",
     "file_identity",
     "fingerprint",
+    "idle_names",
+    "is_held",
     "library_versions",
     "link_part",
     "named_write_errors",
@@ -66,5 +81,6 @@ __all__ = [
     "set_aside",
     "sync",
     "table_writer",
+    "waited_lease",
     "write_part",
 ]

@@ -1,70 +1,39 @@
-"""One run of a pipeline at a time: a lease with an owner and an expiry.
+"""Leases: one run of a pipeline at a time.
 
-The lease is a JSON file, changed only under an exclusive ``flock`` on a file beside it. Its
-holder renews it from a thread; when the holder dies, the lease is free at once for a run on
-the same host (the process is gone) and after ``EXPIRY_SECONDS`` for one on another host.
-On the same host a living holder keeps it however late its renewal is (the machine slept).
+A lease is a directory of numbered files. The holder holds the one with the highest number
+(:mod:`~nightjar.store.holding`). Who wants it makes the next number once the one before is
+released or nobody holds it any more: making a new file is what only one can do on every
+disk, with locks or without. The file with the highest number stays when it is released, so
+that no number comes twice.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
-import secrets
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import TypeAdapter, ValidationError
-
 from nightjar.errors import LeaseTaken
-from nightjar.store.processes import host_name, is_alive, start_mark
-from nightjar.store.writing import only_writes
+from nightjar.store.holding import Held, held_among, hold, holder_of
+from nightjar.store.writing import make_directory, only_writes
 
 logger = logging.getLogger(__name__)
 
-EXPIRY_SECONDS = 300.0
-RENEW_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease."""
-
-    token: str
-    owner: str
-    host: str
-    pid: int
-    acquired_at: str
-    expires_at: float
-    """Seconds since the epoch."""
-    start_mark: str = ""
-    """Tells the process from a later one with the same id; "" where unknown."""
-
-    def describe(self) -> str:
-        """One line for people."""
-        return f"{self.owner} (process {self.pid} on {self.host}, since {self.acquired_at})"
+_FIRST_POLL_SECONDS = 0.01
+_LAST_POLL_SECONDS = 1.0
 
 
 class Lease:
     """A held lease; leave the ``with`` block to release it."""
 
-    def __init__(self, path: Path, holder: Holder) -> None:
+    def __init__(self, path: Path, held: Held) -> None:
         self._path = path
-        self._holder = holder
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._held = held
 
     def __enter__(self) -> Lease:
-        self._thread.start()
         return self
 
     def __exit__(
@@ -73,105 +42,96 @@ class Lease:
         raised: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._thread.join()
         try:
-            with _locked(self._path):
-                current = _read(self._path)
-                if current is not None and current.token == self._holder.token:
-                    self._path.unlink()
+            self._held.release()
         except OSError as error:
             # Not raised: it would hide what ended the run. The lease ends with the process.
             logger.warning("the lease %s could not be released: %s", self._path, error)
-
-    def _renew(self) -> None:
-        while not self._stop.wait(RENEW_SECONDS):
-            renewed = replace(self._holder, expires_at=time.time() + EXPIRY_SECONDS)
-            try:
-                with _locked(self._path):
-                    current = _read(self._path)
-                    if current is None or current.token != self._holder.token:
-                        logger.warning("the lease %s was taken over", self._path)
-                        return
-                    _write(self._path, renewed)
-            except OSError as error:
-                logger.warning("the lease %s could not be renewed: %s", self._path, error)
 
 
 def acquire_lease(path: Path, owner: str) -> Lease:
     """Take the lease at ``path``, or raise LeaseTaken saying who holds it.
 
-    ``owner`` is a readable name of the run. Raises StoreNotWritable when the lease file
-    cannot be written.
+    ``owner`` is a readable name of the run. A lease whose holder was killed is free at once;
+    where no lock tells that (:mod:`~nightjar.store.holding`), after a minute of watching it.
+    Raises StoreNotWritable when the lease cannot be written.
     """
-    now = time.time()
-    holder = Holder(
-        token=secrets.token_hex(8),
-        owner=owner,
-        host=host_name(),
-        pid=os.getpid(),
-        start_mark=start_mark(os.getpid()),
-        acquired_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
-        expires_at=now + EXPIRY_SECONDS,
-    )
     with only_writes(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            current = _read(path)
-            if current is not None and _is_held(current, now):
+        make_directory(path)
+        while True:
+            last = _last_number(path)
+            if held_among([_file(path, last)]):
                 raise LeaseTaken(
-                    f"another run of this pipeline is under way: {current.describe()}; "
-                    f"this one skips{_advice(current, path)}"
+                    f"another run of this pipeline is under way: {_told(_file(path, last))}; "
+                    f"this one skips"
                 )
-            _write(path, holder)
-    return Lease(path, holder)
+            try:
+                held = hold(_file(path, last + 1), owner)
+            except FileExistsError:
+                continue  # another one was faster
+            if _last_number(path) == last + 1:
+                _remove_older(path, last + 1)
+                return Lease(path, held)
+            held.remove()  # much faster: it has come and gone, and cleared that number away
 
 
-def _is_held(holder: Holder, now: float) -> bool:
-    if holder.host == host_name() and not is_alive(holder.pid, holder.start_mark):
-        return False
-    if holder.host == host_name() and holder.start_mark:
-        return True
-    return holder.expires_at > now
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lease at ``path``: for showing, nothing is changed.
 
-
-def _advice(holder: Holder, path: Path) -> str:
-    if holder.host == host_name():
-        return ""
-    minutes = round(EXPIRY_SECONDS / 60)
-    return (
-        f". If that run is gone, the lease is free {minutes} minutes after it went; "
-        f"or delete {path}"
-    )
-
-
-def _read(path: Path) -> Holder | None:
-    try:
-        return _holder().validate_json(path.read_bytes(), strict=True)
-    except FileNotFoundError:
-        return None
-    except ValidationError:
-        logger.warning("%s is not a lease; it is replaced", path)
-        return None
-
-
-@cache
-def _holder() -> TypeAdapter[Holder]:
-    return TypeAdapter(Holder)
-
-
-def _write(path: Path, holder: Holder) -> None:
-    temporary = path.with_name(f".{path.name}.{holder.token}")
-    try:
-        temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    Where there are no locks it may watch for a minute. To be sure on a disk that keeps the
+    locks of each machine apart, take the lease. Raises OSError when it cannot be read.
+    """
+    while True:
+        last = _last_number(path)
+        if held_among([_file(path, last)], is_patient=False):
+            return True
+        if _last_number(path) == last:  # else another one has taken it meanwhile
+            return False
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.with_name(f".{path.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+def waited_lease(path: Path, owner: str, waiting: str) -> Iterator[None]:
+    """Hold the lease at ``path`` in the block, as soon as it is free.
+
+    ``waiting`` is logged once when it is not. Raises StoreNotWritable.
+    """
+    seconds = _FIRST_POLL_SECONDS
+    while True:
+        try:
+            lease = acquire_lease(path, owner)
+        except LeaseTaken:
+            if seconds == _FIRST_POLL_SECONDS:
+                logger.warning("%s (%s)", waiting, _told(_file(path, _last_number(path))))
+            time.sleep(seconds)
+            seconds = min(2 * seconds, _LAST_POLL_SECONDS)
+        else:
+            break
+    with lease:
         yield
+
+
+def _file(path: Path, number: int) -> Path:
+    return path / f"{number:09}"
+
+
+def _numbers(path: Path) -> list[int]:
+    try:
+        return [int(file.name) for file in path.iterdir() if file.name.isdecimal()]
+    except FileNotFoundError:
+        return []
+
+
+def _last_number(path: Path) -> int:
+    """0: nobody has held it yet."""
+    return max(_numbers(path), default=0)
+
+
+def _remove_older(path: Path, number: int) -> None:
+    for older in _numbers(path):
+        if older < number:
+            _file(path, older).unlink(missing_ok=True)
+
+
+def _told(path: Path) -> str:
+    holder = holder_of(path)
+    return holder.describe() if holder else f"{path} does not say whose"

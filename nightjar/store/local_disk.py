@@ -1,27 +1,32 @@
 """What the store needs of a place to keep things, on a local or mounted disk.
 
-The store's contract is what these functions say, nothing more: an object gets its name when
-it is whole and on the disk, at most one writer gets a new name, a replaced object is the old
-one or the new one. How (a temporary file beside it, a hard link, a rename) is this module's
-own affair. Object storage has the same operations under other names.
+The store's contract is what these functions say and no more: an object has its name from
+the moment it is whole and on the disk, of several writers at once one gets a new name, a
+replaced object is the old one or the new one. Nothing asks when a file was modified. How it
+is done here (a file written beside, a hard link, a rename) is this module's own affair;
+object storage does it otherwise.
 
-Names that begin with a dot are this module's unfinished work: :func:`names` leaves them out.
+Names that begin with a dot are no objects: unfinished ones, and what is in use.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nightjar.store.writing import only_writes, sync
+from nightjar.store.lease import waited_lease
+from nightjar.store.writing import make_directory, only_writes, sync
 
-NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
+_UNFINISHED = ".unfinished-"
+_N_TRIES = 5
+_NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 """What a file system without hard links, or with no more of them for a file, answers."""
+_IN_THE_WAY = frozenset((errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR))
 
 
 def put_new(path: Path, data: bytes) -> bool:
@@ -33,9 +38,7 @@ def put_new(path: Path, data: bytes) -> bool:
     with only_writes(path.parent):
         if os.path.lexists(path):
             return False
-        _make_directory(path.parent)
-        with _written_beside(path, data) as unfinished:
-            is_new = _link_unless_there(unfinished, path)
+        is_new = _finish(path, data, _link_unless_there)
         sync(path.parent)
         return is_new
 
@@ -47,24 +50,98 @@ def replace(path: Path, data: bytes) -> None:
     made. Raises StoreNotWritable when the disk refuses.
     """
     with only_writes(path.parent):
-        _make_directory(path.parent)
-        with _written_beside(path, data) as unfinished:
-            unfinished.replace(path)
+        _finish(path, data, _rename)
         sync(path.parent)
 
 
+def put_directory(staged: Path, path: Path) -> bool:
+    """Make the whole directory ``staged`` the new ``path``; False when something is there.
+
+    All of it or nothing is there for a reader. An empty directory is not in the way. Raises
+    OSError.
+    """
+    try:
+        staged.rename(path)
+    except OSError as error:
+        if error.errno not in _IN_THE_WAY:
+            raise
+        return False
+    sync(path.parent)
+    return True
+
+
+def link(source: Path, path: Path) -> None:
+    """Give the bytes of ``source``, which never change, the name ``path`` as well.
+
+    They are stored once where the file system has hard links, else copied. What ``path`` was
+    before is replaced. Raises OSError.
+    """
+    unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        unfinished.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        shutil.copyfile(source, unfinished)
+        sync(unfinished)
+    unfinished.rename(path)
+    unfinished.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
+
+
 def names(directory: Path) -> list[str]:
-    """The names in ``directory`` in order; none where it is not there."""
+    """The names of the objects in ``directory``, in order; none where it is not there."""
     try:
         return sorted(path.name for path in directory.iterdir() if path.name[0] != ".")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def delete(path: Path) -> bool:
+    """Delete an object or a directory, for readers at once; whether it was there and is gone.
+
+    What the system refuses to delete is not there under its name any more, and
+    :func:`remove_unfinished` tries again.
+    """
+    doomed = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        path.rename(doomed)
+    except OSError:
+        return False
+    _remove(doomed)
+    return True
+
+
+def remove_unfinished(root: Path) -> list[Path]:
+    """Remove unfinished objects up to two directories below ``root``; what was removed.
+
+    Those of a living writer, too: it notices and writes its own again.
+    """
+    found = sorted(
+        path
+        for depth in ("", "[!.]*/", "[!.]*/[!.]*/")
+        for path in root.glob(f"{depth}{_UNFINISHED}*")
+    )
+    return [path for path in found if _remove(path)]
+
+
+def _finish(path: Path, data: bytes, give_name: Callable[[Path, Path], bool]) -> bool:
+    """Have ``data`` on the disk under another name, then call ``give_name`` with both names."""
+    make_directory(path.parent)
+    n_tries = 0
+    while True:
+        with _written_beside(path, data) as unfinished:
+            try:
+                return give_name(unfinished, path)
+            except FileNotFoundError:  # removed: somebody tidies up
+                n_tries += 1
+                if n_tries == _N_TRIES:
+                    raise
 
 
 @contextmanager
 def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
     """A synced file with ``data`` in the directory of ``path``, gone after the block."""
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
     try:
         with unfinished.open("xb") as stream:
             stream.write(data)
@@ -76,6 +153,11 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
             unfinished.unlink()
 
 
+def _rename(unfinished: Path, path: Path) -> bool:
+    unfinished.replace(path)
+    return True
+
+
 def _link_unless_there(unfinished: Path, path: Path) -> bool:
     try:
         path.hardlink_to(unfinished)
@@ -83,7 +165,7 @@ def _link_unless_there(unfinished: Path, path: Path) -> bool:
         # A server may have done it and its answer was lost: then the second try finds ours.
         return unfinished.stat().st_nlink > 1
     except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
+        if error.errno not in _NO_HARD_LINKS:
             raise
         return _rename_unless_there(unfinished, path)
     return True
@@ -91,21 +173,19 @@ def _link_unless_there(unfinished: Path, path: Path) -> bool:
 
 def _rename_unless_there(unfinished: Path, path: Path) -> bool:
     """As a hard link would, among writers that all come here: one at a time."""
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with waited_lease(path.with_name(".put-new.lease"), f"writing {path.name}", "waiting to write"):
         if os.path.lexists(path):
             return False
-        unfinished.rename(path)
-        return True
-    finally:
-        os.close(descriptor)
+        return _rename(unfinished, path)
 
 
-def _make_directory(directory: Path) -> None:
-    """Make it and what is missing above it, each name on the disk before it is used."""
-    if directory.is_dir():
-        return
-    _make_directory(directory.parent)
-    directory.mkdir(exist_ok=True)
-    sync(directory.parent)
+def _remove(path: Path) -> bool:
+    """Remove a file or a directory; whether it was there and is gone."""
+    if not os.path.lexists(path):
+        return False
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+    return not os.path.lexists(path)

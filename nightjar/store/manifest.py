@@ -1,13 +1,15 @@
 """The manifest: what a published artifact consists of and where it came from.
 
 ``manifest.json`` is written last, so its existence means that the artifact is complete. It
-ends with the sha256 of its own content, so that a change to it is seen, too.
+begins with the time of publishing, which is read of many, and ends with the sha256 of its own
+content, so that a change to it is seen, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -22,6 +24,8 @@ from nightjar.store.fingerprint import canonical_json
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 _CHECKSUM = "sha256_of_the_rest"
+_CREATED_AT = re.compile(rb'\{\s*"created_at": "([0-9T:.+-]+)"')
+_BEGINNING_BYTES = 128
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +71,7 @@ class Manifest:
     """Versions of Python and the libraries, platform."""
     git_commit: str | None
     created_at: str
-    """ISO 8601, UTC. Metadata: never part of the version."""
+    """ISO 8601, UTC, microseconds; orders as text. Metadata: never part of the version."""
     seconds: float
     schema_version: int = field(default=SCHEMA_VERSION)
 
@@ -90,7 +94,7 @@ class Manifest:
 
     def to_text(self) -> str:
         """The manifest file's content."""
-        content = asdict(self)
+        content = {"created_at": self.created_at, **asdict(self)}
         content[_CHECKSUM] = _checksum(content)
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -114,6 +118,22 @@ class Manifest:
         if content.get(_CHECKSUM) != _checksum(content):
             raise ArtifactDamaged(f"{path}: the manifest was changed after it was published")
         return manifest
+
+
+def read_created_at(directory: Path) -> str | None:
+    """When the artifact in ``directory`` was published, of its manifest's first bytes.
+
+    None without a manifest, "" when it does not begin as one. It is not checked otherwise.
+    """
+    try:
+        with (directory / MANIFEST_NAME).open("rb", buffering=0) as stream:
+            beginning = stream.read(_BEGINNING_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ""
+    found = _CREATED_AT.match(beginning)
+    return found[1].decode() if found else ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
-from nightjar.schemas import ALL_STAGES
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
-from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
+from nightjar.store.local_disk import names
+from nightjar.store.manifest import (
+    MANIFEST_NAME,
+    ArtifactRef,
+    FileEntry,
+    Manifest,
+    read_created_at,
+)
 from nightjar.store.tables import SUFFIX
 
 _MAX_SHOWN = 5
@@ -212,16 +218,28 @@ class Store:
         return Artifact(ref, manifest)
 
     def versions(self, stage: str) -> list[ArtifactRef]:
-        """Every published version of ``stage``, oldest first by time of publishing."""
-        stage_dir = self.root / stage
-        if not stage_dir.is_dir():
-            return []
+        """Every published version of ``stage``, oldest first.
+
+        By the time of publishing in the manifest, then by version; a damaged manifest comes
+        first. Of the manifests only the beginning is read: a tenth of a millisecond each.
+        """
         found = []
-        for path in stage_dir.glob(f"*/{MANIFEST_NAME}"):
-            if _VERSION_PATTERN.fullmatch(path.parent.name):
-                with suppress(FileNotFoundError):  # set aside meanwhile
-                    found.append((path.stat().st_mtime_ns, path.parent.name))
+        for version in names(self.root / stage):
+            if _VERSION_PATTERN.fullmatch(version):
+                created_at = read_created_at(self.root / stage / version)
+                if created_at is not None:
+                    found.append((created_at, version))
         return [self.ref(stage, version) for _, version in sorted(found)]
+
+    def stages(self) -> list[str]:
+        """The stages that something is published of, by name."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.is_dir() and path.name[0] != "." and self.versions(path.name)
+        )
 
     def find(self, prefix: str) -> ArtifactRef:
         """The artifact named ``stage/version`` or by the first digits of its version.
@@ -231,7 +249,7 @@ class Store:
         stage, slash, version = prefix.rpartition("/")
         if not version or "/" in stage or stage.startswith("."):
             raise ArtifactMissing(f"{prefix!r}: write STAGE/VERSION or the first digits of VERSION")
-        stages = [stage] if slash else list(ALL_STAGES)
+        stages = [stage] if slash else self.stages()
         matches = [
             ref for name in stages for ref in self.versions(name) if ref.version.startswith(version)
         ]

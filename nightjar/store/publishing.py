@@ -1,24 +1,27 @@
 """Publishing an artifact: all of it or nothing, once.
 
-Files are written into ``<stage>/.staging-<version>-<host>-<pid>-<start mark>.<random>``,
-synced, hashed, described by the manifest, which is written last, and the directory is
-renamed to ``<stage>/<version>``. Two runs that publish the same version at once: the first
-rename wins, the other finds the artifact there and uses it.
+Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed, described by
+the manifest, which is written last, and the directory becomes ``<stage>/<version>``. Two runs
+that publish the same version at once: the first one wins, the other finds the artifact there
+and uses it.
+
+Beside a staging directory lies a file that its writer holds (:mod:`~nightjar.store.holding`),
+made before it and removed after it. So a staging directory is abandoned when nobody holds
+that file, whoever looks. Processes that write parts for the writer hold nothing: what they
+write is nobody's once it is gone.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
-import os
 import platform
 import secrets
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -29,9 +32,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.store.fingerprint import Identity
+from nightjar.store.holding import held_among, hold
+from nightjar.store.local_disk import delete, put_directory, remove_unfinished
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
 from nightjar.store.opening import Store
-from nightjar.store.processes import host_name, is_alive, start_mark
 from nightjar.store.setting_aside import set_aside_unpublished
 from nightjar.store.tables import (
     SUFFIX,
@@ -41,11 +45,18 @@ from nightjar.store.tables import (
     part_name,
     table_writer,
 )
-from nightjar.store.writing import named_write_errors, only_writes, sync, write_synced
+from nightjar.store.writing import (
+    make_directory,
+    named_write_errors,
+    only_writes,
+    sync,
+    write_synced,
+)
 
 logger = logging.getLogger(__name__)
 
 STAGING_PREFIX = ".staging-"
+_HELD_SUFFIX = ".held"
 ENVIRONMENT_LIBRARIES = ("numpy", "pyarrow", "gensim", "numba")
 
 
@@ -86,6 +97,16 @@ class Staging:
     def root(self) -> Path:
         """The artifact directory of all stages."""
         return self.directory.parents[1]
+
+    @property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The schema of each table that is written."""
+        parts = {
+            table: pq.read_schema(self.directory / entries[0].name)
+            for table, entries in self._parts.items()
+            if entries
+        }
+        return {**self._files, **parts}
 
     def add_file(self, name: str) -> Path:
         """Where to write ``name``, a file that is no table. It has no rows and no columns."""
@@ -149,9 +170,7 @@ def publish(
     stage_dir = root / identity.stage
     ref = Store(root).ref(identity.stage, identity.version)
     started = time.monotonic()
-    with only_writes(root):
-        staging_dir = _make_staging_dir(stage_dir, identity.version)
-    try:
+    with _staging_directory(root, stage_dir, identity.version) as staging_dir:
         staging = Staging(staging_dir)
         with named_write_errors(root):
             write(staging)
@@ -160,10 +179,7 @@ def publish(
             manifest = _manifest(identity, staging, git_commit, seconds)
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
-            is_first = _rename_unless_published(staging_dir, Path(ref.path))
-            sync(stage_dir)
-    finally:
-        shutil.rmtree(staging_dir, ignore_errors=True)
+            is_first = _put_unless_published(staging_dir, Path(ref.path))
     if not is_first:
         Store(root).open(ref)
         logger.info("%s was published by another run meanwhile: it is used", ref)
@@ -185,7 +201,7 @@ def _manifest(
         report=_json_value(staging.report),
         environment=environment(),
         git_commit=git_commit,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
         seconds=round(seconds, 3),
     )
 
@@ -197,42 +213,53 @@ def environment() -> dict[str, str]:
 
 
 def remove_abandoned(root: Path) -> list[Path]:
-    """Remove staging directories whose writer on this host is no longer alive."""
-    removed = []
-    for path in sorted(root.glob(f"*/{STAGING_PREFIX}*")):
-        _version, _, owner = path.name.removeprefix(STAGING_PREFIX).partition("-")
-        if owner.count("-") < 2:
-            continue
-        host, pid, rest = owner.rsplit("-", 2)
-        mark, _, _random = rest.rpartition(".")
-        if host == host_name() and pid.isdecimal() and not is_alive(int(pid), mark):
-            shutil.rmtree(path, ignore_errors=True)
-            if not path.exists():
-                removed.append(path)
-    return removed
+    """Remove what writers that are gone have left; returns it.
+
+    Staging directories that nobody holds, and unfinished objects
+    (:mod:`~nightjar.store.local_disk`). Where no lock tells whether a writer is gone, it is
+    watched for a minute, all of them at once.
+    """
+    # What is found here was held before it was there: who made it is seen below.
+    found = sorted(root.glob(f"*/{STAGING_PREFIX}*"))
+    held = held_among({_held_path(path) for path in found})
+    abandoned = [path for path in found if _held_path(path) not in held]
+    removed = [path for path in abandoned if delete(path)]
+    return sorted([*removed, *remove_unfinished(root)])
 
 
-def _make_staging_dir(stage_dir: Path, version: str) -> Path:
-    pid = os.getpid()
-    owner = f"{host_name()}-{pid}-{start_mark(pid)}.{secrets.token_hex(4)}"
-    path = stage_dir / f"{STAGING_PREFIX}{version}-{owner}"
-    path.mkdir(parents=True)
-    return path
+@contextmanager
+def _staging_directory(root: Path, stage_dir: Path, version: str) -> Iterator[Path]:
+    """A new directory that this process holds; gone after the block, unless it was renamed."""
+    path = stage_dir / f"{STAGING_PREFIX}{version}-{secrets.token_hex(8)}"
+    with only_writes(root):
+        make_directory(stage_dir)
+        held = hold(_held_path(path), f"publishing {stage_dir.name}/{version}")
+    try:
+        with only_writes(root):
+            path.mkdir()
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            held.remove()
 
 
-def _rename_unless_published(staging_dir: Path, target: Path) -> bool:
+def _held_path(path: Path) -> Path:
+    """The file that the writer of a staging directory holds, also of that file itself."""
+    return path if _is_held_file(path) else path.with_name(f"{path.name}{_HELD_SUFFIX}")
+
+
+def _is_held_file(path: Path) -> bool:
+    return path.name.endswith(_HELD_SUFFIX)
+
+
+def _put_unless_published(staging_dir: Path, target: Path) -> bool:
     """Whether ``staging_dir`` became ``target``; False when an artifact is there already."""
-    while True:
-        try:
-            staging_dir.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise
-            if (target / MANIFEST_NAME).is_file():
-                return False
-            set_aside_unpublished(target)
-        else:
-            return True
+    while not put_directory(staging_dir, target):
+        if (target / MANIFEST_NAME).is_file():
+            return False
+        set_aside_unpublished(target)
+    return True
 
 
 def _json_value(value: Any) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.errors import ArtifactMissing
+from nightjar.store.lease import waited_lease
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef
 from nightjar.store.writing import only_writes, sync
 
@@ -27,7 +27,7 @@ def set_aside(ref: ArtifactRef) -> Path:
     moved.
     """
     path = Path(ref.path)
-    with only_writes(path.parents[1]), exclusive(path.parent):
+    with exclusive(path.parent), only_writes(path.parents[1]):
         return _move(path)
 
 
@@ -41,17 +41,13 @@ def set_aside_unpublished(path: Path) -> None:
 
 @contextmanager
 def exclusive(stage_dir: Path) -> Iterator[None]:
-    """Keep two processes from setting aside the same place of a stage at once."""
-    try:
-        descriptor = os.open(stage_dir, os.O_RDONLY)
-    except FileNotFoundError as error:
-        raise ArtifactMissing(f"{stage_dir}: nothing is published here") from error
-    try:
-        with suppress(OSError):  # some network file systems lock no directory; rarely matters
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Keep two processes from setting aside the same place at once."""
+    if not stage_dir.is_dir():
+        raise ArtifactMissing(f"{stage_dir}: nothing is published here")
+    lease = stage_dir.parent / f".{SET_ASIDE_DIR}.lease"
+    waiting = "another run sets something aside: waiting for it"
+    with waited_lease(lease, f"setting aside in {stage_dir.name}", waiting):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _move(path: Path) -> Path:

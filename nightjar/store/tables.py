@@ -7,9 +7,7 @@ processes, and one that an earlier artifact has already is linked, not written a
 
 from __future__ import annotations
 
-import errno
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 
 from nightjar.errors import StoreNotWritable
 from nightjar.store.fingerprint import sha256_of
+from nightjar.store.local_disk import link
 from nightjar.store.manifest import FileEntry
 from nightjar.store.memory import release_free_memory
 from nightjar.store.writing import only_writes, sync
@@ -133,21 +132,12 @@ def _unfinished(path: Path) -> Path:
 def link_part(root: Path, source: Path, entry: FileEntry, directory: Path, name: str) -> FileEntry:
     """Put the published file ``source``, which ``entry`` describes, there as ``name``.
 
-    A hard link, or a copy where the file system has none (or the file has too many).
+    The bytes are stored once, or copied where the file system cannot do that.
     """
     target = directory / name
     with only_writes(root):
         target.parent.mkdir(exist_ok=True)
-        unfinished = _unfinished(target)
-        try:
-            unfinished.hardlink_to(source)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(source, unfinished)
-            sync(unfinished)
-        unfinished.rename(target)
-        unfinished.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
+        link(source, target)
     return replace(entry, name=name)
 
 

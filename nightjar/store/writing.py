@@ -61,6 +61,15 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(directory: Path) -> None:
+    """Make it and what is missing above it, each name on the disk before it is used."""
+    if directory.is_dir():
+        return
+    make_directory(directory.parent)
+    directory.mkdir(exist_ok=True)
+    sync(directory.parent)
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a whole new file and have the system write it to disk."""
     with path.open("w", encoding="utf-8") as stream:

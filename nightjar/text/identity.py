@@ -18,7 +18,7 @@ REVISION = 4
 
 
 def tokens_identity(
-    config: TokenizeConfig, documents_version: str, base_dir: Path = Path()
+    config: TokenizeConfig, documents_version: str, base_dir: Path = Path(), corpus: str = ""
 ) -> Identity:
     """What shapes the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
 
@@ -29,7 +29,7 @@ def tokens_identity(
         open_tokenizer(config)
     return Identity(
         stage=schemas.TOKENS,
-        name="",
+        name=corpus,
         config=config.shaping(),
         parents={schemas.DOCUMENTS: documents_version},
         inputs=definition_inputs(config, base_dir),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
+from nightjar.core.stage import StageContext
 from nightjar.errors import VocabularyError
 from nightjar.executors import INLINE, INLINE_BYTES, Executor
 from nightjar.progress import Progress
@@ -34,11 +34,7 @@ _COUNTED = (
 def tokenize(
     config: TokenizeConfig,
     documents: Artifact,
-    staging: Staging,
-    progress: Progress,
-    executor: Executor = INLINE,
-    git_commit: str | None = None,
-    base_dir: Path = Path(),
+    context: StageContext,
 ) -> None:
     """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
 
@@ -54,8 +50,9 @@ def tokenize(
     Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
     the empty string.
     """
+    staging, progress, executor = context.staging, context.progress, context.executor
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
-    definition = write_definition(config, base_dir, documents, staging)
+    definition = write_definition(config, context.base_dir, documents, staging)
     definition_path = None if definition is None else staging.directory / schemas.TOKENIZER_FILE
     pieces = [
         CutPart(
@@ -65,11 +62,14 @@ def tokenize(
             token_shard_identity(config, part, definition),
             definition_path,
             staging.root,
-            git_commit,
+            context.git_commit,
         )
         for part in documents.parts(schemas.DOCUMENTS)
     ]
     shards = _cut(pieces, staging, progress, executor)
+    staging.report["pieces"] = {
+        schemas.TOKEN_SHARDS: sorted({shard.ref.version for shard in shards})
+    }
     counts = dict.fromkeys(_COUNTED, 0)
     for shard in shards:
         for name in _COUNTED:
@@ -140,7 +140,7 @@ def _nothing_left(config: TokenizeConfig, counts: Counter[str]) -> VocabularyErr
     return VocabularyError(
         f"no token is left of {counts['documents_read']} documents (tokenizer "
         f"{config.tokenizer}; dropped as too short: {counts['token_too_short']}, as too long: "
-        f"{counts['token_too_long']}); check ingest.sources, tokenize.tokenizer and "
+        f"{counts['token_too_long']}); check sources, tokenize.tokenizer and "
         f"tokenize.pattern, tokenize.min_token_chars ({config.min_token_chars}) and "
         f"tokenize.max_token_chars ({config.max_token_chars})"
     )

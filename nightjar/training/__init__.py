@@ -4,7 +4,8 @@
 
     identity.py       what an embeddings artifact depends on; imports nothing heavy
     stage.py          vocabulary, checks, then the trainer of the model
-    trainer.py        the protocol, and the explicit mapping (trainer, engine) -> engine
+    trainer.py        the protocol of trainers
+    engines.py        the explicit mapping (trainer, engine) -> engine, and its version
     estimates.py      memory and disk before training, and the refusal of what cannot fit; with
                       ngram_use.py (n-gram rows), subsampling.py (tokens kept),
                       resources.py (what there is), durations.py (time)
@@ -62,9 +63,10 @@ from nightjar.training.identity import (
 )
 from nightjar.training.imports import import_vectors
 from nightjar.training.sentence_encoder import fit_encoder
-from nightjar.training.stage import count, train
+from nightjar.training.stage import Lessons, count, train
 
 __all__ = [
+    "Lessons",
     "Parents",
     "checkpoint_path",
     "cooccurrences_identity",

@@ -2,12 +2,14 @@
 
 One file beside the artifacts of its stage, named by the version it is to become: the same
 version is the same model on the same tokens by the same code. It is replaced as a whole
-(written beside, synced, renamed), so at any moment it is whole or not there. NumPy's
-``.npz`` without pickle: every array has a checksum.
+(written into the staging directory, synced, renamed), so at any moment it is whole or not
+there, and what a kill leaves half written goes with the staging directory. NumPy's ``.npz``
+without pickle: every array has a checksum.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -23,13 +25,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.store import delete, idle_names, sync
+
 logger = logging.getLogger(__name__)
 
 PREFIX = ".checkpoint-"
 KEPT_SECONDS = 30 * 24 * 3600.0
 """A checkpoint that nobody has gone on from for so long is of a model given up."""
-_PARTIAL_SECONDS = 3600.0
-"""So long no write takes: what is older was left by a process that was killed."""
+_END_BYTES = 4096
+"""Of a file, in which the archive's directory is: it has the checksum of each array."""
+_SEEN_NAME = ".seen-checkpoints.json"
 _POSITION = "position"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a file raises that is no whole checkpoint."""
@@ -57,18 +62,23 @@ def checkpoint_path(stage_dir: Path, version: str) -> Path:
 
 
 def remove_stale_checkpoints(stage_dir: Path, now: float) -> list[Path]:
-    """Remove checkpoints of models given up, and what a kill left half written.
+    """Remove checkpoints of models given up; returns what was removed.
 
-    ``now`` in seconds since 1970, as file times are. Returns what was removed.
+    ``now`` in seconds since 1970. Time counts from the first call that saw the checkpoint as
+    it is (:mod:`~nightjar.store.idleness`).
     """
-    removed = []
-    for path in sorted(stage_dir.glob(f"{PREFIX}*")):
-        kept_seconds = KEPT_SECONDS if path.suffix == ".npz" else _PARTIAL_SECONDS
-        with suppress(OSError):  # gone meanwhile, or not ours to remove
-            if now - path.stat().st_mtime > kept_seconds:
-                path.unlink()
-                removed.append(path)
-    return removed
+    states = {path.name: _state(path) for path in stage_dir.glob(f"{PREFIX}*.npz")}
+    idle = idle_names(stage_dir / _SEEN_NAME, states, now, KEPT_SECONDS)
+    return [stage_dir / name for name in idle if delete(stage_dir / name)]
+
+
+def _state(path: Path) -> str:
+    """Another one for each checkpoint that is saved; found without reading it all."""
+    with suppress(OSError), path.open("rb") as stream:  # gone meanwhile
+        n_bytes = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, n_bytes - _END_BYTES))
+        return f"{n_bytes} bytes, {hashlib.sha256(stream.read()).hexdigest()}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +87,13 @@ class Checkpoints:
 
     path: Path
     interval_seconds: float
+    scratch_dir: Path
+    """Where it is written before it is whole, on the same disk: the staging directory."""
 
     def save(self, arrays: Mapping[str, NDArray[np.float32]], position: Position) -> None:
         """Replace the checkpoint. When the disk refuses, the old one stays: a warning."""
         started_at = time.monotonic()
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        partial = self.scratch_dir / "unfinished-checkpoint"
         try:
             with partial.open("wb") as stream:
                 text = json.dumps(asdict(position)).encode()
@@ -90,6 +102,7 @@ class Checkpoints:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(self.path)
+            sync(self.path.parent)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nightjar.code_digest import code_digest
 from nightjar.config.models import (
     GloVeConfig,
     ImportConfig,
@@ -21,16 +22,17 @@ from nightjar.errors import SourceError
 from nightjar.paths import resolve_pattern
 from nightjar.schemas import COOCCURRENCES, EMBEDDINGS, TOKENS
 from nightjar.store import Identity, file_identity, library_versions
-from nightjar.training.kernels import sources_sha256
-from nightjar.training.trainer import engine_of
+from nightjar.training.engines import engine_of
 
+TRAINING_REVISION = 1
+"""Raised whenever a change that the hash of the engine's code does not see changes the vectors."""
 COUNTING_REVISION = 1
-"""Raised whenever a change of our own code changes the counts."""
+"""Raised whenever a change that the hash of the code does not see changes the counts."""
 IMPORT_REVISION = 1
 """Raised whenever a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 1
 """Raised whenever a change of our own code changes the rows of SIF and uSIF."""
-_NOT_SHAPING = {"gate_benchmarks", "init_from", "model"}
+_NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model"}
 """Keys of a model that do not shape its vectors: versions of parents stand for two of them."""
 
 
@@ -40,6 +42,8 @@ class Parents:
 
     tokens: str
     base: str | None = None
+    cooccurrences: str | None = None
+    """Of a GloVe model; None: those counted from ``tokens`` of a corpus without a name."""
 
 
 def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
@@ -47,7 +51,9 @@ def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
     return training.seed if model.seed is None else model.seed
 
 
-def cooccurrences_identity(model: ModelConfig, tokens_version: str) -> Identity | None:
+def cooccurrences_identity(
+    model: ModelConfig, tokens_version: str, corpus: str = ""
+) -> Identity | None:
     """The identity of the co-occurrences that ``model`` learns from; None if from none.
 
     Only what shapes the counts: models that differ in anything else share them.
@@ -60,13 +66,13 @@ def cooccurrences_identity(model: ModelConfig, tokens_version: str) -> Identity 
     )
     return Identity(
         stage=COOCCURRENCES,
-        name="",
+        name=corpus,
         config=config,
         parents={TOKENS: tokens_version},
         code={
             "revision": COUNTING_REVISION,
             "libraries": library_versions("numba", "numpy"),
-            "kernels": sources_sha256(),
+            "code": code_digest("nightjar.training.cooccurrence"),
         },
     )
 
@@ -81,7 +87,8 @@ def embeddings_identity(
     """
     model = config.models[name]
     if isinstance(model, ImportConfig):
-        return _imported_identity(name, model, config.tokenize, base_dir)
+        tokenize = config.corpora[config.corpus_of(name)].tokenize
+        return _imported_identity(name, model, tokenize, base_dir)
     if isinstance(model, SifConfig | UsifConfig):
         return _encoder_identity(name, model, parents)
     return trained_identity(name, model, config.training, parents)
@@ -99,7 +106,7 @@ def trained_identity(
     versions = {TOKENS: parents.tokens}
     cooccurrences = cooccurrences_identity(model, parents.tokens)
     if cooccurrences is not None:
-        versions[COOCCURRENCES] = cooccurrences.version
+        versions[COOCCURRENCES] = parents.cooccurrences or cooccurrences.version
     if parents.base is not None:
         versions[EMBEDDINGS] = parents.base
     return Identity(
@@ -111,7 +118,7 @@ def trained_identity(
             "deterministic": training.deterministic,
         },
         parents=versions,
-        code=engine_of(model).code(),
+        code={"revision": TRAINING_REVISION, **engine_of(model).code()},
     )
 
 

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from dataclasses import dataclass
 
 from pydantic import ByteSize
 
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
-from nightjar.executors import Executor
-from nightjar.progress import Progress
-from nightjar.store import Artifact, Staging, release_free_memory
-from nightjar.training.checkpoints import Checkpoints
+from nightjar.core.stage import StageContext
+from nightjar.executors import INLINE
+from nightjar.store import Artifact, release_free_memory
+from nightjar.training.checkpoints import Checkpoints, checkpoint_path
 from nightjar.training.corpus import Corpus
+from nightjar.training.engines import engine_of
 from nightjar.training.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.training.identity import model_seed
 from nightjar.training.resources import Resources
 from nightjar.training.starting_point import base_words, check_base
-from nightjar.training.trainer import TrainingJob, engine_of
+from nightjar.training.trainer import TrainingJob
 from nightjar.training.vocabulary import select_vocabulary
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What a model learns from."""
+
+    tokens: Artifact
+    cooccurrences: Artifact | None = None
+    """What GloVe learns from."""
+    base: Artifact | None = None
+    """The embeddings that a model with ``init_from`` starts from."""
+
+
 def count(
+    name: str,
     model: GloVeConfig,
     training: TrainingConfig,
     tokens: Artifact,
-    staging: Staging,
-    progress: Progress,
-    n_workers: int,
-    *,
-    name: str = "NAME",
+    context: StageContext,
     resources: Resources | None = None,
-    cluster: Executor | None = None,
 ) -> None:
     """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
 
-    With ``resources``, less than ``training.max_memory`` is taken where there is less, and with a
-    ``cluster`` its workers count the parts of the tokens: the counts are the same. See
+    With ``resources``, less than ``training.max_memory`` is taken where there is less. Where the
+    executor has workers, they count the parts of the tokens: the counts are the same. See
     :func:`nightjar.training.cooccurrence.count_cooccurrences`, which is imported when counting
     starts: planning needs none of its kernels.
     """
@@ -46,7 +54,16 @@ def count(
 
     if resources is not None:
         training = _within(training, resources)
-    count_cooccurrences(model, training, tokens, staging, progress, n_workers, name, cluster)
+    count_cooccurrences(
+        model,
+        training,
+        tokens,
+        context.staging,
+        context.progress,
+        context.n_workers,
+        name,
+        None if context.executor is INLINE else context.executor,
+    )
 
 
 def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
@@ -64,36 +81,32 @@ def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
 
 
 def train(
+    name: str,
     model: TrainedConfig,
     training: TrainingConfig,
-    tokens: Artifact,
-    staging: Staging,
-    progress: Progress,
-    n_workers: int,
-    checkpoint_path: Path | None = None,
-    cooccurrences: Artifact | None = None,
-    base: Artifact | None = None,
-    *,
-    name: str = "NAME",
+    lessons: Lessons,
+    context: StageContext,
     resources: Resources | None = None,
 ) -> None:
-    """Train ``model`` on ``tokens`` and write its tables, counts and report into ``staging``.
+    """Train ``model``, called ``name``, and write its tables, counts and report.
 
-    With a ``checkpoint_path``, a native trainer saves its state there every
-    ``training.checkpoint_minutes`` and goes on from what it finds there.
+    A native trainer saves its state every ``training.checkpoint_minutes`` beside the artifacts
+    of its stage, and goes on from what it finds there.
 
-    A model with ``init_from`` starts from the embeddings ``base``, whose words it gets.
+    A model with ``init_from`` starts from the embeddings ``lessons.base``, whose words it
+    gets. With ``resources``, a model that would need more is refused.
 
-    ``name`` is the model's, for messages. With ``resources``, a model that would need more
-    is refused.
-
-    ``n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
-    vocabulary, the model's matrices, and one row group of sentences; of ``cooccurrences``,
+    ``context.n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
+    vocabulary, the model's matrices, and one row group of sentences; of the co-occurrences,
     which GloVe learns from instead, one row group per thread. Raises VocabularyError before
     training when there is nothing to learn from, ModelTooLarge when it cannot fit,
     TrainingError when the model diverges.
     """
-    n_workers = 1 if training.deterministic else n_workers
+    tokens, base, staging, progress = (
+        *(lessons.tokens, lessons.base),
+        *(context.staging, context.progress),
+    )
+    n_workers = 1 if training.deterministic else context.n_workers
     vocabulary = select_vocabulary(tokens, model, name)
     if base is not None:
         check_base(name, model, base)
@@ -121,8 +134,8 @@ def train(
         size=size,
         staging=staging,
         progress=progress,
-        checkpoints=_checkpoints(training, checkpoint_path),
-        cooccurrences=cooccurrences,
+        checkpoints=_checkpoints(training, context),
+        cooccurrences=lessons.cooccurrences,
         base=base,
     )
     if warning := subsampling_warning(name, model, work):
@@ -153,7 +166,9 @@ def train(
     engine(job)
 
 
-def _checkpoints(training: TrainingConfig, path: Path | None) -> Checkpoints | None:
-    if path is None or training.checkpoint_minutes is None:
+def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints | None:
+    if training.checkpoint_minutes is None:
         return None
-    return Checkpoints(path, 60 * training.checkpoint_minutes)
+    identity = context.identity
+    path = checkpoint_path(context.store.root / identity.stage, identity.version)
+    return Checkpoints(path, 60 * training.checkpoint_minutes, context.staging.directory)

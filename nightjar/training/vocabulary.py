@@ -103,7 +103,7 @@ def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) 
     if len(counts) < 2:
         return VocabularyError(
             f"the corpus has {len(counts)} different word(s) and a model needs at least 2; add "
-            f"text to ingest.sources"
+            f"text to sources"
         )
     return VocabularyError(
         f"{n_kept} of {len(counts)} words occur at least models.{name}.min_count = {min_count} "

@@ -76,7 +76,7 @@ def _parsed(line: Line, locator: str, encoding: str, errors: str) -> dict[str, A
         return Rejection(locator, reason, detail, excerpt(line.data, encoding))
 
     if line.is_cut:
-        detail = f"{line.n_bytes} bytes, more than a text of ingest.max_chars can take"
+        detail = f"{line.n_bytes} bytes, more than a text of max_chars can take"
         return rejection(Reason.TOO_LONG, detail)
     try:
         text = decoded(line.data, encoding, errors)

@@ -51,7 +51,7 @@ def _decoded(
     native_id: str | None,
 ) -> Record:
     if n_bytes > len(data):
-        detail = f"{n_bytes} bytes, more than ingest.max_chars characters can be"
+        detail = f"{n_bytes} bytes, more than max_chars characters can be"
         return Rejection(locator, Reason.TOO_LONG, detail, excerpt(data, encoding))
     try:
         return Document(locator, native_id, decoded(data, encoding, source.errors))

@@ -7,7 +7,7 @@ What is fetched lies below ``<artifacts_dir>/fetched``, which workers of a clust
   knows the file.
 - ``index/<source>-<hash of its URLs>.json``: which objects the URLs stood for the last time,
   and for each object the version that the server told and the content that it had. Replaced
-  atomically; an ``flock`` beside it lets one process at a time fetch for these URLs.
+  atomically; a lease beside it lets one process at a time fetch for these URLs.
 - ``partial/``: downloads under way or broken off, each with the version it is of, so that the
   next try goes on where it ended, if the server still has that version.
 

@@ -76,7 +76,7 @@ class Downloads:
         if n_bytes > self.max_bytes:
             raise SourceError(
                 f"{found.url}: has more than {self.max_bytes:,} bytes; if it may, raise "
-                f"ingest.max_fetch_bytes"
+                f"max_fetch_bytes"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -17,9 +16,8 @@ from nightjar import urls
 from nightjar.config import StorageConfig
 from nightjar.corpus.remote.directories import Directories, fetched_file
 from nightjar.corpus.remote.download import Downloads
-from nightjar.corpus.remote.index import Index, Known, Listed, known_objects, locked
+from nightjar.corpus.remote.index import Index, Known, Listed, known_objects, locked, today
 from nightjar.corpus.remote.patience import Stopped, persist
-from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import RemoteObject, Storage
 from nightjar.corpus.remote.tally import Tally
 from nightjar.errors import SourceError, SourceUnavailable
@@ -83,7 +81,7 @@ def fetch_files(request: Request, fetched: Path, progress: Progress) -> list[Fet
     with only_writes(fetched):
         directories.make()
     path = directories.index / f"{request.name}.json"
-    with _named(request.source), locked(path, fetched):
+    with _named(request.source), locked(path):
         storage = _storage_of(request)
         try:
             fetching = _Fetching(request, directories, path, storage, progress)
@@ -105,7 +103,7 @@ def known_files(request: Request, fetched: Path) -> list[FetchedFile]:
         for entry in listing
     ):
         raise SourceError(
-            f"ingest.sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
+            f"sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
         )
     return [_fetched(directories, entry.place, index.objects[entry.key]) for entry in listing]
 
@@ -121,9 +119,9 @@ def _named(source: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise SourceError(f"ingest.sources.{source}.path: {error}") from None
+        raise SourceError(f"sources.{source}.path: {error}") from None
     except SourceUnavailable as error:
-        raise SourceUnavailable(f"ingest.sources.{source}.path: {error}") from None
+        raise SourceUnavailable(f"sources.{source}.path: {error}") from None
 
 
 def _storage_of(request: Request) -> Storage:
@@ -246,13 +244,10 @@ class _Fetching:
         """Of an object that is gone nothing is kept once everything is fetched."""
         is_whole = listing is not self._before.listing
         kept = {} if is_whole else dict(self._before.objects)
-        index = Index(dict(sorted({**kept, **self._fetched}.items())), listing)
-        if index != self._before:
-            index.write(self._path, self._directories.root)
-            start_to_age(self._directories, self._before, index)
-        elif self._path.exists():
-            with only_writes(self._directories.root):
-                os.utime(self._path)  # it is in use
+        objects = dict(sorted({**kept, **self._fetched}.items()))
+        index = Index(objects, listing, used_on=today())
+        if index != self._before and (objects or listing is not None):
+            index.write(self._path)
 
     def _report(self, found: dict[str, RemoteObject]) -> None:
         before = {entry.key for entry in self._before.listing or ()}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from nightjar.corpus.remote.directories import Directories, fetched_file
 from nightjar.corpus.remote.row_parts import RowPart
 from nightjar.corpus.remote.storage import Version
-from nightjar.store import only_writes, sync
+from nightjar.store import replace, waited_lease
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +74,8 @@ class Index:
     """None until everything was fetched once."""
     table: TableState | None = None
     """Of a database; None of URLs."""
+    used_on: str = ""
+    """The day of its last use, as :func:`today` has it."""
     format: int = _FORMAT
 
     @classmethod
@@ -90,20 +90,14 @@ class Index:
             return cls()
         return index if index.format == _FORMAT else cls()
 
-    def write(self, path: Path, root: Path) -> None:
+    def write(self, path: Path) -> None:
         """Replace the file at ``path``, all of it or nothing."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        with only_writes(root):
-            try:
-                with temporary.open("wb") as stream:
-                    stream.write(_indexes().dump_json(self, indent=1))
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
-            sync(path.parent)
+        replace(path, _indexes().dump_json(self, indent=1))
+
+
+def today() -> str:
+    """The date in UTC, ISO 8601."""
+    return datetime.now(UTC).date().isoformat()
 
 
 @cache
@@ -121,14 +115,9 @@ def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
 
 
 @contextmanager
-def locked(path: Path, root: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One process at a time fetches for the index at ``path``; another waits."""
-    with only_writes(root):
-        stream = path.with_name(f".{path.name}.lock").open("w")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("another run fetches the same URLs: waiting for it (%s)", path.name)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    lease = path.with_name(f".{path.name}.lease")
+    waiting = f"another run fetches the same URLs: waiting for it ({path.name})"
+    with waited_lease(lease, f"fetching {path.stem}", waiting):
         yield

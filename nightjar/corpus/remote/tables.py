@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from nightjar.config import SqlSource
 from nightjar.corpus.remote.directories import Directories
-from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked
+from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked, today
 from nightjar.corpus.remote.patience import persist
 from nightjar.corpus.remote.row_parts import PartsWriter, RowPart
 from nightjar.corpus.remote.rows import Key, Row, as_key, key_digest, make_row
-from nightjar.corpus.remote.stale import start_to_age
 from nightjar.corpus.remote.storage import Version
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
@@ -75,9 +74,9 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     with only_writes(fetched):
         directories.make()
     path = directories.index / f"{request.index_name}.json"
-    name = f"ingest.sources.{request.name}"
+    name = f"sources.{request.name}"
     try:
-        with locked(path, fetched):
+        with locked(path):
             fetching = _Fetching(request, directories, path, progress)
             parts = persist(name, fetching.run)
     except SourceError as error:
@@ -95,9 +94,7 @@ def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
     directories = Directories(fetched)
     index = Index.read(directories.index / f"{request.index_name}.json")
     if index.table is None or not _are_here(index, directories):
-        raise SourceError(
-            f"ingest.sources.{request.name}: its rows are not fetched; run 'nightjar plan'"
-        )
+        raise SourceError(f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'")
     return [_fetched(directories, part) for part in index.table.parts]
 
 
@@ -222,9 +219,8 @@ class _Fetching:
             for part in parts
         }
         listing = tuple(Listed(part.name, part.name) for part in parts)
-        index = Index(objects, listing, table=TableState(watermark, tuple(parts)))
-        index.write(self._path, self._directories.root)
-        start_to_age(self._directories, self._before, index)
+        index = Index(objects, listing, table=TableState(watermark, tuple(parts)), used_on=today())
+        index.write(self._path)
         n_rows = sum(part.n_rows for part in parts)
         known = {part.sha256 for part in self._before.table.parts} if self._before.table else set()
         logger.info(

@@ -1,0 +1,181 @@
+"""What a stage is: one kind of artifact, and how it is made.
+
+A stage is a subclass of :class:`Stage`, in a package of its own, and one line in
+:data:`nightjar.stages.STAGES`. Its class attributes say what it is called, what it is one of and
+how long its artifacts are kept; an instance is the stage of one subject (a corpus, a model,
+an entry of ``document_vectors``) under one config. Plan, run, Prefect task, ``verify``,
+``versions``, retention and the table of stages in docs/artifacts.md follow from that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from nightjar.config import LoadedConfig, NightjarConfig
+from nightjar.errors import NightjarError, StoreError
+from nightjar.executors import INLINE, Executor
+from nightjar.progress import SILENT, Progress
+from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store
+
+Tables = Mapping[str, pa.Schema | Callable[[int], pa.Schema]]
+"""The schema of each table, or a function that gives it for a vector size."""
+
+
+class Of(StrEnum):
+    """What there is an artifact of: the section of the config that names the subjects."""
+
+    CORPUS = "corpora"
+    MODEL = "models"
+    VECTORS = "document_vectors"
+
+
+class Keep(StrEnum):
+    """How long retention keeps a stage's artifacts."""
+
+    CORPUS = "the last accepted nights"
+    MODEL = "champions, references, rollback targets, pins, pending candidates"
+    RECORD = "as long as records"
+    SERVED = "while it is searched"
+    PIECE = "while a kept artifact is put together from it"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An artifact that another is made of: its stage and whose it is."""
+
+    stage: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What a stage may ask while its identity is computed.
+
+    With ``is_offline`` no server is asked: remote files are those that the last plan fetched.
+    """
+
+    parents: Mapping[str, str]
+    """Version of each parent by stage."""
+    progress: Progress = SILENT
+    is_offline: bool = False
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that a stage is given to write one artifact."""
+
+    identity: Identity
+    staging: Staging
+    base_dir: Path = Path()
+    """Where relative paths of the config start."""
+    progress: Progress = SILENT
+    executor: Executor = INLINE
+    """Where shards are worked on."""
+    n_workers: int = 1
+    """Threads of a training."""
+    git_commit: str | None = None
+    actor: str = ""
+
+    @property
+    def store(self) -> Store:
+        """The store that is written to, for reading."""
+        return Store(self.staging.root)
+
+    def parent(self, stage: str) -> Artifact:
+        """The published parent of ``stage``. Raises KeyError when the identity names none."""
+        return self.store.open(self.store.ref(stage, self.identity.parents[stage]))
+
+    def find_parent(self, stage: str) -> Artifact | None:
+        """The published parent of ``stage``; None when the identity names none."""
+        return self.parent(stage) if stage in self.identity.parents else None
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """A stage of one subject. Subclasses set the class attributes and the four methods."""
+
+    loaded: LoadedConfig
+    subject: str
+
+    name: ClassVar[str]
+    """What its artifacts are called: the directory below the artifact store."""
+    verb: ClassVar[str]
+    """What is done, in a word: the Prefect task."""
+    of: ClassVar[Of]
+    keep: ClassVar[Keep]
+    about: ClassVar[str]
+    """What it does, in a line of docs/artifacts.md."""
+    tables: ClassVar[Tables]
+    """Every table that an artifact may have."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Files that are no tables, where there are any."""
+    page: ClassVar[str] = ""
+    """The file that people look at, where there is one."""
+    pieces: ClassVar[Mapping[str, Tables]] = {}
+    """What artifacts are put together from, published by themselves: stage and tables."""
+    uses_executor: ClassVar[bool] = False
+    """Whether shards are worked on by the executor; else it lets go of memory and cores."""
+    is_served: ClassVar[bool] = False
+    """Whether it is made of what readers use (accepted corpus, champion), not of tonight's."""
+
+    @classmethod
+    @abstractmethod
+    def subjects(cls, config: NightjarConfig) -> Iterable[str]:
+        """Whose artifacts ``config`` asks for, in its order."""
+
+    @abstractmethod
+    def parents(self) -> Iterable[Parent]:
+        """What the artifact is made of directly."""
+
+    @abstractmethod
+    def identity(self, planning: Planning) -> Identity:
+        """Everything that shapes the artifact. Reads external inputs, for their hashes."""
+
+    @abstractmethod
+    def write(self, context: StageContext) -> None:
+        """Write the artifact's tables, counts and report into ``context.staging``."""
+
+    @property
+    def config(self) -> NightjarConfig:
+        """The whole configuration."""
+        return self.loaded.config
+
+    @property
+    def subject_verb(self) -> str:
+        """What is done to this subject, where it is not what the stage does in general."""
+        return self.verb
+
+    @property
+    def label(self) -> str:
+        """For people: "train glove"; the only corpus is not named."""
+        is_only = self.of is Of.CORPUS and len(self.config.corpora) == 1
+        return self.subject_verb if is_only else f"{self.subject_verb} {self.subject}"
+
+    def changed_input(self, planned: Identity) -> str:
+        """What was edited since ``planned`` was computed, read once more; "" for nothing.
+
+        For stages whose inputs are not checked as they are read.
+        """
+        del planned
+        return ""
+
+    def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
+        """Remove what was kept in case the writing was killed; the artifact is published."""
+
+    def named(self, error: NightjarError) -> NightjarError:
+        """The error with the corpus that it is about, as a key of the config."""
+        if self.of is not Of.CORPUS or isinstance(error, StoreError):
+            return error
+        message = str(error)
+        place = f"corpora.{self.subject}"
+        if message.startswith(place):
+            return error
+        is_below = message.partition(".")[0] in ("sources", "tokenize", "cleaning")
+        return type(error)(f"{place}{'.' if is_below else ': '}{message}")

@@ -1,0 +1,538 @@
+"""One night: what is due is made, each corpus and each model is judged, the rest is recorded.
+
+The order of a night, without an orchestrator::
+
+    corpora -> accepted or not
+            -> models -> registered -> judged -> served -> promoted or not
+            -> accepted corpora are recorded, what nobody needs is deleted
+
+Who runs a step is a :class:`Runner`: this process, or Prefect's tasks in ``flows``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from nightjar import schemas, urls
+from nightjar.config import ImportConfig, LoadedConfig, SifConfig, UsifConfig
+from nightjar.core import (
+    Action,
+    Night,
+    NightRecorder,
+    Nights,
+    NightStatus,
+    Parent,
+    Plan,
+    Planner,
+    Provenance,
+    Stage,
+    Step,
+    run_step,
+)
+from nightjar.core.nights import config_hash
+from nightjar.errors import InputError, NightjarError, StoreError
+from nightjar.executors import Executor
+from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
+from nightjar.pipeline.ownership import claim_pipeline
+from nightjar.pipeline.planning import plan_made
+from nightjar.pipeline.serving import ServingBuilder
+from nightjar.progress import SILENT, Progress
+from nightjar.promotion import (
+    Acceptance,
+    BaseUse,
+    BenchmarkScore,
+    Contender,
+    Promoter,
+    Question,
+    Serving,
+    SettledDecision,
+    VersionRef,
+    benchmark_scores,
+)
+from nightjar.registry import (
+    RegisteredVersion,
+    RegistrationRequest,
+    RegistryPlace,
+    ensure_registered,
+    find_registered,
+    masked,
+    registered_name,
+)
+from nightjar.stages import STAGES, Evaluate
+from nightjar.store import (
+    Artifact,
+    Store,
+    acquire_lease,
+    is_held,
+    remove_abandoned,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """Who does the work of a night.
+
+    Each call raises what the work raises. A NightjarError stops what is made of the step; any
+    other error is a fault of ours and ends the night.
+    """
+
+    def start(self, plan: Plan) -> None:
+        """There are due steps in ``plan``: they come one by one."""
+
+    def run(self, step: Step) -> None:
+        """Do a due step."""
+
+    def register(self, request: RegistrationRequest) -> RegisteredVersion:
+        """Make a version in MLflow."""
+
+
+@dataclass(frozen=True)
+class DirectRunner:
+    """Runs every step in this process."""
+
+    loaded: LoadedConfig
+    provenance: Provenance
+    progress: Callable[[str], Progress] = lambda label: SILENT  # noqa: ARG005
+    """The listener for a step's label."""
+    executor: Executor | None = None
+
+    def start(self, plan: Plan) -> None:
+        """Nothing to prepare."""
+
+    def run(self, step: Step) -> None:
+        """As :func:`nightjar.core.run_step`."""
+        progress = self.progress(step.label)
+        run_step(self.loaded, step, progress, self.provenance, self.executor)
+
+    def register(self, request: RegistrationRequest) -> RegisteredVersion:
+        """As :func:`nightjar.registry.ensure_registered`."""
+        return ensure_registered(request, self.progress(f"register {request.model_name}"))
+
+
+class NightFailed(NightjarError):
+    """One or more steps of a night failed; the message names each with its reason."""
+
+    def __init__(self, failures: Mapping[str, NightjarError]) -> None:
+        super().__init__("\n".join(f"{label}: {error}" for label, error in failures.items()))
+        self.failures = dict(failures)
+        only_input = all(isinstance(error, InputError) for error in failures.values())
+        self.exit_code = InputError.exit_code if only_input else NightjarError.exit_code
+
+
+@dataclass(frozen=True)
+class NightRequest:
+    """How a night is to be run."""
+
+    owner: str
+    """Who holds the lease, for who else comes."""
+    promotes: bool = False
+    """Whether a run with overrides may promote and accept; without overrides it always may."""
+    is_offline: bool = False
+    """Whether remote sources were fetched a moment ago and no server is asked again."""
+    progress: Progress = SILENT
+    """Told of fetching."""
+    stages: Sequence[type[Stage]] = STAGES
+
+
+def lease_path(loaded: LoadedConfig) -> Path:
+    """The lease that one run of this pipeline holds at a time."""
+    return loaded.pipeline_dir / "lease"
+
+
+def has_changed(loaded: LoadedConfig) -> bool:
+    """Whether the config is another than that of the last night: something is due, probably."""
+    last = Nights(loaded.pipeline_dir).last()
+    return last is None or last.config_hash != config_hash(_recorded_config(loaded))
+
+
+def is_running(loaded: LoadedConfig) -> bool:
+    """Whether a night of this pipeline is under way."""
+    return is_held(lease_path(loaded))
+
+
+def is_trial(loaded: LoadedConfig, promotes: bool) -> bool:
+    """Whether a run is judged and recorded, but promotes and accepts nothing."""
+    return bool(loaded.overrides) and not promotes
+
+
+def run_night(
+    loaded: LoadedConfig, runner: Runner, provenance: Provenance, request: NightRequest
+) -> Night:
+    """Run one night from lease to record.
+
+    Raises LeaseTaken when another run is under way, ConfigError when another config owns the
+    pipeline, NightFailed when steps failed (after everything else was done), and what the plan
+    raises. The record of the night is closed in every case but a kill.
+    """
+    with acquire_lease(lease_path(loaded), request.owner):
+        claim_pipeline(loaded)
+        remove_abandoned(loaded.artifacts_dir)
+        recorder = Nights(loaded.pipeline_dir).begin(
+            loaded.config.pipeline.name,
+            request.owner,
+            _recorded_config(loaded),
+            tuple(urls.redacted(override) for override in loaded.overrides),
+            is_trial(loaded, request.promotes),
+            provenance.git_commit,
+        )
+        with _closed(recorder):
+            night = _Night(loaded, runner, provenance, request, recorder)
+            failures = night.run()
+            if failures:
+                for label, error in failures.items():
+                    recorder.alarm(f"{label}: {error}")
+                recorder.end(NightStatus.FAILED)
+                raise NightFailed(failures)
+            return recorder.end(
+                NightStatus.COMPLETED if night.n_done else NightStatus.NOTHING_TO_DO
+            )
+
+
+@contextmanager
+def _closed(recorder: NightRecorder) -> Iterator[None]:
+    """Close the record of a night that an error or Ctrl-C ends."""
+    try:
+        yield
+    except NightFailed:
+        raise
+    except Exception as error:
+        recorder.alarm(str(error))
+        recorder.end(NightStatus.FAILED)
+        raise
+    except BaseException:
+        recorder.end(NightStatus.ENDED_EARLY)
+        raise
+
+
+def _recorded_config(loaded: LoadedConfig) -> dict[str, object]:
+    config = loaded.config.model_dump(mode="json")
+    uri = loaded.config.registry.tracking_uri
+    config["registry"]["tracking_uri"] = None if uri is None else masked(uri)
+    return config
+
+
+@dataclass
+class _Night:
+    """A night under way."""
+
+    loaded: LoadedConfig
+    runner: Runner
+    provenance: Provenance
+    request: NightRequest
+    recorder: NightRecorder
+    failures: dict[str, NightjarError] = field(default_factory=dict)
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    """Stage and version of what could not be made."""
+    verdicts: dict[str, CorpusVerdict] = field(default_factory=dict)
+    n_done: int = 0
+
+    def __post_init__(self) -> None:
+        number = self.recorder.night.number
+        self.store = Store(self.loaded.artifacts_dir)
+        self.promoter = Promoter(self.loaded, self.provenance.actor, number)
+        self.place = RegistryPlace.of(self.loaded.config.registry, self.loaded.artifacts_dir)
+
+    @property
+    def is_trial(self) -> bool:
+        return self.recorder.night.is_trial
+
+    def run(self) -> dict[str, NightjarError]:
+        """Everything between lease and record; what failed, by label."""
+        for alarm in self.promoter.recover():
+            self.alarm(alarm)
+        plan = plan_made(
+            self.loaded,
+            self.request.progress,
+            is_offline=self.request.is_offline,
+            stages=self.request.stages,
+        )
+        self.recorder.planned(plan)
+        if plan.due:
+            self.runner.start(plan)
+        for step in plan.steps:
+            self.run_step(step)
+        self.judge_corpora(plan)
+        for step in plan.steps:
+            if step.stage == schemas.EMBEDDINGS:
+                self.decide(plan, step)
+        if not self.is_trial:
+            self.accept()
+            self.flag_gone_models()
+        return self.failures
+
+    def alarm(self, message: str) -> None:
+        """Record it, and tell whoever looks on."""
+        logger.warning("%s", message)
+        self.recorder.alarm(message)
+
+    # -- steps --------------------------------------------------------------------------
+
+    def run_step(self, step: Step) -> None:
+        """Run a step if it is due and what it is made of is there; failures are kept."""
+        key = (step.stage, step.ref.version)
+        if step.action is Action.REUSE:
+            logger.info("%s: reused %s", step.label, step.ref)
+            return
+        lost = sorted(step.parents & self.missing)
+        if lost:
+            self.missing.add(key)
+            self.recorder.left_out(step, f"{lost[0][0]} could not be made")
+            return
+        try:
+            with self.recorder.step(step):
+                self.runner.run(step)
+            self.n_done += 1
+        except NightjarError as error:
+            self.failures[step.label] = error
+            self.missing.add(key)
+
+    def run_extra(self, plan: Plan) -> bool:
+        """Run steps that no plan before the decisions could know; whether all are there."""
+        self.recorder.planned(plan)
+        for step in plan.steps:
+            self.run_step(step)
+        return not any((step.stage, step.ref.version) in self.missing for step in plan.steps)
+
+    # -- corpora ------------------------------------------------------------------------
+
+    def judge_corpora(self, plan: Plan) -> None:
+        """Ask each corpus' own rule; nothing is recorded in the ledger yet."""
+        standing = self.promoter.standing()
+        for corpus in self.loaded.config.corpora:
+            accepted = standing.corpora.get(corpus, ())
+            verdict = judge_corpus(self.loaded, plan, corpus, accepted[0] if accepted else None)
+            if verdict is None:  # it could not be made
+                continue
+            self.verdicts[corpus] = verdict
+            self.recorder.accepted(corpus, verdict.as_json())
+            if not verdict.is_accepted:
+                self.alarm(
+                    f"corpus {corpus} is not accepted: {verdict.reason}. Readers keep the last "
+                    f"accepted night; if the loss is meant, 'nightjar accept {corpus}'"
+                )
+
+    def accept(self) -> None:
+        """Record the accepted corpora, each with indexes of its documents by the champions."""
+        for corpus, verdict in self.verdicts.items():
+            if not verdict.is_accepted:
+                continue
+            acceptance = Acceptance(
+                corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
+            )
+            serving = self.builder().of_corpus(corpus)
+            if serving is not None:
+                self.promoter.accept(acceptance, serving)
+
+    # -- models -------------------------------------------------------------------------
+
+    def decide(self, plan: Plan, step: Step) -> None:
+        """Register tonight's candidate of a model, judge it, and promote it if it earns it."""
+        model = step.subject
+        evaluation = plan.shared.get(Parent(schemas.EVALUATION, model))
+        if (
+            evaluation is None
+            or {
+                (step.stage, step.ref.version),
+                (evaluation.stage, evaluation.ref.version),
+            }
+            & self.missing
+        ):
+            return
+        started = time.monotonic()
+        try:
+            embeddings = self.store.open(step.ref)
+            scores = self.store.open(evaluation.ref)
+            registered = self.registered(model, embeddings, scores)
+            question = self.question(model, VersionRef.of(registered), embeddings, scores)
+            decision = self.promoter.judge(question)
+            serving: Serving | None = {}
+            if not self.is_trial and self.promoter.will_promote(question, decision):
+                promoted = {model: question.candidate.version.embeddings}
+                serving = self.builder(promoted).of_model(model)
+            if serving is None:  # without an index nothing is promoted; the failure is recorded
+                return
+            settled = self.promoter.settle(question, decision, serving, self.is_trial)
+        except NightjarError as error:
+            self.failures[f"register {model}"] = error
+            return
+        self.n_done += settled.is_promoted
+        seconds = round(time.monotonic() - started, 3)
+        self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
+        logger.info("%s: %s, %s", model, settled.decision.outcome, settled.decision.reason)
+
+    def registered(
+        self, model: str, embeddings: Artifact, evaluation: Artifact
+    ) -> RegisteredVersion:
+        """The version in MLflow of these very bytes, made if it is not there."""
+        name = registered_name(self.loaded.config.pipeline.name, model)
+        found = find_registered(self.place.reader(), name, embeddings.manifest.digest)
+        if found is not None:
+            return found
+        documents, tokens = self.origin(embeddings)
+        self.n_done += 1
+        return self.runner.register(
+            RegistrationRequest(
+                pipeline=self.loaded.config.pipeline,
+                registry=self.loaded.config.registry_of(model),
+                model_name=model,
+                model=self.loaded.config.models[model],
+                documents=documents,
+                tokens=tokens,
+                embeddings=embeddings,
+                evaluation=evaluation,
+                artifacts_dir=self.loaded.artifacts_dir,
+                git_commit=self.provenance.git_commit,
+                actor=self.provenance.actor,
+                ledger_id=self.promoter.ledger_id(),
+                night=self.recorder.night.number,
+                is_trial=self.is_trial,
+            )
+        )
+
+    def origin(self, embeddings: Artifact) -> tuple[Artifact | None, Artifact | None]:
+        """Documents and tokens that a model learnt from, as far as it did."""
+        version = embeddings.manifest.parents.get(schemas.TOKENS)
+        if version is None:
+            return None, None
+        tokens = self.store.open(self.store.ref(schemas.TOKENS, version))
+        version = tokens.manifest.parents.get(schemas.DOCUMENTS)
+        if version is None:
+            return None, tokens
+        return self.store.open(self.store.ref(schemas.DOCUMENTS, version)), tokens
+
+    def question(
+        self, model: str, candidate: VersionRef, embeddings: Artifact, evaluation: Artifact
+    ) -> Question:
+        """The candidate beside champion and reference, all on tonight's items."""
+        standing = self.promoter.standing().model(model)
+        scores = {candidate.embeddings: benchmark_scores(evaluation)}
+
+        def contender(version: VersionRef | None) -> Contender | None:
+            if version is None:
+                return None
+            if version.embeddings not in scores:
+                scores[version.embeddings] = self.evaluated(model, version)
+            return Contender(version, scores[version.embeddings])
+
+        base = None
+        config = self.loaded.config.models[model]
+        if isinstance(config, SifConfig | UsifConfig):
+            made_from = embeddings.manifest.parents[schemas.EMBEDDINGS]
+            of_base = self.store.open(self.store.ref(schemas.EMBEDDINGS, made_from))
+            base = BaseUse(config.model, made_from, of_base.manifest.digest)
+        return Question(
+            model=model,
+            candidate=Contender(candidate, scores[candidate.embeddings]),
+            champion=contender(standing.champion),
+            reference=contender(standing.reference),
+            gate=self.loaded.config.registry_of(model).gate,
+            base=base,
+            veto=self.veto(model),
+        )
+
+    def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
+        """The scores of an earlier version on tonight's benchmarks; it is scored if need be.
+
+        A version whose vectors are gone or damaged has the scores that it was registered with.
+        """
+        given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
+        planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
+        planner.add(Evaluate(self.loaded, model), ())
+        step = planner.plan.steps[0]
+        if step.action is Action.RUN:
+            try:
+                self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
+            except StoreError as error:
+                logger.warning("%s version %d is not scored anew: %s", model, version.number, error)
+                return self.scores_when_registered(model, version)
+            if not self.run_extra(planner.plan):
+                return self.scores_when_registered(model, version)
+        return benchmark_scores(self.store.open(step.ref))
+
+    def scores_when_registered(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
+        name = registered_name(self.loaded.config.pipeline.name, model)
+        found = self.place.reader().version(name, version.number)
+        evaluation = "" if found is None else found.tags.get("nightjar.evaluation_version", "")
+        if not self.store.is_published(schemas.EVALUATION, evaluation):
+            return {}
+        return benchmark_scores(self.store.open(self.store.ref(schemas.EVALUATION, evaluation)))
+
+    def veto(self, model: str) -> str:
+        """Why nothing may be promoted whatever it scores: a corpus that is not accepted."""
+        corpus = self.loaded.config.corpus_of(model)
+        verdict = self.verdicts.get(corpus)
+        if isinstance(self.loaded.config.models[model], ImportConfig):
+            return ""
+        if verdict is None or verdict.is_accepted:
+            return ""
+        return f"the corpus {corpus} is not accepted: {verdict.reason}"
+
+    # -- what readers are served ----------------------------------------------------------
+
+    def builder(self, promoted: Mapping[str, str] | None = None) -> ServingBuilder:
+        """What builds indexes of the accepted documents by the champions, ``promoted`` included."""
+        standing = self.promoter.standing()
+        champions = {
+            model: found.champion.embeddings
+            for model, found in standing.models.items()
+            if found.champion is not None
+        }
+        documents = {
+            corpus: accepted[0].documents.version
+            for corpus, accepted in standing.corpora.items()
+            if accepted and schemas.DOCUMENTS in accepted[0].artifacts
+        }
+        documents |= {
+            corpus: verdict.artifacts[schemas.DOCUMENTS].version
+            for corpus, verdict in self.verdicts.items()
+            if verdict.is_accepted and schemas.DOCUMENTS in verdict.artifacts
+        }
+        return ServingBuilder(
+            self.loaded,
+            self.run_extra,
+            documents,
+            {**champions, **(promoted or {})},
+            self.request.stages,
+        )
+
+    def flag_gone_models(self) -> None:
+        """Models that keep a champion although the config has them no more."""
+        for model in self.promoter.standing().gone(self.loaded.config.models):
+            self.alarm(
+                f"{model} is gone from the config and keeps its champion; put it back, or "
+                f"'nightjar retire {model}'"
+            )
+
+
+def _recorded(question: Question, settled: SettledDecision) -> dict[str, object]:
+    decision = settled.decision
+
+    def version(contender: Contender | None) -> dict[str, object] | None:
+        if contender is None:
+            return None
+        found = contender.version
+        return {"version": found.number, "embeddings": found.embeddings, "digest": found.digest}
+
+    return {
+        "model": question.model,
+        "outcome": decision.outcome.value,
+        "reason": decision.reason,
+        "note": settled.note,
+        "key": decision.key,
+        "is_promoted": settled.is_promoted,
+        "event": None if settled.event is None else settled.event.number,
+        "candidate": version(question.candidate),
+        "champion": version(question.champion),
+        "reference": version(question.reference),
+        "score": decision.score,
+        "coverage": decision.coverage,
+        "champion_score": decision.champion_score,
+        "reference_score": decision.reference_score,
+    }

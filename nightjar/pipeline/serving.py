@@ -1,0 +1,157 @@
+"""What readers are served: indexes of accepted documents, by champions and encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nightjar import schemas
+from nightjar.config import LoadedConfig
+from nightjar.core import Action, Nights, Parent, Plan, Provenance, Stage, run_step
+from nightjar.errors import InputError
+from nightjar.pipeline.planning import plan_entries
+from nightjar.progress import SILENT, Progress
+from nightjar.promotion import (
+    Acceptance,
+    ArtifactDigest,
+    Promoter,
+    ServedIndex,
+    Serving,
+    read_standing,
+)
+from nightjar.registry import RegisteredVersion
+from nightjar.stages import STAGES
+from nightjar.store import Store
+
+
+@dataclass(frozen=True)
+class ServingBuilder:
+    """Has vectors and indexes made that readers will ask, before an event names them."""
+
+    loaded: LoadedConfig
+    run: Callable[[Plan], bool]
+    """Runs the due steps of a plan; whether all that it names is there then."""
+    documents: Mapping[str, str]
+    """By corpus the documents that readers ask."""
+    champions: Mapping[str, str]
+    """By model the embeddings that readers ask."""
+    stages: Sequence[type[Stage]] = STAGES
+
+    def of_model(self, model: str) -> Serving | None:
+        """Of every entry that ``model`` embeds; None if one could not be made."""
+        entries = self.loaded.config.document_vectors
+        return self.of([name for name, entry in entries.items() if entry.model == model])
+
+    def of_corpus(self, corpus: str) -> Serving | None:
+        """Of every entry that embeds ``corpus``; None if one could not be made."""
+        config = self.loaded.config
+        return self.of(
+            [name for name in config.document_vectors if config.corpus_of_vectors(name) == corpus]
+        )
+
+    def of(self, entries: Sequence[str]) -> Serving | None:
+        """Of ``entries``, but for those without documents or champion."""
+        found: dict[str, ServedIndex] = {}
+        for entry in entries:
+            model = self.loaded.config.document_vectors[entry].model
+            corpus = self.loaded.config.corpus_of_vectors(entry)
+            documents = self.documents.get(corpus)
+            embeddings = None if model is None else self.champions.get(model)
+            if documents is None or (model is not None and embeddings is None):
+                continue
+            given = {Parent(schemas.DOCUMENTS, corpus): documents}
+            if model is not None and embeddings is not None:
+                given[Parent(schemas.EMBEDDINGS, model)] = embeddings
+            plan = plan_entries(self.loaded, [entry], given, self.stages)
+            if not self.run(plan):
+                return None
+            found[entry] = ServedIndex(
+                documents=documents,
+                document_vectors=plan.step(schemas.DOCUMENT_VECTORS, entry).ref.version,
+                search_index=plan.step(schemas.SEARCH_INDEX, entry).ref.version,
+                model=model,
+                embeddings=embeddings,
+            )
+        return found
+
+
+def run_directly(
+    loaded: LoadedConfig, provenance: Provenance, progress: Callable[[str], Progress]
+) -> Callable[[Plan], bool]:
+    """Run steps in this process, for commands; an error passes through."""
+
+    def run(plan: Plan) -> bool:
+        for step in plan.steps:
+            if step.action is Action.RUN:
+                run_step(loaded, step, progress(step.label), provenance)
+        return True
+
+    return run
+
+
+def served_documents(loaded: LoadedConfig) -> dict[str, str]:
+    """By corpus the documents of the last accepted night."""
+    corpora = read_standing(loaded).corpora
+    return {
+        corpus: accepted[0].documents.version
+        for corpus, accepted in corpora.items()
+        if accepted and schemas.DOCUMENTS in accepted[0].artifacts
+    }
+
+
+def champion_embeddings(loaded: LoadedConfig) -> dict[str, str]:
+    """By model the embeddings of its champion."""
+    return {
+        model: standing.champion.embeddings
+        for model, standing in read_standing(loaded).models.items()
+        if standing.champion is not None
+    }
+
+
+def prepare_serving(
+    loaded: LoadedConfig,
+    provenance: Provenance,
+    model: str,
+    version: RegisteredVersion,
+    progress: Callable[[str], Progress] = lambda label: SILENT,  # noqa: ARG005
+) -> Serving:
+    """Make what readers ask once ``version`` is champion of ``model``; for commands."""
+    champions = {**champion_embeddings(loaded), model: version.embeddings_version}
+    run = run_directly(loaded, provenance, progress)
+    builder = ServingBuilder(loaded, run, served_documents(loaded), champions)
+    return builder.of_model(model) or {}
+
+
+def accept_last_night(
+    loaded: LoadedConfig,
+    provenance: Provenance,
+    corpus: str,
+    reason: str,
+    progress: Callable[[str], Progress] = lambda label: SILENT,  # noqa: ARG005
+) -> int:
+    """Accept the last night for ``corpus`` on a person's word; returns its number.
+
+    Raises InputError when there is none that has the corpus, or it is accepted already.
+    """
+    night = Nights(loaded.pipeline_dir).last()
+    verdict = None if night is None else night.accepted.get(corpus)
+    if night is None or verdict is None:
+        raise InputError(f"no night has made the corpus {corpus}; 'nightjar nights' lists them")
+    store = Store(loaded.artifacts_dir)
+    artifacts = {
+        stage: ArtifactDigest(version, store.open(store.ref(stage, version)).manifest.digest)
+        for stage, version in verdict["versions"].items()
+    }
+    last = read_standing(loaded).corpora.get(corpus, ())
+    if last and last[0].artifacts == artifacts:
+        raise InputError(f"night {night.number} is accepted for {corpus} already")
+    documents = served_documents(loaded)
+    if schemas.DOCUMENTS in artifacts:
+        documents[corpus] = artifacts[schemas.DOCUMENTS].version
+    run = run_directly(loaded, provenance, progress)
+    builder = ServingBuilder(loaded, run, documents, champion_embeddings(loaded))
+    Promoter(loaded, provenance.actor, night.number).accept(
+        Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
+        builder.of_corpus(corpus) or {},
+    )
+    return night.number

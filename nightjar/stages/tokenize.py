@@ -1,0 +1,56 @@
+"""Tokenize: documents to sentences of token ids, and the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nightjar import schemas
+from nightjar.config import NightjarConfig
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.stages.ingest import text_corpora
+from nightjar.store import Identity
+from nightjar.text import tokenize, tokens_identity
+
+
+class Tokenize(Stage):
+    """Tokens of a text corpus."""
+
+    name = schemas.TOKENS
+    verb = "tokenize"
+    of = Of.CORPUS
+    keep = Keep.CORPUS
+    about = "sentences of token ids, phrases joined if asked for, and the vocabulary by rank"
+    tables = {
+        "sentences": schemas.SENTENCES_SCHEMA,
+        "vocabulary": schemas.VOCABULARY_SCHEMA,
+        schemas.PHRASES: schemas.PHRASES_SCHEMA,
+    }
+    files = (schemas.TOKENIZER_FILE,)
+    pieces = {
+        schemas.TOKEN_SHARDS: {
+            "sentences": schemas.SHARD_SENTENCES_SCHEMA,
+            "tokens": schemas.SHARD_TOKENS_SCHEMA,
+            "vocabulary": schemas.SHARD_VOCABULARY_SCHEMA,
+        }
+    }
+    uses_executor = True
+
+    @classmethod
+    def subjects(cls, config: NightjarConfig) -> Iterable[str]:
+        """Every text corpus."""
+        return text_corpora(config)
+
+    def parents(self) -> Iterable[Parent]:
+        """The corpus' documents."""
+        return (Parent(schemas.DOCUMENTS, self.subject),)
+
+    def identity(self, planning: Planning) -> Identity:
+        """Documents, tokenizer and phrases."""
+        config = self.config.corpora[self.subject].tokenize
+        documents = planning.parents[schemas.DOCUMENTS]
+        return tokens_identity(config, documents, self.loaded.base_dir, self.subject)
+
+    def write(self, context: StageContext) -> None:
+        """As :func:`nightjar.text.tokenize`."""
+        config = self.config.corpora[self.subject].tokenize
+        tokenize(config, context.parent(schemas.DOCUMENTS), context)

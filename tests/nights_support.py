@@ -1,0 +1,107 @@
+"""A pipeline whose models are written by hand, so that every decision is known beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from conftest import run_a_night
+
+from nightjar.config import LoadedConfig, load_config
+from nightjar.core import Night
+from nightjar.pipeline import make_plan
+from nightjar.promotion import Event, Standing, read_events, read_standing
+
+N_PAIRS = 20
+GOOD, FAIR, POOR = 1.0, 0.97, 0.3
+"""Shares of a vectors file's pairs that are in the benchmark's order."""
+
+
+class HandMade:
+    """A project directory: text, a benchmark, and vectors of any quality."""
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        self.directory = directory
+        self.path = directory / "night.yaml"
+        directory.mkdir(parents=True, exist_ok=True)
+        rows = [f"left{row}\tright{row}\t{N_PAIRS - row}" for row in range(N_PAIRS)]
+        (directory / "pairs.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        self.write_text(100)
+        self.document: dict[str, Any] = {
+            "pipeline": {"name": "night"},
+            "corpora": {
+                "text": {"kind": "text", "sources": {"s": {"type": "text", "path": "text.txt"}}}
+            },
+            "training": {"workers": 1},
+            "models": {"words": {"trainer": "import", "path": "vectors.txt", "format": "glove"}},
+            "evaluation": {
+                "bootstrap_samples": 10,
+                "benchmarks": {"pairs": {"type": "similarity", "path": "pairs.tsv"}},
+            },
+            "registry": {"gate": {"benchmarks": ["pairs"], "max_drop": 0.05}},
+            **config,
+        }
+        self.save()
+        self.write_vectors(GOOD)
+
+    def save(self) -> None:
+        """Write the config as it is in ``document``."""
+        self.path.write_text(yaml.safe_dump(self.document, sort_keys=False), encoding="utf-8")
+
+    def write_text(self, n_lines: int) -> None:
+        """``n_lines`` documents of three words."""
+        lines = [f"left{row % N_PAIRS} right{row % N_PAIRS} word{row}." for row in range(n_lines)]
+        (self.directory / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def write_vectors(self, quality: float, name: str = "vectors.txt", seed: int = 0) -> None:
+        """Vectors whose similarities keep the order of the first pairs, and reverse the rest.
+
+        Files of one quality and different seeds score the same and differ in bytes.
+        """
+        n_kept = round(quality * N_PAIRS)
+        ranks: Sequence[int] = [*range(n_kept), *reversed(range(n_kept, N_PAIRS))]
+        lines = []
+        for row, rank in enumerate(ranks):
+            angle = 0.05 + 0.05 * rank
+            lines.append(f"left{row} 1.0 0.0 {0.0001 * seed:.5f}")
+            lines.append(f"right{row} {math.cos(angle):.6f} {math.sin(angle):.6f} 0.0")
+        (self.directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def night(self, *overrides: str, promotes: bool = False) -> Night:
+        """Run a night."""
+        return run_a_night(self.path, *overrides, promotes=promotes)
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        return load_config(self.path)
+
+    @property
+    def standing(self) -> Standing:
+        return read_standing(self.loaded)
+
+    @property
+    def champion(self) -> int | None:
+        """Number of the champion of ``words``."""
+        found = self.standing.model("words").champion
+        return None if found is None else found.number
+
+    @property
+    def events(self) -> list[Event]:
+        return list(read_events(self.loaded))
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event.kind.value for event in self.events]
+
+    def due(self, *overrides: str) -> list[str]:
+        """Labels of what is due."""
+        return [step.label for step in make_plan(load_config(self.path, overrides)).due]
+
+
+def outcome(night: Night, model: str = "words") -> str:
+    """What was decided about a model in a night."""
+    (found,) = [entry for entry in night.decisions if entry["model"] == model]
+    return str(found["outcome"])

@@ -1,0 +1,319 @@
+"""The hash of code: what a result hangs on changes it, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+import nightjar
+from nightjar import code_digest as digests
+from nightjar.code_digest import code_digest, shaping_modules
+from nightjar.training import engines
+from nightjar.training.engines import ENGINES
+
+PACKAGE = Path(nightjar.__file__).parent
+NATIVE = [ENGINES[trainer, "native"] for trainer in ("word2vec", "fasttext", "glove")]
+COUNTING = "nightjar.training.cooccurrence"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A copy of the package, free to change."""
+    shutil.copytree(PACKAGE, tmp_path / "nightjar", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def all_digests(root: Path) -> dict[str, str]:
+    """Of the native trainers, of counting and of what travels with a model."""
+    of_trainers = {
+        engine.module.rpartition(".")[2]: code_digest(
+            engine.module, without=engines.NOT_SHAPING, root=root
+        )
+        for engine in NATIVE
+    }
+    return of_trainers | {
+        "counting": code_digest(COUNTING, root=root),
+        "model": code_digest("nightjar.lookup", "nightjar.tokenization", root=root),
+    }
+
+
+def edit(root: Path, name: str, change: Callable[[str], str]) -> None:
+    path = root / "nightjar" / name
+    before = path.read_text(encoding="utf-8")
+    after = change(before)
+    assert after != before, f"nothing changed in {name}"
+    path.write_text(after, encoding="utf-8")
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new, 1)
+
+
+def test_a_copy_of_the_package_has_the_digests_of_the_package(root: Path) -> None:
+    assert all_digests(root) == all_digests(PACKAGE.parent)
+    assert ENGINES["glove", "native"].code()["code"] == all_digests(root)["glove"]
+    assert len(set(all_digests(root).values())) == 5
+
+
+def test_layout_and_comments_of_no_module_count(root: Path) -> None:
+    """All that a module looks like, but not what it does, is lost on the way through its tree."""
+    before = all_digests(root)
+    for path in (root / "nightjar").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        path.write_text(f"# anew\n\n\n{ast.unparse(tree)}\n\n\n# end", encoding="utf-8")
+    assert all_digests(root) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("training/kernels/windows.py", lambda text: f"# a comment\n{text}"),
+        ("training/kernels/windows.py", replaced('"""', '"""Well: ')),
+        ("training/kernels/logistic_rows.py", replaced("\n\n\n", "\n\n\n\n")),
+        ("training/window_learner.py", replaced("_STRETCH_ROWS = 64", "_STRETCH_ROWS = ( 64 )")),
+        ("training/window_learner.py", replaced("Initial rows that are drawn", "Rows drawn")),
+        ("training/huffman.py", replaced("counts: NDArray[np.int64]", "counts: object")),
+        ("training/spans.py", replaced("-> Iterator[Span]:", "-> Iterator[object]:")),
+        (
+            "training/word2vec.py",
+            replaced(
+                "import numpy as np\nfrom numpy.typing import NDArray\n",
+                "from numpy.typing import NDArray\nimport numpy as np\n",
+            ),
+        ),
+        ("training/cooccurrence.py", replaced("co-occurrences in %d cells", "pairs in %d")),
+        ("training/checkpoints.py", replaced("KEPT_SECONDS = 30", "KEPT_SECONDS = 31")),
+        ("training/estimates.py", lambda text: f"{text}\nANYTHING = 1\n"),
+        ("config/trainers.py", replaced("learning rate", "rate of learning")),
+        ("errors.py", lambda text: f"{text}\nANYTHING = 1\n"),
+        ("machine_code.py", replaced("_KEPT_DIRECTORIES = 3", "_KEPT_DIRECTORIES = 4")),
+        ("lookup/nearest.py", lambda text: f"{text}\n\n# the end\n"),
+        ("tokenization/characters.py", lambda text: f'{text}\n"The end."\n'),
+    ],
+)
+def test_what_shapes_nothing_leaves_all_digests(
+    root: Path, name: str, change: Callable[[str], str]
+) -> None:
+    before = all_digests(root)
+    edit(root, name, change)
+    assert all_digests(root) == before
+
+
+WINDOWS = {"word2vec", "fasttext"}
+TRAINERS = {*WINDOWS, "glove"}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "shaped"),
+    [
+        ("compilation.py", replaced('"contract", ', ""), {*TRAINERS, "counting"}),
+        ("compilation.py", replaced('"numpy",', '"python",'), {*TRAINERS, "counting"}),
+        (
+            "training/kernels/adagrad.py",
+            replaced("@compiled()", "@compiled(has_fast_sums=True)"),
+            {"glove"},
+        ),
+        ("training/kernels/random_bits.py", replaced("return state", "return -state"), TRAINERS),
+        ("training/window_learner.py", replaced("_ROWS = 64", "_ROWS = 32"), WINDOWS),
+        ("training/window_learner.py", replaced("drawn -= 1.0", "drawn -= 1.5"), WINDOWS),
+        ("training/spans.py", replaced("TOKENS = 10_000", "TOKENS = 1_000"), WINDOWS),
+        ("training/sampling.py", replaced("WORDS = 1 << 22", "WORDS = 1 << 21"), WINDOWS),
+        ("training/subsampling.py", replaced("np.sqrt", "np.cbrt"), WINDOWS),
+        ("training/huffman.py", replaced("self.count < other", "self.count <= other"), WINDOWS),
+        ("training/vocabulary.py", replaced("n_kept < 2", "n_kept < 1"), {*TRAINERS, "counting"}),
+        ("training/word2vec.py", replaced("import numpy as np", "import jax as np"), WINDOWS),
+        ("lookup/nearest.py", lambda text: f"{text}\nMORE = 1\n", {"model"}),
+        ("tokenization/characters.py", lambda text: f"{text}\nMORE = 1\n", {"model"}),
+    ],
+)
+def test_what_shapes_a_result_changes_the_digests_of_those_whom_it_shapes(
+    root: Path, name: str, change: Callable[[str], str], shaped: set[str]
+) -> None:
+    before = all_digests(root)
+    edit(root, name, change)
+    after = all_digests(root)
+    assert {key for key in before if before[key] != after[key]} == shaped
+
+
+def test_the_modules_that_shape_vectors_are_those() -> None:
+    """Whoever imports another one into them learns here that it shapes their vectors now."""
+    shared = "corpus tables trainer vocabulary"
+    native = f"{shared} epochs starting_point kernels.random_bits kernels.vector_code"
+    windows = (
+        f"{native} huffman sampling spans subsampling window_learner word2vec "
+        "kernels.logistic_rows kernels.whole_rows kernels.windows"
+    )
+    expected = {
+        ("word2vec", "gensim"): f"{shared} gensim_engine line_sentences",
+        ("fasttext", "gensim"): f"{shared} gensim_engine line_sentences",
+        ("word2vec", "native"): windows,
+        ("fasttext", "native"): f"{windows} fasttext kernels.ngrams kernels.subwords",
+        ("glove", "native"): (
+            f"{native} glove kernels.adagrad kernels.adagrad_rows kernels.cooccurrence"
+        ),
+    }
+    for key, names in expected.items():
+        found = set(ENGINES[key].modules())
+        outside = {"nightjar.compilation", "nightjar.embeddings"} if key[1] == "native" else set()
+        assert found == {f"nightjar.training.{name}" for name in names.split()} | outside
+    counting = "cooccurrence corpus kernels.cooccurrence pair_counting sorted_runs vocabulary"
+    assert set(shaping_modules(COUNTING)) == {
+        "nightjar.compilation",
+        *(f"nightjar.training.{name}" for name in counting.split()),
+    }
+    travelling = shaping_modules("nightjar.lookup", "nightjar.tokenization")
+    assert {name.split(".")[1] for name in travelling} == {"lookup", "tokenization"}
+    assert "nightjar.lookup.requests" in travelling
+
+
+def write_package(root: Path, modules: Mapping[str, str]) -> None:
+    for name, source in modules.items():
+        path = root / "toy" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+
+
+START = """
+from toy.a import f
+from toy import b
+import toy.c as c
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toy.types_only import T
+
+
+def g():
+    from toy.inner import h
+    return h
+"""
+
+
+def test_imports_are_followed_wherever_they_stand_but_not_those_for_types(tmp_path: Path) -> None:
+    modules = {
+        "start.py": START,
+        "a.py": "from .below.deep import x\nf = x\n",
+        "b.py": "from . import e\n",
+        "below/__init__.py": "from .. import top\nz = 1\n",
+        "below/deep.py": "x = 1\n",
+        "c.py": "",
+        "e.py": "from .below import z\n",
+        "inner.py": "",
+        "top.py": "",
+        "types_only.py": "",
+        "unused.py": "",
+    }
+    write_package(tmp_path, modules)
+    names = ("a", "b", "below", "below.deep", "c", "e", "inner", "start", "top")
+    assert shaping_modules("toy.start", root=tmp_path) == tuple(f"toy.{name}" for name in names)
+    without_e = shaping_modules("toy.start", without=["toy.e"], root=tmp_path)
+    assert set(names) - {name.removeprefix("toy.") for name in without_e} == {"below", "e", "top"}
+    assert shaping_modules("toy.below", root=tmp_path) == ("toy.below", "toy.below.deep", "toy.top")
+    with pytest.raises(ValueError, match=r"toy\.nothing is no module below"):
+        code_digest("toy.nothing", root=tmp_path)
+
+
+SOURCE = '''
+"""A module."""
+from __future__ import annotations
+import math, re as regex
+from a.b import c as d
+X: float = 1.50
+@decorated(flag=True)
+class A(Base, metaclass=M):
+    """Of fields."""
+    x: int = 0x10
+    y: str
+async def f(a: int, /, b=1, *args: str, k, **kw) -> None:
+    logger.info("said %s", a)
+    global G
+    try:
+        async with a as b, c: pass
+        x = [i async for i in b if i] or {**kw, "a": 1e-3} or {1, 2}
+        n: int = 3
+        m: int
+    except* (E, ValueError) as error:
+        raise X(f"{a!r:>{b:02}}{b=} {'' if a else 'ä'}\\n") from error
+    else:
+        del x, n
+    finally:
+        assert not (-x ** 2 @ y << 3 is not None), "no"
+    match a:
+        case [1, *_, {"k": v, **r}] | Point(x=0) as p if p: return (yield)
+        case None: ...
+    while (w := next(b)) and (lambda: 1 < w <= 2 != 3): break
+    for i, *j in ((1,), b[1:2, ::3], 2j, b"\\xff", ...): continue
+    return x if y else await z
+'''
+
+
+def test_the_digest_is_the_same_under_every_version_of_python(tmp_path: Path) -> None:
+    """Of all kinds of nodes; the figure was found with Python 3.11, and 3.12 and 3.13 agree."""
+    write_package(tmp_path, {"module.py": SOURCE})
+    digest = code_digest("toy.module", root=tmp_path)
+    assert digest[:16] == "1e6785252fc07340"
+    write_package(tmp_path, {"module.py": SOURCE.replace("1.50", "1.5").replace("0x10", "16")})
+    assert code_digest("toy.module", root=tmp_path) == digest
+    for old, new in [("1.50", "1.51"), ("y: str", "y: int"), ("'ä'", "'a'"), ("1:2", "1:")]:
+        write_package(tmp_path, {"module.py": SOURCE.replace(old, new)})
+        assert code_digest("toy.module", root=tmp_path) != digest
+
+
+_DIGESTS = """
+from nightjar import code_digest
+if {is_blind}:
+    def refuse(source, package):
+        raise AssertionError("analysed again")
+    code_digest._analysed = refuse
+print(code_digest.code_digest("nightjar.training.glove", "nightjar.lookup"))
+"""
+
+
+def digest_of_a_new_process(cache: Path, *, is_blind: bool = False) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _DIGESTS.format(is_blind=is_blind)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+    )
+    return done.stdout.strip()
+
+
+def test_what_was_found_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    expected = code_digest("nightjar.training.glove", "nightjar.lookup")
+    assert digest_of_a_new_process(tmp_path) == expected
+    kept = tmp_path / "nightjar" / "code.json"
+    assert [path.name for path in kept.parent.iterdir()] == ["code.json"]
+    assert digest_of_a_new_process(tmp_path, is_blind=True) == expected
+    for damage in (b"", b"{", b"[]", b'{"a": 1}', b'{"a": ["b", [["c"]]]}', b"\xff"):
+        kept.write_bytes(damage)
+        assert digest_of_a_new_process(tmp_path) == expected
+        assert len(json.loads(kept.read_bytes())) > 10
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.touch()  # nothing can be written below a file
+    assert digest_of_a_new_process(tmp_path) == expected
+
+
+def test_no_more_is_kept_than_a_few_versions_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "_MAX_KEPT", 3)
+    digests._known.cache_clear()
+    for number in range(5):
+        write_package(tmp_path, {"module.py": f"x = {number}\n"})
+        code_digest("toy.module", root=tmp_path)
+    digests._known.cache_clear()
+    assert len(digests._known()) == 3
+    digests._known.cache_clear()

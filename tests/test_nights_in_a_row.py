@@ -1,0 +1,227 @@
+"""Nights in a row: the second, the tenth, after a blocked one, a reverted config, a spoilt text."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from nights_support import FAIR, GOOD, POOR, HandMade, outcome
+
+from nightjar.core import NightStatus
+from nightjar.errors import ConfigError
+from nightjar.registry import open_reader, tracking_uri
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> HandMade:
+    return HandMade(tmp_path / "project")
+
+
+def alias(project: HandMade, name: str = "champion") -> int | None:
+    reader = open_reader(tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir))
+    found = reader.alias("night-words", name)
+    return None if found is None else found.version
+
+
+def test_the_first_night_promotes_and_the_second_has_nothing_to_do(project: HandMade) -> None:
+    first = project.night()
+    assert first.status is NightStatus.COMPLETED
+    assert outcome(first) == "promoted"
+    assert project.kinds == ["promoted", "accepted"]
+    assert project.due() == []
+    second = project.night()
+    assert second.status is NightStatus.NOTHING_TO_DO
+    assert outcome(second) == "unchanged"
+    assert project.kinds == ["promoted", "accepted"]
+    assert (project.champion, alias(project)) == (1, 1)
+
+
+def test_a_then_b_then_a_ends_with_a_judged_and_promoted(project: HandMade) -> None:
+    project.night()
+    project.write_vectors(GOOD, seed=1)
+    assert outcome(project.night()) == "promoted"
+    assert (project.champion, alias(project)) == (2, 2)
+    project.write_vectors(GOOD)
+    assert project.due() == []  # A's artifacts are there
+    night = project.night()
+    assert outcome(night) == "promoted"
+    assert (project.champion, alias(project)) == (1, 1)
+    assert project.due() == []
+    assert outcome(project.night()) == "unchanged"
+
+
+def test_a_blocked_candidate_is_judged_once_and_stays_blocked(project: HandMade) -> None:
+    project.night()
+    project.write_vectors(POOR)
+    assert outcome(project.night()) == "blocked"
+    n_events = len(project.events)
+    for _ in range(2):
+        night = project.night()
+        assert night.status is NightStatus.NOTHING_TO_DO
+        assert outcome(night) == "blocked"
+    assert len(project.events) == n_events
+    assert (project.champion, alias(project), alias(project, "challenger")) == (1, 1, 2)
+    assert project.due() == []
+
+
+def test_small_losses_do_not_add_up(project: HandMade) -> None:
+    """Each night loses less than allowed against the champion; the reference notices."""
+    project.night()
+    outcomes = []
+    for number in range(1, 8):
+        project.write_vectors(1 - 0.05 * number, seed=number)
+        outcomes.append(outcome(project.night()))
+    assert outcomes[0] == "promoted"
+    assert outcomes[-1] == "blocked"
+    scores = [event.evidence for event in project.events if event.kind == "promoted"]
+    assert len(scores) < 8
+
+
+def test_a_run_with_overrides_is_a_trial(project: HandMade) -> None:
+    project.night()
+    project.write_vectors(GOOD, "other.txt", seed=3)
+    night = project.night("models.words.path=other.txt")
+    assert night.is_trial
+    assert outcome(night) == "promoted"
+    assert not night.decisions[0]["is_promoted"]
+    assert (project.champion, alias(project)) == (1, 1)
+    reader = open_reader(tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir))
+    assert [version.version for version in reader.versions("night-words")] == [1, 2]
+    assert project.kinds == ["promoted", "accepted"]
+    promoted = project.night("models.words.path=other.txt", promotes=True)
+    assert promoted.decisions[0]["is_promoted"]
+    assert (project.champion, alias(project)) == (2, 2)
+
+
+def test_a_spoilt_night_is_not_accepted_and_promotes_nothing_trained_on_it(
+    project: HandMade,
+) -> None:
+    project.document["models"]["cbow"] = {
+        "trainer": "word2vec",
+        "architecture": "cbow",
+        "vector_size": 4,
+        "min_count": 1,
+        "epochs": 1,
+    }
+    project.document["registry"]["gate"]["max_drop"] = 2.0
+    project.save()
+    project.night()
+    accepted = project.standing.corpora["text"][0]
+    project.write_text(20)
+    night = project.night()
+    assert not night.accepted["text"]["is_accepted"]
+    assert any("80.0% of the documents are lost" in alarm for alarm in night.alarms)
+    assert outcome(night, "cbow") == "blocked"
+    assert project.standing.corpora["text"][0] == accepted
+    assert project.due() == []
+    project.write_text(110)
+    night = project.night()
+    assert night.accepted["text"]["is_accepted"]
+    assert outcome(night, "cbow") == "promoted"
+
+
+def test_a_changed_benchmark_file_is_scored_anew_for_both(project: HandMade) -> None:
+    project.night()
+    pairs = project.directory / "pairs.tsv"
+    lines = pairs.read_text(encoding="utf-8").splitlines()
+    pairs.write_text("\n".join(lines[:10]) + "\n", encoding="utf-8")
+    project.write_vectors(FAIR, seed=2)
+    night = project.night()
+    evaluated = [step for step in night.steps if step.stage == "evaluation" and step.was_run]
+    assert len(evaluated) == 2  # candidate and champion, on tonight's items
+    assert night.decisions[0]["champion_score"] == pytest.approx(1.0)
+
+
+def test_a_second_config_cannot_take_the_name(project: HandMade) -> None:
+    project.night()
+    other = project.directory / "other.yaml"
+    shutil.copy(project.path, other)
+    project.path, owner = other, project.path
+    with pytest.raises(ConfigError, match=r"belongs to .*night\.yaml"):
+        project.night()
+    owner.unlink()
+    assert project.night().status is NightStatus.NOTHING_TO_DO
+
+
+def test_a_model_that_is_gone_keeps_its_champion_and_is_flagged(project: HandMade) -> None:
+    project.night()
+    project.document["models"] = {
+        "others": {"trainer": "import", "path": "vectors.txt", "format": "glove"}
+    }
+    project.save()
+    night = project.night()
+    assert any("words is gone from the config" in alarm for alarm in night.alarms)
+    assert project.champion == 1
+
+
+def test_ten_nights_of_growing_text_leave_an_empty_plan_each(project: HandMade) -> None:
+    for number in range(10):
+        project.write_text(100 + 10 * number)
+        project.night()
+        assert project.due() == []
+    assert len(project.standing.corpora["text"]) == 10
+
+
+def test_two_corpora_in_one_config(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "two")
+    cbow = {
+        "trainer": "word2vec",
+        "architecture": "cbow",
+        "vector_size": 4,
+        "min_count": 1,
+        "epochs": 1,
+    }
+    (project.directory / "more.txt").write_text("one two three.\nfour five six.\n" * 20, "utf-8")
+    project.document["corpora"]["more"] = {
+        "kind": "text",
+        "sources": {"m": {"type": "text", "path": "more.txt", "document": "file"}},
+        "tokenize": {"lowercase": False},
+    }
+    project.document["models"] = {
+        "of-text": {**cbow, "corpus": "text"},
+        "of-more": {**cbow, "corpus": "more"},
+        "counted": {"trainer": "glove", "vector_size": 4, "min_count": 1, "corpus": "more"},
+    }
+    project.document["registry"]["gate"]["min_coverage"] = 0.0
+    project.document["evaluation"]["benchmarks"]["more"] = {
+        "type": "similarity",
+        "path": "more.tsv",
+    }
+    (project.directory / "more.tsv").write_text("one\ttwo\t2\nfour\tsix\t1\none\tsix\t0\n", "utf-8")
+    project.document["registry"]["gate"]["benchmarks"] = ["pairs"]
+    for name in ("of-more", "counted"):
+        project.document["models"][name]["gate_benchmarks"] = ["more"]
+    project.document["document_vectors"] = {"texts": {"model": "of-text"}}
+    project.save()
+    night = project.night()
+    labels = [step.label for step in night.steps if step.was_run]
+    assert labels[:6] == [
+        *("ingest text", "tokenize text", "report text"),
+        *("ingest more", "tokenize more", "report more"),
+    ]
+    assert {entry["model"]: entry["outcome"] for entry in night.decisions} == {
+        "of-text": "promoted",
+        "of-more": "promoted",
+        "counted": "promoted",
+    }
+    assert set(project.standing.corpora) == {"text", "more"}
+    assert project.due() == []
+    # Only what hangs on the changed corpus is due, and only its acceptance is in question.
+    project.write_text(120)
+    assert project.due()[:3] == ["ingest text", "tokenize text", "report text"]
+    assert not [label for label in project.due() if "more" in label or "counted" in label]
+    project.night()
+    assert project.due() == []
+
+
+def test_with_several_corpora_a_model_must_say_which(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "two")
+    project.document["corpora"]["more"] = project.document["corpora"]["text"]
+    project.save()
+    with pytest.raises(ConfigError, match=r"models\.words\.corpus is missing.*text, more"):
+        project.due()
+    project.document["models"]["words"]["corpus"] = "txt"
+    project.save()
+    with pytest.raises(ConfigError, match="did you mean 'text'"):
+        project.due()

@@ -1,0 +1,97 @@
+"""What was fetched and is not needed any more: when it goes, whatever the disk says of times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from remote_support import Site, request_of, running_site
+
+from nightjar.corpus.remote import FetchedFile, fetch_files, fetching, known_files
+from nightjar.corpus.remote import remove_stale_downloads as tidied
+from nightjar.progress import SILENT
+
+DAY = 86_400
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with running_site() as found:
+        yield found
+
+
+@pytest.fixture
+def fetched(tmp_path: Path) -> Path:
+    return tmp_path / "fetched"
+
+
+def fetch(fetched: Path, url: str) -> FetchedFile:
+    (file,) = fetch_files(request_of(url), fetched, SILENT)
+    return file
+
+
+def test_what_no_index_names_any_more_is_removed_a_week_later(fetched: Path, site: Site) -> None:
+    url = site.serve("/a.txt", b"one")
+    before = fetch(fetched, url)
+    assert tidied(fetched, 0) == []
+    site.serve("/a.txt", b"two")
+    after = fetch(fetched, url)
+    for path in (before.path, before.path.parent, after.path):
+        os.utime(path, (1, 1))  # nobody asks
+    for days in (20, 27):  # the first that sees it begins to count
+        assert tidied(fetched, days * DAY) == []
+    assert tidied(fetched, 27 * DAY + 1) == [before.path.parent]
+    assert not before.path.exists()
+    assert after.path.read_bytes() == b"two"
+
+
+def test_what_is_named_again_counts_anew(fetched: Path, site: Site) -> None:
+    url = site.serve("/a.txt", b"one")
+    first = fetch(fetched, url)
+    site.serve("/a.txt", b"two")
+    second = fetch(fetched, url)
+    assert tidied(fetched, 0) == []
+    site.serve("/a.txt", b"one")
+    assert fetch(fetched, url) == first
+    assert tidied(fetched, 6 * DAY) == []
+    site.serve("/a.txt", b"two")
+    assert fetch(fetched, url) == second
+    assert tidied(fetched, 8 * DAY) == []
+    assert tidied(fetched, 15 * DAY) == []
+    assert tidied(fetched, 15 * DAY + 1) == [first.path.parent]
+    assert second.path.read_bytes() == b"two"
+
+
+def test_a_download_that_has_not_grown_for_a_week_is_removed(fetched: Path) -> None:
+    given_up, goes_on = (fetched / "partial" / name for name in ("given-up", "goes-on"))
+    given_up.parent.mkdir(parents=True)
+    given_up.write_bytes(b"half")
+    goes_on.write_bytes(b"half")
+    assert tidied(fetched, 0) == []
+    goes_on.write_bytes(b"half and more")
+    assert tidied(fetched, 4 * DAY) == []
+    assert tidied(fetched, 8 * DAY) == [given_up]
+    assert goes_on.read_bytes() == b"half and more"
+
+
+def test_an_index_that_was_not_used_for_90_days_is_removed_and_later_what_it_names(
+    fetched: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, other = site.serve("/a.txt", b"a"), site.serve("/b.txt", b"b")
+    used, unused = fetch(fetched, url), fetch(fetched, other)
+    assert tidied(fetched, 0) == []
+    monkeypatch.setattr(fetching, "today", lambda: "2999-01-01")
+    assert fetch(fetched, url) == used
+    assert tidied(fetched, 80 * DAY) == []
+    (index,) = tidied(fetched, 91 * DAY)
+    assert index.parent == fetched / "index"
+    assert tidied(fetched, 98 * DAY) == []
+    assert tidied(fetched, 98 * DAY + 1) == [unused.path.parent]
+    assert known_files(request_of(url), fetched) == [used]
+
+
+def test_there_may_be_nothing(fetched: Path) -> None:
+    assert tidied(fetched, 0) == []
+    assert not fetched.exists()
