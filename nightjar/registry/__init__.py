@@ -41,10 +41,12 @@ from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
 from nightjar.registry.writing import (
     LEDGER_TAG,
+    ClientWriter,
     RegistryWriter,
     applied_event,
     check_owner,
     load_address,
+    open_writer,
 )
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "LEDGER_TAG",
+    "ClientWriter",
     "CorpusRun",
     "Deletion",
     "LoggedRun",
@@ -71,6 +74,7 @@ __all__ = [
     "masked",
     "model_files",
     "open_reader",
+    "open_writer",
     "read_model_card",
     "registered_name",
     "registration_key",

@@ -23,7 +23,7 @@ from nightjar.registry.reading import MODEL_URI, RegisteredVersion, RegistryPlac
 from nightjar.registry.registered_files import downloads_dir, known_directories, local_directory
 from nightjar.registry.tags import REGISTERED_MODEL_TAG
 from nightjar.registry.uris import masked
-from nightjar.registry.writing import RegistryWriter
+from nightjar.registry.writing import ClientWriter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +52,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
     Killed at any point and repeated it ends the same. Raises InputError when an alias points
     to the version, RegistryUnavailable.
     """
-    client = RegistryWriter(place).client
+    client = ClientWriter(place).client
     with named_errors(place.uri):
         current = ClientReader(client, place.uri).version(version.name, version.version)
         if current is None:
