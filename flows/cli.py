@@ -12,7 +12,6 @@ import atexit
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -21,15 +20,13 @@ from rich.console import Console
 import nightjar
 from flows import (
     corpus_commands,
-    exports,
-    indexes,
-    interchange,
+    exchange_commands,
     lookups,
     night_commands,
     promotion_commands,
     question_commands,
     render,
-    searching,
+    retention_commands,
 )
 from flows.display import fetch_progress
 from flows.environment import (
@@ -40,7 +37,9 @@ from flows.environment import (
 from flows.options import (
     DEFAULT_CONFIG,
     ConfigOption,
+    CorpusOption,
     JsonOption,
+    NightOption,
     SetOption,
     errors,
     print_json,
@@ -49,7 +48,6 @@ from flows.provenance import n_workers, read_provenance
 from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night, Nights
 from nightjar.errors import InputError, LeaseTaken, NightjarError, OrchestratorUnavailable
-from nightjar.formats import FORMATS
 from nightjar.pipeline import (
     DirectRunner,
     NightRequest,
@@ -62,7 +60,6 @@ from nightjar.pipeline import (
     read_outcomes,
     run_night,
 )
-from nightjar.search import Filters
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
 
@@ -313,18 +310,27 @@ def versions(
 def show(
     what: Annotated[
         str,
-        typer.Argument(help="A model, an artifact (tokens/1a2b), or a stage or vectors: newest."),
+        typer.Argument(
+            help="A model (glove, glove@3), a stage (tokens), an entry of document_vectors, or an "
+            "artifact by its version (tokens/1a2b)."
+        ),
     ],
+    corpus: CorpusOption = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+    ] = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a model (scores, decisions, lineage) or an artifact (its manifest)."""
+    """Show how a model stands (champion, events, scores, lineage) or an artifact's manifest.
+
+    A stage means the artifact that readers use: of the last accepted night, of the champion.
+    """
     loaded = load_config(config, set_ or [])
-    if what in loaded.config.models:
-        shown = lookups.describe_model(loaded, what)
-    else:
-        shown = lookups.describe_artifact(loaded, what)
+    shown = lookups.describe(loaded, lookups.Wanted(what, corpus, name, night))
     if as_json:
         print_json(shown)
     else:
@@ -357,130 +363,8 @@ app.add_typer(question_commands.app)
 app.add_typer(corpus_commands.app)
 app.add_typer(night_commands.app)
 app.add_typer(promotion_commands.app)
-
-
-@app.command(
-    epilog="Formats:\n\n\b\n" + "\n".join(f"{name}: {form.what}" for name, form in FORMATS.items())
-)
-def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL[@ALIAS]", help="A model, or with its alias or version: glove@champion."
-        ),
-    ],
-    format_: Annotated[str, typer.Option("--format", "-f", help="One of those listed below.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File or folder to write; default: by the model."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many words, the most frequent.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a registered model's vectors in a format that other tools read."""
-    loaded = load_config(config, set_ or [])
-    found = exports.export(loaded, model, format_, output, limit, replaces=force)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        render.print_export(Console(), found)
-
-
-@app.command()
-def search(
-    query: Annotated[str, typer.Argument(help="What you look for, in words of your own.")],
-    name: Annotated[
-        str | None,
-        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
-    ] = None,
-    topn: Annotated[
-        int, typer.Option("--topn", "-n", min=1, max=1_000, help="How many answers.")
-    ] = 10,
-    source: Annotated[
-        list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
-    ] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="Only documents in this language; repeatable.")
-    ] = None,
-    contains: Annotated[
-        str | None, typer.Option(help="Only documents with this word or regular expression.")
-    ] = None,
-    min_chars: Annotated[int | None, typer.Option(min=0, help="Least characters.")] = None,
-    max_chars: Annotated[int | None, typer.Option(min=0, help="Most characters.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find the documents nearest in meaning, and the sentence that is."""
-    console = Console()
-    question = searching.Question(
-        query,
-        name,
-        topn,
-        Filters(tuple(source or ()), tuple(language or ()), contains, min_chars, max_chars),
-        searching.JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
-    )
-    found = searching.find_documents(load_config(config, set_ or []), question, errors)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        render.print_found(console, found)
-
-
-@app.command()
-def index(
-    model: Annotated[str | None, typer.Argument(help="A model; default: every model.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Build the approximate index of each model's champion and measure how much it finds."""
-    found = indexes.index_champions(load_config(config, set_ or []), model, errors)
-    if as_json:
-        print_json({entry.model: entry.as_json() for entry in found})
-    else:
-        render.print_indexes(Console(), found)
-
-
-@app.command(name="to-gensim")
-def to_gensim(
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    version: Annotated[
-        str | None,
-        typer.Option("--version", help="First digits of the embeddings; default: the champion."),
-    ] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a model as gensim saves it: Word2Vec, FastText or, for GloVe, KeyedVectors."""
-    ref = interchange.write_gensim(load_config(config, set_ or []), model, version, output)
-    if as_json:
-        print_json({"artifact": str(ref), "path": str(output)})
-    else:
-        typer.echo(f"{ref} written to {output}")
-
-
-@app.command(name="from-gensim")
-def from_gensim(
-    path: Annotated[Path, typer.Argument(help="What gensim saved; a pickle, so trust its source.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the model here.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Publish a model that gensim saved as an embeddings artifact."""
-    ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
-    if as_json:
-        print_json({"artifact": str(ref), "path": ref.path})
-    else:
-        typer.echo(f"published {ref}")
+app.add_typer(retention_commands.app)
+app.add_typer(exchange_commands.app)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``nightjar export``: a registered model's vectors in a format that other tools read."""
+"""``nightjar export``: a version's vectors in a format that other tools read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from flows import lookups
-from flows.provenance import git_commit
+from flows.answerers import Answerers, AskedModel
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.lookup import VectorModel
-from nightjar.model_files import open_model
-from nightjar.registry import BASE, registered_name
+from nightjar.registry import BASE
 from nightjar.schemas import EMBEDDINGS
-from nightjar.store import Artifact, Store
+
+_PREFIX = "nightjar."
+"""Of the tags that Nightjar gives a registered version."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ class Exported:
 def export(
     loaded: LoadedConfig,
     what: str,
+    night: int | None,
     format_name: str,
     output: Path | None,
     limit: int | None,
     *,
     replaces: bool = False,
 ) -> Exported:
-    """Write the model ``what``: its name or registered name, ``@alias`` or ``@version`` behind it.
+    """Write the version ``what`` of ``night``, as :meth:`flows.answerers.Answerers.model` finds it.
 
     ``output``: by default the model's name with the format's suffix. Raises InputError for an
     unknown model, alias or format, for a file that is there already, and for a missing extra.
@@ -67,16 +68,15 @@ def export(
     form = FORMATS.get(format_name)
     if form is None:
         raise InputError(f"--format {format_name}: choose one of {', '.join(FORMATS)}")
-    name, ref = lookups.model_ref(loaded, what)
-    store = Store(loaded.artifacts_dir)
-    embeddings = store.open(ref)
-    model = open_model(store, name, embeddings)
-    path = output or Path(f"{name}{form.suffix or '-' + format_name}")
-    vectors = _vectors(loaded, name, model, embeddings).first(limit)
-    left_out = write_vectors(vectors, format_name, path, replaces=replaces)
+    answerers = Answerers(loaded)
+    asked = answerers.model(what, night)
+    path = output or Path(f"{asked.model}{form.suffix or '-' + format_name}")
+    with answerers.opened(asked) as model:
+        vectors = _vectors(model, _source(answerers, asked)).first(limit)
+        left_out = write_vectors(vectors, format_name, path, replaces=replaces)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Exported(
-        artifact=str(embeddings.ref),
+        artifact=f"{EMBEDDINGS}/{asked.embeddings}",
         path=path,
         format=format_name,
         n_tokens=len(vectors.tokens) - left_out["token_cannot_be_written"],
@@ -85,29 +85,42 @@ def export(
     )
 
 
-def _vectors(
-    loaded: LoadedConfig, name: str, model: VectorModel, embeddings: Artifact
-) -> ExportedVectors:
+def _source(answerers: Answerers, asked: AskedModel) -> dict[str, str]:
+    """Where the vectors come from: what the registered version is tagged with, or the manifest."""
+    source = {
+        "model": answerers.registered_name(asked.model),
+        "embeddings_version": asked.embeddings,
+    }
+    if asked.registered is not None:
+        tags = asked.registered.tags
+        source["version"] = str(asked.registered.version)
+        source |= {
+            key.removeprefix(_PREFIX): value
+            for key, value in sorted(tags.items())
+            if key == f"{_PREFIX}git_commit"
+            or (key.startswith(_PREFIX) and key.endswith("_version"))
+        }
+        return source
+    manifest = answerers.embeddings(asked).manifest
+    # A fine-tuned model or a sentence encoder has embeddings among its parents.
+    source |= {
+        f"{BASE if stage == EMBEDDINGS else stage}_version": version
+        for stage, version in manifest.parents.items()
+    }
+    return source if manifest.git_commit is None else {**source, "git_commit": manifest.git_commit}
+
+
+def _vectors(model: VectorModel, source: dict[str, str]) -> ExportedVectors:
     table, subwords = model.table, model.subwords
     ngrams = None
     if subwords is not None:
         ngrams = Ngrams(*subwords.sizes, subwords.buckets, subwords.rows)
-    source = {
-        "model": registered_name(loaded.config.pipeline.name, name),
-        "embeddings_version": embeddings.ref.version,
-        "git_commit": embeddings.manifest.git_commit or git_commit(loaded.base_dir) or "",
-        **{
-            # A fine-tuned model or a sentence encoder has embeddings among its parents.
-            f"{BASE if stage == EMBEDDINGS else stage}_version": version
-            for stage, version in embeddings.manifest.parents.items()
-        },
-    }
     return ExportedVectors(
         tokens=table.tokens_of(np.arange(len(table))),
         counts=table.counts,
         matrix=table.vectors,
         tokenizer=model.tokenizer,
         ngrams=ngrams,
-        source={key: value for key, value in source.items() if value},
+        source=source,
         has_phrases=model.phrases is not None,
     )

@@ -1,4 +1,4 @@
-"""The approximate indexes of the champions: built where they are asked for."""
+"""The approximate indexes of models' words: artifacts, built where they are asked for."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Any
 
 from rich.console import Console
 
+from flows.answerers import Answerers, AskedModel, NobodyAnswersError
 from flows.display import display_for
-from flows.lookups import NoChampionError, model_ref
 from flows.provenance import git_commit, n_workers
 from nightjar.config import LoadedConfig
 from nightjar.lookup import VectorModel
-from nightjar.model_files import open_model
 from nightjar.search import INDEX_FILE, WordIndexRequest, attach_word_index, word_index
-from nightjar.store import Artifact, Store
+from nightjar.store import Artifact
 
 
 @dataclass(frozen=True)
 class IndexedModel:
-    """A champion's index; ``problem`` says why it has none."""
+    """The index of a version; ``problem`` says why it has none."""
 
     model: str
     index: Artifact | None
@@ -44,16 +43,22 @@ class IndexedModel:
         }
 
 
-def index_champions(
-    loaded: LoadedConfig, model: str | None, console: Console
+def index_models(
+    loaded: LoadedConfig, what: str | None, night: int | None, console: Console
 ) -> tuple[IndexedModel, ...]:
-    """Index the champion of ``model``, or of every model. Raises when none has an index."""
-    names = list(loaded.config.models) if model is None else [model]
+    """Index the version that ``what`` names, or every model's champion.
+
+    The progress of building goes to ``console``. Raises when none has an index.
+    """
+    answerers = Answerers(loaded)
+    names = list(loaded.config.models) if what is None else [what]
     found = []
     for name in names:
         try:
-            found.append(IndexedModel(name, open_with_index(loaded, name, console)[1]))
-        except NoChampionError as error:
+            asked = answerers.model(name, night)
+            with answerers.opened(asked) as model:
+                found.append(IndexedModel(name, attach_index(answerers, asked, model, console)))
+        except NobodyAnswersError as error:
             if len(names) == 1:
                 raise
             found.append(IndexedModel(name, None, str(error)))
@@ -63,27 +68,30 @@ def index_champions(
 
 def _raise_without_any(found: Sequence[IndexedModel]) -> None:
     if all(entry.index is None for entry in found):
-        raise NoChampionError(found[0].problem or "there is no model")
+        raise NobodyAnswersError(found[0].problem or "there is no model")
 
 
-def open_with_index(
-    loaded: LoadedConfig, name: str, console: Console
-) -> tuple[VectorModel, Artifact]:
-    """A model (by default its champion), open, with its index, built at its first use.
+def attach_index(
+    answerers: Answerers, asked: AskedModel, model: VectorModel, console: Console
+) -> Artifact:
+    """Have the open ``model`` answer approximate questions from its index.
 
-    The progress of building goes to ``console``.
+    The index is built and published at its first use; the progress goes to ``console``.
     """
-    store = Store(loaded.artifacts_dir)
-    name, ref = model_ref(loaded, name)
-    embeddings = store.open(ref)
-    model = open_model(store, name, embeddings)
-    commit = git_commit(loaded.base_dir)
-    request = WordIndexRequest(name, embeddings, model, n_workers(loaded), commit)
-    index_ref = store.ref(request.identity.stage, request.identity.version)
-    if store.is_published(index_ref.stage, index_ref.version):
-        index = store.open(index_ref)
+    loaded, store = answerers.loaded, answerers.store
+    request = WordIndexRequest(
+        name=asked.model,
+        embeddings=asked.embeddings,
+        digest=answerers.digest(asked),
+        model=model,
+        n_threads=n_workers(loaded),
+        git_commit=git_commit(loaded.base_dir),
+    )
+    ref = store.ref(request.identity.stage, request.identity.version)
+    if store.is_published(ref.stage, ref.version):
+        index = store.open(ref)
     else:
-        label = f"index {name}"
+        label = f"index {asked.model}"
         with display_for(console) as display:
             progress = display.open(label)
             outcome = "failed"
@@ -93,4 +101,4 @@ def open_with_index(
             finally:
                 display.close(label, outcome)
     attach_word_index(model, index)
-    return model, index
+    return index

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows import lookups
+from flows.answerers import Answerers
 from flows.provenance import git_commit
 from nightjar.config import LoadedConfig
-from nightjar.errors import InputError
-from nightjar.schemas import EMBEDDINGS
-from nightjar.store import ArtifactRef, Store
+from nightjar.store import ArtifactRef
 
 
-def write_gensim(
-    loaded: LoadedConfig, model: str, version: str | None, output: Path
-) -> ArtifactRef:
-    """Save the champion of ``model``, or the embeddings ``version`` of it, as gensim does.
+def write_gensim(loaded: LoadedConfig, what: str, night: int | None, output: Path) -> ArtifactRef:
+    """Save a version as gensim does; :meth:`flows.answerers.Answerers.model` says which.
 
-    Returns what was written. Raises InputError when that version is of another model.
+    Returns what was written. Raises ArtifactMissing when its embeddings artifact, which has more
+    than the registered files, is gone or is of another training.
     """
     from nightjar.interchange import save_gensim, to_gensim  # noqa: PLC0415 (imports gensim)
 
-    store = Store(loaded.artifacts_dir)
-    if version is None:
-        artifact = store.open(lookups.champion_ref(loaded, model))
-    else:
-        artifact = store.open(store.find(f"{EMBEDDINGS}/{version.removeprefix(EMBEDDINGS + '/')}"))
-        if artifact.manifest.name != model:
-            raise InputError(
-                f"{artifact.ref} is of the model {artifact.manifest.name!r}, not {model!r}; "
-                f"'nightjar versions {EMBEDDINGS}' lists them"
-            )
+    answerers = Answerers(loaded)
+    artifact = answerers.embeddings(answerers.model(what, night))
     save_gensim(to_gensim(artifact), output)
     return artifact.ref
 

@@ -1,24 +1,23 @@
-"""What the reading commands find: versions, descriptions, damage.
+"""What ``nightjar versions``, ``show`` and ``verify`` find.
 
 Nothing here needs Prefect; MLflow is needed only where the registry is a server.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from flows.answerers import Answerers
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.corpus import Comparison, compare
-from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
-from nightjar.promotion import read_events
-from nightjar.registry import RegisteredVersion, open_reader, registered_name, tracking_uri
+from nightjar.core import Of
+from nightjar.errors import ArtifactMissing, InputError, StoreError
+from nightjar.promotion import Event, EventKind, VersionRef, read_events
+from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion
 from nightjar.scores import read_scores
 from nightjar.stages import STAGES
-from nightjar.store import ArtifactRef, Manifest, Store, set_aside
+from nightjar.store import Artifact, ArtifactRef, Manifest, Store, set_aside
 
 _KNOWN_STAGES = tuple(
     dict.fromkeys(name for stage in STAGES for name in (stage.name, *stage.pieces))
@@ -91,9 +90,9 @@ def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
                 damaged.append(str(error))
     registered: list[RegisteredVersion] = []
     if stage in (None, schemas.EMBEDDINGS):
-        reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-        for model in loaded.config.models:
-            registered += reader.versions(registered_name(loaded.config.pipeline.name, model))
+        answerers = Answerers(loaded)
+        for model in answerers.models:
+            registered += answerers.registry.versions(answerers.registered_name(model))
     return Listing(tuple(artifacts), tuple(registered), tuple(damaged))
 
 
@@ -117,46 +116,155 @@ def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
     )
 
 
-def describe_artifact(loaded: LoadedConfig, what: str) -> dict[str, Any]:
-    """The manifest of an artifact: ``stage/version``, first digits, or the newest.
+@dataclass(frozen=True)
+class Wanted:
+    """What ``nightjar show`` is asked for, and whose it is."""
 
-    The newest of a stage, or of an entry of ``document_vectors``.
+    what: str
+    corpus: str | None = None
+    entry: str | None = None
+    """Of ``document_vectors``."""
+    night: int | None = None
+
+
+def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
+    """A model, an artifact that readers use, or one by its version.
+
+    In this order ``what`` is a model (with a version or alias), a stage, an entry of
+    ``document_vectors``, ``STAGE/VERSION`` or the first digits of a version.
     """
-    store = Store(loaded.artifacts_dir)
-    published = store.versions(what) if what in store.stages() else []
-    if what in loaded.config.document_vectors:
-        every = store.versions(schemas.DOCUMENT_VECTORS)
-        published = [ref for ref in every if store.open(ref).manifest.name == what]
-        if not published:
-            raise ArtifactMissing(f"{what}: no document vectors are published; 'nightjar run' does")
-    ref = published[-1] if published else store.find(what)
-    return {"artifact": str(ref), "path": ref.path, **asdict(store.open(ref).manifest)}
+    answerers = Answerers(loaded)
+    name = answerers.model_name(wanted.what)
+    if name is not None:
+        return describe_model(answerers, wanted.what, wanted.night)
+    return describe_artifact(answerers, wanted)
 
 
-def describe_model(loaded: LoadedConfig, model: str) -> dict[str, Any]:
-    """A model: what is champion, every decision, the champion's scores and lineage."""
-    store = Store(loaded.artifacts_dir)
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    name = registered_name(loaded.config.pipeline.name, model)
-    champion = reader.alias(name, "champion")
-    description: dict[str, Any] = {
-        "model": model,
-        "registered_model": name,
-        "load": f"models:/{name}@{'challenger' if champion is None else 'champion'}",
-        "champion": None if champion is None else champion.version,
-        "versions": [event.as_json() for event in read_events(loaded) if event.subject == model],
+def describe_artifact(answerers: Answerers, wanted: Wanted) -> dict[str, Any]:
+    """The manifest of an artifact, and where it is.
+
+    Raises InputError where it has to be said whose, ArtifactMissing.
+    """
+    artifact = _found(answerers, wanted)
+    return {
+        "artifact": str(artifact.ref),
+        "path": artifact.ref.path,
+        **asdict(artifact.manifest),
     }
-    if champion is not None:
-        version = champion.tags.get("nightjar.evaluation_version", "")
-        description["lineage"] = {
-            key: value
-            for key, value in sorted(champion.tags.items())
-            if key.startswith("nightjar.")
-        }
-        if store.is_published(schemas.EVALUATION, version):
-            evaluation = store.open(store.ref(schemas.EVALUATION, version))
-            description["scores"] = [asdict(score) for score in read_scores(evaluation)]
-    return description
+
+
+def _found(answerers: Answerers, wanted: Wanted) -> Artifact:
+    what, store = wanted.what, answerers.store
+    declared = {stage.name: stage for stage in STAGES}
+    if what in declared and declared[what].of is Of.CORPUS:
+        asked = answerers.corpus(wanted.corpus, wanted.night)
+        return answerers.corpus_stage(asked, what)
+    if what in declared and declared[what].of is Of.MODEL:
+        return _of_only_model(answerers, what, wanted.night)
+    entries = answerers.loaded.config.document_vectors
+    if (what in declared and declared[what].of is Of.VECTORS) or what in entries:
+        is_entry = what not in declared
+        entry = answerers.entry(what if is_entry else wanted.entry)
+        served = answerers.served(entry, wanted.night)
+        is_index = what == schemas.SEARCH_INDEX
+        version = served.search_index if is_index else served.document_vectors
+        stage = schemas.SEARCH_INDEX if is_index else schemas.DOCUMENT_VECTORS
+        return store.open(store.ref(stage, version))
+    return store.open(store.find(what))
+
+
+def _of_only_model(answerers: Answerers, stage: str, night: int | None) -> Artifact:
+    """The artifact of ``stage`` behind the champion of the only model."""
+    models = answerers.loaded.config.models
+    if len(models) > 1:
+        raise InputError(
+            f"{stage}: every model ({', '.join(models)}) has its own; 'nightjar show MODEL' names "
+            f"that of its champion, 'nightjar versions {stage}' lists all"
+        )
+    asked = answerers.model(next(iter(models)), night)
+    tags = {} if asked.registered is None else asked.registered.tags
+    version = tags.get(f"nightjar.{stage}_version")
+    if version is None:
+        raise ArtifactMissing(f"{asked} has no {stage}; 'nightjar versions {stage}' lists them")
+    store = answerers.store
+    return store.open(store.ref(stage, version))
+
+
+def describe_model(answerers: Answerers, what: str, night: int | None = None) -> dict[str, Any]:
+    """A model: how it stands, every event of it, scores and lineage of the champion.
+
+    With a version, an alias or a night the scores and the lineage are that version's.
+    """
+    name = what.partition("@")[0]
+    model = answerers.model_name(name) or name
+    standing = answerers.standing.model(model)
+    registered_name = answerers.registered_name(model)
+    has_champion = standing.champion is not None
+    asked = None
+    if has_champion or "@" in what or night is not None:
+        asked = answerers.model(what, night).registered
+    waiting = standing.waiting
+    return {
+        "model": model,
+        "registered_model": registered_name,
+        "load": f"models:/{registered_name}@{CHAMPION if has_champion else CHALLENGER}",
+        "champion": _number(standing.champion),
+        "reference": _number(standing.reference),
+        "previous": [version.number for version in standing.previous],
+        "pins": [version.number for version in standing.pins],
+        "held": standing.hold_reason if standing.is_held else None,
+        "waiting": None
+        if waiting is None
+        else {"version": _number(waiting.new), "reason": waiting.reason},
+        "is_retired": standing.is_retired,
+        "is_configured": model in answerers.loaded.config.models,
+        "shown": None if asked is None else asked.version,
+        "events": [
+            _event(event) for event in read_events(answerers.loaded) if _is_of(event, model)
+        ],
+        "lineage": {} if asked is None else _lineage(asked),
+        "scores": [] if asked is None else _scores(answerers.store, asked),
+    }
+
+
+def _is_of(event: Event, model: str) -> bool:
+    return event.subject == model and event.kind is not EventKind.ACCEPTED
+
+
+def _event(event: Event) -> dict[str, Any]:
+    """A row for a person or a script; ``nightjar history`` has all of it."""
+    decision = event.evidence.get("decision", {})
+    return {
+        "event": event.number,
+        "time": f"{event.time:%Y-%m-%d %H:%M:%S}",
+        "kind": event.kind.value,
+        "version": _number(event.new),
+        "before": _number(event.old),
+        "night": event.night,
+        "actor": event.actor,
+        "score": decision.get("score"),
+        "champion_score": decision.get("champion_score"),
+        "reference_score": decision.get("reference_score"),
+        "reason": event.reason,
+    }
+
+
+def _number(version: VersionRef | None) -> int | None:
+    return None if version is None else version.number
+
+
+def _lineage(registered: RegisteredVersion) -> dict[str, str]:
+    return {
+        key: value for key, value in sorted(registered.tags.items()) if key.startswith("nightjar.")
+    }
+
+
+def _scores(store: Store, registered: RegisteredVersion) -> list[dict[str, Any]]:
+    version = registered.tags.get("nightjar.evaluation_version", "")
+    if not store.is_published(schemas.EVALUATION, version):
+        return []
+    evaluation = store.open(store.ref(schemas.EVALUATION, version))
+    return [asdict(score) for score in read_scores(evaluation)]
 
 
 def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
@@ -175,91 +283,3 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
 
 def _all_refs(store: Store) -> list[ArtifactRef]:
     return [ref for stage in store.stages() for ref in store.versions(stage)]
-
-
-def compare_documents(loaded: LoadedConfig, old: str | None, new: str | None) -> Comparison:
-    """What changed between two documents artifacts; default: the last two that were published."""
-    store = Store(loaded.artifacts_dir)
-    published = store.versions(schemas.DOCUMENTS)
-    if old is None and len(published) < 2:
-        raise InputError(
-            f"{loaded.artifacts_dir}: {len(published)} documents artifacts are published, there is "
-            f"nothing to compare; 'nightjar run' publishes one whenever the sources change"
-        )
-    refs = [
-        store.find(what if "/" in what else f"{schemas.DOCUMENTS}/{what}") if what else default
-        for what, default in ((old, published[-2:][0]), (new, published[-1]))
-    ]
-    for ref in refs:
-        if ref.stage != schemas.DOCUMENTS:
-            raise InputError(f"{ref}: is no documents artifact; 'nightjar versions documents'")
-    return compare(*(store.open(ref) for ref in refs))
-
-
-class NoChampionError(InputError):
-    """A model has no champion yet."""
-
-
-def known_model(loaded: LoadedConfig, model: str) -> str:
-    """``model`` if the config has it. Raises ConfigError that names the closest one."""
-    if model in loaded.config.models:
-        return model
-    close = difflib.get_close_matches(model, loaded.config.models, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(loaded.config.models)}"
-    raise ConfigError(f"{model}: {Path(loaded.path).name} has no such model; {hint}")
-
-
-def model_ref(loaded: LoadedConfig, what: str) -> tuple[str, ArtifactRef]:
-    """The model ``what`` names, and its embeddings.
-
-    ``what`` is a model of the config or its registered name, with an alias or the number of
-    a registered version behind ``@`` (default: champion); or the name of published embeddings
-    that the config does not have, of which the newest are taken. Raises ConfigError for an
-    unknown name, InputError for an unknown alias or version.
-    """
-    name, _, alias = what.partition("@")
-    short = name.removeprefix(f"{loaded.config.pipeline.name}-")
-    if name not in loaded.config.models and short in loaded.config.models:
-        name = short
-    if name not in loaded.config.models and not alias:
-        published = _newest_embeddings(loaded, name)
-        if published is not None:
-            return name, published
-    name = known_model(loaded, name)
-    if alias in ("", "champion"):
-        return name, champion_ref(loaded, name)
-    registered = registered_name(loaded.config.pipeline.name, name)
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    is_number = alias.isdigit()
-    found = reader.version(registered, int(alias)) if is_number else reader.alias(registered, alias)
-    if found is None:
-        raise InputError(
-            f"{registered} has no version or alias {alias!r}; 'nightjar show {name}' lists them"
-        )
-    version = found.tags.get("nightjar.embeddings_version", "")
-    return name, Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)
-
-
-def _newest_embeddings(loaded: LoadedConfig, name: str) -> ArtifactRef | None:
-    store = Store(loaded.artifacts_dir)
-    for ref in reversed(store.versions(schemas.EMBEDDINGS)):
-        try:
-            if store.open(ref).manifest.name == name:
-                return ref
-        except StoreError:
-            continue  # 'nightjar verify' reports it
-    return None
-
-
-def champion_ref(loaded: LoadedConfig, model: str) -> ArtifactRef:
-    """The embeddings of the champion of ``model``. Raises InputError when there is none."""
-    name = registered_name(loaded.config.pipeline.name, known_model(loaded, model))
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    champion = reader.alias(name, "champion")
-    if champion is None:
-        raise NoChampionError(
-            f"{name} has no champion yet: 'nightjar run' makes one unless the gate refuses; "
-            f"'nightjar show {model}' says what it decided"
-        )
-    version = champion.tags["nightjar.embeddings_version"]
-    return Store(loaded.artifacts_dir).ref(schemas.EMBEDDINGS, version)

@@ -9,7 +9,6 @@ covers runs started by hand, by a worker and by the schedule alike.
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,11 +22,8 @@ from prefect.states import Completed
 from flows.display import FETCH, on_demand
 from flows.provenance import read_provenance
 from flows.stale_runs import mark_killed_runs
-from nightjar import schemas
 from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night, NightStatus
-from nightjar.corpus import FETCHED_DIR, remove_stale_downloads
-from nightjar.encoders import remove_stale_parts
 from nightjar.errors import LeaseTaken
 from nightjar.pipeline import (
     NightRequest,
@@ -38,7 +34,6 @@ from nightjar.pipeline import (
     run_night,
 )
 from nightjar.registry import RegisteredVersion, RegistrationRequest
-from nightjar.training import remove_stale_checkpoints
 from tasks.executors import use_executor
 from tasks.progress import TaskProgress, current_display
 from tasks.reports import report_night
@@ -107,10 +102,6 @@ class PrefectRunner:
     def start(self, plan: Plan) -> None:
         """Have workers ready, and mark runs that died: this one holds the lease."""
         mark_killed_runs()
-        artifacts = self.loaded.artifacts_dir
-        remove_stale_checkpoints(artifacts / schemas.EMBEDDINGS, time.time())
-        remove_stale_parts(artifacts / schemas.DOCUMENT_VECTORS, time.time())
-        remove_stale_downloads(artifacts / FETCHED_DIR, time.time())
         n_bytes = sum(entry.bytes for step in plan.due for entry in step.identity.inputs)
         self.opened.enter_context(use_executor(self.loaded, self.provenance.n_workers, n_bytes))
 

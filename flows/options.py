@@ -28,6 +28,13 @@ ModelOption = Annotated[
         "--model", "-m", help="One model, or glove@challenger, glove@2; default: every champion."
     ),
 ]
+NightOption = Annotated[
+    int | None,
+    typer.Option("--night", metavar="ID", help="Ask that night ('nightjar nights' lists them)."),
+]
+CorpusOption = Annotated[
+    str | None, typer.Option("--corpus", help="Which corpus; needed if there are several.")
+]
 ApproximateOption = Annotated[
     bool,
     typer.Option(

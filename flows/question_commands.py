@@ -13,18 +13,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import questions, render
+from flows import indexes, questions, render
 from flows.options import (
     DEFAULT_CONFIG,
     ApproximateOption,
     ConfigOption,
     JsonOption,
     ModelOption,
+    NightOption,
     SetOption,
     TopnOption,
     errors,
     print_json,
 )
+from flows.outputs import save_array
 from nightjar.config import load_config
 from nightjar.errors import InputError
 
@@ -42,6 +44,7 @@ def neighbors(
     ] = -1.0,
     approximate: ApproximateOption = False,
     model: ModelOption = None,
+    night: NightOption = None,
     topn: TopnOption = 10,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -50,7 +53,7 @@ def neighbors(
     """Nearest words by cosine similarity, in each model's champion."""
     answers = questions.ask(
         load_config(config, set_ or []),
-        model,
+        questions.Asked(model, night),
         words,
         task="neighbors",
         together=len(words) > 1,
@@ -69,6 +72,7 @@ def analogy(
     b: Annotated[str, typer.Argument(help="king")],
     c: Annotated[str, typer.Argument(help="woman")],
     model: ModelOption = None,
+    night: NightOption = None,
     topn: TopnOption = 5,
     approximate: ApproximateOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -78,7 +82,12 @@ def analogy(
     """A is to B as C is to what? In each model's champion."""
     loaded = load_config(config, set_ or [])
     answers = questions.ask(
-        loaded, model, [a, b, c], task="analogy", topn=topn, approximate=approximate
+        loaded,
+        questions.Asked(model, night),
+        [a, b, c],
+        task="analogy",
+        topn=topn,
+        approximate=approximate,
     )
     _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
 
@@ -96,12 +105,15 @@ def similar(
     a: Annotated[str, typer.Argument(help="One word.")],
     b: Annotated[str, typer.Argument(help="Another.")],
     model: ModelOption = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Cosine similarity of two words, in each model's champion."""
-    answers = questions.ask(load_config(config, set_ or []), model, [a, b], task="similarity")
+    answers = questions.ask(
+        load_config(config, set_ or []), questions.Asked(model, night), [a, b], task="similarity"
+    )
     if as_json:
         print_json({answer.model: answer.as_json("similarity") for answer in answers})
     else:
@@ -113,13 +125,16 @@ def cluster(
     words: Annotated[list[str], typer.Argument(help="Words of the vocabulary.")],
     n_clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many.")] = 2,
     model: ModelOption = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put words into groups that belong together, in each model's champion."""
     loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, words, task="cluster", n_clusters=n_clusters)
+    answers = questions.ask(
+        loaded, questions.Asked(model, night), words, task="cluster", n_clusters=n_clusters
+    )
     if as_json:
         print_json({answer.model: answer.as_json("clusters") for answer in answers})
     else:
@@ -130,12 +145,15 @@ def cluster(
 def odd(
     words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
     model: ModelOption = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The word that fits the others least, in each model's champion."""
-    answers = questions.ask(load_config(config, set_ or []), model, words, task="odd_one_out")
+    answers = questions.ask(
+        load_config(config, set_ or []), questions.Asked(model, night), words, task="odd_one_out"
+    )
     if as_json:
         print_json({answer.model: answer.as_json("odd_one_out") for answer in answers})
     else:
@@ -158,6 +176,7 @@ def rank(
         list[str] | None, typer.Argument(help="Texts to rank; default: the lines of stdin.")
     ] = None,
     model: ModelOption = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
@@ -165,7 +184,7 @@ def rank(
     """Rank texts by how near their mean vector is to the query's."""
     given = texts or _lines_of_stdin()
     loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, model, given, task="rank", query=query)
+    answers = questions.ask(loaded, questions.Asked(model, night), given, task="rank", query=query)
     if as_json:
         print_json({answer.model: answer.as_json("ranking") for answer in answers})
     else:
@@ -183,6 +202,7 @@ def encode(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="The model; needed if there are several.")
     ] = None,
+    night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
 ) -> None:
@@ -193,15 +213,36 @@ def encode(
             f"choose one of the models with --model: {', '.join(loaded.config.models)}"
         )
     given = texts or _lines_of_stdin()
-    found = questions.ask(loaded, model, given, task="encode", unknown="nan")[0].found
+    found = questions.ask(
+        loaded, questions.Asked(model, night), given, task="encode", unknown="nan"
+    )[0].found
     if output is None:
         for text, vector in zip(given, found.tolist(), strict=True):
             known = None if math.isnan(vector[0]) else vector
             line = json.dumps({"text": text, "vector": known}, ensure_ascii=False)
             sys.stdout.write(line + "\n")
         return
-    questions.save_array(output, found)
+    save_array(output, found)
     typer.echo(f"{len(found)} vectors of {found.shape[1]} values written to {output}")
+
+
+@app.command()
+def index(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL[@VERSION]", help="A model; default: every model."),
+    ] = None,
+    night: NightOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the approximate index of each model's champion and measure how much it finds."""
+    found = indexes.index_models(load_config(config, set_ or []), model, night, errors)
+    if as_json:
+        print_json({entry.model: entry.as_json() for entry in found})
+    else:
+        render.print_indexes(Console(), found)
 
 
 def _lines_of_stdin() -> list[str]:

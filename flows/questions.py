@@ -1,29 +1,33 @@
-"""Questions to the champions: what ``nightjar neighbors``, ``encode`` and the like ask.
+"""Questions to models: what ``nightjar neighbors``, ``encode`` and the like ask.
 
-They are the questions of :mod:`nightjar.lookup.requests`, put to the files that
-:mod:`nightjar.model_files` keeps beside the artifacts. Nothing here needs Prefect; MLflow is
-needed only where the registry is a server.
+They are the questions of :mod:`nightjar.lookup.requests`, put to the registered files of the
+version that answers (:mod:`flows.answerers`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
-from flows.indexes import open_with_index
-from flows.lookups import NoChampionError, model_ref
+from flows.answerers import Answerers, NobodyAnswersError
+from flows.indexes import attach_index
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError, UnknownTokenError
-from nightjar.lookup import QueryError, UnknownWords, VectorModel, answer
-from nightjar.model_files import open_model
-from nightjar.store import Store
+from nightjar.lookup import QueryError, UnknownWords, answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is to answer: models by name, and of which night."""
+
+    model: str | None = None
+    """As :meth:`flows.answerers.Answerers.model` takes it; None: every configured model."""
+    night: int | None = None
+    """None: the champions."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,21 @@ class Answer:
 
 
 def ask(
-    loaded: LoadedConfig, model: str | None, items: Sequence[str], **parameters: Any
+    loaded: LoadedConfig, asked: Asked, items: Sequence[str], **parameters: Any
 ) -> tuple[Answer, ...]:
-    """Put a question to ``model`` (by default its champion), or to every model's champion.
+    """Put a question to one model, or to all.
 
     A model of several that cannot answer says why in ``problem``. Raises InputError when
     there is no answer at all.
     """
-    names = list(loaded.config.models) if model is None else [model]
+    answerers = Answerers(loaded)
+    names = list(loaded.config.models) if asked.model is None else [asked.model]
     answers = []
     for name in names:
         try:
-            champion = open_champion(loaded, name, bool(parameters.get("approximate")))
-            answers.append(Answer(name, answer(champion, items, parameters)))
-        except (QueryError, NoChampionError) as error:
-            if len(names) == 1:
+            answers.append(Answer(name, _ask_one(answerers, name, asked.night, items, parameters)))
+        except (QueryError, InputError) as error:
+            if len(names) == 1 or not isinstance(error, QueryError | NobodyAnswersError):
                 raise _as_input_error(error) from error
             answers.append(Answer(name, None, str(error)))
     if all(found.problem for found in answers):
@@ -63,34 +67,21 @@ def ask(
     return tuple(answers)
 
 
-def open_champion(loaded: LoadedConfig, name: str, approximate: bool = False) -> VectorModel:
-    """The champion of a model, open, with its index if it is ``approximate`` questions.
+def _ask_one(
+    answerers: Answerers,
+    name: str,
+    night: int | None,
+    items: Sequence[str],
+    parameters: dict[str, Any],
+) -> Any:
+    asked = answerers.model(name, night)
+    with answerers.opened(asked) as model:
+        if parameters.get("approximate"):
+            attach_index(answerers, asked, model, Console(stderr=True))
+        return answer(model, items, parameters)
 
-    ``name`` may have an alias or version (:func:`flows.lookups.model_ref`). Raises InputError
-    when there is no such model.
-    """
-    if approximate:
-        return open_with_index(loaded, name, Console(stderr=True))[0]
-    name, ref = model_ref(loaded, name)
-    store = Store(loaded.artifacts_dir)
-    return open_model(store, name, store.open(ref))
 
-
-def _as_input_error(error: QueryError | NoChampionError) -> InputError:
+def _as_input_error(error: QueryError | InputError) -> InputError:
     if isinstance(error, UnknownWords):
         return UnknownTokenError(str(error))
     return error if isinstance(error, InputError) else InputError(str(error))
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write a NumPy file, whole or not at all. Raises InputError where it cannot be written."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with unfinished.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from flows.exports import Exported
@@ -31,6 +31,8 @@ from nightjar.scores import Score
 from nightjar.training.resources import Resources
 
 _DEFAULT = Path("pipeline_config.yaml")
+_SHORT = 20
+"""Characters of a cell that is not folded."""
 _WIDE = 120
 """Columns of a terminal from which on parents are listed beside artifacts."""
 
@@ -57,7 +59,8 @@ def print_plan(console: Console, plan: Plan) -> None:
         table.add_column(column, no_wrap=column != "why")
     for step in plan.steps:
         style = "bold" if step.action is Action.RUN else "dim"
-        table.add_row(step.label, step.ref.version, step.action.value, step.reason, style=style)
+        cells = (Text(step.label), step.ref.version, step.action.value, Text(step.reason))
+        table.add_row(*cells, style=style)
     console.print(table)
     reused = len(plan.steps) - len(plan.due)
     console.print(f"{len(plan.due)} to run, {reused} reused")
@@ -231,7 +234,7 @@ def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") 
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(name, str(value))
+        table.add_row(Text(name), Text(str(value)))
     console.print(table)
 
 
@@ -303,7 +306,7 @@ def print_versions(console: Console, listing: Listing) -> None:
     for artifact in listing.artifacts:
         table.add_row(
             f"{artifact.stage}/{artifact.version}",
-            artifact.model or "-",
+            Text(artifact.model or "-"),
             artifact.created_at[:16].replace("T", " "),
             decimal(artifact.bytes),
             f"{artifact.seconds:.1f}",
@@ -317,7 +320,9 @@ def print_versions(console: Console, listing: Listing) -> None:
         for version in listing.registered:
             embeddings = version.tags.get("nightjar.embeddings_version", "-")
             aliases = ", ".join(version.aliases)
-            registered.add_row(version.name, str(version.version), aliases, embeddings)
+            registered.add_row(
+                Text(version.name), str(version.version), Text(aliases), Text(embeddings)
+            )
         console.print()
         console.print(registered)
     for problem in listing.damaged:
@@ -336,21 +341,34 @@ def print_verification(console: Console, report: Verification) -> None:
 
 def print_description(console: Console, shown: Mapping[str, Any]) -> None:
     """A model or an artifact: plain values first, then each table or mapping."""
-    plain = {
-        key: value for key, value in shown.items() if not isinstance(value, dict | list | tuple)
-    }
-    print_mapping(console, plain)
-    for key, value in shown.items():
-        if isinstance(value, Mapping) and value:
+    tables = {key: value for key, value in shown.items() if _is_table(value)}
+    mappings = {key: value for key, value in shown.items() if isinstance(value, Mapping) and value}
+    plain = {key: value for key, value in shown.items() if key not in {**tables, **mappings}}
+    print_mapping(console, {name: _plain(value) for name, value in plain.items()})
+    for key in shown:
+        if key in mappings:
             console.print(f"\n[bold]{key}[/]")
-            print_mapping(console, {name: _compact(item) for name, item in value.items()})
-        elif isinstance(value, list | tuple) and value:
+            print_mapping(console, {name: _compact(item) for name, item in mappings[key].items()})
+        elif key in tables:
             console.print(f"\n[bold]{key}[/]")
-            _print_rows(console, value, _SHOWN_COLUMNS.get(key, tuple(value[0])))
+            rows = tables[key]
+            _print_rows(console, rows, _SHOWN_COLUMNS.get(key, tuple(rows[0])))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | Mapping):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
 
 
 _SHOWN_COLUMNS = {
-    "versions": ("registry_version", "decision", "embeddings_version", "reason"),
+    "events": ("time", "kind", "version", "night", "score", "champion_score", "reason"),
     "scores": (
         *("benchmark", "category", "metric", "value"),
         *("ci_low", "ci_high", "n_covered", "n_items"),
@@ -364,10 +382,12 @@ def _print_rows(
 ) -> None:
     columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_compact(row.get(column)) for column in columns))
+    cells = [[_compact(row.get(column)) for column in columns] for row in rows]
+    for place, column in enumerate(columns):
+        is_short = max(len(row[place]) for row in cells) <= _SHORT
+        table.add_column(column, overflow="fold", no_wrap=is_short)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -381,10 +401,10 @@ def _compact(value: Any) -> str:
 
 def print_neighbors(console: Console, answers: Sequence[Answer], title: str) -> None:
     """A column for each model, nearest first."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
     lists = {answer.model: answer.found[0] for answer in answers if answer.found}
     for model in lists:
-        table.add_column(model)
+        table.add_column(Text(model))
     for rank in range(max(map(len, lists.values()), default=0)):
         table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
     console.print(table)
@@ -405,7 +425,7 @@ def print_rows(
     table = Table(*columns, header_style="bold")
     found = [answer for answer in answers if answer.problem is None]
     for answer in found:
-        table.add_column(answer.model)
+        table.add_column(Text(answer.model))
     for row, label in enumerate(labels):
         table.add_row(Text(label), *(_value_cell(answer.found[row]) for answer in found))
     console.print(table)
@@ -416,7 +436,7 @@ def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[
     """For each model the texts, best first."""
     for answer in answers:
         if answer.problem is None:
-            table = Table("similarity", answer.model, header_style="bold")
+            table = Table("similarity", Column(Text(answer.model)), header_style="bold")
             for found in answer.found:
                 table.add_row(f"{found['similarity']:.3f}", Text(texts[found["item"]]))
             console.print(table)
@@ -458,7 +478,7 @@ def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
         if entry.index is not None:
             manifest = entry.index.manifest
             table.add_row(
-                entry.model,
+                Text(entry.model),
                 str(entry.index.ref),
                 f"{manifest.counts['indexed']:,}",
                 f"{manifest.report['recall_at_10']:.3f}",
@@ -486,7 +506,7 @@ def print_found(console: Console, found: Found) -> None:
         about = [document.source, document.language, f"{document.n_chars:,} characters"]
         head = Text(f"{rank:>2}  ")
         head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(
-            _printable(document.doc_id), "cyan"
+            printable(document.doc_id), "cyan"
         )
         head.append(f"  {', '.join(filter(None, about))}", "dim")
         console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
@@ -500,10 +520,10 @@ def print_found(console: Console, found: Found) -> None:
     n_without = counts["without_known_words"]
     note = f"{found.name}: {counts['indexed']:,} documents"
     note += f", {n_without:,} more have no known word" if n_without else ""
-    console.print(note, style="dim")
+    console.print(Text(note, "dim"))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Nothing that a terminal would obey."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 

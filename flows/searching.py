@@ -1,40 +1,30 @@
-"""Semantic search: what ``nightjar search`` asks of the newest document vectors."""
+"""Semantic search: what ``nightjar search`` asks of the index that an entry is served with.
+
+Which index that is, the ledger says (:meth:`flows.answerers.Answerers.served`): vectors and
+index are built before the event that names them, so nothing is built here.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
-from flows.display import display_for
-from flows.provenance import git_commit, n_workers
+from flows.answerers import Answerers
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.encoders import Encoded, TextEncoder, encoder_of
-from nightjar.errors import ArtifactDamaged, ConfigError, InputError, UnknownTokenError
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError, UnknownTokenError
 from nightjar.lookup import UnknownWords, VectorModel
-from nightjar.model_files import open_model
-from nightjar.search import (
-    DocumentSearch,
-    Filters,
-    Hit,
-    Snippet,
-    search_index,
-    search_index_identity,
-    snippets,
-)
-from nightjar.store import Artifact, Manifest, Store
+from nightjar.promotion import ServedIndex
+from nightjar.search import DocumentSearch, Filters, Hit, Snippet, snippets
+from nightjar.store import Artifact
 
 JSON_SNIPPET_CHARS = 240
-_EXAMPLE = """document_vectors:
-  documents:
-    model: {model}"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,8 @@ class Question:
     query: str
     name: str | None = None
     """The document vectors to search; None: the only ones."""
+    night: int | None = None
+    """None: what is served now."""
     topn: int = 10
     filters: Filters = field(default_factory=Filters)
     snippet_chars: int = JSON_SNIPPET_CHARS
@@ -82,7 +74,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class OpenSearch:
-    """The newest document vectors of a name, ready to be asked."""
+    """An index, ready to be asked."""
 
     name: str
     index: Artifact
@@ -118,88 +110,54 @@ def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
     return np.where(encoded.is_known[:, np.newaxis], encoded.vectors, np.float32(np.nan))
 
 
-def find_documents(loaded: LoadedConfig, question: Question, console: Console) -> Found:
-    """Answer ``question`` from the newest published document vectors.
+def find_documents(loaded: LoadedConfig, question: Question) -> Found:
+    """Answer ``question`` from the index that is served.
 
-    Their index is built where it is not yet; its progress goes to ``console``. Raises
-    InputError for a question that cannot be answered.
+    Raises InputError for a question that cannot be answered, StoreError when the index is gone
+    or damaged, with what to do.
     """
     if not question.query.strip():
         raise InputError("the query is empty: write what you look for")
-    search = open_search(loaded, question.name, console)
-    query = search.encode_query(question.query)
-    hits = search.documents.search(query, question.topn, question.filters)
-    texts = [hit.document.text for hit in hits]
-    parts = snippets(texts, question.query, query, search.encode, question.snippet_chars)
-    return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)))
+    with open_search(loaded, question.name, question.night) as search:
+        query = search.encode_query(question.query)
+        hits = search.documents.search(query, question.topn, question.filters)
+        texts = [hit.document.text for hit in hits]
+        parts = snippets(texts, question.query, query, search.encode, question.snippet_chars)
+        return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)))
 
 
-def open_search(loaded: LoadedConfig, name: str | None, console: Console) -> OpenSearch:
-    """Open the newest document vectors ``name`` (None: the only ones), their index and encoder.
+@contextmanager
+def open_search(
+    loaded: LoadedConfig, name: str | None, night: int | None = None
+) -> Iterator[OpenSearch]:
+    """The index that the entry ``name`` (None: the only one) is served with, and its encoder.
 
-    The index is built where it is not yet; its progress goes to ``console``. Raises
-    ConfigError for an unknown name, InputError when nothing is published.
+    With ``night`` it is that night's. Raises ConfigError for an unknown name, InputError when
+    nothing is served, StoreError as :func:`find_documents` does.
     """
-    name = _configured_name(loaded, name)
-    store = Store(loaded.artifacts_dir)
-    vectors = _newest_vectors(loaded, store, name)
-    index = _index(loaded, store, vectors, console)
-    config = loaded.config.document_vectors[name]
-    encoder = encoder_of(config, loaded.base_dir, store, vectors)
-    words = None
-    version = vectors.manifest.parents.get(schemas.EMBEDDINGS)
-    if version is not None:
-        embeddings = store.open(store.ref(schemas.EMBEDDINGS, version))
-        words = open_model(store, embeddings.manifest.name, embeddings)
-    return OpenSearch(name, index, DocumentSearch(store, index), encoder, words)
+    answerers = Answerers(loaded)
+    name = answerers.entry(name)
+    served = answerers.served(name, night)
+    store = answerers.store
+    with ExitStack() as opened:
+        with _named(name, served):
+            index = store.open(store.ref(schemas.SEARCH_INDEX, served.search_index))
+            documents = DocumentSearch(store, index)
+        asked = answerers.encoding_model(served)
+        words = None if asked is None else opened.enter_context(answerers.opened(asked))
+        config = loaded.config.document_vectors[name]
+        encoder = encoder_of(config, loaded.base_dir, documents.document_vectors, words)
+        yield OpenSearch(name, index, documents, encoder, words)
 
 
-def _configured_name(loaded: LoadedConfig, name: str | None) -> str:
-    configured = list(loaded.config.document_vectors)
-    config = Path(loaded.path).name
-    if not configured:
-        example = _EXAMPLE.format(model=next(iter(loaded.config.models)))
-        raise ConfigError(
-            f"{config} embeds no documents, so there is nothing to search. Add, for example,\n\n"
-            f"{example}\n\nand run 'nightjar run'"
-        )
-    if name is None:
-        if len(configured) > 1:
-            raise InputError(f"choose what to search with --in: {', '.join(configured)}")
-        return configured[0]
-    if name in configured:
-        return name
-    close = difflib.get_close_matches(name, configured, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"have {', '.join(configured)}"
-    raise ConfigError(f"{name}: {config} has no such document_vectors; {hint}")
-
-
-def _newest_vectors(loaded: LoadedConfig, store: Store, name: str) -> Artifact:
-    for ref in reversed(store.versions(schemas.DOCUMENT_VECTORS)):
-        try:
-            manifest = Manifest.read(Path(ref.path))
-        except ArtifactDamaged:
-            continue  # whose it is cannot be known; 'nightjar verify' reports it
-        if manifest.name == name:
-            return store.open(ref)
-    raise InputError(
-        f"{name} is not published yet: 'nightjar run' embeds the documents of {loaded.path.name}"
-    )
-
-
-def _index(loaded: LoadedConfig, store: Store, vectors: Artifact, console: Console) -> Artifact:
-    """The published index of ``vectors``, or one that is built now."""
-    identity = search_index_identity(vectors.manifest.name, vectors.ref.version)
-    if store.is_published(identity.stage, identity.version):
-        return store.open(store.ref(identity.stage, identity.version))
-    label = f"index {vectors.manifest.name}"
-    with display_for(console) as display:
-        progress = display.open(label)
-        outcome = "failed"
-        try:
-            commit = git_commit(loaded.base_dir)
-            index = search_index(store, vectors, progress, n_workers(loaded), commit)
-            outcome = f"{index.manifest.counts['indexed']:,} documents"
-        finally:
-            display.close(label, outcome)
-    return index
+@contextmanager
+def _named(name: str, served: ServedIndex) -> Iterator[None]:
+    """Say of an index that is not whole what it is for, and what to do."""
+    try:
+        yield
+    except (ArtifactMissing, ArtifactDamaged) as error:
+        advice = "" if isinstance(error, ArtifactDamaged) else ". 'nightjar run' makes it anew"
+        raise type(error)(
+            f"{name} is searched with {schemas.SEARCH_INDEX}/{served.search_index}, which is not "
+            f"whole: {error}{advice}"
+        ) from error

@@ -1,37 +1,34 @@
-"""A model's files from its embeddings artifact: what is registered, and what lookups open.
+"""A model's files from its embeddings artifact: what is registered, and what is asked before.
 
-:mod:`nightjar.lookup` says what the files are. :func:`open_model` keeps them below the artifact
-store, in ``lookup/<embeddings version>-<code>``: a copy that can be deleted at any time and is
-made anew when it is needed.
+:mod:`nightjar.lookup` says what the files are. They are kept where a model is registered, and
+nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
+are, writes them for that time (:func:`temporary_model`).
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from nightjar import schemas
 from nightjar.code_digest import code_digest
 from nightjar.config import TokenizeConfig
 from nightjar.embeddings import NGRAMS, matrix_of, ngram_sizes
-from nightjar.errors import EncoderError
+from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
 from nightjar.lookup import (
     ModelContent,
     NgramRows,
     QueryError,
     Rows,
-    TableDamaged,
     VectorModel,
     write_model,
 )
-from nightjar.store import Artifact, Store, named_write_errors
+from nightjar.store import Artifact, Staging
 from nightjar.tokenization import Settings, phrases_to_json
-
-DIRECTORY = "lookup"
-_ATTEMPTS = 3
-"""More than one only when several processes replace damaged files at the same time."""
 
 
 def model_code_digest() -> str:
@@ -39,95 +36,112 @@ def model_code_digest() -> str:
     return code_digest("nightjar.lookup", "nightjar.tokenization")
 
 
-def model_content(name: str, embeddings: Artifact, tokens: Artifact | None) -> ModelContent:
-    """What goes into the model's files, read by row group as it is written.
+def write_words(tokens: Artifact, staging: Staging) -> None:
+    """Have embeddings that were learnt from ``tokens`` say how texts are cut into words.
 
-    ``tokens`` is what the model was trained on: its tokenizer goes along. An imported model
-    has none: its own configuration says how texts are cut into words.
+    So that they can be asked about texts when those tokens are not kept any more.
     """
-    definition = None
-    if tokens is not None and tokens.has_file(schemas.TOKENIZER_FILE):
+    config = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
+    words = {"tokenize": config.shaping_words(), "phrases": _phrases(tokens, config)}
+    content = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
+    staging.add_file(schemas.WORDS_FILE).write_text(content, encoding="utf-8")
+    if tokens.has_file(schemas.TOKENIZER_FILE):
         definition = tokens.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
+        staging.add_file(schemas.TOKENIZER_FILE).write_text(definition, encoding="utf-8")
+
+
+def model_content(name: str, embeddings: Artifact) -> ModelContent:
+    """What goes into the model's files, read by row group as it is written."""
+    definition = None
+    if embeddings.has_file(schemas.TOKENIZER_FILE):
+        definition = embeddings.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
     return ModelContent(
         name=name,
-        tokenizer=tokenizer_settings(embeddings, tokens),
+        tokenizer=tokenizer_settings(embeddings),
         n_tokens=embeddings.rows("vectors"),
         vector_size=embeddings.schema("vectors").field("vector").type.list_size,
         rows=_rows(embeddings),
         ngrams=_ngrams(embeddings),
         definition=definition,
-        phrases=None if tokens is None else _phrases(tokens),
+        phrases=_words(embeddings)["phrases"],
     )
 
 
-def tokenizer_settings(embeddings: Artifact, tokens: Artifact | None) -> Settings:
-    """How texts are cut for a model: as its ``tokens`` were, or as its import says."""
-    imported = embeddings.manifest.identity["config"].get("tokenize")
-    source = imported if tokens is None else tokens.manifest.identity["config"]
-    return Settings(**TokenizeConfig.model_validate(source or {}).shaping_words())
+def tokenizer_settings(embeddings: Artifact) -> Settings:
+    """How texts are cut for a model: as those it learnt from were, or as its import says."""
+    config = TokenizeConfig.model_validate(_words(embeddings)["tokenize"])
+    return Settings(**config.shaping_words())
 
 
-def _phrases(tokens: Artifact) -> str | None:
+def _words(embeddings: Artifact) -> dict[str, Any]:
+    """What :func:`write_words` wrote; of an imported model what its configuration says."""
+    if not embeddings.has_file(schemas.WORDS_FILE):
+        imported = embeddings.manifest.identity["config"].get("tokenize")
+        return {"tokenize": imported or {}, "phrases": None}
+    path = embeddings.file_path(schemas.WORDS_FILE)
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactDamaged(f"{embeddings.ref}: {path.name} cannot be read: {error}") from error
+    return found
+
+
+def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
     """What joins phrases in a text as they are joined in ``tokens``; None where none are."""
-    config = TokenizeConfig.model_validate(tokens.manifest.identity["config"]).phrases
-    if config is None:
+    if config.phrases is None:
         return None
     passes: list[list[list[str]]] = []
     for batch in tokens.batches(schemas.PHRASES, ["tokens", "pass"]):
         for row in batch.to_pylist():
             passes += [[] for _ in range(row["pass"] - len(passes))]
             passes[row["pass"] - 1].append(row["tokens"])
-    return phrases_to_json(passes, config.delimiter, config.connectors)
+    return phrases_to_json(passes, config.phrases.delimiter, config.phrases.connectors)
 
 
-def open_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Open the lookup files of an embeddings artifact; they are written at its first use.
+@contextmanager
+def temporary_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
 
-    Raises StoreNotWritable, and ArtifactMissing when the tokens it was trained on are gone.
+    They are written below ``directory``, or in the system's temporary directory: 4 bytes a
+    value. Raises StoreNotWritable, and ArtifactDamaged.
     """
-    version = f"{embeddings.ref.version}-{model_code_digest()[:8]}"
-    directory = store.root / DIRECTORY / version
-    for _ in range(_ATTEMPTS):
-        with suppress(TableDamaged):  # never written, or cut
-            return VectorModel.open(directory)
-        parent = embeddings.manifest.parents.get(schemas.TOKENS)
-        tokens = None if parent is None else store.open(store.ref(schemas.TOKENS, parent))
-        with named_write_errors(store.root):
-            _write(directory, model_content(name, embeddings, tokens))
-    return VectorModel.open(directory)
+    with ExitStack() as opened:
+        with _named_refusals(name) if directory is None else nullcontext():
+            temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
+            files = Path(opened.enter_context(temporary))
+            write_model(files, model_content(name, embeddings))
+        yield VectorModel.open(files)
 
 
-def open_text_model(store: Store, name: str, embeddings: Artifact) -> VectorModel:
-    """Like :func:`open_model`, for a model that is to encode texts.
+@contextmanager
+def temporary_text_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """Like :func:`temporary_model`, for a model that is to encode texts.
 
     Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
     """
-    model = open_model(store, name, embeddings)
-    try:
-        model.words("")
-    except QueryError as error:
-        raise EncoderError(str(error)) from error
-    return model
-
-
-def _write(directory: Path, content: ModelContent) -> None:
-    """Write the files beside ``directory`` and rename them, unless another process was first."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory.parent) as temporary:
-        written = Path(temporary) / "written"
-        written.mkdir()
-        write_model(written, content)
-        if directory.exists():
-            with suppress(TableDamaged):
-                VectorModel.open(directory)
-                return
-            with suppress(FileNotFoundError):  # another process has moved it
-                directory.rename(Path(temporary) / "damaged")
+    with temporary_model(name, embeddings, directory) as model:
         try:
-            written.rename(directory)
-        except OSError:
-            if not directory.is_dir():  # else another process was first
-                raise
+            model.words("")
+        except QueryError as error:
+            raise EncoderError(str(error)) from error
+        yield model
+
+
+@contextmanager
+def _named_refusals(name: str) -> Iterator[None]:
+    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreNotWritable(
+            f"{tempfile.gettempdir()}: the files of {name} cannot be written there for the time "
+            f"of the question ({error.strerror}); free some space, or set TMPDIR to another "
+            f"directory"
+        ) from error
 
 
 def _rows(embeddings: Artifact) -> Iterator[Rows]:

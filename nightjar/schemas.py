@@ -22,7 +22,9 @@ TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
-"""In a tokens artifact: the definition of its tokenizer, where that has one."""
+"""In tokens and in embeddings: the definition of the tokenizer, where that has one."""
+WORDS_FILE = "words.json"
+"""In embeddings: how the texts that they were learnt from were cut into words."""
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -53,6 +55,7 @@ DOCUMENT_KEYS_SCHEMA = _schema(
     id_digest=pa.binary(16),
     has_native_id=pa.bool_(),
     locator=pa.string(),
+    raw_digest=pa.binary(16),
 )
 SIGNATURES_SCHEMA = _schema(signature=pa.binary(512))
 

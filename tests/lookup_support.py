@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
+from nightjar.model_files import model_content
+from nightjar.store import Artifact
 from nightjar.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
@@ -46,3 +48,13 @@ def lookup_model(
 ) -> VectorModel:
     matrix = random_matrix(len(words)) if matrix is None else matrix
     return VectorModel.open(write(directory, words, matrix))
+
+
+def model_of_artifact(embeddings: Artifact, name: str = "m") -> VectorModel:
+    """The model of an embeddings artifact; its files stay, below the artifact store."""
+    root = embeddings.directory.parents[1]
+    directory = root / "files" / embeddings.ref.version
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        write_model(directory, model_content(name, embeddings))
+    return VectorModel.open(directory)

@@ -31,14 +31,16 @@ from nightjar.encoders import (
     embed_documents,
     encoder_of,
     find_earlier,
-    open_encoder,
+    opened_encoder,
     parts_directory,
-    remove_stale_parts,
     stage,
+    unwanted_parts,
 )
 from nightjar.encoders.encoding import ignore_progress
+from nightjar.encoders.opening import pre_trained_encoder
 from nightjar.encoders.parts import PartKey, Parts
-from nightjar.errors import ArtifactMissing, EncoderError, SourceChanged, SourceError
+from nightjar.errors import EncoderError, SourceChanged, SourceError
+from nightjar.model_files import temporary_model
 from nightjar.pipeline import Plan, Provenance, make_plan, run_step
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, Identity, Staging, Store, publish
@@ -275,19 +277,11 @@ def test_a_part_that_is_not_whole_is_encoded_anew(
     assert content(artifact) == content(expected)
 
 
-def test_parts_that_nobody_has_added_to_for_a_month_are_removed(tmp_path: Path) -> None:
+def test_parts_of_versions_that_nobody_plans_are_unwanted(tmp_path: Path) -> None:
     given_up, goes_on = (parts_directory(tmp_path, letter * 12) for letter in "ab")
-    encoder, day = Counting(), 86_400
-    for number in range(31):
-        for directory in (given_up, goes_on) if number == 0 else (goes_on,):
-            key = PartKey.of(number, ["hash"])
-            Parts(directory, 3).save(key, encoder.encode(["a b"]))
-        for path in tmp_path.iterdir():
-            os.utime(path, (1, 1))  # nobody asks
-        assert remove_stale_parts(tmp_path, 10**9 + number * day) == []
-    assert remove_stale_parts(tmp_path, 10**9 + 30 * day + 1) == [given_up]
-    assert not given_up.exists()
-    assert len(list(goes_on.iterdir())) == 31
+    for directory in (given_up, goes_on):
+        Parts(directory, 3).save(PartKey.of(0, ["hash"]), Counting().encode(["a b"]))
+    assert unwanted_parts(tmp_path, {"b" * 12, "c" * 12}) == [given_up]
 
 
 # -- reused ----------------------------------------------------------------------------------
@@ -370,7 +364,7 @@ def test_reuse_gives_the_bytes_of_a_real_encoder(tmp_path: Path) -> None:
     lines = [" ".join(random.choice(WORDS, random.integers(3, 70))) for _ in range(60)]
     first = documents_of(tmp_path, lines[:40])
     identity = document_vectors_identity("bert", config, tmp_path, first.ref.version)
-    encoder = open_encoder(config, tmp_path, Store(tmp_path / "store"), identity)
+    encoder = pre_trained_encoder(config, tmp_path, identity)
     embedded(tmp_path / "store", first, encoder, identity=identity)
     second = documents_of(tmp_path, [*lines[40:50], *lines[20:40], *lines[50:]])
     artifact = embedded(tmp_path / "store", second, encoder, identity=identity)
@@ -418,31 +412,35 @@ def test_documents_are_embedded_last_by_tonights_model_and_by_an_encoder(
     config = loaded.config.document_vectors["by-cbow"]
     identity = plan.step(schemas.DOCUMENT_VECTORS, "by-cbow").identity
     text = store.open(documents).read("documents").column("text")[7].as_py()
-    for encoder in (
-        open_encoder(config, loaded.base_dir, store, identity),
-        encoder_of(config, loaded.base_dir, store, by_cbow),
+    place = loaded.artifacts_dir
+    with (
+        opened_encoder(config, loaded.base_dir, store, identity, place) as encoder,
+        temporary_model("cbow", store.open(embeddings)) as model,
     ):
-        np.testing.assert_allclose(encoder.encode([text]).vectors[0], vectors[7], atol=1e-6)
+        for found in (encoder, encoder_of(config, loaded.base_dir, by_cbow, model)):
+            np.testing.assert_allclose(found.encode([text]).vectors[0], vectors[7], atol=1e-6)
+    assert not list(place.glob(".model-*"))
     static = store.open(plan.step(schemas.DOCUMENT_VECTORS, "static").ref)
     config = loaded.config.document_vectors["static"].model_copy(update={"max_length": 1})
-    as_made = encoder_of(config, loaded.base_dir, store, static)
+    as_made = encoder_of(config, loaded.base_dir, static)
     assert np.array_equal(as_made.encode([text]).vectors[0], rows_of(static)[7]["vector"])
     shutil.rmtree(finished_copy.parent / "static")
     static_override(finished_copy, seed=2)
     with pytest.raises(SourceChanged, match="not those that the vectors are made with"):
-        encoder_of(config, loaded.base_dir, store, static)
+        encoder_of(config, loaded.base_dir, static)
     assert not list((loaded.artifacts_dir / "document_vectors").glob(".*"))
 
 
-def test_a_model_trained_anew_embeds_anew_and_an_encoder_only_new_texts(
+def test_a_promoted_model_embeds_anew_and_an_encoder_only_new_texts(
     finished_copy: Path,
 ) -> None:
     overrides = [BY_MODEL, static_override(finished_copy)]
     run_due(finished_copy, *overrides)
     trained = [*overrides, "models.cbow.alpha=0.02"]
-    assert [step.label for step in plan_of(finished_copy, *trained).due] == [
-        *("train cbow", "evaluate cbow", "register cbow", "embed by-cbow", "index by-cbow"),
-    ]
+    training = ["train cbow", "evaluate cbow"]
+    assert [step.label for step in plan_of(finished_copy, *trained).due] == training
+    embedding = ["embed by-cbow", "index by-cbow"]
+    assert run_due(finished_copy, *trained) == [*training, *embedding]
     (finished_copy.parent / "static" / "README.md").write_text("x", encoding="utf-8")
     assert plan_of(finished_copy, *overrides).due == ()
     shutil.rmtree(finished_copy.parent / "static")
@@ -530,7 +528,7 @@ def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
             check=False,
         )
 
-    done = nightjar("run", "--json")
+    done = nightjar("run", "--promote", "--json")
     assert done.returncode == 2, done.stderr
     assert "nightjar: embed broken: broken: the encoder cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
@@ -539,5 +537,5 @@ def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
     shown = nightjar("show", "by-cbow", "--json")
     assert json.loads(shown.stdout)["counts"]["encoded"] == 293
     missing = nightjar("show", "broken")
-    assert missing.returncode == ArtifactMissing.exit_code
-    assert "no document vectors are published" in missing.stderr
+    assert missing.returncode == 2
+    assert "broken cannot be searched: no night has indexed its documents" in missing.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lookup_support import model_of_artifact
 from numpy.typing import NDArray
 from scipy import stats
 from stage_support import context_of
@@ -18,7 +19,6 @@ from nightjar.errors import BenchmarkError
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
 from nightjar.evaluation.benchmarks import StsSet
 from nightjar.evaluation.texts import text_similarities
-from nightjar.model_files import open_model
 from nightjar.scores import Score, read_scores
 from nightjar.store import Artifact, Store, publish
 
@@ -49,7 +49,7 @@ def sts(tmp_path: Path) -> Path:
 
 
 def encoder(model: Artifact) -> Encoder:
-    served = open_model(Store(model.directory.parents[1]), "m", model)
+    served = model_of_artifact(model)
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         return served.encode(texts, unknown="nan")

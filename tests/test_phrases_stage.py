@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lookup_support import SETTINGS, random_matrix
+from lookup_support import SETTINGS, model_of_artifact, random_matrix
 from phrases_support import gensim_passes
 from stage_support import context_of
 from test_text_stage import publish_documents, publish_tokens, words_of
@@ -23,7 +23,6 @@ from nightjar.errors import InputError
 from nightjar.executors import ProcessExecutor
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import TableDamaged, VectorModel
-from nightjar.model_files import open_model
 from nightjar.store import Artifact, Staging, Store, publish
 from nightjar.text import cutting, tokenize, tokens_identity
 
@@ -126,7 +125,7 @@ def test_phrases_are_looked_for_in_the_shards_that_are_there(tmp_path: Path) -> 
 
 def test_a_model_joins_phrases_in_texts_as_its_corpus_has_them(joined: Artifact) -> None:
     root = Path(joined.ref.path).parents[1]
-    model = open_model(Store(root), "m", publish_embeddings(root, joined))
+    model = model_of_artifact(publish_embeddings(root, joined))
     assert model.words("In NEW YORK City, a bank of America? New jobs. York") == [
         *("in", "new_york_city", "a", "bank_of_america", "new", "jobs", "york"),
     ]
@@ -138,7 +137,7 @@ def test_a_model_joins_phrases_in_texts_as_its_corpus_has_them(joined: Artifact)
 
 def test_a_damaged_file_of_phrases_is_named(tmp_path: Path) -> None:
     tokens = publish_tokens(tmp_path, texts(), phrases=PHRASES)
-    opened = open_model(Store(tmp_path), "m", publish_embeddings(tmp_path, tokens))
+    opened = model_of_artifact(publish_embeddings(tmp_path, tokens))
     assert opened.phrases is not None
     size = opened.phrases.stat().st_size
     opened.phrases.write_text("[" + " " * (size - 2) + "]")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from remote_support import Site, request_of, running_site
 
-from nightjar.corpus.remote import FetchedFile, fetch_files, fetching, known_files
-from nightjar.corpus.remote import remove_stale_downloads as tidied
+from nightjar.corpus.remote import (
+    FetchedFile,
+    fetch_files,
+    fetching,
+    known_files,
+    surplus_downloads,
+)
+from nightjar.corpus.remote.index import locked
 from nightjar.progress import SILENT
+from nightjar.store import delete
 
 DAY = 86_400
 
@@ -32,36 +38,33 @@ def fetch(fetched: Path, url: str) -> FetchedFile:
     return file
 
 
-def test_what_no_index_names_any_more_is_removed_a_week_later(fetched: Path, site: Site) -> None:
+def tidied(fetched: Path, now: float, *, is_quiet: bool = True) -> list[Path]:
+    """What is surplus; it is deleted."""
+    return [path for path in surplus_downloads(fetched, now, is_quiet=is_quiet) if delete(path)]
+
+
+def test_what_no_index_names_any_more_goes(fetched: Path, site: Site) -> None:
     url = site.serve("/a.txt", b"one")
     before = fetch(fetched, url)
     assert tidied(fetched, 0) == []
     site.serve("/a.txt", b"two")
     after = fetch(fetched, url)
-    for path in (before.path, before.path.parent, after.path):
-        os.utime(path, (1, 1))  # nobody asks
-    for days in (20, 27):  # the first that sees it begins to count
-        assert tidied(fetched, days * DAY) == []
-    assert tidied(fetched, 27 * DAY + 1) == [before.path.parent]
+    assert tidied(fetched, 0) == [before.path.parent]
     assert not before.path.exists()
     assert after.path.read_bytes() == b"two"
-
-
-def test_what_is_named_again_counts_anew(fetched: Path, site: Site) -> None:
-    url = site.serve("/a.txt", b"one")
-    first = fetch(fetched, url)
-    site.serve("/a.txt", b"two")
-    second = fetch(fetched, url)
     assert tidied(fetched, 0) == []
-    site.serve("/a.txt", b"one")
-    assert fetch(fetched, url) == first
-    assert tidied(fetched, 6 * DAY) == []
+
+
+def test_while_others_are_at_work_it_stays(fetched: Path, site: Site) -> None:
+    url = site.serve("/a.txt", b"one")
+    before = fetch(fetched, url)
     site.serve("/a.txt", b"two")
-    assert fetch(fetched, url) == second
-    assert tidied(fetched, 8 * DAY) == []
-    assert tidied(fetched, 15 * DAY) == []
-    assert tidied(fetched, 15 * DAY + 1) == [first.path.parent]
-    assert second.path.read_bytes() == b"two"
+    fetch(fetched, url)
+    assert tidied(fetched, 0, is_quiet=False) == []
+    (index,) = (fetched / "index").glob("[!.]*.json")
+    with locked(index):
+        assert tidied(fetched, 0) == []
+    assert tidied(fetched, 0) == [before.path.parent]
 
 
 def test_a_download_that_has_not_grown_for_a_week_is_removed(fetched: Path) -> None:
@@ -87,8 +90,7 @@ def test_an_index_that_was_not_used_for_90_days_is_removed_and_later_what_it_nam
     assert tidied(fetched, 80 * DAY) == []
     (index,) = tidied(fetched, 91 * DAY)
     assert index.parent == fetched / "index"
-    assert tidied(fetched, 98 * DAY) == []
-    assert tidied(fetched, 98 * DAY + 1) == [unused.path.parent]
+    assert tidied(fetched, 91 * DAY) == [unused.path.parent]
     assert known_files(request_of(url), fetched) == [used]
 
 

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from search_support import Text, publish_vectors, random_texts
+from stage_support import context_of
 
 from nightjar.errors import ArtifactDamaged, InputError
-from nightjar.progress import SILENT
 from nightjar.search import (
     DocumentIndexSettings,
     DocumentSearch,
     Filters,
     IndexSettings,
-    search_index,
+    index_documents,
+    search_index_identity,
     snippets,
 )
 from nightjar.search.filters import matching
-from nightjar.store import Artifact, Store
+from nightjar.store import Artifact, Store, publish
 
 GRAPH = DocumentIndexSettings(approximate_from=50)
 REVIEWS = (
@@ -40,7 +41,15 @@ def build(
     store: Store, vectors: Artifact, settings: DocumentIndexSettings | None = None
 ) -> Artifact:
     chosen = DocumentIndexSettings() if settings is None else settings
-    return search_index(store, vectors, SILENT, 1, settings=chosen)
+    manifest = vectors.manifest
+    identity = search_index_identity(manifest.name, manifest.version, chosen)
+    return store.open(
+        publish(
+            store.root,
+            identity,
+            lambda staging: index_documents(vectors, context_of(staging, identity), chosen),
+        )
+    )
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from lookup_support import SETTINGS, random_matrix
+from lookup_support import SETTINGS, model_of_artifact, random_matrix
 from stage_support import context_of
 from test_text_stage import publish_documents, words_of
 from tokenizer_support import config, declaration, declarations
 
 from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.encoders.own_model import open_own_model
+from nightjar.encoders.own_model import temporary_own_model
 from nightjar.errors import ConfigError, EncoderError, InputError, SourceError
 from nightjar.formats import ExportedVectors, write_vectors
 from nightjar.lookup import QueryError, VectorModel, copy_code
-from nightjar.model_files import open_model
+from nightjar.model_files import write_words
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 from nightjar.store.fingerprint import sha256_of
 from nightjar.text import tokenize, tokens_identity
@@ -60,9 +60,12 @@ def publish_embeddings(root: Path, tokens: Artifact) -> Artifact:
     table = pa.table(columns, schema=schemas.vectors_schema(4))
     parents = {schemas.TOKENS: tokens.ref.version}
     identity = Identity(schemas.EMBEDDINGS, "m", {"name": "m"}, parents)
-    return Store(root).open(
-        publish(root, identity, lambda staging: staging.write("vectors", table))
-    )
+
+    def write(staging: Staging) -> None:
+        staging.write("vectors", table)
+        write_words(tokens, staging)
+
+    return Store(root).open(publish(root, identity, write))
 
 
 def trained(**keys: Any) -> tuple[TokenizeConfig, str]:
@@ -229,13 +232,13 @@ def test_a_model_cuts_texts_as_its_tokens_were_where_nightjar_is_not_installed(
     settings = config(**keys)
     tokens = publish_tokens(tmp_path / "artifacts", tmp_path, settings)
     store = Store(tmp_path / "artifacts")
-    model = open_model(store, "m", publish_embeddings(store.root, tokens))
+    model = model_of_artifact(publish_embeddings(store.root, tokens))
     sentences = [words for document, _, words in words_of(tokens) if document == "d1"]
     french = declaration("fra")
     assert model.words(french) == [word for words in sentences for word in words]
     (tmp_path / "code").mkdir()
     copy_code(tmp_path / "code")
-    lookup = next((store.root / "lookup").iterdir())
+    lookup = next((store.root / "files").iterdir())
     code = (
         "import importlib, json, pathlib, sys, types\n"
         "package = types.ModuleType('_model')\n"
@@ -279,8 +282,9 @@ def test_documents_are_not_encoded_by_a_model_whose_tokenizer_is_not_here(
     tokens = publish_tokens(tmp_path, tmp_path, config("chinese"))
     embeddings = publish_embeddings(tmp_path, tokens)
     monkeypatch.setitem(sys.modules, "rjieba", None)
-    with pytest.raises(EncoderError, match=r"nightjar\[chinese\]"):
-        open_own_model(Store(tmp_path), embeddings, is_normalized=False)
+    encoder = temporary_own_model(embeddings, tmp_path, is_normalized=False)
+    with pytest.raises(EncoderError, match=r"nightjar\[chinese\]"), encoder:
+        pass
 
 
 # -- what other formats cannot express -----------------------------------------------------

@@ -33,10 +33,10 @@ from nightjar.training import (
     Parents,
     checkpoint_path,
     epochs,
-    remove_stale_checkpoints,
     spans,
     train,
     trained_identity,
+    unwanted_checkpoints,
     window_learner,
 )
 from nightjar.training.checkpoints import Checkpoints, Position
@@ -290,29 +290,14 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(
     assert [entry.name for entry in path.parent.iterdir() if entry.name[0] == "."] == [path.name]
 
 
-def test_checkpoints_that_nobody_has_gone_on_from_for_a_month_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
+def test_checkpoints_of_versions_that_nobody_plans_are_unwanted(tmp_path: Path) -> None:
     given_up, goes_on = (
-        Checkpoints(checkpoint_path(tmp_path, letter * 12), 1.0, tmp_path / "scratch")
-        for letter in "ab"
+        Checkpoints(checkpoint_path(tmp_path, letter * 12), 1.0, tmp_path) for letter in "ab"
     )
     (tmp_path / "eeeeeeeeeeee").mkdir()
-    day = 24 * 3600
-    for number in range(31):
-        if number == 0:
-            given_up.save(some_arrays(1.0), POSITION)
-        goes_on.save(some_arrays(float(number)), POSITION)
-        for path in tmp_path.iterdir():
-            os.utime(path, (1, 1))  # nobody asks
-        assert remove_stale_checkpoints(tmp_path, 10**9 + number * day) == []
-    assert remove_stale_checkpoints(tmp_path, 10**9 + 30 * day + 1) == [given_up.path]
-    assert not given_up.path.exists()
-    assert goes_on.path.exists()
-    assert remove_stale_checkpoints(tmp_path, 10**9 + 61 * day) == [goes_on.path]
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == [
-        "eeeeeeeeeeee",
-        "scratch",
-    ]
+    for checkpoints in (given_up, goes_on):
+        checkpoints.save(some_arrays(), POSITION)
+    assert unwanted_checkpoints(tmp_path, {"b" * 12, "c" * 12}) == [given_up.path]
 
 
 # -- what stops a training -------------------------------------------------------------------

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lookup_support import model_of_artifact
 from numpy.typing import NDArray
 from training_support import model_config, publish_cooccurrences, publish_tokens, train_model
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.embeddings import Embeddings, matrix_of
 from nightjar.errors import InputError
-from nightjar.lookup import VectorModel
-from nightjar.model_files import open_model
 from nightjar.progress import SILENT
 from nightjar.store import Artifact, Store, publish
 from nightjar.training import Parents, train, trained_identity
@@ -61,10 +60,6 @@ def tune(
             ),
         )
     )
-
-
-def served(root: Path, artifact: Artifact) -> VectorModel:
-    return open_model(Store(root), "m", artifact)
 
 
 def outputs(artifact: Artifact) -> NDArray[np.float32]:
@@ -122,7 +117,7 @@ def test_fasttext_starts_from_words_and_ngrams(
 ) -> None:
     base = train_model(base_tokens, root, "fasttext", engine="native")
     tuned = tune(tokens, base, root, "fasttext", **NATIVE)
-    before, after = served(root, base), served(root, tuned)
+    before, after = model_of_artifact(base), model_of_artifact(tuned)
     words = ["king", "queen", "rules"]
     np.testing.assert_allclose(after.vectors(words), before.vectors(words), atol=1e-6)
     # All n-grams of an unknown word that the base knows are those of the base.
@@ -140,8 +135,8 @@ def test_glove_goes_on_with_its_own_accumulators(
     base = train_model(base_tokens, root, "glove")
     tuned = tune(tokens, base, root, "glove", eta=1e-9)
     np.testing.assert_allclose(
-        served(root, tuned).vectors(["king", "queen", "old"]),
-        served(root, base).vectors(["king", "queen", "old"]),
+        model_of_artifact(tuned).vectors(["king", "queen", "old"]),
+        model_of_artifact(base).vectors(["king", "queen", "old"]),
         atol=1e-6,
     )
 
@@ -161,7 +156,7 @@ def test_glove_starts_from_any_vectors(root: Path, base_tokens: Artifact, tokens
     tuned = tune(tokens, base, root, "glove", eta=1e-9)
     words = ["king", "queen", "old"]
     np.testing.assert_allclose(
-        served(root, tuned).vectors(words), served(root, base).vectors(words), atol=1e-6
+        model_of_artifact(tuned).vectors(words), model_of_artifact(base).vectors(words), atol=1e-6
     )
 
 
@@ -172,8 +167,8 @@ def test_hierarchical_softmax_starts_its_tree_anew(
     base = train_model(base_tokens, root, "word2vec", engine="native", **hs)
     tuned = tune(tokens, base, root, "word2vec", **(NATIVE | hs))
     np.testing.assert_allclose(
-        served(root, tuned).vectors(["queen", "old"]),
-        served(root, base).vectors(["queen", "old"]),
+        model_of_artifact(tuned).vectors(["queen", "old"]),
+        model_of_artifact(base).vectors(["queen", "old"]),
         atol=1e-6,
     )
     assert np.abs(outputs(tuned)).max() < 1e-6

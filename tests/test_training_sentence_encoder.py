@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lookup_support import model_of_artifact
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from training_support import publish_tokens, train_model
@@ -16,7 +17,6 @@ from training_support import publish_tokens, train_model
 from nightjar.config.models import ModelConfig, NightjarConfig, SifConfig, UsifConfig
 from nightjar.embeddings import Embeddings, matrix_of
 from nightjar.errors import VocabularyError
-from nightjar.model_files import open_model
 from nightjar.progress import SILENT
 from nightjar.schemas import EMBEDDINGS, TOKENS
 from nightjar.store import Artifact, Identity, Store, publish
@@ -117,7 +117,7 @@ def test_the_mean_of_a_texts_rows_is_the_papers_vector(
     model: SifConfig | UsifConfig, base: Artifact, tokens: Artifact, root: Path
 ) -> None:
     found = fit(model, base, tokens, root)
-    served = open_model(Store(root), "s", found)
+    served = model_of_artifact(found)
     texts = [["the", "king", "swims"], ["a", "dog", "of", "the", "sea", "the"]]
     expected = paper_vectors(model, Embeddings.from_artifact(base), texts)
     np.testing.assert_allclose(
@@ -138,9 +138,8 @@ def test_ngrams_of_unknown_words_are_weighted_as_words_of_no_probability(
     components = found.read("components")
     directions = matrix_of(components.to_batches()[0]).astype(np.float64)
     shares = np.array(components.column("share").to_pylist())
-    store = Store(root)
-    before = open_model(store, "b", base).vectors(["kingdoms"])[0].astype(np.float64)
-    after = open_model(store, "s", found).vectors(["kingdoms"])[0]
+    before = model_of_artifact(base).vectors(["kingdoms"])[0].astype(np.float64)
+    after = model_of_artifact(found).vectors(["kingdoms"])[0]
     projected = before - (shares * (directions @ before)) @ directions
     np.testing.assert_allclose(after, 2 * projected, rtol=1e-4, atol=1e-6)
 

@@ -184,7 +184,8 @@ def test_artifact_is_whole_and_holds_the_tables_of_its_trainer(
 ) -> None:
     trained = train_model(tokens, tmp_path, trainer)
     assert Store(tmp_path).verify(trained.ref) == []
-    assert {Path(entry.name).stem for entry in trained.manifest.files} == tables
+    files = {Path(entry.name).stem for entry in trained.manifest.files}
+    assert files == tables | {Path(schemas.WORDS_FILE).stem}
     assert pq.read_schema(trained.table_paths("vectors")[0]).equals(schemas.vectors_schema(8))
     words = vocabulary_of(sentences_with_distinct_counts())
     assert column(trained, "vectors", "token") == [word for word, _ in words]

@@ -14,7 +14,7 @@ Data, no Dash::
     neighbour_graph   the layout that keeps neighbours together
     level_of_detail   the points and labels of one window of the map
     moved       words whose vectors differ most between two versions, after alignment
-    history     scores of every evaluation by time, and the gate's decisions
+    history     scores by night, and the events of the ledger
     text        how a token is written so that it cannot do anything
 
 Pages, Dash::
@@ -28,6 +28,7 @@ Pages, Dash::
 The address is the state: a field changes the address, and the page is drawn from it. So every
 view can be shared and the browser's back button works.
 
-Derived arrays lie beside the lookup files, in ``lookup/<embeddings version>-<kind and
-revision>``: copies that can be deleted at any time. Nothing else is written.
+Derived arrays lie in ``explorer/<embeddings version>-<digest>-<kind and revision>`` below the
+artifact store: copies that can be deleted at any time; those of versions that are not kept any
+more are deleted when the explorer starts. Nothing else is written there.
 """

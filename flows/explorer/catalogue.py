@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flows.answerers import Answerers
 from nightjar import schemas
-from nightjar.config import LoadedConfig
 from nightjar.errors import InputError, NightjarError, RegistryUnavailable, StoreError
-from nightjar.registry import (
-    CHAMPION,
-    RegisteredVersion,
-    open_reader,
-    registered_name,
-    tracking_uri,
-)
-from nightjar.store import Store
+from nightjar.registry import CHAMPION, RegisteredVersion
 
 
 @dataclass(frozen=True)
 class Version:
-    """Something to open: an embeddings artifact, registered or not."""
+    """Something to open: a registered version, or an embeddings artifact that is none."""
 
     model: str
     embeddings: str
     """Version of the embeddings artifact."""
     registered: RegisteredVersion | None = None
+    is_champion: bool = False
+    """By the ledger, which may know better than the alias."""
 
     @property
     def key(self) -> str:
@@ -35,19 +29,26 @@ class Version:
         return f"{self.model}@{self.registered.version}"
 
     @property
+    def aliases(self) -> tuple[str, ...]:
+        """Those of the registry, but for the champion, which the ledger names."""
+        found = () if self.registered is None else self.registered.aliases
+        others = tuple(alias for alias in found if alias != CHAMPION)
+        return (CHAMPION, *others) if self.is_champion else others
+
+    @property
     def label(self) -> str:
         """How pages name it."""
         if self.registered is None:
             return f"{self.model} {self.embeddings}, not registered"
-        aliases = " ".join(self.registered.aliases)
-        return f"{self.model} v{self.registered.version}{f' {aliases}' if aliases else ''}"
+        return " ".join((f"{self.model} v{self.registered.version}", *self.aliases))
 
     def answers_to(self, key: str) -> bool:
         """Whether ``key`` names it: its own key, MODEL@ALIAS, or its artifact."""
-        names = {self.key, f"{schemas.EMBEDDINGS}/{self.embeddings}"}
-        if self.registered is not None:
-            names |= {f"{self.model}@{alias}" for alias in self.registered.aliases}
-        return key in names
+        return key in {
+            self.key,
+            f"{schemas.EMBEDDINGS}/{self.embeddings}",
+            *(f"{self.model}@{alias}" for alias in self.aliases),
+        }
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Catalogue:
 
     versions: tuple[Version, ...]
     problems: tuple[str, ...]
+    pairs: tuple[tuple[Version, Version], ...] = ()
+    """For each model with a champion: the champion before (the champion itself if none), and it."""
 
     def find(self, key: str) -> Version:
         """The version that ``key`` names. Raises InputError."""
@@ -63,86 +66,85 @@ class Catalogue:
             if version.answers_to(key):
                 return version
         raise InputError(
-            f"there is no version {key[:80]!r}: it was never made, or its artifact is gone; "
+            f"there is no version {key[:80]!r}: it was never made, or it is not kept any more; "
             f"choose one of the list"
         )
 
     def pair(self) -> tuple[Version, Version]:
-        """What to compare at first: a champion with an older version of it, else two champions.
+        """What to compare at first: a champion with the one before it, else two champions.
 
-        Raises InputError when there is nothing at all.
+        Without a champion it is what there is. Raises InputError when there is nothing at all.
         """
-        if not self.versions:
+        for before, champion in self.pairs:
+            if before != champion:
+                return before, champion
+        some = [champion for _, champion in self.pairs] or list(self.versions)
+        if not some:
             raise InputError(
                 "there is no trained model yet: 'nightjar run' trains and registers what the "
                 "configuration names; then reload this page"
             )
-        champions = [
-            version
-            for version in self.versions
-            if version.registered and CHAMPION in version.registered.aliases
-        ]
-        for champion in champions:
-            others = [
-                version
-                for version in self.versions
-                if version.model == champion.model and version.embeddings != champion.embeddings
-            ]
-            if others:
-                return others[-1], champion
-        some = champions or list(self.versions)
         return some[0], some[-1 if len(some) < 2 else 1]
 
 
-def read_catalogue(loaded: LoadedConfig, names: dict[str, str]) -> Catalogue:
+def read_catalogue(answerers: Answerers, names: dict[str, str]) -> Catalogue:
     """Registered versions and unregistered artifacts, as they are now.
 
     ``names`` remembers the model of each embeddings version, which never changes.
     """
-    store = Store(loaded.artifacts_dir)
+    store = answerers.store
     problems: list[str] = []
+    published = []
     for ref in store.versions(schemas.EMBEDDINGS):
         if ref.version not in names:
             try:
                 names[ref.version] = store.open(ref).manifest.name
             except StoreError as error:
                 problems.append(str(error))
-    published = [ref.version for ref in store.versions(schemas.EMBEDDINGS) if ref.version in names]
-    models = dict.fromkeys([*loaded.config.models, *(names[version] for version in published)])
+                continue
+        published.append(ref.version)
+    found: list[Version] = []
+    pairs: list[tuple[Version, Version]] = []
     try:
-        registered = _registered(loaded, list(models))
-    except RegistryUnavailable as error:
-        registered = []
+        for model in dict.fromkeys((*answerers.models, *(names[v] for v in published))):
+            registered = _registered(answerers, model)
+            found += registered
+            pairs += _champion_and_before(answerers, registered)
+    except (RegistryUnavailable, StoreError) as error:
         problems.append(str(error))
-    found = [version for version in registered if version.embeddings in published]
-    problems += [
-        f"{version.label}: its artifact embeddings/{version.embeddings} is not in "
-        f"{loaded.artifacts_dir}"
-        for version in registered
-        if version.embeddings not in published and version.embeddings not in _damaged(problems)
-    ]
     is_registered = {version.embeddings for version in found}
     found += [
         Version(names[version], version) for version in published if version not in is_registered
     ]
-    place = {name: number for number, name in enumerate(models)}
+    place = {name: number for number, name in enumerate(dict.fromkeys(v.model for v in found))}
     ordered = sorted(found, key=lambda version: (place[version.model], version.registered is None))
-    return Catalogue(tuple(ordered), tuple(problems))
+    return Catalogue(tuple(ordered), tuple(problems), tuple(pairs))
 
 
-def _damaged(problems: Sequence[str]) -> str:
-    """All that is said already, so that one damage is named once."""
-    return " ".join(problems)
+def _registered(answerers: Answerers, model: str) -> list[Version]:
+    champion = answerers.standing.model(model).champion
+    return [
+        Version(
+            model,
+            version.embeddings_version,
+            version,
+            champion is not None and version.version == champion.number,
+        )
+        for version in answerers.registry.versions(answerers.registered_name(model))
+    ]
 
 
-def _registered(loaded: LoadedConfig, models: Sequence[str]) -> list[Version]:
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    found = []
-    for model in models:
-        for version in reader.versions(registered_name(loaded.config.pipeline.name, model)):
-            embeddings = version.tags.get("nightjar.embeddings_version", "")
-            found.append(Version(model, embeddings, version))
-    return found
+def _champion_and_before(
+    answerers: Answerers, versions: list[Version]
+) -> list[tuple[Version, Version]]:
+    """The champion of a model behind the newest champion before it that is still there."""
+    champion = next((version for version in versions if version.is_champion), None)
+    if champion is None:
+        return []
+    by_number = {v.registered.version: v for v in versions if v.registered is not None}
+    previous = answerers.standing.model(champion.model).previous
+    before = (by_number[v.number] for v in previous if v.number in by_number)
+    return [(next(before, champion), champion)]
 
 
 TROUBLE = (NightjarError, OSError, ValueError, RuntimeError)

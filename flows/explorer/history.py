@@ -1,38 +1,54 @@
-"""Scores by time, from the published evaluations, and what the gate decided, from the ledger."""
+"""Scores by night, from the nights' records, and what happened, from the ledger."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from flows.answerers import version_at_end
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.errors import StoreError
-from nightjar.promotion import Event, EventKind, read_events
+from nightjar.core import Night, Nights, NightStatus
+from nightjar.errors import ArtifactMissing, StoreError
+from nightjar.promotion import Event, read_events
 from nightjar.scores import Score, main_scores, read_scores
 from nightjar.store import Store
 
-_DECISIONS = frozenset((EventKind.PROMOTED, EventKind.BLOCKED, EventKind.WAITING))
+
+@dataclass(frozen=True)
+class Judged:
+    """A model in one night: what its candidate scored, and what was decided."""
+
+    model: str
+    night: int
+    time: datetime
+    is_trial: bool
+    evaluation: str
+    """Version of the evaluation artifact."""
+    scores: Mapping[str, Score]
+    """The main one of each benchmark."""
+    version: int | None
+    """Number of the candidate; None where the night got no further than its scores."""
+    outcome: str | None
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The main score of one benchmark in one evaluation."""
+    """The main score of one benchmark in one night."""
 
-    model: str
-    time: datetime
-    """Of the decision, else of the evaluation."""
+    judged: Judged
     score: Score
-    decision: Event | None
-    """The last one of these embeddings."""
+    has_been_champion: bool
+    """Whether the version was made champion, that night or later."""
 
 
 @dataclass(frozen=True)
 class History:
-    """All of it, oldest first; ``problems`` names the artifacts that cannot be read."""
+    """All of it, oldest first; ``problems`` names what cannot be read."""
 
     measurements: tuple[Measurement, ...]
-    decisions: tuple[Event, ...]
+    events: tuple[Event, ...]
     problems: tuple[str, ...]
 
     @property
@@ -41,32 +57,82 @@ class History:
         return list(dict.fromkeys(entry.score.benchmark for entry in self.measurements))
 
 
-def read_history(loaded: LoadedConfig) -> History:
-    """Every evaluation and every decision there is."""
-    store = Store(loaded.artifacts_dir)
+def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> History:
+    """Every score of every night, and every event.
+
+    A candidate that is that of the night before has its scores once. ``known`` remembers nights
+    that have ended: they do not change.
+    """
     problems: list[str] = []
-    decisions: list[Event] = []
+    events: tuple[Event, ...] = ()
     try:
-        decisions += (event for event in read_events(loaded) if event.kind in _DECISIONS)
+        events = read_events(loaded)
     except StoreError as error:
         problems.append(str(error))
-    by_embeddings = {event.new.embeddings: event for event in decisions if event.new is not None}
-    measurements: list[Measurement] = []
-    for ref in store.versions(schemas.EVALUATION):
+    crowned = {
+        (event.subject, event.new.number)
+        for event in events
+        if event.moves_alias and event.new is not None
+    }
+    measurements = []
+    last: dict[str, str] = {}
+    for judged in _nights(loaded, known, problems):
+        if last.get(judged.model) == judged.evaluation:
+            continue
+        last[judged.model] = judged.evaluation
+        is_crowned = (judged.model, judged.version) in crowned
+        measurements += [Measurement(judged, score, is_crowned) for score in judged.scores.values()]
+    return History(tuple(measurements), events, tuple(problems))
+
+
+def _nights(
+    loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]], problems: list[str]
+) -> Iterator[Judged]:
+    nights, store = Nights(loaded.pipeline_dir), Store(loaded.artifacts_dir)
+    for number in nights.numbers():
+        found = known.get(number)
+        if found is None:
+            n_problems = len(problems)
+            try:
+                night = nights.get(number)
+            except StoreError as error:
+                problems.append(str(error))
+                continue
+            found = tuple(_judged(store, night, problems))
+            if night.status is not NightStatus.RUNNING and len(problems) == n_problems:
+                known[number] = found
+        yield from found
+
+
+def _judged(store: Store, night: Night, problems: list[str]) -> Iterator[Judged]:
+    """The models of a night, as far as their scores are still there."""
+    subjects = [
+        s for step in night.steps if step.stage == schemas.EVALUATION for s in step.subjects
+    ]
+    decisions = {decision["model"]: decision for decision in night.decisions}
+    for model in dict.fromkeys(subjects):
+        version = night.version(schemas.EVALUATION, model)
+        if version is None:
+            continue
         try:
-            evaluation = store.open(ref)
+            evaluation = store.open(store.ref(schemas.EVALUATION, version))
             scores = main_scores(read_scores(evaluation))
+        except ArtifactMissing:  # it is not kept any more
+            continue
         except StoreError as error:
             problems.append(str(error))
             continue
-        entry = by_embeddings.get(evaluation.manifest.parents[schemas.EMBEDDINGS])
-        time = entry.time if entry else _time(evaluation.manifest.created_at)
-        name = evaluation.manifest.name
-        measurements += [Measurement(name, time, score, entry) for score in scores.values()]
-    measurements.sort(key=lambda measurement: measurement.time)
-    return History(tuple(measurements), tuple(decisions), tuple(problems))
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        trained = version_at_end(night, schemas.EMBEDDINGS, model)
+        if evaluation.manifest.parents[schemas.EMBEDDINGS] != trained:
+            continue  # the champion's, scored on that night's items
+        decision = decisions.get(model)
+        yield Judged(
+            model=model,
+            night=night.number,
+            time=datetime.fromisoformat(night.started_at),
+            is_trial=night.is_trial,
+            evaluation=version,
+            scores=scores,
+            version=None if decision is None else decision["candidate"]["version"],
+            outcome=None if decision is None else decision["outcome"],
+        )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import OrderedDict
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+from flows.answerers import Answerers, AskedModel
 from flows.explorer.catalogue import Catalogue, Version, read_catalogue
+from flows.explorer.history import History, Judged, read_history
 from flows.explorer.jobs import Jobs, Pending
 from flows.explorer.moved import MovedWords, moved_words
 from flows.explorer.placement import KINDS, WordMap, open_map
@@ -15,71 +20,118 @@ from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.lookup import TableDamaged, VectorModel, check_whole
-from nightjar.model_files import DIRECTORY, model_code_digest, open_model
-from nightjar.store import Store
+from nightjar.registry import model_files
+from nightjar.store import Store, names
 
+DERIVED = "explorer"
+"""The directory of derived arrays, below the artifact store."""
 _MAX_OPEN = 8
+_DIGEST_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class _OpenModel:
+    model: VectorModel
+    digest: str
+    """What tells its bytes apart."""
+    directory: Path | None
+    """Of a registered version's files, which somebody may cut; None: they are its own."""
+    files: ExitStack
+    """Removes temporary files."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the files have their lengths: reading a cut map ends a process."""
+        if self.directory is None:
+            return True
+        try:
+            check_whole(self.directory)
+        except TableDamaged:
+            return False
+        return True
 
 
 class Library:
-    """Opens versions and keeps the last ones open; safe to use from several threads."""
+    """Opens versions and keeps the last ones open; safe to use from several threads.
+
+    A context: temporary files of versions that are not registered are removed at its end.
+    """
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
         self.store = Store(loaded.artifacts_dir)
         self._names: dict[str, str] = {}
-        self._open: OrderedDict[str, VectorModel] = OrderedDict()
+        self._judged: dict[int, tuple[Judged, ...]] = {}
+        self._open: OrderedDict[str, _OpenModel] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._jobs = Jobs()
-        self._code = model_code_digest()[:8]
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].files.close()
 
     def catalogue(self) -> Catalogue:
         """The versions there are now."""
-        return read_catalogue(self.loaded, self._names)
+        return read_catalogue(Answerers(self.loaded), self._names)
+
+    def history(self) -> History:
+        """The scores and events there are now."""
+        return read_history(self.loaded, self._judged)
 
     def model(self, version: Version) -> VectorModel:
-        """The open model of a version.
+        """The open model of a version. Raises StoreError."""
+        return self._opened(version).model
 
-        Raises StoreError.
-        """
-        key = version.embeddings
+    def _opened(self, version: Version) -> _OpenModel:
+        key = version.key
         with self._lock:
             opening = self._opening.setdefault(key, threading.Lock())
-        # The first opening of a large model writes its files: only who asks for it waits.
+        # Opening a version may write or fetch its files: only who asks for it waits.
         with opening:
             with self._lock:
                 found = self._open.get(key)
-            if found is None or not _is_whole(self._directory(key, self._code)):
-                found = self._opened(version)
+            if found is None or not found.is_whole:
+                found = self._open_now(version)
             with self._lock:
                 self._open[key] = found
                 self._open.move_to_end(key)
                 while len(self._open) > _MAX_OPEN:
-                    self._open.popitem(last=False)
+                    self._open.popitem(last=False)[1].files.close()
         return found
 
-    def _opened(self, version: Version) -> VectorModel:
-        embeddings = self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
-        return open_model(self.store, version.model, embeddings)
+    def _open_now(self, version: Version) -> _OpenModel:
+        answerers = Answerers(self.loaded)
+        asked = AskedModel(version.model, version.embeddings, version.registered)
+        with ExitStack() as files:
+            model = files.enter_context(answerers.opened(asked))
+            registered = version.registered
+            directory = None if registered is None else model_files(answerers.place, registered)
+            return _OpenModel(model, answerers.digest(asked), directory, files.pop_all())
 
     def prefixes(self, version: Version) -> PrefixIndex | Pending:
         """The words of a version by prefix."""
-        table = self.model(version).table
-        directory = self._directory(version.embeddings, PREFIX_KIND)
+        opened = self._opened(version)
+        directory = self._directory(version, opened, PREFIX_KIND)
         found: PrefixIndex | Pending = self._jobs.get(
-            directory.name, "sorting the words", lambda _: PrefixIndex.open(directory, table)
+            directory.name,
+            "sorting the words",
+            lambda _: PrefixIndex.open(directory, opened.model.table),
         )
         return found
 
     def word_map(self, version: Version, method: str) -> WordMap | Pending:
         """The map of a version."""
-        model = self.model(version)
-        directory = self._directory(version.embeddings, KINDS[method])
+        opened = self._opened(version)
+        directory = self._directory(version, opened, KINDS[method])
         found: WordMap | Pending = self._jobs.get(
             directory.name,
             f"the map of {version.label}",
-            lambda report: open_map(directory, model, method, report),
+            lambda report: open_map(directory, opened.model, method, report),
         )
         return found
 
@@ -87,20 +139,21 @@ class Library:
         """The words that moved most from ``left`` to ``right``."""
         models = self.model(left), self.model(right)
         found: MovedWords | Pending = self._jobs.get(
-            ("moved", left.embeddings, right.embeddings, least),
+            ("moved", left.key, right.key, least),
             f"comparing {left.label} with {right.label}",
             lambda report: moved_words(*models, least, report),
         )
         return found
 
-    def _directory(self, embeddings: str, kind: str) -> Path:
-        return self.store.root / DIRECTORY / f"{embeddings}-{kind}"
+    def _directory(self, version: Version, opened: _OpenModel, kind: str) -> Path:
+        name = f"{version.embeddings}-{opened.digest[:_DIGEST_LENGTH]}-{kind}"
+        return self.store.root / DERIVED / name
 
-
-def _is_whole(directory: Path) -> bool:
-    """Whether the files of an open model have their lengths: reading a cut map ends a process."""
-    try:
-        check_whole(directory)
-    except TableDamaged:
-        return False
-    return True
+    def remove_derived(self) -> None:
+        """Remove what was derived from versions that are not kept any more."""
+        kept = {version.embeddings for version in self.catalogue().versions}
+        kept |= {ref.version for ref in self.store.versions(schemas.EMBEDDINGS)}
+        derived = self.store.root / DERIVED
+        for name in names(derived):
+            if name.partition("-")[0] not in kept:
+                shutil.rmtree(derived / name, ignore_errors=True)

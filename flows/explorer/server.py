@@ -36,9 +36,10 @@ def serve(
     Raises InputError when the address cannot be listened on.
     """
     listening = _listen(host, port)
-    with listening:
+    with listening, Library(loaded) as library:
+        library.remove_derived()
         port = listening.getsockname()[1]
-        app = make_app(Library(loaded))
+        app = make_app(library)
         is_local = _is_loopback(host)
         protect(app, f"{_shown_host(host)}:{port}" if is_local else None, port)
         server = make_server(

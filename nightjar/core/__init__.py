@@ -9,10 +9,21 @@ due and why (:mod:`~nightjar.core.plan`), one due step is one call
 from nightjar.core.execution import Provenance, run_step
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord
 from nightjar.core.plan import Action, Plan, Planner, Step, make_plan
-from nightjar.core.stage import Keep, Of, Parent, Planning, Stage, StageContext, Tables
+from nightjar.core.stage import (
+    Forgotten,
+    Keep,
+    Of,
+    Parent,
+    Planning,
+    Stage,
+    StageContext,
+    Tables,
+    Wanted,
+)
 
 __all__ = [
     "Action",
+    "Forgotten",
     "Keep",
     "Night",
     "NightRecorder",
@@ -29,6 +40,7 @@ __all__ = [
     "Step",
     "StepRecord",
     "Tables",
+    "Wanted",
     "make_plan",
     "run_step",
 ]

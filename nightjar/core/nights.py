@@ -26,8 +26,8 @@ from pydantic import TypeAdapter, ValidationError
 from nightjar.core.memory_peak import memory_peak
 from nightjar.core.plan import Action, Plan, Step
 from nightjar.core.stage import Parent
-from nightjar.errors import InputError, StoreError
-from nightjar.store import Manifest, environment, put_new
+from nightjar.errors import ArtifactDamaged, InputError, StoreError
+from nightjar.store import Manifest, delete, environment, put_new
 from nightjar.store.fingerprint import canonical_json
 from nightjar.store.local_disk import names
 
@@ -180,6 +180,45 @@ class Nights:
             (night for night in self.newest_first() if night.steps and not night.is_trial), None
         )
 
+    def newest_trials(self, n_trials: int) -> Iterator[Night]:
+        """The newest runs with overrides, ``n_trials`` at most; of the others little is read."""
+        for number in reversed(self.numbers()):
+            if n_trials == 0:
+                return
+            begun = _read(self._of(number) / _BEGIN)
+            if begun is not None and begun.get("is_trial"):
+                n_trials -= 1
+                yield self.get(number)
+
+    def remove_events(self) -> int:
+        """Remove what the records of ended nights hold twice; the number of bytes.
+
+        Newest first, up to one that has nothing twice: those before it were done before.
+        """
+        n_bytes = 0
+        for number in reversed(self.numbers()):
+            directory = self._of(number)
+            if not (directory / _END).exists():
+                continue
+            events = [directory / name for name in names(directory) if name not in (_BEGIN, _END)]
+            if not events:
+                break
+            n_bytes += sum(path.stat().st_size for path in events)
+            for path in reversed(events):  # killed halfway, the first one tells that it is not done
+                delete(path)
+        return n_bytes
+
+    def path(self, number: int) -> Path:
+        """Where the record of a night is."""
+        return self._of(number)
+
+    def started_at(self, number: int) -> str:
+        """When a night began; little is read. Raises StoreError without such a record."""
+        begun = _read(self._of(number) / _BEGIN)
+        if begun is None:
+            raise StoreError(f"{self._of(number)}: this night's record has no {_BEGIN}")
+        return str(begun["started_at"])
+
     def begin(
         self,
         pipeline: str,
@@ -244,7 +283,7 @@ class NightRecorder:
                 version=step.ref.version,
                 reason=step.reason,
                 outcome=StepOutcome.REUSED if is_reused else StepOutcome.PLANNED,
-                digest=Manifest.read(Path(step.ref.path)).digest if is_reused else None,
+                digest=_digest(step) if is_reused else None,
             )
             for step in plan.steps
             if (step.stage, step.ref.version) not in known
@@ -306,6 +345,14 @@ class NightRecorder:
         data = json.dumps(event, allow_nan=False).encode()
         put_new(self._directory / f"{self._n_events:06d}.json", data)
         self.night = _with_event(self.night, json.loads(data))
+
+
+def _digest(step: Step) -> str | None:
+    """Of the manifest; None when the artifact was deleted a moment ago, or cannot be read."""
+    try:
+        return Manifest.read(Path(step.ref.path)).digest
+    except ArtifactDamaged:
+        return None
 
 
 def _with_event(night: Night, event: Mapping[str, Any]) -> Night:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.core.stage import Of, Parent, Planning, Stage
-from nightjar.errors import ArtifactDamaged, NightjarError
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, NightjarError
 from nightjar.progress import SILENT, Progress
 from nightjar.store import ArtifactRef, Identity, Manifest, Store
 
@@ -170,8 +171,9 @@ class Planner:
 
     def _step(self, stage: Stage, identity: Identity, ref: ArtifactRef) -> Step:
         if self._store.is_published(ref.stage, ref.version):
-            self._store.open(ref)
-            return Step(stage, identity, ref, Action.REUSE, "published, unchanged")
+            with suppress(ArtifactMissing):  # deleted a moment ago
+                self._store.open(ref)
+                return Step(stage, identity, ref, Action.REUSE, "published, unchanged")
         return Step(stage, identity, ref, Action.RUN, self._why(stage, identity))
 
     def _why(self, stage: Stage, identity: Identity) -> str:

@@ -10,7 +10,7 @@ an entry of ``document_vectors``) under one config. Plan, run, Prefect task, ``v
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +19,11 @@ from typing import ClassVar
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
+from nightjar.core.erasing import Erasers
 from nightjar.errors import NightjarError, StoreError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store
+from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, Store
 
 Tables = Mapping[str, pa.Schema | Callable[[int], pa.Schema]]
 """The schema of each table, or a function that gives it for a vector size."""
@@ -98,6 +99,27 @@ class StageContext:
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """What was removed elsewhere along with an artifact."""
+
+    n_bytes: int = 0
+    still_to_do: str | None = None
+    """What only a person can do, on another machine."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is still wanted of a stage."""
+
+    planned: Collection[str]
+    """Versions that a kept night planned, whether they were made or not."""
+    kept: Collection[str]
+    """Versions that stay."""
+    is_quiet: bool
+    """Whether no other night is under way in the directory."""
+
+
+@dataclass(frozen=True)
 class Stage(ABC):
     """A stage of one subject. Subclasses set the class attributes and the four methods."""
 
@@ -122,6 +144,8 @@ class Stage(ABC):
     """What artifacts are put together from, published by themselves: stage and tables."""
     uses_executor: ClassVar[bool] = False
     """Whether shards are worked on by the executor; else it lets go of memory and cores."""
+    erasers: ClassVar[Erasers] = {}
+    """How a person's documents are erased from its artifacts (:mod:`nightjar.core.erasing`)."""
     is_served: ClassVar[bool] = False
     """Whether it is made of what readers use (accepted corpus, champion), not of tonight's."""
 
@@ -168,6 +192,18 @@ class Stage(ABC):
 
     def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
         """Remove what was kept in case the writing was killed; the artifact is published."""
+
+    @classmethod
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest) -> Forgotten:
+        """Remove what was logged elsewhere of an artifact that is about to be deleted."""
+        del loaded, manifest
+        return Forgotten()
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """What lies below ``root`` for work of this stage that nobody will go on from."""
+        del root, wanted
+        return ()
 
     def named(self, error: NightjarError) -> NightjarError:
         """The error with the corpus that it is about, as a key of the config."""

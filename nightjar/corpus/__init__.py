@@ -10,7 +10,8 @@ that changes while it is read, stops the stage.
 """
 
 from nightjar.corpus.comparison import Change, Comparison, compare
-from nightjar.corpus.remote import FETCHED_DIR, remove_stale_downloads
+from nightjar.corpus.purge_list import Purged, PurgeList
+from nightjar.corpus.remote import FETCHED_DIR, surplus_downloads
 from nightjar.corpus.selection import Fetching, documents_identity
 from nightjar.corpus.stage import ingest
 
@@ -19,8 +20,10 @@ __all__ = [
     "Change",
     "Comparison",
     "Fetching",
+    "PurgeList",
+    "Purged",
     "compare",
     "documents_identity",
     "ingest",
-    "remove_stale_downloads",
+    "surplus_downloads",
 ]

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.config import IngestConfig
 from nightjar.corpus.near_duplicates import Bands, NearDuplicates, decoded
+from nightjar.corpus.purge_list import DIGEST_BYTES, NOTHING, Purged
 from nightjar.corpus.records import Reason
 from nightjar.corpus.repetition import RepeatedKeys
 from nightjar.corpus.sharding import FoundShard
@@ -80,14 +82,21 @@ class Limits:
         self._of_all -= n_counted
 
 
-def decide(config: IngestConfig, shards: Sequence[FoundShard], spill_dir: Path) -> list[Decisions]:
+def decide(
+    config: IngestConfig,
+    shards: Sequence[FoundShard],
+    spill_dir: Path,
+    purged: Purged = NOTHING,
+) -> list[Decisions]:
     """What becomes of the documents of ``shards``, which are in the order of the documents.
 
     In memory: a bit for each document, at most KEYS_IN_MEMORY digests, and all of those
     documents that share text or id with another: their ids and digests, some 300 bytes each.
     """
     suspects = _suspects(config, [artifact for _, artifact in shards], spill_dir)
-    judge = _Judge(config)
+    if purged:
+        suspects |= np.concatenate([purged_rows(artifact, purged) for _, artifact in shards])
+    judge = _Judge(config, purged)
     limits = Limits(config)
     first = 0
     decisions = []
@@ -132,6 +141,20 @@ def _suspects(
     return suspects
 
 
+def purged_rows(shard: Artifact, purged: Purged) -> NDArray[np.bool_]:
+    """Which documents of a shard must not come in, shape (rows,)."""
+    wanted = {"text_digest": purged.texts, "raw_digest": purged.texts, "id_digest": purged.ids}
+    found = [np.zeros(0, np.bool_)]
+    for batch in shard.batches("keys", list(wanted)):
+        is_purged = np.zeros(batch.num_rows, np.bool_)
+        for column, digests in wanted.items():
+            values = pa.array(sorted(digests), pa.binary(DIGEST_BYTES))
+            matches = pc.is_in(batch.column(column), value_set=values)
+            is_purged |= matches.to_numpy(zero_copy_only=False)
+        found.append(is_purged)
+    return np.concatenate(found)
+
+
 def _first_halves(digests: pa.FixedSizeBinaryArray) -> NDArray[np.uint64]:
     """The first 8 bytes of digests of 16, as numbers."""
     values = np.frombuffer(digests.buffers()[1], np.uint64)
@@ -146,12 +169,14 @@ class _Suspect:
     has_native_id: bool
     text_digest: bytes
     id_digest: bytes
+    raw_digest: bytes
 
 
 class _Judge:
     """Goes through documents in order and remembers the kept ones."""
 
-    def __init__(self, config: IngestConfig) -> None:
+    def __init__(self, config: IngestConfig, purged: Purged) -> None:
+        self._purged = purged
         self._is_text_once = config.deduplicate
         near = config.near_duplicates
         self._near = None if near is None else NearDuplicates(near)
@@ -191,6 +216,9 @@ class _Judge:
     def _verdict(
         self, suspect: _Suspect, signature: NDArray[np.uint32] | None
     ) -> tuple[Reason, str] | None:
+        texts = {suspect.text_digest, suspect.raw_digest}
+        if suspect.id_digest in self._purged.ids or texts & self._purged.texts:
+            return Reason.PURGED, ""
         if self._is_text_once and (first := self._first_by_text.get(suspect.text_digest)):
             return Reason.DUPLICATE, first
         is_taken = suspect.id_digest in self._ids
@@ -239,12 +267,12 @@ def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:
     if len(rows) == 0:
         return
     first = 0
-    columns = ("text_digest", "id_digest", "has_native_id")
+    columns = ("text_digest", "id_digest", "has_native_id", "raw_digest")
     keys = shard.batches("keys", list(columns))
     ids = shard.batches("documents", ["doc_id"])
     for batch, named in side_by_side(keys, ids):
         doc_ids = named.column("doc_id")
-        texts, id_digests, are_native = (batch.column(name) for name in columns)
+        texts, id_digests, are_native, raw_digests = (batch.column(name) for name in columns)
         for row in rows[(rows >= first) & (rows < first + batch.num_rows)].tolist():
             place = row - first
             yield _Suspect(
@@ -253,5 +281,6 @@ def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:
                 are_native[place].as_py(),
                 texts[place].as_py(),
                 id_digests[place].as_py(),
+                raw_digests[place].as_py(),
             )
         first += batch.num_rows

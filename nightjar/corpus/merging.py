@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nightjar.corpus.admission import Decisions
 from nightjar.corpus.reading import quarantine_row
-from nightjar.corpus.records import EXCERPT_CHARS, Rejection, excerpt
+from nightjar.corpus.records import EXCERPT_CHARS, Reason, Rejection, excerpt
 from nightjar.corpus.tables import side_by_side
 from nightjar.errors import StoreError
 from nightjar.executors import INLINE, INLINE_BYTES, Advance, Executor
@@ -231,6 +231,7 @@ def _dropped(
     located: pa.RecordBatch, batch: pa.RecordBatch, place: int, why: tuple[Any, str]
 ) -> tuple[str, ...]:
     reason, detail = why
-    text = batch.column("text")[place].as_py()[:EXCERPT_CHARS]
+    is_quoted = reason is not Reason.PURGED
+    text = batch.column("text")[place].as_py()[:EXCERPT_CHARS] if is_quoted else ""
     rejection = Rejection(located.column("locator")[place].as_py(), reason, detail, excerpt(text))
     return quarantine_row(batch.column("source")[place].as_py(), rejection)

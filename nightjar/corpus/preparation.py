@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from nightjar.cleaning import Cleaned, Dropped, DropReason, make_cleaner
 from nightjar.cleaning.personal import MAX_CHARS
 from nightjar.config import IngestConfig
+from nightjar.corpus.purge_list import DIGEST_BYTES, NOTHING, Purged, digest_of
 from nightjar.corpus.records import EXCERPT_CHARS, Document, Reason, Rejection, excerpt
 
-DIGEST_BYTES = 16
 _ID_HEX_DIGITS = 16
 _MAX_ID_CHARS = 1_000
 _SHORT = 100
@@ -31,12 +31,15 @@ class Prepared:
     """Of the text in UTF-8."""
     text_digest: bytes
     id_digest: bytes
+    raw_digest: bytes
+    """Of the text as the source has it."""
 
 
 class Preparation:
     """Prepares the documents of one source; the result depends on the document alone."""
 
-    def __init__(self, config: IngestConfig, source: str) -> None:
+    def __init__(self, config: IngestConfig, source: str, purged: Purged = NOTHING) -> None:
+        self._purged = purged
         self._config = config
         self._source = source
         self._language = config.sources[source].language
@@ -47,6 +50,8 @@ class Preparation:
 
     def prepare(self, document: Document) -> Prepared | Rejection:
         """The document as it would be stored, or why it is none."""
+        if self._purged and self._is_purged(document):
+            return Rejection(document.locator, Reason.PURGED, "")
         cleaned = self._clean(document)
         if isinstance(cleaned, Rejection):
             return cleaned
@@ -62,6 +67,9 @@ class Preparation:
         hex_digest = sha256.hexdigest()
         local_id = document.native_id or hex_digest[:_ID_HEX_DIGITS]
         doc_id = f"{self._source}:{local_id}"
+        text_digest, id_digest = sha256.digest()[:DIGEST_BYTES], digest_of(doc_id)
+        if text_digest in self._purged.texts or id_digest in self._purged.ids:
+            return Rejection(document.locator, Reason.PURGED, "")
         return Prepared(
             doc_id,
             bool(document.native_id),
@@ -69,9 +77,18 @@ class Preparation:
             cleaned.language or document.language or self._language,
             hex_digest,
             len(data),
-            sha256.digest()[:DIGEST_BYTES],
-            hashlib.sha256(doc_id.encode("utf-8")).digest()[:DIGEST_BYTES],
+            text_digest,
+            id_digest,
+            text_digest if text == document.text else digest_of(document.text),
         )
+
+    def _is_purged(self, document: Document) -> bool:
+        """Whether it must not come in, whatever would become of it."""
+        if document.native_id and digest_of(f"{self._source}:{document.native_id}") in (
+            self._purged.ids
+        ):
+            return True
+        return digest_of(document.text) in self._purged.texts
 
     def _clean(self, document: Document) -> Cleaned | Rejection:
         """Unify line ends, remove NUL, do what ``cleaning`` says, strip white space."""

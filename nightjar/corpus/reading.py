@@ -15,6 +15,7 @@ from nightjar.config import IngestConfig
 from nightjar.corpus.input_file import InputFile
 from nightjar.corpus.near_duplicates import SignatureWriter
 from nightjar.corpus.preparation import Preparation, Prepared
+from nightjar.corpus.purge_list import NOTHING, Purged
 from nightjar.corpus.readers import READERS
 from nightjar.corpus.records import Document, Reason, Record, Rejection, Skip, storable
 from nightjar.corpus.sharding import PlannedFile, Shard
@@ -44,6 +45,9 @@ class ReadShard:
     config: IngestConfig
     artifacts_dir: Path
     git_commit: str | None = None
+    purged: Purged = NOTHING
+    """What must not come in. No part of the shard's identity: a purge rewrites the shards that
+    are there, so that each has what it would have if it was read now."""
 
 
 def read_shard(piece: ReadShard, advance: Advance) -> str:
@@ -111,7 +115,7 @@ class _Reading:
             self._signatures = SignatureWriter(
                 config.near_duplicates, opened.enter_context(writer), SIGNATURES_SCHEMA
             )
-        self._preparation = Preparation(config, source)
+        self._preparation = Preparation(config, source, piece.purged)
         self._counts: Counter[str] = Counter()
 
     def read(self, entry: PlannedFile, advance: Advance) -> None:
@@ -182,6 +186,7 @@ class _Reading:
             document.id_digest,
             document.has_native_id,
             storable(locator),
+            document.raw_digest,
         )
         if self._signatures is not None:
             self._signatures.add(document.text)

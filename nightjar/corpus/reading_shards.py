@@ -10,6 +10,7 @@ from pathlib import Path
 from nightjar.config import IngestConfig
 from nightjar.core.stage import StageContext
 from nightjar.corpus.admission import Decisions, Limits, decide
+from nightjar.corpus.purge_list import NOTHING, Purged
 from nightjar.corpus.reading import ReadShard, read_shard
 from nightjar.corpus.sharding import FoundShard, Shard
 from nightjar.errors import SourceChanged, SourceError
@@ -27,9 +28,14 @@ class ShardReading:
     """Has shards read and decides what is kept of them."""
 
     def __init__(
-        self, config: IngestConfig, shards: Sequence[Shard], context: StageContext
+        self,
+        config: IngestConfig,
+        shards: Sequence[Shard],
+        context: StageContext,
+        purged: Purged = NOTHING,
     ) -> None:
         self._config = config
+        self._purged = purged
         self._store = context.store
         self._root = self._store.root
         self._git_commit = context.git_commit
@@ -65,7 +71,7 @@ class ShardReading:
             found = [self._taken[place] for place in places]
             if all(place in decided for place in places):
                 return found, [decided[place] for place in places]
-            decisions = decide(self._config, found, spill_dir)
+            decisions = decide(self._config, found, spill_dir, self._purged)
             decided = dict(zip(places, decisions, strict=True))
 
     def _needed(self, decided: dict[int, Decisions]) -> list[int]:
@@ -135,7 +141,9 @@ class ShardReading:
 
     def _read_now(self, shards: Sequence[Shard]) -> None:
         due = {
-            shard.identity.version: ReadShard(shard, self._config, self._root, self._git_commit)
+            shard.identity.version: ReadShard(
+                shard, self._config, self._root, self._git_commit, self._purged
+            )
             for shard in shards
             if not self._store.is_published(DOCUMENT_SHARDS, shard.identity.version)
         }

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     DUPLICATE_ID = "duplicate_id"
+    PURGED = "purged"
     INVALID_ID = "invalid_id"
     INVALID_JSON = "invalid_json"
     NOT_AN_OBJECT = "not_an_object"

@@ -15,6 +15,7 @@ from nightjar.cleaning import code_identity
 from nightjar.config import IngestConfig, MediaWikiSource, SqlSource, StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
 from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
+from nightjar.corpus.purge_list import NOTHING, Purged
 from nightjar.corpus.records import storable
 from nightjar.corpus.remote import (
     Request,
@@ -65,7 +66,11 @@ class Fetching:
 
 
 def documents_identity(
-    config: IngestConfig, base_dir: Path, fetching: Fetching, corpus: str = ""
+    config: IngestConfig,
+    base_dir: Path,
+    fetching: Fetching,
+    corpus: str = "",
+    purged: Purged = NOTHING,
 ) -> Identity:
     """What the documents artifact of ``corpus`` is made of.
 
@@ -82,10 +87,13 @@ def documents_identity(
     return Identity(
         stage=DOCUMENTS,
         name=corpus,
-        config=config.model_dump(
-            mode="json",
-            exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
-        ),
+        config={
+            **config.model_dump(
+                mode="json",
+                exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
+            ),
+            **({"purged": purged.digest} if purged else {}),
+        },
         inputs=inputs,
         code={
             "revision": REVISION,

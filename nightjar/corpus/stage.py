@@ -13,6 +13,7 @@ from nightjar.config import IngestConfig
 from nightjar.core.stage import StageContext
 from nightjar.corpus.admission import Decisions
 from nightjar.corpus.merging import kept_rows, merge
+from nightjar.corpus.purge_list import NOTHING, Purged
 from nightjar.corpus.reading import BYTES_DAMAGED
 from nightjar.corpus.reading_shards import ShardReading
 from nightjar.corpus.records import ERRORS, Skip
@@ -30,12 +31,12 @@ _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
 """What is counted for every source, be it 0."""
 
 
-def ingest(config: IngestConfig, context: StageContext) -> None:
+def ingest(config: IngestConfig, context: StageContext, purged: Purged = NOTHING) -> None:
     """Write the tables ``documents`` and ``quarantine``; count every record.
 
     Sources in the order of the config, their files by name, records in the order of the file.
     A shard that is published already is not read again; the bytes are those of reading
-    everything, or as much as the limits take. In memory: what
+    everything, or as much as the limits take. What is ``purged`` is quarantined. In memory: what
     :func:`~nightjar.corpus.reading.read_shard` holds, for each worker, then what
     :func:`~nightjar.corpus.admission.decide` holds. Raises SourceError when a file is damaged,
     is not what its source says, or no document is left; SourceChanged when a file is not what
@@ -50,7 +51,7 @@ def ingest(config: IngestConfig, context: StageContext) -> None:
         len(config.sources),
         len(shards),
     )
-    reading = ShardReading(config, shards, context)
+    reading = ShardReading(config, shards, context, purged)
     found, decisions = reading.decided(staging.directory / _SPILL_NAME)
     read = [artifact for _, artifact in found]
     progress.start("put shards together", sum(shard.rows(DOCUMENTS) for shard in read), "documents")

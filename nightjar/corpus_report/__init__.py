@@ -8,13 +8,13 @@ behind every plot are tables of the artifact.
 
 from nightjar.corpus_report.identity import corpus_report_identity
 from nightjar.corpus_report.measures import NewWords, compare_vocabularies
-from nightjar.corpus_report.stage import PAGE, comparison_page, report_corpus
+from nightjar.corpus_report.stage import PAGE, page_with_comparison, report_corpus
 
 __all__ = [
     "PAGE",
     "NewWords",
     "compare_vocabularies",
-    "comparison_page",
     "corpus_report_identity",
+    "page_with_comparison",
     "report_corpus",
 ]

@@ -42,6 +42,7 @@ _SETTINGS: Any = {
     "grid.linewidth": 0.5,
 }
 _MAX_SHOWN = 60
+_END = "\n</body></html>\n"
 
 
 class Page:
@@ -103,8 +104,12 @@ class Page:
             '<meta name="viewport" content="width=device-width">'
             f"<title>{escape(self._title)}</title><style>{_STYLE}</style></head><body>\n"
             + "\n".join(self._parts)
-            + "\n</body></html>\n"
+            + _END
         )
+
+    def appended_to(self, html: str) -> str:
+        """Another whole page with the parts of this one at its end."""
+        return html.removesuffix(_END) + "\n" + "\n".join(self._parts) + _END
 
 
 def _drawn(draw: Callable[[Axes], None], height: float) -> str:

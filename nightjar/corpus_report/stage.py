@@ -191,9 +191,11 @@ def _page(
     return page.html()
 
 
-def comparison_page(corpus: str, tokens: Artifact, before: Artifact, new: NewWords) -> str:
-    """The words that came and went between two versions of the tokens, as a page."""
-    page = Page(f"The corpus {corpus}: what is new")
+def page_with_comparison(
+    report: Artifact, tokens: Artifact, before: Artifact, new: NewWords
+) -> str:
+    """The page of ``report``, with the words that came and went since ``before``."""
+    page = Page("What is new")
     page.text(f"{tokens.ref}, compared with {before.ref}")
     for title, n_words, table in (
         ("New words", new.n_appeared, new.appeared),
@@ -202,4 +204,4 @@ def comparison_page(corpus: str, tokens: Artifact, before: Artifact, new: NewWor
         page.heading(f"{title}: {n_words:,}")
         columns = (table.column(name).to_pylist() for name in ("token", "count"))
         page.words(list(zip(*columns, strict=True)))
-    return page.html()
+    return page.appended_to(report.file_path(PAGE).read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ imported here alone, and only when one is loaded.
 from nightjar.encoders.earlier import find_earlier
 from nightjar.encoders.encoding import Encoded, TextEncoder
 from nightjar.encoders.identity import document_vectors_identity
-from nightjar.encoders.opening import encoder_of, open_encoder
-from nightjar.encoders.parts import parts_directory, remove_stale_parts
+from nightjar.encoders.opening import encoder_of, opened_encoder
+from nightjar.encoders.parts import parts_directory, unwanted_parts
 from nightjar.encoders.stage import embed_documents
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "embed_documents",
     "encoder_of",
     "find_earlier",
-    "open_encoder",
+    "opened_encoder",
     "parts_directory",
-    "remove_stale_parts",
+    "unwanted_parts",
 ]

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.encoders.encoding import TextEncoder
 from nightjar.encoders.folders import folder_files, hub_folder, is_hub_path, local_folder
-from nightjar.encoders.own_model import open_own_model
+from nightjar.encoders.own_model import OwnModelEncoder, temporary_own_model
 from nightjar.encoders.sentence_encoder import load_sentence_encoder
 from nightjar.encoders.static_encoder import load_static_encoder
-from nightjar.errors import SourceChanged
+from nightjar.errors import EncoderError, SourceChanged
+from nightjar.lookup import QueryError, VectorModel
 from nightjar.schemas import EMBEDDINGS
 from nightjar.store import Artifact, FileIdentity, Identity, Store
 
 
-def open_encoder(
-    config: DocumentVectorsConfig, base_dir: Path, store: Store, identity: Identity
-) -> TextEncoder:
-    """The encoder of the document_vectors artifact with ``identity``.
+@contextmanager
+def opened_encoder(
+    config: DocumentVectorsConfig, base_dir: Path, store: Store, identity: Identity, directory: Path
+) -> Iterator[TextEncoder]:
+    """The encoder of the document_vectors artifact with ``identity``, for the block.
 
-    Of a configured model it is the embeddings that the artifact was made with. Raises
-    SourceChanged when the files of an encoder are not those of ``identity``, and EncoderError
-    when they cannot be loaded.
+    Of a configured model it is the embeddings that the identity names; its files are below
+    ``directory`` for that time. Raises as :func:`pre_trained_encoder` and
+    :func:`~nightjar.encoders.own_model.temporary_own_model` do.
     """
     if EMBEDDINGS in identity.parents:
         embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
-        return open_own_model(store, embeddings, is_normalized=identity.config["normalize"])
+        is_normalized: bool = identity.config["normalize"]
+        with temporary_own_model(embeddings, directory, is_normalized=is_normalized) as encoder:
+            yield encoder
+    else:
+        yield pre_trained_encoder(config, base_dir, identity)
+
+
+def pre_trained_encoder(
+    config: DocumentVectorsConfig, base_dir: Path, identity: Identity
+) -> TextEncoder:
+    """The pre-trained encoder with the files of ``identity``.
+
+    Raises SourceChanged when its files are others now, EncoderError when they cannot be loaded.
+    """
     folder = _folder(config, base_dir, identity)
     if config.encoder == "model2vec":
         return load_static_encoder(folder, config)
@@ -34,21 +51,32 @@ def open_encoder(
 
 
 def encoder_of(
-    config: DocumentVectorsConfig, base_dir: Path, store: Store, vectors: Artifact
+    config: DocumentVectorsConfig,
+    base_dir: Path,
+    vectors: Artifact,
+    model: VectorModel | None = None,
 ) -> TextEncoder:
     """The encoder that a published document_vectors artifact was made with.
 
-    Of ``config`` only where its files are, the device and the prompt for queries count.
-    Raises as :func:`open_encoder` does.
+    ``model``: the open files of the embeddings that it was made with, where it was. Of
+    ``config`` only where an encoder's files are, the device and the prompt for queries count.
+    Raises as :func:`pre_trained_encoder` does, and EncoderError for a model that cannot cut texts
+    into words: a library is missing.
     """
     made = vectors.manifest.identity
+    if model is not None:
+        try:
+            model.words("")
+        except QueryError as error:
+            raise EncoderError(str(error)) from error
+        return OwnModelEncoder(model, is_normalized=made["config"]["normalize"])
     inputs = tuple(FileIdentity(**entry) for entry in made["inputs"])
     identity = Identity(
         vectors.ref.stage, made["name"], made["config"], made["parents"], inputs, made["code"]
     )
     kept = {"encoder", "max_length", "prompt", "normalize"} & made["config"].keys()
     as_made = config.model_copy(update={key: made["config"][key] for key in kept})
-    return open_encoder(as_made, base_dir, store, identity)
+    return pre_trained_encoder(as_made, base_dir, identity)
 
 
 def _folder(config: DocumentVectorsConfig, base_dir: Path, identity: Identity) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from nightjar.encoders.encoding import Encoded, ignore_progress, to_unit_length
 from nightjar.lookup import VectorModel
-from nightjar.model_files import open_text_model
-from nightjar.store import Artifact, Store
+from nightjar.model_files import temporary_text_model
+from nightjar.store import Artifact
 
 _STEP = 256
 
@@ -49,11 +51,16 @@ class OwnModelEncoder:
         return self.encode(texts)
 
 
-def open_own_model(store: Store, embeddings: Artifact, *, is_normalized: bool) -> OwnModelEncoder:
-    """The encoder of an embeddings artifact, as its manifest describes it.
+@contextmanager
+def temporary_own_model(
+    embeddings: Artifact, directory: Path, *, is_normalized: bool
+) -> Iterator[OwnModelEncoder]:
+    """The encoder of an embeddings artifact, for the block.
 
-    Its lookup files are written when they are not there yet (:mod:`nightjar.model_files`).
-    Raises as :func:`~nightjar.model_files.open_text_model` does.
+    The files are written below ``directory`` for that time, even where the model is registered:
+    what is encoded hangs on the artifact alone. Raises as
+    :func:`~nightjar.model_files.temporary_text_model` does.
     """
-    model = open_text_model(store, embeddings.manifest.name, embeddings)
-    return OwnModelEncoder(model, is_normalized=is_normalized)
+    name = embeddings.manifest.name
+    with temporary_text_model(name, embeddings, directory) as model:
+        yield OwnModelEncoder(model, is_normalized=is_normalized)

@@ -13,21 +13,18 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from nightjar.encoders.encoding import Encoded
-from nightjar.store import delete, idle_names, names, replace
+from nightjar.store import replace
 
 logger = logging.getLogger(__name__)
 
 PREFIX = ".parts-"
-KEPT_SECONDS = 30 * 24 * 3600.0
-"""Parts that nobody has gone on from for so long are of an encoding given up."""
-_SEEN_NAME = ".seen-parts.json"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a file raises that is no whole part."""
 
@@ -37,15 +34,13 @@ def parts_directory(stage_dir: Path, version: str) -> Path:
     return stage_dir / f"{PREFIX}{version}"
 
 
-def remove_stale_parts(stage_dir: Path, now: float) -> list[Path]:
-    """Remove the parts of encodings given up; returns what was removed.
-
-    ``now`` in seconds since 1970. Time counts from the first call that saw as many parts
-    (:mod:`~nightjar.store.idleness`).
-    """
-    states = {path.name: f"{len(names(path))} parts" for path in stage_dir.glob(f"{PREFIX}*")}
-    idle = idle_names(stage_dir / _SEEN_NAME, states, now, KEPT_SECONDS)
-    return [stage_dir / name for name in idle if delete(stage_dir / name)]
+def unwanted_parts(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
+    """The parts of artifacts that are not to become one of the ``wanted`` versions."""
+    return [
+        path
+        for path in sorted(stage_dir.glob(f"{PREFIX}*"))
+        if path.name.removeprefix(PREFIX) not in wanted
+    ]
 
 
 @dataclass(frozen=True)

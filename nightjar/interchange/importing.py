@@ -23,7 +23,7 @@ from nightjar.interchange.tables import (
     write_word_rows,
 )
 from nightjar.schemas import EMBEDDINGS
-from nightjar.store import ArtifactRef, Identity, Staging, Store, publish
+from nightjar.store import BY_HAND, ArtifactRef, Identity, Staging, Store, publish
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ def _write(content: Content, identity: Identity, staging: Staging) -> None:
         staging.counts["tokens_dropped_before"] = imported["corpus_total_words"] - n_tokens
     if imported.get("corpus_count"):
         staging.counts["sentences"] = imported["corpus_count"]
+    staging.report[BY_HAND] = True
     staging.report.update(
         imported_from=imported["from"],
         counts_are_ranks=content.are_counts_ranks,

@@ -36,6 +36,7 @@ from nightjar.core import (
     run_step,
 )
 from nightjar.core.nights import config_hash
+from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.executors import Executor
 from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
@@ -64,6 +65,7 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
+from nightjar.retention import collect, finish_purges
 from nightjar.stages import STAGES, Evaluate
 from nightjar.store import (
     Artifact,
@@ -143,7 +145,7 @@ class NightRequest:
 
 def lease_path(loaded: LoadedConfig) -> Path:
     """The lease that one run of this pipeline holds at a time."""
-    return loaded.pipeline_dir / "lease"
+    return night_lease(loaded.pipeline_dir)
 
 
 def has_changed(loaded: LoadedConfig) -> bool:
@@ -247,13 +249,15 @@ class _Night:
         """Everything between lease and record; what failed, by label."""
         for alarm in self.promoter.recover():
             self.alarm(alarm)
-        plan = plan_made(
-            self.loaded,
-            self.request.progress,
-            is_offline=self.request.is_offline,
-            stages=self.request.stages,
+        self.finish_purges()
+        plan = self.claimed(
+            plan_made(
+                self.loaded,
+                self.request.progress,
+                is_offline=self.request.is_offline,
+                stages=self.request.stages,
+            )
         )
-        self.recorder.planned(plan)
         if plan.due:
             self.runner.start(plan)
         for step in plan.steps:
@@ -265,7 +269,32 @@ class _Night:
         if not self.is_trial:
             self.accept()
             self.flag_gone_models()
+        self.collect()
         return self.failures
+
+    def claimed(self, plan: Plan) -> Plan:
+        """Record a plan: from now on nothing of it is deleted; what is gone already, is due."""
+        return claim(self.loaded.artifacts_dir, plan, self.recorder.planned, self.request.owner)
+
+    def finish_purges(self) -> None:
+        """Go on with what a purge was killed over."""
+        try:
+            swept = finish_purges(self.loaded, self.request.stages)
+        except NightjarError as error:
+            self.alarm(f"a purge is not finished: {error}")
+            return
+        if swept is not None:
+            self.alarm("a purge had not ended: it is finished now")
+
+    def collect(self) -> None:
+        """Delete what nobody needs; where that cannot be done, the next night tries again."""
+        try:
+            collected = collect(self.loaded, self.request.stages)
+        except (NightjarError, OSError) as error:
+            self.alarm(f"what nobody needs is not deleted: {error}")
+            return
+        for message in (*collected.notes, *collected.still_to_do):
+            logger.info("%s", message)
 
     def alarm(self, message: str) -> None:
         """Record it, and tell whoever looks on."""
@@ -295,7 +324,7 @@ class _Night:
 
     def run_extra(self, plan: Plan) -> bool:
         """Run steps that no plan before the decisions could know; whether all are there."""
-        self.recorder.planned(plan)
+        plan = self.claimed(plan)
         for step in plan.steps:
             self.run_step(step)
         return not any((step.stage, step.ref.version) in self.missing for step in plan.steps)

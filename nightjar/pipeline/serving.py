@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.core import Action, Nights, Parent, Plan, Provenance, Stage, run_step
+from nightjar.core.using import at_work
 from nightjar.errors import InputError
 from nightjar.pipeline.planning import plan_entries
 from nightjar.progress import SILENT, Progress
@@ -133,25 +134,26 @@ def accept_last_night(
 
     Raises InputError when there is none that has the corpus, or it is accepted already.
     """
-    night = Nights(loaded.pipeline_dir).last()
-    verdict = None if night is None else night.accepted.get(corpus)
-    if night is None or verdict is None:
-        raise InputError(f"no night has made the corpus {corpus}; 'nightjar nights' lists them")
-    store = Store(loaded.artifacts_dir)
-    artifacts = {
-        stage: ArtifactDigest(version, store.open(store.ref(stage, version)).manifest.digest)
-        for stage, version in verdict["versions"].items()
-    }
-    last = read_standing(loaded).corpora.get(corpus, ())
-    if last and last[0].artifacts == artifacts:
-        raise InputError(f"night {night.number} is accepted for {corpus} already")
-    documents = served_documents(loaded)
-    if schemas.DOCUMENTS in artifacts:
-        documents[corpus] = artifacts[schemas.DOCUMENTS].version
-    run = run_directly(loaded, provenance, progress)
-    builder = ServingBuilder(loaded, run, documents, champion_embeddings(loaded))
-    Promoter(loaded, provenance.actor, night.number).accept(
-        Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
-        builder.of_corpus(corpus) or {},
-    )
-    return night.number
+    with at_work(loaded.pipeline_dir, f"accepting {corpus}"):
+        night = Nights(loaded.pipeline_dir).last()
+        verdict = None if night is None else night.accepted.get(corpus)
+        if night is None or verdict is None:
+            raise InputError(f"no night has made the corpus {corpus}; 'nightjar nights' lists them")
+        store = Store(loaded.artifacts_dir)
+        artifacts = {
+            stage: ArtifactDigest(version, store.open(store.ref(stage, version)).manifest.digest)
+            for stage, version in verdict["versions"].items()
+        }
+        last = read_standing(loaded).corpora.get(corpus, ())
+        if last and last[0].artifacts == artifacts:
+            raise InputError(f"night {night.number} is accepted for {corpus} already")
+        documents = served_documents(loaded)
+        if schemas.DOCUMENTS in artifacts:
+            documents[corpus] = artifacts[schemas.DOCUMENTS].version
+        run = run_directly(loaded, provenance, progress)
+        builder = ServingBuilder(loaded, run, documents, champion_embeddings(loaded))
+        Promoter(loaded, provenance.actor, night.number).accept(
+            Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
+            builder.of_corpus(corpus) or {},
+        )
+        return night.number

@@ -10,8 +10,12 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 from nightjar.config import LoadedConfig, base_of
+from nightjar.core.using import at_work
 from nightjar.errors import ModelFilesDamaged, PromotionRefused
 from nightjar.promotion.applying import AliasState, Desk, number_of
 from nightjar.promotion.events import (
@@ -32,6 +36,22 @@ PrepareServing = Callable[[str, RegisteredVersion], Serving]
 """Publishes what is searched once that version of the model is champion."""
 
 _MAX_LISTED = 5
+
+
+_Given = ParamSpec("_Given")
+
+
+def _at_work(
+    order: Callable[Concatenate[Steward, _Given], Change],
+) -> Callable[Concatenate[Steward, _Given], Change]:
+    """An order that uses files and artifacts which nothing names yet: none is deleted meanwhile."""
+
+    @wraps(order)
+    def carried_out(steward: Steward, /, *args: _Given.args, **kwargs: _Given.kwargs) -> Change:
+        with at_work(steward.pipeline_dir, order.__name__):
+            return order(steward, *args, **kwargs)
+
+    return carried_out
 
 
 @dataclass(frozen=True)
@@ -57,8 +77,14 @@ class Steward:
         self._desk = Desk(loaded, Writer(actor))
         self._prepare_serving = prepare_serving
 
+    @property
+    def pipeline_dir(self) -> Path:
+        """Where the pipeline's records are."""
+        return self._loaded.pipeline_dir
+
     # -- who is champion -------------------------------------------------------------------
 
+    @_at_work
     def promote(
         self, model: str, number: int, *, is_forced: bool = False, reason: str = ""
     ) -> Change:
@@ -102,6 +128,7 @@ class Steward:
             )
         return replace(change, notes=tuple(notes))
 
+    @_at_work
     def rollback(self, model: str, number: int | None = None, reason: str = "") -> Change:
         """Bring back the champion before this one, or an earlier one; the model is held.
 
@@ -196,6 +223,7 @@ class Steward:
 
     # -- pins --------------------------------------------------------------------------------
 
+    @_at_work
     def pin(self, model: str, number: int, *, is_reference: bool = False) -> Change:
         """Keep a version's files; with ``is_reference`` small losses are measured against it."""
         self._known(model)
@@ -303,6 +331,7 @@ class Steward:
 
     # -- an alias that was moved by hand -------------------------------------------------------
 
+    @_at_work
     def adopt(self, model: str, *, takes_over: bool = False) -> Change:
         """Say that the alias ``champion`` is right where it is.
 
@@ -347,6 +376,7 @@ class Steward:
             self._desk.keep_challenger(model, None)
         return Change(row, self._hold_note(model))
 
+    @_at_work
     def repair(self, model: str) -> Change:
         """Say that the ledger is right: the alias ``champion`` goes back to where it says."""
         self._known(model)

@@ -227,6 +227,20 @@ class ClientReader:
             model = self._model(name)
             return {} if model is None else dict(model.tags)
 
+    def models_tagged(self, key: str, value: str) -> list[str]:
+        """The registered models that carry a tag with that value, by name."""
+        found: list[str] = []
+        token: str | None = None
+        with named_errors(self._uri):
+            while True:
+                page = self._client.search_registered_models(
+                    f"tags.`{key}` = '{value}'", page_token=token
+                )
+                found += [model.name for model in page]
+                token = page.token
+                if not token:
+                    return sorted(found)
+
     def _version(self, name: str, number: str) -> RegisteredVersion | None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 

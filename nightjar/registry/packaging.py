@@ -97,7 +97,7 @@ def log_model(
 def _requirements(summary: ModelSummary) -> list[str]:
     """The distributions that the model imports; its tokenizer's are for texts alone."""
     request = summary.request
-    tokenizer = tokenizer_settings(request.embeddings, request.tokens).tokenizer
+    tokenizer = tokenizer_settings(request.embeddings).tokenizer
     extra = EXTRAS.get(tokenizer)
     return [*REQUIREMENTS, *(() if extra is None else extra.distributions)]
 
@@ -136,7 +136,7 @@ def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
     card.write_text(model_card(summary), encoding="utf-8")
     lookup.mkdir()
     request = summary.request
-    content = model_content(request.registered_model, request.embeddings, request.tokens)
+    content = model_content(request.registered_model, request.embeddings)
     write_model(lookup, content)
     code.mkdir()
     copy_code(code)

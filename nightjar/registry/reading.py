@@ -35,6 +35,10 @@ _SELECT_MODEL_TAGS = """
     SELECT key, value FROM registered_model_tags WHERE workspace = 'default' AND name = ?
 """
 
+_SELECT_MODELS_TAGGED = """
+    SELECT name FROM registered_model_tags
+    WHERE workspace = 'default' AND key = ? AND value = ? ORDER BY name
+"""
 _SELECT_ARTIFACTS = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
 
 CHAMPION = "champion"
@@ -99,6 +103,9 @@ class RegistryReader(Protocol):
 
     def model_tags(self, name: str) -> Mapping[str, str]:
         """The tags of the registered model itself; empty when there is none."""
+
+    def models_tagged(self, key: str, value: str) -> list[str]:
+        """The registered models that carry a tag with that value, by name."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,10 @@ class SqliteReader:
     def model_tags(self, name: str) -> Mapping[str, str]:
         """The tags of the registered model itself; empty when there is none."""
         return dict(self._rows(_SELECT_MODEL_TAGS, (name,)))
+
+    def models_tagged(self, key: str, value: str) -> list[str]:
+        """The registered models that carry a tag with that value, by name."""
+        return [name for (name,) in self._rows(_SELECT_MODELS_TAGGED, (key, value))]
 
     def artifact_uri(self, run_id: str) -> str | None:
         """Where the files of a run are; None when there is no such run."""

@@ -24,6 +24,7 @@ from nightjar.registry.registered_files import downloads_dir, known_directories,
 from nightjar.registry.tags import REGISTERED_MODEL_TAG
 from nightjar.registry.uris import masked
 from nightjar.registry.writing import ClientWriter
+from nightjar.store import delete
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,6 +77,41 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
     return deletion
 
 
+def bytes_of_version(place: RegistryPlace, version: RegisteredVersion) -> int:
+    """How many bytes the files of a version and of its run take on this disk."""
+    runs = [place.local_artifacts / version.run_id / "artifacts"] if version.run_id else []
+    models = next((path for path in known_directories(place, version) if path.is_dir()), None)
+    return sum(
+        path.stat().st_size
+        for directory in (models, *runs, downloads_dir(place, version))
+        if directory is not None and not place.is_server
+        for path in directory.rglob("*")
+        if path.is_file()
+    )
+
+
+def delete_run(place: RegistryPlace, run_id: str) -> Deletion:
+    """Delete a run that no version is made of, with its files; one that is gone is no error.
+
+    Raises RegistryUnavailable.
+    """
+    client = ClientWriter(place).client
+    with named_errors(place.uri):
+        return Deletion(_delete_run(place, client, run_id), _gc_command(place, run_id, None))
+
+
+def _gc_command(place: RegistryPlace, run_id: str | None, model_id: str | None) -> str | None:
+    """The command that frees a server's disk; None where the disk is this one."""
+    if not place.is_server:
+        return None
+    ids = [("--run-ids", run_id), ("--logged-model-ids", model_id)]
+    options = " ".join(f"{option} {value}" for option, value in ids if value)
+    return (
+        f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER "
+        f"--tracking-uri {masked(place.uri)} {options}"
+    )
+
+
 def _made_of_the_same(client: MlflowClient, version: RegisteredVersion) -> Iterator[str]:
     """Other versions of the same logged model or run, as ``copy_model_version`` makes them."""
     sources = [version.source, f"{MODEL_URI}{version.name}/{version.version}"]
@@ -101,15 +137,7 @@ def _delete_origin(
         n_bytes += _delete_logged_model(place, client, model_id, known_directories(place, version))
     if run_id:
         n_bytes += _delete_run(place, client, run_id)
-    if not place.is_server:
-        return Deletion(n_bytes)
-    ids = [("--run-ids", run_id), ("--logged-model-ids", model_id)]
-    options = " ".join(f"{option} {value}" for option, value in ids if value)
-    command = (
-        f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER "
-        f"--tracking-uri {masked(place.uri)} {options}"
-    )
-    return Deletion(0, still_to_do=command)
+    return Deletion(n_bytes, _gc_command(place, run_id, model_id))
 
 
 def _delete_logged_model(
@@ -122,7 +150,7 @@ def _delete_logged_model(
         client.delete_logged_model(model_id)
     if place.is_server:
         return 0
-    n_bytes = _delete_files(location, directories)
+    n_bytes = _delete_files(place, location, directories)
     with _unless_missing():
         _tracking_store(place)._hard_delete_logged_model(model_id)  # noqa: SLF001 (as mlflow gc)
     return n_bytes
@@ -136,13 +164,13 @@ def _delete_run(place: RegistryPlace, client: MlflowClient, run_id: str) -> int:
         client.delete_run(run_id)
     if place.is_server:
         return 0
-    n_bytes = _delete_files(location, [place.local_artifacts / run_id / "artifacts"])
+    n_bytes = _delete_files(place, location, [place.local_artifacts / run_id / "artifacts"])
     with _unless_missing():
         _tracking_store(place)._hard_delete_run(run_id)  # noqa: SLF001 (as mlflow gc)
     return n_bytes
 
 
-def _delete_files(location: str, directories: Iterable[Path]) -> int:
+def _delete_files(place: RegistryPlace, location: str, directories: Iterable[Path]) -> int:
     """Delete the first of ``directories`` that is there, else ``location``; returns the bytes.
 
     The first is the one beside the artifacts: after a copy MLflow names the original's.
@@ -151,7 +179,8 @@ def _delete_files(location: str, directories: Iterable[Path]) -> int:
     found = next((place for place in [*directories, *named] if place.is_dir()), None)
     if found is not None:
         n_bytes = sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
-        shutil.rmtree(found)
+        if not delete(found, place.artifacts_dir):
+            shutil.rmtree(found)
         with suppress(OSError):  # MLflow's folder of the run or model, unless more is in it
             found.parent.rmdir()
         return n_bytes

@@ -11,7 +11,6 @@ from nightjar.search.document_index import (
     VECTORS_FILE,
     DocumentIndexSettings,
     index_documents,
-    search_index,
     search_index_identity,
 )
 from nightjar.search.documents import Document, DocumentSearch, Hit
@@ -34,7 +33,6 @@ __all__ = [
     "WordIndexRequest",
     "attach_word_index",
     "index_documents",
-    "search_index",
     "search_index_identity",
     "snippets",
     "usearch_version",

@@ -36,7 +36,7 @@ from nightjar.search.building import (
     new_index,
 )
 from nightjar.search.settings import DTYPE, INDEX_FILE, IndexSettings, usearch_version
-from nightjar.store import Artifact, Identity, Manifest, Staging, Store, publish
+from nightjar.store import Artifact, Identity, Manifest, Staging, Store
 
 logger = logging.getLogger(__name__)
 
@@ -79,30 +79,6 @@ def search_index_identity(
         parents={schemas.DOCUMENT_VECTORS: document_vectors_version},
         code={"revision": REVISION, "usearch": usearch_version()},
     )
-
-
-def search_index(
-    store: Store,
-    document_vectors: Artifact,
-    progress: Progress,
-    n_threads: int,
-    git_commit: str | None = None,
-    settings: DocumentIndexSettings = DEFAULTS,
-) -> Artifact:
-    """The index of some document vectors, built and published where it is not yet.
-
-    Raises RecallTooLow when the graph cannot find enough, StoreNotWritable, ArtifactDamaged.
-    """
-    manifest = document_vectors.manifest
-    identity = search_index_identity(manifest.name, manifest.version, settings)
-
-    def write(staging: Staging) -> None:
-        context = StageContext(identity, staging, progress=progress, n_workers=n_threads)
-        index_documents(document_vectors, context, settings)
-
-    if not store.is_published(identity.stage, identity.version):
-        publish(store.root, identity, write, git_commit)
-    return store.open(store.ref(identity.stage, identity.version))
 
 
 def index_documents(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar import schemas
-from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.errors import ArtifactDamaged, InputError, StoreError
 from nightjar.lookup import ApproximateIndex, QueryError, TableDamaged
 from nightjar.lookup.nearest import Nearest, nearest_rows
 from nightjar.search.document_index import open_rows
@@ -52,13 +52,19 @@ class DocumentSearch:
         self.document_vectors = store.open(vectors)
         version = self.document_vectors.manifest.parents[schemas.DOCUMENTS]
         self.documents = store.open(store.ref(schemas.DOCUMENTS, version))
+        if index.rows("entries") != self.documents.rows("documents"):
+            raise StoreError(
+                f"{index.ref} has {index.rows('entries'):,} documents, {self.documents.ref} has "
+                f"{self.documents.rows('documents'):,}: documents are being purged. When that was "
+                f"stopped, the next night finishes it, or 'nightjar collect'"
+            )
         try:
             self._rows = open_rows(index)
             self._graph = _open_graph(index, self._rows.rows_of_keys())
         except TableDamaged as error:
             raise ArtifactDamaged(
                 f"{index.ref} cannot be used: {error}. Set it aside with 'nightjar verify "
-                f"{index.ref} --set-aside'; it is built anew when it is asked for"
+                f"{index.ref} --set-aside' and run 'nightjar run': it is built anew"
             ) from error
 
     @property

@@ -24,9 +24,12 @@ class WordIndexRequest:
 
     name: str
     """The model's."""
-    embeddings: Artifact
+    embeddings: str
+    """Version of the embeddings artifact."""
+    digest: str
+    """Of its manifest: two trainings of one version may differ in bytes, and in neighbours."""
     model: VectorModel
-    """The embeddings' lookup files, open."""
+    """The files of these embeddings, open."""
     n_threads: int
     git_commit: str | None = None
     settings: IndexSettings = field(default_factory=IndexSettings)
@@ -37,8 +40,8 @@ class WordIndexRequest:
         return Identity(
             stage=schemas.WORD_INDEX,
             name=self.name,
-            config={**asdict(self.settings), "dtype": DTYPE},
-            parents={schemas.EMBEDDINGS: self.embeddings.ref.version},
+            config={**asdict(self.settings), "dtype": DTYPE, "embeddings_digest": self.digest},
+            parents={schemas.EMBEDDINGS: self.embeddings},
             code={"revision": REVISION, "usearch": required_usearch()},
         )
 

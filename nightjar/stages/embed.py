@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
 from nightjar.encoders import (
     document_vectors_identity,
     embed_documents,
     find_earlier,
-    open_encoder,
+    opened_encoder,
     parts_directory,
+    unwanted_parts,
 )
+from nightjar.encoders.erasing import erase_from_document_vectors
 from nightjar.store import ArtifactRef, Identity
 
 
@@ -30,6 +33,7 @@ class EmbedDocuments(Stage):
         "by a model's champion or a pre-trained encoder"
     )
     tables = {"vectors": schemas.document_vectors_schema}
+    erasers = {schemas.DOCUMENT_VECTORS: erase_from_document_vectors}
     is_served = True
 
     @classmethod
@@ -57,11 +61,18 @@ class EmbedDocuments(Stage):
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.encoders.embed_documents`."""
         entry = self.config.document_vectors[self.subject]
-        encoder = open_encoder(entry, context.base_dir, context.store, context.identity)
         earlier = find_earlier(context.store, context.identity)
-        embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
+        with opened_encoder(
+            entry, context.base_dir, context.store, context.identity, context.staging.directory
+        ) as encoder:
+            embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
 
     def finish(self, ref: ArtifactRef) -> None:
         """What was encoded before a kill goes."""
         stage_dir = self.loaded.artifacts_dir / self.name
         shutil.rmtree(parts_directory(stage_dir, ref.version), ignore_errors=True)
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """Parts of encodings given up."""
+        return unwanted_parts(root / cls.name, wanted.planned)

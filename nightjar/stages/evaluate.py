@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import partial
 
 from nightjar import schemas
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
 from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.model_files import open_text_model
+from nightjar.model_files import temporary_text_model
 from nightjar.store import Identity
 
 
@@ -42,12 +43,13 @@ class Evaluate(Stage):
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.evaluation.evaluate`."""
         embeddings = context.parent(schemas.EMBEDDINGS)
+        with ExitStack() as opened:
 
-        def open_encoder() -> Encoder:
-            model = open_text_model(context.store, self.subject, embeddings)
-            return partial(model.encode, unknown="nan")
+            def open_encoder() -> Encoder:
+                files = temporary_text_model(self.subject, embeddings, context.staging.directory)
+                return partial(opened.enter_context(files).encode, unknown="nan")
 
-        evaluate(self.config.evaluation, embeddings, context, open_encoder)
+            evaluate(self.config.evaluation, embeddings, context, open_encoder)
 
     def changed_input(self, planned: Identity) -> str:
         """Whether a benchmark file is not that of the plan any more."""

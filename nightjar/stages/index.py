@@ -8,6 +8,7 @@ from nightjar import schemas
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
 from nightjar.search import INDEX_FILE, VECTORS_FILE, index_documents, search_index_identity
+from nightjar.search.erasing import erase_from_search_index
 from nightjar.store import Identity
 
 
@@ -21,6 +22,7 @@ class IndexDocuments(Stage):
     about = "makes them searchable, from the last index where it can"
     tables = {"entries": schemas.INDEX_ENTRIES_SCHEMA}
     files = (VECTORS_FILE, INDEX_FILE)
+    erasers = {schemas.SEARCH_INDEX: erase_from_search_index}
     is_served = True
 
     @classmethod

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import NightjarConfig, TextCorpusConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
-from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
+from nightjar.corpus import (
+    FETCHED_DIR,
+    Fetching,
+    Purged,
+    PurgeList,
+    documents_identity,
+    ingest,
+    surplus_downloads,
+)
+from nightjar.corpus.erasing import erase_from_documents, erase_from_shard
 from nightjar.store import Identity
 
 
@@ -36,6 +47,10 @@ class Ingest(Stage):
             "signatures": schemas.SIGNATURES_SCHEMA,
         }
     }
+    erasers = {
+        schemas.DOCUMENTS: erase_from_documents,
+        schemas.DOCUMENT_SHARDS: erase_from_shard,
+    }
     uses_executor = True
 
     @classmethod
@@ -53,8 +68,20 @@ class Ingest(Stage):
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
         corpus = self.config.corpora[self.subject]
-        return documents_identity(corpus.ingest, self.loaded.base_dir, fetching, self.subject)
+        return documents_identity(
+            corpus.ingest, self.loaded.base_dir, fetching, self.subject, self.purged
+        )
 
     def write(self, context: StageContext) -> None:
         """As :func:`nightjar.corpus.ingest`."""
-        ingest(self.config.corpora[self.subject].ingest, context)
+        ingest(self.config.corpora[self.subject].ingest, context, self.purged)
+
+    @property
+    def purged(self) -> Purged:
+        """What must not come in."""
+        return PurgeList.read(self.loaded.pipeline_dir, self.subject).purged
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """What was fetched and no plan needs any more."""
+        return surplus_downloads(root / FETCHED_DIR, time.time(), is_quiet=wanted.is_quiet)

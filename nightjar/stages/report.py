@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nightjar import schemas
-from nightjar.config import NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.config import LoadedConfig, NightjarConfig
+from nightjar.core import Forgotten, Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core.erasing import hold_nothing
 from nightjar.corpus_report import PAGE, corpus_report_identity, report_corpus
-from nightjar.registry import CorpusRun, log_corpus
+from nightjar.registry import CorpusRun, RegistryPlace, delete_run, log_corpus
 from nightjar.stages.ingest import text_corpora
-from nightjar.store import Identity
+from nightjar.store import Identity, Manifest
 
 
 class Report(Stage):
@@ -30,6 +31,7 @@ class Report(Stage):
     }
     files = (PAGE,)
     page = PAGE
+    erasers = {schemas.CORPUS_REPORT: hold_nothing}
     uses_executor = True
 
     @classmethod
@@ -68,3 +70,13 @@ class Report(Stage):
             )
         )
         staging.report.update(experiment_id=logged.experiment_id, run_id=logged.run_id)
+
+    @classmethod
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest) -> Forgotten:
+        """Its run in MLflow goes along."""
+        run_id = manifest.report.get("run_id")
+        if run_id is None:
+            return Forgotten()
+        place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+        deletion = delete_run(place, run_id)
+        return Forgotten(deletion.n_bytes, deletion.still_to_do)

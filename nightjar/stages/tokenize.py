@@ -10,6 +10,7 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
 from nightjar.stages.ingest import text_corpora
 from nightjar.store import Identity
 from nightjar.text import tokenize, tokens_identity
+from nightjar.text.erasing import erase_from_token_shard, erase_from_tokens
 
 
 class Tokenize(Stage):
@@ -32,6 +33,10 @@ class Tokenize(Stage):
             "tokens": schemas.SHARD_TOKENS_SCHEMA,
             "vocabulary": schemas.SHARD_VOCABULARY_SCHEMA,
         }
+    }
+    erasers = {
+        schemas.TOKENS: erase_from_tokens,
+        schemas.TOKEN_SHARDS: erase_from_token_shard,
     }
     uses_executor = True
 

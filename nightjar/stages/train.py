@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from nightjar import schemas
 from nightjar.config import (
@@ -13,7 +14,7 @@ from nightjar.config import (
     UsifConfig,
     base_of,
 )
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
 from nightjar.store import ArtifactRef, Identity
 from nightjar.training import (
     Lessons,
@@ -23,6 +24,7 @@ from nightjar.training import (
     fit_encoder,
     import_vectors,
     train,
+    unwanted_checkpoints,
 )
 from nightjar.training.resources import read_resources
 
@@ -47,6 +49,7 @@ class Train(Stage):
         "components": schemas.components_schema,
         "losses": schemas.LOSSES_SCHEMA,
     }
+    files = (schemas.WORDS_FILE, schemas.TOKENIZER_FILE)
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
@@ -108,3 +111,8 @@ class Train(Stage):
         """The checkpoint goes."""
         stage_dir = self.loaded.artifacts_dir / self.name
         checkpoint_path(stage_dir, ref.version).unlink(missing_ok=True)
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """Checkpoints of trainings given up."""
+        return unwanted_checkpoints(root / cls.name, wanted.planned)

@@ -32,11 +32,11 @@ from nightjar.store.fingerprint import (
 from nightjar.store.idleness import idle_names
 from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
 from nightjar.store.local_disk import delete, names, put_new, replace
-from nightjar.store.manifest import ArtifactRef, FileEntry, Manifest
+from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
-from nightjar.store.publishing import Staging, environment, publish, remove_abandoned
-from nightjar.store.setting_aside import set_aside
+from nightjar.store.publishing import Staging, environment, publish, remove_abandoned, rewrite
+from nightjar.store.setting_aside import SET_ASIDE_DIR, set_aside
 from nightjar.store.tables import (
     Compression,
     described_table,
@@ -48,6 +48,8 @@ from nightjar.store.tables import (
 from nightjar.store.writing import named_write_errors, only_writes, sync
 
 __all__ = [
+    "BY_HAND",
+    "SET_ASIDE_DIR",
     "Artifact",
     "ArtifactRef",
     "Compression",
@@ -78,6 +80,7 @@ __all__ = [
     "release_free_memory",
     "remove_abandoned",
     "replace",
+    "rewrite",
     "set_aside",
     "sync",
     "table_writer",

@@ -23,6 +23,8 @@ from nightjar.store.lease import waited_lease
 from nightjar.store.writing import make_directory, only_writes, sync
 
 _UNFINISHED = ".unfinished-"
+_REPLACEMENT = ".replacement-"
+"""Before the name of what is whole and about to take it."""
 _N_TRIES = 5
 _NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 """What a file system without hard links, or with no more of them for a file, answers."""
@@ -70,6 +72,46 @@ def put_directory(staged: Path, path: Path) -> bool:
     return True
 
 
+def replace_directory(staged: Path, path: Path) -> None:
+    """Make the whole directory ``staged`` what ``path`` is, which is there already.
+
+    A reader finds the old one or the new one, but for the moment between two renames. Killed
+    there, it is finished by :func:`complete_replacements`. Raises OSError.
+    """
+    with _replacing(path.parent):
+        replacement = path.with_name(f"{_REPLACEMENT}{path.name}")
+        staged.rename(replacement)
+        _take_place(replacement, path)
+
+
+def complete_replacements(root: Path) -> list[Path]:
+    """Finish what was killed while it replaced directories one below ``root``; which ones."""
+    completed = []
+    for replacement in sorted(root.glob(f"[!.]*/{_REPLACEMENT}*")):
+        path = replacement.with_name(replacement.name.removeprefix(_REPLACEMENT))
+        with _replacing(path.parent):
+            if replacement.is_dir():
+                _take_place(replacement, path)
+                completed.append(path)
+    return completed
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[None]:
+    waiting = "another run replaces something: waiting for it"
+    with waited_lease(directory / ".replacing.lease", "replacing", waiting):
+        yield
+
+
+def _take_place(replacement: Path, path: Path) -> None:
+    doomed = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
+    with suppress(FileNotFoundError):
+        path.rename(doomed)
+    replacement.rename(path)
+    sync(path.parent)
+    _remove(doomed)
+
+
 def link(source: Path, path: Path) -> None:
     """Give the bytes of ``source``, which never change, the name ``path`` as well.
 
@@ -96,19 +138,21 @@ def names(directory: Path) -> list[str]:
         return []
 
 
-def delete(path: Path) -> bool:
+def delete(path: Path, trash: Path | None = None) -> bool:
     """Delete an object or a directory, for readers at once; whether it was there and is gone.
 
-    What the system refuses to delete is not there under its name any more, and
-    :func:`remove_unfinished` tries again.
+    What the system refuses to delete, or a kill leaves, is not there under its name any more;
+    :func:`remove_unfinished` tries again, of ``trash`` where that is given, a directory of the
+    same disk.
     """
-    doomed = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
-    try:
-        path.rename(doomed)
-    except OSError:
-        return False
-    _remove(doomed)
-    return True
+    places = [place for place in (trash, path.parent) if place is not None]
+    for place in places:
+        doomed = place / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        with suppress(OSError):
+            path.rename(doomed)
+            _remove(doomed)
+            return True
+    return False
 
 
 def remove_unfinished(root: Path) -> list[Path]:

@@ -23,6 +23,8 @@ from nightjar.store.fingerprint import canonical_json
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+BY_HAND = "published_by_hand"
+"""In a report: see :attr:`Manifest.is_by_hand`."""
 _CHECKSUM = "sha256_of_the_rest"
 _CREATED_AT = re.compile(rb'\{\s*"created_at": "([0-9T:.+-]+)"')
 _BEGINNING_BYTES = 128
@@ -79,6 +81,11 @@ class Manifest:
     def parents(self) -> dict[str, str]:
         """Version of each parent by stage."""
         return dict(self.identity.get("parents", {}))
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person published it, so that no night made it or makes it again."""
+        return bool(self.report.get(BY_HAND))
 
     @property
     def digest(self) -> str:

@@ -13,6 +13,7 @@ write is nobody's once it is gone.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import platform
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,9 +35,15 @@ import pyarrow.parquet as pq
 
 from nightjar.store.fingerprint import Identity
 from nightjar.store.holding import held_among, hold
-from nightjar.store.local_disk import delete, put_directory, remove_unfinished
+from nightjar.store.local_disk import (
+    complete_replacements,
+    delete,
+    put_directory,
+    remove_unfinished,
+    replace_directory,
+)
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
-from nightjar.store.opening import Store
+from nightjar.store.opening import Artifact, Store
 from nightjar.store.setting_aside import set_aside_unpublished
 from nightjar.store.tables import (
     SUFFIX,
@@ -188,6 +196,39 @@ def publish(
     return ref
 
 
+def rewrite(artifact: Artifact, write: Callable[[Staging], None]) -> None:
+    """Replace what a published version holds: the one exception to "never modified".
+
+    Only for a person's right to erasure. ``write`` gets counts and report of the old one; identity,
+    version and time of publishing stay, the manifest's digest does not. Killed before the end,
+    the old one is there, or :func:`remove_abandoned` puts the new one in its place. Raises
+    StoreNotWritable.
+    """
+    path = artifact.directory
+    root = path.parents[1]
+    with _staging_directory(root, path.parent, artifact.ref.version) as staging_dir:
+        staging = Staging(staging_dir)
+        staging.counts.update(artifact.manifest.counts)
+        staging.report.update(copy.deepcopy(dict(artifact.manifest.report)))
+        with named_write_errors(root):
+            write(staging)
+        with only_writes(root):
+            manifest = replace(
+                artifact.manifest,
+                files=staging.entries(),
+                counts=_whole_numbers(staging.counts),
+                report=_json_value(staging.report),
+            )
+            write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
+            sync(staging_dir)
+            replace_directory(staging_dir, path)
+    logger.info("%s was written anew: %s", artifact.ref, manifest.counts)
+
+
+def _whole_numbers(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: int(count) for reason, count in sorted(counts.items())}
+
+
 def _manifest(
     identity: Identity, staging: Staging, git_commit: str | None, seconds: float
 ) -> Manifest:
@@ -197,7 +238,7 @@ def _manifest(
         name=identity.name,
         identity=identity.as_json(),
         files=staging.entries(),
-        counts={reason: int(count) for reason, count in sorted(staging.counts.items())},
+        counts=_whole_numbers(staging.counts),
         report=_json_value(staging.report),
         environment=environment(),
         git_commit=git_commit,
@@ -219,6 +260,7 @@ def remove_abandoned(root: Path) -> list[Path]:
     (:mod:`~nightjar.store.local_disk`). Where no lock tells whether a writer is gone, it is
     watched for a minute, all of them at once.
     """
+    complete_replacements(root)
     # What is found here was held before it was there: who made it is seen below.
     found = sorted(root.glob(f"*/{STAGING_PREFIX}*"))
     held = held_among({_held_path(path) for path in found})

@@ -54,7 +54,7 @@ more workers the threads update shared matrices without locks (Recht et al. 2011
 and two runs differ slightly. ``deterministic: true`` is one worker.
 """
 
-from nightjar.training.checkpoints import checkpoint_path, remove_stale_checkpoints
+from nightjar.training.checkpoints import checkpoint_path, unwanted_checkpoints
 from nightjar.training.identity import (
     Parents,
     cooccurrences_identity,
@@ -74,7 +74,7 @@ __all__ = [
     "embeddings_identity",
     "fit_encoder",
     "import_vectors",
-    "remove_stale_checkpoints",
     "train",
     "trained_identity",
+    "unwanted_checkpoints",
 ]

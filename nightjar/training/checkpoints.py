@@ -9,14 +9,13 @@ without pickle: every array has a checksum.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,16 +24,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.store import delete, idle_names, sync
+from nightjar.store import sync
 
 logger = logging.getLogger(__name__)
 
 PREFIX = ".checkpoint-"
-KEPT_SECONDS = 30 * 24 * 3600.0
-"""A checkpoint that nobody has gone on from for so long is of a model given up."""
-_END_BYTES = 4096
-"""Of a file, in which the archive's directory is: it has the checksum of each array."""
-_SEEN_NAME = ".seen-checkpoints.json"
 _POSITION = "position"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a file raises that is no whole checkpoint."""
@@ -61,24 +55,13 @@ def checkpoint_path(stage_dir: Path, version: str) -> Path:
     return stage_dir / f"{PREFIX}{version}.npz"
 
 
-def remove_stale_checkpoints(stage_dir: Path, now: float) -> list[Path]:
-    """Remove checkpoints of models given up; returns what was removed.
-
-    ``now`` in seconds since 1970. Time counts from the first call that saw the checkpoint as
-    it is (:mod:`~nightjar.store.idleness`).
-    """
-    states = {path.name: _state(path) for path in stage_dir.glob(f"{PREFIX}*.npz")}
-    idle = idle_names(stage_dir / _SEEN_NAME, states, now, KEPT_SECONDS)
-    return [stage_dir / name for name in idle if delete(stage_dir / name)]
-
-
-def _state(path: Path) -> str:
-    """Another one for each checkpoint that is saved; found without reading it all."""
-    with suppress(OSError), path.open("rb") as stream:  # gone meanwhile
-        n_bytes = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, n_bytes - _END_BYTES))
-        return f"{n_bytes} bytes, {hashlib.sha256(stream.read()).hexdigest()}"
-    return ""
+def unwanted_checkpoints(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
+    """The checkpoints of artifacts that are not to become one of the ``wanted`` versions."""
+    return [
+        path
+        for path in sorted(stage_dir.glob(f"{PREFIX}*.npz"))
+        if path.name.removeprefix(PREFIX).removesuffix(".npz") not in wanted
+    ]
 
 
 @dataclass(frozen=True)

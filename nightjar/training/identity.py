@@ -24,13 +24,13 @@ from nightjar.schemas import COOCCURRENCES, EMBEDDINGS, TOKENS
 from nightjar.store import Identity, file_identity, library_versions
 from nightjar.training.engines import engine_of
 
-TRAINING_REVISION = 1
+TRAINING_REVISION = 2
 """Raised whenever a change that the hash of the engine's code does not see changes the vectors."""
 COUNTING_REVISION = 1
 """Raised whenever a change that the hash of the code does not see changes the counts."""
 IMPORT_REVISION = 1
 """Raised whenever a change of our own code changes what is read from a file."""
-ENCODER_REVISION = 1
+ENCODER_REVISION = 2
 """Raised whenever a change of our own code changes the rows of SIF and uSIF."""
 _NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model"}
 """Keys of a model that do not shape its vectors: versions of parents stand for two of them."""

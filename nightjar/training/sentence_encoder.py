@@ -34,6 +34,7 @@ from nightjar import schemas
 from nightjar.config.models import SifConfig, UsifConfig
 from nightjar.embeddings import NGRAMS, Embeddings, matrix_of, ngram_sizes
 from nightjar.errors import VocabularyError
+from nightjar.model_files import write_words
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging
 from nightjar.training.tables import blocks, vector_array
@@ -102,6 +103,7 @@ def fit_encoder(
     removal = common_directions(moments, model.components, all_of_each=isinstance(model, SifConfig))
     _write_vectors(staging, embeddings, weighted, removal)
     _write_components(staging, removal)
+    write_words(tokens, staging)
     if sizes := ngram_sizes(base):
         _write_ngrams(staging, base, removal, a / floor)
         staging.report[NGRAMS] = asdict(sizes)

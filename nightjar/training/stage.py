@@ -10,6 +10,7 @@ from pydantic import ByteSize
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
 from nightjar.core.stage import StageContext
 from nightjar.executors import INLINE
+from nightjar.model_files import write_words
 from nightjar.store import Artifact, release_free_memory
 from nightjar.training.checkpoints import Checkpoints, checkpoint_path
 from nightjar.training.corpus import Corpus
@@ -161,6 +162,7 @@ def train(
         size.n_tokens_with_context,
         job.n_workers,
     )
+    write_words(tokens, staging)
     engine = engine_of(model).load()
     release_free_memory()
     engine(job)

@@ -8,7 +8,7 @@ from flows.explorer.catalogue import Version
 from flows.explorer.pages.parts import Component, Request, notice, table
 from flows.explorer.text import visible
 from nightjar import schemas
-from nightjar.errors import RegistryUnavailable, StoreError
+from nightjar.errors import ArtifactMissing, RegistryUnavailable, StoreError
 from nightjar.registry import read_model_card, tracking_uri
 from nightjar.store import Manifest
 
@@ -52,12 +52,19 @@ def _lineage(request: Request, version: Version) -> Component:
     store = request.library.store
     rows: list[list[Component]] = []
     problems = []
+    tags = {} if version.registered is None else version.registered.tags
+    evaluation = tags.get(f"nightjar.{schemas.EVALUATION}_version")
     wanted = [(schemas.EMBEDDINGS, version.embeddings)]
+    if evaluation is not None:
+        wanted.insert(0, (schemas.EVALUATION, evaluation))
     seen = set(wanted)
     while wanted:
         stage, number = wanted.pop(0)
         try:
             manifest = store.open(store.ref(stage, number)).manifest
+        except ArtifactMissing:
+            rows.append([stage, html.Code(number), "not kept any more", "-"])
+            continue
         except StoreError as error:
             problems.append(notice(str(error)))
             continue

@@ -1,4 +1,4 @@
-"""Scores by time with their intervals, champion moves, and what the gate decided."""
+"""Scores by night with their intervals, champions, and the events of the ledger."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from dash import dcc, html
 
-from flows.explorer.history import History, Measurement, read_history
+from flows.explorer.history import History, Measurement
 from flows.explorer.pages.parts import Component, Request, Screen, notice, table
 from flows.explorer.text import plotly_text, visible
-from nightjar.promotion import Event, EventKind
+from nightjar.promotion import Event
 
 PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
@@ -21,12 +21,12 @@ _CHART_PIXELS = 260
 
 
 def scores_page(request: Request) -> Component:
-    """One figure a benchmark, then the decisions, newest first."""
-    history = read_history(request.library.loaded)
+    """One figure a benchmark, then the events, newest first."""
+    history = request.library.history()
     problems = [notice(problem) for problem in history.problems]
     if not history.measurements:
         return [*problems, notice("nothing has been evaluated yet", "hint")]
-    models = list(dict.fromkeys(entry.model for entry in history.measurements))
+    models = list(dict.fromkeys(entry.judged.model for entry in history.measurements))
     figures = [
         html.Section(
             [
@@ -50,8 +50,8 @@ def scores_page(request: Request) -> Component:
             className="quiet",
         ),
         html.Div(figures, className="charts"),
-        html.H2("Decisions of the gate"),
-        _decisions(history.decisions),
+        html.H2("What happened"),
+        _events(history.events),
     ]
 
 
@@ -63,7 +63,7 @@ def _figure(
         found = [
             entry
             for entry in history.measurements
-            if entry.model == model
+            if entry.judged.model == model
             and entry.score.benchmark == benchmark
             and entry.score.value is not None
         ]
@@ -86,7 +86,7 @@ def _trace(model: str, found: Sequence[Measurement], colour: str) -> dict[str, A
         "type": "scatter",
         "mode": "lines+markers",
         "name": plotly_text(model),
-        "x": [entry.time.isoformat() for entry in found],
+        "x": [entry.judged.time.isoformat() for entry in found],
         "y": values,
         "error_y": {
             "type": "data",
@@ -101,33 +101,26 @@ def _trace(model: str, found: Sequence[Measurement], colour: str) -> dict[str, A
         "line": {"color": colour, "width": 1.5},
         "marker": {
             "color": colour,
-            "symbol": ["star" if _became_champion(entry) else "circle" for entry in found],
-            "size": [11 if _became_champion(entry) else 6 for entry in found],
+            "symbol": ["star" if entry.has_been_champion else "circle" for entry in found],
+            "size": [11 if entry.has_been_champion else 6 for entry in found],
         },
         "hoverinfo": "text",
         "hovertext": [_hover(entry) for entry in found],
     }
 
 
-def _became_champion(entry: Measurement) -> bool:
-    return entry.decision is not None and entry.decision.kind is EventKind.PROMOTED
-
-
 def _hover(entry: Measurement) -> str:
-    score, decision = entry.score, entry.decision
-    what = (
-        "not judged"
-        if decision is None or decision.new is None
-        else f"v{decision.new.number} {decision.kind}"
-    )
+    score, judged = entry.score, entry.judged
+    what = "not judged" if judged.version is None else f"v{judged.version} {judged.outcome}"
+    trial = ", a trial" if judged.is_trial else ""
     interval = ""
     if score.ci_low is not None and score.ci_high is not None:
         interval = f" ({score.ci_low:.3f} to {score.ci_high:.3f})"
     lines = (
-        f"{entry.model} {what}",
+        f"{judged.model} {what}, night {judged.night}{trial}",
         f"{score.value:.4f}{interval}",
         f"{score.n_covered:,} of {score.n_items:,} items",
-        f"{entry.time:%Y-%m-%d %H:%M} UTC",
+        f"{judged.time:%Y-%m-%d %H:%M} UTC",
     )
     return "<br>".join(map(plotly_text, lines))
 
@@ -158,20 +151,21 @@ def _number(event: Event, name: str) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _decisions(decisions: Sequence[Event]) -> Component:
-    if not decisions:
+def _events(events: Sequence[Event]) -> Component:
+    if not events:
         return notice("nothing has been judged yet", "hint")
     rows = [
         [
-            f"{entry.time:%Y-%m-%d %H:%M}",
-            f"{visible(entry.subject)} v{'-' if entry.new is None else entry.new.number}",
-            html.Span(entry.kind, className=f"decision {entry.kind}"),
-            _number(entry, "score"),
-            _number(entry, "champion_score"),
-            visible(entry.reason, 400),
-            visible(entry.actor),
+            f"{event.time:%Y-%m-%d %H:%M}",
+            "-" if event.night is None else str(event.night),
+            visible(event.subject) + ("" if event.new is None else f" v{event.new.number}"),
+            html.Span(event.kind.value, className=f"decision {event.kind.value}"),
+            _number(event, "score"),
+            _number(event, "champion_score"),
+            visible(event.reason, 400),
+            visible(event.actor),
         ]
-        for entry in reversed(decisions)
+        for event in reversed(events)
     ]
-    head = ["time (UTC)", "version", "decision", "score", "champion's", "reason", "by"]
-    return table(head, rows, numbers=(3, 4))
+    head = ["time (UTC)", "night", "what", "event", "score", "champion's", "reason", "by"]
+    return table(head, rows, numbers=(1, 4, 5))

@@ -29,7 +29,7 @@ never reach a file, a message or a log: messages of libraries are redacted and n
 
 from nightjar.corpus.remote.directories import FETCHED_DIR, fetched_file
 from nightjar.corpus.remote.fetching import FetchedFile, Request, fetch_files, known_files
-from nightjar.corpus.remote.stale import remove_stale_downloads
+from nightjar.corpus.remote.stale import surplus_downloads
 from nightjar.corpus.remote.tables import TableRequest, fetch_rows, known_rows
 
 __all__ = [
@@ -42,5 +42,5 @@ __all__ = [
     "fetched_file",
     "known_files",
     "known_rows",
-    "remove_stale_downloads",
+    "surplus_downloads",
 ]

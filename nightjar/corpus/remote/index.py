@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from nightjar.corpus.remote.directories import Directories, fetched_file
 from nightjar.corpus.remote.row_parts import RowPart
 from nightjar.corpus.remote.storage import Version
-from nightjar.store import replace, waited_lease
+from nightjar.store import is_held, replace, waited_lease
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,15 @@ def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time fetches for the index at ``path``; another waits."""
-    lease = path.with_name(f".{path.name}.lease")
     waiting = f"another run fetches the same URLs: waiting for it ({path.name})"
-    with waited_lease(lease, f"fetching {path.stem}", waiting):
+    with waited_lease(_lease(path), f"fetching {path.stem}", waiting):
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process fetches for the index at ``path`` right now."""
+    return is_held(_lease(path))
+
+
+def _lease(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lease")

@@ -67,6 +67,12 @@ class RowPart:
                 yield Row(key, line, key_digest(key))
 
 
+def first_column(path: Path) -> str:
+    """The name of the first column of the rows in a file, which is that of their keys."""
+    with path.open("rb") as stream:
+        return str(next(iter(json.loads(stream.readline()))))
+
+
 class PartsWriter:
     """Writes rows into parts, and takes whole parts that are there already.
 

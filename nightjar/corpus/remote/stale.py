@@ -1,4 +1,4 @@
-"""Removing what was fetched and is not needed any more."""
+"""What was fetched and is not needed any more."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from contextlib import suppress
 from pathlib import Path
 
 from nightjar.corpus.remote.directories import Directories
-from nightjar.corpus.remote.index import Index
-from nightjar.store import delete, idle_names, names
+from nightjar.corpus.remote.index import Index, is_locked
+from nightjar.store import idle_names, names
 
-KEPT_SECONDS = 7 * 86_400.0
-"""How long a run may last that was planned with what no index names any more."""
+PARTIAL_KEPT_SECONDS = 7 * 86_400.0
+"""A download that has not grown for so long is given up."""
 INDEX_KEPT_SECONDS = 90 * 86_400.0
 """How long URLs that no configuration fetches any more are remembered."""
 
 
-def remove_stale_downloads(fetched: Path, now: float) -> list[Path]:
-    """Remove what no index has named for a week, and downloads that have not grown for one.
+def surplus_downloads(fetched: Path, now: float, *, is_quiet: bool) -> list[Path]:
+    """What no index names, downloads given up, and indexes that nobody has used for 90 days.
 
-    ``now`` in seconds since 1970. An index that was not used for 90 days goes, too. Time
-    counts from the first call that saw it so (:mod:`~nightjar.store.idleness`).
+    ``now`` in seconds since 1970; time counts from the first call that saw a thing as it is
+    (:mod:`~nightjar.store.idleness`). Unless it ``is_quiet``, or while something is being fetched,
+    what no index names is left alone: a night under way may have been planned with it.
     """
     directories = Directories(fetched)
     return [
-        *_remove_idle(directories.index, _index_states(directories), now, INDEX_KEPT_SECONDS),
-        *_remove_idle(directories.objects, _unnamed(directories), now, KEPT_SECONDS),
-        *_remove_idle(directories.partial, _sizes(directories), now, KEPT_SECONDS),
+        *_idle(directories.index, _index_states(directories), now, INDEX_KEPT_SECONDS),
+        *(_unnamed(directories) if is_quiet else ()),
+        *_idle(directories.partial, _sizes(directories), now, PARTIAL_KEPT_SECONDS),
     ]
 
 
-def _remove_idle(
-    directory: Path, states: dict[str, str], now: float, kept_seconds: float
-) -> list[Path]:
+def _idle(directory: Path, states: dict[str, str], now: float, kept_seconds: float) -> list[Path]:
     idle = idle_names(directory / ".seen.json", states, now, kept_seconds)
-    return [directory / name for name in idle if delete(directory / name)]
+    return [directory / name for name in idle]
 
 
 def _index_states(directories: Directories) -> dict[str, str]:
@@ -47,12 +46,12 @@ def _index_states(directories: Directories) -> dict[str, str]:
     return states
 
 
-def _unnamed(directories: Directories) -> dict[str, str]:
-    named: set[str] = set()
-    for name in names(directories.index):
-        index = Index.read(directories.index / name)
-        named.update(known.sha256 for known in index.objects.values())
-    return {name: "unnamed" for name in names(directories.objects) if name not in named}
+def _unnamed(directories: Directories) -> list[Path]:
+    indexes = [directories.index / name for name in names(directories.index)]
+    if any(is_locked(path) for path in indexes):
+        return []
+    named = {known.sha256 for path in indexes for known in Index.read(path).objects.values()}
+    return [directories.objects / name for name in names(directories.objects) if name not in named]
 
 
 def _sizes(directories: Directories) -> dict[str, str]:

@@ -1,0 +1,141 @@
+"""What was purged from a corpus and must not come back, by hashes alone.
+
+One file for each corpus of a pipeline, ``purged/<corpus>.json`` in the pipeline's directory: the
+orders of people, each with the digests of what it is about. Ingest quarantines what matches,
+whichever file of the sources still has it; the list's digest is part of the documents' identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightjar.errors import StoreError
+from nightjar.store import fingerprint, names, replace
+
+_DIRECTORY = "purged"
+_SUFFIX = ".json"
+DIGEST_BYTES = 16
+
+
+def digest_of(text: str) -> bytes:
+    """The digest of an id or a text: the first bytes of its sha256."""
+    data = text.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+@dataclass(frozen=True)
+class Purged:
+    """Digests of what must not come back."""
+
+    ids: frozenset[bytes] = frozenset()
+    """Of doc_ids, whatever text they have."""
+    texts: frozenset[bytes] = frozenset()
+    """Of texts as they are stored, and as the sources have them, before cleaning."""
+
+    def __bool__(self) -> bool:
+        """Whether anything was purged."""
+        return bool(self.ids or self.texts)
+
+    @property
+    def digest(self) -> str:
+        """Of all of them; "" for nothing."""
+        if not self:
+            return ""
+        found = (sorted(entry.hex() for entry in entries) for entries in (self.ids, self.texts))
+        return fingerprint(list(found))
+
+
+NOTHING = Purged()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person ordered to be purged, once."""
+
+    time: str
+    """ISO 8601, UTC."""
+    actor: str
+    reason: str
+    ids: tuple[str, ...]
+    """Digests, in hexadecimal digits."""
+    texts: tuple[str, ...]
+    is_done: bool = False
+    """Whether nothing of it is left in this directory."""
+
+    @property
+    def purged(self) -> Purged:
+        """Its digests."""
+        return Purged(
+            frozenset(map(bytes.fromhex, self.ids)), frozenset(map(bytes.fromhex, self.texts))
+        )
+
+
+@dataclass(frozen=True)
+class PurgeList:
+    """The orders about one corpus; one that is not there has none."""
+
+    path: Path
+    orders: tuple[Order, ...] = ()
+
+    @classmethod
+    def read(cls, pipeline_dir: Path, corpus: str) -> PurgeList:
+        """The list of a corpus. Raises StoreError when it cannot be read."""
+        return cls.at(pipeline_dir / _DIRECTORY / f"{corpus}{_SUFFIX}")
+
+    @classmethod
+    def at(cls, path: Path) -> PurgeList:
+        """The list in a file. Raises StoreError when it cannot be read."""
+        try:
+            return cls(path, _orders().validate_json(path.read_bytes()))
+        except FileNotFoundError:
+            return cls(path)
+        except (OSError, ValidationError) as error:
+            raise StoreError(
+                f"{path}: what was purged from a corpus cannot be read ({error}); restore the file "
+                f"from a backup: without it purged documents would come back"
+            ) from error
+
+    @classmethod
+    def all(cls, pipeline_dir: Path) -> dict[str, PurgeList]:
+        """The lists of a pipeline, by corpus. Raises StoreError."""
+        found = [name for name in names(pipeline_dir / _DIRECTORY) if name.endswith(_SUFFIX)]
+        corpora = [name.removesuffix(_SUFFIX) for name in found]
+        return {corpus: cls.read(pipeline_dir, corpus) for corpus in corpora}
+
+    @property
+    def purged(self) -> Purged:
+        """The digests of all orders."""
+        return joined(order.purged for order in self.orders)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every order was carried out."""
+        return all(order.is_done for order in self.orders)
+
+    def texts_with(self, digest: bytes) -> frozenset[bytes]:
+        """The texts of the orders that name an id."""
+        return joined(order.purged for order in self.orders if digest in order.purged.ids).texts
+
+    def write(self, orders: tuple[Order, ...]) -> None:
+        """Replace the orders. Raises StoreNotWritable."""
+        replace(self.path, _orders().dump_json(orders, indent=1))
+
+
+def joined(parts: Iterable[Purged]) -> Purged:
+    """All of them in one."""
+    found = list(parts)
+    return Purged(
+        frozenset().union(*(part.ids for part in found)),
+        frozenset().union(*(part.texts for part in found)),
+    )
+
+
+@cache
+def _orders() -> TypeAdapter[tuple[Order, ...]]:
+    return TypeAdapter(tuple[Order, ...])

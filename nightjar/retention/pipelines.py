@@ -1,0 +1,138 @@
+"""Every pipeline of an artifact directory, as its records tell it.
+
+All of them have a say in what is kept. The config of another pipeline is not loaded: how long it
+keeps things is in the record of its last night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nightjar.config import KeepConfig, LoadedConfig
+from nightjar.core import Night, Nights
+from nightjar.core.using import PIPELINES, night_lease
+from nightjar.errors import StoreError
+from nightjar.promotion import Event, Ledger, Standing, standing_of
+from nightjar.store import is_held, names
+
+LEDGER = "ledger"
+_FOREVER = KeepConfig(accepted_nights=10_000, rollback_versions=10_000, trials=10_000)
+"""Of a pipeline whose rules nobody knows: no night of it is recorded."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One pipeline: its rules, its ledger and its nights."""
+
+    name: str
+    directory: Path
+    keep: KeepConfig
+    corpora: frozenset[str] | None
+    """Names in its config; None where that is not known."""
+    entries: frozenset[str] | None
+    """Of ``document_vectors``."""
+    events: tuple[Event, ...]
+    is_own: bool
+
+    @property
+    def nights(self) -> Nights:
+        """Its nights."""
+        return Nights(self.directory)
+
+    @cached_property
+    def standings(self) -> tuple[Standing, ...]:
+        """How things stand; also as they stood before the last event that moves an alias.
+
+        A killed run may have written that event and not moved the alias: until it is completed
+        readers follow what was before.
+        """
+        moves = [place for place, event in enumerate(self.events) if event.moves_alias]
+        before = () if self.is_own or not moves else (standing_of(self.events[: moves[-1]]),)
+        return (standing_of(self.events), *before)
+
+    @cached_property
+    def newest(self) -> Night | None:
+        """The newest night that is no trial and got as far as its plan."""
+        return self.nights.last()
+
+    @cached_property
+    def trials(self) -> tuple[Night, ...]:
+        """The newest trials, as many as are kept."""
+        return tuple(self.nights.newest_trials(self.keep.trials))
+
+    @cached_property
+    def running(self) -> Night | None:
+        """The night of another pipeline that is under way."""
+        numbers = self.nights.numbers()
+        if self.is_own or not numbers or not is_held(night_lease(self.directory)):
+            return None
+        night = self.nights.get(numbers[-1])
+        return night if night.ended_at is None else None
+
+    @property
+    def recorded_config(self) -> Mapping[str, Any]:
+        """The config of the newest night; empty where there was none."""
+        return {} if self.newest is None else self.newest.config
+
+
+def read_pipelines(loaded: LoadedConfig) -> tuple[Pipeline, ...]:
+    """Every pipeline of the directory of ``loaded``, its own first.
+
+    Raises StoreError, LedgerDamaged among them, when what one of them needs cannot be known.
+    """
+    own = loaded.config.pipeline.name
+    config = loaded.config
+    found = [
+        Pipeline(
+            name=own,
+            directory=loaded.pipeline_dir,
+            keep=config.keep,
+            corpora=frozenset(config.corpora),
+            entries=frozenset(config.document_vectors),
+            events=Ledger(loaded.pipeline_dir / LEDGER).events(),
+            is_own=True,
+        )
+    ]
+    directory = loaded.artifacts_dir / PIPELINES
+    found += [_other(directory / name) for name in names(directory) if name != own]
+    return tuple(found)
+
+
+def _other(directory: Path) -> Pipeline:
+    nights = Nights(directory)
+    night = nights.last() or next(nights.newest_first(), None)
+    config = {} if night is None else night.config
+    try:
+        keep = _FOREVER if night is None else KeepConfig.model_validate(config.get("keep", {}))
+    except ValidationError as error:
+        raise StoreError(
+            f"{directory}: how long this pipeline keeps things cannot be read from its night "
+            f"{night.number if night else 0}; nothing is deleted. If the pipeline is not used any "
+            f"more, move its directory away"
+        ) from error
+    return Pipeline(
+        name=directory.name,
+        directory=directory,
+        keep=keep,
+        corpora=_names(config, "corpora"),
+        entries=_names(config, "document_vectors"),
+        events=Ledger(directory / LEDGER).events(),
+        is_own=False,
+    )
+
+
+def _names(config: Mapping[str, Any], section: str) -> frozenset[str] | None:
+    return frozenset(config[section]) if section in config else None
+
+
+def age_days(moment: str, now: datetime) -> float:
+    """How old an ISO 8601 time is; one without a zone is in UTC."""
+    found = datetime.fromisoformat(moment)
+    return (now - (found if found.tzinfo else found.replace(tzinfo=UTC))).total_seconds() / 86_400
