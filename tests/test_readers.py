@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 import typer
+from asking_support import asked, asked_json
 from gensim.models import Word2Vec
 from nights_support import GOOD, HandMade, outcome
-from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.explorer.app import draw
@@ -79,24 +78,17 @@ SAYS_WHAT_HAPPENED = {
 """Commands that answer no question to a model or a corpus: they run, order, or tell of nights."""
 
 
-def asked(project: HandMade, *arguments: str) -> str:
-    """What a command prints."""
-    done = CliRunner().invoke(app, [*arguments, "-c", str(project.path)])
-    assert done.exit_code == 0, (arguments, done.output, done.exception)
-    return done.stdout
-
-
 def written(project: HandMade, *arguments: str) -> bytes:
     path = project.directory / "answer"
     path.unlink(missing_ok=True)
-    asked(project, *arguments, "-o", str(path))
+    asked(project.path, *arguments, "-o", path)
     return path.read_bytes()
 
 
 def vectors_of_gensim(project: HandMade, model: str) -> list[Any]:
     """What ``nightjar to-gensim`` writes, without the time that gensim puts in."""
     path = project.directory / "answer.gensim"
-    asked(project, "to-gensim", model, "-o", str(path))
+    asked(project.path, "to-gensim", model, "-o", path)
     opened = Word2Vec.load(str(path)).wv
     return [opened.index_to_key, opened.vectors.tolist()]
 
@@ -112,7 +104,7 @@ def page(project: HandMade, address: str) -> str:
 
 def standing_of(project: HandMade, model: str) -> dict[str, Any]:
     """What ``nightjar show MODEL`` says, but for what happened."""
-    shown: dict[str, Any] = json.loads(asked(project, "show", model, "--json"))
+    shown: dict[str, Any] = asked_json(project.path, "show", model)
     del shown["events"]
     return shown
 
@@ -120,7 +112,7 @@ def standing_of(project: HandMade, model: str) -> dict[str, Any]:
 def answers(project: HandMade) -> dict[str, Any]:
     """Every answer that there is."""
     found: dict[str, Any] = {
-        name: asked(project, *question) for name, question in QUESTIONS.items()
+        name: asked(project.path, *question) for name, question in QUESTIONS.items()
     }
     found |= {name: written(project, *question) for name, question in WRITTEN.items()}
     found |= {address: page(project, address) for address in PAGES}
