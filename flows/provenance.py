@@ -15,7 +15,7 @@ def read_provenance(loaded: LoadedConfig) -> Provenance:
     """The commit of the project that the config lies in, the user, and the worker threads."""
     return Provenance(
         git_commit=git_commit(loaded.base_dir),
-        actor=_actor(),
+        actor=actor(),
         n_workers=n_workers(loaded),
     )
 
@@ -41,7 +41,8 @@ def _git(directory: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Who runs this, as the ledger names them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

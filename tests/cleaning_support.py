@@ -40,9 +40,9 @@ def guarded() -> Iterator[None]:
         raise AssertionError(f"not done after {GUARD_SECONDS} s: the time is not linear")
 
     former = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, GUARD_SECONDS)
+    of_the_test = signal.setitimer(signal.ITIMER_REAL, GUARD_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
+        signal.setitimer(signal.ITIMER_REAL, *of_the_test)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from config_support import MINIMAL
@@ -23,6 +27,27 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 PROJECT_ROOT = Path(__file__).parents[1]
+EXIT_SECONDS = 120
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """A test that fails, at its limit say, leaves no process behind to slow the others down."""
+    started = time.time()
+    try:
+        return (yield)
+    except BaseException:
+        for child in psutil.Process().children():
+            if child.create_time() >= started and "resource_tracker" not in str(child.cmdline()):
+                child.kill()
+        raise
+
+
+def pytest_unconfigure() -> None:
+    """No limit of a test covers the end of the interpreter, which joins threads."""
+    assert sys.__stderr__ is not None
+    faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True, file=sys.__stderr__)
+
 
 PROVENANCE = Provenance(git_commit=None, actor="test", n_workers=1)
 SMALL_CONFIG: dict[str, Any] = {

@@ -18,6 +18,7 @@ from corpus_support import Ingested, config_of, identity_of, text_source
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import IngestConfig
@@ -27,7 +28,6 @@ from nightjar.corpus.near_duplicates import Bands, signatures_of
 from nightjar.errors import SourceError
 from nightjar.executors import INLINE, Executor, ProcessExecutor
 from nightjar.executors.base import Advance, Piece, Result
-from nightjar.progress import SILENT
 from nightjar.store import Store, publish
 
 DUPLICATES = {"duplicate", "duplicate_id", "near_duplicate"}
@@ -59,7 +59,7 @@ def night(
     ref = publish(
         root,
         identity,
-        lambda staging: ingest(config, base, identity, staging, SILENT, executor),
+        lambda staging: ingest(config, context_of(staging, identity, base, executor=executor)),
     )
     assert Store(root).verify(ref) == []
     return Ingested(Store(root).open(ref))

@@ -6,7 +6,6 @@ import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gensim.models import KeyedVectors, Word2Vec
 from gensim.models.word2vec import LineSentence
 from gensim.test.utils import datapath
 from numpy.typing import NDArray
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import (
@@ -129,7 +129,9 @@ def run_stage(
     ref = publish(
         root,
         identity,
-        partial(evaluate, "test", config, root, embeddings, progress=progress),
+        lambda staging: evaluate(
+            config, embeddings, context_of(staging, identity, root, progress=progress)
+        ),
     )
     assert Store(root).verify(ref) == []
     return Store(root).open(ref)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -55,6 +58,7 @@ def test_workers_import_neither_the_main_module_nor_pandas(tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     expected = ["main", "[(1, False), (2, False), (3, False)]"]  # one "main": that of the script
     assert done.stdout.splitlines() == expected, done.stderr
@@ -82,3 +86,36 @@ def test_one_worker_or_one_piece_is_this_process(executor: ProcessExecutor) -> N
     with ProcessExecutor(1) as alone:
         alone.start()
         assert list(alone.map(process, [1, 2], lambda *_: None)) == [os.getpid()] * 2
+
+
+def end_in_the_middle(piece: Path, advance: Advance) -> bytes:
+    """A long result, of which the first process that does the piece writes the beginning."""
+    if not piece.exists():
+        piece.touch()
+
+        def write_a_part(connection: Connection, content: Any) -> None:
+            os.write(connection.fileno(), content[:1000])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Connection._send = write_a_part  # type: ignore[attr-defined]
+    return bytes(1_000_000)
+
+
+def test_a_process_that_ends_in_the_middle_of_a_result_is_replaced(
+    executor: ProcessExecutor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pieces = [tmp_path / name for name in ("a", "b", "c")]
+    for piece in pieces[:2]:
+        piece.touch()
+    results = list(executor.map(end_in_the_middle, pieces, lambda *_: None))
+    assert results == [bytes(1_000_000)] * 3
+    assert "a worker process ended without a result; its work is done again" in caplog.text
+
+
+def test_a_process_that_is_stopped_ends_when_it_is_released(executor: ProcessExecutor) -> None:
+    before = children()
+    (stopped, *_) = executor.map(process, range(8), lambda *_: None)
+    os.kill(stopped, signal.SIGSTOP)
+    executor.release()
+    assert stopped not in children()
+    assert len(children() - before) <= 1  # the process that looks after semaphores

@@ -244,7 +244,7 @@ def test_four_processes_share_the_memory_of_one_model(tmp_path: Path) -> None:
         tell(process, "count")
     growth = [int(told(process)) for process in processes]
     for process in processes:
-        process.communicate("end\n")
+        process.communicate("end\n", timeout=60)
     expected = float(matrix.sum(dtype=np.float64))
     assert totals == pytest.approx([expected] * 4)
     assert max(growth) < 5_000  # kB, of 51,000 that each has read

@@ -65,7 +65,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
             time.sleep(0.02)
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
     # The embedded server goes with the run that started it.
     _, alive = psutil.wait_procs(started, timeout=20)
     assert alive == []

@@ -415,6 +415,10 @@ def begin(base: Path) -> subprocess.Popen[str]:
     )
 
 
+def output(process: subprocess.Popen[str]) -> list[str]:
+    return process.communicate(timeout=240)[0].splitlines()
+
+
 def fill(reviews: SqliteReviews, n_rows: int, n_words: int) -> None:
     rows = [(number, f"word{number} " * n_words, number, 1.0) for number in range(n_rows)]
     reviews.run("INSERT INTO reviews (id, text, at, stars) VALUES (?, ?, ?, ?)", rows)
@@ -428,17 +432,17 @@ def test_a_night_that_is_killed_while_it_fetches_costs_nothing(tmp_path: Path) -
     while killed.stdout.readline().strip() != "1000":
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.communicate(timeout=60)
     fetched = tmp_path / "artifacts" / FETCHED_DIR
     assert list((fetched / "index").glob("[!.]*")) == []
     again, other = begin(tmp_path), begin(tmp_path)  # and two at once
-    first, second = again.communicate()[0].splitlines(), other.communicate()[0].splitlines()
+    first, second = output(again), output(other)
     assert again.returncode == other.returncode == 0
     assert first[-2] == second[-2]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     os.link(tmp_path / "reviews.db", scratch / "reviews.db")
-    assert begin(scratch).communicate()[0].splitlines()[-2] == first[-2]
+    assert output(begin(scratch))[-2] == first[-2]
 
 
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
@@ -447,5 +451,5 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         fill(SqliteReviews(tmp_path / name), n_rows, 120)
         done = begin(tmp_path / name)
-        peaks.append(int(done.communicate()[0].splitlines()[-1]))
+        peaks.append(int(output(done)[-1]))
     assert peaks[1] - peaks[0] < 40  # MB, of a table of 120 MB

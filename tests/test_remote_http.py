@@ -420,7 +420,7 @@ def test_two_at_once_fetch_once(
             assert all(thread.is_alive() for thread in threads)
         waits.set()
         for thread in threads:
-            thread.join()
+            thread.join(60)
     assert found == [LONG] * 2
     assert site.statuses("/a.bin") == [200, 304]
 
@@ -450,7 +450,7 @@ def test_a_killed_download_publishes_nothing_and_goes_on_later(tmp_path: Path, s
             assert child.poll() is None
     finally:
         child.kill()
-        child.wait()
+        child.wait(60)
     assert list((tmp_path / "fetched" / "objects").iterdir()) == []
     assert content(tmp_path, url) == [LONG]
     assert site.sent("/a.bin") == [half, len(LONG) - half]

@@ -19,11 +19,14 @@ import httpx
 import pytest
 from conftest import PROJECT_ROOT
 
+from flows import service
+from nightjar.config import load_config
+from nightjar.errors import OrchestratorUnavailable
 from nightjar.registry import open_reader
 
-pytestmark = pytest.mark.integration
-
 START_SECONDS = 180
+# What is waited for within has limits of its own, whose messages say more.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True)
@@ -200,3 +203,13 @@ def test_a_run_that_starts_too_late_is_skipped(night_shift: NightShift) -> None:
         time.sleep(0.5)
     assert run["state_name"] == "Skipped"
     assert "this run starts 1440 minutes late" in run["state"]["message"]
+
+
+def test_a_server_that_never_answers_ends_the_deployment(
+    minimal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_DEPLOY_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        with pytest.raises(OrchestratorUnavailable, match=f"did not end within 2 s; .* {url}"):
+            service.deploy(load_config(minimal), "pool", {**os.environ, "PREFECT_API_URL": url})

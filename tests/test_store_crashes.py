@@ -200,7 +200,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # not even reaped
         assert remove_abandoned(tmp_path) == [Path(doomed), Path(f"{doomed}.held")]
         assert hidden(tmp_path / "documents") == [Path(kept).name, f"{Path(kept).name}.held"]
-        living.communicate()
+        living.communicate(timeout=60)
         assert living.returncode == 0
     assert hidden(tmp_path / "documents") == []
     assert Store(tmp_path).verify(Store(tmp_path).ref("documents", IDENTITY.version)) == []
@@ -382,7 +382,7 @@ def test_without_locks_a_directory_is_abandoned_when_its_writer_counts_on_no_mor
     with writer(tmp_path, before=NO_LOCKS) as (process, directory):
         assert remove_abandoned(tmp_path) == []
         process.kill()
-        process.wait()
+        process.wait(60)
         monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
         assert remove_abandoned(tmp_path) == [Path(directory), Path(f"{directory}.held")]
 

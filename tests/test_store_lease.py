@@ -188,7 +188,7 @@ def test_another_process_finds_it_taken_and_says_by_whom(path: Path) -> None:
         with pytest.raises(LeaseTaken, match=rf"flow run brave-wren \(process {process.pid} on "):
             acquire_lease(path, "ours")
         assert is_held(path)
-        process.communicate()
+        process.communicate(timeout=60)
     with acquire_lease(path, "ours"):
         pass
 
@@ -199,7 +199,7 @@ def test_of_runs_that_start_at_once_one_takes_it(tmp_path: Path, before: str) ->
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout is not None
         winners = [line.strip() for line in process.stdout]
-        process.communicate()
+        process.communicate(timeout=60)
     assert winners == ["1"] * 10
     assert process.returncode == 0
 
@@ -328,7 +328,7 @@ def test_a_forked_child_neither_releases_nor_keeps_it(path: Path) -> None:
         child = int(process.stdout.readline())
         assert is_held(path)
         process.kill()
-        process.wait()
+        process.wait(60)
         os.kill(child, 0)  # it is alive
         with acquire_lease(path, "ours"):
             os.kill(child, 0)
@@ -344,13 +344,16 @@ def test_workers_that_outlive_a_killed_holder_do_not_keep_it(path: Path, tmp_pat
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         workers = [int(pid) for pid in process.stdout.readline().split()]
-        assert len(workers) == 4
-        assert is_held(path)
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        for pid in workers:
-            os.kill(pid, 0)
-        with acquire_lease(path, "ours"):
+        try:
+            assert len(workers) == 4
+            assert is_held(path)
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            with acquire_lease(path, "ours"):
+                for pid in workers:
+                    os.kill(pid, 0)  # it is alive
+        finally:
+            process.kill()
             for pid in workers:
                 os.kill(pid, 9)
 
@@ -372,6 +375,21 @@ def test_neither_dates_nor_process_numbers_nor_host_names_hold_a_lease(
     assert not is_held(path)
     with acquire_lease(path, "ours"):
         assert told(path)["owner"] == "ours"
+
+
+@pytest.mark.parametrize("is_block_device", [True, False])
+def test_after_a_restart_the_lock_decides_on_a_disk_of_the_machine_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_block_device: bool
+) -> None:
+    monkeypatch.setattr(os, "major", lambda _: 8 if is_block_device else 0)
+    leave(path, left_behind(path))
+    monkeypatch.setattr(holding, "_running_system", lambda: "started anew")
+    looked: list[object] = []
+    monkeypatch.setattr(holding, "BOUND_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "_has_changed", lambda *sights: looked.extend(sights))
+    with acquire_lease(path, "ours"):
+        assert told(path)["owner"] == "ours"
+    assert bool(looked) != is_block_device
 
 
 # -- containers ------------------------------------------------------------------------------
@@ -406,7 +424,7 @@ def test_two_containers_of_one_host_name_do_not_take_each_other_s_lease(
         with pytest.raises(LeaseTaken, match="container"):
             acquire_lease(path, "outside")
         process.kill()
-        process.wait()
+        process.wait(60)
         until(lambda: not is_held(path))  # unshare is gone, its child is being killed
         assert try_it() == ["False", "taken"]
 
@@ -431,7 +449,7 @@ def test_without_locks_a_lease_is_held_while_its_holder_counts_on(
         with pytest.raises(LeaseTaken, match="elsewhere"):
             acquire_lease(path, "ours")
         process.kill()
-        process.wait()
+        process.wait(60)
         monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
         assert not is_held(path)
         with acquire_lease(path, "ours"):
@@ -461,14 +479,14 @@ def test_without_locks_who_watches_stops_when_the_lease_is_released(
 
     def look(*sights: object) -> bool:
         watching.set()
-        released.wait()
+        released.wait(60)
         return has_changed(*sights)  # type: ignore[arg-type]
 
     monkeypatch.setattr(holding, "_has_changed", look)
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(is_held(path)))
     thread.start()
-    watching.wait()
+    watching.wait(60)
     with first:
         pass
     released.set()

@@ -108,7 +108,7 @@ def test_of_writers_at_once_one_gets_each_name(tmp_path: Path, links: str) -> No
         assert writer.stdin is not None
         writer.stdin.write("\n")
         writer.stdin.flush()
-    won = [set(map(int, writer.communicate()[0].split())) for writer in writers]
+    won = [set(map(int, writer.communicate(timeout=120)[0].split())) for writer in writers]
     assert sum(map(len, won)) == 100
     assert set.union(*won) == set(range(100))
     for me, numbers in zip("abc", won, strict=True):

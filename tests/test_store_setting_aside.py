@@ -88,7 +88,8 @@ def test_setting_aside_waits_for_another_run_that_does(tmp_path: Path, ref: Arti
         thread.join(0.1)
         assert thread.is_alive()
         hidden.rename(manifest)  # the other run publishes before it lets go
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
     assert Store(tmp_path).verify(ref) == []
 
 

@@ -187,7 +187,7 @@ def test_killing_a_training_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
         (whole,) = checkpoints_in(tmp_path)
         with np.load(whole, allow_pickle=False) as saved:
             assert all(np.isfinite(saved[name]).all() for name in saved.files)

@@ -159,7 +159,7 @@ class FiltersConfig(Section):
     """Which cleaned texts are dropped; null: none for that. Ratios are shares from 0 to 1.
 
     Values in brackets are those of Rae et al. 2021 (Gopher), table A1. How many characters a
-    document has is ``ingest.min_chars`` and ``max_chars``.
+    document has is ``min_chars`` and ``max_chars``.
     """
 
     min_words: int | None = Field(

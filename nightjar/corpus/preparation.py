@@ -93,7 +93,7 @@ class Preparation:
                 detail += " once it is cleaned"
             return self._rejection(document, Reason.EMPTY, detail, text)
         if len(text) < self._config.min_chars:
-            detail = f"{len(text)} characters, ingest.min_chars is {self._config.min_chars}"
+            detail = f"{len(text)} characters, min_chars is {self._config.min_chars}"
             return self._rejection(document, Reason.TOO_SHORT, detail, text)
         if len(text) > self._config.max_chars:
             detail = f"{len(text)} characters, max_chars is {self._config.max_chars}"

@@ -23,7 +23,7 @@ from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, Ve
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
-from nightjar.promotion.reading import read_events, read_standing
+from nightjar.promotion.reading import Explanation, explain, read_events, read_standing
 from nightjar.promotion.standing import (
     AcceptedNight,
     ArtifactDigest,
@@ -44,6 +44,7 @@ __all__ = [
     "Decision",
     "Event",
     "EventKind",
+    "Explanation",
     "Ledger",
     "ModelStanding",
     "Outcome",
@@ -58,6 +59,7 @@ __all__ = [
     "VersionRef",
     "benchmark_scores",
     "decide",
+    "explain",
     "ledger_directory",
     "read_events",
     "read_standing",

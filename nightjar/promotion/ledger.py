@@ -165,10 +165,10 @@ class Ledger:
             raise self._damaged(f"event {number} was written by another process at the same time")
         logger.info("event %d: %s %s: %s", number, row.kind, row.subject, row.reason)
         if sum(not file.is_compacted for file in known) >= _MAX_LOOSE:
-            self.compact()
+            self.compact(_KEEP_LOOSE)
         return row
 
-    def compact(self, keep: int = _KEEP_LOOSE) -> None:
+    def compact(self, keep: int) -> None:
         """Write all but the newest ``keep`` events into one file, and remove those it replaces.
 
         Killed at any point it leaves a ledger that reads the same.
@@ -179,7 +179,7 @@ class Ledger:
             return
         name = f"{1:06d}-{last:06d}.parquet"
         put_new(self.directory / name, _to_bytes(events[:last]))
-        for file in self._files():
+        for file in self._listed():
             if file.last <= last and file.name != name:
                 with only_writes(self.directory), suppress(FileNotFoundError):
                     (self.directory / file.name).unlink()
@@ -206,15 +206,18 @@ class Ledger:
 
     def _files(self) -> list[_LedgerFile]:
         """The files needed to read every event, in order; leftovers of compacting are left out."""
-        found = [file for name in names(self.directory) if (file := _LedgerFile.of(name))]
         needed: list[_LedgerFile] = []
         end = 0
-        for file in sorted(found, key=lambda file: (file.first, -file.last)):
+        for file in sorted(self._listed(), key=lambda file: (file.first, -file.last)):
             if file.last <= end:
                 continue
             needed.append(file)
             end = file.last
         return needed
+
+    def _listed(self) -> list[_LedgerFile]:
+        """Every file there is."""
+        return [file for name in names(self.directory) if (file := _LedgerFile.of(name))]
 
     def _read(self, files: Iterable[_LedgerFile]) -> Iterator[Event]:
         end = 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nightjar.config import LoadedConfig
+from nightjar.errors import PromotionRefused
 from nightjar.promotion.applying import Aliases, AliasState
-from nightjar.promotion.events import Event
+from nightjar.promotion.events import DECISIONS, Event, VersionRef
 from nightjar.promotion.ledger import Ledger, ledger_directory
 from nightjar.promotion.standing import Standing, standing_of
 from nightjar.registry import RegistryPlace, registered_name
@@ -37,3 +40,58 @@ def read_standing(loaded: LoadedConfig) -> Standing:
         if aliases.state(move) is AliasState.BEHIND:
             pending.add(move.number)
     return standing_of(event for event in events if event.number not in pending)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a version is where it is."""
+
+    model: str
+    version: VersionRef
+    decision: Event | None
+    """What the gate said last of it; None when no night has judged it."""
+    events: tuple[Event, ...]
+    """Everything that happened to it, oldest first."""
+
+
+def explain(loaded: LoadedConfig, model: str, number: int | None = None) -> Explanation:
+    """What was decided on a version, and on what evidence; default: on the last one judged.
+
+    Raises PromotionRefused when the ledger does not speak of it.
+    """
+    events = [event for event in read_events(loaded) if event.subject == model]
+    decided = [event for event in events if event.kind in DECISIONS]
+    if number is None:
+        version = decided[-1].new if decided else None
+        if version is None:
+            raise PromotionRefused(f"{model}: no night has judged a version of it yet")
+    else:
+        version = _spoken_of(loaded, model, number, events)
+    about = tuple(event for event in events if _is_about(event, version))
+    last = [event for event in about if event.kind in DECISIONS]
+    return Explanation(model, version, last[-1] if last else None, about)
+
+
+def _spoken_of(loaded: LoadedConfig, model: str, number: int, events: list[Event]) -> VersionRef:
+    """The version of that number, by the ledger or by the registry."""
+    for event in reversed(events):
+        if event.new is not None and event.new.number == number:
+            return event.new
+    name = registered_name(loaded.config.pipeline.name, model)
+    place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+    found = place.reader().version(name, number)
+    version = None if found is None else VersionRef.of(found)
+    if version is not None and any(_is_about(event, version) for event in events):
+        return version
+    known = ", ".join(
+        str(each) for each in sorted({event.new.number for event in events if event.new})
+    )
+    raise PromotionRefused(
+        f"{model} version {number}: no night has judged it and no command named it; the ledger "
+        f"speaks of {known or 'no version'}"
+    )
+
+
+def _is_about(event: Event, version: VersionRef) -> bool:
+    """Whether an event is about those bytes, however often they were registered."""
+    return event.new is not None and event.new.digest == version.digest

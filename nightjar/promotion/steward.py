@@ -415,7 +415,7 @@ class Steward:
         found = self._desk.reader.version(name, number)
         if found is None:
             raise PromotionRefused(
-                f"{name} has no version {number}; 'nightjar history {model}' lists what there is"
+                f"{name} has no version {number}; 'nightjar versions' lists what there is"
             )
         if not found.embeddings_digest:
             raise PromotionRefused(

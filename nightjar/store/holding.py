@@ -4,11 +4,11 @@ The holder makes the file, which must be new, and keeps an open lock (``flock``)
 system drops the lock when the process ends, however it ends. Process numbers and host names
 are not asked, since containers share them, and clocks of two machines never meet.
 
-A free lock proves that the holder is gone where one sees the file through the same mount of
-the same running system. Elsewhere it may not: some network disks have no locks, some keep
-those of each machine apart. So the holder also counts on in the file every ``BEAT_SECONDS``,
-and where the lock does not decide one watches, by one's own clock and for ``BOUND_SECONDS``
-at most, whether the content changes.
+A free lock proves that the holder is gone on a disk of this machine, and where one sees the
+file through the same mount of the same running system. Elsewhere it may not: some network
+disks have no locks, some keep those of each machine apart. So the holder also counts on in
+the file every ``BEAT_SECONDS``, and where the lock does not decide one watches, by one's own
+clock and for ``BOUND_SECONDS`` at most, whether the content changes.
 
 Nobody inherits a held file: it is closed on exec and in forked children.
 """
@@ -55,7 +55,7 @@ class Holder:
     pid: int
     since: str
     place: str
-    """The running system and the mount through which the holder sees the file."""
+    """Through what the holder sees the file, see :func:`_place`."""
 
     def describe(self) -> str:
         """One line for people."""
@@ -322,9 +322,16 @@ def _holders() -> TypeAdapter[Holder]:
 
 
 def _place(descriptor: int) -> str:
-    """The running system and the mount that ``descriptor`` is of; "" where unknown."""
+    """Where two see a file alike, each sees the other's lock; "" where that is unknown.
+
+    A block device is seen by one machine, or through a file system that locks for all of
+    them; it is the same after a restart. Else: the running system and the mount.
+    """
+    device = os.fstat(descriptor).st_dev
+    if sys.platform == "linux" and os.major(device) != 0:
+        return "block device"
     system = _running_system()
-    return f"{system}/{os.fstat(descriptor).st_dev}" if system else ""
+    return f"{system}/{device}" if system else ""
 
 
 @cache

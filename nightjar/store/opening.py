@@ -221,7 +221,7 @@ class Store:
         """Every published version of ``stage``, oldest first.
 
         By the time of publishing in the manifest, then by version; a damaged manifest comes
-        first. Some 30 us for each: of the manifests only the beginning is read.
+        first. Of the manifests only the beginning is read: a tenth of a millisecond each.
         """
         found = []
         for version in names(self.root / stage):

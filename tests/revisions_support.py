@@ -1,0 +1,536 @@
+"""Every stage on a tiny input, and what it wrote: see tests/test_revisions.py.
+
+``python tests/revisions_support.py`` renews ``revisions.json``. It refuses where a stage writes
+something else under the same revision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from nightjar import schemas
+from nightjar.config import load_config
+from nightjar.corpus_report import corpus_report_identity, report_corpus
+from nightjar.interchange import from_gensim
+from nightjar.pipeline import Provenance, make_plan, run_step
+from nightjar.progress import SILENT
+from nightjar.store import Artifact, Store, publish
+
+PINS = Path(__file__).with_name("revisions.json")
+RENEW = "renew tests/revisions.json: .venv/bin/python tests/revisions_support.py"
+
+# -- the inputs --------------------------------------------------------------------------------
+
+_WORDS = (
+    *("river", "water", "mill", "bread", "stone", "bridge", "boat", "wheel", "miller", "flour"),
+    *("oven", "baker", "field", "horse", "road", "market"),
+)
+
+
+def _sentences() -> Iterator[str]:
+    """Eighty sentences of words near each other in the list, the first ones more often."""
+    state = 1
+    for number in range(80):
+        words = []
+        for _ in range(6 + number % 5):
+            state = (state * 1_103_515_245 + 12_345) % 2**31
+            words.append(_WORDS[(state >> 16) % (4 + number % (len(_WORDS) - 3))])
+        yield f"The {' '.join(words)} of New York."
+
+
+LINES = (
+    *_sentences(),
+    "The river and the water of New York.",
+    "The river and the water of New York.",
+    "  ",
+    "Short",
+    "Write to jane.doe@example.org or see https://example.org/a?b=c, call +44 20 7946 0958 now.",
+    "Card 4111 1111 1111 1111, account DE89 3704 0044 0532 0130 0, 17 apples and 3.5 pears.",
+    "The cafÃ© was closed &amp; the \u200bdoor\x07 \ufb01nally <b>shut</b> at cafe\u0301.",
+    "!!! ??? *** /// ### word",
+    "1234567 8901234 word 5678",
+    "aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbb word",
+    "Вчера вечером министры страны встретились в столице и долго обсуждали новый закон.",
+    "Les ministres du pays se sont réunis lundi dans la capitale et ont adopté un plan.",
+    "A long walk along the old canal led them past nine locks and two quiet villages at noon.",
+    "A long walk along the old canal led them past nine locks and two quiet villages at dusk.",
+)
+PAGE = """<html><head><title>A mill</title><script>x()</script></head><body><h1>The mill</h1>
+<p>It grinds <i>flour</i> day and night.<p>Bread is made of it.<ul><li>one<li>two</ul></body>
+</html>"""
+WIKI = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
+<namespace key="0" /><namespace key="1">Talk</namespace></namespaces></siteinfo>
+<page><title>Boat</title><ns>0</ns><id>1</id><revision><id>9</id><text>A '''boat''' is on the
+[[river|water]]. {{Infobox|a=b}} &lt;ref&gt;x&lt;/ref&gt;
+
+== Use ==
+* It floats [http://example.org here].</text></revision></page>
+<page><title>B</title><ns>0</ns><id>2</id><redirect title="Boat" /><revision><id>8</id>
+<text>#REDIRECT [[Boat]]</text></revision></page>
+<page><title>Talk:Boat</title><ns>1</ns><id>3</id><revision><id>7</id><text>No.</text></revision>
+</page></mediawiki>"""
+ROWS = (
+    {"id": 1, "title": "A mill", "text": "The wheel turns in the water.", "lang": "en", "n": 4},
+    {"id": 2, "title": "An oven", "text": "The baker bakes the bread.", "lang": "en", "n": 1},
+    {"id": 2, "title": "An oven", "text": "Another text of the same.", "lang": "en", "n": 5},
+    {"id": 3, "title": "A boat", "text": "The boat is on the river.", "lang": None, "n": 5},
+)
+TONGUES = (
+    "The quick brown fox doesn't re-read its U.S. papers; Dr. Smith paid $3.50 for them!",
+    "Straße, ÇA VA? Naïve co-op façade — e.g. 1,234.5 units…",
+    "我喜歡在河邊看書。他們明天去北京大學。",
+    "東京都に住んでいます。国会議事堂の前で会いましょう。",
+    "ฉันรักภาษาไทย วันนี้อากาศดีมาก",
+    "İstanbul'da ILIK bir gün. Isparta.",
+)
+SIMILAR = (
+    "river\twater\t8\nstone\tbridge\t5\nmill\twheel\t9\nbread\toven\t7\nboat\tbaker\t1\nno\tx\t3\n"
+)
+QUESTIONS = (
+    ": trades\nmill bread river water\nstone bridge mill bread\nriver water boat river\n"
+    ": gram1-things\nriver water mill bread\nbread mill water river\nriver water no x\n"
+)
+TEXT_PAIRS = (
+    "genre\tscore\tsentence1\tsentence2\na\t4.5\tThe river water\tWater of the river\n"
+    "a\t1.0\tThe mill wheel\tBread of the baker\nb\t3.0\tA boat\tThe boat and bridge\n"
+    "b\t2.0\tStone\tFlour\nb\t0.5\tno\tx\n"
+)
+VECTORS = """9 4
+river 1 0.5 -0.25 0
+water 0.875 0.625 -0.125 0.25
+mill 0 1 0.5 -1
+bread -0.125 1.125 0.625 -0.75
+stone 0.5 -0.5 0.5 -0.5
+bridge 0.25 -0.75 0.5 -0.125
+boat 1 -1 1 0.0625
+wheel 0 0.75 -0.5 -1
+ocean 0.5 0.5 0.5 0.5
+"""
+"""Numbers that float32 holds exactly: what is computed of them is nearly the same everywhere."""
+
+_WINDOWS = {
+    "vector_size": 4,
+    "min_count": 3,
+    "max_vocabulary": 12,
+    "epochs": 2,
+    "negative": 3,
+    "sample": 0.05,
+}
+_FASTTEXT = {**_WINDOWS, "trainer": "fasttext", "min_n": 3, "max_n": 4, "bucket": 16}
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "cbow": {**_WINDOWS, "trainer": "word2vec", "architecture": "cbow"},
+    "skipgram": {**_WINDOWS, "trainer": "word2vec", "sample": 0},
+    "hs": {**_WINDOWS, "trainer": "word2vec", "negative": 0, "hs": True},
+    "word2vec-gensim": {**_WINDOWS, "trainer": "word2vec", "engine": "gensim"},
+    "fasttext": _FASTTEXT,
+    "fasttext-gensim": {**_FASTTEXT, "engine": "gensim"},
+    "glove": {
+        "trainer": "glove",
+        "vector_size": 4,
+        "min_count": 3,
+        "max_vocabulary": 12,
+        "epochs": 3,
+        "window": 4,
+    },
+    "file": {"trainer": "import", "path": "vectors.txt"},
+    "tuned": {**_WINDOWS, "trainer": "word2vec", "init_from": "file"},
+    "sif": {"trainer": "sif", "model": "file", "a": 0.01},
+    "usif": {"trainer": "usif", "model": "file", "components": 2},
+}
+CLEANING = {
+    "steps": [
+        *("html", "repair", "unicode", "control_characters", "urls", "emails", "personal_data"),
+        *("numbers", "white_space"),
+    ],
+    "filters": {
+        "min_words": 2,
+        "max_words": 60,
+        "max_symbol_ratio": 0.5,
+        "max_digit_ratio": 0.5,
+        "max_repeated_character_ratio": 0.5,
+    },
+    "language": {"languages": ["en", "de"], "min_chars": 75},
+}
+CONFIG = {
+    "ingest": {
+        "sources": {
+            "lines": {"type": "text", "path": "lines.txt"},
+            "whole": {"type": "text", "path": "*.cp1252", "document": "file", "encoding": "cp1252"},
+            "page": {"type": "html", "path": "page.html"},
+            "wiki": {"type": "mediawiki", "path": "wiki.xml"},
+            "rows": {
+                "type": "jsonl",
+                "path": "rows.jsonl",
+                "id_field": "id",
+                "text_field": ["title", "text"],
+                "language_field": "lang",
+                "limit": 2,
+                "where": {"n": {"min": 2}},
+            },
+            "table": {"type": "csv", "path": "table.csv", "id_column": "id", "delimiter": "auto"},
+            "columns": {"type": "parquet", "path": "table.parquet", "text_column": "title"},
+            "base": {
+                "type": "sql",
+                "url": "sqlite:///base.db",
+                "query": "SELECT * FROM texts",
+                "key_column": "id",
+            },
+        },
+        "cleaning": CLEANING,
+        "near_duplicates": {"threshold": 0.7, "shingle": 3},
+        "max_lost": 1.0,
+    },
+    "tokenize": {"phrases": {"min_count": 5, "threshold": 2.0, "passes": 2}},
+    "training": {"seed": 7, "deterministic": True},
+    "models": MODELS,
+    "evaluation": {
+        "bootstrap_samples": 20,
+        "benchmarks": {
+            "similar": {"type": "similarity", "path": "similar.tsv"},
+            "questions": {"type": "analogy", "path": "questions.txt"},
+            "texts": {"type": "sts", "path": "texts.tsv"},
+        },
+    },
+    "registry": {"gate": {"benchmarks": ["similar"]}},
+    "document_vectors": {"mean": {"model": "file", "normalize": True}},
+}
+TOKENIZERS: Mapping[str, Sequence[str]] = {
+    "unicode": ("casefold=true", "apostrophes=split", "hyphens=keep"),
+    "turkish": ("locale=tr", "normalization=null", "split_sentences=false"),
+    "whitespace": ("tokenizer=whitespace", "lowercase=false", "max_token_chars=7"),
+    "regex": ("tokenizer=regex", r"pattern='[^\W\d]+|\d'", "min_token_chars=2"),
+    "chinese": ("tokenizer=chinese",),
+    "japanese": ("tokenizer=japanese", "japanese_mode=A"),
+    "thai": ("tokenizer=thai",),
+    "spacy": ("tokenizer=spacy", "spacy_language=en"),
+    "bpe": ("tokenizer=subword", "subword_vocabulary=120"),
+    "unigram": ("tokenizer=subword", "subword_algorithm=unigram", "subword_vocabulary=120"),
+}
+"""What is set under ``tokenize``."""
+
+
+def write_inputs(base: Path) -> None:
+    """The files that CONFIG and the others name."""
+    config = {**CONFIG, "pipeline": {"name": "pinned"}}
+    tongues = {**config, "ingest": {"sources": {"t": {"type": "text", "path": "tongues.txt"}}}}
+    del tongues["tokenize"], tongues["document_vectors"]
+    tongues["models"] = {"glove": MODELS["glove"]}
+    table = 'id;text\n1;The miller\'s wheel\n2;"A ""quoted"" boat; and\nmore"\n'
+    texts = {
+        "pinned.yaml": yaml.safe_dump(config, sort_keys=False),
+        "tongues.yaml": yaml.safe_dump(tongues, sort_keys=False),
+        "lines.txt": "".join(f"{line}\n" for line in LINES),
+        "tongues.txt": "".join(f"{line}\n" for line in TONGUES),
+        "page.html": PAGE,
+        "wiki.xml": WIKI,
+        "rows.jsonl": "".join(f"{json.dumps(row)}\n" for row in ({"text": 5}, *ROWS)),
+        "table.csv": table,
+        "similar.tsv": SIMILAR,
+        "questions.txt": QUESTIONS,
+        "texts.tsv": TEXT_PAIRS,
+        "vectors.txt": VECTORS,
+    }
+    for name, text in texts.items():
+        (base / name).write_text(text, encoding="utf-8")
+    (base / "whole.cp1252").write_bytes("The “café” of the mill.\r\nIt is open.".encode("cp1252"))
+    pq.write_table(pa.Table.from_pylist(list(ROWS[:3])), base / "table.parquet")
+    connection = sqlite3.connect(base / "base.db")
+    with connection:
+        connection.execute("CREATE TABLE texts (id INTEGER, text TEXT)")
+        rows = [(number, f"The record {number} of the mill") for number in (3, 1, 2)]
+        connection.executemany("INSERT INTO texts VALUES (?, ?)", rows)
+    connection.close()
+
+
+# -- running the stages: what to adapt when their calls change ----------------------------------
+
+
+def run_planned(config: Path, names: Collection[str], *overrides: str) -> dict[str, Artifact]:
+    """What the planned steps called ``names`` (a stage, or a stage and a model) write."""
+    loaded = load_config(config, overrides)
+    plan = make_plan(loaded)
+    provenance = Provenance(git_commit=None, actor="test", n_workers=1)
+    store = Store(loaded.artifacts_dir)
+    found = {}
+    for step in plan.steps:
+        name = f"{step.stage} {step.model}".strip()
+        if {step.stage, name} & set(names):
+            found[name] = store.open(run_step(loaded, plan, step, SILENT, provenance))
+    return found
+
+
+def report(store: Store, documents: Artifact, tokens: Artifact) -> Artifact:
+    """The corpus report, without its run in MLflow."""
+    identity = corpus_report_identity(documents.ref.version, tokens.ref.version, None)
+    ref = publish(
+        store.root,
+        identity,
+        lambda staging: report_corpus("pinned", documents, tokens, None, staging, SILENT),
+    )
+    return store.open(ref)
+
+
+def gensim_model(store: Store) -> Artifact:
+    """A small FastText of gensim, published."""
+    from gensim.models.fasttext import FastTextKeyedVectors  # noqa: PLC0415  # slow to import
+
+    vectors = FastTextKeyedVectors(vector_size=4, min_n=3, max_n=3, bucket=8)
+    words = ["river", "mill", "bread"]
+    values = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
+    vectors.add_vectors(words, values)
+    vectors.vectors_vocab = values[::-1].copy()
+    vectors.vectors_ngrams = np.arange(32, dtype=np.float32).reshape(8, 4) / 16
+    vectors.recalc_char_ngram_buckets()
+    return store.open(from_gensim(vectors, store.root, "from-gensim"))
+
+
+_PLANNED = (
+    *(schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES, schemas.EMBEDDINGS),
+    *(f"{schemas.EVALUATION} file", schemas.DOCUMENT_VECTORS, schemas.SEARCH_INDEX),
+)
+"""Scores are those of the model ``file``: of trained vectors a last bit may turn an answer."""
+
+
+def run_stages(base: Path) -> dict[str, list[Artifact]]:
+    """What every stage wrote, by the name under which it is pinned.
+
+    Not the graph of an index, which several threads build each time differently: its recall is
+    tested instead. Not the registration, whose result is in MLflow.
+    """
+    write_inputs(base)
+    planned = run_planned(base / "pinned.yaml", _PLANNED)
+    found = {name: [artifact] for name, artifact in planned.items()}
+    documents, tokens = planned[schemas.DOCUMENTS], planned[schemas.TOKENS]
+    store = Store(documents.directory.parents[1])
+    for stage in schemas.SHARD_STAGES:
+        shards = [store.open(ref) for ref in store.versions(stage)]
+        found[stage] = sorted(shards, key=_first_document)
+    found[schemas.CORPUS_REPORT] = [report(store, documents, tokens)]
+    found["embeddings from gensim"] = [gensim_model(store)]
+    for name, settings in TOKENIZERS.items():
+        overrides = [f"tokenize.{setting}" for setting in settings]
+        stages = (schemas.DOCUMENTS, schemas.TOKENS)
+        planned = run_planned(base / "tongues.yaml", stages, *overrides)
+        found[f"tokens {name}"] = [planned[schemas.TOKENS]]
+    return found
+
+
+def _first_document(shard: Artifact) -> str:
+    table = next(name for name in _tables(shard) if name in ("documents", "sentences"))
+    ids = shard.read(table, ["doc_id"]).column(0).to_pylist()
+    return str(ids[0]) if ids else ""
+
+
+# -- what they wrote ---------------------------------------------------------------------------
+
+_VOLATILE = {"seconds"}
+"""Columns that are others each time."""
+_UNSIGNED = {"components.vector"}
+"""Directions, whose sign means nothing."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a stage wrote, and under which revision."""
+
+    revision: Mapping[str, Any]
+    """All revisions in the identity."""
+    code: str | None
+    """The hash of the code in the identity, where there is one."""
+    tables: Mapping[str, str]
+    """By table and file the start of a hash of all but floating point numbers."""
+    numbers: Mapping[str, Sequence[float]]
+    """Those by table and column."""
+
+    @classmethod
+    def of(cls, artifacts: Sequence[Artifact]) -> Pin:
+        """What ``artifacts`` of one stage hold, one behind the other."""
+        code = dict(_flat(artifacts[0].manifest.identity["code"]))
+        tables: dict[str, Any] = {}
+        numbers: dict[str, list[float]] = {}
+        for artifact in artifacts:
+            for name in _tables(artifact):
+                values = tables.setdefault(name, [])
+                values.append(_values(artifact.read(name), name, numbers))
+            for name in _files(artifact):
+                path = artifact.directory / name
+                if path.suffix == ".npy":
+                    matrix = np.load(path, allow_pickle=False)
+                    numbers.setdefault(name, []).extend(_rounded(matrix.ravel().tolist()))
+                    tables.setdefault(name, []).append([str(matrix.dtype), list(matrix.shape)])
+                elif path.suffix == ".json":
+                    floats = numbers.setdefault(name, [])
+                    tables.setdefault(name, []).append(_json(path, floats))
+        return cls(
+            revision={key: value for key, value in code.items() if key in _REVISIONS},
+            code=code.get("code"),
+            tables={name: _digest(values) for name, values in sorted(tables.items())},
+            numbers=dict(sorted(numbers.items())),
+        )
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Pin:
+        """A pin from PINS."""
+        return cls(value["revision"], value["code"], value["tables"], value["numbers"])
+
+    def differences(self, other: Pin, tolerance: float = 1.0) -> list[str]:
+        """The tables, files and columns that ``other`` has differently.
+
+        ``tolerance``: how many times as much as usual numbers may differ.
+        """
+        names = {*self.tables, *other.tables}
+        found = {name for name in names if self.tables.get(name) != other.tables.get(name)}
+        found |= {
+            name
+            for name in {*self.numbers, *other.numbers}
+            if not _are_close(self.numbers.get(name, ()), other.numbers.get(name, ()), tolerance)
+        }
+        return sorted(found)
+
+
+_REVISIONS = ("revision", "cleaning.revision", "phrases")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _tables(artifact: Artifact) -> list[str]:
+    names = [entry.name for entry in artifact.manifest.files if entry.columns]
+    return list(dict.fromkeys(name.split("/")[0].removesuffix(".parquet") for name in names))
+
+
+def _files(artifact: Artifact) -> list[str]:
+    return [entry.name for entry in artifact.manifest.files if not entry.columns]
+
+
+def _values(table: pa.Table, name: str, numbers: dict[str, list[float]]) -> list[Any]:
+    """Columns with their types and values; floating point numbers go to ``numbers``."""
+    values: list[Any] = [table.num_rows]
+    for field, column in zip(table.schema, table.columns, strict=True):
+        values.append([field.name, str(field.type), field.nullable])
+        if field.name in _VOLATILE:
+            continue
+        if pa.types.is_floating(field.type) or pa.types.is_fixed_size_list(field.type):
+            flat = column.to_pylist()
+            if pa.types.is_fixed_size_list(field.type):
+                flat = [number for vector in flat for number in vector]
+            values.append([place for place, number in enumerate(flat) if number is None])
+            place = f"{name}.{field.name}"
+            known = [number for number in flat if number is not None]
+            known = list(map(abs, known)) if place in _UNSIGNED else known
+            numbers.setdefault(place, []).extend(_rounded(known))
+        else:
+            values.append(column.to_pylist())
+    return values
+
+
+def _json(path: Path, floats: list[float]) -> Any:
+    """What a JSON file holds; floating point numbers go to ``floats``."""
+
+    def take(text: str) -> None:
+        floats.extend(_rounded([float(text)]))
+
+    return json.loads(path.read_bytes(), parse_float=take)
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, default=bytes.hex, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _rounded(numbers: Sequence[float]) -> list[float]:
+    return [float(f"{number:.6g}") for number in numbers]
+
+
+def _are_close(one: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
+    """Whether they differ by no more than on two processors.
+
+    Kernels are compiled for the processor: the order of sums and fused operations change the
+    last bits of a number, and training carries them on. Between an old and a new processor it
+    was a fiftieth of what is allowed here; a change of behaviour is far more.
+    """
+    return len(one) == len(other) and all(
+        math.isclose(a, b, rel_tol=1e-3 * tolerance, abs_tol=1e-5 * tolerance)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _tolerance(name: str) -> float:
+    """gensim looks sigmoids up in a table of 1,000: a last bit may become a step in it."""
+    return 100.0 if name.endswith("-gensim") else 1.0
+
+
+def read_pins() -> dict[str, Pin]:
+    """What is held against."""
+    return {name: Pin.read(value) for name, value in json.loads(PINS.read_bytes()).items()}
+
+
+def problem(name: str, pinned: Pin | None, found: Pin) -> str:
+    """What is wrong with a stage, and what to do; "" where it writes what it is pinned to."""
+    if pinned is None:
+        return f"{name} is not pinned: {RENEW}"
+    differences = ", ".join(pinned.differences(found, _tolerance(name)))
+    if found.revision != pinned.revision:
+        return f"{name} has the revisions {found.revision}, pinned are {pinned.revision}: {RENEW}"
+    if not differences:
+        return ""
+    if found.code != pinned.code:
+        return (
+            f"{name} writes something else now ({differences}), and so does its code, which is "
+            f"hashed: if that is meant, {RENEW}"
+        )
+    return (
+        f"{name} writes something else under the same revision {found.revision} ({differences}): "
+        f"artifacts of before would be reused. Raise that revision (REVISION beside the stage's "
+        f"identity) and {RENEW}"
+    )
+
+
+def renewed(pins: Mapping[str, Pin], found: Mapping[str, Pin]) -> dict[str, Pin]:
+    """What is to be held against from now on.
+
+    Where nothing differs, numbers stay as they were. Ends the process where something does
+    under the same revision.
+    """
+    result = {}
+    for name, pin in found.items():
+        old = pins.get(name)
+        is_same = old is not None and not old.differences(pin, _tolerance(name))
+        if old is not None and not is_same and (old.revision, old.code) == (pin.revision, pin.code):
+            sys.exit(problem(name, old, pin))
+        result[name] = replace(pin, numbers=old.numbers) if old is not None and is_same else pin
+    return result
+
+
+def main() -> None:
+    """Write PINS anew."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = {name: Pin.of(made) for name, made in run_stages(Path(directory)).items()}
+    pins = renewed(read_pins() if PINS.exists() else {}, found)
+    text = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(asdict(pin))}" for name, pin in pins.items()
+    )
+    PINS.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
