@@ -14,7 +14,7 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Of
 from nightjar.errors import ArtifactMissing, InputError, StoreError
 from nightjar.promotion import Event, EventKind, VersionRef, read_events
-from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion
+from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion, check_files_whole
 from nightjar.scores import read_scores
 from nightjar.stages import STAGES
 from nightjar.store import Artifact, ArtifactRef, Manifest, Store, set_aside
@@ -68,6 +68,8 @@ class Verification:
     """What ``nightjar verify`` found."""
 
     n_artifacts: int
+    n_registered: int
+    """Registered versions, whose files are looked at when no artifact is named."""
     problems: tuple[str, ...]
     moved: tuple[str, ...]
 
@@ -268,7 +270,10 @@ def _scores(store: Store, registered: RegisteredVersion) -> list[dict[str, Any]]
 
 
 def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
-    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away."""
+    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away.
+
+    Without ``what`` the files of registered versions, too: they are what answers questions.
+    """
     store = Store(loaded.artifacts_dir)
     refs = [store.find(what)] if what else _all_refs(store)
     problems: list[str] = []
@@ -278,7 +283,14 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
         problems += found
         if found and is_set_aside:
             moved.append(f"{ref} -> {set_aside(ref)}")
-    return Verification(len(refs), tuple(problems), tuple(moved))
+    n_registered = 0
+    if what is None:
+        answerers = Answerers(loaded)
+        for model in answerers.models:
+            for version in answerers.registry.versions(answerers.registered_name(model)):
+                problems += check_files_whole(answerers.place, version)
+                n_registered += 1
+    return Verification(len(refs), n_registered, tuple(problems), tuple(moved))
 
 
 def _all_refs(store: Store) -> list[ArtifactRef]:
