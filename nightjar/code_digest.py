@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[1]
 """What holds the package."""
 
 NOT_SHAPING = (
-    *("nightjar.config", "nightjar.errors", "nightjar.executors", "nightjar.machine_code"),
+    *("nightjar.config", "nightjar.core", "nightjar.errors", "nightjar.executors"),
+    "nightjar.machine_code",
     *("nightjar.paths", "nightjar.progress", "nightjar.schemas", "nightjar.store"),
     "nightjar.urls",
 )

@@ -21,9 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from stage_support import context_of
 
 from nightjar import schemas
 from nightjar.config import load_config
+from nightjar.core import Of
 from nightjar.corpus_report import corpus_report_identity, report_corpus
 from nightjar.interchange import from_gensim
 from nightjar.pipeline import Provenance, make_plan, run_step
@@ -165,36 +167,49 @@ CLEANING = {
     },
     "language": {"languages": ["en", "de"], "min_chars": 75},
 }
-CONFIG = {
-    "ingest": {
-        "sources": {
-            "lines": {"type": "text", "path": "lines.txt"},
-            "whole": {"type": "text", "path": "*.cp1252", "document": "file", "encoding": "cp1252"},
-            "page": {"type": "html", "path": "page.html"},
-            "wiki": {"type": "mediawiki", "path": "wiki.xml"},
-            "rows": {
-                "type": "jsonl",
-                "path": "rows.jsonl",
-                "id_field": "id",
-                "text_field": ["title", "text"],
-                "language_field": "lang",
-                "limit": 2,
-                "where": {"n": {"min": 2}},
+CONFIG: dict[str, Any] = {
+    "corpora": {
+        "text": {
+            "kind": "text",
+            "sources": {
+                "lines": {"type": "text", "path": "lines.txt"},
+                "whole": {
+                    "type": "text",
+                    "path": "*.cp1252",
+                    "document": "file",
+                    "encoding": "cp1252",
+                },
+                "page": {"type": "html", "path": "page.html"},
+                "wiki": {"type": "mediawiki", "path": "wiki.xml"},
+                "rows": {
+                    "type": "jsonl",
+                    "path": "rows.jsonl",
+                    "id_field": "id",
+                    "text_field": ["title", "text"],
+                    "language_field": "lang",
+                    "limit": 2,
+                    "where": {"n": {"min": 2}},
+                },
+                "table": {
+                    "type": "csv",
+                    "path": "table.csv",
+                    "id_column": "id",
+                    "delimiter": "auto",
+                },
+                "columns": {"type": "parquet", "path": "table.parquet", "text_column": "title"},
+                "base": {
+                    "type": "sql",
+                    "url": "sqlite:///base.db",
+                    "query": "SELECT * FROM texts",
+                    "key_column": "id",
+                },
             },
-            "table": {"type": "csv", "path": "table.csv", "id_column": "id", "delimiter": "auto"},
-            "columns": {"type": "parquet", "path": "table.parquet", "text_column": "title"},
-            "base": {
-                "type": "sql",
-                "url": "sqlite:///base.db",
-                "query": "SELECT * FROM texts",
-                "key_column": "id",
-            },
-        },
-        "cleaning": CLEANING,
-        "near_duplicates": {"threshold": 0.7, "shingle": 3},
-        "max_lost": 1.0,
+            "cleaning": CLEANING,
+            "near_duplicates": {"threshold": 0.7, "shingle": 3},
+            "max_lost": 1.0,
+            "tokenize": {"phrases": {"min_count": 5, "threshold": 2.0, "passes": 2}},
+        }
     },
-    "tokenize": {"phrases": {"min_count": 5, "threshold": 2.0, "passes": 2}},
     "training": {"seed": 7, "deterministic": True},
     "models": MODELS,
     "evaluation": {
@@ -226,8 +241,9 @@ TOKENIZERS: Mapping[str, Sequence[str]] = {
 def write_inputs(base: Path) -> None:
     """The files that CONFIG and the others name."""
     config = {**CONFIG, "pipeline": {"name": "pinned"}}
-    tongues = {**config, "ingest": {"sources": {"t": {"type": "text", "path": "tongues.txt"}}}}
-    del tongues["tokenize"], tongues["document_vectors"]
+    source = {"type": "text", "path": "tongues.txt"}
+    tongues = {**config, "corpora": {"text": {"kind": "text", "sources": {"t": source}}}}
+    del tongues["document_vectors"]
     tongues["models"] = {"glove": MODELS["glove"]}
     table = 'id;text\n1;The miller\'s wheel\n2;"A ""quoted"" boat; and\nmore"\n'
     texts = {
@@ -267,19 +283,20 @@ def run_planned(config: Path, names: Collection[str], *overrides: str) -> dict[s
     store = Store(loaded.artifacts_dir)
     found = {}
     for step in plan.steps:
-        name = f"{step.stage} {step.model}".strip()
+        is_of_corpus = step.work.of is Of.CORPUS or step.stage == schemas.COOCCURRENCES
+        name = step.stage if is_of_corpus else f"{step.stage} {step.subject}"
         if {step.stage, name} & set(names):
-            found[name] = store.open(run_step(loaded, plan, step, SILENT, provenance))
+            found[name] = store.open(run_step(loaded, step, SILENT, provenance))
     return found
 
 
 def report(store: Store, documents: Artifact, tokens: Artifact) -> Artifact:
     """The corpus report, without its run in MLflow."""
-    identity = corpus_report_identity(documents.ref.version, tokens.ref.version, None)
+    identity = corpus_report_identity(documents.ref.version, tokens.ref.version, "pinned")
     ref = publish(
         store.root,
         identity,
-        lambda staging: report_corpus("pinned", documents, tokens, None, staging, SILENT),
+        lambda staging: report_corpus(documents, tokens, context_of(staging, identity)),
     )
     return store.open(ref)
 
@@ -316,13 +333,13 @@ def run_stages(base: Path) -> dict[str, list[Artifact]]:
     found = {name: [artifact] for name, artifact in planned.items()}
     documents, tokens = planned[schemas.DOCUMENTS], planned[schemas.TOKENS]
     store = Store(documents.directory.parents[1])
-    for stage in schemas.SHARD_STAGES:
+    for stage in (schemas.DOCUMENT_SHARDS, schemas.TOKEN_SHARDS):
         shards = [store.open(ref) for ref in store.versions(stage)]
         found[stage] = sorted(shards, key=_first_document)
     found[schemas.CORPUS_REPORT] = [report(store, documents, tokens)]
     found["embeddings from gensim"] = [gensim_model(store)]
     for name, settings in TOKENIZERS.items():
-        overrides = [f"tokenize.{setting}" for setting in settings]
+        overrides = [f"corpora.text.tokenize.{setting}" for setting in settings]
         stages = (schemas.DOCUMENTS, schemas.TOKENS)
         planned = run_planned(base / "tongues.yaml", stages, *overrides)
         found[f"tokens {name}"] = [planned[schemas.TOKENS]]

@@ -32,7 +32,7 @@ from nightjar.store import FileIdentity, Identity, file_identity, library_versio
 
 Key = TypeVar("Key", bound=Hashable)
 
-REVISION = 3
+REVISION = 4
 """Raised whenever the same sources give other documents than before."""
 
 
