@@ -370,13 +370,12 @@ class Answerers:
 
     def _served_by(self, entry: str, night: Night) -> ServedIndex:
         version = version_at_end(night, schemas.SEARCH_INDEX, entry)
-        if version is None:
-            corpus = self.loaded.config.corpus_of_vectors(entry)
-            verdict = night.accepted.get(corpus)
-            is_spoilt = verdict is not None and not verdict["is_accepted"]
+        corpus = self.loaded.config.corpus_of_vectors(entry)
+        is_spoilt = not night.accepted.get(corpus, {"is_accepted": True})["is_accepted"]
+        if version is None or is_spoilt:
             why = f"its {corpus} was not accepted" if is_spoilt else "it did not get so far"
             raise InputError(
-                f"night {night.number} made no index of {entry}: {why}; 'nightjar nights show "
+                f"night {night.number} has no index of {entry}: {why}; 'nightjar nights show "
                 f"{night.number}' tells more"
             )
         index = self.store.open(self.store.ref(schemas.SEARCH_INDEX, version)).manifest

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import SMALL_CONFIG, run_due
+from nights_support import HandMade
 from test_cli import assert_refused, nightjar
 
 from flows.searching import Found, Question, find_documents
@@ -147,6 +148,20 @@ def test_reading_builds_no_index_and_the_next_night_does(copied: Path) -> None:
     assert not (artifacts / "search_index").exists()
     assert run_due(copied) == ["index documents", "index others"]
     assert found_in(copied, "police").as_json() == before
+
+
+def test_a_spoilt_night_makes_what_is_searched_anew(tmp_path: Path) -> None:
+    """Of the documents that are searched, not of its own."""
+    project = HandMade(tmp_path / "project", document_vectors={"documents": {"model": "words"}})
+    project.night()
+    before = found_in(project.path, "left1").as_json()
+    shutil.rmtree(project.loaded.artifacts_dir / "search_index")
+    project.write_text(20)
+    assert not project.night().accepted["text"]["is_accepted"]
+    assert project.due() == []
+    assert found_in(project.path, "left1").as_json() == before
+    with pytest.raises(InputError, match="night 2 has no index of documents: its text was not"):
+        found_in(project.path, "left1", night=2)
 
 
 def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_stage_is_the_artifact_that_readers_use(project: HandMade) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "search_index", "--night", "3"), "night 3 made no index of documents: its text"),
+        (("show", "search_index", "--night", "3"), "night 3 has no index of documents: its text"),
         (("show", "cooccurrences"), "words version 2 has no cooccurrences"),
         (("show", "wrods"), "no artifact matches"),
         (("show", "words@9"), "has no version or alias '9'"),
