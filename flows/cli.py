@@ -152,7 +152,7 @@ def run(
     console = errors if as_json else Console()
     server = _Server(loaded)
     if has_changed(loaded):  # something is due: the server may start while that is found out
-        server.start(console)
+        server.start()
     with fetch_progress(console) as progress:
         plan = make_plan(loaded, progress)
     try:
@@ -185,7 +185,9 @@ def _run_flow(
 ) -> str | None:
     """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
     keep_logs_off_the_terminal()
-    server.start(console)
+    server.start()
+    if server.is_ours:
+        console.print("Starting the embedded Prefect server.", style="dim")
     # Prefect reads its settings here, and takes as long as the server to be loaded.
     from flows.embedded import run_nightly  # noqa: PLC0415
 
@@ -201,12 +203,16 @@ class _Server:
         self._server: EmbeddedServer | None = None
         self._log_path = loaded.artifacts_dir / "prefect" / "server.log"
 
-    def start(self, console: Console) -> None:
+    @property
+    def is_ours(self) -> bool:
+        """Whether the run has a server of its own."""
+        return self._server is not None
+
+    def start(self) -> None:
         """Start it in the background, once. Raises StoreNotWritable."""
         prepare_environment(self._loaded.artifacts_dir)
         if self._server is not None or has_prefect_server():
             return
-        console.print("Starting the embedded Prefect server.", style="dim")
         with named_write_errors(self._loaded.artifacts_dir):
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
         from flows.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)

@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.display import steps_progress
 from flows.explorer.text import visible
 from flows.options import DEFAULT_CONFIG, ConfigOption, JsonOption, errors, print_json
-from flows.provenance import actor
+from flows.provenance import actor, read_provenance
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import PromotionRefused
 from nightjar.promotion import (
@@ -24,6 +25,7 @@ from nightjar.promotion import (
     Explanation,
     ModelStanding,
     PrepareServing,
+    Serving,
     Standing,
     Steward,
     VersionRef,
@@ -31,6 +33,7 @@ from nightjar.promotion import (
     read_events,
     read_standing,
 )
+from nightjar.registry import RegisteredVersion
 
 app = typer.Typer()
 
@@ -242,10 +245,15 @@ def _steward(loaded: LoadedConfig) -> Steward:
     return Steward(loaded, actor(), _prepare_serving(loaded))
 
 
-def _prepare_serving(loaded: LoadedConfig) -> PrepareServing | None:
+def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
     """What publishes vectors and index of the accepted documents for a new champion."""
-    del loaded
-    return None
+    from nightjar.pipeline import prepare_serving  # noqa: PLC0415 (imports what embeds)
+
+    def prepare(model: str, version: RegisteredVersion) -> Serving:
+        with steps_progress(errors) as progress:
+            return prepare_serving(loaded, read_provenance(loaded), model, version, progress)
+
+    return prepare
 
 
 def _console() -> Console:

@@ -298,6 +298,12 @@ def test_a_scheduler_that_ends_or_stands_still_in_the_middle_is_named(
         with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
             _ = executor.n_workers
         process.kill()
+        while client.status != "closed":  # until it has tried in vain to connect again
+            time.sleep(0.1)
+        with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
+            list(executor.map(sleep, [0.0], nothing))
+        with pytest.raises(ClusterUnavailable, match="the Dask scheduler at tcp"):
+            _ = executor.n_workers
 
 
 def test_workers_that_do_not_start_in_time_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

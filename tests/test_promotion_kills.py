@@ -193,7 +193,7 @@ def test_next_night_completes_a_killed_promotion(
     assert pipeline.promoter().standing().serving == served(second, night)
 
 
-@pytest.mark.parametrize(("point", "count"), AFTER_THE_ROW)
+@pytest.mark.parametrize(("point", "count"), AFTER_THE_ROW[::3])
 def test_next_command_completes_a_killed_promotion(
     victims: Victims, pipeline: Pipeline, point: str, count: int
 ) -> None:

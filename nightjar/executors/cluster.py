@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import nightjar
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, RetryLater, WorkerLost
@@ -33,6 +35,7 @@ _LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 _START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
+_CLOSE_SECONDS = 60.0
 _NEVER: Final = "36500 days"
 
 
@@ -48,6 +51,7 @@ class DaskExecutor:
         self, client: distributed.Client, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self._client: Any = client  # its methods have no types
+        self._address = str(cast("Any", client).scheduler.address)
         self._patience_seconds = patience_seconds
 
     @property
@@ -56,7 +60,7 @@ class DaskExecutor:
 
         Raises ClusterUnavailable when the scheduler does not answer.
         """
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         try:
             workers = watch.workers()
         except OSError as error:
@@ -79,7 +83,7 @@ class DaskExecutor:
         """
         from distributed import KilledWorker  # noqa: PLC0415  # in the extra
 
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         watch.look()
         finished: _Queue = queue.SimpleQueue()
         futures = [
@@ -108,7 +112,7 @@ class DaskExecutor:
         except (CancelledError, asyncio.CancelledError) as error:
             raise watch.cut_off() from error
         finally:
-            if self._client.status != "closed":
+            if watch.is_connected():
                 self._client.cancel(futures)
 
     @contextmanager
@@ -121,7 +125,7 @@ class DaskExecutor:
         artifacts_dir.mkdir(parents=True, exist_ok=True)
         probe = artifacts_dir / f".probe-{uuid.uuid4().hex}"
         probe.touch()
-        watch = _Watch(self._client, self._patience_seconds)
+        watch = _Watch(self._client, self._address, self._patience_seconds)
         try:
             while not watch.look():
                 time.sleep(_LOOK_SECONDS / 10)
@@ -151,7 +155,7 @@ class DaskExecutor:
             )
         except OSError as error:
             raise WorkerLost(
-                f"a worker of the Dask cluster at {self._client.scheduler.address} does not say "
+                f"a worker of the Dask cluster at {self._address} does not say "
                 f"whether it is fit ({error}); see the workers' logs, then run the same command "
                 f"again"
             ) from error
@@ -173,13 +177,13 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
     # not back either while it starts.
     with dask.config.set({"distributed.deploy.lost-worker-timeout": _NEVER}):
         try:
-            cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=n_workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                host="127.0.0.1",
-                death_timeout=_START_SECONDS,
-            )
+            with _killed_after(_START_SECONDS):
+                cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    host="127.0.0.1",
+                )
         except (OSError, RuntimeError) as error:
             raise ClusterUnavailable(
                 f"the {n_workers} Dask workers of this run did not start ({error}); is there "
@@ -189,17 +193,44 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
             yield cluster
         finally:
             try:
-                cluster.close(timeout=_STOP_SECONDS)
+                with _killed_after(_STOP_SECONDS):
+                    cluster.close(timeout=_CLOSE_SECONDS)
             except TimeoutError:
                 logger.warning("the Dask cluster of this run ends with the run, not before it")
+
+
+@contextmanager
+def _killed_after(seconds: float) -> Iterator[None]:
+    """Kill worker processes that are there after ``seconds``, for as long as the block lasts.
+
+    Dask waits for ever for one that stands still before it is a worker, but not for one that
+    ends. (Its own ``death_timeout`` leaves such a process behind, and raises AssertionError.)
+    """
+    over = threading.Event()
+
+    def kill() -> None:
+        wait = seconds
+        while not over.wait(wait):
+            for process in multiprocessing.active_children():
+                if process.name.startswith("Dask Worker"):
+                    process.kill()
+            wait = min(1.0, seconds)
+
+    thread = threading.Thread(target=kill, name="workers in time", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class _Watch:
     """Waits with patience: asks the scheduler whether anything can still come."""
 
-    def __init__(self, client: Any, patience_seconds: float) -> None:
+    def __init__(self, client: Any, address: str, patience_seconds: float) -> None:
         self._client = client
-        self._address: str = client.scheduler.address
+        self._address = address
         self._patience_seconds = patience_seconds
         self._look_seconds = min(_LOOK_SECONDS, patience_seconds / 4)
         self._trouble_since: float | None = None
@@ -233,7 +264,12 @@ class _Watch:
         return False
 
     def workers(self) -> Mapping[str, Any]:
-        """What the scheduler knows of each worker, by address. Raises OSError without an answer."""
+        """What the scheduler knows of each worker, by address.
+
+        Raises OSError without an answer, ClusterUnavailable where none can come any more.
+        """
+        if not self.is_connected():
+            raise self.cut_off()
         answer = self._client.sync(
             self._client.scheduler.identity,
             callback_timeout=min(_ANSWER_SECONDS, self._patience_seconds),
@@ -241,9 +277,11 @@ class _Watch:
         workers: Mapping[str, Any] = answer["workers"]
         return workers
 
+    def is_connected(self) -> bool:
+        """False once the client has tried in vain to connect again, for ever then."""
+        return self._client.status not in ("closing", "closed")
+
     def _trouble(self) -> RetryLater | None:
-        if self._client.status == "closed":
-            raise self.cut_off()
         try:
             workers = self.workers()
         except OSError:

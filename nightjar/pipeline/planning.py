@@ -11,6 +11,7 @@ from nightjar.core import make_plan as plan_stages
 from nightjar.pipeline.acceptance import judge_corpus
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import Standing, read_standing
+from nightjar.registry import RegistryPlace
 from nightjar.stages import STAGES
 
 
@@ -23,9 +24,9 @@ def make_plan(
 ) -> Plan:
     """Every step of tonight: what is made of tonight's corpora, and what readers are served.
 
-    See :func:`nightjar.core.make_plan`. Raises RegistryUnavailable when MLflow cannot be asked who
-    is champion.
+    See :func:`nightjar.core.make_plan`. Raises RegistryUnavailable when MLflow does not answer.
     """
+    RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir).reader()
     made = plan_made(loaded, progress, is_offline=is_offline, stages=stages)
     return made.extended(plan_served(loaded, made, read_standing(loaded), stages))
 
