@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,3 +174,39 @@ def test_every_command_is_asked_or_answers_no_question() -> None:
     asked_ones = {question[0] for question in (*QUESTIONS.values(), *WRITTEN.values())}
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert set(commands) <= asked_ones | {"to-gensim", "explore"} | SAYS_WHAT_HAPPENED
+
+
+def test_a_rollback_switches_model_and_index_at_once(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"texts": {"model": "words"}})
+    questions = {name: QUESTIONS[name] for name in ("encode", "search", "show an entry")}
+
+    def all_answers() -> dict[str, str]:
+        return {name: asked(project.path, *question) for name, question in questions.items()}
+
+    project.night()
+    first = all_answers()
+    project.write_vectors(GOOD, seed=2000)
+    project.night()
+    second = all_answers()
+    assert all(first[name] != second[name] for name in questions)
+    asked(project.path, "rollback", "words")
+    assert all_answers() == first
+    asked(project.path, "promote", "words", 2)
+    assert all_answers() == second
+
+
+def test_new_documents_are_searched_while_a_candidate_is_blocked(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"texts": {"model": "words"}})
+    project.night()
+    before = asked_json(project.path, "show", "texts")
+    encoded = asked(project.path, *QUESTIONS["encode"])
+    project.write_text(110)
+    project.write_vectors(REVERSED)
+    assert outcome(project.night()) == "blocked"
+    after = asked_json(project.path, "show", "texts")
+    assert (before["counts"]["documents"], after["counts"]["documents"]) == (100, 110)
+    embeddings = [found["identity"]["parents"]["embeddings"] for found in (before, after)]
+    assert embeddings[0] == embeddings[1]
+    assert asked(project.path, *QUESTIONS["encode"]) == encoded
+    found = asked_json(project.path, "search", "left9", "--contains", "word109")
+    assert len(found["hits"]) == 1
