@@ -19,7 +19,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.errors import InputError
+from nightjar.errors import NightjarError, StoreError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store
@@ -169,9 +169,9 @@ class Stage(ABC):
     def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
         """Remove what was kept in case the writing was killed; the artifact is published."""
 
-    def named(self, error: InputError) -> InputError:
-        """The error with the place in the config that it is about."""
-        if self.of is not Of.CORPUS:
+    def named(self, error: NightjarError) -> NightjarError:
+        """The error with the corpus that it is about, as a key of the config."""
+        if self.of is not Of.CORPUS or isinstance(error, StoreError):
             return error
         message = str(error)
         place = f"corpora.{self.subject}"
