@@ -143,7 +143,7 @@ class Answerers:
         if (known := self.model_name(what)) is not None:
             name = known
         else:
-            by_hand = None if which or night is not None else self._published_by_hand(name)
+            by_hand = None if which or night is not None else self.published_by_hand(name)
             if by_hand is not None:
                 return AskedModel(name, by_hand)
             problem = f"{self.loaded.path.name} has no such model"
@@ -160,8 +160,8 @@ class Answerers:
         short = name.removeprefix(f"{self.loaded.config.pipeline.name}-")
         return next((found for found in (name, short) if found in self.models), None)
 
-    def _published_by_hand(self, name: str) -> str | None:
-        """The newest embeddings of a name that no model has."""
+    def published_by_hand(self, name: str) -> str | None:
+        """The newest embeddings of a name that no model has; None where there are none."""
         found: list[tuple[str, str]] = []
         for ref in self.store.versions(schemas.EMBEDDINGS):
             try:
@@ -173,7 +173,13 @@ class Answerers:
         return max(found)[1] if found else None
 
     def _champion(self, model: str) -> AskedModel:
-        champion = self.standing.model(model).champion
+        standing = self.standing.model(model)
+        champion = standing.champion
+        if champion is None and standing.is_retired:
+            raise NobodyAnswersError(
+                f"{model} is retired; a version of it still answers, as {model}@3: 'nightjar "
+                f"versions' lists those that are kept"
+            )
         if champion is None:
             raise NobodyAnswersError(
                 f"{self.registered_name(model)} has no champion yet: 'nightjar run' makes one "

@@ -133,7 +133,8 @@ def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
     """A model, an artifact that readers use, or one by its version.
 
     In this order ``what`` is a model (with a version or alias), a stage, an entry of
-    ``document_vectors``, ``STAGE/VERSION`` or the first digits of a version.
+    ``document_vectors``, the name of embeddings published by hand, ``STAGE/VERSION`` or the
+    first digits of a version.
     """
     answerers = Answerers(loaded)
     name = answerers.model_name(wanted.what)
@@ -172,7 +173,10 @@ def _found(answerers: Answerers, wanted: Wanted) -> Artifact:
         version = served.search_index if is_index else served.document_vectors
         stage = schemas.SEARCH_INDEX if is_index else schemas.DOCUMENT_VECTORS
         return store.open(store.ref(stage, version))
-    return store.open(store.find(what))
+    by_hand = None if "/" in what else answerers.published_by_hand(what)
+    return store.open(
+        store.find(what) if by_hand is None else store.ref(schemas.EMBEDDINGS, by_hand)
+    )
 
 
 def _of_only_model(answerers: Answerers, stage: str, night: int | None) -> Artifact:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asking_support import asked, asked_json
 from gensim.models import KeyedVectors
 from nights_support import GOOD, POOR, HandMade
 from test_cli import assert_refused, nightjar
@@ -208,6 +209,9 @@ def test_of_embeddings_published_by_hand_the_newest_answer(tmp_path: Path) -> No
         from_gensim(keyed, project.loaded.artifacts_dir, "other")
     (answer,) = questions.ask(project.loaded, Asked("other"), ["king", "queen"], task="similarity")
     assert answer.found == pytest.approx([5**-0.5])
+    shown = asked_json(project.path, "show", "other")
+    newest = max(asked_json(project.path, "versions")["artifacts"], key=lambda e: e["created_at"])
+    assert shown["version"] == newest["version"]
 
 
 # -- other versions, other nights --------------------------------------------------------------
@@ -287,6 +291,18 @@ def test_a_model_that_is_gone_from_the_config_still_answers(tmp_path: Path) -> N
     project.document["models"] = {"others": project.document["models"].pop("words")}
     project.save()
     assert similarity(project, "words") == expected
+
+
+def test_a_retired_model_answers_by_version_alone(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    expected = similarity(project)
+    project.document["models"] = {"others": project.document["models"].pop("words")}
+    project.save()
+    asked(project.path, "retire", "words")
+    with pytest.raises(InputError, match="words is retired; a version of it still answers"):
+        similarity(project, "words")
+    assert similarity(project, "words@1") == expected
 
 
 def test_a_version_that_is_not_in_the_registry_any_more_is_named(tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ def test_what_a_pretrained_encoder_embedded_is_searched_with_it(tmp_path: Path) 
     assert "Cricket: the Test team won the match." in found.stdout.splitlines()[1]
     again = nightjar("search", "qqqx", "--in", "documents", *command)
     assert_refused(again, 2, "there is no word in 'qqqx' that documents knows")
+    by_model = ("search", "police", "--in", "documents", "-c", path)  # without the override
+    assert_refused(nightjar(*by_model), 1, "has vectors of an encoder (model2vec)", "nightjar run")
     save_encoder(path.parent / "encoder", ("police",))
     changed = nightjar("search", "police", "--in", "documents", *command)
     assert_refused(changed, 1, "the encoder's files are not those")
