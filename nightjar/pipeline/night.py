@@ -348,9 +348,14 @@ class _Night:
                 )
 
     def accept(self) -> None:
-        """Record the accepted corpora, each with indexes of its documents by the champions."""
+        """Record the accepted corpora, each with indexes of its documents by the champions.
+
+        What is searched of the others is that of their last accepted night: it is made anew where
+        it is gone.
+        """
         for corpus, verdict in self.verdicts.items():
             if not verdict.is_accepted:
+                self.builder().of_corpus(corpus)
                 continue
             acceptance = Acceptance(
                 corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
