@@ -60,6 +60,7 @@ from nightjar.registry import (
     RegisteredVersion,
     RegistrationRequest,
     RegistryPlace,
+    check_files_whole,
     ensure_registered,
     find_registered,
     masked,
@@ -407,7 +408,7 @@ class _Night:
         """The version in MLflow of these very bytes, made if it is not there."""
         name = registered_name(self.loaded.config.pipeline.name, model)
         found = find_registered(self.place.reader(), name, embeddings.manifest.digest)
-        if found is not None:
+        if found is not None and not check_files_whole(self.place, found, reads_bytes=False):
             return found
         documents, tokens = self.origin(embeddings)
         self.n_done += 1
