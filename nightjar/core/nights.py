@@ -27,7 +27,7 @@ from nightjar.core.memory_peak import memory_peak
 from nightjar.core.plan import Action, Plan, Step
 from nightjar.core.stage import Parent
 from nightjar.errors import ArtifactDamaged, InputError, StoreError
-from nightjar.store import Manifest, delete, environment, put_new
+from nightjar.store import Manifest, environment, put_new
 from nightjar.store.fingerprint import canonical_json
 from nightjar.store.local_disk import names
 
@@ -190,23 +190,21 @@ class Nights:
                 n_trials -= 1
                 yield self.get(number)
 
-    def remove_events(self) -> int:
-        """Remove what the records of ended nights hold twice; the number of bytes.
+    def told_twice(self) -> list[Path]:
+        """The files of events of ended nights: their records have it all.
 
-        Newest first, up to one that has nothing twice: those before it were done before.
+        Of each night those that came last go first: up to the first file it can be seen that they
+        are not all gone. Looked for from the newest night on, up to one that has none.
         """
-        n_bytes = 0
+        found: list[Path] = []
         for number in reversed(self.numbers()):
             directory = self._of(number)
-            if not (directory / _END).exists():
-                continue
-            events = [directory / name for name in names(directory) if name not in (_BEGIN, _END)]
-            if not events:
-                break
-            n_bytes += sum(path.stat().st_size for path in events)
-            for path in reversed(events):  # killed halfway, the first one tells that it is not done
-                delete(path)
-        return n_bytes
+            if (directory / _END).exists():
+                events = [name for name in names(directory) if name not in (_BEGIN, _END)]
+                if not events:
+                    break
+                found += [directory / name for name in reversed(events)]
+        return found
 
     def path(self, number: int) -> Path:
         """Where the record of a night is."""

@@ -194,9 +194,14 @@ class Stage(ABC):
         """Remove what was kept in case the writing was killed; the artifact is published."""
 
     @classmethod
-    def forget(cls, loaded: LoadedConfig, manifest: Manifest) -> Forgotten:
-        """Remove what was logged elsewhere of an artifact that is about to be deleted."""
-        del loaded, manifest
+    def forget(
+        cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False
+    ) -> Forgotten:
+        """Remove what was logged elsewhere of an artifact that is about to be deleted.
+
+        In a dry run tell only how much that would be.
+        """
+        del loaded, manifest, is_dry_run
         return Forgotten()
 
     @classmethod

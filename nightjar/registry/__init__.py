@@ -36,7 +36,13 @@ from nightjar.registry.reading import (
 )
 from nightjar.registry.registered_files import check_files_whole, model_files
 from nightjar.registry.registration import ensure_registered
-from nightjar.registry.removal import Deletion, bytes_of_version, delete_run, delete_version
+from nightjar.registry.removal import (
+    Deletion,
+    bytes_of_run,
+    bytes_of_version,
+    delete_run,
+    delete_version,
+)
 from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
 from nightjar.registry.writing import (
@@ -64,6 +70,7 @@ __all__ = [
     "RegistryReader",
     "RegistryWriter",
     "applied_event",
+    "bytes_of_run",
     "bytes_of_version",
     "check_files_whole",
     "check_owner",

@@ -79,15 +79,19 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
 
 def bytes_of_version(place: RegistryPlace, version: RegisteredVersion) -> int:
     """How many bytes the files of a version and of its run take on this disk."""
-    runs = [place.local_artifacts / version.run_id / "artifacts"] if version.run_id else []
-    models = next((path for path in known_directories(place, version) if path.is_dir()), None)
-    return sum(
-        path.stat().st_size
-        for directory in (models, *runs, downloads_dir(place, version))
-        if directory is not None and not place.is_server
-        for path in directory.rglob("*")
-        if path.is_file()
-    )
+    models = known_directories(place, version)
+    found = [next((path for path in models if path.is_dir()), None), downloads_dir(place, version)]
+    n_bytes = sum(_bytes_below(path) for path in found if path is not None and not place.is_server)
+    return n_bytes + (bytes_of_run(place, version.run_id) if version.run_id else 0)
+
+
+def bytes_of_run(place: RegistryPlace, run_id: str) -> int:
+    """How many bytes the files of a run take on this disk."""
+    return 0 if place.is_server else _bytes_below(place.local_artifacts / run_id / "artifacts")
+
+
+def _bytes_below(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def delete_run(place: RegistryPlace, run_id: str) -> Deletion:
@@ -178,7 +182,7 @@ def _delete_files(place: RegistryPlace, location: str, directories: Iterable[Pat
     named = local_directory(location)
     found = next((place for place in [*directories, *named] if place.is_dir()), None)
     if found is not None:
-        n_bytes = sum(path.stat().st_size for path in found.rglob("*") if path.is_file())
+        n_bytes = _bytes_below(found)
         if not delete(found, place.artifacts_dir):
             shutil.rmtree(found)
         with suppress(OSError):  # MLflow's folder of the run or model, unless more is in it

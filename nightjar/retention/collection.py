@@ -153,10 +153,14 @@ class _Collector:
             yield _version_item(version, _UNNEEDED, bytes_of_version(self.place, version))
         for key in self.survey.doomed():
             n_bytes = disk.freed_by([self.directory(key)])
+            n_bytes += self.forget(key, is_dry_run=True).n_bytes
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
         for number in self.old_nights():
             n_bytes = disk.freed_by([self.own.nights.path(number)])
             yield _night_item(number, n_bytes)
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(disk.freed_by(twice))
         for path in self.surplus():
             yield self.surplus_item(path, disk.freed_by([path]))
 
@@ -209,27 +213,30 @@ class _Collector:
             yield _version_item(version, _UNNEEDED, deletion.n_bytes)
 
     def collect_artifacts(self) -> Iterator[Item]:
-        declared = {stage.name: stage for stage in self.stages}
         for key in list(self.survey.doomed()):
-            forgotten = Forgotten()
-            if key[0] in declared:
-                try:
-                    forgotten = declared[key[0]].forget(self.loaded, self.survey.manifest(key))
-                except NightjarError as error:  # it stays until that works
-                    self.warnings.append(f"{'/'.join(key)} is not deleted: {error}")
-                    continue
+            try:
+                forgotten = self.forget(key)
+            except NightjarError as error:  # it stays until that works
+                self.warnings.append(f"{'/'.join(key)} is not deleted: {error}")
+                continue
             self.remember(forgotten.still_to_do)
             n_bytes = Disk.delete(self.directory(key)) + forgotten.n_bytes
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
 
+    def forget(self, key: Key, *, is_dry_run: bool = False) -> Forgotten:
+        """What was logged elsewhere of an artifact goes."""
+        stage = next((stage for stage in self.stages if stage.name == key[0]), None)
+        manifest = self.survey.find_manifest(key)
+        if stage is None or manifest is None:
+            return Forgotten()
+        return stage.forget(self.loaded, manifest, is_dry_run=is_dry_run)
+
     def collect_records(self) -> Iterator[Item]:
         for number in list(self.old_nights()):
             yield _night_item(number, Disk.delete(self.own.nights.path(number)))
-        n_bytes = self.own.nights.remove_events()
-        if n_bytes:
-            yield Item(
-                ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes
-            )
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(sum(map(Disk.delete, twice)))
 
     def remember(self, still_to_do: str | None) -> None:
         if still_to_do:
@@ -300,6 +307,10 @@ class _Collector:
 
 def _night_item(number: int, n_bytes: int) -> Item:
     return Item(ItemKind.RECORD, f"night {number}", "older than records are kept", n_bytes)
+
+
+def _told_twice_item(n_bytes: int) -> Item:
+    return Item(ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes)
 
 
 def _version_item(version: RegisteredVersion, reason: str, n_bytes: int) -> Item:

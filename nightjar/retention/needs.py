@@ -9,14 +9,15 @@ from pathlib import Path
 
 from nightjar.config import KeepConfig
 from nightjar.core import Keep, Night, Stage
-from nightjar.errors import InputError
-from nightjar.promotion import AcceptedNight, Standing, VersionRef
+from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.promotion import AcceptedNight, ModelStanding, Standing, VersionRef
 from nightjar.retention.pipelines import Pipeline, age_days
 from nightjar.store import Manifest, Store
 
 Key = tuple[str, str]
 """Stage and version of an artifact."""
 
+_DAMAGED = "its manifest cannot be read: 'nightjar verify' tells what to do"
 PIECES = "pieces"
 """In a manifest's report: what the artifact was put together from, versions by stage."""
 
@@ -107,6 +108,13 @@ class Survey:
             self._manifests[key] = Manifest.read(Path(self._store.ref(*key).path))
         return self._manifests[key]
 
+    def find_manifest(self, key: Key) -> Manifest | None:
+        """The manifest of a published artifact; None when it cannot be read."""
+        try:
+            return self.manifest(key)
+        except ArtifactDamaged:
+            return None
+
     # -- the records of a pipeline -------------------------------------------------------------
 
     def _add_pipeline(self, pipeline: Pipeline) -> None:
@@ -124,7 +132,7 @@ class Survey:
     def _add_standing(self, pipeline: Pipeline, standing: Standing, where: str) -> None:
         for model, found in standing.models.items():
             for version in found.roots(pipeline.keep.rollback_versions):
-                role = _role(version, found.champion, found.reference)
+                role = _role(version, found)
                 reason = f"{role} of {model}{where}, v{version.number}"
                 self._add_version(pipeline, model, version, reason)
         for entry, served in standing.serving.items():
@@ -197,15 +205,20 @@ class Survey:
             if days is None:
                 self.needs.add(key, "scores are kept for ever")
                 continue
-            manifest = self.manifest(key)
-            if age_days(manifest.created_at, self._now) <= days:
+            manifest = self.find_manifest(key)
+            if manifest is None:
+                self.needs.add(key, _DAMAGED)
+            elif age_days(manifest.created_at, self._now) <= days:
                 self.needs.add(key, f"scores are kept for {days} days")
             elif manifest.parents and self._all_needed(manifest):
                 self.needs.add(key, "the scores of kept vectors")
 
     def _add_by_hand(self) -> None:
         for key in self._unneeded(Keep.MODEL):
-            if self.manifest(key).is_by_hand:
+            manifest = self.find_manifest(key)
+            if manifest is None:
+                self.needs.add(key, _DAMAGED)
+            elif manifest.is_by_hand:
                 self.needs.add(key, "published by hand")
 
     def _add_undeclared(self) -> None:
@@ -215,13 +228,19 @@ class Survey:
             for key in self._published
             if key[0] not in self._declared and key[0] not in self._pieces
         ]
-        is_growing = True
-        while is_growing:
-            is_growing = False
-            for key in others:
-                if key not in self.needs.artifacts and self._all_needed(self.manifest(key)):
-                    self.needs.add(key, "what it is made of is kept")
-                    is_growing = True
+        manifests = {key: self.find_manifest(key) for key in others}
+        while True:
+            found = [
+                key
+                for key, manifest in manifests.items()
+                if key not in self.needs.artifacts
+                and (manifest is None or self._all_needed(manifest))
+            ]
+            for key in found:
+                is_damaged = manifests[key] is None
+                self.needs.add(key, _DAMAGED if is_damaged else "what it is made of is kept")
+            if not found:
+                return
 
     def _add_pieces(self) -> None:
         """What kept artifacts are put together from."""
@@ -246,10 +265,18 @@ class Survey:
         return all(parent in self.needs.artifacts for parent in manifest.parents.items())
 
 
-def _role(version: VersionRef, champion: VersionRef | None, reference: VersionRef | None) -> str:
-    if version == champion:
-        return "champion"
-    return "reference" if version == reference else "a version to go back to or to decide on"
+def _role(version: VersionRef, standing: ModelStanding) -> str:
+    """Why a version is one of the roots."""
+    waiting = None if standing.waiting is None else standing.waiting.new
+    roles = {
+        "champion": (standing.champion,),
+        "reference": (standing.reference,),
+        "pinned version": standing.pins,
+        "version to go back to": standing.previous,
+        "version that waits": (waiting,),
+    }
+    found = (role for role, versions in roles.items() if version in versions)
+    return next(found, "version that was decided on last")
 
 
 def _longest(rules: Iterator[KeepConfig]) -> int | None:
