@@ -97,14 +97,25 @@ def test_nights_are_compared_the_last_accepted_one_by_default(tmp_path: Path) ->
 def test_a_night_that_changed_nothing_is_not_what_the_next_is_compared_with(tmp_path: Path) -> None:
     project = HandMade(tmp_path / "project")
     project.night()
-    project.document["document_vectors"] = {"texts": {"model": "words"}}
-    project.save()
-    project.night()  # accepted once more, for what is searched
+    accept_once_more(project)
     assert project.kinds.count("accepted") == 2
     assert "is the first that was accepted" in str(refused(project.path, "diff", "documents"))
     project.write_text(110)
     project.night()
-    assert asked_json(project.path, "diff", "documents")["added"] == {"s": 10}
+    found = asked_json(project.path, "diff", "documents")
+    assert found["added"] == {"s": 10}
+    for _ in range(2):
+        accept_once_more(project)
+    assert project.kinds.count("accepted") == 5
+    assert asked_json(project.path, "diff", "documents") == found  # which retention keeps, too
+
+
+def accept_once_more(project: HandMade) -> None:
+    """A night that changes nothing but what is searched."""
+    entries = project.document.setdefault("document_vectors", {})
+    entries[f"texts-{len(entries)}"] = {"model": "words"}
+    project.save()
+    project.night()
 
 
 @pytest.mark.parametrize(
