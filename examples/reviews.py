@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import NightjarError
-from nightjar.pipeline import Provenance, make_plan, run_step
-from nightjar.progress import SILENT
+from nightjar.pipeline import DirectRunner, NightRequest, Provenance, run_night
+from nightjar.progress import SILENT, Progress
 
 CONFIG = Path(__file__).with_name("reviews.yaml")
 
@@ -58,6 +58,11 @@ def read_reviews(folder: Path, n_reviews: int | None) -> list[Review]:
     return [Review(**row) for row in table.to_pylist()]
 
 
+def _shown(label: str) -> Progress:
+    print(label, file=sys.stderr, flush=True)
+    return SILENT
+
+
 def run_pipeline(
     reviews: Sequence[Review], work: Path, n_threads: int, overrides: Sequence[str] = ()
 ) -> LoadedConfig:
@@ -75,10 +80,10 @@ def run_pipeline(
     ]
     try:
         loaded = load_config(CONFIG, [*places, *overrides])
-        plan = make_plan(loaded)
-        for step in plan.due:
-            print(step.label, file=sys.stderr, flush=True)
-            run_step(loaded, plan, step, SILENT, Provenance(None, "example", n_threads))
+        provenance = Provenance(None, "example", n_threads)
+        runner = DirectRunner(loaded, provenance, _shown)
+        # A run with overrides promotes nothing unless it is told to.
+        run_night(loaded, runner, provenance, NightRequest("the example", promotes=True))
     except NightjarError as error:
         sys.exit(str(error))
     return loaded

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from reviews import Review, parser, read_reviews, run_pipeline
-from rich.console import Console
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -110,11 +109,11 @@ def by_vectors(
     loaded: LoadedConfig, name: str, reviews: Sequence[Review], queries: Sequence[Query]
 ) -> Ranking:
     """The reviews whose vectors are nearest to those of the queries, from the search index."""
-    search = open_search(loaded, name, Console(stderr=True))
     rows = {f"reviews:{review.id}": row for row, review in enumerate(reviews)}
-    row_of = np.array([rows[doc_id] for doc_id in search.documents.doc_ids()])
-    vectors = np.nan_to_num(search.encode_queries([query.text for query in queries]))
-    return [row_of[near.rows] for near in search.documents.nearest(vectors, BEST)]
+    with open_search(loaded, name) as search:
+        row_of = np.array([rows[doc_id] for doc_id in search.documents.doc_ids()])
+        vectors = np.nan_to_num(search.encode_queries([query.text for query in queries]))
+        return [row_of[near.rows] for near in search.documents.nearest(vectors, BEST)]
 
 
 def bm25(

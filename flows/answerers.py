@@ -143,7 +143,7 @@ class Answerers:
         if (known := self.model_name(what)) is not None:
             name = known
         else:
-            by_hand = None if which or night is not None else self._published_by_hand(name)
+            by_hand = None if which or night is not None else self.published_by_hand(name)
             if by_hand is not None:
                 return AskedModel(name, by_hand)
             problem = f"{self.loaded.path.name} has no such model"
@@ -160,8 +160,8 @@ class Answerers:
         short = name.removeprefix(f"{self.loaded.config.pipeline.name}-")
         return next((found for found in (name, short) if found in self.models), None)
 
-    def _published_by_hand(self, name: str) -> str | None:
-        """The newest embeddings of a name that no model has."""
+    def published_by_hand(self, name: str) -> str | None:
+        """The newest embeddings of a name that no model has; None where there are none."""
         found: list[tuple[str, str]] = []
         for ref in self.store.versions(schemas.EMBEDDINGS):
             try:
@@ -173,7 +173,13 @@ class Answerers:
         return max(found)[1] if found else None
 
     def _champion(self, model: str) -> AskedModel:
-        champion = self.standing.model(model).champion
+        standing = self.standing.model(model)
+        champion = standing.champion
+        if champion is None and standing.is_retired:
+            raise NobodyAnswersError(
+                f"{model} is retired; a version of it still answers, as {model}@3: 'nightjar "
+                f"versions' lists those that are kept"
+            )
         if champion is None:
             raise NobodyAnswersError(
                 f"{self.registered_name(model)} has no champion yet: 'nightjar run' makes one "
@@ -280,7 +286,7 @@ class Answerers:
 
     def corpus_before(self, asked: AskedCorpus) -> AskedCorpus | None:
         """The last accepted night with other artifacts, before the night that is asked."""
-        for accepted in self.standing.corpora.get(asked.corpus, ()):
+        for accepted in self.standing.accepted(asked.corpus):
             found = _accepted_night(asked.corpus, accepted)
             is_same = all(asked.artifacts.get(s) == v for s, v in found.artifacts.items())
             if not is_same and _is_before(found, asked):
@@ -370,13 +376,12 @@ class Answerers:
 
     def _served_by(self, entry: str, night: Night) -> ServedIndex:
         version = version_at_end(night, schemas.SEARCH_INDEX, entry)
-        if version is None:
-            corpus = self.loaded.config.corpus_of_vectors(entry)
-            verdict = night.accepted.get(corpus)
-            is_spoilt = verdict is not None and not verdict["is_accepted"]
+        corpus = self.loaded.config.corpus_of_vectors(entry)
+        is_spoilt = not night.accepted.get(corpus, {"is_accepted": True})["is_accepted"]
+        if version is None or is_spoilt:
             why = f"its {corpus} was not accepted" if is_spoilt else "it did not get so far"
             raise InputError(
-                f"night {night.number} made no index of {entry}: {why}; 'nightjar nights show "
+                f"night {night.number} has no index of {entry}: {why}; 'nightjar nights show "
                 f"{night.number}' tells more"
             )
         index = self.store.open(self.store.ref(schemas.SEARCH_INDEX, version)).manifest

@@ -339,7 +339,9 @@ def show(
 
 @app.command()
 def verify(
-    what: Annotated[str | None, typer.Argument(help="One artifact; default: all.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="One artifact; default: all, and registered versions.")
+    ] = None,
     set_aside: Annotated[
         bool,
         typer.Option("--set-aside", help="Move damaged artifacts away; a run rebuilds them."),
@@ -348,7 +350,7 @@ def verify(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every byte of the published artifacts against their manifests."""
+    """Check every byte of the artifacts, and of the files of registered versions."""
     loaded = load_config(config, set_ or [])
     report = lookups.verify(loaded, what, set_aside)
     if as_json:

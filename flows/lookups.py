@@ -14,7 +14,7 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Of
 from nightjar.errors import ArtifactMissing, InputError, StoreError
 from nightjar.promotion import Event, EventKind, VersionRef, read_events
-from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion
+from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion, check_files_whole
 from nightjar.scores import read_scores
 from nightjar.stages import STAGES
 from nightjar.store import Artifact, ArtifactRef, Manifest, Store, set_aside
@@ -68,6 +68,8 @@ class Verification:
     """What ``nightjar verify`` found."""
 
     n_artifacts: int
+    n_registered: int
+    """Registered versions, whose files are looked at when no artifact is named."""
     problems: tuple[str, ...]
     moved: tuple[str, ...]
 
@@ -131,7 +133,8 @@ def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
     """A model, an artifact that readers use, or one by its version.
 
     In this order ``what`` is a model (with a version or alias), a stage, an entry of
-    ``document_vectors``, ``STAGE/VERSION`` or the first digits of a version.
+    ``document_vectors``, the name of embeddings published by hand, ``STAGE/VERSION`` or the
+    first digits of a version.
     """
     answerers = Answerers(loaded)
     name = answerers.model_name(wanted.what)
@@ -170,7 +173,10 @@ def _found(answerers: Answerers, wanted: Wanted) -> Artifact:
         version = served.search_index if is_index else served.document_vectors
         stage = schemas.SEARCH_INDEX if is_index else schemas.DOCUMENT_VECTORS
         return store.open(store.ref(stage, version))
-    return store.open(store.find(what))
+    by_hand = None if "/" in what else answerers.published_by_hand(what)
+    return store.open(
+        store.find(what) if by_hand is None else store.ref(schemas.EMBEDDINGS, by_hand)
+    )
 
 
 def _of_only_model(answerers: Answerers, stage: str, night: int | None) -> Artifact:
@@ -268,7 +274,10 @@ def _scores(store: Store, registered: RegisteredVersion) -> list[dict[str, Any]]
 
 
 def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
-    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away."""
+    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away.
+
+    Without ``what`` the files of registered versions, too: they are what answers questions.
+    """
     store = Store(loaded.artifacts_dir)
     refs = [store.find(what)] if what else _all_refs(store)
     problems: list[str] = []
@@ -278,7 +287,14 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
         problems += found
         if found and is_set_aside:
             moved.append(f"{ref} -> {set_aside(ref)}")
-    return Verification(len(refs), tuple(problems), tuple(moved))
+    n_registered = 0
+    if what is None:
+        answerers = Answerers(loaded)
+        for model in answerers.models:
+            for version in answerers.registry.versions(answerers.registered_name(model)):
+                problems += check_files_whole(answerers.place, version)
+                n_registered += 1
+    return Verification(len(refs), n_registered, tuple(problems), tuple(moved))
 
 
 def _all_refs(store: Store) -> list[ArtifactRef]:

@@ -1,7 +1,6 @@
 """The commands about who is champion: ``nightjar history``, ``promote``, ``rollback`` and the like.
 
-None of them needs Prefect; MLflow is imported by those that move an alias, and by all of them
-where the registry is a server.
+None of them needs Prefect; MLflow is imported only where the registry is no SQLite file.
 """
 
 from __future__ import annotations

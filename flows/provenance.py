@@ -6,13 +6,18 @@ import getpass
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nightjar.config import LoadedConfig
-from nightjar.pipeline import Provenance
+
+if TYPE_CHECKING:
+    from nightjar.pipeline import Provenance
 
 
 def read_provenance(loaded: LoadedConfig) -> Provenance:
     """The commit of the project that the config lies in, the user, and the worker threads."""
+    from nightjar.pipeline import Provenance  # noqa: PLC0415 (imports every stage)
+
     return Provenance(
         git_commit=git_commit(loaded.base_dir),
         actor=actor(),

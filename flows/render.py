@@ -336,7 +336,10 @@ def print_verification(console: Console, report: Verification) -> None:
     for move in report.moved:
         console.print(f"set aside: {move}", markup=False, soft_wrap=True)
     if not report.problems:
-        console.print(f"{report.n_artifacts} artifacts, all whole")
+        registered = (
+            f" and {report.n_registered} registered versions" if report.n_registered else ""
+        )
+        console.print(f"{report.n_artifacts} artifacts{registered}, all whole")
 
 
 def print_description(console: Console, shown: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
+    |   |-- LedgerBusy             another process writes the ledger for too long
     |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
     |   |-- SourceUnavailable      what a source comes from cannot be reached
@@ -121,6 +122,10 @@ class RetryLater(NightjarError):
 
 class RegistryUnavailable(RetryLater):
     """The MLflow tracking server or database cannot be reached."""
+
+
+class LedgerBusy(RetryLater):
+    """Another process has been writing the ledger for too long."""
 
 
 class HubUnavailable(RetryLater):

@@ -6,8 +6,8 @@ import faulthandler
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,16 @@ EXIT_SECONDS = 120
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
     """A test that fails, at its limit say, leaves no process behind to slow the others down."""
-    started = time.time()
+    before = {child.pid for child in psutil.Process().children()}
     try:
         return (yield)
     except BaseException:
-        for child in psutil.Process().children():
-            if child.create_time() >= started and "resource_tracker" not in str(child.cmdline()):
-                child.kill()
+        left = [child for child in psutil.Process().children() if child.pid not in before]
+        for child in left:
+            with suppress(psutil.Error):  # it has ended
+                if "resource_tracker" not in str(child.cmdline()):
+                    child.kill()
+                    child.wait(10)
         raise
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
-import yaml
+import pyarrow.parquet as pq
+from nights_support import HandMade
 from numpy.typing import NDArray
 from registry_support import World, vector_column
 
 from nightjar import schemas
-from nightjar.config import Word2VecConfig
-from nightjar.store import Artifact, Identity, Staging, publish
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -51,58 +49,26 @@ class Explored:
     """The configuration, and the embeddings of version 1, version 2 and of no version."""
 
     config: Path
-    world: World
     embeddings: tuple[str, str, str]
 
 
-def trained(world: World, seed: int) -> Artifact:
-    """An embeddings artifact as training publishes it: its tokens are its parent."""
-    table = pa.table(
-        [list(WORDS), list(range(len(WORDS), 0, -1)), vector_column(vectors(seed))],
-        schema=schemas.vectors_schema(SIZE),
-    )
-    losses = pa.table([[1, 2], [0.75, 0.5]], schema=schemas.LOSSES_SCHEMA)
-    model = Word2VecConfig(
-        trainer="word2vec", vector_size=SIZE, alpha=0.05, epochs=2, seed=seed
-    ).model_dump(mode="json")
-    identity = Identity(
-        schemas.EMBEDDINGS,
-        world.model,
-        config={"model": model, "deterministic": True},
-        parents={schemas.TOKENS: world.tokens().ref.version},
-    )
-
-    def write(staging: Staging) -> None:
-        staging.write("vectors", table)
-        staging.write("losses", losses)
-        staging.report["n_workers"] = 1
-
-    return world.store.open(publish(world.artifacts_dir, identity, write))
+def write_vectors(path: Path, seed: int) -> None:
+    """A file of vectors as ``nightjar export --format parquet`` writes it."""
+    rows = {"token": list(WORDS), "count": list(range(len(WORDS), 0, -1))}
+    pq.write_table(pa.table({**rows, "vector": vector_column(vectors(seed))}), path)
 
 
-def make_explored(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Explored:
-    """Register version 1 and 2 (champion); publish a third artifact."""
-    world = World.create(directory, tmp_path_factory)
+def make_explored(directory: Path) -> Explored:
+    """Two nights that promote version 1 and version 2; a third artifact, published by hand."""
+    model = {"trainer": "import", "path": "vectors.parquet", "format": "parquet"}
+    project = HandMade(directory / "project", models={"w2v": model})
+    pairs = [f"word{2 * row:03d}\tword{2 * row + 1:03d}\t{row}" for row in range(20)]
+    (project.directory / "pairs.tsv").write_text("\n".join(pairs) + "\n", encoding="utf-8")
+    project.document["registry"]["gate"]["max_drop"] = 1.0
+    project.save()
     versions = []
-    for seed, score in ((1, 0.5), (2, 0.6)):
-        embeddings = trained(world, seed)
-        world.crown(world.request(score, 0.3, embeddings=embeddings))
-        versions.append(embeddings.ref.version)
-    other = trained(world, 3)
-    config = {
-        "pipeline": {"name": "night", "artifacts_dir": str(world.artifacts_dir)},
-        "corpora": {
-            "text": {"kind": "text", "sources": {"news": {"type": "text", "path": "news.txt"}}}
-        },
-        "models": {"w2v": {"trainer": "word2vec", "vector_size": SIZE, "alpha": 0.05, "epochs": 2}},
-        "evaluation": {
-            "benchmarks": {
-                name: {"type": "similarity", "path": f"{name}.tsv"}
-                for name in ("wordsim353", "simlex999")
-            }
-        },
-        "registry": {"gate": {"benchmarks": ["wordsim353", "simlex999"]}},
-    }
-    path = directory / "pipeline_config.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return Explored(path, world, (versions[0], versions[1], other.ref.version))
+    for seed in (1, 2):
+        write_vectors(project.directory / "vectors.parquet", seed)
+        versions.append(project.night().version(schemas.EMBEDDINGS, "w2v") or "")
+    other = World(project.loaded.artifacts_dir).embeddings("other", "w2v", WORDS, vectors(3))
+    return Explored(project.path, (versions[0], versions[1], other.ref.version))

@@ -36,7 +36,7 @@ from nightjar.promotion import (
     ledger_directory,
     read_events,
 )
-from nightjar.registry import RegisteredVersion, RegistryPlace, RegistryWriter
+from nightjar.registry import ClientWriter, RegisteredVersion, RegistryPlace
 from nightjar.registry.identity import KEY_TAG
 from nightjar.registry.registered_files import FILES_NAME, FILES_TAG, FileList
 
@@ -164,7 +164,7 @@ class Pipeline:
         found = self.place.reader().tagged(name, KEY_TAG, digest)
         if found:
             return VersionRef.of(found[0])
-        RegistryWriter(self.place).claim(name, self.promoter().ledger_id(), "")
+        ClientWriter(self.place).claim(name, self.promoter().ledger_id(), "")
         number = len(self.client.search_model_versions(f"name = '{name}'")) + 1
         version = VersionRef(number, digest[:12], digest)
         listed = self._write_files(version)

@@ -116,7 +116,10 @@ def test_versions_and_show_agree(finished_config: Path) -> None:
 
 
 def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: Path) -> None:
-    assert "10 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert (
+        "10 artifacts and 2 registered versions, all whole"
+        in nightjar("verify", "-c", finished_copy).stdout
+    )
     table = next((finished_copy.parent / "artifacts" / "tokens").glob("*/sentences/00000.parquet"))
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
@@ -126,7 +129,10 @@ def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: 
     assert "sentences/00000.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
-    assert "9 artifacts, all whole" in nightjar("verify", "-c", finished_copy).stdout
+    assert (
+        "9 artifacts and 2 registered versions, all whole"
+        in nightjar("verify", "-c", finished_copy).stdout
+    )
 
 
 def test_an_unknown_key_names_the_closest_one(small_config: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_due
+from asking_support import asked_json, refused
+from conftest import run_a_night
 from gensim.models import KeyedVectors
+from nights_support import POOR, HandMade
 from test_cli import nightjar as run_cli
 
 from nightjar import schemas
@@ -44,6 +46,26 @@ def test_a_champion_is_exported_and_its_line_of_code_opens_it(
     opened = KeyedVectors.load_word2vec_format(str(path))
     assert tuple(opened.index_to_key) == expected.tokens
     np.testing.assert_array_equal(opened.vectors, expected.matrix)
+
+
+def test_a_night_s_candidate_is_exported_with_where_it_comes_from(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    project.write_vectors(POOR)
+    project.night()
+    sources = []
+    for number, arguments in enumerate((("words",), ("words@2",), ("words", "--night", "2"))):
+        path = tmp_path / f"{number}.npz"
+        shown = asked_json(project.path, "export", *arguments, "-f", "numpy", "-o", path)
+        with np.load(path) as archive:
+            sources.append(json.loads(str(archive["source"])))
+        assert shown["artifact"] == f"embeddings/{sources[-1]['embeddings_version']}"
+    champion, blocked, of_night = sources
+    assert blocked == of_night
+    assert (champion["version"], blocked["version"]) == ("1", "2")
+    assert champion["embeddings_version"] != blocked["embeddings_version"]
+    error = refused(project.path, "export", "words@1", "--night", 1, "-f", "numpy")
+    assert "ask for a version or for a night" in str(error)
 
 
 def test_names_versions_and_limits_are_understood(finished_config: Path, tmp_path: Path) -> None:
@@ -101,8 +123,9 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
         "models.news={trainer: import, path: pretrained.txt.gz}",
         "models.tuned={trainer: word2vec, init_from: news, vector_size: 16, epochs: 1}",
     )
-    ran = run_due(finished_copy, *overrides)
-    assert ran[:3] == ["import news", "evaluate news", "register news"]
+    night = run_a_night(finished_copy, *overrides)
+    ran = [step.label for step in night.steps if step.was_run]
+    assert ran == ["import news", "evaluate news", "train tuned", "evaluate tuned"]
     loaded = load_config(finished_copy, overrides)
     plan = make_plan(loaded)
     assert not plan.due
@@ -114,7 +137,7 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
     found = Embeddings.from_artifact(artifact)
     assert found.tokens == expected.tokens
     np.testing.assert_array_equal(found.matrix, expected.matrix)
-    outcome = {entry.model: entry for entry in read_outcomes(loaded, plan)}
+    outcome = {entry.model: entry for entry in read_outcomes(loaded, night)}
     assert outcome["news"].scores["wordsim353"].value == pytest.approx(
         outcome["glove"].scores["wordsim353"].value
     )
@@ -181,4 +204,4 @@ def test_a_broken_file_stops_its_model_alone(finished_copy: Path) -> None:
     provenance = Provenance(git_commit=None, actor="test", n_workers=1)
     with pytest.raises(InputError, match=r"v\.txt: its first row .* is no word followed by"):
         run_step(loaded, plan.step(schemas.EMBEDDINGS, "news"), SILENT, provenance)
-    assert [step.label for step in plan.due] == ["import news", "evaluate news", "register news"]
+    assert [step.label for step in plan.due] == ["import news", "evaluate news"]

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from asking_support import asked, asked_json
 from gensim.models import KeyedVectors
+from nights_support import GOOD, POOR, HandMade
 from test_cli import assert_refused, nightjar
 
-from flows.lookups import champion_ref
-from flows.questions import open_champion
+from flows import questions
+from flows.answerers import Answerers
+from flows.questions import Asked
 from nightjar.config import load_config
 from nightjar.embeddings import Embeddings
-from nightjar.model_files import DIRECTORY
-from nightjar.store import Store
-
-
-@pytest.fixture
-def lookup_files(finished_config: Path) -> Path:
-    """Where the models' files are kept; none is there at first."""
-    directory = finished_config.parent / "artifacts" / DIRECTORY
-    shutil.rmtree(directory, ignore_errors=True)
-    return directory
+from nightjar.errors import InputError, ModelFilesDamaged, StoreNotWritable
+from nightjar.interchange import from_gensim
+from nightjar.lookup import VectorModel
+from nightjar.registry import model_files
 
 
 def test_similarity_of_two_words_in_every_model(finished_config: Path) -> None:
@@ -36,8 +34,8 @@ def test_similarity_of_two_words_in_every_model(finished_config: Path) -> None:
     answers = json.loads(done.stdout)
     assert set(answers) == {"cbow", "glove"}
     for name, answer in answers.items():
-        ref = champion_ref(load_config(finished_config, []), name)
-        vectors = Embeddings.from_artifact(Store(finished_config.parent / "artifacts").open(ref))
+        answerers = Answerers(load_config(finished_config, []))
+        vectors = Embeddings.from_artifact(answerers.embeddings(answerers.model(name)))
         a, b = (vectors.unit_matrix[vectors.ids[word]] for word in ("government", "police"))
         assert answer["similarity"] == pytest.approx([float(a @ b)], abs=1e-6)
     shown = nightjar("similar", "government", "police", "-c", finished_config).stdout
@@ -153,38 +151,163 @@ def test_wrong_questions_are_refused(finished_config: Path, tmp_path: Path) -> N
     assert_refused(done, 2, str(output), "cannot be written")
 
 
-def test_files_are_written_once_and_again_when_they_were_cut(
-    finished_config: Path, lookup_files: Path
+def files_of(config: Path, what: str = "glove") -> Path:
+    """The directory that a question to a champion is answered from."""
+    answerers = Answerers(load_config(config, []))
+    registered = answerers.model(what).registered
+    assert registered is not None
+    return model_files(answerers.place, registered)
+
+
+def tree(directory: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
+
+
+def test_questions_read_the_registered_files_and_write_nothing(finished_copy: Path) -> None:
+    artifacts = finished_copy.parent / "artifacts"
+    before = tree(artifacts)
+    answerers = Answerers(load_config(finished_copy, []))
+    with answerers.opened(answerers.model("glove")) as model:
+        expected = model.vectors(["police"])
+    directory = files_of(finished_copy)
+    assert directory.is_relative_to(artifacts / "mlflow")
+    np.testing.assert_array_equal(VectorModel.open(directory).vectors(["police"]), expected)
+    done = nightjar("similar", "government", "police", "-c", finished_copy)
+    assert done.returncode == 0, done.stderr
+    assert tree(artifacts) == before
+
+
+def test_registered_files_that_were_cut_are_named_with_what_to_do(finished_copy: Path) -> None:
+    os.truncate(files_of(finished_copy) / "vectors.npy", 500)
+    done = nightjar("neighbors", "the", "-m", "glove", "-c", finished_copy)
+    assert_refused(
+        done, 1, "small-glove version 1", "vectors.npy has 500 bytes", "nightjar rollback"
+    )
+
+
+def test_a_model_that_came_from_gensim_needs_a_temporary_directory(
+    finished_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = load_config(finished_config, [])
-    first = open_champion(loaded, "glove").vectors(["the"])
-    (directory,) = lookup_files.iterdir()
-    before = directory.stat().st_ino
-    np.testing.assert_array_equal(open_champion(loaded, "glove").vectors(["the"]), first)
-    assert directory.stat().st_ino == before
-    os.truncate(directory / "vectors.npy", 500)
-    np.testing.assert_array_equal(open_champion(loaded, "glove").vectors(["the"]), first)
-    assert [path.name for path in lookup_files.iterdir()] == [directory.name]
+    keyed = KeyedVectors(2)
+    keyed.add_vectors(["king", "queen"], np.array([[1, 0], [1, 1]], np.float32))
+    loaded = load_config(finished_copy, [])
+    from_gensim(keyed, loaded.artifacts_dir, "other")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files"))
+    with pytest.raises(StoreNotWritable, match=r"the files of other cannot be written .* TMPDIR"):
+        questions.ask(loaded, Asked("other"), ["king", "queen"], task="similarity")
+    (tmp_path / "files").mkdir()
+    (answer,) = questions.ask(loaded, Asked("other"), ["king", "queen"], task="similarity")
+    assert answer.found == pytest.approx([2**-0.5])
+    assert not list((tmp_path / "files").iterdir())
 
 
-def test_several_may_write_the_same_files_at_once(
-    finished_config: Path, lookup_files: Path
+def test_of_embeddings_published_by_hand_the_newest_answer(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    for second in (1.0, 2.0):
+        keyed = KeyedVectors(2)
+        keyed.add_vectors(["king", "queen"], np.array([[1, 0], [1, second]], np.float32))
+        from_gensim(keyed, project.loaded.artifacts_dir, "other")
+    (answer,) = questions.ask(project.loaded, Asked("other"), ["king", "queen"], task="similarity")
+    assert answer.found == pytest.approx([5**-0.5])
+    shown = asked_json(project.path, "show", "other")
+    newest = max(asked_json(project.path, "versions")["artifacts"], key=lambda e: e["created_at"])
+    assert shown["version"] == newest["version"]
+
+
+# -- other versions, other nights --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> HandMade:
+    """Version 1 of night 1, version 2 of the blocked night 2, version 3 of a trial."""
+    project = HandMade(tmp_path_factory.mktemp("nights") / "project")
+    project.night()
+    project.write_vectors(POOR)
+    project.night()
+    project.write_vectors(GOOD, "other.txt", seed=2000)
+    project.night("models.words.path=other.txt")
+    return project
+
+
+def similarity(project: HandMade, model: str | None = None, night: int | None = None) -> float:
+    pair = ["left19", "right19"]
+    (answer,) = questions.ask(project.loaded, Asked(model, night), pair, task="similarity")
+    value: float = answer.found[0]
+    return value
+
+
+def test_versions_aliases_and_nights_answer_when_they_are_named(project: HandMade) -> None:
+    first, blocked, trial = (similarity(project, f"words@{number}") for number in (1, 2, 3))
+    assert len({first, blocked, trial}) == 3
+    assert similarity(project) == similarity(project, "words@champion") == first
+    assert (
+        similarity(project, "night-words@2") == similarity(project, "words@challenger") == blocked
+    )
+    nights = [similarity(project, None, number) for number in (1, 2, 3)]
+    assert nights == [first, blocked, trial]
+
+
+@pytest.mark.parametrize(
+    ("model", "night", "message"),
+    [
+        ("words@9", None, "night-words has no version or alias '9'; 'nightjar show words'"),
+        ("words@best", None, "has no version or alias 'best'"),
+        ("words@" + "9" * 30, None, "has no version or alias '999"),
+        ("words@1", 1, "ask for a version or for a night, not for both"),
+        ("words", 9, "there is no night 9; 'nightjar nights' lists them"),
+        ("wrods", None, "no such model; did you mean 'words'?"),
+        ("wrods", 1, "no such model; did you mean 'words'?"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    project: HandMade, model: str, night: int | None, message: str
 ) -> None:
-    loaded = load_config(finished_config, [])
-    with ThreadPoolExecutor(6) as pool:
-        models = list(pool.map(lambda _: open_champion(loaded, "glove"), range(12)))
-    expected = models[0].vectors(["the", "police"])
-    for model in models:
-        np.testing.assert_array_equal(model.vectors(["the", "police"]), expected)
-    assert len(list(lookup_files.iterdir())) == 1
+    with pytest.raises(InputError, match=re.escape(message)):
+        similarity(project, model, night)
 
 
-def test_a_directory_that_cannot_be_written_is_named(
-    finished_config: Path, lookup_files: Path
-) -> None:
-    lookup_files.write_text("in the way")
-    try:
-        done = nightjar("neighbors", "the", "-m", "glove", "-c", finished_config)
-        assert_refused(done, 1, str(lookup_files.parent))
-    finally:
-        lookup_files.unlink()
+def test_a_night_that_did_not_make_a_model_says_so(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    again = {**project.document["models"]["words"]}
+    project.document["models"]["again"] = again
+    project.save()
+    with pytest.raises(InputError, match="night-again has no champion yet: 'nightjar run'"):
+        similarity(project, "again")
+    pair = ["left1", "right1"]
+    words, other = questions.ask(project.loaded, Asked(), pair, task="similarity")
+    assert words.problem is None
+    assert "no champion yet" in (other.problem or "")
+    project.night()
+    words, other = questions.ask(project.loaded, Asked(None, 1), pair, task="similarity")
+    assert words.problem is None
+    assert "night 1 made no again" in (other.problem or "")
+
+
+def test_a_model_that_is_gone_from_the_config_still_answers(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    expected = similarity(project)
+    project.document["models"] = {"others": project.document["models"].pop("words")}
+    project.save()
+    assert similarity(project, "words") == expected
+
+
+def test_a_retired_model_answers_by_version_alone(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    expected = similarity(project)
+    project.document["models"] = {"others": project.document["models"].pop("words")}
+    project.save()
+    asked(project.path, "retire", "words")
+    with pytest.raises(InputError, match="words is retired; a version of it still answers"):
+        similarity(project, "words")
+    assert similarity(project, "words@1") == expected
+
+
+def test_a_version_that_is_not_in_the_registry_any_more_is_named(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    shutil.rmtree(project.loaded.artifacts_dir / "mlflow")
+    with pytest.raises(ModelFilesDamaged, match="version 1 is not in the registry any more"):
+        similarity(project)

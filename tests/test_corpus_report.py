@@ -10,10 +10,12 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from asking_support import asked, asked_json, refused
+from nights_support import HandMade
 
 from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.corpus_report import PAGE, compare_vocabularies, comparison_page
+from nightjar.corpus_report import PAGE, compare_vocabularies, page_with_comparison
 from nightjar.corpus_report.page import Page, draw_bars, draw_shares
 from nightjar.errors import RegistryUnavailable
 from nightjar.pipeline import Provenance, make_plan, run_step
@@ -120,10 +122,57 @@ def test_what_is_new_is_found_between_any_two_versions(base: Path) -> None:
     new = compare_vocabularies(now, then)
     assert new.appeared.to_pylist() == [{"token": "drei", "count": 2, "n_documents": 1}]
     assert new.vanished.to_pylist() == [{"token": "eins", "count": 1, "n_documents": 1}]
-    page = comparison_page("text", now, then, new)
+    page = page_with_comparison(second, now, then, new)
     assert "New words: 1" in page
     assert "drei" in page
     assert "Words that are gone: 1" in page
+
+
+def test_the_command_compares_with_the_accepted_night_before(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    first = asked_json(project.path, "report")
+    assert (first["night"], first["against"]) == (1, None)
+    assert first["figures"]["documents"] == 100
+    assert "nothing to compare it with" in asked(project.path, "report")
+    project.write_text(90)
+    with (project.directory / "text.txt").open("a", encoding="utf-8") as text:
+        text.write("zwei drei drei [red]\n")
+    project.night()
+    project.write_text(20)
+    project.night()  # not accepted
+    found = asked_json(project.path, "report")
+    assert found["night"] == 2
+    against = found["against"]
+    assert (against["night"], against["tokens"]) == (1, first["tokens"])
+    assert (against["n_appeared"], against["n_vanished"]) == (3, 10)
+    appeared = {row["token"]: row["count"] for row in against["appeared"]}
+    assert appeared == {"drei": 2, "zwei": 1, "red": 1}
+    assert {row["token"] for row in against["vanished"]} == {f"word{n}" for n in range(90, 100)}
+    spoilt = asked_json(project.path, "report", "--night", 3)
+    assert (spoilt["night"], spoilt["against"]["night"]) == (3, 2)
+
+
+def test_the_page_of_the_command_ends_with_what_is_new(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    path = tmp_path / "page.html"
+    asked(project.path, "report", "-o", path)
+    assert "What is new" not in path.read_text(encoding="utf-8")
+    project.write_text(110)
+    project.night()
+    shown = asked(project.path, "report", "text", "--limit", 2, "-o", path)
+    assert "new words: 10: word100 (1), word101 (1)" in shown
+    assert "word102" not in shown
+    page = path.read_text(encoding="utf-8")
+    assert page.count("<h1>") == 2
+    assert page.index("Vocabulary growth") < page.index("New words: 10") < page.index("word109")
+    assert page.count("</html>") == 1
+    back = asked(project.path, "report", "--night", 1, "--against", 2)
+    assert "words that are gone: 10: word100 (1)" in back
+    error = refused(project.path, "report", "-o", tmp_path / "nowhere" / "page.html")
+    assert error.exit_code == 2
+    assert "cannot be written" in str(error)
 
 
 def test_the_version_hangs_on_the_corpus_alone_not_on_what_ran_before(base: Path) -> None:

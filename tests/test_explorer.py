@@ -9,9 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ import pytest
 from conftest import PROJECT_ROOT
 from explorer_support import HOSTILE, WORDS, Explored, make_explored, vectors
 from lookup_support import lookup_model, random_matrix
+from nights_support import GOOD, POOR, HandMade
+from registry_support import World
 
 dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 
 from flows.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
 from flows.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
 from flows.explorer.jobs import Jobs, Pending  # noqa: E402
-from flows.explorer.library import Library  # noqa: E402
+from flows.explorer.library import DERIVED, Library  # noqa: E402
 from flows.explorer.moved import moved_words  # noqa: E402
 from flows.explorer.pages.parts import Screen  # noqa: E402
 from flows.explorer.placement import open_map  # noqa: E402
@@ -36,11 +38,13 @@ from flows.explorer.text import plotly_text, visible  # noqa: E402
 from flows.explorer.view import View, read_view  # noqa: E402
 from nightjar.config import load_config  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
+from nightjar.scores import main_scores, read_scores  # noqa: E402
+from nightjar.store import Store  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
-    return make_explored(tmp_path_factory.mktemp("explored"), tmp_path_factory)
+    return make_explored(tmp_path_factory.mktemp("explored"))
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +86,7 @@ def test_the_catalogue_has_registered_versions_with_aliases_and_other_artifacts(
     assert catalogue.problems == ()
     assert catalogue.find("w2v@champion").embeddings == explored.embeddings[1]
     assert catalogue.find("w2v@1").embeddings == explored.embeddings[0]
-    left, right = catalogue.pair()
-    assert right.key == "w2v@2"
-    assert left.embeddings == explored.embeddings[2]
+    assert [version.key for version in catalogue.pair()] == ["w2v@1", "w2v@2"]
     with pytest.raises(InputError, match="no version 'w2v@9'"):
         catalogue.find("w2v@9")
 
@@ -119,11 +121,15 @@ def test_an_imported_artifact_without_tokens_answers_too(
     explored: Explored, tmp_path: Path
 ) -> None:
     library = copied(explored, tmp_path / "copy")
-    world = replace(explored.world, artifacts_dir=library.loaded.artifacts_dir)
+    world = World(library.loaded.artifacts_dir)
     imported = world.embeddings("imported", name="glove-6b").ref.version
     text = page(library, f"/?word=king&right=embeddings/{imported}&topn=2")
     assert f"glove-6b {imported}, not registered" in text
     assert "3 occurrences, rank 2 of 4" in text
+    before = set(Path(tempfile.gettempdir()).glob(".model-*"))
+    with library:
+        assert before
+    assert not set(Path(tempfile.gettempdir()).glob(".model-*")) & before
 
 
 # -- moved words -----------------------------------------------------------------------------
@@ -282,11 +288,17 @@ def test_scores_have_intervals_champions_and_reasons(library: Library) -> None:
     charts = next(p for p in figures if p["props"].get("className") == "charts")
     graph = charts["props"]["children"][0]["props"]["children"][1]["props"]["figure"]
     (trace,) = graph["data"]
-    assert trace["y"] == [0.5, 0.6]
-    assert trace["error_y"]["array"] == pytest.approx([0.1, 0.1])
+    store = Store(library.loaded.artifacts_dir)
+    evaluations = [store.open(ref) for ref in store.versions("evaluation")]
+    scores = [main_scores(read_scores(evaluation))["pairs"] for evaluation in evaluations]
+    assert trace["y"] == [score.value for score in scores]
+    high = [score.ci_high - score.value for score in scores if score.ci_high and score.value]
+    assert trace["error_y"]["array"] == pytest.approx(high)
     assert trace["marker"]["symbol"] == ["star", "star"]
+    assert "w2v v2 promoted, night 2" in trace["hovertext"][1]
     assert "first champion" in text
-    assert "above the champion's" in text
+    assert "the champion's" in text
+    assert '"decision accepted"' in text
 
 
 def test_cards_show_the_card_of_the_version_and_its_lineage(
@@ -295,7 +307,7 @@ def test_cards_show_the_card_of_the_version_and_its_lineage(
     text = page(library, "/cards?right=w2v%401")
     assert "# night-w2v" in text
     assert explored.embeddings[0] in text
-    for stage in ("registration", "embeddings", "evaluation"):
+    for stage in ("embeddings", "evaluation"):
         assert f'"{stage}"' in text
     assert "it is not registered" in page(
         library, f"/cards?right=embeddings/{explored.embeddings[2]}"
@@ -342,7 +354,7 @@ def test_fields_change_the_address_and_untouched_versions_stay_out_of_it(library
     now = {"word": "king", "left": left.key, "right": right.key, "topn": 15}
     assert changed(View(), catalogue, now) == "?word=king"
     assert changed(View(word="king"), catalogue, now) is None
-    assert changed(View(), catalogue, {**now, "left": "w2v@1"}) == "?left=w2v%401&word=king"
+    assert changed(View(), catalogue, {**now, "left": "w2v@2"}) == "?left=w2v%402&word=king"
     assert changed(View(word="king"), catalogue, {**now, "word": ""}) == ""
     wrong = changed(View("/moved"), catalogue, {"least": "many"})
     assert wrong is not None
@@ -355,10 +367,7 @@ def test_fields_change_the_address_and_untouched_versions_stay_out_of_it(library
 def copied(explored: Explored, directory: Path) -> Library:
     """A copy of everything, free to damage."""
     shutil.copytree(explored.config.parent, directory)
-    old, new = str(explored.config.parent), str(directory)
-    config = directory / explored.config.name
-    config.write_text(config.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    return Library(load_config(config, []))
+    return Library(load_config(directory / explored.config.name, []))
 
 
 def test_a_damaged_artifact_is_named_and_the_rest_still_shown(
@@ -366,22 +375,65 @@ def test_a_damaged_artifact_is_named_and_the_rest_still_shown(
 ) -> None:
     library = copied(explored, tmp_path / "copy")
     artifacts = library.loaded.artifacts_dir
-    shutil.rmtree(artifacts / "lookup", ignore_errors=True)
-    path = artifacts / "embeddings" / explored.embeddings[0] / "vectors.parquet"
+    path = artifacts / "embeddings" / explored.embeddings[2] / "vectors.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     text = page(library, "/?word=king&left=w2v%402&right=w2v%402")
-    assert f"embeddings/{explored.embeddings[0]} is damaged" in text
+    assert f"embeddings/{explored.embeddings[2]} is damaged" in text
     assert "5 of 5" in page(library, "/?word=king&left=w2v%402&right=w2v%402&topn=5")
 
 
-def test_lookup_files_that_are_cut_while_they_are_open_are_written_again(
+def test_registered_files_that_are_cut_while_they_are_open_are_named(
     explored: Explored, tmp_path: Path
 ) -> None:
     library = copied(explored, tmp_path / "copy")
-    before = page(library, "/?word=king")
-    for path in library.loaded.artifacts_dir.glob("lookup/*/vectors.npy"):
+    assert "cosine similarity" in page(library, "/?word=king&left=w2v%402")
+    for path in library.loaded.artifacts_dir.glob("mlflow/**/lookup/vectors.npy"):
         path.write_bytes(b"")
-    assert page(library, "/?word=king") == before
+    text = page(library, "/?word=king&left=w2v%402")
+    assert "night-w2v version 2: its files are not whole" in text
+    assert "nightjar rollback" in text
+
+
+def test_derived_arrays_lie_beside_the_artifacts_and_go_with_their_versions(
+    explored: Explored, tmp_path: Path
+) -> None:
+    library = copied(explored, tmp_path / "copy")
+    derived = library.loaded.artifacts_dir / DERIVED
+    shutil.rmtree(derived, ignore_errors=True)
+    page(library, "/map?right=w2v%401")
+    page(library, f"/map?right=embeddings/{explored.embeddings[2]}")
+    names = {path.name.partition("-")[0] for path in derived.iterdir()}
+    assert names == {explored.embeddings[0], explored.embeddings[2]}
+    shutil.rmtree(library.loaded.artifacts_dir / "embeddings" / explored.embeddings[2])
+    library.remove_derived()
+    names = {path.name.partition("-")[0] for path in derived.iterdir()}
+    assert names == {explored.embeddings[0]}
+
+
+def test_a_blocked_candidate_and_a_trial_are_points_of_their_own(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    project.night()  # the same candidate: no new point
+    project.write_vectors(POOR)
+    project.night()
+    project.write_vectors(GOOD, "other.txt", seed=3)
+    project.night("models.words.path=other.txt")
+    library = Library(project.loaded)
+    found = library.history()
+    assert [(entry.judged.night, entry.judged.outcome) for entry in found.measurements] == [
+        (1, "promoted"),
+        (3, "blocked"),
+        (4, "promoted"),
+    ]
+    assert [entry.judged.is_trial for entry in found.measurements] == [False, False, True]
+    assert [entry.has_been_champion for entry in found.measurements] == [True, False, False]
+    assert [event.kind for event in found.events] == ["promoted", "accepted", "blocked"]
+    assert library.history() == found
+    evaluation = found.measurements[0].judged.evaluation
+    shutil.rmtree(project.loaded.artifacts_dir / "evaluation" / evaluation)
+    assert [entry.judged.night for entry in library.history().measurements] == [1, 3, 4]
+    kept = Library(project.loaded).history()  # what is not kept any more is no problem
+    assert ([entry.judged.night for entry in kept.measurements], kept.problems) == ([3, 4], ())
 
 
 def test_a_missing_registry_and_an_empty_folder_are_explained(

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lookup_support import lookup_model, random_matrix
+from nights_support import POOR, HandMade
 from numpy.typing import NDArray
+from rich.console import Console
 from test_cli import assert_refused, nightjar
 
-from flows.indexes import open_with_index
+from flows.indexes import index_models
 from nightjar.config import load_config
 from nightjar.errors import ArtifactDamaged, InputError, RecallTooLow, StoreNotWritable
 from nightjar.lookup import ApproximateIndex, QueryError, TableDamaged, answer
 from nightjar.lookup.nearest import nearest_rows, row_lengths
 from nightjar.progress import SILENT
-from nightjar.search import IndexSettings
+from nightjar.search import IndexSettings, WordIndexRequest
 from nightjar.search.building import IndexedRows, build_index
 from nightjar.store import Store
 
@@ -211,19 +213,42 @@ def test_approximate_neighbors_build_the_index_once(finished_copy: Path) -> None
 
 def test_a_damaged_index_is_told_and_can_be_set_aside(finished_copy: Path) -> None:
     loaded = load_config(finished_copy, [])
-    from rich.console import Console  # noqa: PLC0415
-
-    _, index = open_with_index(loaded, "cbow", Console(stderr=True))
-    path = index.file_path("index.usearch")
+    (found,) = index_models(loaded, "cbow", None, Console(stderr=True))
+    assert found.index is not None
+    path = found.index.file_path("index.usearch")
     content = bytearray(path.read_bytes())
     content[:64] = b"x" * 64
     path.write_bytes(bytes(content))
     with pytest.raises(ArtifactDamaged, match="Set it aside with"):
-        open_with_index(loaded, "cbow", Console(stderr=True))
+        index_models(loaded, "cbow", None, Console(stderr=True))
     assert nightjar("verify", "-c", finished_copy).returncode == 1
     assert nightjar("verify", "-c", finished_copy, "--set-aside").returncode == 1
     assert nightjar("index", "cbow", "-c", finished_copy).returncode == 0
     assert nightjar("verify", "-c", finished_copy).returncode == 0
+
+
+def test_every_version_has_an_index_of_its_own(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    project.write_vectors(POOR)
+    project.night()
+    console = Console(stderr=True)
+    by_name = {
+        (what, night): index_models(project.loaded, what, night, console)[0].index
+        for what, night in (("words", None), ("words@2", None), ("words", 1), ("words", 2))
+    }
+    champion, blocked, first, second = (
+        None if index is None else index.ref for index in by_name.values()
+    )
+    assert champion == first != blocked == second
+
+
+def test_vectors_of_other_bytes_have_another_index(tmp_path: Path) -> None:
+    """Two trainings of one version may differ: threads."""
+    model = lookup_model(tmp_path / "model", ["a", "b"])
+    one, other = (WordIndexRequest("m", "e1", digest, model, 1) for digest in ("d1", "d2"))
+    assert one.identity.version != other.identity.version
+    assert one.identity.parents == other.identity.parents == {"embeddings": "e1"}
 
 
 def test_an_unknown_model_is_refused(finished_config: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from asking_support import asked
 from conftest import PROJECT_ROOT
 from gensim.models import FastText, KeyedVectors, Word2Vec
+from nights_support import HandMade
 from numpy.typing import NDArray
 from registry_support import World, mlflow
 from test_cli import nightjar
@@ -19,9 +22,9 @@ from training_support import publish_tokens, sentences_with_distinct_counts, tra
 from flows.interchange import read_gensim, write_gensim
 from nightjar import schemas
 from nightjar.config import FastTextConfig, load_config
-from nightjar.errors import InputError, NightjarError, VocabularyError
+from nightjar.errors import ArtifactMissing, InputError, NightjarError, VocabularyError
 from nightjar.interchange import from_gensim, to_gensim
-from nightjar.store import Artifact, Identity, Store, publish
+from nightjar.store import Artifact, FileIdentity, Identity, Store, publish
 
 SENTENCES = sentences_with_distinct_counts()
 
@@ -112,7 +115,7 @@ def test_champion_as_a_gensim_file_and_back(finished_copy: Path, tmp_path: Path)
     assert wv.index_to_key == vectors.column("token").to_pylist()
 
     by_version, loaded = tmp_path / "again.gensim", load_config(finished_copy, [])
-    ref = write_gensim(loaded, "glove", artifact.ref.version[:6], by_version)
+    ref = write_gensim(loaded, "glove@1", None, by_version)
     assert ref == artifact.ref
     np.testing.assert_array_equal(KeyedVectors.load(str(by_version)).vectors, wv.vectors)
     back = store.open(read_gensim(loaded, path, "back"))
@@ -124,12 +127,35 @@ def test_mistakes_of_the_exchange_are_one_message(finished_config: Path, tmp_pat
     loaded, output = load_config(finished_config, []), tmp_path / "model"
     with pytest.raises(InputError, match=r"glov: .* did you mean 'glove'"):
         write_gensim(loaded, "glov", None, output)
-    store = Store(loaded.artifacts_dir)
-    cbow = next(
-        ref for ref in store.versions("embeddings") if store.open(ref).manifest.name == "cbow"
-    )
-    with pytest.raises(InputError, match="is of the model 'cbow', not 'glove'"):
-        write_gensim(loaded, "glove", cbow.version, output)
     assert not output.exists()
     with pytest.raises(InputError, match="nothing: cannot be read"):
         read_gensim(loaded, tmp_path / "nothing", "back")
+
+
+def test_embeddings_of_another_training_are_not_taken_for_those_that_are_registered(
+    tmp_path: Path,
+) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    loaded = project.loaded
+    (ref,) = Store(loaded.artifacts_dir).versions("embeddings")
+    manifest = Store(loaded.artifacts_dir).open(ref).manifest
+    vectors = Store(loaded.artifacts_dir).open(ref).read("vectors")
+    shutil.rmtree(ref.path)
+    identity = Identity(
+        manifest.stage,
+        manifest.name,
+        manifest.identity["config"],
+        inputs=tuple(FileIdentity(**entry) for entry in manifest.identity["inputs"]),
+        code=manifest.identity["code"],
+    )
+    again = publish(
+        loaded.artifacts_dir, identity, lambda staging: staging.write("vectors", vectors[::-1])
+    )
+    assert again == ref
+    with pytest.raises(ArtifactMissing, match="trained anew since words version 1 was registered"):
+        write_gensim(loaded, "words", None, tmp_path / "model")
+    exported = tmp_path / "words.npz"
+    asked(project.path, "export", "words", "-f", "numpy", "-o", exported)
+    with np.load(exported) as archive:
+        assert archive["tokens"].tolist() == vectors.column("token").to_pylist()

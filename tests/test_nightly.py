@@ -60,7 +60,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
         process = subprocess.Popen(
             command(small_config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
         )
-        while b"register cbow: started" not in log.read_bytes():
+        while b"count glove: started" not in log.read_bytes():
             assert process.poll() is None, log.read_text()
             time.sleep(0.02)
         started = psutil.Process(process.pid).children(recursive=True)

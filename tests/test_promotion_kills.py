@@ -25,11 +25,11 @@ import nightjar.store.local_disk as local_disk
 from nightjar.promotion.applying import Desk
 from nightjar.promotion.ledger import Ledger
 from nightjar.promotion.promoter import Promoter
-from nightjar.registry import RegistryWriter
+from nightjar.registry.writing import SqliteWriter
 from promotion_support import Pipeline
 
 OWNERS = {
-    "Ledger": Ledger, "Desk": Desk, "Promoter": Promoter, "RegistryWriter": RegistryWriter,
+    "Ledger": Ledger, "Desk": Desk, "Promoter": Promoter, "SqliteWriter": SqliteWriter,
     "ledger": ledger, "local_disk": local_disk, "Path": Path,
 }
 
@@ -148,15 +148,15 @@ AFTER_THE_ROW = (
     ("ledger.put_new:after", 1),
     ("Ledger.append:after", 1),
     ("Desk.apply:before", 1),
-    ("RegistryWriter.own:after", 1),
-    ("RegistryWriter.point:before", 1),
-    ("RegistryWriter.point:after", 1),  # the alias has moved, the mark is missing
-    ("RegistryWriter.mark:before", 1),
-    ("RegistryWriter.mark:after", 1),
+    ("SqliteWriter.own:after", 1),
+    ("SqliteWriter.point:before", 1),
+    ("SqliteWriter.point:after", 1),  # the alias has moved, the mark is missing
+    ("SqliteWriter.mark:before", 1),
+    ("SqliteWriter.mark:after", 1),
     ("Desk.record:after", 1),
     ("Desk.keep_challenger:before", 1),
-    ("RegistryWriter.point:before", 2),  # of the alias challenger
-    ("RegistryWriter.point:after", 2),
+    ("SqliteWriter.point:before", 2),  # of the alias challenger
+    ("SqliteWriter.point:after", 2),
     ("Promoter._settle:after", 1),
 )
 
@@ -207,9 +207,9 @@ def test_next_command_completes_a_killed_promotion(
 ROLLBACK = (
     ("Ledger.append:before", 1),
     ("ledger.put_new:after", 1),
-    ("RegistryWriter.point:before", 1),
-    ("RegistryWriter.point:after", 1),
-    ("RegistryWriter.mark:after", 1),
+    ("SqliteWriter.point:before", 1),
+    ("SqliteWriter.point:after", 1),
+    ("SqliteWriter.mark:after", 1),
 )
 
 
@@ -257,9 +257,22 @@ def test_kill_while_the_ledger_is_compacted(
     assert [kind for kind, _ in pipeline.kinds()].count("promoted") == 2
 
 
+def test_killed_between_what_is_superseded_and_what_waits_now(
+    victims: Victims, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pipeline = Pipeline.create(tmp_path, tmp_path_factory, first="wait")
+    pipeline.night(pipeline.version("A", 0.5), number=1)
+    pipeline.version("B", 0.6)
+    victims.kill(pipeline, "night", "Ledger.append:before", 2)
+    assert pipeline.kinds() == [("waiting", 1), ("superseded", 1)]
+    assert pipeline.standing().waiting is None
+    pipeline.night(pipeline.version("B"), number=3)
+    assert pipeline.kinds() == [("waiting", 1), ("superseded", 1), ("waiting", 2)]
+
+
 def test_killed_while_it_recovers(victims: Victims, pipeline: Pipeline) -> None:
-    victims.kill(pipeline, "night", "RegistryWriter.point:before")
-    for point in ("Desk.apply:before", "RegistryWriter.own:after", "RegistryWriter.mark:before"):
+    victims.kill(pipeline, "night", "SqliteWriter.point:before")
+    for point in ("Desk.apply:before", "SqliteWriter.own:after", "SqliteWriter.mark:before"):
         victims.kill(pipeline, "night", point)
     check_is_whole(pipeline, 2)
     assert pipeline.kinds() == [("promoted", 1), ("promoted", 2)]
@@ -278,7 +291,7 @@ def test_alias_moved_by_hand_after_a_killed_promotion_is_not_overwritten(
     victims: Victims,
     pipeline: Pipeline,
 ) -> None:
-    victims.kill(pipeline, "night", "RegistryWriter.point:before")
+    victims.kill(pipeline, "night", "SqliteWriter.point:before")
     pipeline.version("C")
     pipeline.client.set_registered_model_alias("night-w2v", "champion", "3")
     (alarm,) = pipeline.promoter().recover()

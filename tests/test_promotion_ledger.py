@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nightjar import schemas
-from nightjar.errors import LeaseTaken, LedgerDamaged
+from nightjar.errors import LedgerBusy, LedgerDamaged
 from nightjar.promotion import Event, EventKind, Ledger, VersionRef
 from nightjar.promotion import ledger as module
 from nightjar.promotion.ledger import NewEvent, Writer
@@ -107,10 +107,9 @@ def test_evidence_that_is_no_json_number_is_refused(ledger: Ledger) -> None:
 # -- damage ------------------------------------------------------------------------------------
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
 
 
 def exchange(path: Path) -> None:
@@ -128,7 +127,7 @@ def edit(path: Path) -> None:
     ("damage", "said"),
     [
         (Path.unlink, "event 2 is missing before 000003.parquet"),
-        (flip, "000002.parquet cannot be read"),
+        (cut, "000002.parquet cannot be read"),
         (exchange, "000002.parquet does not hold the events it is named by"),
         (edit, "event 2 was changed after it was written"),
         (lambda path: path.write_bytes(b""), "000002.parquet cannot be read"),
@@ -216,7 +215,7 @@ def test_writer_that_does_not_end_is_told(ledger: Ledger, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.2)
     with (
         ledger.writing("the first"),
-        pytest.raises(LeaseTaken, match=r"the ledger is being written: .*the first"),
+        pytest.raises(LedgerBusy, match=r"another process has been writing .*the first"),
         Ledger(ledger.directory).writing("the second"),
     ):
         pass

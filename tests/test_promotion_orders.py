@@ -165,6 +165,16 @@ def test_blocked_version_needs_force_and_a_reason(pipeline: Pipeline) -> None:
     assert pipeline.night(pipeline.version("C", 0.3)).is_promoted
 
 
+def test_blocked_bytes_that_were_registered_again_need_force_all_the_same(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.night(pipeline.version("A", 0.5))
+    pipeline.night(pipeline.version("B", 0.3))
+    pipeline.client.delete_model_version_tag("night-w2v", "2", "nightjar.registration_key")
+    assert pipeline.version("B").number == 3
+    assert "version 3 was blocked" in refused(pipeline, "promote", "w2v", 3)
+
+
 def test_version_that_no_night_judged_needs_force(pipeline: Pipeline) -> None:
     pipeline.night(pipeline.version("A", 0.5))
     pipeline.version("B")
@@ -433,6 +443,17 @@ def test_lost_ledger_is_replaced_by_taking_over(three: Pipeline) -> None:
     assert (standing.champion, standing.is_held) == (three.version("C"), False)
     assert (three.alias(), three.promoter().recover()) == (3, [])
     assert three.night(three.version("D", 0.6)).is_promoted
+
+
+def test_model_without_a_champion_can_be_taken_over(pipeline: Pipeline) -> None:
+    pipeline.version("A")
+    shutil.rmtree(ledger_directory(pipeline.loaded))
+    with pytest.raises(ForeignModel):
+        pipeline.promoter().recover()
+    notes = ask_json(pipeline, "adopt", "w2v", "--take-over")["notes"]
+    assert notes == ["night-w2v belongs to this pipeline directory now"]
+    assert pipeline.promoter().recover() == []
+    assert pipeline.night(pipeline.version("A")).is_promoted
 
 
 # -- what is shown ----------------------------------------------------------------------------

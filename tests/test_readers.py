@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from asking_support import asked, asked_json
 from gensim.models import Word2Vec
 from nights_support import GOOD, HandMade, outcome
-from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.explorer.app import draw
@@ -79,24 +79,17 @@ SAYS_WHAT_HAPPENED = {
 """Commands that answer no question to a model or a corpus: they run, order, or tell of nights."""
 
 
-def asked(project: HandMade, *arguments: str) -> str:
-    """What a command prints."""
-    done = CliRunner().invoke(app, [*arguments, "-c", str(project.path)])
-    assert done.exit_code == 0, (arguments, done.output, done.exception)
-    return done.stdout
-
-
 def written(project: HandMade, *arguments: str) -> bytes:
     path = project.directory / "answer"
     path.unlink(missing_ok=True)
-    asked(project, *arguments, "-o", str(path))
+    asked(project.path, *arguments, "-o", path)
     return path.read_bytes()
 
 
 def vectors_of_gensim(project: HandMade, model: str) -> list[Any]:
     """What ``nightjar to-gensim`` writes, without the time that gensim puts in."""
     path = project.directory / "answer.gensim"
-    asked(project, "to-gensim", model, "-o", str(path))
+    asked(project.path, "to-gensim", model, "-o", path)
     opened = Word2Vec.load(str(path)).wv
     return [opened.index_to_key, opened.vectors.tolist()]
 
@@ -112,7 +105,7 @@ def page(project: HandMade, address: str) -> str:
 
 def standing_of(project: HandMade, model: str) -> dict[str, Any]:
     """What ``nightjar show MODEL`` says, but for what happened."""
-    shown: dict[str, Any] = json.loads(asked(project, "show", model, "--json"))
+    shown: dict[str, Any] = asked_json(project.path, "show", model)
     del shown["events"]
     return shown
 
@@ -120,7 +113,7 @@ def standing_of(project: HandMade, model: str) -> dict[str, Any]:
 def answers(project: HandMade) -> dict[str, Any]:
     """Every answer that there is."""
     found: dict[str, Any] = {
-        name: asked(project, *question) for name, question in QUESTIONS.items()
+        name: asked(project.path, *question) for name, question in QUESTIONS.items()
     }
     found |= {name: written(project, *question) for name, question in WRITTEN.items()}
     found |= {address: page(project, address) for address in PAGES}
@@ -181,3 +174,40 @@ def test_every_command_is_asked_or_answers_no_question() -> None:
     asked_ones = {question[0] for question in (*QUESTIONS.values(), *WRITTEN.values())}
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert set(commands) <= asked_ones | {"to-gensim", "explore"} | SAYS_WHAT_HAPPENED
+
+
+def test_a_rollback_switches_model_and_index_at_once(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"texts": {"model": "words"}})
+    questions = {name: QUESTIONS[name] for name in ("encode", "search")}
+
+    def all_answers() -> dict[str, str]:
+        shown = {name: asked(project.path, *question) for name, question in questions.items()}
+        return {**shown, "vectors": asked_json(project.path, "show", "texts")["version"]}
+
+    project.night()
+    first = all_answers()
+    project.write_vectors(GOOD, seed=2000)
+    project.night()
+    second = all_answers()
+    assert all(first[name] != second[name] for name in first)
+    asked(project.path, "rollback", "words")
+    assert all_answers() == first
+    asked(project.path, "promote", "words", 2)
+    assert all_answers() == second
+
+
+def test_new_documents_are_searched_while_a_candidate_is_blocked(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"texts": {"model": "words"}})
+    project.night()
+    before = asked_json(project.path, "show", "texts")
+    encoded = asked(project.path, *QUESTIONS["encode"])
+    project.write_text(110)
+    project.write_vectors(REVERSED)
+    assert outcome(project.night()) == "blocked"
+    after = asked_json(project.path, "show", "texts")
+    assert (before["counts"]["documents"], after["counts"]["documents"]) == (100, 110)
+    embeddings = [found["identity"]["parents"]["embeddings"] for found in (before, after)]
+    assert embeddings[0] == embeddings[1]
+    assert asked(project.path, *QUESTIONS["encode"]) == encoded
+    found = asked_json(project.path, "search", "left9", "--contains", "word109")
+    assert len(found["hits"]) == 1

@@ -6,14 +6,21 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from registry_support import World, mlflow
 
-from nightjar.errors import RegistryUnavailable
-from nightjar.registry import open_reader
+from nightjar.errors import ForeignModel, RegistryUnavailable
+from nightjar.registry import (
+    ClientWriter,
+    RegisteredVersion,
+    RegistryWriter,
+    open_reader,
+    open_writer,
+)
 from nightjar.registry.client import ClientReader, connect
 
 
@@ -198,3 +205,84 @@ def test_server_that_is_no_mlflow_is_one_clear_error(other_server: str) -> None:
 def test_address_that_mlflow_does_not_know_is_one_clear_error(uri: str) -> None:
     with pytest.raises(RegistryUnavailable, match="cannot be used"):
         open_reader(uri)
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def dump(world: World) -> dict[str, list[tuple[object, ...]]]:
+    """The rows that aliases and tags are."""
+    tables = ("registered_model_aliases", "registered_model_tags", "model_version_tags")
+    with closing(sqlite3.connect(world.artifacts_dir / "mlflow" / "mlflow.db")) as connection:
+        return {
+            table: sorted(
+                connection.execute(f"SELECT workspace, name, * FROM {table}").fetchall(), key=repr
+            )
+            for table in tables
+        }
+
+
+def write(writer: RegistryWriter, version: RegisteredVersion) -> None:
+    """Everything that a writer can do, over and over."""
+    name = version.name
+    for _ in range(2):
+        writer.own(name, "ledger-1")
+        writer.point(name, "champion", 1)
+        writer.point(name, "champion", 2)
+        writer.point(name, "challenger", 1)
+        writer.mark(name, 3)
+        writer.mark(name, 4)
+        writer.point(name, "challenger", None)
+        writer.set_aside(version)
+    writer.own(name, "ledger-2", takes_over=True)
+
+
+def test_sqlite_writer_writes_what_mlflow_writes(world: World) -> None:
+    world.client.create_registered_model("night-w2v")
+    for _ in range(2):
+        world.client.create_model_version(
+            "night-w2v", "/nowhere", tags={"nightjar.registration_key": "k", "x": "y"}
+        )
+    (version, _) = world.place.reader().versions("night-w2v")
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    before = database.read_bytes()
+    write(ClientWriter(world.place), version)
+    expected = dump(world)
+    database.write_bytes(before)
+    fast = open_writer(world.place)
+    assert not isinstance(fast, ClientWriter)
+    write(fast, version)
+    assert dump(world) == expected
+    found = world.client.get_registered_model("night-w2v")
+    assert (found.aliases, found.tags) == ({"champion": 2}, {"nightjar.ledger": "ledger-2"})
+    assert world.client.get_model_version("night-w2v", "1").tags == {
+        "nightjar.damaged_registration_key": "k",
+        "x": "y",
+    }
+
+
+def test_neither_writer_takes_what_another_ledger_owns(world: World) -> None:
+    world.client.create_registered_model("night-w2v", tags={"nightjar.ledger": "ledger-1"})
+    for writer in (ClientWriter(world.place), open_writer(world.place)):
+        with pytest.raises(ForeignModel, match="night-w2v belongs to another pipeline directory"):
+            writer.own("night-w2v", "ledger-2")
+
+
+def test_neither_writer_points_an_alias_to_a_version_that_is_not_there(world: World) -> None:
+    world.client.create_registered_model("night-w2v")
+    for writer in (ClientWriter(world.place), open_writer(world.place)):
+        with pytest.raises(RegistryUnavailable):
+            writer.point("night-w2v", "champion", 7)
+        with pytest.raises(RegistryUnavailable):
+            writer.mark("night-never", 7)
+
+
+def test_database_that_is_locked_is_one_clear_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.client.create_registered_model("night-w2v")
+    monkeypatch.setattr("nightjar.registry.writing.BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(world.artifacts_dir / "mlflow" / "mlflow.db")) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RegistryUnavailable, match=r"cannot be written \(database is locked\)"):
+            open_writer(world.place).mark("night-w2v", 1)

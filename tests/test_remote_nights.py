@@ -124,7 +124,7 @@ def test_a_fetched_file_that_was_damaged_is_fetched_anew(tmp_path: Path, site: S
     planned = identity_of(config, tmp_path)
     (path,) = (tmp_path / "artifacts" / "fetched" / "objects").glob("*/*")
     path.write_bytes(rows(2))
-    with pytest.raises(SourceChanged, match=r"corpora\.text\.sources\.in: .*damaged.*run again"):
+    with pytest.raises(SourceChanged, match=r"sources\.in: .*damaged.*run again"):
         identity_of(config, tmp_path)
     assert identity_of(config, tmp_path) == planned
 

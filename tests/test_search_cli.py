@@ -11,18 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import SMALL_CONFIG
-from rich.console import Console
+from conftest import SMALL_CONFIG, run_due
+from nights_support import HandMade
 from test_cli import assert_refused, nightjar
 
 from flows.searching import Found, Question, find_documents
-from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.errors import InputError
-from nightjar.pipeline import Provenance, make_plan, run_step
-from nightjar.progress import SILENT
 from nightjar.search import Filters
-from nightjar.store import Store
 
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")
 COLLECTIONS = {"documents": {"model": "cbow"}, "others": {"model": "glove"}}
@@ -44,24 +40,11 @@ def write_config(directory: Path, *, notes: tuple[str, ...] = NOTES) -> Path:
     return path
 
 
-def run_for_search(path: Path, *overrides: str) -> list[str]:
-    """Run what search needs of a night: nothing is evaluated or registered."""
-    loaded = load_config(path, overrides)
-    plan = make_plan(loaded)
-    wanted = {schemas.DOCUMENTS, schemas.DOCUMENT_VECTORS, schemas.SEARCH_INDEX}
-    if "encoder" not in "".join(overrides):
-        wanted |= {schemas.TOKENS, schemas.COOCCURRENCES, schemas.EMBEDDINGS}
-    due = [step for step in plan.due if step.stage in wanted]
-    for step in due:
-        run_step(loaded, step, SILENT, Provenance(None, "test", 1))
-    return [step.label for step in due]
-
-
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished night. Read only: copy to change."""
     path = write_config(tmp_path_factory.mktemp("search") / "project")
-    labels = run_for_search(path)
+    labels = run_due(path)
     assert labels[-4:] == ["embed documents", "index documents", "embed others", "index others"]
     return path
 
@@ -72,9 +55,16 @@ def copied(config: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy" / config.name
 
 
-def found_in(config: Path, query: str, name: str | None = "documents", **filters: Any) -> Found:
-    question = Question(query, name, filters.pop("topn", 10), Filters(**filters))
-    return find_documents(load_config(config, []), question, Console(stderr=True))
+def found_in(
+    config: Path,
+    query: str,
+    name: str | None = "documents",
+    night: int | None = None,
+    topn: int = 10,
+    **filters: Any,
+) -> Found:
+    question = Question(query, name, night, topn, Filters(**filters))
+    return find_documents(load_config(config, []), question)
 
 
 def ids(found: Found) -> list[str]:
@@ -143,39 +133,60 @@ def test_without_document_vectors_the_message_shows_what_to_add(small_config: Pa
 
 def test_before_the_first_night_it_says_to_run(tmp_path: Path) -> None:
     path = write_config(tmp_path)
-    assert_refused(nightjar("search", "a", "--in", "others", "-c", path), 2, "'nightjar run'")
+    with pytest.raises(
+        InputError, match=r"no night is accepted for its corpus text .*'nightjar run'"
+    ):
+        found_in(path, "a", "others")
 
 
-def test_a_missing_index_is_built_when_it_is_asked_for(copied: Path) -> None:
-    shutil.rmtree(copied.parent / "artifacts" / "search_index")
-    command = ("search", "police", "--in", "documents", "-c", copied, "--json")
-    first = nightjar(*command)
-    assert first.returncode == 0, first.stderr
-    assert "index documents: 295 documents" in first.stderr
-    second = nightjar(*command)
-    assert (second.stdout, second.stderr) == (first.stdout, "")
+def test_reading_builds_no_index_and_the_next_night_does(copied: Path) -> None:
+    artifacts = copied.parent / "artifacts"
+    before = found_in(copied, "police").as_json()
+    shutil.rmtree(artifacts / "search_index")
+    done = nightjar("search", "police", "--in", "documents", "-c", copied)
+    assert_refused(done, 1, f"documents is searched with {before['index']}", "'nightjar run' makes")
+    assert not (artifacts / "search_index").exists()
+    assert run_due(copied) == ["index documents", "index others"]
+    assert found_in(copied, "police").as_json() == before
 
 
-def test_a_damaged_index_is_told_and_rebuilt_after_it_is_set_aside(copied: Path) -> None:
-    store = Store(copied.parent / "artifacts")
-    index = next(
-        store.open(ref)
-        for ref in store.versions("search_index")
-        if store.open(ref).manifest.name == "documents"
-    )
-    path = index.file_path("vectors.npy")
+def test_a_spoilt_night_makes_what_is_searched_anew(tmp_path: Path) -> None:
+    """Of the documents that are searched, not of its own."""
+    project = HandMade(tmp_path / "project", document_vectors={"documents": {"model": "words"}})
+    project.night()
+    before = found_in(project.path, "left1").as_json()
+    shutil.rmtree(project.loaded.artifacts_dir / "search_index")
+    project.write_text(20)
+    assert not project.night().accepted["text"]["is_accepted"]
+    assert project.due() == []
+    assert found_in(project.path, "left1").as_json() == before
+    with pytest.raises(InputError, match="night 2 has no index of documents: its text was not"):
+        found_in(project.path, "left1", night=2)
+
+
+def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:
+    before = found_in(copied, "police")
+    path = before.index.file_path("vectors.npy")
     path.write_bytes(path.read_bytes()[:-4])
     command = ("search", "police", "--in", "documents", "-c", copied)
     assert_refused(nightjar(*command), 1, "vectors.npy has", "verify --set-aside")
     assert nightjar("verify", "--set-aside", "-c", copied).returncode == 1
-    assert nightjar(*command).returncode == 0
+    assert run_due(copied) == ["index documents"]
+    assert found_in(copied, "police").as_json() == before.as_json()
 
 
-def test_the_next_night_searches_the_new_documents(copied: Path) -> None:
+def test_the_next_night_searches_the_new_documents_and_the_last_one_can_be_asked(
+    copied: Path,
+) -> None:
+    before = found_in(copied, "police").as_json()
     (copied.parent / "notes.txt").write_text("A government of cricket police.\n", encoding="utf-8")
-    run_for_search(copied)
+    run_due(copied)
     found = found_in(copied, "government of cricket police", sources=("notes",))
     assert [snippet.text for _, snippet in found.hits] == ["A government of cricket police."]
+    assert found_in(copied, "police").as_json() != before
+    assert found_in(copied, "police", night=1).as_json() == before
+    with pytest.raises(InputError, match="there is no night 9"):
+        found_in(copied, "police", night=9)
 
 
 def save_encoder(directory: Path, words: tuple[str, ...]) -> None:
@@ -197,12 +208,14 @@ def test_what_a_pretrained_encoder_embedded_is_searched_with_it(tmp_path: Path) 
     save_encoder(path.parent / "encoder", ("police", "rained", "cricket", "won"))
     entry = "document_vectors={documents: {encoder: model2vec, path: encoder}}"
     command = ("-c", path, "--set", entry)
-    run_for_search(path, entry)
+    run_due(path, entry)
     found = nightjar("search", "Cricket won", "--in", "documents", *command, "--source=notes")
     assert found.returncode == 0, found.stderr
     assert "Cricket: the Test team won the match." in found.stdout.splitlines()[1]
     again = nightjar("search", "qqqx", "--in", "documents", *command)
     assert_refused(again, 2, "there is no word in 'qqqx' that documents knows")
+    by_model = ("search", "police", "--in", "documents", "-c", path)  # without the override
+    assert_refused(nightjar(*by_model), 1, "has vectors of an encoder (model2vec)", "nightjar run")
     save_encoder(path.parent / "encoder", ("police",))
     changed = nightjar("search", "police", "--in", "documents", *command)
     assert_refused(changed, 1, "the encoder's files are not those")

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from conftest import PROJECT_ROOT, PROVENANCE
+from nights_support import HandMade
 
 from flows import lookups
 from nightjar import schemas
@@ -172,3 +173,19 @@ def test_a_toy_stage_runs_as_a_prefect_task_of_its_own(finished_copy: Path) -> N
     assert step_of(finished_copy).action is Action.REUSE
     night = next(Nights(load_config(finished_copy).pipeline_dir).newest_first())
     assert [record.label for record in night.steps if record.was_run] == ["spell"]
+
+
+def test_retention_keeps_a_toy_stage_as_long_as_its_declaration_says(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.document["keep"] = {"accepted_nights": 2}
+    project.save()
+    store = Store(project.directory / "artifacts")
+    seen = []
+    for number in range(5):
+        project.write_text(100 + 10 * number)
+        run(project.path)
+        seen.append(make_plan(project.loaded, stages=WITH_TOY).step("letters", "text").ref)
+    # Of the last two accepted nights; the last one is the newest, too.
+    assert store.versions("letters") == sorted(
+        seen[-2:], key=lambda ref: store.open(ref).manifest.created_at
+    )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from nightjar.config import LoadedConfig
 from nightjar.core.plan import Step
 from nightjar.core.stage import Stage, StageContext, Tables
-from nightjar.errors import InputError, SourceChanged
+from nightjar.errors import NightjarError, SourceChanged
 from nightjar.executors import STAGE_MODULES, Executor, ProcessExecutor
 from nightjar.progress import Progress
 from nightjar.store import ArtifactRef, Staging, Store, publish
@@ -37,7 +37,7 @@ def run_step(
 
     A version that is published already (by another run, meanwhile) is returned as it is.
     ``executor`` is where shards are worked on; None: processes of this machine, for this step.
-    Raises what the stage raises, the place in the config before an input's error.
+    Raises what the stage raises, with the corpus named where it is about one.
     """
     store = Store(loaded.artifacts_dir)
     if store.is_published(step.stage, step.ref.version):
@@ -64,7 +64,7 @@ def run_step(
 
     try:
         ref = publish(loaded.artifacts_dir, step.identity, write, provenance.git_commit)
-    except InputError as error:
+    except NightjarError as error:
         raise step.work.named(error) from error
     step.work.finish(ref)
     return ref

@@ -11,7 +11,7 @@ from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.core.stage import Of, Parent, Planning, Stage
-from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, NightjarError
 from nightjar.progress import SILENT, Progress
 from nightjar.store import ArtifactRef, Identity, Manifest, Store
 
@@ -153,7 +153,7 @@ class Planner:
         parents = {parent.stage: self._version(parent, stages) for parent in stage.parents()}
         try:
             identity = stage.identity(Planning(parents, self._progress, self._is_offline))
-        except InputError as error:
+        except NightjarError as error:
             raise stage.named(error) from error
         ref = self._store.ref(stage.name, identity.version)
         if ref not in self._steps:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core.erasing import Erasers
-from nightjar.errors import InputError
+from nightjar.errors import NightjarError, StoreError
 from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, Store
@@ -210,9 +210,9 @@ class Stage(ABC):
         del root, wanted
         return ()
 
-    def named(self, error: InputError) -> InputError:
-        """The error with the place in the config that it is about."""
-        if self.of is not Of.CORPUS:
+    def named(self, error: NightjarError) -> NightjarError:
+        """The error with the corpus that it is about, as a key of the config."""
+        if self.of is not Of.CORPUS or isinstance(error, StoreError):
             return error
         message = str(error)
         place = f"corpora.{self.subject}"

@@ -60,8 +60,8 @@ def encoder_of(
 
     ``model``: the open files of the embeddings that it was made with, where it was. Of
     ``config`` only where an encoder's files are, the device and the prompt for queries count.
-    Raises as :func:`pre_trained_encoder` does, and EncoderError for a model that cannot cut texts
-    into words: a library is missing.
+    Raises as :func:`pre_trained_encoder` does, SourceChanged when ``config`` names no encoder any
+    more, and EncoderError for a model that cannot cut texts into words: a library is missing.
     """
     made = vectors.manifest.identity
     if model is not None:
@@ -70,6 +70,12 @@ def encoder_of(
         except QueryError as error:
             raise EncoderError(str(error)) from error
         return OwnModelEncoder(model, is_normalized=made["config"]["normalize"])
+    if config.path is None:
+        raise SourceChanged(
+            f"document_vectors.{made['name']} has vectors of an encoder "
+            f"({made['config']['encoder']}) that the config does not name any more; 'nightjar run' "
+            f"embeds with what it names now"
+        )
     inputs = tuple(FileIdentity(**entry) for entry in made["inputs"])
     identity = Identity(
         vectors.ref.stage, made["name"], made["config"], made["parents"], inputs, made["code"]

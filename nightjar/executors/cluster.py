@@ -64,7 +64,7 @@ class DaskExecutor:
         try:
             workers = watch.workers()
         except OSError as error:
-            raise watch.silent() from error
+            raise watch.silent(watch.answer_seconds) from error
         n_threads: int = sum(worker["nthreads"] for worker in workers.values())
         return max(1, n_threads)
 
@@ -233,6 +233,7 @@ class _Watch:
         self._address = address
         self._patience_seconds = patience_seconds
         self._look_seconds = min(_LOOK_SECONDS, patience_seconds / 4)
+        self.answer_seconds = min(_ANSWER_SECONDS, patience_seconds)
         self._trouble_since: float | None = None
 
     def next(self, finished: _Queue) -> tuple[int, Future[_Performed]]:
@@ -271,8 +272,7 @@ class _Watch:
         if not self.is_connected():
             raise self.cut_off()
         answer = self._client.sync(
-            self._client.scheduler.identity,
-            callback_timeout=min(_ANSWER_SECONDS, self._patience_seconds),
+            self._client.scheduler.identity, callback_timeout=self.answer_seconds
         )
         workers: Mapping[str, Any] = answer["workers"]
         return workers
@@ -285,7 +285,7 @@ class _Watch:
         try:
             workers = self.workers()
         except OSError:
-            return self.silent()
+            return self.silent(self._patience_seconds)
         if any(map(_can_work, workers.values())):
             return None
         state = f"; {len(workers)} are paused: they are short of memory" if workers else ""
@@ -295,12 +295,11 @@ class _Watch:
             f"run the same command again: what is done stays done"
         )
 
-    def silent(self) -> ClusterUnavailable:
+    def silent(self, seconds: float) -> ClusterUnavailable:
         """The error of a scheduler that is there and does not answer."""
         return ClusterUnavailable(
-            f"the Dask scheduler at {self._address} has not answered for "
-            f"{self._patience_seconds:.0f} seconds; see its log, then run the same command again: "
-            f"what is done stays done"
+            f"the Dask scheduler at {self._address} has not answered for {seconds:.0f} seconds; "
+            f"see its log, then run the same command again: what is done stays done"
         )
 
     def cut_off(self) -> ClusterUnavailable:

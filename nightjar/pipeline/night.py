@@ -60,6 +60,7 @@ from nightjar.registry import (
     RegisteredVersion,
     RegistrationRequest,
     RegistryPlace,
+    check_files_whole,
     ensure_registered,
     find_registered,
     masked,
@@ -348,9 +349,14 @@ class _Night:
                 )
 
     def accept(self) -> None:
-        """Record the accepted corpora, each with indexes of its documents by the champions."""
+        """Record the accepted corpora, each with indexes of its documents by the champions.
+
+        What is searched of the others is that of their last accepted night: it is made anew where
+        it is gone.
+        """
         for corpus, verdict in self.verdicts.items():
             if not verdict.is_accepted:
+                self.builder().of_corpus(corpus)
                 continue
             acceptance = Acceptance(
                 corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
@@ -402,7 +408,7 @@ class _Night:
         """The version in MLflow of these very bytes, made if it is not there."""
         name = registered_name(self.loaded.config.pipeline.name, model)
         found = find_registered(self.place.reader(), name, embeddings.manifest.digest)
-        if found is not None:
+        if found is not None and not check_files_whole(self.place, found, reads_bytes=False):
             return found
         documents, tokens = self.origin(embeddings)
         self.n_done += 1

@@ -8,8 +8,7 @@ nights are accepted, what is searched.
 
 A night asks the gate (:mod:`~nightjar.promotion.gate`) about each candidate and settles what it
 says (:class:`Promoter`); a person gives orders (:class:`Steward`); whoever only asks reads
-(:func:`read_standing`). MLflow is imported when an alias moves, not before, unless the registry
-is no SQLite file.
+(:func:`read_standing`). MLflow is imported only where the registry is no SQLite file.
 """
 
 from nightjar.promotion.contenders import (

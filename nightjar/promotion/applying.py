@@ -30,6 +30,7 @@ from nightjar.registry import (
     RegistryWriter,
     applied_event,
     check_owner,
+    open_writer,
     registered_name,
 )
 
@@ -105,8 +106,8 @@ class Desk:
 
     @cached_property
     def registry(self) -> RegistryWriter:
-        """Write access to the registry; imports MLflow."""
-        return RegistryWriter(self.place)
+        """Write access to aliases and tags; imports MLflow unless it is a SQLite file."""
+        return open_writer(self.place)
 
     def registered_name(self, model: str) -> str:
         """Name of the model in the registry."""

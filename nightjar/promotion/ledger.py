@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.errors import LeaseTaken, LedgerDamaged
+from nightjar.errors import LeaseTaken, LedgerBusy, LedgerDamaged
 from nightjar.promotion.events import Event, EventKind, VersionRef
 from nightjar.store import acquire_lease, names, only_writes, put_new
 
@@ -188,7 +188,7 @@ class Ledger:
     def writing(self, owner: str) -> Iterator[None]:
         """Hold the lock of writers, for moments; waits for another to end, a minute at most.
 
-        ``owner`` is a readable name. Raises LeaseTaken.
+        ``owner`` is a readable name. Raises LedgerBusy.
         """
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -197,8 +197,9 @@ class Ledger:
                 break
             except LeaseTaken as taken:
                 if time.monotonic() > give_up:
-                    raise LeaseTaken(
-                        f"{self.directory}: the ledger is being written: {taken}"
+                    raise LedgerBusy(
+                        f"{self.directory}: another process has been writing the ledger for "
+                        f"{_PATIENCE_SECONDS:.0f} s; run the same command again. ({taken})"
                     ) from taken
                 time.sleep(_PAUSE_SECONDS)
         with lease:

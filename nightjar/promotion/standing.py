@@ -127,6 +127,19 @@ class Standing:
         """How a model stands; one that no event speaks of has nothing."""
         return self.models.get(name, ModelStanding())
 
+    def accepted(self, corpus: str) -> tuple[AcceptedNight, ...]:
+        """Accepted nights of a corpus, newest first, each of other artifacts than the next.
+
+        A night is accepted once more when only what is searched has changed.
+        """
+        nights = self.corpora.get(corpus, ())
+        before: tuple[AcceptedNight | None, ...] = (None, *nights)
+        return tuple(
+            night
+            for newer, night in zip(before, nights, strict=False)
+            if newer is None or newer.artifacts != night.artifacts
+        )
+
     def gone(self, configured: Iterable[str]) -> tuple[str, ...]:
         """Models with a champion that are not ``configured`` and not retired, sorted."""
         known = set(configured)

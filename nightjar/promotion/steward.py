@@ -354,6 +354,8 @@ class Steward:
         with self._writing(model) as now:
             state = self._desk.aliases(model).state(now.last_move)
             if not now.is_in_conflict and state is AliasState.RIGHT:
+                if takes_over:
+                    return Change(None, (f"{name} belongs to this pipeline directory now",))
                 raise PromotionRefused(f"{model}: {_fits(now)}; there is nothing to adopt")
             if self._desk.aliases(model).champion != aliases.champion:
                 raise PromotionRefused(f"{model}: the alias was moved again; repeat the command")
@@ -480,7 +482,9 @@ class Steward:
         events = [
             event
             for event in self._desk.ledger.events()
-            if event.subject == model and event.new == version
+            if event.subject == model
+            and event.new is not None
+            and event.new.digest == version.digest
         ]
         decisions = [event for event in events if event.kind in DECISIONS]
         if any(event.moves_alias for event in events):

@@ -47,10 +47,12 @@ from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
 from nightjar.registry.writing import (
     LEDGER_TAG,
+    ClientWriter,
     RegistryWriter,
     applied_event,
     check_owner,
     load_address,
+    open_writer,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "LEDGER_TAG",
+    "ClientWriter",
     "CorpusRun",
     "Deletion",
     "LoggedRun",
@@ -80,6 +83,7 @@ __all__ = [
     "masked",
     "model_files",
     "open_reader",
+    "open_writer",
     "read_model_card",
     "registered_name",
     "registration_key",

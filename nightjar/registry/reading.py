@@ -14,7 +14,7 @@ from nightjar.config import RegistryConfig
 from nightjar.errors import RegistryUnavailable
 from nightjar.registry.uris import is_server, mlflow_dir, sqlite_path, tracking_uri
 
-_BUSY_SECONDS = 20.0
+BUSY_SECONDS = 20.0
 _DELETED_STAGE = "Deleted_Internal"
 """MLflow keeps the row of a deleted version and marks it so."""
 
@@ -231,7 +231,7 @@ class SqliteReader:
             return
         uri = f"file:{quote(str(self._database))}?mode=ro"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
                 tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
                 yield connection if tables else None
         except sqlite3.Error as error:

@@ -28,7 +28,7 @@ from nightjar.registry.summary import (
     summarize,
 )
 from nightjar.registry.tags import NIGHT_TAG, TRIAL_TAG, lineage_tags
-from nightjar.registry.writing import RegistryWriter, check_owner, load_address
+from nightjar.registry.writing import ClientWriter, check_owner, load_address, open_writer
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ def ensure_registered(request: RegistrationRequest, progress: Progress) -> Regis
             progress.advance(4, f"version {found.version}")
             return _claimed(place, found, request)
         logger.warning("%s; it is registered again", problems[0])
-        RegistryWriter(place).set_aside(found)
+        open_writer(place).set_aside(found)
     check_whole(request)
     progress.advance(1, "artifacts verified")
     summary = summarize(request)
-    registrar = _Registrar(place, RegistryWriter(place), summary)
+    registrar = _Registrar(place, ClientWriter(place), summary)
     progress.advance(1, "registry reached")
     with named_errors(place.uri):
         version = registrar.register(progress)
@@ -71,7 +71,7 @@ def _claimed(
     """A version that a trial made is a night's from the first night that wants it."""
     if request.is_trial or TRIAL_TAG not in found.tags:
         return found
-    client = RegistryWriter(place).client
+    client = ClientWriter(place).client
     number = str(found.version)
     with named_errors(place.uri):
         if request.night is not None:
@@ -86,7 +86,7 @@ class _Registrar:
     """One registration's connection to MLflow."""
 
     place: RegistryPlace
-    writer: RegistryWriter
+    writer: ClientWriter
     summary: ModelSummary
 
     def register(self, progress: Progress) -> RegisteredVersion:

@@ -23,7 +23,7 @@ from nightjar.registry.reading import MODEL_URI, RegisteredVersion, RegistryPlac
 from nightjar.registry.registered_files import downloads_dir, known_directories, local_directory
 from nightjar.registry.tags import REGISTERED_MODEL_TAG
 from nightjar.registry.uris import masked
-from nightjar.registry.writing import RegistryWriter
+from nightjar.registry.writing import ClientWriter
 from nightjar.store import delete
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
     Killed at any point and repeated it ends the same. Raises InputError when an alias points
     to the version, RegistryUnavailable.
     """
-    client = RegistryWriter(place).client
+    client = ClientWriter(place).client
     with named_errors(place.uri):
         current = ClientReader(client, place.uri).version(version.name, version.version)
         if current is None:
@@ -99,7 +99,7 @@ def delete_run(place: RegistryPlace, run_id: str) -> Deletion:
 
     Raises RegistryUnavailable.
     """
-    client = RegistryWriter(place).client
+    client = ClientWriter(place).client
     with named_errors(place.uri):
         return Deletion(_delete_run(place, client, run_id), _gc_command(place, run_id, None))
 

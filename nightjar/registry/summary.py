@@ -157,7 +157,7 @@ def _parameters(request: RegistrationRequest) -> dict[str, Any]:
     trained = manifest.identity.get("config", {})
     used = {name: trained[name] for name in ("deterministic",) if name in trained}
     used |= {name: manifest.report[name] for name in ("n_workers",) if name in manifest.report}
-    optional = {"gate_benchmarks", "init_from"}
+    optional = {"gate_benchmarks", "init_from", "corpus"}
     configured = {
         key: value
         for key, value in request.model.model_dump(mode="json").items()

@@ -141,9 +141,9 @@ class Survey:
                 for stage, name in versions.items():
                     if name:
                         self.needs.add((stage, name), f"{entry}{where} is searched")
-        for corpus, nights in standing.corpora.items():
+        for corpus in standing.corpora:
             if pipeline.corpora is None or corpus in pipeline.corpora:
-                for accepted in nights[: pipeline.keep.accepted_nights]:
+                for accepted in standing.accepted(corpus)[: pipeline.keep.accepted_nights]:
                     self._add_accepted(pipeline, corpus, accepted, where)
 
     def _add_night(self, night: Night, reason: str, is_own: bool) -> None:

@@ -1,0 +1,228 @@
+"""A registry behind ``mlflow server``, which keeps the files itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from registry_support import GATE, VECTORS, WORDS, World, template_database
+
+from nightjar.config import RegistryConfig
+from nightjar.errors import ModelFilesDamaged
+from nightjar.lookup import VectorModel
+from nightjar.progress import SILENT
+from nightjar.registry import (
+    ClientWriter,
+    RegisteredVersion,
+    RegistryPlace,
+    check_files_whole,
+    delete_version,
+    ensure_registered,
+    find_registered,
+    model_files,
+)
+from nightjar.store import fingerprint
+
+pytestmark = pytest.mark.integration
+
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it answers, and where it keeps what it is given."""
+
+    uri: str
+    files: Path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("server")
+    shutil.copyfile(template_database(tmp_path_factory), directory / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{directory}/mlflow.db"]
+    command += ["--artifacts-destination", str(directory / "files")]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": path},
+            start_new_session=True,
+        )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_it_answers(uri, process, log)
+        yield Server(uri, directory / "files")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_until_it_answers(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=5):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model of its own that is registered on the server."""
+
+    world: World
+    place: RegistryPlace
+    server: Server
+
+    def register(self, key: str = "embeddings") -> RegisteredVersion:
+        registry = RegistryConfig(gate=GATE, tracking_uri=self.server.uri)
+        embeddings = self.world.embeddings(key, self.world.model)
+        return ensure_registered(
+            self.world.request(registry=registry, embeddings=embeddings), SILENT
+        )
+
+    def stored(self, version: RegisteredVersion) -> Path:
+        """The folder of the version beside the server."""
+        (found,) = self.server.files.glob(f"*/models/{version.model_id}/artifacts")
+        return found
+
+
+@pytest.fixture
+def served(server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Served:
+    world = World(tmp_path / "artifacts", model=f"m{fingerprint(request.node.name)}")
+    return Served(world, RegistryPlace(server.uri, world.artifacts_dir), server)
+
+
+def test_version_is_registered_found_and_answers(served: Served) -> None:
+    version = served.register()
+    assert version.version == 1
+    found = find_registered(served.place.reader(), version.name, version.embeddings_digest)
+    assert found is not None
+    assert (found.version, found.model_id) == (1, version.model_id)
+    assert check_files_whole(served.place, found) == []
+    model = VectorModel.open(model_files(served.place, found))
+    np.testing.assert_array_equal(model.vectors(list(WORDS)), VECTORS)
+    assert served.register().version == 1
+
+
+def test_files_are_downloaded_once(served: Served) -> None:
+    version = served.register()
+    directory = model_files(served.place, version)
+    assert directory.is_relative_to(served.world.artifacts_dir)
+    before = (directory / "vectors.npy").stat().st_ino
+    shutil.rmtree(served.stored(version))  # nobody asks the server again
+    assert (model_files(served.place, version) / "vectors.npy").stat().st_ino == before
+
+
+def test_download_that_was_cut_is_made_again(served: Served) -> None:
+    version = served.register()
+    (model_files(served.place, version) / "vectors.npy").write_bytes(b"cut")
+    model = VectorModel.open(model_files(served.place, version))
+    np.testing.assert_array_equal(model.vectors(list(WORDS)), VECTORS)
+
+
+def test_damage_on_the_server_is_found(served: Served) -> None:
+    version = served.register()
+    vectors = served.stored(version) / "artifacts" / "lookup" / "vectors.npy"
+    content = bytearray(vectors.read_bytes())
+    content[-1] ^= 1
+    vectors.write_bytes(content)
+    with pytest.raises(
+        ModelFilesDamaged, match=r"as the server has it: .*vectors\.npy was changed"
+    ):
+        model_files(served.place, version)
+    vectors.write_bytes(b"cut")
+    (problem,) = check_files_whole(served.place, version)
+    assert problem.endswith(
+        f"artifacts/lookup/vectors.npy has 3 bytes on the server instead of {len(content)}"
+    )
+    vectors.unlink()
+    (problem,) = check_files_whole(served.place, version)
+    assert "vectors.npy has no bytes on the server" in problem
+
+
+def test_aliases_and_marks_are_written(served: Served) -> None:
+    version = served.register()
+    writer = ClientWriter(served.place)
+    writer.point(version.name, "champion", 1)
+    writer.mark(version.name, 7)
+    reader = served.place.reader()
+    assert reader.aliases(version.name) == {"champion": 1}
+    assert reader.model_tags(version.name)["nightjar.ledger_event"] == "7"
+    writer.point(version.name, "champion", None)
+    assert reader.aliases(version.name) == {}
+
+
+def test_deleting_is_soft_and_says_what_is_still_to_do(served: Served) -> None:
+    version = served.register()
+    kept = served.register("other")
+    directory = model_files(served.place, version)
+    deletion = delete_version(served.place, version)
+    assert deletion.n_bytes == 0
+    assert deletion.still_to_do == (
+        f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER --tracking-uri {served.server.uri} "
+        f"--run-ids {version.run_id} --logged-model-ids {version.model_id}"
+    )
+    assert [found.version for found in served.place.reader().versions(version.name)] == [2]
+    assert not directory.exists()
+    assert check_files_whole(served.place, kept) == []
+
+
+def test_command_that_is_still_to_do_frees_the_servers_disk(served: Served, server: Server) -> None:
+    version = served.register()
+    stored = served.stored(version)
+    command = delete_version(served.place, version).still_to_do
+    assert command is not None
+    database = f"sqlite:///{server.files.parent}/mlflow.db"
+    arguments = command.replace("DATABASE_OF_THE_SERVER", database).split()
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not stored.exists()
+
+
+def test_leftovers_of_a_killed_attempt_are_deleted_softly(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def dies(*args: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nightjar.registry.registration._Registrar._create_version", dies)
+        with pytest.raises(KilledError):
+            served.register()
+    version = served.register()
+    assert version.version == 1
+    client = ClientWriter(served.place).client
+    experiment = client.get_experiment_by_name("night").experiment_id
+    models = client.search_logged_models(
+        [experiment], filter_string=f"tags.`nightjar.model` = '{served.world.model}'"
+    )
+    assert [model.model_id for model in models] == [version.model_id]
