@@ -14,26 +14,39 @@ import pytest
 from database_support import SqliteReviews, put
 from remote_support import running_site
 from retention_support import PROVENANCE, Project, make_project, places_of, sentences
+from search_support import Text, publish_vectors, random_texts
 from typer.testing import CliRunner
 
 from flows.cli import app
 from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.core import NightStatus
-from nightjar.core.erasing import Rewriting
+from nightjar.core import NightStatus, StageContext
+from nightjar.core.erasing import Erased, Fate, Rewriting
 from nightjar.core.using import at_work, night_lease
 from nightjar.corpus import PurgeList
 from nightjar.corpus.purge_list import digest_of
+from nightjar.encoders.erasing import erase_from_document_vectors
 from nightjar.errors import InputError, LeaseTaken, StoreError
 from nightjar.pipeline import DirectRunner, NightRequest, run_night
 from nightjar.promotion import Steward, read_standing
 from nightjar.retention import PurgeRequest, PurgeResult, collect, finish_purges, purge, sweeping
-from nightjar.search import DocumentSearch
+from nightjar.search import (
+    INDEX_FILE,
+    VECTORS_FILE,
+    DocumentIndexSettings,
+    DocumentSearch,
+    index_documents,
+    search_index_identity,
+)
+from nightjar.search.erasing import erase_from_search_index
 from nightjar.store import (
     Artifact,
+    Identity,
+    Staging,
     Store,
     acquire_lease,
     delete,
+    publish,
     remove_abandoned,
     rewrite,
     set_aside,
@@ -599,6 +612,66 @@ def test_a_shard_that_a_limit_cuts_is_read_anew(tmp_path: Path) -> None:
     project.night()
     newest = opened(project, schemas.DOCUMENTS)[-1]
     assert newest.read("documents").column("text").to_pylist() == lines[:12]
+
+
+def test_what_stages_without_an_eraser_made_of_it_is_deleted(project: Project) -> None:
+    documents = opened(project, schemas.DOCUMENTS)[-1]
+    embeddings = opened(project, schemas.EMBEDDINGS)[-1]
+    other = publish(project.artifacts, Identity("pictures", "any", {}), lambda staging: None)
+    made = [
+        publish(project.artifacts, identity, lambda staging: None)
+        for identity in (
+            Identity("drawings", "any", {}, {documents.ref.stage: documents.ref.version}),
+            Identity("word_index", "any", {}, {embeddings.ref.stage: embeddings.ref.version}),
+        )
+    ]
+    made.append(
+        publish(
+            project.artifacts,
+            Identity("frames", "any", {}, {"drawings": made[0].version}),
+            lambda staging: None,
+        )
+    )
+    swept = purged(project, secret_id(project)).swept
+    assert {str(made[0]), str(made[2])} <= set(swept.deleted)
+    for ref in (other, made[1]):
+        assert Store(project.artifacts).verify(ref) == []
+
+
+def test_a_graph_is_built_anew_since_it_would_keep_the_vector(tmp_path: Path) -> None:
+    texts = random_texts(60)
+    gone = texts[17]
+    settings = DocumentIndexSettings(approximate_from=10)
+
+    def indexed(root: Path, rows: list[Text]) -> tuple[Artifact, Artifact]:
+        vectors = publish_vectors(root, rows)
+        identity = search_index_identity("documents", vectors.ref.version, settings)
+
+        def write(staging: Staging) -> None:
+            index_documents(vectors, StageContext(identity, staging), settings)
+
+        return vectors, Store(root).open(publish(root, identity, write))
+
+    store = Store(tmp_path / "ours")
+    vectors, index = indexed(store.root, texts)
+    assert index.has_file(INDEX_FILE)
+    erased = Erased(frozenset((digest_of(gone.text),)))
+    for artifact, eraser in (
+        (vectors, erase_from_document_vectors),
+        (index, erase_from_search_index),
+    ):
+        fate = eraser(store, artifact, erased)
+        assert callable(fate)
+        rewrite(artifact, fate)
+    rest = [text for text in texts if text is not gone]
+    _, as_never_there = indexed(tmp_path / "expected", rest)
+    ours = store.open(index.ref)
+    assert store.verify(index.ref) == []
+    assert ours.read("entries").to_pylist() == as_never_there.read("entries").to_pylist()
+    for name in (INDEX_FILE, VECTORS_FILE):
+        found, wanted = (art.file_path(name).read_bytes() for art in (ours, as_never_there))
+        assert found == wanted
+    assert erase_from_search_index(store, ours, erased) is Fate.UNTOUCHED
 
 
 def test_phrases_of_its_words_go(tmp_path: Path) -> None:
