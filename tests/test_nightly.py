@@ -74,7 +74,8 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
     nights = Nights(loaded.pipeline_dir)
     assert nights.get(1).status is NightStatus.RUNNING
     assert not is_running(loaded)
-    assert "evaluate glove" not in [step.label for step in make_plan(loaded).due]
+    due = [step.label for step in make_plan(loaded).due]
+    assert due[0] in ("count glove", "train glove")
     done = run(small_config, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
