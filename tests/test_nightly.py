@@ -91,7 +91,7 @@ def test_a_killed_night_is_finished_by_the_same_command(small_config: Path) -> N
     assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED"]
     verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
     whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
-    assert "10 artifacts, all whole" in whole.stdout
+    assert "10 artifacts and 2 registered versions, all whole" in whole.stdout
 
 
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:
