@@ -47,10 +47,11 @@ def compare_documents(
                 f"'nightjar run' makes another whenever the sources change"
             )
         return compare(*(answerers.corpus_stage(n, schemas.DOCUMENTS) for n in (before, now)))
+    older = _documents(answerers, old)
     if new is not None:
-        return compare(_documents(answerers, old), _documents(answerers, new))
+        return compare(older, _documents(answerers, new))
     now = answerers.corpus(asked.corpus, asked.night)
-    return compare(_documents(answerers, old), answerers.corpus_stage(now, schemas.DOCUMENTS))
+    return compare(older, answerers.corpus_stage(now, schemas.DOCUMENTS))
 
 
 def _both_nights(
