@@ -64,7 +64,9 @@ def publish_vectors(
             "doc_id": [text.doc_id for text in texts],
             "content_sha256": [text.sha256 for text in texts],
             "vector": vectors,
-        }
+            "is_known": [text.vector is not None for text in texts],
+        },
+        schema=schemas.document_vectors_schema(size),
     )
     parents = {schemas.DOCUMENTS: documents.ref.version, schemas.EMBEDDINGS: embeddings}
     identity = Identity(schemas.DOCUMENT_VECTORS, name, {"model": "small"}, parents)

@@ -559,8 +559,12 @@ def test_what_is_left_of_work_given_up_goes(directory: Directory) -> None:
         parts = directory.root / "document_vectors" / f".parts-{version}"
         parts.mkdir(parents=True)
         (parts / "0.npz").write_bytes(b"half")
+        drawn = directory.root / "explorer" / f"{version}-0123-map"
+        drawn.mkdir(parents=True)
+        (drawn / "map.npy").write_bytes(b"drawn")
     collected = directory.collect()
     assert {item.name for item in collected.items} == {
+        f"explorer/{'b' * 12}-0123-map",
         f"embeddings/.checkpoint-{'b' * 12}.npz",
         f"document_vectors/.parts-{'b' * 12}",
     }

@@ -19,12 +19,11 @@ from flows.explorer.prefixes import KIND as PREFIX_KIND
 from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
 from nightjar.config import LoadedConfig
+from nightjar.embeddings import DERIVED_DIR
 from nightjar.lookup import TableDamaged, VectorModel, check_whole
 from nightjar.registry import model_files
 from nightjar.store import Store, names
 
-DERIVED = "explorer"
-"""The directory of derived arrays, below the artifact store."""
 _MAX_OPEN = 8
 _DIGEST_LENGTH = 8
 
@@ -147,13 +146,13 @@ class Library:
 
     def _directory(self, version: Version, opened: _OpenModel, kind: str) -> Path:
         name = f"{version.embeddings}-{opened.digest[:_DIGEST_LENGTH]}-{kind}"
-        return self.store.root / DERIVED / name
+        return self.store.root / DERIVED_DIR / name
 
     def remove_derived(self) -> None:
         """Remove what was derived from versions that are not kept any more."""
         kept = {version.embeddings for version in self.catalogue().versions}
         kept |= {ref.version for ref in self.store.versions(schemas.EMBEDDINGS)}
-        derived = self.store.root / DERIVED
+        derived = self.store.root / DERIVED_DIR
         for name in names(derived):
             if name.partition("-")[0] not in kept:
                 shutil.rmtree(derived / name, ignore_errors=True)

@@ -81,7 +81,7 @@ def documents_identity(
     """
     inputs = [
         FileIdentity(file.name, found.bytes, found.sha256)
-        for file in select_files(config, base_dir, fetching)
+        for file in select_files(config, base_dir, fetching, purged.ids)
         for found in (_identity_of(file),)
     ]
     return Identity(
@@ -107,15 +107,22 @@ def documents_identity(
     )
 
 
-def select_files(config: IngestConfig, base_dir: Path, fetching: Fetching) -> list[SourceFile]:
+def select_files(
+    config: IngestConfig,
+    base_dir: Path,
+    fetching: Fetching,
+    purged_ids: frozenset[bytes] = frozenset(),
+) -> list[SourceFile]:
     """The files of every source: sources in the order of the config, files by label.
+
+    Of databases no rows are fetched whose ids were purged.
 
     A file that a source matches twice is there once. Raises as :func:`documents_identity` does.
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
         if isinstance(source, SqlSource):
-            files += _rows(TableRequest(name, source, base_dir), fetching)
+            files += _rows(TableRequest(name, source, base_dir, purged_ids), fetching)
         elif source.is_remote:
             request = Request(
                 name,

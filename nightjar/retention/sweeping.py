@@ -20,6 +20,7 @@ from nightjar.corpus.admission import purged_rows
 from nightjar.corpus.erasing import erased_ids, ids_at, places_in_shard
 from nightjar.corpus.purge_list import Purged
 from nightjar.corpus.remote.erasing import FetchedRecords, erase_fetched
+from nightjar.embeddings import DERIVED_DIR
 from nightjar.retention.needs import Key
 from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
 from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
@@ -74,6 +75,7 @@ class Sweep:
             for name, eraser in stage.erasers.items():
                 self._erase(name, eraser, stage)
         self._delete_set_aside()
+        delete(self.loaded.artifacts_dir / DERIVED_DIR)  # it has words, and is drawn anew
         places = sorted(f"{source}: {locator}" for source, locator in self.erased.places)
         return Swept(
             tuple(self.rewritten), tuple(self.deleted), tuple(places), tuple(self.still_to_do)

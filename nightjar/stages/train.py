@@ -15,7 +15,8 @@ from nightjar.config import (
     base_of,
 )
 from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
-from nightjar.store import ArtifactRef, Identity
+from nightjar.embeddings import DERIVED_DIR
+from nightjar.store import ArtifactRef, Identity, names
 from nightjar.training import (
     Lessons,
     Parents,
@@ -114,5 +115,8 @@ class Train(Stage):
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Checkpoints of trainings given up."""
-        return unwanted_checkpoints(root / cls.name, wanted.planned)
+        """Checkpoints of trainings given up, and what was drawn of vectors that go."""
+        yield from unwanted_checkpoints(root / cls.name, wanted.planned)
+        for name in names(root / DERIVED_DIR):
+            if name.partition("-")[0] not in wanted.kept:
+                yield root / DERIVED_DIR / name

@@ -90,7 +90,12 @@ def _rewrite(artifact: Artifact, doc_ids: frozenset[str], gone: _Gone, staging: 
     staging.add_parts("sentences", parts)
     if artifact.has_table(schemas.PHRASES):
         alive = set(vocabulary.column("token").to_pylist())
-        staging.write(schemas.PHRASES, _living(artifact.read(schemas.PHRASES), alive))
+        phrases = _living(artifact.read(schemas.PHRASES), alive)
+        staging.write(schemas.PHRASES, phrases)
+        staging.counts["phrases"] = len(phrases)
+        known = set(phrases.column("phrase").to_pylist())
+        best = staging.report["best_phrases"]
+        staging.report["best_phrases"] = [[one for one in of if one in known] for of in best]
     if artifact.has_file(schemas.TOKENIZER_FILE):
         definition = artifact.file_path(schemas.TOKENIZER_FILE).read_bytes()
         staging.add_file(schemas.TOKENIZER_FILE).write_bytes(definition)

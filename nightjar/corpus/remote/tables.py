@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config import SqlSource
+from nightjar.corpus.purge_list import digest_of
 from nightjar.corpus.remote.directories import Directories
 from nightjar.corpus.remote.index import Index, Known, Listed, TableState, Watermark, locked, today
 from nightjar.corpus.remote.patience import persist
@@ -44,6 +45,13 @@ class TableRequest:
     name: str
     source: SqlSource
     base_dir: Path
+    purged_ids: frozenset[bytes] = frozenset()
+    """Digests of doc_ids that must not come in: such rows are not kept here either."""
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row may be kept."""
+        doc_id = f"{self.name}:{str(row.key).strip()}"
+        return not self.purged_ids or digest_of(doc_id) not in self.purged_ids
 
     @property
     def index_name(self) -> str:
@@ -192,7 +200,9 @@ class _Fetching:
                         f"see it; leave such rows out of the query, or give them one"
                     )
                 self._last = values[mark]
-            yield make_row(names, values, values[0], place)
+            row = make_row(names, values, values[0], place)
+            if self._request.takes(row):
+                yield row
             if number % _TOLD_ROWS == 0:
                 self._progress.advance(_TOLD_ROWS, f"{number:,} rows")
 
