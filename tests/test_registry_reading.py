@@ -93,6 +93,8 @@ def test_aliases_and_tags_of_a_registered_model(readers: list[ClientReader]) -> 
         assert reader.aliases("night-w2v") == {"champion": 4, "best": 4}
         assert reader.model_tags("night-w2v") == {"of": "night-w2v"}
         assert reader.aliases("never") == reader.model_tags("never") == {}
+        assert reader.models_tagged("of", "night-w2v") == ["night-w2v"]
+        assert reader.models_tagged("of", "never") == reader.models_tagged("never", "of") == []
 
 
 def test_database_that_is_not_there_or_empty_has_nothing_registered(tmp_path: Path) -> None:

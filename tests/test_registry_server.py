@@ -172,6 +172,8 @@ def test_aliases_and_marks_are_written(served: Served) -> None:
     reader = served.place.reader()
     assert reader.aliases(version.name) == {"champion": 1}
     assert reader.model_tags(version.name)["nightjar.ledger_event"] == "7"
+    assert reader.models_tagged("nightjar.ledger_event", "7") == [version.name]
+    assert reader.models_tagged("nightjar.ledger_event", "8") == []
     writer.point(version.name, "champion", None)
     assert reader.aliases(version.name) == {}
 

@@ -15,8 +15,15 @@ from flows.cli import app
 from nightjar import schemas
 from nightjar.core import Nights
 from nightjar.promotion import Steward, read_standing
-from nightjar.registry import CHAMPION, RegistryPlace, check_files_whole
-from nightjar.retention import ItemKind, collect, plan_collection
+from nightjar.registry import (
+    CHAMPION,
+    ClientWriter,
+    Deletion,
+    RegisteredVersion,
+    RegistryPlace,
+    check_files_whole,
+)
+from nightjar.retention import ItemKind, collect, collection, plan_collection
 from nightjar.store import Store, names
 
 GLOVE = {"trainer": "glove", "vector_size": 16, "window": 3, "epochs": 1, "min_count": 1}
@@ -232,3 +239,23 @@ def test_the_command_tells_before_it_deletes_and_does_what_it_told(two_nights: P
     assert before - disk_bytes(project.artifacts) > 0.9 * done["bytes"]
     assert json.loads(run(project, "collect", "--json", *change))["items"] == []
     assert "0 bytes are free" in run(project, "collect", *change)
+
+
+def test_what_is_to_be_done_beside_a_server_is_told_and_aliases_by_hand_keep_a_version(
+    two_nights: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = two_nights
+    Steward(project.load(), "ann").pin("words", 2, is_reference=True)
+    change = ("--set", "keep.rollback_versions=0")
+    ClientWriter(place(project)).point("small-words", "mine", 1)
+    done = json.loads(run(project, "collect", "--json", *change))
+    assert "small-words version 1 is not deleted: the alias mine points to it" in done["notes"]
+    assert registered(project, "words") == [1, 2]
+    ClientWriter(place(project)).point("small-words", "mine", None)
+
+    def deleted_softly(where: RegistryPlace, version: RegisteredVersion) -> Deletion:
+        return Deletion(0, f"mlflow gc of {version.name} v{version.version} at {where.uri[:6]}")
+
+    monkeypatch.setattr(collection, "delete_version", deleted_softly)
+    output = run(project, "collect", *change)
+    assert "still to do beside the MLflow server: mlflow gc of small-words v1 at sqlite" in output

@@ -15,7 +15,15 @@ import pyarrow as pa
 import pytest
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, SourceError, StoreNotWritable
-from nightjar.store import Identity, Staging, Store, publish
+from nightjar.store import (
+    Artifact,
+    Identity,
+    Staging,
+    Store,
+    publish,
+    remove_abandoned,
+    rewrite,
+)
 from nightjar.store.manifest import MANIFEST_NAME
 from nightjar.store.writing import named_write_errors
 
@@ -324,3 +332,78 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_store(tmp_path: Path)
 
     with pytest.raises(NotADirectoryError):
         publish(tmp_path / "store", IDENTITY, write)
+
+
+# -- rewritten -------------------------------------------------------------------------------
+
+
+def published(root: Path, content: bytes = b"old") -> Artifact:
+    def write(staging: Staging) -> None:
+        staging.add_file("content").write_bytes(content)
+        staging.counts["rows"] = 3
+        staging.report["seen"] = ["one"]
+
+    return Store(root).open(publish(root, Identity("stage", "name", {"a": 1}), write))
+
+
+def write_new(staging: Staging) -> None:
+    staging.add_file("content").write_bytes(b"new")
+    staging.counts["rows"] -= 1
+    staging.report["seen"].append("two")
+
+
+def test_what_is_rewritten_keeps_version_and_time_and_gets_other_bytes(tmp_path: Path) -> None:
+    before = published(tmp_path)
+    rewrite(before, write_new)
+    after = Store(tmp_path).open(before.ref)
+    assert after.file_path("content").read_bytes() == b"new"
+    assert Store(tmp_path).verify(before.ref) == []
+    assert after.manifest.counts == {"rows": 2}
+    assert after.manifest.report == {"seen": ["one", "two"]}
+    assert before.manifest.report == {"seen": ["one"]}
+    for name in ("version", "identity", "created_at", "name"):
+        assert getattr(after.manifest, name) == getattr(before.manifest, name)
+    assert after.manifest.digest != before.manifest.digest
+    assert [path.name for path in (tmp_path / "stage").iterdir() if path.name[0] != "."] == [
+        before.ref.version
+    ]
+
+
+def test_a_rewriting_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    before = published(tmp_path)
+
+    def fail(staging: Staging) -> None:
+        write_new(staging)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        rewrite(before, fail)
+    assert before.file_path("content").read_bytes() == b"old"
+    assert Store(tmp_path).verify(before.ref) == []
+    assert not list((tmp_path / "stage").glob(".[sru]*-*"))
+
+
+@pytest.mark.parametrize("n_renames", [0, 1, 2])
+def test_a_rewriting_that_is_killed_is_finished_by_who_tidies_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_renames: int
+) -> None:
+    before = published(tmp_path)
+    rename, left = Path.rename, [n_renames]
+
+    def killed(path: Path, target: Path) -> Path:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rewrite(before, write_new)
+    remove_abandoned(tmp_path)
+    content = Store(tmp_path).open(before.ref).file_path("content").read_bytes()
+    assert content == (b"old" if n_renames == 0 else b"new")
+    assert Store(tmp_path).verify(before.ref) == []
+    assert not list((tmp_path / "stage").glob(".[su]*-*"))
+    remove_abandoned(tmp_path)
+    assert Store(tmp_path).open(before.ref).file_path("content").read_bytes() == content
