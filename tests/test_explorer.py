@@ -28,7 +28,7 @@ dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 from flows.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
 from flows.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
 from flows.explorer.jobs import Jobs, Pending  # noqa: E402
-from flows.explorer.library import DERIVED, Library  # noqa: E402
+from flows.explorer.library import Library  # noqa: E402
 from flows.explorer.moved import moved_words  # noqa: E402
 from flows.explorer.pages.parts import Screen  # noqa: E402
 from flows.explorer.placement import open_map  # noqa: E402
@@ -37,6 +37,7 @@ from flows.explorer.server import protect  # noqa: E402
 from flows.explorer.text import plotly_text, visible  # noqa: E402
 from flows.explorer.view import View, read_view  # noqa: E402
 from nightjar.config import load_config  # noqa: E402
+from nightjar.embeddings import DERIVED_DIR  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
 from nightjar.scores import main_scores, read_scores  # noqa: E402
 from nightjar.store import Store  # noqa: E402
@@ -398,7 +399,7 @@ def test_derived_arrays_lie_beside_the_artifacts_and_go_with_their_versions(
     explored: Explored, tmp_path: Path
 ) -> None:
     library = copied(explored, tmp_path / "copy")
-    derived = library.loaded.artifacts_dir / DERIVED
+    derived = library.loaded.artifacts_dir / DERIVED_DIR
     shutil.rmtree(derived, ignore_errors=True)
     page(library, "/map?right=w2v%401")
     page(library, f"/map?right=embeddings/{explored.embeddings[2]}")
