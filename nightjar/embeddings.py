@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from nightjar.store import Artifact
 
-DERIVED_DIR = "explorer"
-"""Below the artifact store: what is drawn and sorted of vectors, ``<embeddings>-...`` each."""
 NGRAMS = "ngrams"
 """The table of FastText's n-grams; and the key of a report that holds their sizes."""
 

@@ -23,6 +23,8 @@ TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
 """In tokens and in embeddings: the definition of the tokenizer, where that has one."""
+DERIVED_DIR = "explorer"
+"""Below the artifact store, no stage: what is drawn of vectors, ``<embeddings>-...`` each."""
 WORDS_FILE = "words.json"
 """In embeddings: how the texts that they were learnt from were cut into words."""
 

@@ -36,8 +36,8 @@ from flows.explorer.prefixes import PrefixIndex  # noqa: E402
 from flows.explorer.server import protect  # noqa: E402
 from flows.explorer.text import plotly_text, visible  # noqa: E402
 from flows.explorer.view import View, read_view  # noqa: E402
+from nightjar import schemas  # noqa: E402
 from nightjar.config import load_config  # noqa: E402
-from nightjar.embeddings import DERIVED_DIR  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
 from nightjar.scores import main_scores, read_scores  # noqa: E402
 from nightjar.store import Store  # noqa: E402
@@ -399,7 +399,7 @@ def test_derived_arrays_lie_beside_the_artifacts_and_go_with_their_versions(
     explored: Explored, tmp_path: Path
 ) -> None:
     library = copied(explored, tmp_path / "copy")
-    derived = library.loaded.artifacts_dir / DERIVED_DIR
+    derived = library.loaded.artifacts_dir / schemas.DERIVED_DIR
     shutil.rmtree(derived, ignore_errors=True)
     page(library, "/map?right=w2v%401")
     page(library, f"/map?right=embeddings/{explored.embeddings[2]}")

@@ -19,7 +19,6 @@ from flows.explorer.prefixes import KIND as PREFIX_KIND
 from flows.explorer.prefixes import PrefixIndex
 from nightjar import schemas
 from nightjar.config import LoadedConfig
-from nightjar.embeddings import DERIVED_DIR
 from nightjar.lookup import TableDamaged, VectorModel, check_whole
 from nightjar.registry import model_files
 from nightjar.store import Store, names
@@ -146,13 +145,13 @@ class Library:
 
     def _directory(self, version: Version, opened: _OpenModel, kind: str) -> Path:
         name = f"{version.embeddings}-{opened.digest[:_DIGEST_LENGTH]}-{kind}"
-        return self.store.root / DERIVED_DIR / name
+        return self.store.root / schemas.DERIVED_DIR / name
 
     def remove_derived(self) -> None:
         """Remove what was derived from versions that are not kept any more."""
         kept = {version.embeddings for version in self.catalogue().versions}
         kept |= {ref.version for ref in self.store.versions(schemas.EMBEDDINGS)}
-        derived = self.store.root / DERIVED_DIR
+        derived = self.store.root / schemas.DERIVED_DIR
         for name in names(derived):
             if name.partition("-")[0] not in kept:
                 shutil.rmtree(derived / name, ignore_errors=True)

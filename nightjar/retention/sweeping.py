@@ -20,9 +20,8 @@ from nightjar.corpus.admission import purged_rows
 from nightjar.corpus.erasing import erased_ids, ids_at, places_in_shard
 from nightjar.corpus.purge_list import Purged
 from nightjar.corpus.remote.erasing import FetchedRecords, erase_fetched
-from nightjar.embeddings import DERIVED_DIR
 from nightjar.retention.needs import Key
-from nightjar.schemas import DOCUMENT_SHARDS, DOCUMENTS
+from nightjar.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
 from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
 
 logger = logging.getLogger(__name__)

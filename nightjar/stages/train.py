@@ -15,7 +15,6 @@ from nightjar.config import (
     base_of,
 )
 from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
-from nightjar.embeddings import DERIVED_DIR
 from nightjar.store import ArtifactRef, Identity, names
 from nightjar.training import (
     Lessons,
@@ -117,6 +116,6 @@ class Train(Stage):
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
         """Checkpoints of trainings given up, and what was drawn of vectors that go."""
         yield from unwanted_checkpoints(root / cls.name, wanted.planned)
-        for name in names(root / DERIVED_DIR):
+        for name in names(root / schemas.DERIVED_DIR):
             if name.partition("-")[0] not in wanted.kept:
-                yield root / DERIVED_DIR / name
+                yield root / schemas.DERIVED_DIR / name
