@@ -88,15 +88,6 @@ class AskedCorpus:
         night = "a night" if self.night is None else f"night {self.night}"
         return f"{night} of {self.corpus}"
 
-    def version(self, stage: str) -> str:
-        """The version of ``stage``. Raises ArtifactMissing where the night made none."""
-        found = self.artifacts.get(stage)
-        if found is None:
-            raise ArtifactMissing(
-                f"{self.label} has no {stage}: 'nightjar nights show {self.night}' says why"
-            )
-        return found
-
 
 class Answerers:
     """Finds who answers, for one command or one page; what it has read stays as it was."""
@@ -302,7 +293,16 @@ class Answerers:
         version = asked.artifacts.get(stage)
         if version is None:
             version = self._beside(asked, stage)
-        return self.store.open(self.store.ref(stage, version))
+        ref = self.store.ref(stage, version)
+        try:
+            return self.store.open(ref)
+        except ArtifactMissing as error:
+            n_kept = self.loaded.config.keep.accepted_nights
+            raise ArtifactMissing(
+                f"{asked.label} had {ref}, which is not there any more: so many accepted nights "
+                f"are kept as keep.accepted_nights says ({n_kept}); 'nightjar run' makes that of "
+                f"the last one anew"
+            ) from error
 
     def _beside(self, asked: AskedCorpus, stage: str) -> str:
         for night in self.nights.newest_first():
@@ -384,9 +384,15 @@ class Answerers:
                 f"night {night.number} has no index of {entry}: {why}; 'nightjar nights show "
                 f"{night.number}' tells more"
             )
-        index = self.store.open(self.store.ref(schemas.SEARCH_INDEX, version)).manifest
-        vectors = index.parents[schemas.DOCUMENT_VECTORS]
-        made = self.store.open(self.store.ref(schemas.DOCUMENT_VECTORS, vectors)).manifest
+        ref = self.store.ref(schemas.SEARCH_INDEX, version)
+        try:
+            vectors = self.store.open(ref).manifest.parents[schemas.DOCUMENT_VECTORS]
+            made = self.store.open(self.store.ref(schemas.DOCUMENT_VECTORS, vectors)).manifest
+        except ArtifactMissing as error:
+            raise ArtifactMissing(
+                f"night {night.number} had {ref}, which is not kept any more: an index is kept "
+                f"while it is searched, and for the last night"
+            ) from error
         return ServedIndex(
             documents=made.parents[schemas.DOCUMENTS],
             document_vectors=vectors,

@@ -11,7 +11,10 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -189,11 +192,25 @@ def _run_flow(
     server.start()
     if server.is_ours:
         console.print("Starting the embedded Prefect server.", style="dim")
-    # Prefect reads its settings here, and takes as long as the server to be loaded.
-    from flows.embedded import run_nightly  # noqa: PLC0415
+    with _interrupts_held_back():
+        # Prefect reads its settings here, and takes as long as the server to be loaded.
+        from flows.embedded import run_nightly  # noqa: PLC0415
 
     server.wait()
     return run_nightly(console, loaded, promotes)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C take effect after the block: an import may swallow it, or end in any error."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 class _Server:

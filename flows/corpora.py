@@ -15,7 +15,7 @@ from nightjar.config import LoadedConfig
 from nightjar.corpus import Comparison, compare
 from nightjar.corpus_report import PAGE, NewWords, compare_vocabularies, page_with_comparison
 from nightjar.errors import InputError
-from nightjar.store import Artifact, ArtifactRef
+from nightjar.store import Artifact
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ def compare_documents(
     InputError when there is nothing to compare, ArtifactMissing for an unknown version.
     """
     answerers = Answerers(loaded)
-    store = answerers.store
     if old is None:
         now, before = _both_nights(answerers, asked)
         if before is None:
@@ -47,15 +46,12 @@ def compare_documents(
                 f"{now.label} is the first that was accepted: there is nothing to compare it with. "
                 f"'nightjar run' makes another whenever the sources change"
             )
-        refs = [store.ref(schemas.DOCUMENTS, n.version(schemas.DOCUMENTS)) for n in (before, now)]
-    else:
-        refs = [_documents(answerers, old)]
-        if new is not None:
-            refs.append(_documents(answerers, new))
-        else:
-            now = answerers.corpus(asked.corpus, asked.night)
-            refs.append(store.ref(schemas.DOCUMENTS, now.version(schemas.DOCUMENTS)))
-    return compare(*(store.open(ref) for ref in refs))
+        return compare(*(answerers.corpus_stage(n, schemas.DOCUMENTS) for n in (before, now)))
+    older = _documents(answerers, old)
+    if new is not None:
+        return compare(older, _documents(answerers, new))
+    now = answerers.corpus(asked.corpus, asked.night)
+    return compare(older, answerers.corpus_stage(now, schemas.DOCUMENTS))
 
 
 def _both_nights(
@@ -67,11 +63,11 @@ def _both_nights(
     return now, answerers.corpus_before(now)
 
 
-def _documents(answerers: Answerers, what: str) -> ArtifactRef:
+def _documents(answerers: Answerers, what: str) -> Artifact:
     ref = answerers.store.find(what if "/" in what else f"{schemas.DOCUMENTS}/{what}")
     if ref.stage != schemas.DOCUMENTS:
         raise InputError(f"{ref}: is no documents artifact; 'nightjar versions documents'")
-    return ref
+    return answerers.store.open(ref)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+from click.testing import Result
 from typer.testing import CliRunner
 
 from flows.cli import app
 from nightjar.errors import NightjarError
 
 
+def invoked(config: Path, *arguments: object) -> Result:
+    """A command's exit code and output; the log handlers that it adds are taken away again."""
+    loggers = [logging.getLogger(name) for name in ("nightjar", "flows", "tasks")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    try:
+        return CliRunner().invoke(app, [*map(str, arguments), "-c", str(config)])
+    finally:
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+
+
 def asked(config: Path, *arguments: object) -> str:
     """What a command prints on standard output; it must succeed."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "-c", str(config)])
+    done = invoked(config, *arguments)
     assert done.exit_code == 0, (arguments, done.output, done.exception)
     return done.stdout
 
@@ -26,7 +40,7 @@ def asked_json(config: Path, *arguments: object) -> Any:
 
 def refused(config: Path, *arguments: object) -> NightjarError:
     """The error of a command that must end with one; it prints nothing before."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "-c", str(config)])
+    done = invoked(config, *arguments)
     assert isinstance(done.exception, NightjarError), (arguments, done.output, done.exception)
     assert done.stdout == ""
     return done.exception

@@ -103,7 +103,7 @@ def test_a_sentence_encoder_is_scored_gated_registered_and_served(
     assert f"those of tuned (`{base}`) weighted by 293 documents" in text
     assert "Arora et al. 2017" in text
     path = config.parent / "a-sif.sqlite"
-    exports.export(loaded, "a-sif", "sqlite", path, None)
+    exports.export(loaded, "a-sif", None, "sqlite", path, None)
     with closing(sqlite3.connect(path)) as database:
         source = dict(database.execute("SELECT key, value FROM metadata").fetchall())
     assert source["embeddings_version"] == embeddings.ref.version

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from asking_support import asked, asked_json
+from conftest import PROJECT_ROOT
 from gensim.models import Word2Vec
 from nights_support import GOOD, HandMade, outcome
 
@@ -211,3 +216,33 @@ def test_new_documents_are_searched_while_a_candidate_is_blocked(tmp_path: Path)
     assert asked(project.path, *QUESTIONS["encode"]) == encoded
     found = asked_json(project.path, "search", "left9", "--contains", "word109")
     assert len(found["hits"]) == 1
+
+
+def test_reading_imports_neither_mlflow_nor_prefect_nor_gensim(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"texts": {"model": "words"}})
+    project.night()
+    left_out = ("derived", "diff", "index", "search_index")  # what this project has not
+    questions = [
+        question
+        for name, question in QUESTIONS.items()
+        if not any(part in name for part in left_out)
+    ]
+    program = (
+        "import json, sys\n"
+        "from typer.testing import CliRunner\n"
+        "from flows.cli import app\n"
+        "for question in json.loads(sys.argv[1]):\n"
+        "    done = CliRunner().invoke(app, [*question, '-c', sys.argv[2]])\n"
+        "    assert done.exit_code == 0, (question, done.output, done.exception)\n"
+        "heavy = ('mlflow', 'prefect', 'gensim', 'numba', 'torch', 'scipy', 'matplotlib', 'dash')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    more = [["show", "words"], ["versions"], ["nights"], ["verify"]]
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps([*questions, *more]), str(project.path)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

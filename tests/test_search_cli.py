@@ -17,7 +17,7 @@ from test_cli import assert_refused, nightjar
 
 from flows.searching import Found, Question, find_documents
 from nightjar.config import load_config
-from nightjar.errors import InputError
+from nightjar.errors import ArtifactMissing, InputError
 from nightjar.search import Filters
 
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")
@@ -175,7 +175,7 @@ def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:
     assert found_in(copied, "police").as_json() == before.as_json()
 
 
-def test_the_next_night_searches_the_new_documents_and_the_last_one_can_be_asked(
+def test_the_next_night_searches_the_new_documents(
     copied: Path,
 ) -> None:
     before = found_in(copied, "police").as_json()
@@ -183,8 +183,11 @@ def test_the_next_night_searches_the_new_documents_and_the_last_one_can_be_asked
     run_due(copied)
     found = found_in(copied, "government of cricket police", sources=("notes",))
     assert [snippet.text for _, snippet in found.hits] == ["A government of cricket police."]
-    assert found_in(copied, "police").as_json() != before
-    assert found_in(copied, "police", night=1).as_json() == before
+    now = found_in(copied, "police").as_json()
+    assert now != before
+    assert found_in(copied, "police", night=2).as_json() == now
+    with pytest.raises(ArtifactMissing, match=r"night 1 had .*, which is not kept any more"):
+        found_in(copied, "police", night=1)
     with pytest.raises(InputError, match="there is no night 9"):
         found_in(copied, "police", night=9)
 

@@ -6,7 +6,6 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -212,7 +211,7 @@ def test_progress_adds_up_to_every_document_and_token(tmp_path: Path) -> None:
     publish(
         tmp_path,
         tokens_identity(config, documents.ref.version),
-        partial(tokenize, config, documents, progress=recorder),
+        lambda staging: tokenize(config, documents, context_of(staging, progress=recorder)),
     )
     assert recorder.phases == [
         ["tokenize", "documents", 7, 7],

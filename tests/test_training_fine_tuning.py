@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 import pytest
 from lookup_support import model_of_artifact
 from numpy.typing import NDArray
+from stage_support import context_of
 from training_support import model_config, publish_cooccurrences, publish_tokens, train_model
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.embeddings import Embeddings, matrix_of
 from nightjar.errors import InputError
-from nightjar.progress import SILENT
-from nightjar.store import Artifact, Store, publish
-from nightjar.training import Parents, train, trained_identity
+from nightjar.store import Artifact, Staging, Store, publish
+from nightjar.training import Lessons, Parents, train, trained_identity
 
 BASE = [["king", "queen", "land"], ["queen", "rules", "land"], ["king", "rules", "old", "land"]] * 8
 MINE = [["queen", "likes", "tea"], ["tea", "of", "the", "queen"], ["likes", "rare"]] * 3
@@ -50,16 +49,12 @@ def tune(
     counts = None
     if isinstance(model, GloVeConfig):
         counts = publish_cooccurrences(tokens, root, n_workers=n_workers, **changes)
-    write = partial(train, model, TrainingConfig(), tokens)
-    return Store(root).open(
-        publish(
-            root,
-            identity,
-            lambda staging: write(
-                staging, SILENT, n_workers, cooccurrences=counts, base=base, name="tuned"
-            ),
-        )
-    )
+
+    def write(staging: Staging) -> None:
+        context = context_of(staging, identity, n_workers=n_workers)
+        train("tuned", model, TrainingConfig(), Lessons(tokens, counts, base), context)
+
+    return Store(root).open(publish(root, identity, write))
 
 
 def outputs(artifact: Artifact) -> NDArray[np.float32]:
