@@ -9,18 +9,19 @@ accepted has no record; it says that it is at work, and nothing is collected mea
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from nightjar.core.plan import Action, Plan
-from nightjar.store import Store, is_held, names, waited_lease
+from nightjar.store import Store, acquire_lease, delete, is_held, names, waited_lease
 
 PIPELINES = "pipelines"
 """Below the artifact store: a directory for each pipeline, with its records."""
 _COLLECTOR = ".collector.lease"
-_COMMAND = "command"
+_COMMANDS = "commands"
 _NIGHT = "lease"
 
 
@@ -55,21 +56,30 @@ def claim(root: Path, plan: Plan, record: Callable[[Plan], None], owner: str) ->
 
 @contextmanager
 def at_work(pipeline_dir: Path, owner: str) -> Iterator[None]:
-    """Say that a command uses and makes artifacts, which no record names until it ends.
-
-    One command of a pipeline at a time: another one waits.
-    """
-    waiting = "another command of this pipeline is at work: waiting for it"
-    with waited_lease(pipeline_dir / _COMMAND, owner, waiting):
-        with collecting(pipeline_dir.parents[1], owner):
-            pass  # a collector that has not seen this command is done
-        yield
+    """Say that a command uses and makes artifacts, which no record names until it ends."""
+    path = pipeline_dir / _COMMANDS / secrets.token_hex(8)
+    try:
+        with acquire_lease(path, owner):
+            with collecting(pipeline_dir.parents[1], owner):
+                pass  # a collector that has not seen this command is done
+            yield
+    finally:
+        delete(path)
 
 
 def commands_at_work(root: Path) -> list[str]:
-    """The pipelines that a command is at work in, by name."""
-    directory = root / PIPELINES
-    return [name for name in names(directory) if is_held(directory / name / _COMMAND)]
+    """The pipelines that a command is at work in, by name; removes what killed ones have left."""
+    found = []
+    for name in names(root / PIPELINES):
+        directory = root / PIPELINES / name / _COMMANDS
+        commands = [directory / command for command in names(directory)]
+        held = [path for path in commands if is_held(path)]
+        if held:
+            found.append(name)
+        for path in commands:
+            if path not in held and names(path):  # else it is about to be held
+                delete(path)
+    return found
 
 
 def night_lease(pipeline_dir: Path) -> Path:
