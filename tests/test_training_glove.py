@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from training_support import (
 
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError
-from nightjar.progress import SILENT
 from nightjar.schemas import COOCCURRENCES, EMBEDDINGS
 from nightjar.store import Staging, Store, publish
 from nightjar.training import (
@@ -332,9 +330,10 @@ def test_cell_of_an_unknown_word_is_damage(tmp_path: Path, is_symmetric: bool) -
         TrainingConfig(),
     )
     identity = trained_identity("glove", model, training, Parents(tokens.ref.version))
-    write = partial(
-        train, model, training, tokens, progress=SILENT, n_workers=1, cooccurrences=counted
-    )
+
+    def write(staging: Staging) -> None:
+        train("glove", model, training, Lessons(tokens, counted), context_of(staging, identity))
+
     with pytest.raises(ArtifactDamaged, match="of a word that the vocabulary lacks"):
         publish(tmp_path, identity, write)
 
