@@ -665,13 +665,25 @@ def test_enter_searches_a_word_and_suggestions_lead_to_words(tab: Any, address: 
 
 
 def test_choosing_a_version_compares_it(tab: Any, address: str) -> None:
+    """The last champion stands beside the champion at first; here they change sides."""
     tab.goto(f"{address}/?word=word007")
-    tab.get_by_role("heading", name="w2v v2 champion").wait_for()
-    tab.locator(".field.left button").first.click()
-    tab.get_by_text("w2v v1", exact=True).click()
-    tab.get_by_role("heading", name="w2v v1").wait_for()
-    assert "left=w2v%401" in tab.url
-    assert tab.locator(".mark.new").count() > 0
+    marks = tab.locator(".mark.new")
+    marks.first.wait_for()
+    choose(tab, "left", "w2v v2 champion")
+    marks.first.wait_for(state="detached")
+    assert "left=w2v%402" in tab.url
+    choose(tab, "right", "w2v v1")
+    marks.first.wait_for()
+    assert "right=w2v%401" in tab.url
+    assert [heading.inner_text() for heading in tab.locator("h2").all()][-2:] == [
+        "w2v v2 champion",
+        "w2v v1",
+    ]
+
+
+def choose(tab: Any, side: str, version: str) -> None:
+    tab.locator(f".field.{side} button").first.click()
+    tab.get_by_role("option", name=version).click()
 
 
 def test_zooming_the_map_asks_for_its_window(tab: Any, address: str) -> None:
