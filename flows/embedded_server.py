@@ -4,24 +4,33 @@ Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and s
 machine for good. This one watches its parent and ends when the parent is gone, however it went.
 Otherwise it is the same: the API application without the user interface, on loopback.
 
+An empty database would cost it half of its start, for Prefect runs every migration of its
+history. It gets one made of ``prefect_database.sql`` instead, what those migrations end in, and
+a newer Prefect migrates on from there. ``python tests/test_embedded_server.py`` renews the file.
+
 Run as a script it is the server's process: ``python embedded_server.py PORT PARENT_PID``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 
+SCHEMA = Path(__file__).with_name("prefect_database.sql")
 START_SECONDS = 180.0
 _STOP_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
@@ -40,6 +49,8 @@ class EmbeddedServer:
     """
 
     def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
+        if home := environment.get("PREFECT_HOME"):
+            prepare_database(Path(home) / "prefect.db")
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         self._log_path = log_path
@@ -50,6 +61,8 @@ class EmbeddedServer:
                 env={
                     **environment,
                     "PREFECT_UI_ENABLED": "0",
+                    # Block types are for the user interface; a server that has one adds them.
+                    "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
                     "PREFECT__SERVER_EPHEMERAL": "1",
                     "PREFECT__SERVER_FINAL": "1",
                     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
@@ -79,6 +92,37 @@ class EmbeddedServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def prepare_database(database: Path) -> None:
+    """Make Prefect's SQLite database if there is none, and leave it to Prefect where that fails.
+
+    It appears whole or not at all, so two runs may do this at once.
+    """
+    if database.exists():
+        return
+    schema = SCHEMA.read_text(encoding="utf-8")
+    if not _is_known(schema):
+        return
+    unfinished = database.with_name(f".{database.name}.{os.getpid()}")
+    # A full disk, say: the server's own attempt tells it better.
+    with suppress(OSError, sqlite3.Error):
+        try:
+            with closing(sqlite3.connect(unfinished)) as connection:
+                connection.executescript(schema)
+            os.link(unfinished, database)  # unlike a rename it replaces nothing
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _is_known(schema: str) -> bool:
+    """Whether the installed Prefect has the migration that ``schema`` was dumped after."""
+    revision = re.search(r"INSERT INTO \"alembic_version\" VALUES\('(\w+)'\)", schema)
+    prefect = find_spec("prefect")
+    if revision is None or prefect is None or prefect.origin is None:
+        return False
+    migrations = Path(prefect.origin).parent / "server/database/_migrations/versions/sqlite"
+    return any(migrations.glob(f"*{revision[1]}*.py"))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

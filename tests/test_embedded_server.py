@@ -1,0 +1,88 @@
+"""The embedded Prefect server, and the database that it starts on.
+
+``python tests/test_embedded_server.py`` renews flows/prefect_database.sql for a newer Prefect.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows import embedded_server
+from flows.embedded_server import SCHEMA, EmbeddedServer, prepare_database
+
+_MIGRATE = """
+import asyncio
+from prefect.server.database import provide_database_interface
+asyncio.run(provide_database_interface().create_db())
+"""
+
+
+def migrate(home: Path) -> Path:
+    """Prefect's database in ``home``, brought to the installed Prefect's newest schema."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    subprocess.run([sys.executable, "-c", _MIGRATE], env=environment, check=True, timeout=120)
+    return home / "prefect.db"
+
+
+def dumped(database: Path) -> str:
+    with closing(sqlite3.connect(database)) as connection:
+        return "\n".join(connection.iterdump()) + "\n"
+
+
+def parts(schema: str) -> list[str]:
+    """The lines of a schema; those of a table's constraints come in any order."""
+    return sorted(line.strip().rstrip(",") for line in schema.splitlines())
+
+
+def test_the_shipped_schema_is_what_prefects_migrations_end_in(tmp_path: Path) -> None:
+    made = dumped(migrate(tmp_path))
+    assert parts(SCHEMA.read_text(encoding="utf-8")) == parts(made), (
+        "run 'python tests/test_embedded_server.py' to renew flows/prefect_database.sql"
+    )
+
+
+def test_prefect_finds_nothing_to_migrate_in_a_prepared_database(tmp_path: Path) -> None:
+    prepare_database(tmp_path / "prefect.db")
+    before = dumped(tmp_path / "prefect.db")
+    assert dumped(migrate(tmp_path)) == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".prefect")]
+
+
+def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "prefect.db"
+    database.write_bytes(b"the user's")
+    prepare_database(database)
+    assert database.read_bytes() == b"the user's"
+
+
+def test_an_older_prefect_migrates_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = tmp_path / "newer.sql"
+    newer.write_text("INSERT INTO \"alembic_version\" VALUES('ffffffffffff');")
+    monkeypatch.setattr(embedded_server, "SCHEMA", newer)
+    prepare_database(tmp_path / "prefect.db")
+    assert not (tmp_path / "prefect.db").exists()
+
+
+@pytest.mark.integration
+def test_a_server_answers_on_a_prepared_database(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path / "log", {**os.environ, "PREFECT_HOME": str(tmp_path)}) as server:
+        server.wait()
+    assert (tmp_path / "prefect.db").exists()
+    assert (tmp_path / "log").read_text() == ""
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as home:
+        SCHEMA.write_text(dumped(migrate(Path(home))), encoding="utf-8")
