@@ -62,6 +62,7 @@ from nightjar.pipeline import (
     make_plan,
     read_outcomes,
     run_night,
+    was_killed,
 )
 from nightjar.store import acquire_lease, named_write_errors
 from nightjar.training.resources import read_resources
@@ -174,8 +175,11 @@ def run(
 def _run_night(
     console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool, server: _Server
 ) -> str | None:
-    """Run a night, by Prefect where a step is due; the reason when it skipped."""
-    if plan.due:
+    """Run a night, by Prefect where it has something to tell it; the reason when it skipped.
+
+    That is a due step, or a run that was killed and that Prefect takes for alive.
+    """
+    if plan.due or was_killed(loaded):
         render.print_due(console, plan)
         return _run_flow(console, loaded, promotes, server)
     provenance = read_provenance(loaded)

@@ -102,6 +102,8 @@ class PrefectRunner:
     def start(self, plan: Plan) -> None:
         """Have workers ready, and mark runs that died: this one holds the lease."""
         mark_killed_runs()
+        if not plan.due:
+            return
         n_bytes = sum(entry.bytes for step in plan.due for entry in step.identity.inputs)
         self.opened.enter_context(use_executor(self.loaded, self.provenance.n_workers, n_bytes))
 

@@ -242,8 +242,9 @@ def print_due(console: Console, plan: Plan) -> None:
     """One line before a run: how much of the night is due."""
     labels = [step.label for step in plan.due]
     shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+    due = f"{len(labels)} steps to run ({shown})" if labels else "No step to run"
     reused = len(plan.steps) - len(plan.due)
-    console.print(f"{len(labels)} steps to run ({shown}), {reused} reused.", soft_wrap=True)
+    console.print(f"{due}, {reused} reused.", soft_wrap=True)
 
 
 def print_next_steps(

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from nights_support import FAIR, GOOD, POOR, HandMade, outcome
 
-from nightjar.core import NightStatus
-from nightjar.errors import ConfigError
+from nightjar.core import NightStatus, StageContext
+from nightjar.errors import ConfigError, NightjarError
 from nightjar.registry import open_reader, tracking_uri
+from nightjar.stages import EmbedDocuments
+from nightjar.store import Store
 
 
 @pytest.fixture
@@ -119,6 +121,44 @@ def test_a_spoilt_night_is_not_accepted_and_promotes_nothing_trained_on_it(
     night = project.night()
     assert night.accepted["text"]["is_accepted"]
     assert outcome(night, "cbow") == "promoted"
+
+
+def test_vectors_that_cannot_be_made_keep_no_other_index_from_new_documents(
+    project: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.document["document_vectors"] = {
+        "whole": {"model": "words"},
+        "broken": {"model": "words"},
+    }
+    project.save()
+    project.night()
+    before = project.standing.serving
+    write = EmbedDocuments.write
+
+    def failing(stage: EmbedDocuments, context: StageContext) -> None:
+        if stage.subject == "broken":
+            raise NightjarError("broken today")
+        write(stage, context)
+
+    monkeypatch.setattr(EmbedDocuments, "write", failing)
+    for n_lines in (110, 120):
+        project.write_text(n_lines)
+        with pytest.raises(NightjarError, match="broken today"):
+            project.night()
+        accepted = project.standing.corpora["text"][0]
+        assert accepted.n_documents == n_lines
+        assert project.standing.serving["whole"].documents == accepted.documents.version
+        assert project.standing.serving["broken"] == before["broken"]
+        served = Store(project.loaded.artifacts_dir)
+        assert served.is_published("documents", before["broken"].documents)
+        assert project.due() == ["embed broken", "index broken"]
+    monkeypatch.undo()
+    project.night()
+    accepted = project.standing.corpora["text"][0]
+    assert {served.documents for served in project.standing.serving.values()} == {
+        accepted.documents.version
+    }
+    assert project.due() == []
 
 
 def test_a_changed_benchmark_file_is_scored_anew_for_both(project: HandMade) -> None:

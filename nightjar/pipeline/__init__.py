@@ -21,6 +21,7 @@ from nightjar.pipeline.night import (
     is_trial,
     lease_path,
     run_night,
+    was_killed,
 )
 from nightjar.pipeline.outcome import ModelOutcome, read_outcomes
 from nightjar.pipeline.ownership import claim_pipeline
@@ -61,4 +62,5 @@ __all__ = [
     "run_night",
     "run_step",
     "served_documents",
+    "was_killed",
 ]

@@ -87,7 +87,7 @@ class Runner(Protocol):
     """
 
     def start(self, plan: Plan) -> None:
-        """There are due steps in ``plan``: they come one by one."""
+        """The night holds the lease; what is due in ``plan`` comes one by one, if anything is."""
 
     def run(self, step: Step) -> None:
         """Do a due step."""
@@ -153,6 +153,12 @@ def has_changed(loaded: LoadedConfig) -> bool:
     """Whether the config is another than that of the last night: something is due, probably."""
     last = Nights(loaded.pipeline_dir).last()
     return last is None or last.config_hash != config_hash(_recorded_config(loaded))
+
+
+def was_killed(loaded: LoadedConfig) -> bool:
+    """Whether the last night has no end; True while one is under way, too."""
+    last = Nights(loaded.pipeline_dir).last()
+    return last is not None and last.status is NightStatus.RUNNING
 
 
 def is_running(loaded: LoadedConfig) -> bool:
@@ -259,8 +265,7 @@ class _Night:
                 stages=self.request.stages,
             )
         )
-        if plan.due:
-            self.runner.start(plan)
+        self.runner.start(plan)
         for step in plan.steps:
             self.run_step(step)
         self.judge_corpora(plan)
@@ -361,9 +366,7 @@ class _Night:
             acceptance = Acceptance(
                 corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
             )
-            serving = self.builder().of_corpus(corpus)
-            if serving is not None:
-                self.promoter.accept(acceptance, serving)
+            self.promoter.accept(acceptance, self.builder().of_corpus(corpus))
 
     # -- models -------------------------------------------------------------------------
 

@@ -39,41 +39,53 @@ class ServingBuilder:
     stages: Sequence[type[Stage]] = STAGES
 
     def of_model(self, model: str) -> Serving | None:
-        """Of every entry that ``model`` embeds; None if one could not be made."""
-        entries = self.loaded.config.document_vectors
-        return self.of([name for name, entry in entries.items() if entry.model == model])
+        """Of every entry that ``model`` embeds; None if one could not be made.
 
-    def of_corpus(self, corpus: str) -> Serving | None:
-        """Of every entry that embeds ``corpus``; None if one could not be made."""
-        config = self.loaded.config
-        return self.of(
-            [name for name in config.document_vectors if config.corpus_of_vectors(name) == corpus]
-        )
-
-    def of(self, entries: Sequence[str]) -> Serving | None:
-        """Of ``entries``, but for those without documents or champion."""
+        A champion and all its indexes change together or not at all.
+        """
         found: dict[str, ServedIndex] = {}
-        for entry in entries:
-            model = self.loaded.config.document_vectors[entry].model
-            corpus = self.loaded.config.corpus_of_vectors(entry)
-            documents = self.documents.get(corpus)
-            embeddings = None if model is None else self.champions.get(model)
-            if documents is None or (model is not None and embeddings is None):
-                continue
-            given = {Parent(schemas.DOCUMENTS, corpus): documents}
-            if model is not None and embeddings is not None:
-                given[Parent(schemas.EMBEDDINGS, model)] = embeddings
-            plan = plan_entries(self.loaded, [entry], given, self.stages)
-            if not self.run(plan):
+        for name, entry in self.loaded.config.document_vectors.items():
+            if entry.model == model and not self._make(name, found):
                 return None
-            found[entry] = ServedIndex(
-                documents=documents,
-                document_vectors=plan.step(schemas.DOCUMENT_VECTORS, entry).ref.version,
-                search_index=plan.step(schemas.SEARCH_INDEX, entry).ref.version,
-                model=model,
-                embeddings=embeddings,
-            )
         return found
+
+    def of_corpus(self, corpus: str) -> Serving:
+        """Of every entry that embeds ``corpus``, but for those that could not be made.
+
+        They stay what they were: an encoder that fails keeps no other index from new documents.
+        """
+        config = self.loaded.config
+        found: dict[str, ServedIndex] = {}
+        for name in config.document_vectors:
+            if config.corpus_of_vectors(name) == corpus:
+                self._make(name, found)
+        return found
+
+    def _make(self, entry: str, found: dict[str, ServedIndex]) -> bool:
+        """Have an entry made and put it into ``found``; False if it could not be made.
+
+        One without documents or a champion is nothing that readers ask.
+        """
+        model = self.loaded.config.document_vectors[entry].model
+        corpus = self.loaded.config.corpus_of_vectors(entry)
+        documents = self.documents.get(corpus)
+        embeddings = None if model is None else self.champions.get(model)
+        if documents is None or (model is not None and embeddings is None):
+            return True
+        given = {Parent(schemas.DOCUMENTS, corpus): documents}
+        if model is not None and embeddings is not None:
+            given[Parent(schemas.EMBEDDINGS, model)] = embeddings
+        plan = plan_entries(self.loaded, [entry], given, self.stages)
+        if not self.run(plan):
+            return False
+        found[entry] = ServedIndex(
+            documents=documents,
+            document_vectors=plan.step(schemas.DOCUMENT_VECTORS, entry).ref.version,
+            search_index=plan.step(schemas.SEARCH_INDEX, entry).ref.version,
+            model=model,
+            embeddings=embeddings,
+        )
+        return True
 
 
 def run_directly(
@@ -154,6 +166,6 @@ def accept_last_night(
         builder = ServingBuilder(loaded, run, documents, champion_embeddings(loaded))
         Promoter(loaded, provenance.actor, night.number).accept(
             Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
-            builder.of_corpus(corpus) or {},
+            builder.of_corpus(corpus),
         )
         return night.number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from nightjar.errors import RegistryUnavailable
 from nightjar.registry.reading import RegisteredVersion
 from nightjar.registry.uris import masked, sqlite_path, without_secrets
+from nightjar.store import waited_lease
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -158,18 +158,24 @@ def _prepare_database(database: Path, artifacts: Path) -> None:
     """Make the database if it is missing, and check that it can be written.
 
     MLflow's first use of an empty database runs all its migrations; two processes at once,
-    or a process killed within, leave it broken for good. So it is made under a lock, under
-    another name, and renamed when it is whole.
+    or a process killed within, leave it broken for good. So it is made under a lease, under
+    another name, and renamed when it is whole: one that is there is whole.
     """
     database = database.absolute()
     database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database.exists() or database.stat().st_size == 0:
-            _make_database(database, artifacts)
-        with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+    if _is_missing(database):
+        lease = database.with_name(f".{database.name}.making.lease")
+        waiting = f"waiting for another run to make {database.name}"
+        with waited_lease(lease, f"making {database.name}", waiting):
+            if _is_missing(database):
+                _make_database(database, artifacts)
+    with closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+def _is_missing(database: Path) -> bool:
+    return not database.exists() or database.stat().st_size == 0
 
 
 def _make_database(database: Path, artifacts: Path) -> None:
