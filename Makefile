@@ -23,8 +23,9 @@ DEV_ENCODERS := $(DEV),encoders,dev-encoders
 run: $(INSTALLED)
 	$(BIN)/nightjar run $(ARGS)
 
+# Side by side, a core each: the tests of a file mostly stay together, for they share what they set up.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
