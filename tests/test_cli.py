@@ -10,18 +10,14 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT_ROOT
+from fork_support import COMMANDS
 
 
 def nightjar(
     *arguments: object, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200"} | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return COMMANDS.run(
+        [*map(str, arguments)], {**os.environ, "COLUMNS": "200"} | (environment or {})
     )
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fork_support import Victims, victims_of
 from promotion_support import Pipeline, served
 
 from nightjar.promotion import read_standing
 
-SERVER = """
-import json, os, signal, sys, traceback
-sys.path.insert(0, "tests")
+ACT = """
+import os, signal
 from pathlib import Path
 
 import nightjar.promotion.ledger as ledger
@@ -64,38 +61,20 @@ def act(config, action, point, count, max_loose):
     else:
         pipeline.steward().rollback("w2v")
 
-
-print("ready", flush=True)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        try:
-            act(*json.loads(line))
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""Forks a process for each line that it is told: MLflow is imported once."""
 
 
 @dataclass(frozen=True)
-class Victims:
+class Killed:
     """Runs nights and commands in processes of their own, which die."""
 
-    server: subprocess.Popen[str]
+    victims: Victims
 
     def run(
         self, pipeline: Pipeline, action: str, point: str, count: int = 1, max_loose: int = 64
     ) -> int:
         """The exit code; negative: the number of a signal."""
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        order = [str(pipeline.config), action, point, count, max_loose]
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
+        return self.victims.run(str(pipeline.config), action, point, count, max_loose)
 
     def kill(
         self, pipeline: Pipeline, action: str, point: str, count: int = 1, max_loose: int = 64
@@ -105,19 +84,9 @@ class Victims:
 
 
 @pytest.fixture(scope="module")
-def victims() -> Iterator[Victims]:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        yield Victims(server)
-        assert server.stdin is not None
-        server.stdin.close()
+def victims() -> Iterator[Killed]:
+    with victims_of(ACT) as started:
+        yield Killed(started)
 
 
 @pytest.fixture
@@ -176,7 +145,7 @@ def check_is_whole(pipeline: Pipeline, number: int) -> None:
 
 @pytest.mark.parametrize(("point", "count"), BEFORE_THE_ROW + AFTER_THE_ROW)
 def test_next_night_completes_a_killed_promotion(
-    victims: Victims, pipeline: Pipeline, point: str, count: int
+    victims: Killed, pipeline: Pipeline, point: str, count: int
 ) -> None:
     victims.kill(pipeline, "night", point, count)
     is_recorded = (point, count) in AFTER_THE_ROW
@@ -195,7 +164,7 @@ def test_next_night_completes_a_killed_promotion(
 
 @pytest.mark.parametrize(("point", "count"), AFTER_THE_ROW[::3])
 def test_next_command_completes_a_killed_promotion(
-    victims: Victims, pipeline: Pipeline, point: str, count: int
+    victims: Killed, pipeline: Pipeline, point: str, count: int
 ) -> None:
     victims.kill(pipeline, "night", point, count)
     change = pipeline.steward().hold("w2v", "look at it")
@@ -215,7 +184,7 @@ ROLLBACK = (
 
 @pytest.mark.parametrize(("point", "count"), ROLLBACK)
 def test_next_night_completes_a_killed_rollback(
-    victims: Victims, pipeline: Pipeline, point: str, count: int
+    victims: Killed, pipeline: Pipeline, point: str, count: int
 ) -> None:
     second = pipeline.version("B")
     pipeline.night(second, number=2)
@@ -244,7 +213,7 @@ COMPACTION = (
 
 @pytest.mark.parametrize(("point", "count"), COMPACTION)
 def test_kill_while_the_ledger_is_compacted(
-    victims: Victims, pipeline: Pipeline, point: str, count: int
+    victims: Killed, pipeline: Pipeline, point: str, count: int
 ) -> None:
     for number in range(6):
         pipeline.steward().hold("w2v", f"reason {number}")
@@ -258,7 +227,7 @@ def test_kill_while_the_ledger_is_compacted(
 
 
 def test_killed_between_what_is_superseded_and_what_waits_now(
-    victims: Victims, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    victims: Killed, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pipeline = Pipeline.create(tmp_path, tmp_path_factory, first="wait")
     pipeline.night(pipeline.version("A", 0.5), number=1)
@@ -270,7 +239,7 @@ def test_killed_between_what_is_superseded_and_what_waits_now(
     assert pipeline.kinds() == [("waiting", 1), ("superseded", 1), ("waiting", 2)]
 
 
-def test_killed_while_it_recovers(victims: Victims, pipeline: Pipeline) -> None:
+def test_killed_while_it_recovers(victims: Killed, pipeline: Pipeline) -> None:
     victims.kill(pipeline, "night", "SqliteWriter.point:before")
     for point in ("Desk.apply:before", "SqliteWriter.own:after", "SqliteWriter.mark:before"):
         victims.kill(pipeline, "night", point)
@@ -278,7 +247,7 @@ def test_killed_while_it_recovers(victims: Victims, pipeline: Pipeline) -> None:
     assert pipeline.kinds() == [("promoted", 1), ("promoted", 2)]
 
 
-def test_killed_while_it_records_a_conflict(victims: Victims, pipeline: Pipeline) -> None:
+def test_killed_while_it_records_a_conflict(victims: Killed, pipeline: Pipeline) -> None:
     pipeline.client.set_registered_model_alias("night-w2v", "champion", "2")
     victims.kill(pipeline, "night", "ledger.put_new:before")
     victims.kill(pipeline, "night", "ledger.put_new:after")
@@ -288,7 +257,7 @@ def test_killed_while_it_records_a_conflict(victims: Victims, pipeline: Pipeline
 
 
 def test_alias_moved_by_hand_after_a_killed_promotion_is_not_overwritten(
-    victims: Victims,
+    victims: Killed,
     pipeline: Pipeline,
 ) -> None:
     victims.kill(pipeline, "night", "SqliteWriter.point:before")
@@ -299,7 +268,7 @@ def test_alias_moved_by_hand_after_a_killed_promotion_is_not_overwritten(
     assert pipeline.alias() == 3
 
 
-def test_process_that_is_not_killed_goes_on(victims: Victims, pipeline: Pipeline) -> None:
+def test_process_that_is_not_killed_goes_on(victims: Killed, pipeline: Pipeline) -> None:
     assert victims.run(pipeline, "night", "") == 0
     assert pipeline.kinds() == [("promoted", 1), ("promoted", 2)]
     check_is_whole(pipeline, 2)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from database_support import SqliteReviews, put
+from fork_support import Victims, victims_of
 from remote_support import running_site
 from retention_support import PROVENANCE, Project, make_project, places_of, sentences
 from search_support import Text, publish_vectors, random_texts
@@ -468,41 +468,54 @@ def test_a_list_that_cannot_be_read_stops_the_night(project: Project) -> None:
 # -- killed ------------------------------------------------------------------------------------
 
 KILLED = """
-import os, sys
+import os
 from pathlib import Path
 from nightjar.config import load_config
-from nightjar.retention import PurgeRequest, purge
-from nightjar.store import local_disk
-steps = [int(sys.argv[3])]
-def step(function, *, is_before=True):
-    def counted(*args, **kwargs):
-        if steps[0] == 0 and is_before:
-            os._exit(9)
-        result = function(*args, **kwargs)
-        if steps[0] == 0:
-            os._exit(9)
-        steps[0] -= 1
-        return result
-    return counted
 from nightjar.corpus import PurgeList
-from nightjar.retention import purging, sweeping
-from nightjar.store import publishing
-PurgeList.write = step(PurgeList.write, is_before=False)
-purging.Sweep._delete = step(sweeping.Sweep._delete)
-sweeping.rewrite = step(sweeping.rewrite)
-Path.rename = step(Path.rename) if int(sys.argv[4]) else Path.rename
-purge(load_config(Path(sys.argv[1])), PurgeRequest((sys.argv[2],), None, "ann"))
+from nightjar.registry.client import import_mlflow
+from nightjar.retention import PurgeRequest, purge, purging, sweeping
+
+import_mlflow()
+
+
+def act(config, doc_id, n_steps, at_renames):
+    left = n_steps
+
+    def step(function, *, is_before=True):
+        def counted(*args, **kwargs):
+            nonlocal left
+            if left == 0 and is_before:
+                os._exit(9)
+            result = function(*args, **kwargs)
+            if left == 0:
+                os._exit(9)
+            left -= 1
+            return result
+
+        return counted
+
+    PurgeList.write = step(PurgeList.write, is_before=False)
+    purging.Sweep._delete = step(sweeping.Sweep._delete)
+    sweeping.rewrite = step(sweeping.rewrite)
+    if at_renames:
+        Path.rename = step(Path.rename)
+    purge(load_config(Path(config)), PurgeRequest((doc_id,), None, "ann"))
 """
 
 
-def kill(project: Project, doc_id: str, n_steps: int, *, at_renames: bool) -> int:
-    command = [sys.executable, "-c", KILLED, str(project.config), doc_id, str(n_steps)]
-    return subprocess.run([*command, str(int(at_renames))], check=False).returncode
+@pytest.fixture(scope="module")
+def victims() -> Iterator[Victims]:
+    with victims_of(KILLED) as started:
+        yield started
+
+
+def kill(victims: Victims, project: Project, doc_id: str, n_steps: int, *, at_renames: bool) -> int:
+    return victims.run(str(project.config), doc_id, n_steps, at_renames)
 
 
 @pytest.mark.parametrize("at_renames", [False, True])
 def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
-    nights: Project, tmp_path: Path, at_renames: bool
+    nights: Project, victims: Victims, tmp_path: Path, at_renames: bool
 ) -> None:
     doc_id = secret_id(nights)
     n_steps = done = 0
@@ -510,7 +523,7 @@ def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
         copy = tmp_path / f"{n_steps}"
         subprocess.run(["cp", "-a", str(nights.directory), str(copy)], check=True)
         project = Project(copy)
-        code = kill(project, doc_id, n_steps, at_renames=at_renames)
+        code = kill(victims, project, doc_id, n_steps, at_renames=at_renames)
         done = code == 0
         assert code in (0, 9)
         n_steps += 3 if at_renames else 1
@@ -533,9 +546,9 @@ def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
     assert n_steps > 12
 
 
-def test_the_next_night_finishes_a_purge_and_says_so(project: Project) -> None:
+def test_the_next_night_finishes_a_purge_and_says_so(project: Project, victims: Victims) -> None:
     doc_id = secret_id(project)
-    assert kill(project, doc_id, 3, at_renames=False) == 9
+    assert kill(victims, project, doc_id, 3, at_renames=False) == 9
     night = project.night()
     assert any("a purge had not ended" in alarm for alarm in night.alarms)
     assert not [

@@ -1,0 +1,110 @@
+"""Processes that are forked from one that has imported everything once.
+
+Those that die in the middle of something, and commands, of which an import would take the most.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SERVER = """
+import json, os, sys
+sys.path.insert(0, "tests")
+{code}
+print("ready", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        act(*json.loads(line))
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Victims:
+    """Calls ``act`` of some code in processes of their own, each of which ends as Python ends."""
+
+    server: subprocess.Popen[str]
+
+    def run(self, *arguments: object) -> int:
+        """The exit code of ``act(*arguments)``; negative: the number of a signal."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(arguments) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+
+_COMMANDS = """
+from flows.cli import main
+
+def act(arguments, environment, directory, out, err):
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(directory)
+    sys.path.remove("tests")
+    sys.argv = ["nightjar", *arguments]
+    main()
+"""
+
+
+@contextmanager
+def victims_of(code: str) -> Iterator[Victims]:
+    """Run ``code``, which defines ``act``, once, for as many victims as are wanted."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVER.format(code=code)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "COLUMNS": "200"},  # of consoles that are made when they are imported
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield Victims(server)
+        assert server.stdin is not None
+        server.stdin.close()
+
+
+class Commands:
+    """Runs ``nightjar`` commands, each in a process of its own that need not import it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._victims: Victims | None = None
+
+    def run(
+        self, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """As ``subprocess.run`` with captured output."""
+        if self._victims is None or self._victims.server.poll() is not None:
+            self._victims = self._stack.enter_context(victims_of(_COMMANDS))
+        with tempfile.TemporaryDirectory() as directory:
+            out, err = (Path(directory, name) for name in ("out", "err"))
+            code = self._victims.run(
+                arguments, dict(environment), str(Path.cwd()), str(out), str(err)
+            )
+            return subprocess.CompletedProcess(
+                arguments, code, out.read_text("utf-8"), err.read_text("utf-8")
+            )
+
+    def close(self) -> None:
+        """Let the process end that commands are forked from."""
+        self._stack.close()
+
+
+COMMANDS = Commands()
+atexit.register(COMMANDS.close)
