@@ -32,6 +32,11 @@ import httpx
 
 SCHEMA = Path(__file__).with_name("prefect_database.sql")
 START_SECONDS = 180.0
+_DATABASE_URLS = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_DRIVER",
+)
 _STOP_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
 _LAST_LINES = 8
@@ -49,8 +54,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
-        if home := environment.get("PREFECT_HOME"):
-            prepare_database(Path(home) / "prefect.db")
+        prepare_database(environment)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         self._log_path = log_path
@@ -94,15 +98,18 @@ class EmbeddedServer:
         self.stop()
 
 
-def prepare_database(database: Path) -> None:
-    """Make Prefect's SQLite database if there is none, and leave it to Prefect where that fails.
+def prepare_database(environment: Mapping[str, str]) -> None:
+    """Make the SQLite database of a server with ``environment``, if there is none.
 
-    It appears whole or not at all, so two runs may do this at once.
+    It appears whole or not at all, so two runs may do this at once. Where it cannot be made, or
+    the user chose another database, that is left to Prefect.
     """
-    if database.exists():
+    home = environment.get("PREFECT_HOME")
+    if home is None or any(environment.get(name) for name in _DATABASE_URLS):
         return
+    database = Path(home) / "prefect.db"
     schema = SCHEMA.read_text(encoding="utf-8")
-    if not _is_known(schema):
+    if database.exists() or not _is_known(schema):
         return
     unfinished = database.with_name(f".{database.name}.{os.getpid()}")
     # A full disk, say: the server's own attempt tells it better.

@@ -21,6 +21,7 @@ import httpx
 from rich.console import Console
 
 import flows
+from flows.embedded_server import prepare_database
 from nightjar.config import LoadedConfig
 from nightjar.errors import ConfigError, OrchestratorUnavailable
 
@@ -54,6 +55,7 @@ def serve_nightly(
                     f"unset the variable"
                 )
             console.print(f"Starting the Prefect server at {url}")
+            prepare_database(environment)
             command = ["server", "start", "--host", host, "--port", str(port)]
             parts["server"] = stack.enter_context(_running(command, environment, project))
             _wait_until_it_answers(url, parts["server"], stopped)

@@ -54,7 +54,7 @@ def test_the_shipped_schema_is_what_prefects_migrations_end_in(tmp_path: Path) -
 
 
 def test_prefect_finds_nothing_to_migrate_in_a_prepared_database(tmp_path: Path) -> None:
-    prepare_database(tmp_path / "prefect.db")
+    prepare_database({"PREFECT_HOME": str(tmp_path)})
     before = dumped(tmp_path / "prefect.db")
     assert dumped(migrate(tmp_path)) == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".prefect")]
@@ -63,7 +63,7 @@ def test_prefect_finds_nothing_to_migrate_in_a_prepared_database(tmp_path: Path)
 def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
     database = tmp_path / "prefect.db"
     database.write_bytes(b"the user's")
-    prepare_database(database)
+    prepare_database({"PREFECT_HOME": str(tmp_path)})
     assert database.read_bytes() == b"the user's"
 
 
@@ -71,8 +71,16 @@ def test_an_older_prefect_migrates_itself(tmp_path: Path, monkeypatch: pytest.Mo
     newer = tmp_path / "newer.sql"
     newer.write_text("INSERT INTO \"alembic_version\" VALUES('ffffffffffff');")
     monkeypatch.setattr(embedded_server, "SCHEMA", newer)
-    prepare_database(tmp_path / "prefect.db")
+    prepare_database({"PREFECT_HOME": str(tmp_path)})
     assert not (tmp_path / "prefect.db").exists()
+
+
+def test_another_database_of_the_users_is_left_to_prefect(tmp_path: Path) -> None:
+    url = "postgresql+asyncpg://localhost/prefect"
+    home = {"PREFECT_HOME": str(tmp_path)}
+    prepare_database({**home, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url})
+    prepare_database({})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.integration
