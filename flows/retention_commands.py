@@ -128,7 +128,7 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
     if result.retrain:
         models = ", ".join(result.retrain)
         tell(f"the next night trains {models} anew; 'nightjar plan' tells what is due")
-    for note in (*result.notes, *swept.still_to_do):
+    for note in result.notes:
         tell(note)
 
 
@@ -145,8 +145,6 @@ def _tell_collected(console: Console, collected: Collected) -> None:
         console.print(_table(collected.items, "gone"))
     console.print(f"{_size(collected.n_bytes)} are free")
     _tell_notes(console, collected.notes)
-    for command in collected.still_to_do:
-        console.print(f"still to do beside the MLflow server: {command}", markup=False)
 
 
 def _tell_notes(console: Console, notes: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night
 from nightjar.pipeline import make_plan
 from nightjar.promotion import Event, Standing, read_events, read_standing
+from nightjar.registry import RegistryPlace
 
 N_PAIRS = 20
 GOOD, FAIR, POOR = 1.0, 0.97, 0.3
@@ -77,6 +78,10 @@ class HandMade:
     @property
     def loaded(self) -> LoadedConfig:
         return load_config(self.path)
+
+    @property
+    def place(self) -> RegistryPlace:
+        return RegistryPlace.of(self.loaded.config.registry, self.loaded.artifacts_dir)
 
     @property
     def standing(self) -> Standing:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asking_support import asked, asked_json
+from nights_support import GOOD, HandMade, outcome
 from registry_support import GATE, VECTORS, WORDS, World, template_database
 
 from nightjar.config import RegistryConfig
@@ -30,6 +32,7 @@ from nightjar.registry import (
     delete_version,
     ensure_registered,
     find_registered,
+    gc_command,
     model_files,
 )
 from nightjar.store import fingerprint
@@ -98,11 +101,17 @@ class Served:
     server: Server
 
     def register(self, key: str = "embeddings") -> RegisteredVersion:
-        registry = RegistryConfig(gate=GATE, tracking_uri=self.server.uri)
+        uri, experiment = self.server.uri, self.experiment
+        registry = RegistryConfig(gate=GATE, tracking_uri=uri, experiment=experiment)
         embeddings = self.world.embeddings(key, self.world.model)
         return ensure_registered(
             self.world.request(registry=registry, embeddings=embeddings), SILENT
         )
+
+    @property
+    def experiment(self) -> str:
+        """Its MLflow experiment."""
+        return self.world.model
 
     def stored(self, version: RegisteredVersion) -> Path:
         """The folder of the version beside the server."""
@@ -182,9 +191,9 @@ def test_deleting_is_soft_and_says_what_is_still_to_do(served: Served) -> None:
     version = served.register()
     kept = served.register("other")
     directory = model_files(served.place, version)
-    deletion = delete_version(served.place, version)
-    assert deletion.n_bytes == 0
-    assert deletion.still_to_do == (
+    assert gc_command(served.place, served.experiment) is None
+    assert delete_version(served.place, version).n_bytes == 0
+    assert gc_command(served.place, served.experiment) == (
         f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER --tracking-uri {served.server.uri} "
         f"--run-ids {version.run_id} --logged-model-ids {version.model_id}"
     )
@@ -196,15 +205,22 @@ def test_deleting_is_soft_and_says_what_is_still_to_do(served: Served) -> None:
 def test_command_that_is_still_to_do_frees_the_servers_disk(served: Served, server: Server) -> None:
     version = served.register()
     stored = served.stored(version)
-    command = delete_version(served.place, version).still_to_do
+    assert delete_version(served.place, version).n_bytes == 0
+    command = gc_command(served.place, served.experiment)
     assert command is not None
+    garbage_collected(command, server)
+    assert not stored.exists()
+    assert gc_command(served.place, served.experiment) is None
+
+
+def garbage_collected(command: str, server: Server) -> None:
+    """Run the command as a person beside the server would."""
     database = f"sqlite:///{server.files.parent}/mlflow.db"
     arguments = command.replace("DATABASE_OF_THE_SERVER", database).split()
     done = subprocess.run(
         [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not stored.exists()
 
 
 def test_leftovers_of_a_killed_attempt_are_deleted_softly(
@@ -223,8 +239,40 @@ def test_leftovers_of_a_killed_attempt_are_deleted_softly(
     version = served.register()
     assert version.version == 1
     client = ClientWriter(served.place).client
-    experiment = client.get_experiment_by_name("night").experiment_id
+    experiment = client.get_experiment_by_name(served.experiment).experiment_id
     models = client.search_logged_models(
         [experiment], filter_string=f"tags.`nightjar.model` = '{served.world.model}'"
     )
     assert [model.model_id for model in models] == [version.model_id]
+    command = gc_command(served.place, served.experiment)
+    assert command is not None
+    assert "--logged-model-ids m-" in command
+    assert version.run_id not in command
+
+
+def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
+    server: Server, tmp_path: Path
+) -> None:
+    project = HandMade(tmp_path / "project", pipeline={"name": "remote"})
+    project.document["registry"]["tracking_uri"] = server.uri
+    project.document["keep"] = {"rollback_versions": 1}
+    project.save()
+    for seed in range(5):
+        project.write_vectors(GOOD, seed=seed)
+        assert outcome(project.night()) == "promoted"
+        assert project.due() == []
+    reader = project.place.reader()
+    # The reference, what it can be rolled back to, the champion.
+    assert [found.version for found in reader.versions("remote-words")] == [1, 4, 5]
+    assert asked(project.path, "verify").splitlines()[-1].endswith("all whole")
+    told = "still to do beside the MLflow server, to free its disk: "
+    (note,) = asked_json(project.path, "collect", "--dry-run")["notes"]
+    assert note.startswith(told)
+    assert asked_json(project.path, "collect")["notes"] == [note]
+    files = {path for path in server.files.glob("*/models/*/artifacts") if path.is_dir()}
+    garbage_collected(note.removeprefix(told), server)
+    left = {path for path in server.files.glob("*/models/*/artifacts") if path.is_dir()}
+    assert len(files - left) == 2
+    assert asked_json(project.path, "collect", "--dry-run")["notes"] == []
+    answer = asked_json(project.path, "rollback", "words")
+    assert project.champion == 4, answer

@@ -10,7 +10,6 @@ from nightjar.core.execution import Provenance, run_step
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord
 from nightjar.core.plan import Action, Plan, Planner, Step, make_plan
 from nightjar.core.stage import (
-    Forgotten,
     Keep,
     Of,
     Parent,
@@ -23,7 +22,6 @@ from nightjar.core.stage import (
 
 __all__ = [
     "Action",
-    "Forgotten",
     "Keep",
     "Night",
     "NightRecorder",

@@ -99,15 +99,6 @@ class StageContext:
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What was removed elsewhere along with an artifact."""
-
-    n_bytes: int = 0
-    still_to_do: str | None = None
-    """What only a person can do, on another machine."""
-
-
-@dataclass(frozen=True)
 class Wanted:
     """What is still wanted of a stage."""
 
@@ -194,15 +185,13 @@ class Stage(ABC):
         """Remove what was kept in case the writing was killed; the artifact is published."""
 
     @classmethod
-    def forget(
-        cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False
-    ) -> Forgotten:
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
         """Remove what was logged elsewhere of an artifact that is about to be deleted.
 
-        In a dry run tell only how much that would be.
+        Returns the number of bytes that are gone, in a dry run that would be.
         """
         del loaded, manifest, is_dry_run
-        return Forgotten()
+        return 0
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:

@@ -299,7 +299,7 @@ class _Night:
         except (NightjarError, OSError) as error:
             self.alarm(f"what nobody needs is not deleted: {error}")
             return
-        for message in (*collected.notes, *collected.still_to_do):
+        for message in collected.notes:
             logger.info("%s", message)
 
     def alarm(self, message: str) -> None:

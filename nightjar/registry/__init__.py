@@ -25,7 +25,12 @@ back by :mod:`~nightjar.registry.cards`.
 
 from nightjar.registry.cards import read_model_card
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
-from nightjar.registry.identity import find_registered, registered_name, registration_key
+from nightjar.registry.identity import (
+    experiment_name,
+    find_registered,
+    registered_name,
+    registration_key,
+)
 from nightjar.registry.reading import (
     CHALLENGER,
     CHAMPION,
@@ -42,6 +47,7 @@ from nightjar.registry.removal import (
     bytes_of_version,
     delete_run,
     delete_version,
+    gc_command,
 )
 from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
@@ -77,7 +83,9 @@ __all__ = [
     "delete_run",
     "delete_version",
     "ensure_registered",
+    "experiment_name",
     "find_registered",
+    "gc_command",
     "load_address",
     "log_corpus",
     "masked",

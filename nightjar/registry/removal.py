@@ -1,9 +1,10 @@
 """Deleting registered versions: for good where the registry is local, softly on a server.
 
 MLflow deletes softly: rows are marked and files stay until ``mlflow gc``, which runs where the
-server's database and files are. Of a registry that is a database reached from here, the same
-is done at once: files, runs and logged models are gone. What stays of a version is the row that
-MLflow marks as deleted, without tags, so that its number is never given again.
+server's database and files are; :func:`gc_command` says how, for as long as that is due. Of a
+registry that is a database reached from here, the same is done at once: files, runs and logged
+models are gone. What stays of a version is the row that MLflow marks as deleted, without tags,
+so that its number is never given again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 _FINISHED = "FINISHED"
 _RUNNING = "RUNNING"
+_ACTIVE = "active"
+_MODEL_TAG = "nightjar.deleted_model"
+"""On a deleted run: the logged model that was deleted with it, for :func:`gc_command`."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,6 @@ class Deletion:
 
     n_bytes: int
     """How many are gone from the disk."""
-    still_to_do: str | None = None
-    """The command that frees a server's disk, to be run beside the server."""
     kept_for: tuple[str, ...] = ()
     """Other registered versions that are made of the same files, which were therefore kept."""
 
@@ -94,25 +97,41 @@ def _bytes_below(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def delete_run(place: RegistryPlace, run_id: str) -> Deletion:
-    """Delete a run that no version is made of, with its files; one that is gone is no error.
+def delete_run(place: RegistryPlace, run_id: str) -> int:
+    """Delete a run that no version is made of, with its files; the number of bytes that are gone.
 
-    Raises RegistryUnavailable.
+    One that is gone already is no error. Raises RegistryUnavailable.
     """
     client = ClientWriter(place).client
     with named_errors(place.uri):
-        return Deletion(_delete_run(place, client, run_id), _gc_command(place, run_id, None))
+        return _delete_run(place, client, run_id)
 
 
-def _gc_command(place: RegistryPlace, run_id: str | None, model_id: str | None) -> str | None:
-    """The command that frees a server's disk; None where the disk is this one."""
+def gc_command(place: RegistryPlace, experiment: str) -> str | None:
+    """The command that frees a server's disk of what was deleted in ``experiment``.
+
+    None where nothing is left to be freed, or the disk is this one. Raises RegistryUnavailable.
+    """
     if not place.is_server:
         return None
-    ids = [("--run-ids", run_id), ("--logged-model-ids", model_id)]
-    options = " ".join(f"{option} {value}" for option, value in ids if value)
+    client = ClientWriter(place).client
+    with named_errors(place.uri):
+        from mlflow.entities import ViewType  # noqa: PLC0415
+
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        search = partial(client.search_runs, run_view_type=ViewType.DELETED_ONLY)
+        source = "tags.`mlflow.source.name` = 'nightjar'"
+        runs = list(_pages(search, [found.experiment_id], source))
+    if not runs:
+        return None
+    models = [run.data.tags[_MODEL_TAG] for run in runs if _MODEL_TAG in run.data.tags]
+    ids = [("--run-ids", [run.info.run_id for run in runs]), ("--logged-model-ids", models)]
+    options = "".join(f" {option} {','.join(found)}" for option, found in ids if found)
     return (
         f"mlflow gc --backend-store-uri DATABASE_OF_THE_SERVER "
-        f"--tracking-uri {masked(place.uri)} {options}"
+        f"--tracking-uri {masked(place.uri)}{options}"
     )
 
 
@@ -140,8 +159,8 @@ def _delete_origin(
     if model_id is not None:
         n_bytes += _delete_logged_model(place, client, model_id, known_directories(place, version))
     if run_id:
-        n_bytes += _delete_run(place, client, run_id)
-    return Deletion(n_bytes, _gc_command(place, run_id, model_id))
+        n_bytes += _delete_run(place, client, run_id, model_id)
+    return Deletion(n_bytes)
 
 
 def _delete_logged_model(
@@ -160,12 +179,18 @@ def _delete_logged_model(
     return n_bytes
 
 
-def _delete_run(place: RegistryPlace, client: MlflowClient, run_id: str) -> int:
-    """Delete a run; the number of bytes that are gone."""
+def _delete_run(
+    place: RegistryPlace, client: MlflowClient, run_id: str, model_id: str | None = None
+) -> int:
+    """Delete a run that logged the deleted ``model_id``; the number of bytes that are gone."""
     location = ""
     with _unless_missing():
-        location = client.get_run(run_id).info.artifact_uri
-        client.delete_run(run_id)
+        run = client.get_run(run_id)
+        location = run.info.artifact_uri
+        if run.info.lifecycle_stage == _ACTIVE:
+            if place.is_server and model_id is not None:  # MLflow finds a deleted model no more
+                client.set_tag(run_id, _MODEL_TAG, model_id)
+            client.delete_run(run_id)
     if place.is_server:
         return 0
     n_bytes = _delete_files(place, location, [place.local_artifacts / run_id / "artifacts"])
@@ -262,6 +287,8 @@ def remove_leftovers(
             if model.source_run_id in died:
                 directory = place.local_artifacts / "models" / model.model_id / "artifacts"
                 _delete_logged_model(place, client, model.model_id, [directory])
+                if place.is_server:
+                    _delete_run(place, client, model.source_run_id, model.model_id)
                 removed.append(model.model_id)
     return removed
 

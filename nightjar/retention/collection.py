@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.core import Forgotten, Stage, Wanted
+from nightjar.core import Stage, Wanted
 from nightjar.core.using import collecting, commands_at_work
 from nightjar.errors import InputError, NightjarError
 from nightjar.promotion import Ledger
@@ -26,6 +26,8 @@ from nightjar.registry import (
     RegistryPlace,
     bytes_of_version,
     delete_version,
+    experiment_name,
+    gc_command,
     registered_name,
 )
 from nightjar.retention.disk import Disk, bytes_below
@@ -83,9 +85,8 @@ class Collected:
     """What is gone."""
 
     items: tuple[Item, ...]
-    still_to_do: tuple[str, ...] = ()
-    """What only a person can do, on another machine."""
     notes: tuple[str, ...] = ()
+    """What else is to be known or done, on the MLflow server's machine say."""
 
     @property
     def n_bytes(self) -> int:
@@ -131,7 +132,6 @@ class _Collector:
     loaded: LoadedConfig
     stages: Sequence[type[Stage]]
     now: datetime
-    still_to_do: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class _Collector:
             yield _version_item(version, _UNNEEDED, bytes_of_version(self.place, version))
         for key in self.survey.doomed():
             n_bytes = disk.freed_by([self.directory(key)])
-            n_bytes += self.forget(key, is_dry_run=True).n_bytes
+            n_bytes += self.forget(key, is_dry_run=True)
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
         for number in self.old_nights():
             n_bytes = disk.freed_by([self.own.nights.path(number)])
@@ -185,6 +185,10 @@ class _Collector:
                 "are deleted this time"
             )
         yield from self.warnings
+        config = self.loaded.config
+        command = gc_command(self.place, experiment_name(config.pipeline, config.registry))
+        if command is not None:
+            yield f"still to do beside the MLflow server, to free its disk: {command}"
 
     # -- letting go ------------------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ class _Collector:
         ]
         if not self.survey.others_run:
             remove_abandoned(self.root)
-        collected = Collected(tuple(gone), tuple(self.still_to_do), tuple(self.notes()))
+        collected = Collected(tuple(gone), tuple(self.notes()))
         logger.info("deleted %d things, %d bytes", len(gone), collected.n_bytes)
         return collected
 
@@ -209,26 +213,24 @@ class _Collector:
             except InputError as error:  # an alias points to it, set by hand
                 self.warnings.append(str(error))
                 continue
-            self.remember(deletion.still_to_do)
             yield _version_item(version, _UNNEEDED, deletion.n_bytes)
 
     def collect_artifacts(self) -> Iterator[Item]:
         for key in list(self.survey.doomed()):
             try:
-                forgotten = self.forget(key)
+                n_bytes = self.forget(key)
             except NightjarError as error:  # it stays until that works
                 self.warnings.append(f"{'/'.join(key)} is not deleted: {error}")
                 continue
-            self.remember(forgotten.still_to_do)
-            n_bytes = Disk.delete(self.directory(key)) + forgotten.n_bytes
+            n_bytes += Disk.delete(self.directory(key))
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
 
-    def forget(self, key: Key, *, is_dry_run: bool = False) -> Forgotten:
-        """What was logged elsewhere of an artifact goes."""
+    def forget(self, key: Key, *, is_dry_run: bool = False) -> int:
+        """What was logged elsewhere of an artifact goes; the number of bytes."""
         stage = next((stage for stage in self.stages if stage.name == key[0]), None)
         manifest = self.survey.find_manifest(key)
         if stage is None or manifest is None:
-            return Forgotten()
+            return 0
         return stage.forget(self.loaded, manifest, is_dry_run=is_dry_run)
 
     def collect_records(self) -> Iterator[Item]:
@@ -237,10 +239,6 @@ class _Collector:
         twice = self.own.nights.told_twice()
         if twice:
             yield _told_twice_item(sum(map(Disk.delete, twice)))
-
-    def remember(self, still_to_do: str | None) -> None:
-        if still_to_do:
-            self.still_to_do.append(still_to_do)
 
     # -- registered versions ---------------------------------------------------------------------
 

@@ -40,7 +40,6 @@ class Swept:
     """Artifacts, fetched files and what was set aside."""
     places: tuple[str, ...]
     """Where the documents are in the sources, as ``source: file:line``."""
-    still_to_do: tuple[str, ...] = ()
 
 
 @dataclass
@@ -52,7 +51,6 @@ class Sweep:
     texts: frozenset[bytes]
     rewritten: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
-    still_to_do: list[str] = field(default_factory=list)
 
     def run(self) -> Swept:
         """Do it. Raises ArtifactDamaged for one that cannot be read, StoreNotWritable."""
@@ -76,9 +74,7 @@ class Sweep:
         self._delete_set_aside()
         delete(self.loaded.artifacts_dir / DERIVED_DIR)  # it has words, and is drawn anew
         places = sorted(f"{source}: {locator}" for source, locator in self.erased.places)
-        return Swept(
-            tuple(self.rewritten), tuple(self.deleted), tuple(places), tuple(self.still_to_do)
-        )
+        return Swept(tuple(self.rewritten), tuple(self.deleted), tuple(places))
 
     def _opened(self, stage: str) -> Iterator[Artifact]:
         return (self.store.open(ref) for ref in self.store.versions(stage))
@@ -141,9 +137,7 @@ class Sweep:
     def _delete(self, key: Key, stage: type[Stage] | None) -> None:
         path = Path(self.store.ref(*key).path)
         if stage is not None and stage.name == key[0]:
-            forgotten = stage.forget(self.loaded, Manifest.read(path))
-            if forgotten.still_to_do:
-                self.still_to_do.append(forgotten.still_to_do)
+            stage.forget(self.loaded, Manifest.read(path))
         if delete(path):
             self.deleted.append("/".join(key))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from nightjar import schemas
 from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.core import Forgotten, Keep, Of, Parent, Planning, Stage, StageContext
+from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
 from nightjar.core.erasing import hold_nothing
 from nightjar.corpus_report import PAGE, corpus_report_identity, report_corpus
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
@@ -72,15 +72,12 @@ class Report(Stage):
         staging.report.update(experiment_id=logged.experiment_id, run_id=logged.run_id)
 
     @classmethod
-    def forget(
-        cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False
-    ) -> Forgotten:
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
         """Its run in MLflow goes along."""
         run_id = manifest.report.get("run_id")
         if run_id is None:
-            return Forgotten()
+            return 0
         place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
         if is_dry_run:
-            return Forgotten(bytes_of_run(place, run_id))
-        deletion = delete_run(place, run_id)
-        return Forgotten(deletion.n_bytes, deletion.still_to_do)
+            return bytes_of_run(place, run_id)
+        return delete_run(place, run_id)
