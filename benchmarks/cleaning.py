@@ -25,8 +25,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from nightjar.cleaning import Changes, Cleaner, Dropped, make_cleaner
 from nightjar.config.cleaning import STEPS, CleaningConfig
+from nightjar.stages.ingest.cleaning import Changes, Cleaner, Dropped, make_cleaner
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILTERS: Mapping[str, float] = {

@@ -67,15 +67,15 @@ def _context(identity: Any, staging: Any, base_dir: Path = Path(), **changes: An
 
 def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     """Ours; returns its number of distinct words."""
-    from nightjar.executors import INLINE_BYTES, STAGE_MODULES, ProcessExecutor  # noqa: PLC0415
+    from nightjar.core.executors import INLINE_BYTES, STAGE_MODULES, ProcessExecutor  # noqa: PLC0415
 
     executor = ProcessExecutor(os.cpu_count() or 1, STAGE_MODULES)
     if sum(Path(path).stat().st_size for path in files) >= INLINE_BYTES:
         executor.start()  # as a night does, while the rest is imported
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.stages.ingest import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.stages.tokenize import tokenize, tokens_identity  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
-    from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
 
     source = {"type": "parquet", "path": list(files), "id_column": "id"}
     config, cut = IngestConfig(sources={"imdb": source}, **settings), TokenizeConfig()
@@ -117,9 +117,9 @@ class _Phases:
 def our_phases(files: Sequence[str], store: Path) -> int:
     """What each phase costs one core, phrases included; a first turn loads what is compiled."""
     from nightjar.config import IngestConfig, PhrasesConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.corpus import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.stages.ingest import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.stages.tokenize import tokenize, tokens_identity  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
-    from nightjar.text import tokenize, tokens_identity  # noqa: PLC0415
 
     phrases = PhrasesConfig(scoring="npmi", threshold=0.5, connector_words="english", passes=2)
     for some, root in ((files[:1], store / "first"), (files, store / "all")):

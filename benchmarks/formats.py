@@ -24,7 +24,7 @@ import numpy as np
 from gensim.models import KeyedVectors
 
 from nightjar.formats import ExportedVectors, read_vectors, write_vectors
-from nightjar.tokenization import Settings
+from nightjar.model.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
 KINDS = {"binary": "word2vec-binary", "text": "word2vec"}

@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.lookup import ApproximateIndex, ModelContent, Rows, VectorModel, write_model
-from nightjar.lookup.nearest import nearest_rows, row_lengths
+from nightjar.model.lookup import ApproximateIndex, ModelContent, Rows, VectorModel, write_model
+from nightjar.model.lookup.nearest import nearest_rows, row_lengths
+from nightjar.model.tokenization import Settings
 from nightjar.progress import SILENT
-from nightjar.search import IndexSettings
-from nightjar.search.building import IndexedRows, build_index
-from nightjar.tokenization import Settings
+from nightjar.stages.index import IndexSettings
+from nightjar.stages.index.building import IndexedRows, build_index
 
 FLOORS = {"open_binary": 5.0, "open_mmap": 1.0, "vectors": 3.0, "neighbors": 3.0}
 N_WORDS_LOOKED_UP = 10_000

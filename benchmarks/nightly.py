@@ -98,7 +98,7 @@ def _measure(
 ) -> Measured:
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", *arguments],
+        [sys.executable, "-m", "nightjar.cli.main", "run", *arguments],
         cwd=directory,
         env={**environment, "PYTHONPATH": str(PROJECT)},
         stdin=subprocess.DEVNULL,

@@ -35,12 +35,17 @@ from gensim.models.phrases import Phrases
 
 from nightjar.config import TokenizeConfig
 from nightjar.config.phrases import PhrasesConfig
-from nightjar.text.phrases.counts import merge_counts
-from nightjar.text.phrases.joining import PhraseIndex, Shard, apply_phrases, index_phrases
-from nightjar.text.phrases.passes import ShardCounts, Vocabulary, count_for_pass
-from nightjar.text.phrases.scoring import score
-from nightjar.text.phrases.table import PhraseTable
-from nightjar.tokenization import make_sentence_splitter, make_tokenizer
+from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
+from nightjar.stages.tokenize.phrases.counts import merge_counts
+from nightjar.stages.tokenize.phrases.joining import (
+    PhraseIndex,
+    Shard,
+    apply_phrases,
+    index_phrases,
+)
+from nightjar.stages.tokenize.phrases.passes import ShardCounts, Vocabulary, count_for_pass
+from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable
+from nightjar.stages.tokenize.phrases.scoring import score
 
 SETTINGS = {
     "default": PhrasesConfig(connector_words="english", passes=2),
@@ -158,8 +163,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from nightjar.config.phrases import PhrasesConfig
-from nightjar.text.phrases.joining import Shard
-from nightjar.text.phrases.passes import find_phrases
+from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.stages.tokenize.phrases.passes import find_phrases
 
 def peak():
     # Not ru_maxrss, which begins with that of the process that started this one.

@@ -26,14 +26,14 @@ import yaml
 from scipy import stats
 
 from nightjar.config import DocumentVectorsConfig, load_config
-from nightjar.encoders.sentence_encoder import load_sentence_encoder
-from nightjar.evaluation.benchmarks import read_sts
-from nightjar.evaluation.texts import text_similarities
-from nightjar.paths import resolve_pattern
+from nightjar.files.paths import resolve_pattern
 from nightjar.pipeline import make_plan
-from nightjar.schemas import EMBEDDINGS, EVALUATION
-from nightjar.scores import ALL, Score, read_scores
+from nightjar.stages.embed.sentence_encoder import load_sentence_encoder
+from nightjar.stages.evaluate.benchmarks import read_sts
+from nightjar.stages.evaluate.semantic_similarity import text_similarities
 from nightjar.store import Store
+from nightjar.store.schemas import EMBEDDINGS, EVALUATION
+from nightjar.store.scores import ALL, Score, read_scores
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -71,7 +71,7 @@ def measure(sources: str, sts: list[Path], directory: Path) -> dict[str, Any]:
     path = directory / "pipeline_config.yaml"
     path.write_text(yaml.safe_dump(configuration(sources, sts), sort_keys=False), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "flows.cli", "run", "--config", str(path)]
+    command = [sys.executable, "-m", "nightjar.cli.main", "run", "--config", str(path)]
     subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
     loaded = load_config(path)
     plan, store = make_plan(loaded), Store(loaded.artifacts_dir)

@@ -4,7 +4,7 @@
 
 ``JOB`` is JSON: ``settings``, ``training``, ``corpus_file``, ``pairs``. The last line printed
 is the run as JSON. gensim reads a corpus file not quite whole and partly twice
-(nightjar/training/line_sentences.py); its words a second are those of the corpus all the same.
+(nightjar/stages/train/line_sentences.py); its words a second are those of the corpus all the same.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _fit(
 def _quality(model: Word2Vec, pairs: Path) -> float:
     # Imported when the peak of memory is known: pyarrow comes along.
     from benchmarks.trainers_quality import quality  # noqa: PLC0415
-    from nightjar.embeddings import Embeddings  # noqa: PLC0415
+    from nightjar.formats.embeddings import Embeddings  # noqa: PLC0415
 
     words = model.wv.index_to_key
     counts = np.array([model.wv.get_vecattr(word, "count") for word in words], np.int64)

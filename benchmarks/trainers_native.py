@@ -40,17 +40,16 @@ from benchmarks.trainers_records import (
     Training,
     clear,
 )
-from nightjar import schemas
-from nightjar.code_digest import code_digest
 from nightjar.config import LoadedConfig, load_config
-from nightjar.embeddings import Embeddings
+from nightjar.formats.embeddings import Embeddings
+from nightjar.kernels.code_digest import code_digest
 from nightjar.pipeline import Provenance, Step, make_plan, run_step
 from nightjar.progress import SILENT
-from nightjar.store import Artifact, Store
-from nightjar.training.corpus import Corpus
-from nightjar.training.engines import ENGINES
-from nightjar.training.subsampling import keep_limits
-from nightjar.training.vocabulary import select_vocabulary
+from nightjar.stages.train.engines import ENGINES
+from nightjar.stages.train.id_stream import Corpus
+from nightjar.stages.train.subsampling import keep_limits
+from nightjar.stages.train.vocabulary import select_vocabulary
+from nightjar.store import Artifact, Store, schemas
 
 CORPUS_FILE = "corpus.txt"
 WARM_UP_FILE = "warm-up.txt"
@@ -205,7 +204,7 @@ def _facts(corpus: Corpus, settings: Settings) -> CorpusFacts:
         n_centres=n_centres,
         n_predictions=n_predictions,
         n_subword_rows=n_rows,
-        kernels=code_digest("nightjar.training.kernels")[:16],
+        kernels=code_digest("nightjar.kernels")[:16],
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from nightjar.embeddings import Embeddings
-from nightjar.evaluation.benchmarks import read_similarity
-from nightjar.evaluation.bootstrap import Resampling
-from nightjar.evaluation.similarity import correlate_pairs, find_pairs
-from nightjar.evaluation.words import WordTable
+from nightjar.formats.embeddings import Embeddings
+from nightjar.stages.evaluate.benchmark_words import WordTable
+from nightjar.stages.evaluate.benchmarks import read_similarity
+from nightjar.stages.evaluate.bootstrap import Resampling
+from nightjar.stages.evaluate.similarity import correlate_pairs, find_pairs
 
 WORD_PAIRS = ("wordsim353", "simlex999", "men", "mturk771")
 

@@ -23,9 +23,9 @@ from reviews import Review, parser, read_reviews, run_pipeline
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
-from flows.searching import open_search
+from nightjar.cli.searching import open_search
 from nightjar.config import LoadedConfig
-from nightjar.tokenization import Settings, make_sentence_splitter
+from nightjar.model.tokenization import Settings, make_sentence_splitter
 
 Ranking = list[NDArray[np.int64]]
 """Of each query the rows of the reviews, best first."""

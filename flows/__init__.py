@@ -1,1 +1,1 @@
-"""When the stages run and in what order: Prefect flows and the command line."""
+"""Prefect flows: when the stages run and in what order. Imported as ``nightjar.flows``."""

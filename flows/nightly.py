@@ -19,12 +19,10 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.display import FETCH, on_demand
-from flows.provenance import read_provenance
-from flows.stale_runs import mark_killed_runs
 from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night, NightStatus
 from nightjar.errors import LeaseTaken
+from nightjar.flows.stale_runs import mark_killed_runs
 from nightjar.pipeline import (
     NightRequest,
     Plan,
@@ -33,11 +31,13 @@ from nightjar.pipeline import (
     read_outcomes,
     run_night,
 )
+from nightjar.pipeline.provenance import read_provenance
+from nightjar.progress import FETCH, on_demand
 from nightjar.registry import RegisteredVersion, RegistrationRequest
-from tasks.executors import use_executor
-from tasks.progress import TaskProgress, current_display
-from tasks.reports import report_night
-from tasks.stage import register, result_of, run_stage
+from nightjar.tasks.reports import report_night
+from nightjar.tasks.shard_workers import use_executor
+from nightjar.tasks.stage_task import register, result_of, run_stage
+from nightjar.tasks.task_progress import TaskProgress, current_display
 
 SKIPPED = "Skipped"
 NOTHING_TO_DO = "NothingToDo"
@@ -119,7 +119,7 @@ class PrefectRunner:
 
 def _let_stages_log() -> None:
     """Let the stages' lines reach the run's page: Prefect adds a handler but sets no level."""
-    for name in ("nightjar", "flows", "tasks"):
+    for name in ("nightjar",):
         stage_logger = logging.getLogger(name)
         if stage_logger.level == logging.NOTSET:
             stage_logger.setLevel(logging.INFO)

@@ -6,7 +6,13 @@ task updates a progress artifact, a test listens to nothing (:data:`SILENT`).
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+FETCH = "fetch"
+"""What fetching remote sources is called, which happens while the run is planned."""
 
 
 class Progress(Protocol):
@@ -28,3 +34,44 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
+
+
+class OnDemand:
+    """A listener that opens another one when there is something to tell."""
+
+    def __init__(self, open_: Callable[[], Progress]) -> None:
+        self._open = open_
+        self._opened: Progress | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there was something to tell."""
+        return self._opened is not None
+
+    def start(self, label: str, total: float | None, unit: str) -> None:
+        """Begin a phase."""
+        if self._opened is None:
+            self._opened = self._open()
+        self._opened.start(label, total, unit)
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """Count."""
+        if self._opened is not None:
+            self._opened.advance(amount, note)
+
+
+@contextmanager
+def on_demand(open_: Callable[[], Progress], close: Callable[[str], None]) -> Iterator[Progress]:
+    """A listener that is opened when needed; then ``close`` is told how it ended."""
+    shown = OnDemand(open_)
+    started = time.monotonic()
+    outcome = "failed"
+    try:
+        yield shown
+        outcome = f"{time.monotonic() - started:.1f} s"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        if shown.is_open:
+            close(outcome)

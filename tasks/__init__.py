@@ -1,1 +1,1 @@
-"""One Prefect task a stage: retries, progress and links; the body is one call into nightjar."""
+"""One Prefect task a stage: retries, progress and links. Imported as ``nightjar.tasks``."""

@@ -10,13 +10,13 @@ from typing import Any
 from click.testing import Result
 from typer.testing import CliRunner
 
-from flows.cli import app
+from nightjar.cli.main import app
 from nightjar.errors import NightjarError
 
 
 def invoked(config: Path, *arguments: object) -> Result:
     """A command's exit code and output; the log handlers that it adds are taken away again."""
-    loggers = [logging.getLogger(name) for name in ("nightjar", "flows", "tasks")]
+    loggers = [logging.getLogger(name) for name in ("nightjar",)]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     try:
         return CliRunner().invoke(app, [*map(str, arguments), "-c", str(config)])

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from nightjar.cleaning import Cleaned, Dropped, make_cleaner
 from nightjar.config.cleaning import CleaningConfig
+from nightjar.stages.ingest.cleaning import Cleaned, Dropped, make_cleaner
 
 GUARD_SECONDS = 60
 

@@ -10,8 +10,8 @@ from typing import Any
 from stage_support import context_of
 
 from nightjar.config import IngestConfig
-from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
 from nightjar.progress import SILENT, Progress
+from nightjar.stages.ingest import FETCHED_DIR, Fetching, documents_identity, ingest
 from nightjar.store import Artifact, Identity, Store, publish
 
 GENSIM_DATA = "package:gensim/test/test_data"

@@ -15,7 +15,7 @@ from nights_support import HandMade
 from numpy.typing import NDArray
 from registry_support import World, vector_column
 
-from nightjar import schemas
+from nightjar.store import schemas
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

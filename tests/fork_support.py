@@ -46,7 +46,7 @@ class Victims:
 
 
 _COMMANDS = """
-from flows.cli import main
+from nightjar.cli.main import main
 
 def act(arguments, environment, directory, out, err):
     for number, path in ((1, out), (2, err)):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
-from nightjar.model_files import model_content
+from nightjar.formats.model_files import model_content
+from nightjar.model.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
+from nightjar.model.tokenization import Settings
 from nightjar.store import Artifact
-from nightjar.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
 

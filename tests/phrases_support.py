@@ -10,8 +10,8 @@ import numpy as np
 from gensim.models.phrases import Phrases
 
 from nightjar.config.phrases import PhrasesConfig
-from nightjar.text.phrases.joining import Shard
-from nightjar.text.phrases.passes import FoundPhrases, find_phrases
+from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.stages.tokenize.phrases.passes import FoundPhrases, find_phrases
 
 Sentences = Sequence[Sequence[str]]
 

@@ -37,8 +37,8 @@ from nightjar.promotion import (
     read_events,
 )
 from nightjar.registry import ClientWriter, RegisteredVersion, RegistryPlace
-from nightjar.registry.identity import KEY_TAG
 from nightjar.registry.registered_files import FILES_NAME, FILES_TAG, FileList
+from nightjar.registry.registered_names import KEY_TAG
 
 BENCHMARKS = ("wordsim353", "simlex999")
 ITEMS = "a" * 64

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nightjar.compression import ExpansionLimits
 from nightjar.config import IngestConfig
-from nightjar.corpus.input_file import InputFile
-from nightjar.corpus.readers import READERS
-from nightjar.corpus.records import Document, Record, Rejection
 from nightjar.errors import SourceError
+from nightjar.files.compression import ExpansionLimits
+from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.readers import READERS
+from nightjar.stages.ingest.records import Document, Record, Rejection
 
 
 def read(

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from nightjar import schemas
 from nightjar.config import (
     GateConfig,
     PipelineConfig,
@@ -33,7 +32,7 @@ from nightjar.registry import (
     ensure_registered,
 )
 from nightjar.registry.client import connect, import_mlflow
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 # Imported once, quietly: MLflow warns about its own code while it is imported.
 mlflow = import_mlflow()

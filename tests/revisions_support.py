@@ -23,14 +23,13 @@ import pyarrow.parquet as pq
 import yaml
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import load_config
 from nightjar.core import Of
-from nightjar.corpus_report import corpus_report_identity, report_corpus
-from nightjar.interchange import from_gensim
+from nightjar.formats.gensim import from_gensim
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
-from nightjar.store import Artifact, Store, publish
+from nightjar.stages.report import corpus_report_identity, report_corpus
+from nightjar.store import Artifact, Store, publish, schemas
 
 PINS = Path(__file__).with_name("revisions.json")
 RENEW = "renew tests/revisions.json: .venv/bin/python tests/revisions_support.py"

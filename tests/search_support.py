@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar import schemas
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
 @dataclass(frozen=True)

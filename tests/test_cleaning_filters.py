@@ -13,14 +13,21 @@ from cleaning_support import cleaned, config, dropped
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pydantic import ValidationError
 
-from nightjar.cleaning import Change, Cleaned, Dropped, DropReason, code_identity, make_cleaner
-from nightjar.cleaning.filters import (
+from nightjar.config.cleaning import LANGUAGES, STEPS, CleaningConfig
+from nightjar.stages.ingest.cleaning import (
+    Change,
+    Cleaned,
+    Dropped,
+    DropReason,
+    code_identity,
+    make_cleaner,
+)
+from nightjar.stages.ingest.cleaning.document_filters import (
     digit_ratio,
     repeated_character_ratio,
     repeated_line_ratio,
     symbol_ratio,
 )
-from nightjar.config.cleaning import LANGUAGES, STEPS, CleaningConfig
 
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 ENGLISH = "All human beings are born free and equal in dignity and rights, and so they should be."
@@ -212,7 +219,7 @@ def test_the_identity_names_the_libraries_that_shape_the_text() -> None:
 def test_identities_and_default_cleaners_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from nightjar.cleaning import code_identity, make_cleaner\n"
+        "from nightjar.stages.ingest.cleaning import code_identity, make_cleaner\n"
         "from nightjar.config.cleaning import CleaningConfig\n"
         "config = CleaningConfig(steps=['html', 'repair'], language={'languages': ['en']})\n"
         "code_identity(config)\n"

@@ -7,9 +7,9 @@ from cleaning_support import cleaned, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightjar.cleaning import Change, Dropped, make_cleaner
-from nightjar.cleaning.cards import find_cards, is_card_number
-from nightjar.cleaning.ibans import LENGTHS, find_ibans, has_valid_checksum
+from nightjar.stages.ingest.cleaning import Change, Dropped, make_cleaner
+from nightjar.stages.ingest.cleaning.card_numbers import find_cards, is_card_number
+from nightjar.stages.ingest.cleaning.ibans import LENGTHS, find_ibans, has_valid_checksum
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from cleaning_support import cleaned, config, guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightjar.cleaning import make_cleaner
 from nightjar.config.cleaning import STEPS
+from nightjar.stages.ingest.cleaning import make_cleaner
 
 N_CHARS = 400_000
 PIECES = (
@@ -123,7 +123,7 @@ def test_hostile_texts_take_linear_time_in_filters() -> None:
 
 def test_another_process_cleans_alike() -> None:
     code = (
-        "from nightjar.cleaning import make_cleaner\n"
+        "from nightjar.stages.ingest.cleaning import make_cleaner\n"
         "from nightjar.config.cleaning import STEPS, CleaningConfig\n"
         "config = CleaningConfig(steps=list(STEPS), language={'languages': ['de']})\n"
         "print(ascii(make_cleaner(config).clean('<b>SchÃ¶n</b> &amp; gut, das ist ja schön "

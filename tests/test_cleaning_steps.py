@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from cleaning_support import cleaned
 
-from nightjar.cleaning import Change
+from nightjar.stages.ingest.cleaning import Change
 
 
 @pytest.mark.parametrize(

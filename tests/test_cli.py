@@ -43,7 +43,7 @@ def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_cop
         "import atexit, sys\n"
         "heavy = {'prefect', 'mlflow', 'gensim', 'numba', 'scipy', 'pandas'}\n"
         "atexit.register(lambda: print('imported:', sorted(heavy & sys.modules.keys())))\n"
-        "from flows.cli import main\n"
+        "from nightjar.cli.main import main\n"
         f"sys.argv = ['nightjar', 'run', '--config', {str(finished_copy)!r}]\n"
         "main()\n"
     )

@@ -14,15 +14,14 @@ from gensim.models import KeyedVectors
 from nights_support import POOR, HandMade
 from test_cli import nightjar as run_cli
 
-from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.embeddings import Embeddings
 from nightjar.errors import InputError, SourceChanged
+from nightjar.formats.embeddings import Embeddings
 from nightjar.pipeline import Provenance, make_plan, read_outcomes, run_step
 from nightjar.progress import SILENT
 from nightjar.registry import tracking_uri
 from nightjar.registry.client import import_mlflow
-from nightjar.store import Store
+from nightjar.store import Store, schemas
 
 
 def embeddings_of(config: Path, name: str, *overrides: str) -> Embeddings:

@@ -17,14 +17,14 @@ from gensim.models import KeyedVectors
 from nights_support import GOOD, POOR, HandMade
 from test_cli import assert_refused, nightjar
 
-from flows import questions
-from flows.answerers import Answerers
-from flows.questions import Asked
+from nightjar.cli import questions
+from nightjar.cli.questions import Asked
 from nightjar.config import load_config
-from nightjar.embeddings import Embeddings
 from nightjar.errors import InputError, ModelFilesDamaged, StoreNotWritable
-from nightjar.interchange import from_gensim
-from nightjar.lookup import VectorModel
+from nightjar.formats.embeddings import Embeddings
+from nightjar.formats.gensim import from_gensim
+from nightjar.model.lookup import VectorModel
+from nightjar.pipeline.answerers import Answerers
 from nightjar.registry import model_files
 
 
@@ -127,7 +127,16 @@ def test_encode_writes_json_lines_or_a_file(finished_config: Path, tmp_path: Pat
     ],
 )
 def test_texts_from_standard_input(finished_config: Path, given: bytes, words: list[str]) -> None:
-    command = ["python", "-m", "flows.cli", "encode", "-m", "glove", "-c", str(finished_config)]
+    command = [
+        "python",
+        "-m",
+        "nightjar.cli.main",
+        "encode",
+        "-m",
+        "glove",
+        "-c",
+        str(finished_config),
+    ]
     import sys  # noqa: PLC0415
 
     command[0] = sys.executable

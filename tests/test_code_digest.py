@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 import nightjar
-from nightjar import code_digest as digests
-from nightjar.code_digest import code_digest, shaping_modules
-from nightjar.training import engines
-from nightjar.training.engines import ENGINES
+from nightjar.kernels import code_digest as digests
+from nightjar.kernels.code_digest import code_digest, shaping_modules
+from nightjar.stages.train import engines
+from nightjar.stages.train.engines import ENGINES
 
 PACKAGE = Path(nightjar.__file__).parent
 NATIVE = [ENGINES[trainer, "native"] for trainer in ("word2vec", "fasttext", "glove")]
-COUNTING = "nightjar.training.cooccurrence"
+COUNTING = "nightjar.stages.train.cooccurrence"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def all_digests(root: Path) -> dict[str, str]:
     }
     return of_trainers | {
         "counting": code_digest(COUNTING, root=root),
-        "model": code_digest("nightjar.lookup", "nightjar.tokenization", root=root),
+        "model": code_digest("nightjar.model.lookup", "nightjar.model.tokenization", root=root),
     }
 
 
@@ -162,16 +162,20 @@ def test_the_modules_that_shape_vectors_are_those() -> None:
     }
     for key, names in expected.items():
         found = set(ENGINES[key].modules())
-        outside = {"nightjar.compilation", "nightjar.embeddings"} if key[1] == "native" else set()
-        assert found == {f"nightjar.training.{name}" for name in names.split()} | outside
+        outside = (
+            {"nightjar.kernels.compilation", "nightjar.formats.embeddings"}
+            if key[1] == "native"
+            else set()
+        )
+        assert found == {f"nightjar.stages.train.{name}" for name in names.split()} | outside
     counting = "cooccurrence corpus kernels.cooccurrence pair_counting sorted_runs vocabulary"
     assert set(shaping_modules(COUNTING)) == {
-        "nightjar.compilation",
-        *(f"nightjar.training.{name}" for name in counting.split()),
+        "nightjar.kernels.compilation",
+        *(f"nightjar.stages.train.{name}" for name in counting.split()),
     }
-    travelling = shaping_modules("nightjar.lookup", "nightjar.tokenization")
+    travelling = shaping_modules("nightjar.model.lookup", "nightjar.model.tokenization")
     assert {name.split(".")[1] for name in travelling} == {"lookup", "tokenization"}
-    assert "nightjar.lookup.requests" in travelling
+    assert "nightjar.model.lookup.requests" in travelling
 
 
 def write_package(root: Path, modules: Mapping[str, str]) -> None:
@@ -269,12 +273,12 @@ def test_the_digest_is_the_same_under_every_version_of_python(tmp_path: Path) ->
 
 
 _DIGESTS = """
-from nightjar import code_digest
+from nightjar.kernels import code_digest
 if {is_blind}:
     def refuse(source, package):
         raise AssertionError("analysed again")
     code_digest._analysed = refuse
-print(code_digest.code_digest("nightjar.training.glove", "nightjar.lookup"))
+print(code_digest.code_digest("nightjar.stages.train.glove", "nightjar.model.lookup"))
 """
 
 
@@ -290,7 +294,7 @@ def digest_of_a_new_process(cache: Path, *, is_blind: bool = False) -> str:
 
 
 def test_what_was_found_is_kept_for_the_next_process(tmp_path: Path) -> None:
-    expected = code_digest("nightjar.training.glove", "nightjar.lookup")
+    expected = code_digest("nightjar.stages.train.glove", "nightjar.model.lookup")
     assert digest_of_a_new_process(tmp_path) == expected
     kept = tmp_path / "nightjar" / "code.json"
     assert [path.name for path in kept.parent.iterdir()] == ["code.json"]

@@ -22,9 +22,9 @@ from corpus_support import run_ingest, text_source
 from pydantic import ValidationError
 from reader_support import read, read_until_error, rejections, texts
 
-from nightjar.compression import ExpansionLimits, decompress
 from nightjar.config import IngestConfig
 from nightjar.errors import SourceError
+from nightjar.files.compression import ExpansionLimits, decompress
 
 TEN_GB = 10_000_000_000
 ZEROS = bytes(50_000_000)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nights_support import HandMade
 
-from nightjar.corpus import compare, sharding
+from nightjar.stages.ingest import compare, sharding
 
 SOURCE = {"s": {"type": "jsonl", "path": "data/*.jsonl", "id_field": "id"}}
 

@@ -15,14 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import IngestConfig, TokenizeConfig
-from nightjar.corpus import ingest, sharding
+from nightjar.core.executors import INLINE, Executor, ProcessExecutor
 from nightjar.errors import SourceError, VocabularyError
-from nightjar.executors import INLINE, Executor, ProcessExecutor
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, FileEntry, Store, publish
-from nightjar.text import tokenize, tokens_identity
+from nightjar.stages.ingest import ingest, sharding
+from nightjar.stages.tokenize import tokenize, tokens_identity
+from nightjar.store import Artifact, FileEntry, Store, publish, schemas
 
 SOURCE: Mapping[str, Any] = {
     "in": {"type": "jsonl", "path": "data/*.jsonl", "id_field": "id"},
@@ -195,9 +194,9 @@ def test_processes_give_the_same_bytes_as_one_thread(
     seven: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (
-        "nightjar.corpus.reading_shards",
-        "nightjar.corpus.merging",
-        "nightjar.text.stage",
+        "nightjar.stages.ingest.reading_shards",
+        "nightjar.stages.ingest.merging",
+        "nightjar.stages.tokenize.tokenizing",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")
@@ -229,7 +228,7 @@ def test_a_limit_leaves_files_unread_and_is_the_same_in_processes(
     config = config_of(SOURCE, limit=5)
     inline = night(seven, config=config)
     assert len(shards(seven, schemas.DOCUMENT_SHARDS)) == 2
-    monkeypatch.setattr("nightjar.corpus.reading_shards.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.stages.ingest.reading_shards.INLINE_BYTES", 0)
     with ProcessExecutor(2) as executor:
         assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
 

@@ -14,8 +14,9 @@ import pytest
 from corpus_support import GENSIM_DATA, Ingested, config_of, identity_of, run_ingest, text_source
 from stage_support import context_of
 
-from nightjar.corpus import ingest, tables
 from nightjar.errors import SourceChanged, SourceError
+from nightjar.stages.ingest import document_tables as tables
+from nightjar.stages.ingest import ingest
 from nightjar.store import Identity, Staging, Store, publish
 
 ENWIKI = f"{GENSIM_DATA}/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"

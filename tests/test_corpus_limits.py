@@ -20,15 +20,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import IngestConfig
-from nightjar.corpus import ingest, reading_shards, sharding
-from nightjar.corpus.admission import decide
-from nightjar.corpus.near_duplicates import Bands, signatures_of
+from nightjar.core.executors import INLINE, Executor, ProcessExecutor
+from nightjar.core.executors.base import Advance, Piece, Result
 from nightjar.errors import SourceError
-from nightjar.executors import INLINE, Executor, ProcessExecutor
-from nightjar.executors.base import Advance, Piece, Result
-from nightjar.store import Store, publish
+from nightjar.stages.ingest import ingest, reading_shards, sharding
+from nightjar.stages.ingest.admission import decide
+from nightjar.stages.ingest.near_duplicates import Bands, signatures_of
+from nightjar.store import Store, publish, schemas
 
 DUPLICATES = {"duplicate", "duplicate_id", "near_duplicate"}
 
@@ -181,7 +180,7 @@ def test_a_limit_finds_its_shards_in_few_rounds(
         rounds.append(len(arguments[1]))
         return decide(*arguments)
 
-    monkeypatch.setattr("nightjar.corpus.reading_shards.decide", counted)
+    monkeypatch.setattr("nightjar.stages.ingest.reading_shards.decide", counted)
     result = night(tmp_path, config_of(text_source("*.txt"), limit=8))
     assert result.texts == [*[f"text {row}" for row in range(7)], "new"]
     assert rounds == sorted(rounds)

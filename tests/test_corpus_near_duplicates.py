@@ -14,9 +14,9 @@ from corpus_support import Ingested, run_ingest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightjar.corpus import repetition
-from nightjar.corpus.near_duplicates import Bands, signatures_of
-from nightjar.corpus.repetition import RepeatedKeys
+from nightjar.stages.ingest import repetition
+from nightjar.stages.ingest.near_duplicates import Bands, signatures_of
+from nightjar.stages.ingest.repetition import RepeatedKeys
 
 WORDS = [f"word{number}" for number in range(2_000)]
 NEAR = {"near_duplicates": {"threshold": 0.8, "shingle": 5}}

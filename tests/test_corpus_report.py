@@ -13,15 +13,14 @@ import pytest
 from asking_support import asked, asked_json, refused
 from nights_support import HandMade
 
-from nightjar import schemas
 from nightjar.config import load_config
-from nightjar.corpus_report import PAGE, compare_vocabularies, page_with_comparison
-from nightjar.corpus_report.page import Page, draw_bars, draw_shares
 from nightjar.errors import RegistryUnavailable
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
-from nightjar.store import Artifact, Store
+from nightjar.stages.report import PAGE, compare_vocabularies, page_with_comparison
+from nightjar.stages.report.page import Page, draw_bars, draw_shares
+from nightjar.store import Artifact, Store, schemas
 
 mlflow = import_mlflow()
 

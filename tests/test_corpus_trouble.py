@@ -12,8 +12,8 @@ import pytest
 from corpus_support import config_of, identity_of, run_ingest
 from stage_support import context_of
 
-from nightjar.corpus import ingest
 from nightjar.errors import SourceChanged, SourceError
+from nightjar.stages.ingest import ingest
 from nightjar.store import Staging, publish
 
 

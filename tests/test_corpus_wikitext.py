@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nightjar.corpus.wikitext import WikitextStripper
+from nightjar.stages.ingest.wikitext import WikitextStripper
 
 STRIPPER = WikitextStripper()
 

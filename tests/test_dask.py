@@ -19,15 +19,14 @@ pytest.importorskip("distributed", reason="the extra dask is not installed")
 import dask
 import distributed
 
-from nightjar import schemas
 from nightjar.config import load_config
+from nightjar.core.executors import Advance, DaskExecutor, local_cluster
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, ConfigError, WorkerLost
-from nightjar.executors import Advance, DaskExecutor, local_cluster
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
-from nightjar.store import Artifact, Store
-from tasks import executors
+from nightjar.store import Artifact, Store, schemas
+from nightjar.tasks import shard_workers as executors
 
 import_mlflow()
 pytestmark = pytest.mark.integration
@@ -68,11 +67,11 @@ def nothing(amount: float, note: str = "", /) -> None:
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
-    monkeypatch.setattr("nightjar.corpus.sharding.LARGE_BYTES", 1)
+    monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
     for module in (
-        "nightjar.corpus.reading_shards",
-        "nightjar.corpus.merging",
-        "nightjar.text.stage",
+        "nightjar.stages.ingest.reading_shards",
+        "nightjar.stages.ingest.merging",
+        "nightjar.stages.tokenize.tokenizing",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)
@@ -246,7 +245,7 @@ def test_an_error_of_a_piece_is_the_error(client: Any) -> None:
 
 
 CLUSTER = """
-from nightjar.executors import local_cluster
+from nightjar.core.executors import local_cluster
 if __name__ == "__main__":
     with local_cluster(1) as cluster:
         print(cluster.scheduler_address, flush=True)
@@ -307,7 +306,7 @@ def test_a_scheduler_that_ends_or_stands_still_in_the_middle_is_named(
 
 
 def test_workers_that_do_not_start_in_time_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightjar.executors.cluster._START_SECONDS", 0.01)
+    monkeypatch.setattr("nightjar.core.executors.cluster._START_SECONDS", 0.01)
     with (
         pytest.raises(ClusterUnavailable, match="the 1 Dask workers of this run did not start"),
         local_cluster(1),
@@ -328,7 +327,7 @@ def test_workers_without_the_storage_are_unfit(
 
 def nightjar(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments, "--config", "night.yaml"],
+        [sys.executable, "-m", "nightjar.cli.main", *arguments, "--config", "night.yaml"],
         check=False,
         capture_output=True,
         text=True,

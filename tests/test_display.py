@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from flows import display
-from flows.display import BarDisplay, LineDisplay, display_for
+from nightjar.cli import display
+from nightjar.cli.display import BarDisplay, LineDisplay, display_for
 
 
 def terminal() -> tuple[Console, io.StringIO]:

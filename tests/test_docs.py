@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.core import TyperGroup
 
-from flows.cli import app
-from nightjar import schemas
+from nightjar.cli.main import app
 from nightjar.config import cleaning, models
 from nightjar.stages import STAGES
+from nightjar.store import schemas
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"

@@ -22,9 +22,12 @@ from corpus_support import run_ingest, text_source
 from encoder_support import WORDS, make_bert, make_static
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import DocumentVectorsConfig, load_config
-from nightjar.encoders import (
+from nightjar.errors import EncoderError, SourceChanged, SourceError
+from nightjar.formats.model_files import temporary_model
+from nightjar.pipeline import Plan, Provenance, make_plan, run_step
+from nightjar.progress import SILENT, Progress
+from nightjar.stages.embed import (
     Encoded,
     TextEncoder,
     document_vectors_identity,
@@ -33,17 +36,13 @@ from nightjar.encoders import (
     find_earlier,
     opened_encoder,
     parts_directory,
-    stage,
     unwanted_parts,
 )
-from nightjar.encoders.encoding import ignore_progress
-from nightjar.encoders.opening import pre_trained_encoder
-from nightjar.encoders.parts import PartKey, Parts
-from nightjar.errors import EncoderError, SourceChanged, SourceError
-from nightjar.model_files import temporary_model
-from nightjar.pipeline import Plan, Provenance, make_plan, run_step
-from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.stages.embed import embedding as stage
+from nightjar.stages.embed.encoder_opening import pre_trained_encoder
+from nightjar.stages.embed.encoding import ignore_progress
+from nightjar.stages.embed.parts import PartKey, Parts
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
 class Counting:
@@ -206,8 +205,8 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from nightjar.encoders import stage
-from nightjar.encoders.parts import Parts
+from nightjar.stages.embed import embedding as stage
+from nightjar.stages.embed.parts import Parts
 from test_document_vectors import Counting, embedded
 from nightjar.store import Store
 documents = Store(Path(sys.argv[1])).versions("documents")[0]
@@ -520,7 +519,15 @@ def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
 
     def nightjar(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *words, "--config", str(finished_copy), *arguments],
+            [
+                sys.executable,
+                "-m",
+                "nightjar.cli.main",
+                *words,
+                "--config",
+                str(finished_copy),
+                *arguments,
+            ],
             env={**kept, "PYTHONPATH": str(PROJECT_ROOT)},
             capture_output=True,
             text=True,

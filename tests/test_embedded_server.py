@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import embedded_server
-from flows.embedded_server import SCHEMA, EmbeddedServer, prepare_database
+from nightjar.cli import embedded_server
+from nightjar.cli.embedded_server import SCHEMA, EmbeddedServer, prepare_database
 
 _MIGRATE = """
 import asyncio

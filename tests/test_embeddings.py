@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nightjar import schemas
-from nightjar.embeddings import Embeddings
 from nightjar.errors import ArtifactDamaged, ArtifactMissing
-from nightjar.store import Artifact, Identity, Staging, Store, publish
+from nightjar.formats.embeddings import Embeddings
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 VECTOR_SIZE = 8
 

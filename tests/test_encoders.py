@@ -17,12 +17,12 @@ from conftest import PROJECT_ROOT
 from encoder_support import make_bert, make_static, settings
 
 from nightjar.config import DocumentVectorsConfig
-from nightjar.encoders import document_vectors_identity, folders, sentence_encoder
-from nightjar.encoders.encoding import to_unit_length
-from nightjar.encoders.sentence_encoder import SentenceEncoder, load_sentence_encoder
-from nightjar.encoders.static_encoder import load_static_encoder
 from nightjar.errors import EncoderError, HubUnavailable, SourceError
-from nightjar.paths import resolve_pattern
+from nightjar.files.paths import resolve_pattern
+from nightjar.stages.embed import document_vectors_identity, folders, sentence_encoder
+from nightjar.stages.embed.encoding import to_unit_length
+from nightjar.stages.embed.sentence_encoder import SentenceEncoder, load_sentence_encoder
+from nightjar.stages.embed.static_encoder import load_static_encoder
 
 TEXTS = [
     "a slow film about grief",
@@ -371,8 +371,8 @@ def refuse(*_): raise AssertionError("a request is made")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
 from nightjar.config import DocumentVectorsConfig
-from nightjar.encoders.sentence_encoder import load_sentence_encoder
-from nightjar.encoders.static_encoder import load_static_encoder
+from nightjar.stages.embed.sentence_encoder import load_sentence_encoder
+from nightjar.stages.embed.static_encoder import load_static_encoder
 bert, static = sys.argv[1:]
 one = DocumentVectorsConfig(encoder="sentence-transformers", path=bert, device="cpu")
 two = DocumentVectorsConfig(encoder="model2vec", path=static)

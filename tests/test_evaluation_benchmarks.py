@@ -8,7 +8,7 @@ import pytest
 
 from nightjar.config import AnalogyBenchmark, SimilarityBenchmark
 from nightjar.errors import BenchmarkError
-from nightjar.evaluation.benchmarks import (
+from nightjar.stages.evaluate.benchmarks import (
     RESERVED_CATEGORIES,
     AnalogySet,
     SimilaritySet,

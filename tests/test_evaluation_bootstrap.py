@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nightjar.evaluation import bootstrap
-from nightjar.evaluation.bootstrap import (
+from nightjar.stages.evaluate import bootstrap
+from nightjar.stages.evaluate.bootstrap import (
     Correlations,
     Estimate,
     Resampling,

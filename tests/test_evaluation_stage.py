@@ -18,22 +18,21 @@ from gensim.test.utils import datapath
 from numpy.typing import NDArray
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import (
     AnalogyBenchmark,
     BenchmarkConfig,
     EvaluationConfig,
     SimilarityBenchmark,
 )
-from nightjar.embeddings import Embeddings
 from nightjar.errors import BenchmarkError, TrainingError
-from nightjar.evaluation import evaluate, evaluation_identity
-from nightjar.evaluation.analogies import answer_questions, find_questions
-from nightjar.evaluation.benchmarks import AnalogySet, read_analogies
-from nightjar.evaluation.words import WordTable
+from nightjar.formats.embeddings import Embeddings
 from nightjar.progress import SILENT, Progress
-from nightjar.scores import Score, main_scores, read_scores
-from nightjar.store import Artifact, Identity, Store, publish
+from nightjar.stages.evaluate import evaluate, evaluation_identity
+from nightjar.stages.evaluate.analogies import answer_questions, find_questions
+from nightjar.stages.evaluate.benchmark_words import WordTable
+from nightjar.stages.evaluate.benchmarks import AnalogySet, read_analogies
+from nightjar.store import Artifact, Identity, Store, publish, schemas
+from nightjar.store.scores import Score, main_scores, read_scores
 
 QUESTIONS = Path(datapath("questions-words.txt"))
 WORDSIM = Path(datapath("wordsim353.tsv"))

@@ -13,14 +13,13 @@ from scipy import stats
 from stage_support import context_of
 from test_evaluation_stage import publish_vectors
 
-from nightjar import schemas
 from nightjar.config import EvaluationConfig, SimilarityBenchmark, StsBenchmark
 from nightjar.errors import BenchmarkError
-from nightjar.evaluation import Encoder, evaluate, evaluation_identity
-from nightjar.evaluation.benchmarks import StsSet
-from nightjar.evaluation.texts import text_similarities
-from nightjar.scores import Score, read_scores
-from nightjar.store import Artifact, Store, publish
+from nightjar.stages.evaluate import Encoder, evaluate, evaluation_identity
+from nightjar.stages.evaluate.benchmarks import StsSet
+from nightjar.stages.evaluate.semantic_similarity import text_similarities
+from nightjar.store import Artifact, Store, publish, schemas
+from nightjar.store.scores import Score, read_scores
 
 PAIRS = [
     ("talk", 5.0, "A dog barks.", "the dog barks"),

@@ -15,12 +15,12 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from nightjar.executors import Advance, ProcessExecutor
+from nightjar.core.executors import Advance, ProcessExecutor
 
 SCRIPT = """
 print("main", flush=True)
 from test_executors_processes import look
-from nightjar.executors import ProcessExecutor
+from nightjar.core.executors import ProcessExecutor
 if __name__ == "__main__":
     with ProcessExecutor(2) as executor:
         print(list(executor.map(look, [1, 2, 3], lambda *_: None)))
@@ -41,7 +41,7 @@ def process(piece: int, advance: Advance) -> int:
 
 @pytest.fixture
 def executor() -> Iterator[ProcessExecutor]:
-    with ProcessExecutor(2, ["nightjar.corpus.reading"]) as found:
+    with ProcessExecutor(2, ["nightjar.stages.ingest.shard_reading"]) as found:
         yield found
 
 

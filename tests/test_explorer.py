@@ -25,22 +25,21 @@ from registry_support import World
 
 dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 
-from flows.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
-from flows.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
-from flows.explorer.jobs import Jobs, Pending  # noqa: E402
-from flows.explorer.library import Library  # noqa: E402
-from flows.explorer.moved import moved_words  # noqa: E402
-from flows.explorer.pages.parts import Screen  # noqa: E402
-from flows.explorer.placement import open_map  # noqa: E402
-from flows.explorer.prefixes import PrefixIndex  # noqa: E402
-from flows.explorer.server import protect  # noqa: E402
-from flows.explorer.text import plotly_text, visible  # noqa: E402
-from flows.explorer.view import View, read_view  # noqa: E402
-from nightjar import schemas  # noqa: E402
 from nightjar.config import load_config  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
-from nightjar.scores import main_scores, read_scores  # noqa: E402
-from nightjar.store import Store  # noqa: E402
+from nightjar.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
+from nightjar.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
+from nightjar.explorer.harmless_text import plotly_text, visible  # noqa: E402
+from nightjar.explorer.jobs import Jobs, Pending  # noqa: E402
+from nightjar.explorer.library import Library  # noqa: E402
+from nightjar.explorer.moved import moved_words  # noqa: E402
+from nightjar.explorer.pages.elements import Screen  # noqa: E402
+from nightjar.explorer.placement import open_map  # noqa: E402
+from nightjar.explorer.prefixes import PrefixIndex  # noqa: E402
+from nightjar.explorer.server import protect  # noqa: E402
+from nightjar.explorer.view import View, read_view  # noqa: E402
+from nightjar.store import Store, schemas  # noqa: E402
+from nightjar.store.scores import main_scores, read_scores  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -548,7 +547,7 @@ def start(config: Path, *options: str) -> subprocess.Popen[str]:
     # A shell's background process ignores Ctrl-C; this one must not, however the tests run.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from flows.cli import main; main()"
+        "from nightjar.cli.main import main; main()"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code, "explore", "-c", str(config), "--no-open", *options],
@@ -585,7 +584,7 @@ def test_a_port_in_use_is_one_message(explored: Explored) -> None:
 def test_a_missing_extra_is_named(explored: Explored) -> None:
     code = (
         "import sys; sys.modules['dash'] = None\n"
-        "from flows.cli import main\n"
+        "from nightjar.cli.main import main\n"
         f"sys.argv = ['nightjar', 'explore', '-c', {str(explored.config)!r}]\n"
         "main()\n"
     )

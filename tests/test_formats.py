@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, read_vectors, write_vectors
-from nightjar.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
-from nightjar.tokenization import Settings
+from nightjar.model.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
+from nightjar.model.tokenization import Settings
 
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
 WORDS = ["the", "king", "queen", "naïve", "don't", "3.14", "日", "river", "sea", "a", "x", "кот"]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from reader_support import read, rejections, texts
 
 from nightjar.config import IngestConfig
-from nightjar.html import html_to_text, parse_selector
+from nightjar.files.html import html_to_text, parse_selector
 
 CASES = {
     "blocks are lines, inline elements are not": (

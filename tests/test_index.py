@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from test_cli import assert_refused, nightjar
 
-from flows.indexes import index_models
+from nightjar.cli.indexes import index_models
 from nightjar.config import load_config
 from nightjar.errors import ArtifactDamaged, InputError, RecallTooLow, StoreNotWritable
-from nightjar.lookup import ApproximateIndex, QueryError, TableDamaged, answer
-from nightjar.lookup.nearest import nearest_rows, row_lengths
+from nightjar.model.lookup import ApproximateIndex, QueryError, TableDamaged, answer
+from nightjar.model.lookup.nearest import nearest_rows, row_lengths
 from nightjar.progress import SILENT
-from nightjar.search import IndexSettings, WordIndexRequest
-from nightjar.search.building import IndexedRows, build_index
+from nightjar.stages.index import IndexSettings, WordIndexRequest
+from nightjar.stages.index.building import IndexedRows, build_index
 from nightjar.store import Store
 
 pytest.importorskip("usearch", reason="the extra 'index' is not installed")

@@ -32,14 +32,14 @@ from training_support import (
     two_topics,
 )
 
-from nightjar.embeddings import Embeddings
 from nightjar.errors import ArtifactDamaged, InputError, NightjarError, VocabularyError
-from nightjar.interchange import from_gensim, load_gensim, save_gensim, to_gensim
-from nightjar.interchange.huffman import node_rows, sorted_tree
-from nightjar.schemas import EMBEDDINGS, TOKENS
+from nightjar.formats.embeddings import Embeddings
+from nightjar.formats.gensim import from_gensim, load_gensim, save_gensim, to_gensim
+from nightjar.formats.gensim.huffman_codes import node_rows, sorted_tree
+from nightjar.stages.train.engines import ENGINES
+from nightjar.stages.train.huffman import huffman_paths
 from nightjar.store import Artifact, Store
-from nightjar.training.engines import ENGINES
-from nightjar.training.huffman import huffman_paths
+from nightjar.store.schemas import EMBEDDINGS, TOKENS
 
 SENTENCES = sentences_with_distinct_counts()
 TIED = [

@@ -19,12 +19,11 @@ from registry_support import World, mlflow
 from test_cli import nightjar
 from training_support import publish_tokens, sentences_with_distinct_counts, train_model
 
-from flows.interchange import read_gensim, write_gensim
-from nightjar import schemas
+from nightjar.cli.importing_gensim import read_gensim, write_gensim
 from nightjar.config import FastTextConfig, load_config
 from nightjar.errors import ArtifactMissing, InputError, NightjarError, VocabularyError
-from nightjar.interchange import from_gensim, to_gensim
-from nightjar.store import Artifact, FileIdentity, Identity, Store, publish
+from nightjar.formats.gensim import from_gensim, to_gensim
+from nightjar.store import Artifact, FileIdentity, Identity, Store, publish, schemas
 
 SENTENCES = sentences_with_distinct_counts()
 

@@ -15,7 +15,7 @@ from conftest import PROJECT_ROOT
 from lookup_support import lookup_model, random_matrix, write
 from numpy.typing import NDArray
 
-from nightjar.lookup import (
+from nightjar.model.lookup import (
     QueryError,
     TableDamaged,
     UnknownWords,
@@ -24,10 +24,10 @@ from nightjar.lookup import (
     answer,
     nearest,
 )
-from nightjar.lookup.clusters import cluster_rows
-from nightjar.lookup.nearest import nearest_rows, row_lengths
-from nightjar.lookup.suggestions import edit_distances
-from nightjar.lookup.token_index import fill_slots
+from nightjar.model.lookup.clusters import cluster_rows
+from nightjar.model.lookup.nearest import nearest_rows, row_lengths
+from nightjar.model.lookup.suggestions import edit_distances
+from nightjar.model.lookup.token_index import fill_slots
 
 WORDS = ("the", "king", "queen", "man", "woman", "Paris", "naïve", "日本", "a b", "don't", "x\ty")
 
@@ -195,7 +195,7 @@ def test_a_token_that_comes_twice_is_not_written(tmp_path: Path) -> None:
 SHARED = """
 import json, sys
 from pathlib import Path
-from nightjar.lookup import VectorTable
+from nightjar.model.lookup import VectorTable
 
 def private_kb():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -33,7 +33,7 @@ def environment() -> dict[str, str]:
 
 
 def command(config: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "flows.cli", "run", "--config", str(config), *arguments]
+    return [sys.executable, "-m", "nightjar.cli.main", "run", "--config", str(config), *arguments]
 
 
 def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +95,7 @@ def test_a_killed_night_is_finished_by_the_same_command(
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     assert [len(reader.versions(f"small-{model}")) for model in ("cbow", "glove")] == [1, 1]
     assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED"]
-    verify = [sys.executable, "-m", "flows.cli", "verify", "--config", str(small_config)]
+    verify = [sys.executable, "-m", "nightjar.cli.main", "verify", "--config", str(small_config)]
     whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
     assert "10 artifacts and 2 registered versions, all whole" in whole.stdout
 

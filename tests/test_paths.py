@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from nightjar.errors import InputError
-from nightjar.paths import expand, resolve_pattern
+from nightjar.files.paths import expand, resolve_pattern
 
 
 def write(path: Path, text: str = "x") -> Path:

@@ -21,13 +21,13 @@ from phrases_support import check_against_gensim, found_in
 
 from nightjar.config import TokenizeConfig
 from nightjar.config.phrases import PhrasesConfig
-from nightjar.text.kernels.phrases import hash_texts
-from nightjar.text.phrases import scoring as scoring_module
-from nightjar.text.phrases import spelling
-from nightjar.text.phrases.joining import Shard
-from nightjar.text.phrases.passes import FoundPhrases
-from nightjar.tokenization import make_sentence_splitter, make_tokenizer
-from nightjar.tokenization.phrases import ENGLISH_CONNECTOR_WORDS, PhraseJoiner
+from nightjar.kernels.phrase_counting import hash_texts
+from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
+from nightjar.model.tokenization.known_phrases import ENGLISH_CONNECTOR_WORDS, PhraseJoiner
+from nightjar.stages.tokenize.phrases import scoring as scoring_module
+from nightjar.stages.tokenize.phrases import spelling
+from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.stages.tokenize.phrases.passes import FoundPhrases
 
 IMDB_DIR = Path(__file__).parents[2] / "shared" / "data" / "imdb"
 

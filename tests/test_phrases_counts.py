@@ -18,12 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phrases_support import found_in, shards_of
 
-from nightjar import schemas
 from nightjar.config.phrases import PhrasesConfig
-from nightjar.text.phrases.counts import PhraseCounts, count_shard, merge_counts
-from nightjar.text.phrases.joining import Shard, apply_phrases, index_phrases
-from nightjar.text.phrases.passes import Vocabulary, find_phrases
-from nightjar.text.phrases.table import PhraseTable, from_arrow, new_words, to_arrow
+from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
+from nightjar.stages.tokenize.phrases.joining import Shard, apply_phrases, index_phrases
+from nightjar.stages.tokenize.phrases.passes import Vocabulary, find_phrases
+from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseTable,
+    from_arrow,
+    new_words,
+    to_arrow,
+)
+from nightjar.store import schemas
 
 
 def as_counter(counts: PhraseCounts) -> Counter[tuple[int, ...]]:

@@ -17,14 +17,13 @@ from stage_support import context_of
 from test_text_stage import publish_documents, publish_tokens, words_of
 from test_tokenizers_travel import publish_embeddings
 
-from nightjar import schemas
 from nightjar.config import PhrasesConfig, TokenizeConfig
+from nightjar.core.executors import ProcessExecutor
 from nightjar.errors import InputError
-from nightjar.executors import ProcessExecutor
 from nightjar.formats import ExportedVectors, write_vectors
-from nightjar.lookup import TableDamaged, VectorModel
-from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.text import cutting, tokenize, tokens_identity
+from nightjar.model.lookup import TableDamaged, VectorModel
+from nightjar.stages.tokenize import cutting, tokenize, tokens_identity
+from nightjar.store import Artifact, Staging, Store, publish, schemas
 
 NAMES = ("New York City", "a bank of America", "New York")
 PHRASES = {"min_count": 1, "threshold": 2.0, "connector_words": "english", "passes": 2}
@@ -86,7 +85,7 @@ def test_the_vocabulary_counts_tokens_and_documents_after_joining(joined: Artifa
 def test_workers_and_small_row_groups_give_the_same_bytes(
     tmp_path: Path, joined: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightjar.text.stage.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.stages.tokenize.tokenizing.INLINE_BYTES", 0)
     documents = publish_documents(tmp_path, texts())
     settings = TokenizeConfig(phrases=PHRASES)  # type: ignore[arg-type]
     with ProcessExecutor(2) as executor:

@@ -10,8 +10,7 @@ import pytest
 from conftest import run_a_night, run_due
 from rich.console import Console
 
-from flows import render
-from nightjar import schemas
+from nightjar.cli import render
 from nightjar.config import load_config
 from nightjar.core import Nights
 from nightjar.errors import (
@@ -26,7 +25,7 @@ from nightjar.pipeline import Plan, Provenance, make_plan, read_outcomes, run_st
 from nightjar.progress import SILENT
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.stages import STAGES
-from nightjar.store import Store, set_aside
+from nightjar.store import Store, schemas, set_aside
 
 
 def plan_of(config: Path, *overrides: str) -> Plan:

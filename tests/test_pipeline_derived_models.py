@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from conftest import run_a_night, run_due
 
-from flows import exports
-from nightjar import schemas
+from nightjar.cli import exports
 from nightjar.config import load_config
 from nightjar.pipeline import make_plan, read_outcomes
 from nightjar.registry import tracking_uri
 from nightjar.registry.client import import_mlflow
-from nightjar.store import Store
+from nightjar.store import Store, schemas
 
 STS = """genre\tscore\tsentence1\tsentence2
 a\t5\tThe president said so.\tHe said it, the president.

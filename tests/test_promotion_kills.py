@@ -22,7 +22,7 @@ import nightjar.store.local_disk as local_disk
 from nightjar.promotion.applying import Desk
 from nightjar.promotion.ledger import Ledger
 from nightjar.promotion.promoter import Promoter
-from nightjar.registry.writing import SqliteWriter
+from nightjar.registry.writers import SqliteWriter
 from promotion_support import Pipeline
 
 OWNERS = {

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar import schemas
 from nightjar.errors import LedgerBusy, LedgerDamaged
 from nightjar.promotion import Event, EventKind, Ledger, VersionRef
 from nightjar.promotion import ledger as module
 from nightjar.promotion.ledger import NewEvent, Writer
+from nightjar.store import schemas
 
 WRITER = Writer("ann", 17)
 OLD, NEW = VersionRef(1, "e1", "d1"), VersionRef(2, "e2", "d2")

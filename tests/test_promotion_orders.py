@@ -12,7 +12,7 @@ import pytest
 from promotion_support import MODELS, Pipeline, served, write_config
 from typer.testing import CliRunner
 
-from flows.promotion_commands import app
+from nightjar.cli.promotion_commands import app
 from nightjar.errors import ForeignModel, ModelFilesDamaged, NightjarError, PromotionRefused
 from nightjar.promotion import Outcome, Serving, Steward, VersionRef, ledger_directory
 from nightjar.registry import RegisteredVersion
@@ -579,7 +579,7 @@ def test_commands_read_the_versions_that_they_are_about_and_no_other(
         return listing
 
     from nightjar.registry.client import ClientReader  # noqa: PLC0415
-    from nightjar.registry.reading import SqliteReader  # noqa: PLC0415
+    from nightjar.registry.readers import SqliteReader  # noqa: PLC0415
 
     for reader in (SqliteReader, ClientReader):
         monkeypatch.setattr(reader, "versions", counted(reader.versions))

@@ -17,20 +17,24 @@ from retention_support import PROVENANCE, Project, make_project, places_of, sent
 from search_support import Text, publish_vectors, random_texts
 from typer.testing import CliRunner
 
-from flows.cli import app
-from nightjar import schemas
+from nightjar.cli.main import app
 from nightjar.config import load_config
 from nightjar.core import NightStatus, StageContext
-from nightjar.core.erasing import Erased, Fate, Rewriting
+from nightjar.core.erasure import Erased, Fate, Rewriting
 from nightjar.core.using import at_work, night_lease
-from nightjar.corpus import PurgeList
-from nightjar.corpus.purge_list import digest_of
-from nightjar.encoders.erasing import erase_from_document_vectors
 from nightjar.errors import InputError, LeaseTaken, StoreError
 from nightjar.pipeline import DirectRunner, NightRequest, run_night
+from nightjar.pipeline.retention import (
+    PurgeRequest,
+    PurgeResult,
+    collect,
+    finish_purges,
+    purge,
+    sweeping,
+)
 from nightjar.promotion import Steward, read_standing
-from nightjar.retention import PurgeRequest, PurgeResult, collect, finish_purges, purge, sweeping
-from nightjar.search import (
+from nightjar.stages.embed.erasing_vectors import erase_from_document_vectors
+from nightjar.stages.index import (
     INDEX_FILE,
     VECTORS_FILE,
     DocumentIndexSettings,
@@ -38,7 +42,9 @@ from nightjar.search import (
     index_documents,
     search_index_identity,
 )
-from nightjar.search.erasing import erase_from_search_index
+from nightjar.stages.index.erasing_index import erase_from_search_index
+from nightjar.stages.ingest import PurgeList
+from nightjar.stages.ingest.purge_list import digest_of
 from nightjar.store import (
     Artifact,
     Identity,
@@ -49,6 +55,7 @@ from nightjar.store import (
     publish,
     remove_abandoned,
     rewrite,
+    schemas,
     set_aside,
 )
 
@@ -471,9 +478,9 @@ KILLED = """
 import os
 from pathlib import Path
 from nightjar.config import load_config
-from nightjar.corpus import PurgeList
+from nightjar.stages.ingest import PurgeList
 from nightjar.registry.client import import_mlflow
-from nightjar.retention import PurgeRequest, purge, purging, sweeping
+from nightjar.pipeline.retention import PurgeRequest, purge, purging, sweeping
 
 import_mlflow()
 

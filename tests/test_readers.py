@@ -16,11 +16,11 @@ from conftest import PROJECT_ROOT
 from gensim.models import Word2Vec
 from nights_support import GOOD, HandMade, outcome
 
-from flows.cli import app
-from flows.explorer.app import draw
-from flows.explorer.library import Library
-from flows.explorer.pages.parts import Screen
-from flows.explorer.view import read_view
+from nightjar.cli.main import app
+from nightjar.explorer.app import draw
+from nightjar.explorer.library import Library
+from nightjar.explorer.pages.elements import Screen
+from nightjar.explorer.view import read_view
 
 MODELS = {
     "words": {"trainer": "import", "path": "vectors.txt", "format": "glove"},
@@ -230,7 +230,7 @@ def test_reading_imports_neither_mlflow_nor_prefect_nor_gensim(tmp_path: Path) -
     program = (
         "import json, sys\n"
         "from typer.testing import CliRunner\n"
-        "from flows.cli import app\n"
+        "from nightjar.cli.main import app\n"
         "for question in json.loads(sys.argv[1]):\n"
         "    done = CliRunner().invoke(app, [*question, '-c', sys.argv[2]])\n"
         "    assert done.exit_code == 0, (question, done.output, done.exception)\n"

@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from reader_support import read, rejections, texts
 
 from nightjar.config import IngestConfig
-from nightjar.corpus.readers.filters import compiled
-from nightjar.corpus.records import Document, Record, Skip
 from nightjar.errors import SourceError
+from nightjar.stages.ingest.readers.row_filters import compiled
+from nightjar.stages.ingest.records import Document, Record, Skip
 
 ROWS = [
     {"id": " a1 ", "title": "One", "body": "first", "lang": "en", "stars": 5},

@@ -20,7 +20,7 @@ def test_key_is_of_the_name_the_bytes_and_the_code(monkeypatch: pytest.MonkeyPat
     assert key == registration_key("night-glove", "a" * 64)
     assert len({key, registration_key("night-w2v", "a" * 64)}) == 2
     assert len({key, registration_key("night-glove", "b" * 64)}) == 2
-    monkeypatch.setattr("nightjar.registry.identity._packaging_code", lambda: "other")
+    monkeypatch.setattr("nightjar.registry.registered_names._packaging_code", lambda: "other")
     assert registration_key("night-glove", "a" * 64) != key
 
 

@@ -21,7 +21,7 @@ from registry_support import (
 )
 
 from nightjar.config import FastTextConfig
-from nightjar.lookup.subwords import ngram_buckets
+from nightjar.model.lookup.subwords import ngram_buckets
 from nightjar.registry.client import import_mlflow
 
 MIN_N, MAX_N, BUCKET = 2, 4, 500
@@ -246,7 +246,7 @@ while waiting:
         parsed = [Requirement(text) for text in requires]
         waiting += [r.name for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
 # Each top-level module that none of them brings.
-refused = {"nightjar", "flows", "tasks"} | {
+refused = {"nightjar"} | {
     module
     for module, owners in importlib.metadata.packages_distributions().items()
     if not {owner.lower().replace("_", "-").replace(".", "-") for owner in owners} & needed

@@ -283,7 +283,7 @@ def test_database_that_is_locked_is_one_clear_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.client.create_registered_model("night-w2v")
-    monkeypatch.setattr("nightjar.registry.writing.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("nightjar.registry.writers.BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(world.artifacts_dir / "mlflow" / "mlflow.db")) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RegistryUnavailable, match=r"cannot be written \(database is locked\)"):

@@ -17,7 +17,7 @@ import pytest
 from registry_support import LEDGER, VECTORS, World, mlflow, score_row
 
 from nightjar.errors import ArtifactDamaged, ConfigError, ForeignModel, RegistryUnavailable
-from nightjar.lookup import Parameters
+from nightjar.model.lookup import Parameters
 from nightjar.registry import (
     check_files_whole,
     ensure_registered,
@@ -198,7 +198,7 @@ def test_tags_tell_lineage_scores_and_files(registered: World, run: Any, run_fil
         "nightjar.pipeline": "night",
         "nightjar.model": "w2v",
         "nightjar.trainer": "word2vec",
-        "nightjar.corpus": "news, wiki",
+        "nightjar.stages.ingest": "news, wiki",
         "nightjar.git_commit": "0123abc",
         "score.wordsim353": "0.5",
         "score.simlex999": "0.3",
@@ -318,7 +318,7 @@ def test_other_packaging_code_is_another_version(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(world.request())
-    monkeypatch.setattr("nightjar.registry.identity._packaging_code", lambda: "other")
+    monkeypatch.setattr("nightjar.registry.registered_names._packaging_code", lambda: "other")
     assert world.register(world.request()).version == 2
 
 

@@ -16,7 +16,7 @@ import pytest
 from registry_support import VECTORS, WORDS, World
 
 from nightjar.errors import InputError, ModelFilesDamaged
-from nightjar.lookup import VectorModel
+from nightjar.model.lookup import VectorModel
 from nightjar.registry import (
     RegisteredVersion,
     check_files_whole,

@@ -22,7 +22,7 @@ from registry_support import GATE, VECTORS, WORDS, World, template_database
 
 from nightjar.config import RegistryConfig
 from nightjar.errors import ModelFilesDamaged
-from nightjar.lookup import VectorModel
+from nightjar.model.lookup import VectorModel
 from nightjar.progress import SILENT
 from nightjar.registry import (
     ClientWriter,

@@ -21,16 +21,16 @@ from fsspec import AbstractFileSystem
 from fsspec.spec import AbstractBufferedFile
 from remote_support import request_of
 
-from nightjar.corpus.remote import FetchedFile, fetch_files, partial, patience
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
+from nightjar.stages.ingest.remote import FetchedFile, fetch_files, partial, patience
 
 SECRET = "kQ7sEcReT+kEy/0fTh1sTeSt"
 EXTRA = "the extra s3 and moto are not installed"
 pytest.importorskip("s3fs", reason=EXTRA)
 boto3 = pytest.importorskip("boto3", reason=EXTRA)
 moto_server = pytest.importorskip("moto.server", reason=EXTRA)
-buckets = pytest.importorskip("nightjar.corpus.remote.buckets", reason=EXTRA)
+buckets = pytest.importorskip("nightjar.stages.ingest.remote.buckets", reason=EXTRA)
 
 
 class Bucket:

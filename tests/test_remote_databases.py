@@ -28,13 +28,12 @@ from database_support import (
 from pydantic import ValidationError
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import SqlSource
-from nightjar.corpus import FETCHED_DIR, Fetching, documents_identity, ingest
-from nightjar.corpus.remote import TableRequest, fetch_rows, known_rows, patience, row_parts
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
-from nightjar.store import Store, publish
+from nightjar.stages.ingest import FETCHED_DIR, Fetching, documents_identity, ingest
+from nightjar.stages.ingest.remote import TableRequest, fetch_rows, known_rows, patience, row_parts
+from nightjar.store import Store, publish, schemas
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of some six rows, each a shard; no waiting between tries."""
     monkeypatch.setattr(patience, "DELAYS", (0.01,))
     monkeypatch.setattr(row_parts, "PART_BYTES", 350)
-    monkeypatch.setattr("nightjar.corpus.sharding.LARGE_BYTES", 1)
+    monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +110,7 @@ def test_a_night_reads_what_is_new_and_gives_what_reading_everything_gives(
     put(reviews, [17], 3, "changed")
     reviews.run("DELETE FROM reviews WHERE id = 50")
     reviews.run("UPDATE reviews SET at = 1 WHERE id > 90 AND id < 100")  # as they are
-    caplog.set_level(logging.INFO, "nightjar.corpus.remote.tables")
+    caplog.set_level(logging.INFO, "nightjar.stages.ingest.remote.database_tables")
     grown = run_ingest(tmp_path, sources)
     again = 100 - 2  # those of the last watermark, which are there, were read again
     assert f"db: 102 rows, {again + 4} of them read" in caplog.text
@@ -394,7 +393,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from nightjar.config import SqlSource
-from nightjar.corpus.remote import TableRequest, fetch_rows
+from nightjar.stages.ingest.remote import TableRequest, fetch_rows
 from nightjar.progress import SILENT
 base = Path(sys.argv[1])
 source = SqlSource(type="sql", url="sqlite:///reviews.db", query="SELECT * FROM reviews",

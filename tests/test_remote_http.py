@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from remote_support import Fault, Site, request_of, running_site
 
-from nightjar.corpus.remote import FetchedFile, fetch_files, fetching, known_files, patience
 from nightjar.errors import SourceError, SourceUnavailable, StoreNotWritable
 from nightjar.progress import SILENT
+from nightjar.stages.ingest.remote import FetchedFile, fetch_files, fetching, known_files, patience
 
 LONG = os.urandom(1 << 16) * 48  # 3 MiB
 OLD = "Mon, 02 Jan 2023 03:04:05 GMT"
@@ -429,7 +429,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from remote_support import request_of
-from nightjar.corpus.remote import fetch_files
+from nightjar.stages.ingest.remote import fetch_files
 from nightjar.progress import SILENT
 fetch_files(request_of(sys.argv[1]), Path(sys.argv[2]), SILENT)
 """

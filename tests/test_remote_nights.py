@@ -19,13 +19,13 @@ from pydantic import ValidationError
 from remote_support import Fault, Site, running_site
 from stage_support import context_of
 
-from nightjar import paths, schemas, urls
 from nightjar.config import load_config
-from nightjar.corpus import Fetching, documents_identity, ingest, sharding
-from nightjar.corpus.remote import patience
 from nightjar.errors import ConfigError, SourceChanged, SourceError, SourceUnavailable
+from nightjar.files import paths, urls
 from nightjar.pipeline import make_plan
-from nightjar.store import Store, publish
+from nightjar.stages.ingest import Fetching, documents_identity, ingest, sharding
+from nightjar.stages.ingest.remote import patience
+from nightjar.store import Store, publish, schemas
 
 SECRET = "Bearer s3cretOfTheTest"
 
@@ -261,7 +261,7 @@ def test_a_night_by_the_command_line_fetches_once_and_tells_no_secret(
 def nightjar(*arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--verbose", *arguments],
+        [sys.executable, "-m", "nightjar.cli.main", "--verbose", *arguments],
         env={**kept, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200", "NEWS": SECRET},
         capture_output=True,
         text=True,

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from remote_support import Site, request_of, running_site
 
-from nightjar.corpus.remote import (
+from nightjar.progress import SILENT
+from nightjar.stages.ingest.remote import (
     FetchedFile,
     fetch_files,
     fetching,
     known_files,
     surplus_downloads,
 )
-from nightjar.corpus.remote.index import locked
-from nightjar.progress import SILENT
+from nightjar.stages.ingest.remote.fetched_index import locked
 from nightjar.store import delete
 
 DAY = 86_400

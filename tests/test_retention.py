@@ -21,11 +21,11 @@ from nightjar.core.nights import StepOutcome, StepRecord
 from nightjar.core.using import at_work, claim, night_lease
 from nightjar.errors import ArtifactDamaged, LedgerDamaged, StoreError
 from nightjar.pipeline import make_plan
+from nightjar.pipeline.retention import Collected, ItemKind, collect, plan_collection
 from nightjar.promotion import EventKind, Ledger, ServedIndex, VersionRef
 from nightjar.promotion.ledger import NewEvent, Writer
-from nightjar.retention import Collected, ItemKind, collect, plan_collection
+from nightjar.stages.train import checkpoint_path
 from nightjar.store import BY_HAND, Identity, Staging, Store, acquire_lease, publish, set_aside
-from nightjar.training import checkpoint_path
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -500,7 +500,7 @@ def test_killed_anywhere_a_collection_leaves_whole_artifacts_or_none(directory: 
         "import os, shutil, sys\n"
         "from pathlib import Path\n"
         "from nightjar.config import load_config\n"
-        "from nightjar.retention import collect\n"
+        "from nightjar.pipeline.retention import collect\n"
         "real, left = shutil.rmtree, [int(sys.argv[2])]\n"
         "def rmtree(path, *args, **kwargs):\n"
         "    if left[0] == 0:\n"

@@ -11,9 +11,9 @@ import pytest
 from retention_support import Project, disk_bytes, make_project, sentences
 from typer.testing import CliRunner
 
-from flows.cli import app
-from nightjar import schemas
+from nightjar.cli.main import app
 from nightjar.core import Nights
+from nightjar.pipeline.retention import ItemKind, collect, plan_collection
 from nightjar.promotion import Steward, read_standing
 from nightjar.registry import (
     CHAMPION,
@@ -21,8 +21,7 @@ from nightjar.registry import (
     RegistryPlace,
     check_files_whole,
 )
-from nightjar.retention import ItemKind, collect, plan_collection
-from nightjar.store import Store, names
+from nightjar.store import Store, names, schemas
 
 GLOVE = {"trainer": "glove", "vector_size": 16, "window": 3, "epochs": 1, "min_count": 1}
 N_NIGHTS = 10

@@ -22,10 +22,10 @@ from revisions_support import (
     write_inputs,
 )
 
-from nightjar import schemas
-from nightjar.corpus import preparation
 from nightjar.stages import STAGES
-from nightjar.training import subsampling
+from nightjar.stages.ingest import preparation
+from nightjar.stages.train import subsampling
+from nightjar.store import schemas
 
 PINS = read_pins()
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from conftest import PROJECT_ROOT
 
-from flows import service
+from nightjar.cli import service
 from nightjar.config import load_config
 from nightjar.errors import OrchestratorUnavailable
 from nightjar.registry import open_reader
@@ -90,7 +90,16 @@ def night_shift(
     log = directory / "serve.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "serve", "-c", str(config), "--port", str(port)],
+            [
+                sys.executable,
+                "-m",
+                "nightjar.cli.main",
+                "serve",
+                "-c",
+                str(config),
+                "--port",
+                str(port),
+            ],
             cwd=PROJECT_ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -137,7 +146,7 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
           ("cbow", "glove")),
     }  # fmt: skip
     logged = night_shift.post("/logs/filter", {"limit": 200})
-    assert {"nightjar.corpus.stage", "nightjar.store.publishing"} <= {
+    assert {"nightjar.stages.ingest.ingesting", "nightjar.store.publishing"} <= {
         line["name"] for line in logged
     }
     artifacts = night_shift.post("/artifacts/filter", {"limit": 100})

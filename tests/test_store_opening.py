@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nightjar import schemas
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
-from nightjar.store import ArtifactRef, Identity, Manifest, Staging, Store, publish
+from nightjar.store import ArtifactRef, Identity, Manifest, Staging, Store, publish, schemas
 from nightjar.store.manifest import MANIFEST_NAME, read_created_at
 
 SCHEMA = schemas.vectors_schema(4)

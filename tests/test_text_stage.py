@@ -16,15 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
-from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.text import cutting, tokenize, tokens_identity
-from nightjar.text import identity as identities
-from nightjar.text.vocabulary import Ranking, ranks_of
-from nightjar.tokenization.sentences import make_sentence_splitter
-from nightjar.tokenization.tokenizers import make_tokenizer
+from nightjar.model.tokenization.sentences import make_sentence_splitter
+from nightjar.model.tokenization.tokenizers import make_tokenizer
+from nightjar.stages.tokenize import cutting, tokenize, tokens_identity
+from nightjar.stages.tokenize import tokens_identity as identities
+from nightjar.stages.tokenize.vocabulary_counts import Ranking, ranks_of
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
 def publish_documents(root: Path, texts: Sequence[str]) -> Artifact:
@@ -270,7 +269,7 @@ def test_ranks_are_looked_up_piece_by_piece() -> None:
 def test_vocabularies_are_added_up_whenever_enough_wait(
     n_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightjar.text.vocabulary.MERGED_ROWS", n_rows)
+    monkeypatch.setattr("nightjar.stages.tokenize.vocabulary_counts.MERGED_ROWS", n_rows)
     words = [["b", "a"], [], ["c", "b", "d"], ["a"], ["e", "b"]]
     shards = [
         pa.table([part, [1] * len(part), [2] * len(part)], schema=schemas.SHARD_VOCABULARY_SCHEMA)

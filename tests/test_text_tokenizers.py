@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from nightjar.config import TokenizeConfig
 from nightjar.errors import ConfigError
-from nightjar.text import tokens_identity
-from nightjar.tokenization import make_token_finder, make_word_finder
-from nightjar.tokenization.characters import combining_characters
-from nightjar.tokenization.sentences import make_sentence_splitter
-from nightjar.tokenization.tokenizers import TOKENIZERS, make_tokenizer
+from nightjar.model.tokenization import make_token_finder, make_word_finder
+from nightjar.model.tokenization.character_classes import combining_characters
+from nightjar.model.tokenization.sentences import make_sentence_splitter
+from nightjar.model.tokenization.tokenizers import TOKENIZERS, make_tokenizer
+from nightjar.stages.tokenize import tokens_identity
 
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightjar.config import TokenizeConfig
-from nightjar.text import words
-from nightjar.text.words import WordCutter
-from nightjar.tokenization import make_sentence_splitter, make_tokenizer
+from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
+from nightjar.stages.tokenize import word_ids as words
+from nightjar.stages.tokenize.word_ids import WordCutter
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 CONFIGS = [

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from tokenizer_support import LANGUAGES, TOKENIZER_OF, config, declaration, words
 
 from nightjar.config import TokenizeConfig
-from nightjar.tokenization import (
+from nightjar.model.tokenization import (
     LibraryMissing,
     TokenizerError,
     make_sentence_splitter,
     make_tokenizer,
     thai,
 )
-from nightjar.tokenization.japanese import MAX_CHARS
+from nightjar.model.tokenization.japanese import MAX_CHARS
 
 # -- words of the world ------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ def test_thai_tokenizer_writes_nothing_and_connects_to_nothing(tmp_path: Path) -
         "def refuse(*_): raise AssertionError('connects')\n"
         "socket.socket.connect = refuse\n"
         "from nightjar.config import TokenizeConfig\n"
-        "from nightjar.tokenization import make_word_finder\n"
+        "from nightjar.model.tokenization import make_word_finder\n"
         "find = make_word_finder(TokenizeConfig(tokenizer='thai'))\n"
         "assert find('เกิดมา') == ['เกิด', 'มา'], find('เกิดมา')\n"
     )
@@ -166,7 +166,7 @@ def test_a_missing_library_is_named_with_its_extra(
 
 def test_planning_and_whitespace_import_no_library_of_other_tokenizers() -> None:
     code = (
-        "import sys, nightjar.tokenization, nightjar.text.definitions\n"
+        "import sys, nightjar.model.tokenization, nightjar.stages.tokenize.definitions\n"
         "print([n for n in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers', 'spacy') "
         "if n in sys.modules])"
     )

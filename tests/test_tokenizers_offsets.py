@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizer_support import LANGUAGES, TOKENIZER_OF, config, declaration, declarations
 
 from nightjar.config import TokenizeConfig
-from nightjar.tokenization import (
+from nightjar.model.tokenization import (
     Token,
     make_normaliser,
     make_sentence_splitter,
@@ -19,8 +19,8 @@ from nightjar.tokenization import (
     make_word_finder,
     train_subword,
 )
-from nightjar.tokenization.offsets import _places
-from nightjar.tokenization.sentences import make_sentence_finder
+from nightjar.model.tokenization.offsets import _places
+from nightjar.model.tokenization.sentences import make_sentence_finder
 
 SPELLING = str.maketrans(
     {"\u2019": "'", "\u02bc": "'", "\u2010": "-", "\u00ad": None, "\u0e33": "\u0e4d\u0e32"}

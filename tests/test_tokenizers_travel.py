@@ -20,23 +20,22 @@ from stage_support import context_of
 from test_text_stage import publish_documents, words_of
 from tokenizer_support import config, declaration, declarations
 
-from nightjar import schemas
 from nightjar.config import TokenizeConfig
-from nightjar.encoders.own_model import temporary_own_model
 from nightjar.errors import ConfigError, EncoderError, InputError, SourceError
 from nightjar.formats import ExportedVectors, write_vectors
-from nightjar.lookup import QueryError, VectorModel, copy_code
-from nightjar.model_files import write_words
-from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.store.fingerprint import sha256_of
-from nightjar.text import tokenize, tokens_identity
-from nightjar.tokenization import (
+from nightjar.formats.model_files import write_words
+from nightjar.model.lookup import QueryError, VectorModel, copy_code
+from nightjar.model.tokenization import (
     DefinitionError,
     Settings,
     make_tokenizer,
     make_word_finder,
     train_subword,
 )
+from nightjar.stages.embed.own_model import temporary_own_model
+from nightjar.stages.tokenize import tokenize, tokens_identity
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
+from nightjar.store.fingerprint import sha256_of
 
 TEXT = "Everyone has the right to education, l’été. Xyzzy 人人"  # noqa: RUF001
 

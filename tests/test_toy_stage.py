@@ -14,8 +14,7 @@ import pytest
 from conftest import PROJECT_ROOT, PROVENANCE
 from nights_support import HandMade
 
-from flows import lookups
-from nightjar import schemas
+from nightjar.cli import lookups
 from nightjar.config import NightjarConfig, load_config
 from nightjar.core import (
     Action,
@@ -31,7 +30,7 @@ from nightjar.core import (
 )
 from nightjar.pipeline import DirectRunner, NightRequest, make_plan, run_night
 from nightjar.stages import STAGES
-from nightjar.store import Identity, Store
+from nightjar.store import Identity, Store, schemas
 
 LETTERS = pa.schema([pa.field("letter", pa.string(), False), pa.field("count", pa.int64(), False)])
 
@@ -130,8 +129,8 @@ def test_a_table_that_is_not_as_declared_is_not_published(finished_copy: Path) -
 UNDER_PREFECT = """
 import os, sys
 from pathlib import Path
-from flows.environment import prepare_environment
-from flows.embedded_server import EmbeddedServer
+from nightjar.cli.environment import prepare_environment
+from nightjar.cli.embedded_server import EmbeddedServer
 from nightjar.config import load_config
 
 loaded = load_config(Path(sys.argv[1]))
@@ -140,7 +139,7 @@ with EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.environ)
     server.wait()
     os.environ["PREFECT_API_URL"] = server.url
     from prefect import flow, get_client
-    from flows.nightly import PrefectRunner
+    from nightjar.flows.nightly import PrefectRunner
     from nightjar.pipeline import NightRequest, run_night
     from test_toy_stage import PROVENANCE, WITH_TOY
 

@@ -27,8 +27,7 @@ from training_support import (
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import TrainingError
 from nightjar.progress import Progress
-from nightjar.store import Artifact, Identity, Staging, Store, publish, remove_abandoned
-from nightjar.training import (
+from nightjar.stages.train import (
     Lessons,
     Parents,
     checkpoint_path,
@@ -39,7 +38,8 @@ from nightjar.training import (
     unwanted_checkpoints,
     window_learner,
 )
-from nightjar.training.checkpoints import Checkpoints, Position
+from nightjar.stages.train.checkpoints import Checkpoints, Position
+from nightjar.store import Artifact, Identity, Staging, Store, publish, remove_abandoned
 
 TRAINING = TrainingConfig(seed=3, checkpoint_minutes=1e-9)
 NATIVE: dict[str, dict[str, Any]] = {

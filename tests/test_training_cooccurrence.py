@@ -27,9 +27,9 @@ from training_support import (
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.errors import VocabularyError
+from nightjar.kernels.cooccurrence_counts import sort_cells, sort_keys, sum_cells
 from nightjar.progress import SILENT
-from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.training import (
+from nightjar.stages.train import (
     Parents,
     cooccurrence,
     cooccurrences_identity,
@@ -37,12 +37,12 @@ from nightjar.training import (
     sorted_runs,
     trained_identity,
 )
-from nightjar.training.corpus import Corpus
-from nightjar.training.kernels.cooccurrence import sort_cells, sort_keys, sum_cells
-from nightjar.training.pair_counting import CountingMemory, PairCounter
-from nightjar.training.resources import Resources
-from nightjar.training.sorted_runs import HeldRun, Run, SpilledRuns, merged
-from nightjar.training.vocabulary import Vocabulary, select_vocabulary
+from nightjar.stages.train.id_stream import Corpus
+from nightjar.stages.train.pair_counting import CountingMemory, PairCounter
+from nightjar.stages.train.resources import Resources
+from nightjar.stages.train.sorted_runs import HeldRun, Run, SpilledRuns, merged
+from nightjar.stages.train.vocabulary import Vocabulary, select_vocabulary
+from nightjar.store import Artifact, Identity, Staging, Store, publish
 
 Counts = dict[tuple[int, int], float]
 

@@ -28,15 +28,20 @@ from training_support import (
 from nightjar.config import load_config
 from nightjar.config.models import TrainingConfig, Word2VecConfig
 from nightjar.errors import ModelTooLarge, VocabularyError
+from nightjar.kernels.vector_code import LANES
 from nightjar.pipeline import Provenance, forecast, make_plan, run_step
 from nightjar.progress import SILENT
-from nightjar.schemas import EMBEDDINGS
-from nightjar.stages import train as train_stage
-from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.training import Lessons, Parents, train, trained_identity, window_learner
-from nightjar.training import estimates as estimates_module
-from nightjar.training.durations import duration
-from nightjar.training.estimates import (
+from nightjar.stages.train import (
+    Lessons,
+    Parents,
+    train,
+    train_stage,
+    trained_identity,
+    window_learner,
+)
+from nightjar.stages.train import estimates as estimates_module
+from nightjar.stages.train.durations import duration
+from nightjar.stages.train.estimates import (
     Workload,
     check_fits,
     cooccurrences_at_most,
@@ -45,9 +50,10 @@ from nightjar.training.estimates import (
     subsampling_warning,
     workload,
 )
-from nightjar.training.kernels.vector_code import LANES
-from nightjar.training.ngram_use import count_ngrams, ngram_hashes
-from nightjar.training.resources import Resources, read_resources
+from nightjar.stages.train.ngram_use import count_ngrams, ngram_hashes
+from nightjar.stages.train.resources import Resources, read_resources
+from nightjar.store import Artifact, Staging, Store, publish
+from nightjar.store.schemas import EMBEDDINGS
 
 GB = 10**9
 AMPLE = Resources(memory_available=1000 * GB, memory_held=0, disk_free=1000 * GB)
@@ -437,8 +443,8 @@ _PLAN = """
 import atexit, sys
 heavy = {'prefect', 'mlflow', 'gensim', 'numba', 'scipy', 'pandas'}
 atexit.register(lambda: print('imported:', sorted(heavy & sys.modules.keys()), file=sys.stderr))
-import flows.cli as cli
-from nightjar.training.resources import Resources
+import nightjar.cli.main as cli
+from nightjar.stages.train.resources import Resources
 resources = Resources(int(sys.argv.pop(1)), 0, 10**12, 'the container')
 cli.read_resources = lambda _: resources
 cli.main()

@@ -29,15 +29,15 @@ from training_support import (
 from word2vec_oracle import huffman_codes
 
 from nightjar.config.models import FastTextConfig, Word2VecConfig
+from nightjar.kernels.subword_steps import Subwords
+from nightjar.kernels.windows import Draws, Matrices, Rate
+from nightjar.stages.train import fasttext as native
+from nightjar.stages.train import window_learner as windows
+from nightjar.stages.train import word2vec
+from nightjar.stages.train.sampling import draw_noise
+from nightjar.stages.train.subsampling import keep_limits
+from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.store import Artifact
-from nightjar.training import fasttext as native
-from nightjar.training import window_learner as windows
-from nightjar.training import word2vec
-from nightjar.training.kernels.subwords import Subwords
-from nightjar.training.kernels.windows import Draws, Matrices, Rate
-from nightjar.training.sampling import draw_noise
-from nightjar.training.subsampling import keep_limits
-from nightjar.training.vocabulary import Vocabulary
 
 SENTENCES = sentences_with_distinct_counts()
 ODD_WORDS = [

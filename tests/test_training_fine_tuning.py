@@ -13,10 +13,10 @@ from stage_support import context_of
 from training_support import model_config, publish_cooccurrences, publish_tokens, train_model
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
-from nightjar.embeddings import Embeddings, matrix_of
 from nightjar.errors import InputError
+from nightjar.formats.embeddings import Embeddings, matrix_of
+from nightjar.stages.train import Lessons, Parents, train, trained_identity
 from nightjar.store import Artifact, Staging, Store, publish
-from nightjar.training import Lessons, Parents, train, trained_identity
 
 BASE = [["king", "queen", "land"], ["queen", "rules", "land"], ["king", "rules", "old", "land"]] * 8
 MINE = [["queen", "likes", "tea"], ["tea", "of", "the", "queen"], ["likes", "rare"]] * 3

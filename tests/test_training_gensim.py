@@ -26,9 +26,9 @@ from training_support import (
 
 from nightjar.errors import TrainingError
 from nightjar.progress import SILENT
+from nightjar.stages.train.gensim_engine import _EpochEnd, _Word2Vec
+from nightjar.stages.train.line_sentences import LineFile
 from nightjar.store import Artifact
-from nightjar.training.gensim_engine import _EpochEnd, _Word2Vec
-from nightjar.training.line_sentences import LineFile
 
 SENTENCES = sentences_with_distinct_counts()
 

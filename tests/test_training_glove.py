@@ -27,9 +27,14 @@ from training_support import (
 
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError
-from nightjar.schemas import COOCCURRENCES, EMBEDDINGS
-from nightjar.store import Staging, Store, publish
-from nightjar.training import (
+from nightjar.kernels.adagrad import (
+    Cells,
+    Weighting,
+    adagrad_kernel,
+    draw_order,
+    untrained_losses,
+)
+from nightjar.stages.train import (
     Lessons,
     Parents,
     checkpoint_path,
@@ -37,15 +42,10 @@ from nightjar.training import (
     train,
     trained_identity,
 )
-from nightjar.training.epochs import SpanResult
-from nightjar.training.glove import GloVeLearner, Layers, initial_parameters, n_chunks
-from nightjar.training.kernels.adagrad import (
-    Cells,
-    Weighting,
-    adagrad_kernel,
-    draw_order,
-    untrained_losses,
-)
+from nightjar.stages.train.epochs import SpanResult
+from nightjar.stages.train.glove import GloVeLearner, Layers, initial_parameters, n_chunks
+from nightjar.store import Staging, Store, publish
+from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS
 
 # -- the reference, written from the paper and glove.c, sharing no code with the project --------
 

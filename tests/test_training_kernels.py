@@ -14,9 +14,9 @@ import numba
 import numpy as np
 import pytest
 
-from nightjar import compilation, machine_code
-from nightjar.training.kernels.adagrad import draw_order
-from nightjar.training.kernels.cooccurrence import sum_keys
+from nightjar.kernels import compilation, machine_code
+from nightjar.kernels.adagrad import draw_order
+from nightjar.kernels.cooccurrence_counts import sum_keys
 
 _BOUNDS_CHECKED = """
 import sys
@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from nightjar.config import TokenizeConfig
-from nightjar.corpus.near_duplicates import signatures_of
-from nightjar.text.words import WordCutter
+from nightjar.stages.ingest.near_duplicates import signatures_of
+from nightjar.stages.tokenize.word_ids import WordCutter
 from training_support import publish_tokens, sentences_with_distinct_counts, train_model
-from nightjar.training.kernels.cooccurrence import sum_keys
+from nightjar.kernels.cooccurrence_counts import sum_keys
 
 tokens = publish_tokens(Path(sys.argv[1]), [["a"], [], *sentences_with_distinct_counts(8)])
 for window, is_symmetric in ((3, True), (50, False)):
@@ -102,7 +102,7 @@ _COLD = """
 import os, sys, time
 from pathlib import Path
 from training_support import file_hashes, publish_tokens, train_model, two_topics
-from nightjar.machine_code import _cache_dir
+from nightjar.kernels.machine_code import _cache_dir
 root = Path(sys.argv[1])
 tokens = publish_tokens(root, two_topics(40))
 while time.time() < float(sys.argv[2]):
@@ -175,7 +175,7 @@ def test_kernels_compile_where_neither_home_nor_any_cache_can_be_written(tmp_pat
 _CLOSURES = """
 import os, sys, time
 from numba.core.caching import IndexDataCacheFile
-from nightjar.compilation import compiled
+from nightjar.kernels.compilation import compiled
 
 def make(n):
     @compiled()
@@ -289,7 +289,7 @@ def test_division_by_zero_gives_infinity_as_in_numpy() -> None:
 COUNT_WORDS = """
 import sys
 import numpy as np
-from nightjar.text.kernels.phrases import count_equal
+from nightjar.kernels.phrase_counting import count_equal
 keys, counts = np.array([3, 3, 5, 5, 5], np.uint64), np.empty(5, np.int64)
 n = count_equal(keys, np.array([0, 5], np.int64), counts)
 print(counts[:n].tolist(), "numba.np.linalg" in sys.modules)

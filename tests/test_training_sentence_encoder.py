@@ -15,13 +15,13 @@ from pydantic import TypeAdapter
 from training_support import publish_tokens, train_model
 
 from nightjar.config.models import ModelConfig, NightjarConfig, SifConfig, UsifConfig
-from nightjar.embeddings import Embeddings, matrix_of
 from nightjar.errors import VocabularyError
+from nightjar.formats.embeddings import Embeddings, matrix_of
 from nightjar.progress import SILENT
-from nightjar.schemas import EMBEDDINGS, TOKENS
+from nightjar.stages.train import fit_encoder
+from nightjar.stages.train.sif import common_directions, usif_a
 from nightjar.store import Artifact, Identity, Store, publish
-from nightjar.training import fit_encoder
-from nightjar.training.sentence_encoder import common_directions, usif_a
+from nightjar.store.schemas import EMBEDDINGS, TOKENS
 
 CORPUS = [
     ["the", "king", "rules", "the", "land"],
@@ -166,7 +166,7 @@ def test_sentences_are_taken_in_pieces_without_changing_the_result(
 ) -> None:
     model = encoder("sif", a=0.05, components=2)
     whole = Embeddings.from_artifact(fit(model, base, tokens, root))
-    monkeypatch.setattr("nightjar.training.sentence_encoder._BATCH_VALUES", 24)
+    monkeypatch.setattr("nightjar.stages.train.sif._BATCH_VALUES", 24)
     other = root / "pieces"
     pieces = Embeddings.from_artifact(fit(model, base, tokens, other))
     np.testing.assert_allclose(pieces.matrix, whole.matrix, rtol=1e-4, atol=1e-6)

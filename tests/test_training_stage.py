@@ -24,13 +24,12 @@ from training_support import (
     vocabulary_of,
 )
 
-from nightjar import schemas
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError, VocabularyError
-from nightjar.schemas import EMBEDDINGS
-from nightjar.store import Artifact, Identity, Staging, Store, publish
-from nightjar.training import Parents, trained_identity
-from nightjar.training.tables import BLOCK_ROWS, check_finite
+from nightjar.stages.train import Parents, trained_identity
+from nightjar.stages.train.writing_matrices import BLOCK_ROWS, check_finite
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
+from nightjar.store.schemas import EMBEDDINGS
 
 TRAINERS = ("word2vec", "fasttext", "glove")
 
@@ -77,7 +76,7 @@ def test_planning_imports_no_heavy_library() -> None:
         "import sys\n"
         "from training_support import model_config\n"
         "from nightjar.config.models import TrainingConfig\n"
-        "from nightjar.training import Parents, trained_identity\n"
+        "from nightjar.stages.train import Parents, trained_identity\n"
         "for trainer in ('word2vec', 'fasttext', 'glove'):\n"
         "    trained_identity('m', model_config(trainer), TrainingConfig(), Parents('0' * 12))\n"
         "heavy = {'gensim', 'numba', 'scipy', 'pandas', 'mlflow'} & set(sys.modules)\n"

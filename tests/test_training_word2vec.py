@@ -27,15 +27,15 @@ from word2vec_oracle import Oracle, huffman_codes
 
 from nightjar.config.models import Word2VecConfig
 from nightjar.errors import TrainingError
+from nightjar.kernels.windows import Draws, Matrices, Rate
+from nightjar.stages.train import spans as span_module
+from nightjar.stages.train import window_learner as windows
+from nightjar.stages.train import word2vec as native
+from nightjar.stages.train.huffman import huffman_paths
+from nightjar.stages.train.id_stream import TokenBatch
+from nightjar.stages.train.sampling import draw_noise
+from nightjar.stages.train.subsampling import keep_limits
 from nightjar.store import Artifact
-from nightjar.training import spans as span_module
-from nightjar.training import window_learner as windows
-from nightjar.training import word2vec as native
-from nightjar.training.corpus import TokenBatch
-from nightjar.training.huffman import huffman_paths
-from nightjar.training.kernels.windows import Draws, Matrices, Rate
-from nightjar.training.sampling import draw_noise
-from nightjar.training.subsampling import keep_limits
 
 SENTENCES = sentences_with_distinct_counts()
 
@@ -397,8 +397,8 @@ def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
 
 _ROW_OUTSIDE = """
 import numpy as np
-from nightjar.compilation import compiled
-from nightjar.training.kernels.whole_rows import add_scaled_row, fetch_row
+from nightjar.kernels.compilation import compiled
+from nightjar.kernels.whole_rows import add_scaled_row, fetch_row
 
 @compiled()
 def add(rows, row):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nightjar.config import TokenizeConfig
-from nightjar.tokenization import EXTRAS, make_word_finder
+from nightjar.model.tokenization import EXTRAS, make_word_finder
 
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 

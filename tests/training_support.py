@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from stage_support import context_of
 
-from nightjar import schemas
 from nightjar.config.models import GloVeConfig, ModelConfig, TokenizeConfig, TrainingConfig
 from nightjar.progress import SILENT, Progress
-from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish
-from nightjar.training import (
+from nightjar.stages.train import (
     Lessons,
     Parents,
     cooccurrences_identity,
@@ -26,6 +24,7 @@ from nightjar.training import (
     train,
     trained_identity,
 )
+from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish, schemas
 
 Sentences = Sequence[Sequence[str]]
 

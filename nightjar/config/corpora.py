@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nightjar.config.sections import Section
 from nightjar.config.sources import IngestConfig
-from nightjar.config.tokens import TokenizeConfig
+from nightjar.config.tokenize import TokenizeConfig
 
 
 class AcceptConfig(Section):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from nightjar.config.models import NightjarConfig
 from nightjar.config.overrides import apply_overrides, parse_override
 from nightjar.config.problems import ConfigText, problems
-from nightjar.config.reading import parse_document, read_text
+from nightjar.config.yaml_text import parse_document, read_text
 from nightjar.errors import ConfigError
 
 

@@ -17,10 +17,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from nightjar.config.corpora import AcceptConfig, CorpusConfig, TextCorpusConfig
-from nightjar.config.execution import ExecutionConfig
-from nightjar.config.keeping import KeepConfig
-from nightjar.config.phrases import PhrasesConfig
-from nightjar.config.publishing import (
+from nightjar.config.evaluation import (
     AnalogyBenchmark,
     BenchmarkConfig,
     DocumentVectorsConfig,
@@ -30,6 +27,9 @@ from nightjar.config.publishing import (
     SimilarityBenchmark,
     StsBenchmark,
 )
+from nightjar.config.execution import ExecutionConfig
+from nightjar.config.keeping import KeepConfig
+from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.sections import (
     MAX_EPOCHS,
     MAX_INT32_COUNT,
@@ -58,7 +58,7 @@ from nightjar.config.sources import (
     TextSource,
 )
 from nightjar.config.storage import StorageConfig
-from nightjar.config.tokens import TokenizeConfig
+from nightjar.config.tokenize import TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,
     GloVeConfig,
@@ -152,6 +152,12 @@ class NightjarConfig(Section):
         {}, description="documents as vectors; default: none"
     )
     keep: KeepConfig = KeepConfig()
+
+    @property
+    def text_corpora(self) -> tuple[str, ...]:
+        """The corpora of kind ``text``."""
+        found = self.corpora.items()
+        return tuple(name for name, corpus in found if isinstance(corpus, TextCorpusConfig))
 
     def corpus_of(self, model: str) -> str:
         """The corpus that ``model`` learns from: its own, its base's, the only one."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from nightjar import urls
 from nightjar.config import layout
-from nightjar.config.reading import parse, problem_of
+from nightjar.config.yaml_text import parse, problem_of
 from nightjar.errors import ConfigError
+from nightjar.files import urls
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from nightjar.config.sections import Section, Text
-from nightjar.tokenization.phrases import ENGLISH_CONNECTOR_WORDS
+from nightjar.model.tokenization.known_phrases import ENGLISH_CONNECTOR_WORDS
 
 
 def _inside_a_token(delimiter: str) -> str:

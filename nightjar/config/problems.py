@@ -16,7 +16,7 @@ from nightjar.config import layout
 from nightjar.config.layout import Keys
 from nightjar.config.models import NightjarConfig
 from nightjar.config.overrides import Override
-from nightjar.config.reading import line_of
+from nightjar.config.yaml_text import line_of
 
 _KEY_ITSELF = "[key]"
 _MAX_SHOWN_CHARS = 60

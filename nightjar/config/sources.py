@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
-from nightjar import urls
 from nightjar.config.cleaning import CleaningConfig
 from nightjar.config.conditions import checked_conditions
 from nightjar.config.sections import (
@@ -23,6 +22,7 @@ from nightjar.config.sections import (
     Text,
 )
 from nightjar.config.storage import StorageConfig, check_variable_name
+from nightjar.files import urls
 
 Conditions = Annotated[dict[str, Any], AfterValidator(checked_conditions)]
 EnvironmentName = Annotated[str, AfterValidator(check_variable_name)]

@@ -1,12 +1,11 @@
 """Stages, plans and nights: knows no stage by name, no Prefect and no MLflow.
 
-A stage is declared once (:mod:`~nightjar.core.stage`). A plan says which of its artifacts are
-due and why (:mod:`~nightjar.core.plan`), one due step is one call
-(:mod:`~nightjar.core.execution`), and a night leaves a record that survives ``kill -9``
-(:mod:`~nightjar.core.nights`).
+A stage is declared once (:mod:`.stage`). A plan says which of its artifacts are
+due and why (:mod:`.plan`), one due step is one call
+(:mod:`.step_running`), and a night leaves a record that survives ``kill -9``
+(:mod:`.nights`).
 """
 
-from nightjar.core.execution import Provenance, run_step
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord
 from nightjar.core.plan import Action, Plan, Planner, Step, make_plan
 from nightjar.core.stage import (
@@ -19,6 +18,7 @@ from nightjar.core.stage import (
     Tables,
     Wanted,
 )
+from nightjar.core.step_running import Provenance, run_step
 
 __all__ = [
     "Action",

@@ -19,9 +19,9 @@ from typing import ClassVar
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.core.erasing import Erasers
+from nightjar.core.erasure import Erasers
+from nightjar.core.executors import INLINE, Executor
 from nightjar.errors import NightjarError, StoreError
-from nightjar.executors import INLINE, Executor
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, Store
 
@@ -136,7 +136,7 @@ class Stage(ABC):
     uses_executor: ClassVar[bool] = False
     """Whether shards are worked on by the executor; else it lets go of memory and cores."""
     erasers: ClassVar[Erasers] = {}
-    """How a person's documents are erased from its artifacts (:mod:`nightjar.core.erasing`)."""
+    """How a person's documents are erased from its artifacts (:mod:`.erasure`)."""
     is_served: ClassVar[bool] = False
     """Whether it is made of what readers use (accepted corpus, champion), not of tonight's."""
 

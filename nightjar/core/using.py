@@ -1,10 +1,11 @@
 """What is in use is not deleted: how those who delete and those who use keep apart.
 
-Who deletes what nobody needs (:mod:`nightjar.retention`) holds the collector's lease from the
-moment it reads what is needed until the rest is gone. A night first records what it is going to
-use, then takes that lease for a moment and looks whether all of it is still there: a collector
-before it has deleted, one after it reads the record. A command that makes something champion or
-accepted has no record; it says that it is at work, and nothing is collected meanwhile.
+Who deletes what nobody needs (:mod:`nightjar.pipeline.retention`) holds the collector's lease
+from the moment it reads what is needed until the rest is gone. A night first records what it is
+going to use, then takes that lease for a moment and looks whether all of it is still there: a
+collector before it has deleted, one after it reads the record. A command that makes something
+champion or accepted has no record; it says that it is at work, and nothing is collected
+meanwhile.
 """
 
 from __future__ import annotations

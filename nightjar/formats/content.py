@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.tokenization import TokenizerSettings
+from nightjar.model.tokenization import TokenizerSettings
 
 WORD2VEC_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
 """How many words, and how many values each has."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from nightjar.errors import InputError
 from nightjar.formats.content import extra_module
-from nightjar.tokenization import TokenizerSettings
-from nightjar.tokenization.characters import unspaced_ranges
+from nightjar.model.tokenization import TokenizerSettings
+from nightjar.model.tokenization.character_classes import unspaced_ranges
 
 MARK = "\u2581"
 _EXPRESSIBLE = ("unicode", "whitespace", "regex")
@@ -104,7 +104,7 @@ def _words(library: Any, settings: TokenizerSettings) -> Any:
 
 
 def _unicode_pattern(settings: TokenizerSettings) -> str:
-    """The tokenizer ``unicode`` (nightjar/tokenization/unicode_words.py) in Oniguruma's syntax."""
+    """The tokenizer ``unicode`` (model/tokenization/unicode_words.py) in Oniguruma's syntax."""
     inner = "" if settings.apostrophes == "split" else "'"
     inner += "\u00b7\u05f3\u05f4\u200c\u200d" + ("\\-" if settings.hyphens == "keep" else "")
     single = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in unspaced_ranges())

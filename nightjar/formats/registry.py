@@ -12,9 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nightjar.errors import InputError
-from nightjar.formats import arrays, facebook, spacy_files, static, tables, texts, word2vec
+from nightjar.formats import arrays, facebook, spacy_files, static
+from nightjar.formats import vector_tables as tables
+from nightjar.formats import word2vec_files as word2vec
+from nightjar.formats import word2vec_text as texts
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
-from nightjar.formats.opening import detect, plain_file
+from nightjar.formats.recognition import detect, plain_file
 
 Writer = Callable[[ExportedVectors, Path], None]
 Reader = Callable[[Path, int | None], ReadVectors]

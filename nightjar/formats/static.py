@@ -1,7 +1,7 @@
 """Static text embeddings: Model2Vec's folder, and sentence-transformers' StaticEmbedding.
 
 Both take the mean of the rows of a text's tokens, so :mod:`.hf_tokenizer` makes them encode
-as :meth:`nightjar.lookup.VectorModel.encode` does, sentence encoders included.
+as :meth:`nightjar.model.lookup.VectorModel.encode` does, sentence encoders included.
 """
 
 from __future__ import annotations

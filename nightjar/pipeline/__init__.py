@@ -1,11 +1,11 @@
 """The stages put together, without an orchestrator: what is due, a night, what came out.
 
 Every version follows from the config, the inputs and the code alone, so the whole plan is known
-before anything runs (:mod:`~nightjar.pipeline.planning`); what the due trainings will need is
-estimated (:mod:`~nightjar.pipeline.forecast`). A night runs it, asks each corpus' rule
-(:mod:`~nightjar.pipeline.acceptance`), has each model judged and what readers ask brought up to
-date (:mod:`~nightjar.pipeline.night`). What came out is read back from what was published and
-decided (:mod:`~nightjar.pipeline.outcome`), never from memory: it is true after a crash, too.
+before anything runs (:mod:`.planning`); what the due trainings will need is
+estimated (:mod:`.forecast`). A night runs it, asks each corpus' rule
+(:mod:`.acceptance`), has each model judged and what readers ask brought up to
+date (:mod:`.night`). What came out is read back from what was published and
+decided (:mod:`.outcome`), never from memory: it is true after a crash, too.
 """
 
 from nightjar.core import Action, Plan, Provenance, Step, run_step

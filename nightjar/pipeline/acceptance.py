@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.core import Parent, Plan
 from nightjar.promotion import AcceptedNight, ArtifactDigest
-from nightjar.store import Artifact, Store
+from nightjar.store import Artifact, Store, schemas
 
 _CORPUS_STAGES = (schemas.DOCUMENTS, schemas.TOKENS)
 

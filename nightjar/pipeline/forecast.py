@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig, TrainedConfig
 from nightjar.core import Action, Parent, Plan, Step
 from nightjar.errors import ArtifactDamaged, InputError
-from nightjar.store import Artifact, Manifest, Store
-from nightjar.training.durations import Duration, duration
-from nightjar.training.estimates import Need, Workload, check_fits, need, read_workload
-from nightjar.training.resources import Resources
+from nightjar.stages.train.durations import Duration, duration
+from nightjar.stages.train.estimates import Need, Workload, check_fits, need, read_workload
+from nightjar.stages.train.resources import Resources
+from nightjar.store import Artifact, Manifest, Store, schemas
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from nightjar import schemas, urls
 from nightjar.config import ImportConfig, LoadedConfig, SifConfig, UsifConfig
 from nightjar.core import (
     Action,
@@ -35,13 +34,15 @@ from nightjar.core import (
     Step,
     run_step,
 )
+from nightjar.core.executors import Executor
 from nightjar.core.nights import config_hash
 from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
-from nightjar.executors import Executor
+from nightjar.files import urls
 from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import plan_made
+from nightjar.pipeline.retention import collect, finish_purges
 from nightjar.pipeline.serving import ServingBuilder
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import (
@@ -66,7 +67,6 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
-from nightjar.retention import collect, finish_purges
 from nightjar.stages import STAGES, Evaluate
 from nightjar.store import (
     Artifact,
@@ -74,6 +74,7 @@ from nightjar.store import (
     acquire_lease,
     is_held,
     remove_abandoned,
+    schemas,
 )
 
 logger = logging.getLogger(__name__)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
 from nightjar.registry import CHAMPION, open_reader, registered_name, tracking_uri
-from nightjar.scores import Score, main_scores, read_scores
-from nightjar.store import Store
+from nightjar.store import Store, schemas
+from nightjar.store.scores import Score, main_scores, read_scores
 
 
 @dataclass(frozen=True)

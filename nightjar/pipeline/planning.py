@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.core import Nights, Parent, Plan, Planner, Stage
 from nightjar.core import make_plan as plan_stages
@@ -13,6 +12,7 @@ from nightjar.progress import SILENT, Progress
 from nightjar.promotion import Standing, read_standing
 from nightjar.registry import RegistryPlace
 from nightjar.stages import STAGES
+from nightjar.store import schemas
 
 
 def make_plan(

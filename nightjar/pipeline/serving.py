@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.core import Action, Nights, Parent, Plan, Provenance, Stage, run_step
 from nightjar.core.using import at_work
@@ -22,7 +21,7 @@ from nightjar.promotion import (
 )
 from nightjar.registry import RegisteredVersion
 from nightjar.stages import STAGES
-from nightjar.store import Store
+from nightjar.store import Store, schemas
 
 
 @dataclass(frozen=True)

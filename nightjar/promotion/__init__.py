@@ -1,12 +1,12 @@
 """Promotion: the gate, the ledger, and the way back.
 
 Which registered version is champion is an event in the ledger of the pipeline
-(:mod:`~nightjar.promotion.ledger`, :mod:`~nightjar.promotion.events`); MLflow's alias follows it
-(:mod:`~nightjar.promotion.applying`). Folded, the events say how things stand
-(:mod:`~nightjar.promotion.standing`): champion, reference, what can be rolled back to, which
+(:mod:`.ledger`, :mod:`.events`); MLflow's alias follows it
+(:mod:`.applying`). Folded, the events say how things stand
+(:mod:`.standing`): champion, reference, what can be rolled back to, which
 nights are accepted, what is searched.
 
-A night asks the gate (:mod:`~nightjar.promotion.gate`) about each candidate and settles what it
+A night asks the gate (:mod:`.gate`) about each candidate and settles what it
 says (:class:`Promoter`); a person gives orders (:class:`Steward`); whoever only asks reads
 (:func:`read_standing`). MLflow is imported only where the registry is no SQLite file.
 """
@@ -18,11 +18,11 @@ from nightjar.promotion.contenders import (
     Question,
     benchmark_scores,
 )
+from nightjar.promotion.current_standing import Explanation, explain, read_events, read_standing
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
-from nightjar.promotion.reading import Explanation, explain, read_events, read_standing
 from nightjar.promotion.standing import (
     AcceptedNight,
     ArtifactDigest,

@@ -8,8 +8,8 @@ from typing import Any
 
 from nightjar.config import GateConfig
 from nightjar.promotion.events import VersionRef
-from nightjar.scores import main_scores, read_scores
 from nightjar.store import Artifact
+from nightjar.store.scores import main_scores, read_scores
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nightjar import schemas
 from nightjar.config import LoadedConfig
 from nightjar.errors import LeaseTaken, LedgerBusy, LedgerDamaged
 from nightjar.promotion.events import Event, EventKind, VersionRef
-from nightjar.store import acquire_lease, names, only_writes, put_new
+from nightjar.store import acquire_lease, names, only_writes, put_new, schemas
 
 logger = logging.getLogger(__name__)
 

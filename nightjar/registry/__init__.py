@@ -4,34 +4,28 @@ Each model of a pipeline is one registered MLflow model, ``<pipeline>-<model>``.
 trained and evaluated model (:func:`ensure_registered`) makes a version once for the bytes of
 its embeddings and the code that packages them, and decides nothing:
 
-1. The hashes of the embeddings are checked (:mod:`~nightjar.registry.summary`).
+1. The hashes of the embeddings are checked (:mod:`.summary`).
 2. A run holds hyper-parameters, every score, losses, the documents and tokens as inputs, and
-   the model card (:mod:`~nightjar.registry.runs`, :mod:`~nightjar.registry.model_card`).
-3. The model is logged as code (:mod:`~nightjar.registry.model_code`, which needs mlflow,
+   the model card (:mod:`.runs`, :mod:`.model_card`).
+3. The model is logged as code (:mod:`.model_code`, which needs mlflow,
    numpy and pyarrow alone) with its files and a list of their hashes, and loaded back
-   (:mod:`~nightjar.registry.packaging`, :mod:`~nightjar.registry.registered_files`).
+   (:mod:`.packaging`, :mod:`.registered_files`).
 4. The registered version is made with lineage and scores as tags
-   (:mod:`~nightjar.registry.tags`, :mod:`~nightjar.registry.registration`).
+   (:mod:`.tags`, :mod:`.registration`).
 
 Which version is champion is decided elsewhere (:mod:`nightjar.promotion`), and written here
-(:mod:`~nightjar.registry.writing`). Versions that nobody needs are deleted for good
-(:mod:`~nightjar.registry.removal`).
+(:mod:`.writers`). Versions that nobody needs are deleted for good
+(:mod:`.removal`).
 
 Looking versions up takes no MLflow import where the registry is a SQLite file
-(:mod:`~nightjar.registry.reading`), so planning a run stays fast; importing this package
-does not import MLflow either. :mod:`~nightjar.registry.client` reaches MLflow. Model cards are read
-back by :mod:`~nightjar.registry.cards`.
+(:mod:`.readers`), so planning a run stays fast; importing this package
+does not import MLflow either. :mod:`.client` reaches MLflow. Model cards are read
+back by :mod:`.model_card_reading`.
 """
 
-from nightjar.registry.cards import read_model_card
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
-from nightjar.registry.identity import (
-    experiment_name,
-    find_registered,
-    registered_name,
-    registration_key,
-)
-from nightjar.registry.reading import (
+from nightjar.registry.model_card_reading import read_model_card
+from nightjar.registry.readers import (
     CHALLENGER,
     CHAMPION,
     RegisteredVersion,
@@ -40,6 +34,12 @@ from nightjar.registry.reading import (
     open_reader,
 )
 from nightjar.registry.registered_files import check_files_whole, model_files
+from nightjar.registry.registered_names import (
+    experiment_name,
+    find_registered,
+    registered_name,
+    registration_key,
+)
 from nightjar.registry.registration import ensure_registered
 from nightjar.registry.removal import (
     Deletion,
@@ -51,7 +51,7 @@ from nightjar.registry.removal import (
 )
 from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import masked, tracking_uri
-from nightjar.registry.writing import (
+from nightjar.registry.writers import (
     LEDGER_TAG,
     ClientWriter,
     RegistryWriter,

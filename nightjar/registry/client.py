@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nightjar.errors import RegistryUnavailable
-from nightjar.registry.reading import RegisteredVersion
+from nightjar.registry.readers import RegisteredVersion
 from nightjar.registry.uris import masked, sqlite_path, without_secrets
 from nightjar.store import waited_lease
 
@@ -195,7 +195,7 @@ def _make_database(database: Path, artifacts: Path) -> None:
 
 
 class ClientReader:
-    """Reads the registry through MLflow (:class:`~nightjar.registry.reading.RegistryReader`)."""
+    """Reads the registry through MLflow (:class:`.readers.RegistryReader`)."""
 
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self._client = client

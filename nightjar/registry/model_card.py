@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nightjar.config import SifConfig, UsifConfig, base_of
-from nightjar.lookup.requests import TASKS
+from nightjar.model.lookup.requests import TASKS
 from nightjar.registry.summary import BASE, ModelSummary
-from nightjar.scores import Score
+from nightjar.store.scores import Score
 
 CARD_NAME = "model_card.md"
 """The card's file among the artifacts of its run."""

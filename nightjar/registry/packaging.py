@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nightjar.errors import RegistryUnavailable
-from nightjar.lookup import Parameters, copy_code, write_model
-from nightjar.model_files import model_content, tokenizer_settings
+from nightjar.formats.model_files import model_content, tokenizer_settings
+from nightjar.model.lookup import Parameters, copy_code, write_model
+from nightjar.model.tokenization import EXTRAS
 from nightjar.registry.client import import_mlflow
-from nightjar.registry.identity import MODEL_CODE_PATH
 from nightjar.registry.model_card import CARD_NAME, model_card
-from nightjar.registry.reading import RegistryPlace
+from nightjar.registry.readers import RegistryPlace
 from nightjar.registry.registered_files import FILES_NAME, FileList, stored_model
+from nightjar.registry.registered_names import MODEL_CODE_PATH
 from nightjar.registry.summary import ModelSummary
 from nightjar.store import Artifact, library_versions
-from nightjar.tokenization import EXTRAS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -103,7 +103,7 @@ def _requirements(summary: ModelSummary) -> list[str]:
 
 
 def signature() -> ModelSignature:
-    """Items of any JSON type in a column; the parameters of :class:`nightjar.lookup.Parameters`.
+    """Items of any JSON type in a column; the parameters of :class:`.lookup.Parameters`.
 
     What comes out depends on the task, so no output schema is given.
     """

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from nightjar.errors import ModelFilesDamaged
-from nightjar.registry.reading import RegisteredVersion, RegistryPlace
+from nightjar.registry.readers import RegisteredVersion, RegistryPlace
 from nightjar.registry.uris import mlflow_dir
 from nightjar.store import file_identity, only_writes
 
@@ -160,7 +160,7 @@ def _listed_sizes(repository: Any, directories: Iterable[str]) -> Iterator[tuple
 
 
 def model_files(place: RegistryPlace, version: RegisteredVersion) -> Path:
-    """The directory of a version's lookup files, for ``nightjar.lookup.VectorModel.open``.
+    """The directory of a version's lookup files, for ``nightjar.model.lookup.VectorModel.open``.
 
     A server's are downloaded at their first use, below the artifact store, and checked. Raises
     ModelFilesDamaged when they are not there, or not those that were registered;

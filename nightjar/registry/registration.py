@@ -14,11 +14,11 @@ from pathlib import Path
 
 from nightjar.progress import Progress
 from nightjar.registry.client import named_errors
-from nightjar.registry.identity import find_registered
 from nightjar.registry.model_card import short_description
 from nightjar.registry.packaging import active_run, log_model
-from nightjar.registry.reading import RegisteredVersion, RegistryPlace
+from nightjar.registry.readers import RegisteredVersion, RegistryPlace
 from nightjar.registry.registered_files import FILES_TAG, check_files_whole
+from nightjar.registry.registered_names import find_registered
 from nightjar.registry.removal import remove_leftovers
 from nightjar.registry.runs import experiment_id, log_run, start_run
 from nightjar.registry.summary import (
@@ -28,7 +28,7 @@ from nightjar.registry.summary import (
     summarize,
 )
 from nightjar.registry.tags import NIGHT_TAG, TRIAL_TAG, lineage_tags
-from nightjar.registry.writing import ClientWriter, check_owner, load_address, open_writer
+from nightjar.registry.writers import ClientWriter, check_owner, load_address, open_writer
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from nightjar.errors import InputError
 from nightjar.registry.client import MISSING, ClientReader, error_code, named_errors
-from nightjar.registry.identity import KEY_TAG
-from nightjar.registry.reading import MODEL_URI, RegisteredVersion, RegistryPlace
+from nightjar.registry.readers import MODEL_URI, RegisteredVersion, RegistryPlace
 from nightjar.registry.registered_files import downloads_dir, known_directories, local_directory
+from nightjar.registry.registered_names import KEY_TAG
 from nightjar.registry.tags import REGISTERED_MODEL_TAG
 from nightjar.registry.uris import masked
-from nightjar.registry.writing import ClientWriter
+from nightjar.registry.writers import ClientWriter
 from nightjar.store import delete
 
 if TYPE_CHECKING:

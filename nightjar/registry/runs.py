@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from nightjar.config import PipelineConfig, RegistryConfig
 from nightjar.errors import ConfigError
 from nightjar.registry.client import EXISTS, error_code
-from nightjar.registry.identity import experiment_name
 from nightjar.registry.model_card import CARD_NAME, model_card, parameter_text
+from nightjar.registry.registered_names import experiment_name
 from nightjar.registry.score_plot import score_plot
 from nightjar.registry.summary import ModelSummary
 from nightjar.registry.tags import lineage_tags
-from nightjar.scores import ALL, Score
 from nightjar.store import Artifact
+from nightjar.store.scores import ALL, Score
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

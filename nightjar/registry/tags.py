@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nightjar.registry.identity import KEY_TAG
-from nightjar.registry.reading import DIGEST_TAG
+from nightjar.registry.readers import DIGEST_TAG
+from nightjar.registry.registered_names import KEY_TAG
 from nightjar.registry.summary import ModelSummary
 
 PREFIX = "nightjar."

@@ -1,14 +1,14 @@
 """Every stage of the pipeline, upstream first: a new one is a package and a line here."""
 
 from nightjar.core import Stage
-from nightjar.stages.count import Count
-from nightjar.stages.embed import EmbedDocuments
-from nightjar.stages.evaluate import Evaluate
-from nightjar.stages.index import IndexDocuments
-from nightjar.stages.ingest import Ingest
-from nightjar.stages.report import Report
-from nightjar.stages.tokenize import Tokenize
-from nightjar.stages.train import Train
+from nightjar.stages.embed.embed_stage import EmbedDocuments
+from nightjar.stages.evaluate.evaluate_stage import Evaluate
+from nightjar.stages.index.index_stage import IndexDocuments
+from nightjar.stages.ingest.ingest_stage import Ingest
+from nightjar.stages.report.report_stage import Report
+from nightjar.stages.tokenize.tokenize_stage import Tokenize
+from nightjar.stages.train.count_stage import Count
+from nightjar.stages.train.train_stage import Train
 
 STAGES: tuple[type[Stage], ...] = (
     Ingest,

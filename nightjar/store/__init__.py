@@ -1,25 +1,25 @@
 """Versioned Parquet artifacts: what the stages publish and read.
 
 ``artifacts/<stage>/<version>/*.parquet`` and ``manifest.json``. A version is the hash of
-everything that shapes the result (:mod:`~nightjar.store.fingerprint`), so "already
+everything that shapes the result (:mod:`.fingerprint`), so "already
 published" means "the same result". Publishing writes into a staging directory beside the
-target, syncs, writes the manifest last and renames (:mod:`~nightjar.store.publishing`): a
+target, syncs, writes the manifest last and renames (:mod:`.publishing`): a
 directory without a manifest does not exist, and a published one is never modified. Opening
 checks names and sizes, reading checks schemas and page checksums, verifying checks the hashes
-(:mod:`~nightjar.store.opening`). A damaged one is set aside, never deleted
-(:mod:`~nightjar.store.setting_aside`). Where bytes matter, :attr:`Manifest.digest` stands
+(:mod:`.opening`). A damaged one is set aside, never deleted
+(:mod:`.setting_aside`). Where bytes matter, :attr:`Manifest.digest` stands
 beside the version.
 
 Who writes is known by a file that it holds as long as it lives
-(:mod:`~nightjar.store.holding`): the run of a pipeline its lease
-(:mod:`~nightjar.store.lease`), a writer its staging directory.
+(:mod:`.holding`): the run of a pipeline its lease
+(:mod:`.lease`), a writer its staging directory.
 
-The contract with the place where all this lies is :mod:`~nightjar.store.local_disk`: put a
+The contract with the place where all this lies is :mod:`.local_disk`: put a
 new object (:func:`put_new`) or directory, :func:`replace` one, list :func:`names`,
 :func:`delete`, link a part. An object is whole and synced when it has its name, one of
 several writers gets a new name, and nothing else is assumed: no rename, no hard link, no
 modification time. What is removed because nobody has used it is idle as the nights have
-seen it (:mod:`~nightjar.store.idleness`).
+seen it (:mod:`.idleness`).
 """
 
 from nightjar.store.fingerprint import (
@@ -35,9 +35,7 @@ from nightjar.store.local_disk import delete, names, put_new, replace
 from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
-from nightjar.store.publishing import Staging, environment, publish, remove_abandoned, rewrite
-from nightjar.store.setting_aside import SET_ASIDE_DIR, set_aside
-from nightjar.store.tables import (
+from nightjar.store.parquet import (
     Compression,
     described_table,
     link_part,
@@ -45,6 +43,8 @@ from nightjar.store.tables import (
     table_writer,
     write_part,
 )
+from nightjar.store.publishing import Staging, environment, publish, remove_abandoned, rewrite
+from nightjar.store.setting_aside import SET_ASIDE_DIR, set_aside
 from nightjar.store.writing import named_write_errors, only_writes, sync
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Leases: one run of a pipeline at a time.
 
 A lease is a directory of numbered files. The holder holds the one with the highest number
-(:mod:`~nightjar.store.holding`). Who wants it makes the next number once the one before is
+(:mod:`.holding`). Who wants it makes the next number once the one before is
 released or nobody holds it any more: making a new file is what only one can do on every
 disk, with locks or without. The file with the highest number stays when it is released, so
 that no number comes twice.
@@ -53,7 +53,7 @@ def acquire_lease(path: Path, owner: str) -> Lease:
     """Take the lease at ``path``, or raise LeaseTaken saying who holds it.
 
     ``owner`` is a readable name of the run. A lease whose holder was killed is free at once;
-    where no lock tells that (:mod:`~nightjar.store.holding`), after a minute of watching it.
+    where no lock tells that (:mod:`.holding`), after a minute of watching it.
     Raises StoreNotWritable when the lease cannot be written.
     """
     with only_writes(path.parent):

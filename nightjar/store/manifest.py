@@ -63,7 +63,7 @@ class Manifest:
     version: str
     name: str
     identity: Mapping[str, Any]
-    """What the version is the hash of (:class:`~nightjar.store.fingerprint.Identity`)."""
+    """What the version is the hash of (:class:`.fingerprint.Identity`)."""
     files: tuple[FileEntry, ...]
     counts: Mapping[str, int]
     """What was read, kept and dropped, by reason."""

@@ -21,7 +21,7 @@ from nightjar.store.manifest import (
     Manifest,
     read_created_at,
 )
-from nightjar.store.tables import SUFFIX
+from nightjar.store.parquet import SUFFIX
 
 _MAX_SHOWN = 5
 _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)

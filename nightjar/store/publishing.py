@@ -5,7 +5,7 @@ the manifest, which is written last, and the directory becomes ``<stage>/<versio
 that publish the same version at once: the first one wins, the other finds the artifact there
 and uses it.
 
-Beside a staging directory lies a file that its writer holds (:mod:`~nightjar.store.holding`),
+Beside a staging directory lies a file that its writer holds (:mod:`.holding`),
 made before it and removed after it. So a staging directory is abandoned when nobody holds
 that file, whoever looks. Processes that write parts for the writer hold nothing: what they
 write is nobody's once it is gone.
@@ -44,8 +44,7 @@ from nightjar.store.local_disk import (
 )
 from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
 from nightjar.store.opening import Artifact, Store
-from nightjar.store.setting_aside import set_aside_unpublished
-from nightjar.store.tables import (
+from nightjar.store.parquet import (
     SUFFIX,
     Compression,
     described_file,
@@ -53,6 +52,7 @@ from nightjar.store.tables import (
     part_name,
     table_writer,
 )
+from nightjar.store.setting_aside import set_aside_unpublished
 from nightjar.store.writing import (
     make_directory,
     named_write_errors,
@@ -89,7 +89,7 @@ class Staging:
     ) -> Iterator[pq.ParquetWriter]:
         """A streaming writer of ``<table>.parquet``; each write is a row group.
 
-        As :func:`~nightjar.store.tables.table_writer`.
+        As :func:`.parquet.table_writer`.
         """
         self._check_is_new(table)
         self._files[table] = schema
@@ -172,7 +172,7 @@ def publish(
 
     When ``write`` raises, nothing is published and the staging directory is removed. When
     the version is published meanwhile, what is there stays, and is checked as by
-    :meth:`~nightjar.store.opening.Store.open`. Raises StoreNotWritable when the directory
+    :meth:`.opening.Store.open`. Raises StoreNotWritable when the directory
     cannot be written or the disk is full.
     """
     stage_dir = root / identity.stage
@@ -257,7 +257,7 @@ def remove_abandoned(root: Path) -> list[Path]:
     """Remove what writers that are gone have left; returns it.
 
     Staging directories that nobody holds, and unfinished objects
-    (:mod:`~nightjar.store.local_disk`). Where no lock tells whether a writer is gone, it is
+    (:mod:`.local_disk`). Where no lock tells whether a writer is gone, it is
     watched for a minute, all of them at once.
     """
     complete_replacements(root)

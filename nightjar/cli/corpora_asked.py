@@ -1,0 +1,143 @@
+"""What is asked of the nights of a corpus: how its documents differ, what it is like, what is new.
+
+Which nights answer, :mod:`nightjar.pipeline.answerers` says: the last accepted one, against the
+accepted one before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import InputError
+from nightjar.pipeline.answerers import Answerers, AskedCorpus
+from nightjar.stages.ingest import Comparison, compare
+from nightjar.stages.report import PAGE, NewWords, compare_vocabularies, page_with_comparison
+from nightjar.store import Artifact, schemas
+
+
+@dataclass(frozen=True)
+class AskedNights:
+    """Which corpus, and which two of its nights."""
+
+    corpus: str | None = None
+    """None: the only one."""
+    night: int | None = None
+    """None: the last accepted one."""
+    against: int | None = None
+    """None: the accepted one before."""
+
+
+def compare_documents(
+    loaded: LoadedConfig, asked: AskedNights, old: str | None, new: str | None
+) -> Comparison:
+    """What changed between the documents of two nights, or between two artifacts.
+
+    ``old`` and ``new`` are versions of documents artifacts, or their first digits. Raises
+    InputError when there is nothing to compare, ArtifactMissing for an unknown version.
+    """
+    answerers = Answerers(loaded)
+    if old is None:
+        now, before = _both_nights(answerers, asked)
+        if before is None:
+            raise InputError(
+                f"{now.label} is the first that was accepted: there is nothing to compare it with. "
+                f"'nightjar run' makes another whenever the sources change"
+            )
+        return compare(*(answerers.corpus_stage(n, schemas.DOCUMENTS) for n in (before, now)))
+    older = _documents(answerers, old)
+    if new is not None:
+        return compare(older, _documents(answerers, new))
+    now = answerers.corpus(asked.corpus, asked.night)
+    return compare(older, answerers.corpus_stage(now, schemas.DOCUMENTS))
+
+
+def _both_nights(
+    answerers: Answerers, asked: AskedNights
+) -> tuple[AskedCorpus, AskedCorpus | None]:
+    now = answerers.corpus(asked.corpus, asked.night)
+    if asked.against is not None:
+        return now, answerers.corpus(now.corpus, asked.against)
+    return now, answerers.corpus_before(now)
+
+
+def _documents(answerers: Answerers, what: str) -> Artifact:
+    ref = answerers.store.find(what if "/" in what else f"{schemas.DOCUMENTS}/{what}")
+    if ref.stage != schemas.DOCUMENTS:
+        raise InputError(f"{ref}: is no documents artifact; 'nightjar versions documents'")
+    return answerers.store.open(ref)
+
+
+@dataclass(frozen=True)
+class WordsSince:
+    """How the vocabulary of a night differs from that of an earlier one."""
+
+    night: AskedCorpus
+    """The earlier one."""
+    tokens: Artifact
+    """The earlier night's."""
+    words: NewWords
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types; the most frequent words are listed."""
+        new = self.words
+        return {
+            "night": self.night.night,
+            "tokens": str(self.tokens.ref),
+            "n_appeared": new.n_appeared,
+            "n_vanished": new.n_vanished,
+            "appeared": new.appeared.to_pylist(),
+            "vanished": new.vanished.to_pylist(),
+        }
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """A night's report, and what is new since another night."""
+
+    night: AskedCorpus
+    report: Artifact
+    tokens: Artifact
+    since: WordsSince | None
+    """None: no night was accepted before."""
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Documents, words and the like."""
+        return dict(self.report.manifest.counts)
+
+    @property
+    def page(self) -> str:
+        """The page, with what is new at its end."""
+        if self.since is None:
+            return self.report.file_path(PAGE).read_text(encoding="utf-8")
+        return page_with_comparison(self.report, self.tokens, self.since.tokens, self.since.words)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "corpus": self.night.corpus,
+            "night": self.night.night,
+            "report": str(self.report.ref),
+            "page": str(self.report.file_path(PAGE)),
+            "tokens": str(self.tokens.ref),
+            "figures": self.figures,
+            "against": None if self.since is None else self.since.as_json(),
+        }
+
+
+def report_corpus(loaded: LoadedConfig, asked: AskedNights) -> CorpusReport:
+    """What the corpus of a night is like, compared with another when it is read.
+
+    Raises InputError as :meth:`~nightjar.pipeline.answerers.Answerers.corpus` does, StoreError
+    when an artifact of one of the nights is gone or damaged.
+    """
+    answerers = Answerers(loaded)
+    now, before = _both_nights(answerers, asked)
+    tokens = answerers.corpus_stage(now, schemas.TOKENS)
+    since = None
+    if before is not None:
+        earlier = answerers.corpus_stage(before, schemas.TOKENS)
+        since = WordsSince(before, earlier, compare_vocabularies(tokens, earlier))
+    return CorpusReport(now, answerers.corpus_stage(now, schemas.CORPUS_REPORT), tokens, since)

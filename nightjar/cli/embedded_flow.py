@@ -1,0 +1,57 @@
+"""The nightly flow in this process. Import it once PREFECT_API_URL is what it should be."""
+
+from __future__ import annotations
+
+import httpx
+from prefect import get_client
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
+from rich.console import Console
+
+from nightjar.cli.display import display_for
+from nightjar.config import LoadedConfig
+from nightjar.errors import NightjarError, OrchestratorUnavailable
+from nightjar.flows.nightly import SKIPPED, nightly
+from nightjar.tasks.task_progress import show_on
+
+
+def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
+    """Run the flow with its progress on ``console``; the caller has planned, so all is fetched.
+
+    Returns the reason when the run was skipped, None when it ran. Raises the error of the
+    step that failed, or OrchestratorUnavailable when Prefect does not answer.
+    """
+    _check_that_prefect_answers()
+    # Nobody watches the heartbeats of a run in this process, and ending them takes a second.
+    with (
+        display_for(console) as display,
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        show_on(display)
+        state = nightly(
+            str(loaded.path), list(loaded.overrides), promotes, is_fetched=True, return_state=True
+        )
+    if state.is_completed():
+        return state.message if state.name == SKIPPED else None
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, NightjarError):
+        raise error
+    raise NightjarError(f"the run ended as {state.name}: {state.message}") from (
+        error if isinstance(error, BaseException) else None
+    )
+
+
+def _check_that_prefect_answers() -> None:
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except (RuntimeError, OSError, httpx.HTTPError) as error:
+        problem = error
+    if problem is not None:
+        raise OrchestratorUnavailable(
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({problem}); start "
+            f"it with 'prefect server start', or unset PREFECT_API_URL to use an embedded one"
+        ) from problem

@@ -1,0 +1,128 @@
+"""``nightjar export``: a version's vectors in a format that other tools read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import InputError
+from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
+from nightjar.model.lookup import VectorModel
+from nightjar.pipeline.answerers import Answerers, AskedModel
+from nightjar.registry import BASE
+from nightjar.store.schemas import EMBEDDINGS
+
+_PREFIX = "nightjar."
+"""Of the tags that Nightjar gives a registered version."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written where, and what the format could not take."""
+
+    artifact: str
+    path: Path
+    format: str
+    n_tokens: int
+    n_bytes: int
+    left_out: Counter[str]
+
+    @property
+    def loading(self) -> str:
+        """A line that opens it."""
+        return FORMATS[self.format].loading.replace("PATH", str(self.path))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "artifact": self.artifact,
+            "path": str(self.path),
+            "format": self.format,
+            "tokens": self.n_tokens,
+            "bytes": self.n_bytes,
+            "left_out": dict(self.left_out),
+            "load": self.loading,
+        }
+
+
+def export(
+    loaded: LoadedConfig,
+    what: str,
+    night: int | None,
+    format_name: str,
+    output: Path | None,
+    limit: int | None,
+    *,
+    replaces: bool = False,
+) -> Exported:
+    """Write the version ``what`` of ``night``.
+
+    :meth:`nightjar.pipeline.answerers.Answerers.model` says which version that is.
+
+    ``output``: by default the model's name with the format's suffix. Raises InputError for an
+    unknown model, alias or format, for a file that is there already, and for a missing extra.
+    """
+    form = FORMATS.get(format_name)
+    if form is None:
+        raise InputError(f"--format {format_name}: choose one of {', '.join(FORMATS)}")
+    answerers = Answerers(loaded)
+    asked = answerers.model(what, night)
+    path = output or Path(f"{asked.model}{form.suffix or '-' + format_name}")
+    with answerers.opened(asked) as model:
+        vectors = _vectors(model, _source(answerers, asked)).first(limit)
+        left_out = write_vectors(vectors, format_name, path, replaces=replaces)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Exported(
+        artifact=f"{EMBEDDINGS}/{asked.embeddings}",
+        path=path,
+        format=format_name,
+        n_tokens=len(vectors.tokens) - left_out["token_cannot_be_written"],
+        n_bytes=sum(file.stat().st_size for file in files),
+        left_out=left_out,
+    )
+
+
+def _source(answerers: Answerers, asked: AskedModel) -> dict[str, str]:
+    """Where the vectors come from: what the registered version is tagged with, or the manifest."""
+    source = {
+        "model": answerers.registered_name(asked.model),
+        "embeddings_version": asked.embeddings,
+    }
+    if asked.registered is not None:
+        tags = asked.registered.tags
+        source["version"] = str(asked.registered.version)
+        source |= {
+            key.removeprefix(_PREFIX): value
+            for key, value in sorted(tags.items())
+            if key == f"{_PREFIX}git_commit"
+            or (key.startswith(_PREFIX) and key.endswith("_version"))
+        }
+        return source
+    manifest = answerers.embeddings(asked).manifest
+    # A fine-tuned model or a sentence encoder has embeddings among its parents.
+    source |= {
+        f"{BASE if stage == EMBEDDINGS else stage}_version": version
+        for stage, version in manifest.parents.items()
+    }
+    return source if manifest.git_commit is None else {**source, "git_commit": manifest.git_commit}
+
+
+def _vectors(model: VectorModel, source: dict[str, str]) -> ExportedVectors:
+    table, subwords = model.table, model.subwords
+    ngrams = None
+    if subwords is not None:
+        ngrams = Ngrams(*subwords.sizes, subwords.buckets, subwords.rows)
+    return ExportedVectors(
+        tokens=table.tokens_of(np.arange(len(table))),
+        counts=table.counts,
+        matrix=table.vectors,
+        tokenizer=model.tokenizer,
+        ngrams=ngrams,
+        source=source,
+        has_phrases=model.phrases is not None,
+    )

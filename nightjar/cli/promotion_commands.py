@@ -1,0 +1,404 @@
+"""The commands about who is champion: ``nightjar history``, ``promote``, ``rollback`` and the like.
+
+None of them needs Prefect; MLflow is imported only where the registry is no SQLite file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nightjar.cli.display import steps_progress
+from nightjar.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, errors, print_json
+from nightjar.config import LoadedConfig, load_config
+from nightjar.errors import PromotionRefused
+from nightjar.explorer.harmless_text import visible
+from nightjar.pipeline.provenance import actor, read_provenance
+from nightjar.promotion import (
+    Change,
+    Event,
+    Explanation,
+    ModelStanding,
+    PrepareServing,
+    Serving,
+    Standing,
+    Steward,
+    VersionRef,
+    explain,
+    read_events,
+    read_standing,
+)
+from nightjar.registry import RegisteredVersion
+
+app = typer.Typer()
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A model of the config, or one that the ledger still knows.")
+]
+VersionArgument = Annotated[
+    int, typer.Argument(min=1, metavar="VERSION", help="Number of a registered version.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger.")]
+
+_LONGEST_REASON = 400
+
+
+@app.command()
+def history(
+    model: Annotated[
+        str | None, typer.Argument(help="One model, or corpus; default: every one.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="How many events are shown, the newest.")
+    ] = 50,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was promoted, blocked, rolled back and accepted, and how each model stands now."""
+    loaded = load_config(config)
+    events = [event for event in read_events(loaded) if model in (None, event.subject)]
+    if model is not None and not events:
+        raise PromotionRefused(
+            f"{model}: the ledger of {loaded.config.pipeline.name} speaks of no such model or "
+            f"corpus yet; 'nightjar run' judges what the config names"
+        )
+    standing = read_standing(loaded)
+    gone = standing.gone(loaded.config.models)
+    if as_json:
+        print_json(
+            {
+                "models": {
+                    name: _standing_as_json(found, is_gone=name in gone)
+                    for name, found in standing.models.items()
+                    if model in (None, name)
+                },
+                "events": [event.as_json() for event in events[-limit:]],
+                "n_events": len(events),
+            }
+        )
+        return
+    console = _console()
+    _print_events(console, events[-limit:])
+    if len(events) > limit:
+        console.print(f"{len(events) - limit} older events are not shown (--limit)")
+    _print_standing(console, standing, model, gone)
+
+
+@app.command()
+def why(
+    model: ModelArgument,
+    version: Annotated[
+        int | None,
+        typer.Argument(min=1, metavar="VERSION", help="Default: the one that was judged last."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why a version is champion or is not: the decision, its scores, what came after."""
+    found = explain(load_config(config), model, version)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "version": found.version.number,
+                "embeddings_version": found.version.embeddings,
+                "embeddings_digest": found.version.digest,
+                "decision": None if found.decision is None else found.decision.as_json(),
+                "events": [event.as_json() for event in found.events],
+            }
+        )
+        return
+    _print_explanation(_console(), found)
+
+
+@app.command()
+def promote(
+    model: ModelArgument,
+    version: VersionArgument,
+    is_forced: Annotated[
+        bool, typer.Option("--force", help="Although the gate blocked it, or has not seen it.")
+    ] = False,
+    reason: ReasonOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version champion that waits for a person, or was champion before.
+
+    One that the gate blocked, or that no night has judged, needs --force and --reason.
+    """
+    loaded = load_config(config)
+    change = _steward(loaded).promote(model, version, is_forced=is_forced, reason=reason)
+    _report(change, as_json)
+
+
+@app.command()
+def rollback(
+    model: ModelArgument,
+    version: Annotated[
+        int | None,
+        typer.Option("--to", min=1, metavar="VERSION", help="Default: the champion before."),
+    ] = None,
+    reason: ReasonOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an earlier champion back. The model is held: nights promote nothing until resume."""
+    _report(_steward(load_config(config)).rollback(model, version, reason), as_json)
+
+
+@app.command()
+def pin(
+    model: ModelArgument,
+    version: VersionArgument,
+    is_reference: Annotated[
+        bool,
+        typer.Option("--reference", help="And measure small losses against it from now on."),
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a version's files, whatever retention would delete."""
+    loaded = load_config(config)
+    _report(_steward(loaded).pin(model, version, is_reference=is_reference), as_json)
+
+
+@app.command()
+def unpin(
+    model: ModelArgument,
+    version: VersionArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a pinned version's files no longer than they are needed."""
+    _report(_steward(load_config(config)).unpin(model, version), as_json)
+
+
+@app.command()
+def hold(
+    model: ModelArgument,
+    reason: ReasonOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Have nights judge and record, but promote nothing, until resume."""
+    _report(_steward(load_config(config)).hold(model, reason), as_json)
+
+
+@app.command()
+def resume(
+    model: ModelArgument,
+    reason: ReasonOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Let nights promote again, after hold or rollback."""
+    _report(_steward(load_config(config)).resume(model, reason), as_json)
+
+
+@app.command()
+def retire(
+    model: ModelArgument,
+    reason: ReasonOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """End a model that is gone from the config: no champion any more, nothing of it is kept."""
+    _report(_steward(load_config(config)).retire(model, reason), as_json)
+
+
+@app.command()
+def adopt(
+    model: ModelArgument,
+    takes_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="The registered model belongs to this pipeline directory from now on.",
+        ),
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that an alias champion that was moved by hand is right where it is."""
+    _report(_steward(load_config(config)).adopt(model, takes_over=takes_over), as_json)
+
+
+@app.command()
+def repair(
+    model: ModelArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Move an alias champion that was moved by hand back to where the ledger says."""
+    _report(_steward(load_config(config)).repair(model), as_json)
+
+
+# -- what they share -----------------------------------------------------------------------------
+
+
+def _steward(loaded: LoadedConfig) -> Steward:
+    return Steward(loaded, actor(), _prepare_serving(loaded))
+
+
+def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
+    """What publishes vectors and index of the accepted documents for a new champion."""
+    from nightjar.pipeline import prepare_serving  # noqa: PLC0415 (imports what embeds)
+
+    def prepare(model: str, version: RegisteredVersion) -> Serving:
+        with steps_progress(errors) as progress:
+            return prepare_serving(loaded, read_provenance(loaded), model, version, progress)
+
+    return prepare
+
+
+def _console() -> Console:
+    """What comes from data is printed as it is: no markup."""
+    return Console(markup=False, highlight=False)
+
+
+def _report(change: Change, as_json: bool) -> None:
+    """Say what was changed, and what there is to know; notes are for people, on standard error."""
+    if as_json:
+        event = None if change.event is None else change.event.as_json()
+        print_json({"event": event, "notes": list(change.notes)})
+        return
+    if change.event is not None:
+        _print_events(_console(), [change.event])
+    for note in change.notes:
+        errors.print(visible(note, _LONGEST_REASON), markup=False)
+
+
+def _print_events(console: Console, events: Sequence[Event]) -> None:
+    table = _table("event", "time (UTC)", "night", "what", "of", "version", "by", "reason")
+    for event in events:
+        table.add_row(
+            str(event.number),
+            f"{event.time:%Y-%m-%d %H:%M}",
+            "" if event.night is None else str(event.night),
+            str(event.kind),
+            visible(event.subject),
+            _moved(event),
+            visible(event.actor),
+            visible(event.reason, _LONGEST_REASON),
+        )
+    console.print(table)
+
+
+def _moved(event: Event) -> str:
+    """From which version to which, where the event changes the champion."""
+    new = "none" if event.new is None else str(event.new.number)
+    if event.moves_alias:
+        return f"{'none' if event.old is None else event.old.number} -> {new}"
+    return "" if event.new is None else new
+
+
+def _print_standing(
+    console: Console, standing: Standing, model: str | None, gone: Sequence[str]
+) -> None:
+    table = _table("model", "champion", "reference", "before it", "pinned", "waits", "held")
+    names = [name for name in sorted(standing.models) if model in (None, name)]
+    for name in names:
+        found = standing.models[name]
+        champion = "retired" if found.is_retired else _number(found.champion)
+        table.add_row(
+            visible(name),
+            champion,
+            _number(found.reference),
+            _numbers(found.previous),
+            _numbers(found.pins),
+            _number(None if found.waiting is None else found.waiting.new),
+            visible(found.hold_reason, _LONGEST_REASON) if found.is_held else "",
+        )
+    if names:
+        console.print()
+        console.print(table)
+    for name in gone:
+        if model in (None, name):
+            errors.print(
+                f"{visible(name)} is gone from the config and keeps its champion: put it back, or "
+                f"'nightjar retire {visible(name)}'",
+                markup=False,
+            )
+
+
+def _print_explanation(console: Console, found: Explanation) -> None:
+    version = found.version
+    console.print(
+        f"{visible(found.model)} version {version.number}, embeddings {version.embeddings}"
+    )
+    if found.decision is None:
+        console.print("No night has judged it.")
+    else:
+        event = found.decision
+        console.print(f"{event.kind}: {visible(event.reason, 2 * _LONGEST_REASON)}")
+        console.print(f"decision {event.decision_key} of {event.time:%Y-%m-%d %H:%M} UTC")
+        console.print()
+        console.print(_scores(event.evidence.get("decision", {})))
+    console.print()
+    _print_events(console, found.events)
+
+
+_ROLES = ("candidate", "champion", "reference")
+
+
+def _scores(decision: Mapping[str, Any]) -> Table:
+    """Scores and coverage of the three that were compared, a row for each benchmark."""
+    contenders = {role: decision.get(role) for role in _ROLES}
+    head = [
+        f"{role} {found['version']['number']}"
+        for role, found in contenders.items()
+        if found is not None
+    ]
+    table = _table("benchmark", *(f"{name}{more}" for name in head for more in ("", " covers")))
+    for benchmark in decision.get("gate", {}).get("benchmarks", []):
+        cells: list[str] = []
+        for found in contenders.values():
+            if found is not None:
+                cells += _score_cells(found["evaluation"].get(benchmark))
+        table.add_row(visible(benchmark), *cells)
+    return table
+
+
+def _score_cells(score: Mapping[str, Any] | None) -> tuple[str, str]:
+    if score is None:
+        return "-", "-"
+    value = score["value"]
+    return "-" if value is None else f"{value:.4f}", f"{score['coverage']:.1%}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _number(version: VersionRef | None) -> str:
+    return "" if version is None else str(version.number)
+
+
+def _numbers(versions: Sequence[VersionRef]) -> str:
+    shown = ", ".join(str(version.number) for version in versions[:5])
+    return f"{shown}, ..." if len(versions) > 5 else shown
+
+
+def _standing_as_json(found: ModelStanding, *, is_gone: bool) -> dict[str, Any]:
+    def number(version: VersionRef | None) -> int | None:
+        return None if version is None else version.number
+
+    return {
+        "champion": number(found.champion),
+        "reference": number(found.reference),
+        "previous": [version.number for version in found.previous],
+        "pinned": [version.number for version in found.pins],
+        "waiting": number(None if found.waiting is None else found.waiting.new),
+        "is_held": found.is_held,
+        "hold_reason": found.hold_reason,
+        "is_in_conflict": found.is_in_conflict,
+        "is_retired": found.is_retired,
+        "is_gone_from_config": is_gone,
+    }

@@ -1,0 +1,87 @@
+"""Questions to models: what ``nightjar neighbors``, ``encode`` and the like ask.
+
+They are the questions of :mod:`nightjar.model.lookup.requests`, put to the registered files of the
+version that answers (:mod:`nightjar.pipeline.answerers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from nightjar.cli.indexes import attach_index
+from nightjar.config import LoadedConfig
+from nightjar.errors import InputError, UnknownTokenError
+from nightjar.model.lookup import QueryError, UnknownWords, answer
+from nightjar.pipeline.answerers import Answerers, NobodyAnswersError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is to answer: models by name, and of which night."""
+
+    model: str | None = None
+    """As :meth:`~nightjar.pipeline.answerers.Answerers.model` takes it; None: every model."""
+    night: int | None = None
+    """None: the champions."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One model's answer, of JSON types or an array; ``problem`` says why it has none."""
+
+    model: str
+    found: Any
+    problem: str | None = None
+
+    def as_json(self, key: str) -> dict[str, Any]:
+        """Plain JSON types, the answer under ``key``."""
+        found = self.found.tolist() if isinstance(self.found, np.ndarray) else self.found
+        return {key: found, "problem": self.problem}
+
+
+def ask(
+    loaded: LoadedConfig, asked: Asked, items: Sequence[str], **parameters: Any
+) -> tuple[Answer, ...]:
+    """Put a question to one model, or to all.
+
+    A model of several that cannot answer says why in ``problem``. Raises InputError when
+    there is no answer at all.
+    """
+    answerers = Answerers(loaded)
+    names = list(loaded.config.models) if asked.model is None else [asked.model]
+    answers = []
+    for name in names:
+        try:
+            answers.append(Answer(name, _ask_one(answerers, name, asked.night, items, parameters)))
+        except (QueryError, InputError) as error:
+            if len(names) == 1 or not isinstance(error, QueryError | NobodyAnswersError):
+                raise _as_input_error(error) from error
+            answers.append(Answer(name, None, str(error)))
+    if all(found.problem for found in answers):
+        raise UnknownTokenError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
+    return tuple(answers)
+
+
+def _ask_one(
+    answerers: Answerers,
+    name: str,
+    night: int | None,
+    items: Sequence[str],
+    parameters: dict[str, Any],
+) -> Any:
+    asked = answerers.model(name, night)
+    with answerers.opened(asked) as model:
+        if parameters.get("approximate"):
+            attach_index(answerers, asked, model, Console(stderr=True))
+        return answer(model, items, parameters)
+
+
+def _as_input_error(error: QueryError | InputError) -> InputError:
+    if isinstance(error, UnknownWords):
+        return UnknownTokenError(str(error))
+    return error if isinstance(error, InputError) else InputError(str(error))

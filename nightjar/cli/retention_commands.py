@@ -1,0 +1,165 @@
+"""Commands about what is kept: delete what nobody needs, and what a person wants erased."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from nightjar.cli.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    errors,
+    print_json,
+)
+from nightjar.config import load_config
+from nightjar.pipeline import claim_pipeline, lease_path
+from nightjar.pipeline.provenance import read_provenance
+from nightjar.pipeline.retention import (
+    Collected,
+    Collection,
+    Item,
+    PurgeRequest,
+    PurgeResult,
+    finish_purges,
+    plan_collection,
+)
+from nightjar.pipeline.retention import collect as delete_unneeded
+from nightjar.pipeline.retention import purge as erase
+from nightjar.promotion import Promoter
+from nightjar.store import acquire_lease
+
+app = typer.Typer()
+
+
+@app.command()
+def collect(
+    is_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would go and what stays, with reasons.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete what nobody needs: artifacts, registered versions, old records.
+
+    The end of every night does the same.
+    """
+    loaded = load_config(config, set_ or [])
+    console = Console(soft_wrap=True, highlight=False)
+    if is_dry_run:
+        planned = plan_collection(loaded)
+        if as_json:
+            print_json(planned.as_json())
+        else:
+            _tell_plan(console, planned)
+        return
+    with acquire_lease(lease_path(loaded), "nightjar collect"):
+        claim_pipeline(loaded)
+        for alarm in Promoter(loaded, read_provenance(loaded).actor).recover():
+            errors.print(f"alarm: {alarm}", markup=False)
+        if finish_purges(loaded) is not None:
+            errors.print("a purge had not ended: it is finished now")
+        collected = delete_unneeded(loaded)
+    if as_json:
+        print_json(collected.as_json())
+    else:
+        _tell_collected(console, collected)
+
+
+@app.command()
+def purge(
+    documents: Annotated[
+        list[str], typer.Argument(metavar="DOCUMENT...", help="Their ids, as search tells them.")
+    ],
+    corpus: Annotated[
+        str | None, typer.Option(help="Where they are; needed if several have them.")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, without a word of them: it is kept.")
+    ] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase documents from everything that is kept, and keep them from coming back.
+
+    Other documents with the same text go, too. Vectors that were learnt from them are listed:
+    they stay until nights have trained others.
+    """
+    loaded = load_config(config, set_ or [])
+    request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
+    result = erase(loaded, request)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _tell_purge(Console(soft_wrap=True, highlight=False), result)
+
+
+def _tell_purge(console: Console, result: PurgeResult) -> None:
+    def tell(text: str) -> None:
+        console.print(text, markup=False)
+
+    swept = result.swept
+    tell(f"{result.n_erased:,} documents are erased")
+    for title, found in (
+        ("written anew without them", swept.rewritten),
+        ("deleted", swept.deleted),
+        ("delete them here, too: until then every night meets and refuses them", swept.places),
+    ):
+        if found:
+            tell(f"{title}:")
+            for name in found:
+                tell(f"  {name}")
+    if result.trained:
+        tell("vectors that were learnt from them, and stay until they are no longer needed:")
+        for vectors in result.trained:
+            doubt = "" if vectors.is_certain else " (perhaps: its documents are not kept)"
+            tell(f"  {vectors.name}{doubt}")
+    else:
+        tell("no vectors that are kept were learnt from them")
+    if result.retrain:
+        models = ", ".join(result.retrain)
+        tell(f"the next night trains {models} anew; 'nightjar plan' tells what is due")
+    for note in result.notes:
+        tell(note)
+
+
+def _tell_plan(console: Console, planned: Collection) -> None:
+    console.print(_table(planned.kept, "stays"))
+    if planned.doomed:
+        console.print(_table(planned.doomed, "would go"))
+    console.print(f"{_size(planned.n_bytes)} would be free")
+    _tell_notes(console, planned.notes)
+
+
+def _tell_collected(console: Console, collected: Collected) -> None:
+    if collected.items:
+        console.print(_table(collected.items, "gone"))
+    console.print(f"{_size(collected.n_bytes)} are free")
+    _tell_notes(console, collected.notes)
+
+
+def _tell_notes(console: Console, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        console.print(note, markup=False)
+
+
+def _table(items: tuple[Item, ...], title: str) -> Table:
+    table = Table(box=box.HORIZONTALS, header_style="bold", pad_edge=False)
+    for column in (title, "what it is", "size", "why"):
+        table.add_column(column, no_wrap=column != "why")
+    for item in items:
+        table.add_row(Text(item.name), item.kind.value, decimal(item.n_bytes), Text(item.reason))
+    return table
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes:,} bytes"

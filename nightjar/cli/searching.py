@@ -1,0 +1,162 @@
+"""Semantic search: what ``nightjar search`` asks of the index that an entry is served with.
+
+Which index that is, the ledger says (:meth:`nightjar.pipeline.answerers.Answerers.served`):
+vectors and index are built before the event that names them, so nothing is built here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError, UnknownTokenError
+from nightjar.model.lookup import UnknownWords, VectorModel
+from nightjar.pipeline.answerers import Answerers
+from nightjar.promotion import ServedIndex
+from nightjar.stages.embed import Encoded, TextEncoder, encoder_of
+from nightjar.stages.index import DocumentSearch, Filters, Hit, Snippet, snippets
+from nightjar.store import Artifact, schemas
+
+JSON_SNIPPET_CHARS = 240
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is looked for, and among which documents."""
+
+    query: str
+    name: str | None = None
+    """The document vectors to search; None: the only ones."""
+    night: int | None = None
+    """None: what is served now."""
+    topn: int = 10
+    filters: Filters = field(default_factory=Filters)
+    snippet_chars: int = JSON_SNIPPET_CHARS
+
+
+@dataclass(frozen=True)
+class Found:
+    """The documents that answer, best first, each with the part that does."""
+
+    name: str
+    index: Artifact
+    hits: tuple[tuple[Hit, Snippet], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "in": self.name,
+            "index": str(self.index.ref),
+            "approximate": self.index.manifest.report["approximate"],
+            "documents": self.index.manifest.counts["documents"],
+            "hits": [
+                {
+                    "rank": rank,
+                    "similarity": hit.similarity,
+                    "doc_id": hit.document.doc_id,
+                    "source": hit.document.source,
+                    "language": hit.document.language,
+                    "n_chars": hit.document.n_chars,
+                    "snippet": snippet.text,
+                    "marks": [list(mark) for mark in snippet.marks],
+                }
+                for rank, (hit, snippet) in enumerate(self.hits, start=1)
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSearch:
+    """An index, ready to be asked."""
+
+    name: str
+    index: Artifact
+    documents: DocumentSearch
+    encoder: TextEncoder
+    words: VectorModel | None
+    """The model behind the encoder, where it is one of ours."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of texts, as of the documents; NaN for a text without a known word."""
+        return _with_nan(self.encoder.encode(texts))
+
+    def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of queries by the same encoder; NaN for one without a known word."""
+        return _with_nan(self.encoder.encode_queries(queries))
+
+    def encode_query(self, query: str) -> NDArray[np.float32]:
+        """The vector of a query. Raises InputError for one without a known word."""
+        vector: NDArray[np.float32] = self.encode_queries([query])[0]
+        if np.isfinite(vector).all() and vector.any():
+            return vector
+        words = list(dict.fromkeys(self.words.words(query))) if self.words is not None else []
+        if self.words is None or not words:
+            raise InputError(f"there is no word in {query!r} that {self.name} knows")
+        try:
+            self.words.vectors(words)
+        except UnknownWords as error:
+            raise UnknownTokenError(str(error)) from error
+        raise InputError(f"the words of {query!r} have no direction: use others")
+
+
+def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
+    return np.where(encoded.is_known[:, np.newaxis], encoded.vectors, np.float32(np.nan))
+
+
+def find_documents(loaded: LoadedConfig, question: Question) -> Found:
+    """Answer ``question`` from the index that is served.
+
+    Raises InputError for a question that cannot be answered, StoreError when the index is gone
+    or damaged, with what to do.
+    """
+    if not question.query.strip():
+        raise InputError("the query is empty: write what you look for")
+    with open_search(loaded, question.name, question.night) as search:
+        query = search.encode_query(question.query)
+        hits = search.documents.search(query, question.topn, question.filters)
+        texts = [hit.document.text for hit in hits]
+        parts = snippets(texts, question.query, query, search.encode, question.snippet_chars)
+        return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)))
+
+
+@contextmanager
+def open_search(
+    loaded: LoadedConfig, name: str | None, night: int | None = None
+) -> Iterator[OpenSearch]:
+    """The index that the entry ``name`` (None: the only one) is served with, and its encoder.
+
+    With ``night`` it is that night's. Raises ConfigError for an unknown name, InputError when
+    nothing is served, StoreError as :func:`find_documents` does.
+    """
+    answerers = Answerers(loaded)
+    name = answerers.entry(name)
+    served = answerers.served(name, night)
+    store = answerers.store
+    with ExitStack() as opened:
+        with _named(name, served):
+            index = store.open(store.ref(schemas.SEARCH_INDEX, served.search_index))
+            documents = DocumentSearch(store, index)
+        asked = answerers.encoding_model(served)
+        words = None if asked is None else opened.enter_context(answerers.opened(asked))
+        config = loaded.config.document_vectors[name]
+        encoder = encoder_of(config, loaded.base_dir, documents.document_vectors, words)
+        yield OpenSearch(name, index, documents, encoder, words)
+
+
+@contextmanager
+def _named(name: str, served: ServedIndex) -> Iterator[None]:
+    """Say of an index that is not whole what it is for, and what to do."""
+    try:
+        yield
+    except (ArtifactMissing, ArtifactDamaged) as error:
+        advice = "" if isinstance(error, ArtifactDamaged) else ". 'nightjar run' makes it anew"
+        raise type(error)(
+            f"{name} is searched with {schemas.SEARCH_INDEX}/{served.search_index}, which is not "
+            f"whole: {error}{advice}"
+        ) from error

@@ -1,0 +1,185 @@
+"""The whole night shift on one machine: Prefect server, work pool, deployment and worker.
+
+``nightjar serve`` starts what is missing, deploys ``prefect.yaml`` and stops what it started
+when it is interrupted. A server that already answers at ``PREFECT_API_URL`` is used as is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+import nightjar
+from nightjar.cli.embedded_server import prepare_database
+from nightjar.config import LoadedConfig
+from nightjar.errors import ConfigError, OrchestratorUnavailable
+
+DEPLOYMENT = "nightly/nightly"
+_START_SECONDS = 180.0
+_DEPLOY_SECONDS = 180.0
+_STOP_SECONDS = 20.0
+
+
+def serve_nightly(
+    console: Console,
+    loaded: LoadedConfig,
+    host: str,
+    port: int,
+    work_pool: str,
+    promotes: bool = False,
+) -> None:
+    """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
+    project = _project_dir()
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    with ExitStack() as stack:
+        parts: dict[str, subprocess.Popen[bytes]] = {}
+        url = os.environ.get("PREFECT_API_URL") or f"http://{host}:{port}/api"
+        environment = {**os.environ, "PREFECT_API_URL": url}
+        if not _answers(url):
+            if "PREFECT_API_URL" in os.environ:
+                raise OrchestratorUnavailable(
+                    f"PREFECT_API_URL is {url}, where no Prefect server answers; start it or "
+                    f"unset the variable"
+                )
+            console.print(f"Starting the Prefect server at {url}")
+            prepare_database(environment)
+            command = ["server", "start", "--host", host, "--port", str(port)]
+            parts["server"] = stack.enter_context(_running(command, environment, project))
+            _wait_until_it_answers(url, parts["server"], stopped)
+        if stopped.is_set():
+            return
+        deploy(loaded, work_pool, environment, promotes)
+        command = ["worker", "start", "--pool", work_pool, "--type", "process", "--limit", "1"]
+        parts["worker"] = stack.enter_context(_running(command, environment, project))
+        console.print(
+            f"Serving. The runs are at {url.removesuffix('/api')}; start one now with\n"
+            f"  PREFECT_API_URL={url} prefect deployment run {DEPLOYMENT} --watch\n"
+            f"Stop with Ctrl-C.",
+            soft_wrap=True,
+        )
+        while not stopped.wait(1.0):
+            for name, process in parts.items():
+                if process.poll() is not None:
+                    raise OrchestratorUnavailable(
+                        f"the Prefect {name} stopped with exit code {process.returncode}; "
+                        f"its last lines are above"
+                    )
+
+
+def deploy(
+    loaded: LoadedConfig, work_pool: str, environment: Mapping[str, str], promotes: bool = False
+) -> None:
+    """Create the process work pool and the nightly deployment for this config.
+
+    Raises OrchestratorUnavailable with what Prefect said, or that it did not end.
+    """
+    pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
+    parameters = {
+        "config_path": str(loaded.path),
+        "overrides": list(loaded.overrides),
+        "promote": promotes,
+    }
+    deployment = ["--no-prompt", "deploy", "--name", DEPLOYMENT.partition("/")[2]]
+    deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
+    for command in (pool, deployment):
+        try:
+            done = subprocess.run(
+                _prefect(command),
+                env=dict(environment),
+                cwd=_project_dir(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_DEPLOY_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OrchestratorUnavailable(
+                f"'prefect {' '.join(command)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
+                f"the Prefect server at {environment['PREFECT_API_URL']} answer? See its log, then "
+                f"run the same command again"
+            ) from error
+        if done.returncode != 0:
+            raise OrchestratorUnavailable(
+                f"'prefect {' '.join(command)}' failed:\n{done.stdout}{done.stderr}".strip()
+            )
+
+
+def _project_dir() -> Path:
+    directory = Path(nightjar.__file__).resolve().parents[1]
+    if not (directory / "prefect.yaml").is_file():
+        raise ConfigError(
+            f"{directory} has no prefect.yaml: 'nightjar serve' runs from a clone of the "
+            f"project (make serve)"
+        )
+    return directory
+
+
+def _prefect(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "prefect", *arguments]
+
+
+@contextmanager
+def _running(
+    arguments: Sequence[str], environment: Mapping[str, str], directory: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Prefect process in a group of its own, stopped on the way out."""
+    process = subprocess.Popen(
+        _prefect(arguments),
+        env=dict(environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the group, then SIGKILL to what is left of it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_STOP_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _wait_until_it_answers(
+    url: str, server: subprocess.Popen[bytes], stopped: threading.Event
+) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(url) and not stopped.wait(0.5):
+        if server.poll() is not None:
+            raise OrchestratorUnavailable(
+                f"the Prefect server stopped with exit code {server.returncode}; is the port of "
+                f"{url} taken? Choose another with --port"
+            )
+        if time.monotonic() > deadline:
+            raise OrchestratorUnavailable(
+                f"the Prefect server did not answer at {url} within {_START_SECONDS:.0f} s"
+            )

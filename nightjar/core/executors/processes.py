@@ -1,0 +1,232 @@
+"""Pieces in processes of this machine, each with one thread of work."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from multiprocessing.connection import wait as wait_for
+from types import ModuleType, TracebackType
+from typing import Any, Self, cast
+
+from nightjar.core.executors.base import Advance, Piece, Result
+from nightjar.core.executors.inline import INLINE
+from nightjar.errors import WorkerLost
+
+logger = logging.getLogger(__name__)
+
+MAX_LOSSES = 3
+"""How often in a row the processes may end before one piece more is done."""
+_POLL_SECONDS = 0.2
+_NOTICE_SECONDS = 5.0
+_END_SECONDS = 10.0
+
+
+class ProcessExecutor:
+    """``n_workers`` processes, started when there is more than one piece to do.
+
+    ``modules`` are imported as they start, not when the first piece needs them. They are
+    spawned: a forked copy of a process that holds threads (Arrow's, Prefect's) may hang. They
+    end with the ``with`` block, and with the process that started them even when that is killed.
+    """
+
+    def __init__(self, n_workers: int, modules: Sequence[str] = ()) -> None:
+        self.n_workers = n_workers
+        self._modules = tuple(modules)
+        self._pool: _Pool | None = None
+
+    def start(self) -> None:
+        """Start the processes now, in the background: there will be pieces soon."""
+        if self._pool is None and self.n_workers > 1:
+            self._pool = _Pool(self.n_workers, self._modules)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def map(
+        self,
+        function: Callable[[Piece, Advance], Result],
+        pieces: Sequence[Piece],
+        advance: Advance,
+    ) -> Iterator[Result]:
+        """As :meth:`.base.Executor.map`; a lost process is replaced."""
+        if self.n_workers == 1 or len(pieces) <= 1:
+            yield from INLINE.map(function, pieces, advance)
+            return
+        done: dict[int, Result] = {}
+        n_given = n_losses = 0
+        while n_given < len(pieces):
+            n_before = len(done) + n_given
+            waiting = [place for place in range(n_given, len(pieces)) if place not in done]
+            self._pool = self._pool or _Pool(self.n_workers, self._modules)
+            try:
+                for place, result in self._pool.results(function, pieces, waiting, advance):
+                    done[place] = result
+                    while n_given in done:
+                        yield done.pop(n_given)
+                        n_given += 1
+            except BrokenProcessPool as error:
+                self.release()
+                n_losses = 0 if len(done) + n_given > n_before else n_losses + 1
+                if n_losses == MAX_LOSSES:
+                    raise WorkerLost(
+                        f"worker processes ended {MAX_LOSSES} times without a result (killed? "
+                        f"out of memory? see the system's log); give them more memory, or "
+                        f"fewer workers (training.workers)"
+                    ) from error
+                logger.warning("a worker process ended without a result; its work is done again")
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """End the processes; the next pieces start new ones."""
+        if self._pool is not None:
+            self._pool.end()
+            self._pool = None
+
+
+class _Pool:
+    """The processes, and the queue by which they tell how far they are."""
+
+    def __init__(self, n_processes: int, modules: tuple[str, ...]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._amounts: Any = context.Queue()
+        self._processes = ProcessPoolExecutor(
+            n_processes, context, initializer=_begin, initargs=(self._amounts, modules)
+        )
+        with _without_main():
+            for _ in range(n_processes):  # it starts one for each piece that is waiting
+                self._processes.submit(os.getpid)
+
+    def results(
+        self,
+        function: Callable[[Piece, Advance], Result],
+        pieces: Sequence[Piece],
+        places: Sequence[int],
+        advance: Advance,
+    ) -> Iterator[tuple[int, Result]]:
+        """Places and results, as they come. Raises BrokenProcessPool when a process has ended."""
+        places_of: dict[Future[Any], int] = {
+            self._processes.submit(_perform, function, pieces[place]): place for place in places
+        }
+        pending = set(places_of)
+        heard = time.monotonic()
+        while pending:
+            finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
+            self._tell(advance)
+            for future in sorted(finished, key=places_of.__getitem__):
+                yield places_of[future], cast("Result", future.result())
+            if finished or not self._has_lost_one():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _NOTICE_SECONDS:
+                raise BrokenProcessPool("a process ended in the middle of a result")
+        self._tell(advance)
+
+    def _has_lost_one(self) -> bool:
+        """Whether a process has ended, which none does by itself.
+
+        The pool notices that, but not while it waits for the rest of a result that the process
+        had begun to write.
+        """
+        processes = (self._processes._processes or {}).values()  # noqa: SLF001
+        return bool(wait_for([process.sentinel for process in processes], timeout=0))
+
+    def _tell(self, advance: Advance) -> None:
+        total, note = 0.0, ""
+        while True:
+            try:
+                amount, note = self._amounts.get_nowait()
+            except queue.Empty:
+                break
+            total += amount
+        if total:
+            advance(total, note)
+
+    def end(self) -> None:
+        """End the processes now: what they are at is of no use any more."""
+        # Not shutdown alone: that waits for what is under way, and may drop the processes first.
+        # Not SIGTERM: a process that is stopped would not end.
+        processes = list((self._processes._processes or {}).values())  # noqa: SLF001
+        results: Any = self._processes._result_queue  # noqa: SLF001
+        self._processes.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(_END_SECONDS)
+            if process.is_alive():
+                logger.warning("worker process %d does not end (a disk?)", process.pid)
+        # Who reads them waits for the rest of one as long as anyone could write it.
+        results._writer.close()  # noqa: SLF001
+        self._amounts.close()
+        self._amounts.join_thread()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started within do not import this one's main module.
+
+    Pieces are functions of importable modules, and the main module is the command line, or
+    Prefect's: a second and 100 MB for each process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+_amounts: Any = None
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Keeps Arrow from importing pandas for its first array: 0.3 s and 50 MB for nothing."""
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
+        """Says that there is no pandas, and nothing about others."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"{fullname}: not for worker processes", name=fullname)
+
+
+def _begin(amounts: Any, modules: tuple[str, ...]) -> None:
+    """Prepare a worker process."""
+    sys.meta_path.insert(0, _WithoutPandas())
+    global _amounts  # noqa: PLW0603  # one process, one queue
+    _amounts = amounts
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+def _perform(function: Callable[[Any, Advance], Any], piece: Any) -> Any:
+    return function(piece, _tell)
+
+
+def _tell(amount: float, note: str = "", /) -> None:
+    _amounts.put((amount, note))

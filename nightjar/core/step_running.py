@@ -1,0 +1,106 @@
+"""Doing one due step: the stage writes, the store publishes under the step's version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from nightjar.config import LoadedConfig
+from nightjar.core.executors import STAGE_MODULES, Executor, ProcessExecutor
+from nightjar.core.plan import Step
+from nightjar.core.stage import Stage, StageContext, Tables
+from nightjar.errors import NightjarError, SourceChanged
+from nightjar.progress import Progress
+from nightjar.store import ArtifactRef, Staging, Store, publish
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who runs a night and from which code; ``n_workers`` is the number of threads."""
+
+    git_commit: str | None
+    actor: str
+    n_workers: int
+
+
+def run_step(
+    loaded: LoadedConfig,
+    step: Step,
+    progress: Progress,
+    provenance: Provenance,
+    executor: Executor | None = None,
+) -> ArtifactRef:
+    """Do what ``step`` is about and publish it; its parents must be published.
+
+    A version that is published already (by another run, meanwhile) is returned as it is.
+    ``executor`` is where shards are worked on; None: processes of this machine, for this step.
+    Raises what the stage raises, with the corpus named where it is about one.
+    """
+    store = Store(loaded.artifacts_dir)
+    if store.is_published(step.stage, step.ref.version):
+        return store.open(step.ref).ref
+    if executor is not None and not step.work.uses_executor:
+        executor.release()  # training takes the memory and the cores
+
+    def write(staging: Staging) -> None:
+        with _opened(executor, provenance.n_workers) as shards:
+            step.work.write(
+                StageContext(
+                    identity=step.identity,
+                    staging=staging,
+                    base_dir=loaded.base_dir,
+                    progress=progress,
+                    executor=shards,
+                    n_workers=provenance.n_workers,
+                    git_commit=provenance.git_commit,
+                    actor=provenance.actor,
+                )
+            )
+        _check_inputs(step)
+        check_tables(step.work, staging.schemas)
+
+    try:
+        ref = publish(loaded.artifacts_dir, step.identity, write, provenance.git_commit)
+    except NightjarError as error:
+        raise step.work.named(error) from error
+    step.work.finish(ref)
+    return ref
+
+
+@contextmanager
+def _opened(executor: Executor | None, n_workers: int) -> Iterator[Executor]:
+    if executor is not None:
+        yield executor
+        return
+    with ProcessExecutor(n_workers, STAGE_MODULES) as processes:
+        yield processes
+
+
+def _check_inputs(step: Step) -> None:
+    """Refuse what was made of a file that was edited between planning and reading."""
+    changed = step.work.changed_input(step.identity)
+    if changed:
+        raise SourceChanged(f"{changed} changed since the run was planned; run again")
+
+
+def check_tables(stage: Stage, written: Mapping[str, pa.Schema]) -> None:
+    """Raise TypeError for a table that the stage does not declare, or with other columns."""
+    for table, schema in written.items():
+        expected = _declared(stage.tables, table, schema)
+        if expected is None:
+            raise TypeError(f"{stage.name} declares no table {table!r}")
+        if not schema.equals(expected):
+            raise TypeError(f"{stage.name}.{table} is {schema}, declared is {expected}")
+
+
+def _declared(tables: Tables, table: str, written: pa.Schema) -> pa.Schema | None:
+    declared = tables.get(table)
+    if declared is None or isinstance(declared, pa.Schema):
+        return declared
+    sizes = {
+        column.type.list_size for column in written if pa.types.is_fixed_size_list(column.type)
+    }
+    return declared(max(sizes, default=1))

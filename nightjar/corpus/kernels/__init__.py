@@ -1,1 +1,0 @@
-"""Compiled loops of ingest: plain functions of arrays and numbers, numpy and numba alone."""

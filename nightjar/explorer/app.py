@@ -1,0 +1,280 @@
+"""The frame of the pages, and the callbacks between the address, the fields and the page.
+
+The address leads to the fields (``show_controls``) and the page (``show_page``); a field leads
+to another address (``navigate``). Moving the map asks for its window (``move_map``) and writes
+the window into the address without drawing the page again (``assets/explorer.js``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dash import (
+    ALL,
+    ClientsideFunction,
+    Dash,
+    Input,
+    Output,
+    Patch,
+    State,
+    dcc,
+    html,
+    no_update,
+)
+
+from nightjar.explorer.catalogue import TROUBLE, Catalogue
+from nightjar.explorer.controls import CHOICES, TEXTS, fields, navigation
+from nightjar.explorer.harmless_text import visible
+from nightjar.explorer.jobs import Pending
+from nightjar.explorer.level_of_detail import bounds
+from nightjar.explorer.library import Library
+from nightjar.explorer.pages import map as map_of_words
+from nightjar.explorer.pages.cards import cards_page
+from nightjar.explorer.pages.elements import Component, Request, Screen, notice, word_link
+from nightjar.explorer.pages.moved_page import moved_page
+from nightjar.explorer.pages.neighbours import analogies_page, words_page
+from nightjar.explorer.pages.scores_page import scores_page
+from nightjar.explorer.view import Box, View, read_view
+
+logger = logging.getLogger(__name__)
+
+_PAGES: Mapping[str, Callable[[Request], Component]] = {
+    "/": words_page,
+    "/analogies": analogies_page,
+    "/map": map_of_words.map_page,
+    "/moved": moved_page,
+    "/scores": scores_page,
+    "/cards": cards_page,
+}
+_POLL_MILLISECONDS = 900
+_N_SUGGESTIONS = 10
+_URL = (Input("url", "pathname"), Input("url", "search"))
+_URL_STATE = (State("url", "pathname"), State("url", "search"))
+
+
+def make_app(library: Library) -> Dash:
+    """The page over a library. Nothing of it comes from another host."""
+    app = Dash(
+        "nightjar",
+        title="Nightjar explorer",
+        update_title="",
+        serve_locally=True,
+        assets_folder=str(Path(__file__).with_name("assets")),
+        suppress_callback_exceptions=True,
+        include_pages_meta=False,
+        enable_mcp=False,
+        add_log_handler=False,
+    )
+    app.layout = html.Div(
+        [
+            dcc.Location(id="url", refresh=False),
+            dcc.Store(id="screen"),
+            dcc.Store(id="window"),
+            dcc.Interval(id="poll", interval=_POLL_MILLISECONDS, disabled=True),
+            html.Header(id="controls"),
+            html.Main(id="page", children=html.P("Loading …", className="notice pending")),
+        ]
+    )
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("explorer", "screen"), Output("screen", "data"), Input("screen", "id")
+    )
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("explorer", "remember"),
+        Output("window", "data"),
+        Input(map_of_words.GRAPH, "relayoutData"),
+        prevent_initial_call=True,
+    )
+    _add_frame(app, library)
+    _add_fields(app, library)
+    _add_map(app, library)
+    return app
+
+
+def _add_frame(app: Dash, library: Library) -> None:
+    @app.callback(Output("controls", "children"), *_URL)
+    def show_controls(path: str | None, search: str | None) -> Component:
+        view = read_view(path, search)
+        return [
+            html.Div([html.Strong("Nightjar"), navigation(view)], className="bar-top"),
+            fields(view, _catalogue(library)),
+        ]
+
+    @app.callback(
+        Output("page", "children"),
+        Output("poll", "disabled"),
+        *_URL,
+        Input("screen", "data"),
+        Input("poll", "n_intervals"),
+    )
+    def show_page(
+        path: str | None, search: str | None, screen: Any, _polls: int | None
+    ) -> tuple[Component, bool]:
+        return draw(library, read_view(path, search), Screen.read(screen))
+
+
+def draw(library: Library, view: View, screen: Screen) -> tuple[Component, bool]:
+    """The page of a view, and whether it is finished: else it is to be drawn again."""
+    page = _PAGES.get(view.path)
+    if page is None:
+        return [notice(f"there is no page {visible(view.path)}: choose one above")], True
+    catalogue = _catalogue(library)
+    messages = [notice(problem) for problem in (*view.problems, *catalogue.problems)]
+    try:
+        body = page(Request(view, catalogue, library, screen))
+    except TROUBLE as error:
+        logger.debug("the page %s", view.path, exc_info=True)
+        return [*messages, notice(str(error) or type(error).__name__)], True
+    parts = body if isinstance(body, list) else [body]
+    is_pending = any(getattr(part, "className", None) == "notice pending" for part in parts)
+    return [*messages, *parts], not is_pending
+
+
+def _catalogue(library: Library) -> Catalogue:
+    try:
+        return library.catalogue()
+    except TROUBLE as error:
+        return Catalogue((), (str(error),))
+
+
+def _add_fields(app: Dash, library: Library) -> None:
+    @app.callback(
+        Output("url", "search"),
+        Input({"text": ALL}, "n_submit"),
+        Input({"button": ALL}, "n_clicks"),
+        Input({"choice": ALL}, "value"),
+        State({"text": ALL}, "value"),
+        State({"text": ALL}, "id"),
+        State({"choice": ALL}, "id"),
+        *_URL_STATE,
+        prevent_initial_call=True,
+    )
+    def navigate(
+        _submits: Any,
+        _clicks: Any,
+        choices: list[Any],
+        texts: list[Any],
+        text_ids: list[dict[str, str]],
+        choice_ids: list[dict[str, str]],
+        path: str | None,
+        search: str | None,
+    ) -> Any:
+        given = {entry["text"]: text for entry, text in zip(text_ids, texts, strict=True)}
+        chosen = {entry["choice"]: value for entry, value in zip(choice_ids, choices, strict=True)}
+        found = changed(read_view(path, search), _catalogue(library), given | chosen)
+        return no_update if found is None else found
+
+    @app.callback(Output("suggestions", "children"), Input({"text": "word"}, "value"), *_URL_STATE)
+    def suggest(prefix: str | None, path: str | None, search: str | None) -> Component:
+        return suggestions(library, read_view(path, search), prefix or "")
+
+
+def changed(view: View, catalogue: Catalogue, fields_now: Mapping[str, Any]) -> str | None:
+    """The query string after fields changed; None where it stays as it is.
+
+    A version is written into the address once it differs from the one that is shown, so that
+    an untouched page follows the champion.
+    """
+    wanted = (*TEXTS.get(view.path, ()), *CHOICES.get(view.path, ()))
+    given = {name: value for name, value in fields_now.items() if name in wanted and value}
+    cleared = [name for name in TEXTS.get(view.path, ()) if fields_now.get(name) in (None, "")]
+    try:
+        shown = dict(zip(("left", "right"), catalogue.pair(), strict=True))
+        for side in ("left", "right"):
+            key = getattr(view, side)
+            current = catalogue.find(key) if key else shown[side]
+            if given.get(side) == current.key:
+                given.pop(side)
+    except TROUBLE:
+        logger.debug("the address names a version that is not there", exc_info=True)
+    texts = {name: str(value) for name, value in given.items()}
+    for name in cleared:
+        if name != "least":
+            texts[name] = ""
+    query = {name: text for name, text in texts.items() if text != str(getattr(view, name))}
+    if not query:
+        return None
+    try:
+        values = {name: type(getattr(view, name))(text) for name, text in query.items()}
+    except ValueError:
+        # Not a number: the address takes it, and the page says what is wrong with it.
+        return f"{replace(view, box=None).search or '?'}&least={texts.get('least', '')[:40]}"
+    return replace(view, **values, box=None).search
+
+
+def suggestions(library: Library, view: View, prefix: str) -> Component:
+    """Words that start like ``prefix``, most frequent first, in the version that is shown."""
+    prefix = prefix[:200]
+    if not prefix or prefix == view.word:
+        return None
+    request = Request(view, _catalogue(library), library, Screen())
+    try:
+        version = map_of_words.shown_version(request)
+        index = library.prefixes(version)
+        if isinstance(index, Pending):
+            return html.Small(f"{index.note} …")
+        table = library.model(version).table
+        rows = index.rows(prefix, _N_SUGGESTIONS)
+        tokens = table.tokens_of(np.array(rows, np.int64))
+        return [
+            html.Span([word_link(view, token, view.path), html.Small(f"{table.counts[row]:,}")])
+            for token, row in zip(tokens, rows, strict=True)
+        ] or html.Small("no word starts like this")
+    except TROUBLE as error:
+        return html.Small(str(error))
+
+
+def _add_map(app: Dash, library: Library) -> None:
+    @app.callback(
+        Output(map_of_words.GRAPH, "figure"),
+        Input(map_of_words.GRAPH, "relayoutData"),
+        *_URL_STATE,
+        State("screen", "data"),
+        prevent_initial_call=True,
+    )
+    def move_map(moved: Any, path: str | None, search: str | None, screen: Any) -> Any:
+        view = read_view(path, search)
+        found = window(library, view, moved, Screen.read(screen))
+        if found is None:
+            return no_update
+        patch = Patch()
+        patch["data"] = found
+        return patch
+
+
+def window(library: Library, view: View, moved: Any, screen: Screen) -> list[Any] | None:
+    """The traces of the window that the map was moved to; None where nothing changes."""
+    try:
+        request = Request(view, library.catalogue(), library, screen)
+        version = map_of_words.shown_version(request)
+        found = library.word_map(version, view.method)
+        if isinstance(found, Pending):
+            return None
+        whole = bounds(found.positions[~np.isnan(found.positions[:, 0])])
+        box = _box(moved, view.box or whole)
+        if box is None:
+            return None
+        return map_of_words.traces(request, found, library.model(version), box)
+    except TROUBLE:
+        logger.debug("the map was not redrawn", exc_info=True)
+        return None
+
+
+def _box(moved: Any, before: Box) -> Box | None:
+    """The window that Plotly reports; None for events that do not change it."""
+    if not isinstance(moved, dict):
+        return None
+    if moved.get("xaxis.autorange") or moved.get("yaxis.autorange"):
+        return before
+    keys = ("xaxis.range[0]", "xaxis.range[1]", "yaxis.range[0]", "yaxis.range[1]")
+    if not any(key in moved for key in keys):
+        return None
+    values = [moved.get(key, was) for key, was in zip(keys, before, strict=True)]
+    if not all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+        return None
+    x0, x1, y0, y1 = map(float, values)
+    return (x0, x1, y0, y1) if x0 < x1 and y0 < y1 else None

@@ -1,0 +1,137 @@
+"""Scores by night, from the nights' records, and what happened, from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from nightjar.config import LoadedConfig
+from nightjar.core import Night, Nights, NightStatus
+from nightjar.errors import ArtifactMissing, StoreError
+from nightjar.pipeline.answerers import version_at_end
+from nightjar.promotion import Event, read_events
+from nightjar.store import Store, schemas
+from nightjar.store.scores import Score, main_scores, read_scores
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model in one night: what its candidate scored, and what was decided."""
+
+    model: str
+    night: int
+    time: datetime
+    is_trial: bool
+    evaluation: str
+    """Version of the evaluation artifact."""
+    scores: Mapping[str, Score]
+    """The main one of each benchmark."""
+    version: int | None
+    """Number of the candidate; None where the night got no further than its scores."""
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The main score of one benchmark in one night."""
+
+    judged: Judged
+    score: Score
+    has_been_champion: bool
+    """Whether the version was made champion, that night or later."""
+
+
+@dataclass(frozen=True)
+class History:
+    """All of it, oldest first; ``problems`` names what cannot be read."""
+
+    measurements: tuple[Measurement, ...]
+    events: tuple[Event, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names of the benchmarks, in the order in which they are met."""
+        return list(dict.fromkeys(entry.score.benchmark for entry in self.measurements))
+
+
+def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> History:
+    """Every score of every night, and every event.
+
+    A candidate that is that of the night before has its scores once. ``known`` remembers nights
+    that have ended: they do not change.
+    """
+    problems: list[str] = []
+    events: tuple[Event, ...] = ()
+    try:
+        events = read_events(loaded)
+    except StoreError as error:
+        problems.append(str(error))
+    crowned = {
+        (event.subject, event.new.number)
+        for event in events
+        if event.moves_alias and event.new is not None
+    }
+    measurements = []
+    last: dict[str, str] = {}
+    for judged in _nights(loaded, known, problems):
+        if last.get(judged.model) == judged.evaluation:
+            continue
+        last[judged.model] = judged.evaluation
+        is_crowned = (judged.model, judged.version) in crowned
+        measurements += [Measurement(judged, score, is_crowned) for score in judged.scores.values()]
+    return History(tuple(measurements), events, tuple(problems))
+
+
+def _nights(
+    loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]], problems: list[str]
+) -> Iterator[Judged]:
+    nights, store = Nights(loaded.pipeline_dir), Store(loaded.artifacts_dir)
+    for number in nights.numbers():
+        found = known.get(number)
+        if found is None:
+            n_problems = len(problems)
+            try:
+                night = nights.get(number)
+            except StoreError as error:
+                problems.append(str(error))
+                continue
+            found = tuple(_judged(store, night, problems))
+            if night.status is not NightStatus.RUNNING and len(problems) == n_problems:
+                known[number] = found
+        yield from found
+
+
+def _judged(store: Store, night: Night, problems: list[str]) -> Iterator[Judged]:
+    """The models of a night, as far as their scores are still there."""
+    subjects = [
+        s for step in night.steps if step.stage == schemas.EVALUATION for s in step.subjects
+    ]
+    decisions = {decision["model"]: decision for decision in night.decisions}
+    for model in dict.fromkeys(subjects):
+        version = night.version(schemas.EVALUATION, model)
+        if version is None:
+            continue
+        try:
+            evaluation = store.open(store.ref(schemas.EVALUATION, version))
+            scores = main_scores(read_scores(evaluation))
+        except ArtifactMissing:  # it is not kept any more
+            continue
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        trained = version_at_end(night, schemas.EMBEDDINGS, model)
+        if evaluation.manifest.parents[schemas.EMBEDDINGS] != trained:
+            continue  # the champion's, scored on that night's items
+        decision = decisions.get(model)
+        yield Judged(
+            model=model,
+            night=night.number,
+            time=datetime.fromisoformat(night.started_at),
+            is_trial=night.is_trial,
+            evaluation=version,
+            scores=scores,
+            version=None if decision is None else decision["candidate"]["version"],
+            outcome=None if decision is None else decision["outcome"],
+        )

@@ -1,0 +1,109 @@
+"""The layout that keeps neighbours together: linked words attract, others repel each other.
+
+The objective is UMAP's (McInnes et al. 2018, arXiv:1802.03426) with every link of weight one,
+descended for all words at once instead of link by link. Only the most frequent words are laid
+out; others go to the mean of their nearest ones among them, and the rarest are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.explorer.jobs import Report
+from nightjar.model.lookup import VectorTable
+from nightjar.model.lookup.nearest import nearest_rows, unit_rows
+
+N_LAID_OUT = 5_000
+N_PLACED = 100_000
+_N_LINKS = 12
+_N_ROUNDS = 250
+_N_REPELLED = 5
+_A, _B = 1.577, 0.8951
+"""The curve of UMAP's defaults (least distance 0.1, spread 1)."""
+_LONGEST_STEP = 4.0
+_SIZE = 10.0
+_N_ANCHORS = 3
+_BLOCK = 8_192
+_SEED = 1
+
+Floats = NDArray[np.float32]
+
+
+def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
+    """Positions (n_tokens, 2) from ``start``; words that are left out are NaN. Deterministic."""
+    n_laid_out = min(N_LAID_OUT, len(table))
+    links = _links(table, n_laid_out)
+    first = start[:n_laid_out].astype(np.float64)
+    spread = first.std(axis=0)
+    first = (first - first.mean(axis=0)) / np.where(spread > 0, spread, 1) * _SIZE / 2
+    laid_out = _descend(first, links, report)
+    positions = np.full((len(table), 2), np.nan, np.float32)
+    positions[:n_laid_out] = laid_out
+    units = unit_rows(table.vectors[:n_laid_out], table.norms[:n_laid_out])
+    n_anchors = min(_N_ANCHORS, n_laid_out)
+    for first_row in range(n_laid_out, min(N_PLACED, len(table)), _BLOCK):
+        part = slice(first_row, min(first_row + _BLOCK, N_PLACED, len(table)))
+        scores = unit_rows(table.vectors[part], table.norms[part]) @ units.T
+        nearest = np.argpartition(-scores, n_anchors - 1, axis=1)[:, :n_anchors]
+        weights = np.maximum(np.take_along_axis(scores, nearest, axis=1), 1e-3) ** 4
+        weights /= weights.sum(axis=1, keepdims=True)
+        positions[part] = np.einsum("ij,ijk->ik", weights, laid_out[nearest])
+        report(f"placed {part.stop:,} words")
+    return positions
+
+
+def _links(table: VectorTable, n_rows: int) -> NDArray[np.int64]:
+    """Pairs of rows of which one is among the nearest of the other, shape (n_links, 2)."""
+    matrix, lengths = table.vectors[:n_rows], table.norms[:n_rows]
+    found = nearest_rows(matrix, lengths, matrix, _N_LINKS, [[row] for row in range(n_rows)])
+    pairs = np.concatenate(
+        [
+            np.stack([np.full(len(answer.rows), row), answer.rows], axis=1)
+            for row, answer in enumerate(found)
+        ]
+    )
+    pairs.sort(axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def _descend(
+    positions: NDArray[np.float64], links: NDArray[np.int64], report: Report
+) -> NDArray[np.float64]:
+    generator = np.random.default_rng(_SEED)
+    n_words = len(positions)
+    degrees = np.bincount(links.ravel(), minlength=n_words)
+    mean_degree = max(1.0, float(degrees.mean()))
+    for done in range(_N_ROUNDS):
+        steps = _attraction(positions, links)
+        for _ in range(_N_REPELLED):
+            others = generator.permutation(n_words)
+            steps += _repulsion(positions, others) * (mean_degree / _N_REPELLED)
+        lengths = np.linalg.norm(steps, axis=1, keepdims=True)
+        steps *= np.minimum(1.0, _LONGEST_STEP / np.maximum(lengths, 1e-12))
+        positions = positions + steps * (0.25 * (1.0 - done / _N_ROUNDS))
+        report(f"laying out {n_words:,} words, {done * 100 // _N_ROUNDS} %")
+    return positions
+
+
+def _attraction(positions: NDArray[np.float64], links: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum over each word's links of the gradient of log(1 / (1 + a d^2b))."""
+    left, right = links.T
+    apart = positions[left] - positions[right]
+    squares = np.maximum((apart**2).sum(axis=1), 1e-12)
+    pull = -2 * _A * _B * squares ** (_B - 1) / (1 + _A * squares**_B)
+    steps = np.clip(apart * pull[:, np.newaxis], -_LONGEST_STEP, _LONGEST_STEP)
+    found = np.zeros_like(positions)
+    for axis in range(2):
+        found[:, axis] += np.bincount(left, steps[:, axis], len(positions))
+        found[:, axis] -= np.bincount(right, steps[:, axis], len(positions))
+    return found
+
+
+def _repulsion(positions: NDArray[np.float64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    """For one other word each the gradient of log(1 - 1 / (1 + a d^2b))."""
+    apart = positions - positions[others]
+    squares = (apart**2).sum(axis=1)
+    push = 2 * _B / ((1e-3 + squares) * (1 + _A * squares**_B))
+    steps: NDArray[np.float64] = np.clip(apart * push[:, np.newaxis], -_LONGEST_STEP, _LONGEST_STEP)
+    return steps

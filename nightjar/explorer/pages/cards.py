@@ -1,0 +1,91 @@
+"""The model card of a registered version, its lineage and its tags."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+
+from nightjar.errors import ArtifactMissing, RegistryUnavailable, StoreError
+from nightjar.explorer.catalogue import Version
+from nightjar.explorer.harmless_text import visible
+from nightjar.explorer.pages.elements import Component, Request, notice, table
+from nightjar.registry import read_model_card, tracking_uri
+from nightjar.store import Manifest, schemas
+
+
+def cards_page(request: Request) -> Component:
+    """The card of the version on the right."""
+    _, version = request.versions()
+    return html.Div(
+        [
+            html.Section(_card(request, version), className="card"),
+            html.Aside([_lineage(request, version), _tags(version)]),
+        ],
+        className="columns wide-left",
+    )
+
+
+def _card(request: Request, version: Version) -> Component:
+    registered = version.registered
+    if registered is None:
+        return [
+            html.H1(version.label),
+            notice("it is not registered: a card is written when a version is registered", "hint"),
+        ]
+    loaded = request.library.loaded
+    uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
+    try:
+        text = read_model_card(uri, loaded.artifacts_dir, registered.run_id)
+    except RegistryUnavailable as error:
+        return [html.H1(version.label), notice(str(error))]
+    if text is None:
+        return [
+            html.H1(version.label),
+            notice(f"the run {registered.run_id} of this version has no model card"),
+        ]
+    # Markdown as data: HTML in it is shown as text, and the content security policy forbids
+    # images of other hosts.
+    return [html.P(version.label, className="quiet"), dcc.Markdown(text, className="markdown")]
+
+
+def _lineage(request: Request, version: Version) -> Component:
+    store = request.library.store
+    rows: list[list[Component]] = []
+    problems = []
+    tags = {} if version.registered is None else version.registered.tags
+    evaluation = tags.get(f"nightjar.{schemas.EVALUATION}_version")
+    wanted = [(schemas.EMBEDDINGS, version.embeddings)]
+    if evaluation is not None:
+        wanted.insert(0, (schemas.EVALUATION, evaluation))
+    seen = set(wanted)
+    while wanted:
+        stage, number = wanted.pop(0)
+        try:
+            manifest = store.open(store.ref(stage, number)).manifest
+        except ArtifactMissing:
+            rows.append([stage, html.Code(number), "not kept any more", "-"])
+            continue
+        except StoreError as error:
+            problems.append(notice(str(error)))
+            continue
+        rows.append([stage, html.Code(number), *_made(manifest)])
+        for parent in manifest.parents.items():
+            if parent not in seen:
+                seen.add(parent)
+                wanted.append(parent)
+    head = ["artifact", "version", "made", "git commit"]
+    return html.Div([html.H2("Lineage"), table(head, rows), *problems])
+
+
+def _made(manifest: Manifest) -> tuple[str, Component]:
+    commit = html.Code(manifest.git_commit[:10]) if manifest.git_commit else "-"
+    return manifest.created_at[:16].replace("T", " "), commit
+
+
+def _tags(version: Version) -> Component:
+    if version.registered is None:
+        return None
+    rows = [
+        [visible(key.removeprefix("nightjar.")), visible(value, 300)]
+        for key, value in sorted(version.registered.tags.items())
+    ]
+    return html.Div([html.H2("Tags of the registered version"), table(["tag", "value"], rows)])

@@ -1,0 +1,240 @@
+"""The map: the most frequent words of a window as points, with labels and the searched word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from dash import dcc, html
+from numpy.typing import NDArray
+
+from nightjar.explorer.catalogue import Version
+from nightjar.explorer.harmless_text import plotly_text, visible
+from nightjar.explorer.jobs import Pending
+from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, labelled, rows_in
+from nightjar.explorer.pages.elements import (
+    Component,
+    Request,
+    Screen,
+    notice,
+    ordinal,
+    pending,
+    word_link,
+)
+from nightjar.explorer.pages.scores_page import PALETTE
+from nightjar.explorer.placement import WordMap
+from nightjar.explorer.view import Box
+from nightjar.model.lookup import QueryError, VectorModel
+
+GRAPH = "map"
+_WIDEST = 1480
+"""Pixels of the page's column at most, as in the style sheet."""
+
+
+def map_page(request: Request) -> Component:
+    """The figure, with its legend and what to do next."""
+    version = shown_version(request)
+    found = request.library.word_map(version, request.view.method)
+    if isinstance(found, Pending):
+        return pending(found)
+    model = request.library.model(version)
+    marked, problem = _marked(request, model)
+    box = request.view.box or bounds(found.positions[~np.isnan(found.positions[:, 0])])
+    return [
+        notice(problem) if problem else None,
+        _above(request, version, model, found, marked),
+        dcc.Graph(
+            id=GRAPH,
+            figure=figure(request, found, model, box),
+            config={
+                "scrollZoom": True,
+                "displaylogo": False,
+                "responsive": True,
+                "modeBarButtonsToRemove": ["select2d", "lasso2d", "toImage", "autoScale2d"],
+            },
+            className="map",
+            style={"height": f"{_pixels(request.screen)[1]}px"},
+        ),
+        _legend(request, found, model),
+    ]
+
+
+def shown_version(request: Request) -> Version:
+    """The version that the map shows. Raises InputError."""
+    left, right = request.versions()
+    return left if request.view.side == "left" else right
+
+
+def figure(request: Request, found: WordMap, model: VectorModel, box: Box) -> dict[str, Any]:
+    """The figure of one window."""
+    axis = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
+    return {
+        "data": traces(request, found, model, box),
+        "layout": {
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+            "height": _pixels(request.screen)[1],
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "showlegend": False,
+            "dragmode": "pan",
+            "hovermode": "closest",
+            "xaxis": {**axis, "range": list(box[:2])},
+            "yaxis": {**axis, "range": list(box[2:])},
+            # Zooming is kept while finer points arrive, and forgotten with another map.
+            "uirevision": f"{request.view.method}{request.view.path}{request.view.search}",
+        },
+    }
+
+
+def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> list[dict[str, Any]]:
+    """Points and labels of one window, and the searched word with its neighbours."""
+    rows = rows_in(found.positions, box)
+    tokens = model.table.tokens_of(rows)
+    marked, _ = _marked(request, model)
+    # Marked words have labels of their own.
+    named = np.flatnonzero(~np.isin(rows[:LABEL_CANDIDATES], marked))
+    kept = [row for row in marked if not np.isnan(found.positions[row, 0])]
+    return [
+        _points(request.screen, model, found, rows, tokens),
+        _labels(
+            request.screen,
+            [tokens[place] for place in named],
+            found.positions[rows[named]],
+            box,
+        ),
+        *_marks(request.screen, model, found, kept, box),
+    ]
+
+
+def _points(
+    screen: Screen, model: VectorModel, found: WordMap, rows: NDArray[np.int64], tokens: list[str]
+) -> dict[str, Any]:
+    counts = model.table.counts[rows]
+    return {
+        "type": "scattergl" if screen.has_webgl else "scatter",
+        "mode": "markers",
+        "x": found.positions[rows, 0].tolist(),
+        "y": found.positions[rows, 1].tolist(),
+        "marker": {
+            "color": [PALETTE[cluster] for cluster in found.clusters[rows].tolist()],
+            "size": 5,
+            "opacity": 0.75,
+        },
+        "hoverinfo": "text",
+        "hovertext": [
+            f"{plotly_text(token)}<br>{count:,} occurrences, rank {ordinal(row)}"
+            for token, count, row in zip(tokens, counts.tolist(), rows.tolist(), strict=True)
+        ],
+    }
+
+
+def _labels(
+    screen: Screen, tokens: Sequence[str], points: NDArray[np.float32], box: Box
+) -> dict[str, Any]:
+    texts = [visible(token, 24) for token in tokens]
+    chosen = labelled(texts, points, box, _pixels(screen))
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": points[chosen, 0].tolist(),
+        "y": points[chosen, 1].tolist(),
+        "text": [plotly_text(texts[place]) for place in chosen],
+        "textposition": "top center",
+        "textfont": {"size": 12, **_ink(screen)},
+        "hoverinfo": "skip",
+    }
+
+
+def _marks(
+    screen: Screen, model: VectorModel, found: WordMap, rows: Sequence[int], box: Box
+) -> list[dict[str, Any]]:
+    if not rows:
+        return []
+    points = found.positions[list(rows)]
+    tokens = model.table.tokens_of(np.array(rows, np.int64))
+    strong = "#ffd34d" if screen.is_dark else "#b3261e"
+    texts = [visible(token, 24) for token in tokens]
+    named = set(labelled(texts, points, box, _pixels(screen)))
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "x": points[:, 0].tolist(),
+            "y": points[:, 1].tolist(),
+            "text": [
+                f"<b>{plotly_text(text)}</b>" if place in named else ""
+                for place, text in enumerate(texts)
+            ],
+            "textposition": "bottom center",
+            "textfont": {"size": 13, **_ink(screen), "color": strong},
+            "marker": {
+                "size": [15] + [10] * (len(rows) - 1),
+                "color": "rgba(0,0,0,0)",
+                "line": {"width": 2, "color": strong},
+            },
+            "hoverinfo": "skip",
+        }
+    ]
+
+
+def _ink(screen: Screen) -> dict[str, str]:
+    """Letters that can be read over points."""
+    ink, ground = ("#e6e8ec", "#1d2126") if screen.is_dark else ("#1d2127", "#ffffff")
+    return {"color": ink, "shadow": ", ".join([f"0 0 2px {ground}"] * 4)}
+
+
+def _marked(request: Request, model: VectorModel) -> tuple[list[int], str | None]:
+    """Rows of the searched word and its neighbours, or why there are none."""
+    word = request.view.word
+    if not word:
+        return [], None
+    try:
+        near = model.neighbors([word], min(request.view.topn, 30))[0]
+    except QueryError as error:
+        return [], str(error)
+    rows = model.table.rows([word, *(entry.token for entry in near)])
+    return [int(row) for row in rows if row >= 0], None
+
+
+def _above(
+    request: Request, version: Version, model: VectorModel, found: WordMap, marked: list[int]
+) -> Component:
+    view = request.view
+    links: list[Component] = []
+    points = found.positions[marked]
+    points = points[~np.isnan(points[:, 0])] if marked else points
+    if len(points):
+        low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
+        margin = np.maximum((high - low) * 0.25, 1e-3)
+        (x0, y0), (x1, y1) = (low - margin).tolist(), (high + margin).tolist()
+        address = view.link(box=(x0, x1, y0, y1))
+        if address:
+            links = [dcc.Link("zoom to its neighbours", href=address), " · "]
+            links += [word_link(view, view.word), " as a list"]
+    if view.box:
+        links += [" · " if links else "", dcc.Link("whole map", href=view.link(box=None) or "")]
+    n_shown = int(np.count_nonzero(~np.isnan(found.positions[:, 0])))
+    text = (
+        f"{version.label}: {n_shown:,} of {len(model.table):,} words. Scroll or pinch to zoom, "
+        f"drag to move; nearer words appear as there is room. "
+    )
+    return html.P([text, *links], className="quiet")
+
+
+def _legend(request: Request, found: WordMap, model: VectorModel) -> Component:
+    """Three typical words of each cluster, in its colour."""
+    entries = []
+    for cluster, rows in enumerate(found.typical.tolist()):
+        known = [row for row in rows if row >= 0]
+        if known:
+            tokens = model.table.tokens_of(np.array(known, np.int64))
+            dot = html.Span(className="dot", style={"background": PALETTE[cluster]})
+            links = [word_link(request.view, token, "/map") for token in tokens]
+            entries.append(html.Li([dot, *links]))
+    return html.Ul(entries, className="legend")
+
+
+def _pixels(screen: Screen) -> tuple[int, int]:
+    """Width and height of the map on that screen."""
+    return min(screen.width, _WIDEST) - 32, max(340, screen.height - 240)

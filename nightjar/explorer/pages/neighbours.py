@@ -1,0 +1,184 @@
+"""Neighbours of a word, or answers to an analogy, in two versions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from dash import dcc, html
+from numpy.typing import NDArray
+
+from nightjar.explorer.catalogue import TROUBLE, Version
+from nightjar.explorer.harmless_text import visible
+from nightjar.explorer.jobs import Pending
+from nightjar.explorer.pages.elements import (
+    Component,
+    Request,
+    notice,
+    ordinal,
+    pending,
+    table,
+    word_link,
+)
+from nightjar.explorer.view import View
+from nightjar.model.lookup import Neighbor, VectorModel
+
+_N_FREQUENT = 40
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one version answers, or why it does not."""
+
+    version: Version
+    model: VectorModel | None
+    found: Sequence[Neighbor]
+    problem: str | None
+
+
+def words_page(request: Request) -> Component:
+    """The word's frequency, rank and neighbours in both versions; without one, frequent words."""
+    view = request.view
+    left, right = request.versions()
+    if not view.word:
+        return _frequent(request, right)
+    answers = [
+        _ask(request, version, lambda model: model.neighbors([view.word], view.topn)[0])
+        for version in (left, right)
+    ]
+    facts = [_facts(view.word, answer) for answer in answers]
+    return [
+        html.H1([html.Bdi(visible(view.word))]),
+        _side_by_side(view, answers, facts),
+        *_near_spellings(request, right, answers),
+    ]
+
+
+def analogies_page(request: Request) -> Component:
+    """Nearest words to a sum of words less others, in both versions."""
+    view = request.view
+    versions = request.versions()
+    positive, negative = view.positive.split(), view.negative.split()
+    if not positive and not negative:
+        return html.P(
+            [
+                "Write words to add and words to take away, separated by spaces. ",
+                dcc.Link(
+                    "king woman, less man",
+                    href=view.link(positive="king woman", negative="man") or "",
+                ),
+                " asks: man is to king as woman is to what?",
+            ],
+            className="notice hint",
+        )
+    answers = [
+        _ask(
+            request,
+            version,
+            lambda model: model.neighbors_of_mean(positive, negative, view.topn),
+        )
+        for version in versions
+    ]
+    title = " + ".join(map(visible, positive)) + "".join(f" - {visible(word)}" for word in negative)
+    return [html.H1(html.Bdi(title)), _side_by_side(view, answers, [None, None])]
+
+
+def _ask(
+    request: Request, version: Version, question: Callable[[VectorModel], Sequence[Neighbor]]
+) -> _Answer:
+    model = None
+    try:
+        model = request.library.model(version)
+        return _Answer(version, model, question(model), None)
+    except TROUBLE as error:
+        return _Answer(version, model, (), str(error))
+
+
+def _side_by_side(view: View, answers: Sequence[_Answer], facts: Sequence[Component]) -> Component:
+    left, right = answers
+    is_compared = left.problem is None and right.problem is None
+    known = [{near.token for near in answer.found} for answer in answers]
+    columns = []
+    for answer, other, mark, fact in (
+        (left, known[1], "gone", facts[0]),
+        (right, known[0], "new", facts[1]),
+    ):
+        body = (
+            notice(answer.problem)
+            if answer.problem
+            else _neighbours(view, answer.found, other if is_compared else None, mark)
+        )
+        columns.append(html.Section([html.H2(answer.version.label), fact, body]))
+    n_shared = len(known[0] & known[1])
+    summary = html.P(
+        f"{n_shared} of {max(map(len, known))} in both versions; "
+        f"marked: gone (left only), new (right only)",
+        className="quiet",
+    )
+    return html.Div([html.Div(columns, className="columns"), summary if is_compared else None])
+
+
+def _neighbours(
+    view: View, found: Sequence[Neighbor], other: set[str] | None, mark: str
+) -> Component:
+    rows = []
+    for place, near in enumerate(found, start=1):
+        is_marked = other is not None and near.token not in other
+        bar = html.Span(className="bar", style={"width": f"{max(0.0, near.similarity) * 100:.0f}%"})
+        label = html.Span(mark, className=f"mark {mark}") if is_marked else None
+        rows.append(
+            [
+                str(place),
+                html.Span([word_link(view, near.token), label], className="entry"),
+                html.Span([bar, f"{near.similarity:.3f}"], className="similarity"),
+            ]
+        )
+    return table(["", "word", "cosine similarity"], rows, numbers=(0,))
+
+
+def _facts(word: str, answer: _Answer) -> Component:
+    if answer.model is None:
+        return None
+    words = answer.model.table
+    row = words.row(word)
+    if row < 0:
+        composed = "" if answer.problem else ": its vector is made of its n-grams"
+        return html.P(f"not in the vocabulary{composed}", className="facts")
+    return html.P(
+        f"{int(words.counts[row]):,} occurrences, rank {ordinal(row)} of {len(words):,}",
+        className="facts",
+    )
+
+
+def _near_spellings(
+    request: Request, version: Version, answers: Sequence[_Answer]
+) -> list[Component]:
+    """Words that start like a word which both versions do not know."""
+    if not all(answer.problem for answer in answers) or answers[1].model is None:
+        return []
+    index = request.library.prefixes(version)
+    if isinstance(index, Pending):
+        return [pending(index)]
+    rows = index.rows(request.view.word[:3], 12)
+    tokens = request.library.model(version).table.tokens_of(_as_rows(rows))
+    links = [word_link(request.view, token) for token in tokens]
+    return [html.P(["Words that start alike: ", *links], className="words")] if links else []
+
+
+def _frequent(request: Request, version: Version) -> Component:
+    words = request.library.model(version).table
+    tokens = words.tokens_of(_as_rows(range(min(_N_FREQUENT, len(words)))))
+    return [
+        html.H1("Search a word"),
+        html.P(
+            f"{version.label}: {len(words):,} words, {words.vector_size} dimensions. "
+            f"The most frequent ones:",
+            className="quiet",
+        ),
+        html.P([word_link(request.view, token) for token in tokens], className="words"),
+    ]
+
+
+def _as_rows(rows: Sequence[int]) -> NDArray[np.int64]:
+    return np.fromiter(rows, np.int64, len(rows))

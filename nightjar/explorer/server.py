@@ -1,0 +1,153 @@
+"""Who may ask, what the browser may load, and serving until Ctrl-C.
+
+The page has no password, so only this machine's browser may reach it: on loopback a request
+must name this server as its Host (a page of another site that points its own name to 127.0.0.1
+does not), and one that says where it comes from (Origin, Sec-Fetch-Site) must come from here.
+Werkzeug's threaded server is enough for that: a slow question does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import webbrowser
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from dash import Dash
+from flask import Flask, Response, request
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import InputError
+from nightjar.explorer.app import make_app
+from nightjar.explorer.library import Library
+
+_MAX_REQUEST_BYTES = 4 * 1024 * 1024
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def serve(
+    loaded: LoadedConfig, host: str, port: int, is_opened: bool, say: Callable[[str], object]
+) -> None:
+    """Serve the explorer until Ctrl-C; ``say`` takes what the user should know.
+
+    Raises InputError when the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    with listening, Library(loaded) as library:
+        library.remove_derived()
+        port = listening.getsockname()[1]
+        app = make_app(library)
+        is_local = _is_loopback(host)
+        protect(app, f"{_shown_host(host)}:{port}" if is_local else None, port)
+        server = make_server(
+            host, port, app.server, threaded=True, request_handler=_Quiet, fd=listening.fileno()
+        )
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        address = f"http://{_shown_host(host)}:{port}/"
+        say(f"Explorer: {address} (Ctrl-C ends it)")
+        if not is_local:
+            say(f"Everyone who can reach {host} can read the models: there is no password.")
+        if is_opened:
+            webbrowser.open(address)
+        server.serve_forever()  # Werkzeug returns on Ctrl-C and closes its socket
+        say("Explorer ended.")
+
+
+class _Quiet(WSGIRequestHandler):
+    """No line for each request; errors are logged."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (werkzeug's name)
+        """Into our log instead of werkzeug's."""
+        logging.getLogger(__name__).log(
+            logging.INFO if type == "info" else logging.DEBUG, message, *args
+        )
+
+
+def protect(app: Dash, own_host: str | None, port: int) -> None:
+    """Refuse requests of other sites and tell the browser what it may load.
+
+    ``own_host`` (host:port) and this machine's own names are the Hosts that are answered; with
+    None every Host is, because names of a machine in a network are not known here.
+    """
+    server: Flask = app.server
+    server.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BYTES
+    allowed = {own_host, *(f"{name}:{port}" for name in _LOOPBACK_NAMES)}
+    policy = _policy(app)
+
+    @server.before_request
+    def refuse_strangers() -> Response | None:
+        if own_host is not None and request.host.lower() not in allowed:
+            return _refusal(f"this is not {request.host[:100]!r}: open http://{own_host}/")
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+            return _refusal("requests of other sites are not answered")
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        if request.method != "GET" and site not in {"none", "same-origin"}:
+            return _refusal("requests of other sites are not answered")
+        return None
+
+    @server.after_request
+    def add_policy(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        return response
+
+
+def _policy(app: Dash) -> str:
+    """Only our own scripts and Dash's inline one run; nothing is fetched from elsewhere.
+
+    Plotly's WebGL compiles its drawing commands from text (unsafe-eval) and sets styles.
+    """
+    hashes = " ".join(app.csp_hashes())
+    return (
+        f"default-src 'none'; script-src 'self' 'unsafe-eval' {hashes}; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    )
+
+
+def _refusal(text: str) -> Response:
+    return Response(f"{text}\n", status=403, mimetype="text/plain")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises InputError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(64)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port} cannot be listened on ({error.strerror or error}): another program may "
+            f"have it; choose another with --port (0 takes a free one) or --host"
+        ) from error
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host.lower()

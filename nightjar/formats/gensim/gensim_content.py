@@ -1,0 +1,253 @@
+"""What is taken out of a gensim model: checked, and in our order of words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from gensim.models import KeyedVectors, Word2Vec
+from gensim.models.fasttext import FastTextKeyedVectors
+from numpy.typing import NDArray
+
+from nightjar.errors import InputError, VocabularyError
+from nightjar.formats.gensim.huffman_codes import NodeRows, node_rows, sorted_tree
+from nightjar.formats.gensim.hyperparameters import ngrams_of
+from nightjar.formats.gensim.reading_matrices import Rows
+from nightjar.store import FileIdentity
+
+_HINT = "pass model.wv to import the vectors alone"
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """The tables of an embeddings artifact: words by count descending, rows accordingly."""
+
+    tokens: tuple[str, ...]
+    counts: NDArray[np.int64]
+    vectors: Rows
+    word_rows: Rows | None = None
+    ngrams: Rows | None = None
+    """Numbered by bucket."""
+    layers: dict[str, Rows] = field(default_factory=dict)
+    are_counts_ranks: bool = False
+    """The model has no counts: the words are in its order, and count down to 1."""
+    keeps_ties: bool = False
+    """Equally frequent words are in the model's order, which its Huffman tree hangs on."""
+
+    def inputs(self) -> tuple[FileIdentity, ...]:
+        """Size and sha256 of the words and of every matrix.
+
+        Raises InputError when a matrix holds a value that is not finite in float32.
+        """
+        return (
+            _vocabulary_identity(self.tokens, self.counts),
+            *(self._rows_identity(name, rows) for name, rows in self._matrices()),
+        )
+
+    def _matrices(self) -> Iterator[tuple[str, Rows]]:
+        yield "vectors", self.vectors
+        if self.word_rows is not None:
+            yield "word_rows", self.word_rows
+        if self.ngrams is not None:
+            yield "ngrams", self.ngrams
+        for kind, rows in self.layers.items():
+            yield f"output_vectors-{kind}", rows
+
+    def _rows_identity(self, name: str, rows: Rows) -> FileIdentity:
+        digest = hashlib.sha256()
+        n_bytes = 0
+        if name == "ngrams":
+            digest.update(rows.order.tobytes())
+            n_bytes += rows.order.nbytes
+        for span, values in rows.blocks():
+            is_bad = ~np.isfinite(values).all(axis=1)
+            if is_bad.any():
+                row = span.start + int(np.argmax(is_bad))
+                raise InputError(
+                    f"{self._row_name(name, row)} of the gensim model holds NaN, infinite or "
+                    f"too large values for float32; train it again with a lower alpha"
+                )
+            digest.update(values.data)
+            n_bytes += values.nbytes
+        return FileIdentity(name, n_bytes, digest.hexdigest())
+
+    def _row_name(self, name: str, row: int) -> str:
+        if name == "ngrams" and self.ngrams is not None:
+            return f"the n-gram row of bucket {self.ngrams.order[row]}"
+        if name == "output_vectors-hs":
+            return f"the row of the Huffman tree's node {row}"
+        kind = {"vectors": "vector", "word_rows": "own row"}.get(name, "output row")
+        return f"the {kind} of {self.tokens[row]!r}"
+
+
+def content_of_model(model: Word2Vec, only_used_ngrams: bool) -> Content:
+    """Of Word2Vec and FastText. Raises InputError and VocabularyError."""
+    tokens = _tokens(model.wv)
+    counts = _counts(model.wv)
+    if counts is None or counts.min() < 1:
+        raise InputError(
+            f"the gensim model has words without a count, and noise words and subsampling need "
+            f"it; build its vocabulary, or {_HINT}"
+        )
+    order = _order(model, tokens, counts)
+    layers = {}
+    if model.negative:
+        layers["negative"] = Rows(_layer(model, "syn1neg"), order.words)
+    if order.nodes is not None:
+        layers["hs"] = Rows(_layer(model, "syn1"), order.nodes.order, order.nodes.signs)
+    return _content(
+        model.wv,
+        tokens,
+        counts,
+        order.words,
+        only_used_ngrams,
+        layers=layers,
+        keeps_ties=order.keeps_ties,
+    )
+
+
+def content_of_vectors(wv: KeyedVectors, only_used_ngrams: bool) -> Content:
+    """Of KeyedVectors and FastTextKeyedVectors. Raises InputError and VocabularyError."""
+    tokens, counts = _tokens(wv), _counts(wv)
+    if counts is None:
+        counts = np.arange(len(tokens), 0, -1, dtype=np.int64)
+        return _content(
+            wv, tokens, counts, np.arange(len(tokens)), only_used_ngrams, are_counts_ranks=True
+        )
+    return _content(wv, tokens, counts, _by_count_and_token(tokens, counts), only_used_ngrams)
+
+
+def _content(
+    wv: KeyedVectors,
+    tokens: list[str],
+    counts: NDArray[np.int64],
+    order: NDArray[np.int64],
+    only_used_ngrams: bool,
+    **rest: Any,
+) -> Content:
+    word_rows = ngrams = None
+    if isinstance(wv, FastTextKeyedVectors):
+        word_rows = Rows(_matrix(wv, "vectors_vocab", len(tokens)), order)
+        ngrams = _ngram_rows(wv, only_used_ngrams)
+    return Content(
+        tokens=tuple(tokens[row] for row in order),
+        counts=counts[order],
+        vectors=Rows(_matrix(wv, "vectors", len(tokens)), order),
+        word_rows=word_rows,
+        ngrams=ngrams,
+        **rest,
+    )
+
+
+def _tokens(wv: KeyedVectors) -> list[str]:
+    tokens = list(wv.index_to_key)
+    if not tokens:
+        raise VocabularyError("the gensim model has no words; train it, or build its vocabulary")
+    seen: set[str] = set()
+    for row, token in enumerate(tokens):
+        if not isinstance(token, str):
+            raise InputError(
+                f"key {row} of the gensim model is {token!r}, of type {type(token).__name__}; "
+                f"every key must be text"
+            )
+        if token in seen:
+            raise InputError(f"the gensim model has more than one vector for {token!r}")
+        if any("\ud800" <= character <= "\udfff" for character in token):
+            raise InputError(f"key {row} of the gensim model, {token!r}, is no valid Unicode text")
+        seen.add(token)
+    return tokens
+
+
+def _counts(wv: KeyedVectors) -> NDArray[np.int64] | None:
+    counts = wv.expandos.get("count")
+    if counts is None:
+        return None
+    if len(counts) != len(wv.index_to_key):
+        raise InputError(
+            f"the gensim model has {len(wv.index_to_key)} words and {len(counts)} counts; it was "
+            f"changed by hand"
+        )
+    as_integers = np.asarray(counts, np.int64)
+    if as_integers.min() < 0:
+        word = wv.index_to_key[int(np.argmin(as_integers))]
+        raise InputError(f"the gensim model's count of {word!r} is {as_integers.min()}")
+    return as_integers
+
+
+def _by_count_and_token(tokens: list[str], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows = sorted(range(len(tokens)), key=lambda row: (-counts[row], tokens[row]))
+    return np.array(rows, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """Where the rows of our tables come from."""
+
+    words: NDArray[np.int64]
+    nodes: NodeRows | None
+    """Of the Huffman tree; None without hierarchical softmax."""
+    keeps_ties: bool
+
+
+def _order(model: Word2Vec, tokens: list[str], counts: NDArray[np.int64]) -> _Order:
+    """By count and word; by count alone where only that keeps the model's tree."""
+    by_count_and_token = _by_count_and_token(tokens, counts)
+    if not model.hs:
+        return _Order(by_count_and_token, None, keeps_ties=False)
+    by_count = np.argsort(-counts, kind="stable").astype(np.int64)
+    tree = sorted_tree(counts)
+    for words, keeps_ties in ((by_count_and_token, False), (by_count, True)):
+        nodes = node_rows(model.wv, tree, words)
+        if nodes is not None:
+            return _Order(words, nodes, keeps_ties)
+    raise InputError(
+        f"the gensim model's Huffman tree is not the tree of its counts in descending order, as "
+        f"after build_vocab(update=True) or with sorted_vocab=0, so the rows of its inner nodes "
+        f"have no place; {_HINT}"
+    )
+
+
+def _matrix(wv: KeyedVectors, name: str, n_rows: int) -> NDArray[Any]:
+    return _checked(getattr(wv, name, None), name, (n_rows, wv.vector_size))
+
+
+def _layer(model: Word2Vec, name: str) -> NDArray[Any]:
+    return _checked(getattr(model, name, None), name, (len(model.wv), model.wv.vector_size))
+
+
+def _checked(matrix: NDArray[Any] | None, name: str, shape: tuple[int, int]) -> NDArray[Any]:
+    if matrix is None or matrix.shape != shape:
+        found = "is missing" if matrix is None else f"has the shape {matrix.shape}, not {shape}"
+        raise InputError(
+            f"the gensim model's {name} {found}: it was not initialised, or was changed by hand; "
+            f"where only the output layer is concerned, {_HINT}"
+        )
+    return matrix
+
+
+def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> Rows:
+    """Rows that a word of the vocabulary uses, and others that are not zero, by bucket."""
+    settings = ngrams_of(wv)
+    if not settings.are_on:
+        return Rows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))
+    matrix = _matrix(wv, "vectors_ngrams", settings.bucket)
+    if not wv.buckets_word:
+        wv.recalc_char_ngram_buckets()
+    is_kept = np.zeros(settings.bucket, bool)
+    for buckets in wv.buckets_word:
+        is_kept[buckets] = True
+    if not only_used_ngrams:
+        for start in range(0, settings.bucket, 65_536):
+            block = slice(start, start + 65_536)
+            is_kept[block] |= matrix[block].any(axis=1)
+    return Rows(matrix, np.flatnonzero(is_kept).astype(np.int64))
+
+
+def _vocabulary_identity(tokens: tuple[str, ...], counts: NDArray[np.int64]) -> FileIdentity:
+    encoded = [token.encode() for token in tokens]
+    lengths = np.array([len(token) for token in encoded], np.int64)
+    content = lengths.tobytes() + counts.tobytes() + b"".join(encoded)
+    return FileIdentity("vocabulary", len(content), hashlib.sha256(content).hexdigest())

@@ -1,0 +1,161 @@
+"""A model's files from its embeddings artifact: what is registered, and what is asked before.
+
+:mod:`nightjar.model.lookup` says what the files are. They are kept where a model is registered, and
+nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
+are, writes them for that time (:func:`temporary_model`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from nightjar.config import TokenizeConfig
+from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
+from nightjar.formats.embeddings import NGRAMS, matrix_of, ngram_sizes
+from nightjar.kernels.code_digest import code_digest
+from nightjar.model.lookup import (
+    ModelContent,
+    NgramRows,
+    QueryError,
+    Rows,
+    VectorModel,
+    write_model,
+)
+from nightjar.model.tokenization import Settings, phrases_to_json
+from nightjar.store import Artifact, Staging, schemas
+
+
+def model_code_digest() -> str:
+    """Hash of the code that travels with a model, and of what it answers: not of comments."""
+    return code_digest("nightjar.model.lookup", "nightjar.model.tokenization")
+
+
+def write_words(tokens: Artifact, staging: Staging) -> None:
+    """Have embeddings that were learnt from ``tokens`` say how texts are cut into words.
+
+    So that they can be asked about texts when those tokens are not kept any more.
+    """
+    config = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
+    words = {"tokenize": config.shaping_words(), "phrases": _phrases(tokens, config)}
+    content = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
+    staging.add_file(schemas.WORDS_FILE).write_text(content, encoding="utf-8")
+    if tokens.has_file(schemas.TOKENIZER_FILE):
+        definition = tokens.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
+        staging.add_file(schemas.TOKENIZER_FILE).write_text(definition, encoding="utf-8")
+
+
+def model_content(name: str, embeddings: Artifact) -> ModelContent:
+    """What goes into the model's files, read by row group as it is written."""
+    definition = None
+    if embeddings.has_file(schemas.TOKENIZER_FILE):
+        definition = embeddings.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
+    return ModelContent(
+        name=name,
+        tokenizer=tokenizer_settings(embeddings),
+        n_tokens=embeddings.rows("vectors"),
+        vector_size=embeddings.schema("vectors").field("vector").type.list_size,
+        rows=_rows(embeddings),
+        ngrams=_ngrams(embeddings),
+        definition=definition,
+        phrases=_words(embeddings)["phrases"],
+    )
+
+
+def tokenizer_settings(embeddings: Artifact) -> Settings:
+    """How texts are cut for a model: as those it learnt from were, or as its import says."""
+    config = TokenizeConfig.model_validate(_words(embeddings)["tokenize"])
+    return Settings(**config.shaping_words())
+
+
+def _words(embeddings: Artifact) -> dict[str, Any]:
+    """What :func:`write_words` wrote; of an imported model what its configuration says."""
+    if not embeddings.has_file(schemas.WORDS_FILE):
+        imported = embeddings.manifest.identity["config"].get("tokenize")
+        return {"tokenize": imported or {}, "phrases": None}
+    path = embeddings.file_path(schemas.WORDS_FILE)
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactDamaged(f"{embeddings.ref}: {path.name} cannot be read: {error}") from error
+    return found
+
+
+def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
+    """What joins phrases in a text as they are joined in ``tokens``; None where none are."""
+    if config.phrases is None:
+        return None
+    passes: list[list[list[str]]] = []
+    for batch in tokens.batches(schemas.PHRASES, ["tokens", "pass"]):
+        for row in batch.to_pylist():
+            passes += [[] for _ in range(row["pass"] - len(passes))]
+            passes[row["pass"] - 1].append(row["tokens"])
+    return phrases_to_json(passes, config.phrases.delimiter, config.phrases.connectors)
+
+
+@contextmanager
+def temporary_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
+
+    They are written below ``directory``, or in the system's temporary directory: 4 bytes a
+    value. Raises StoreNotWritable, and ArtifactDamaged.
+    """
+    with ExitStack() as opened:
+        with _named_refusals(name) if directory is None else nullcontext():
+            temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
+            files = Path(opened.enter_context(temporary))
+            write_model(files, model_content(name, embeddings))
+        yield VectorModel.open(files)
+
+
+@contextmanager
+def temporary_text_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """Like :func:`temporary_model`, for a model that is to encode texts.
+
+    Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
+    """
+    with temporary_model(name, embeddings, directory) as model:
+        try:
+            model.words("")
+        except QueryError as error:
+            raise EncoderError(str(error)) from error
+        yield model
+
+
+@contextmanager
+def _named_refusals(name: str) -> Iterator[None]:
+    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreNotWritable(
+            f"{tempfile.gettempdir()}: the files of {name} cannot be written there for the time "
+            f"of the question ({error.strerror}); free some space, or set TMPDIR to another "
+            f"directory"
+        ) from error
+
+
+def _rows(embeddings: Artifact) -> Iterator[Rows]:
+    for batch in embeddings.batches("vectors"):
+        counts = batch.column("count").to_numpy(zero_copy_only=False)
+        yield Rows(batch.column("token").to_pylist(), counts, matrix_of(batch))
+
+
+def _ngrams(embeddings: Artifact) -> NgramRows | None:
+    sizes = ngram_sizes(embeddings)
+    if sizes is None:
+        return None
+    stretches = (
+        (batch.column("bucket").to_numpy(zero_copy_only=False), matrix_of(batch))
+        for batch in embeddings.batches(NGRAMS)
+    )
+    n_rows = embeddings.rows(NGRAMS)
+    return NgramRows(sizes.min_n, sizes.max_n, sizes.bucket, n_rows, stretches)

@@ -1,0 +1,147 @@
+"""Telling a file's format by what it holds, and decompressing it."""
+
+from __future__ import annotations
+
+import lzma
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nightjar.errors import InputError, SourceError
+from nightjar.files.compression import decompress
+from nightjar.formats.content import WORD2VEC_HEADER
+
+_CHUNK_BYTES = 1 << 20
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # a way of compressing that zipfile does not know
+)
+_HEAD_BYTES = 1 << 16
+_FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
+_COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
+"""Suffixes of what :func:`.decompress` opens, or refuses by name."""
+_FOLDERS = (
+    ("config_sentence_transformers.json", "sentence-transformers"),
+    ("tokenizer.json", "model2vec"),
+    ("vocab/vectors", "spacy"),
+    ("vectors.tsv", "projector"),
+)
+_MAGICS = (
+    (_FACEBOOK_MAGIC, "fasttext"),
+    (b"PAR1", "parquet"),
+    (b"SQLite format 3\0", "sqlite"),
+)
+
+
+@contextmanager
+def plain_file(path: Path) -> Iterator[Path]:
+    """``path``, or its content decompressed into a temporary file.
+
+    A zip archive with one member is taken for compressed, as GloVe's are. Raises SourceError
+    when the data is damaged, InputError for an archive of several files.
+    """
+    if path.is_dir() or not (path.suffix.lower() in _COMPRESSED or _is_archive(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="nightjar-") as directory:
+        plain = Path(directory) / (path.stem or "vectors")
+        try:
+            with plain.open("wb") as file:
+                for piece in _content(path):
+                    file.write(piece)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be decompressed into {directory} ({error.strerror}); give the "
+                f"system's temporary directory more room, or decompress it yourself"
+            ) from error
+        yield plain
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a zip archive of something else than NumPy arrays."""
+    return zipfile.is_zipfile(path) and not any(name.endswith(".npy") for name in _members(path))
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"{path}: the archive is damaged ({error}); fetch it again") from error
+
+
+def _content(path: Path) -> Iterator[bytes]:
+    if path.suffix.lower() in _COMPRESSED:
+        with path.open("rb") as file:
+            yield from decompress(path, iter(lambda: file.read(_CHUNK_BYTES), b""))
+        return
+    members = [name for name in _members(path) if not name.endswith("/")]
+    if len(members) != 1:
+        raise InputError(
+            f"{path}: the archive holds {len(members)} files ({', '.join(members[:5])}); unpack "
+            f"it and name one of them"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(members[0]) as member:
+            while piece := member.read(_CHUNK_BYTES):
+                yield piece
+    except _ZIP_ERRORS as error:
+        raise SourceError(
+            f"{path}: {members[0]} cannot be unpacked ({error}); fetch the archive again"
+        ) from error
+
+
+def detect(path: Path) -> str:
+    """The format of a plain file or folder. Raises InputError for none that is known.
+
+    A pickle is never opened unasked, so gensim's files have to be named.
+    """
+    if path.is_dir():
+        for name, found in _FOLDERS:
+            if (path / name).exists():
+                return found
+        raise InputError(
+            f"{path}: holds none of {', '.join(name for name, _ in _FOLDERS)}, so its format is "
+            f"unknown; name a file in it, or set format"
+        )
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return _detect_file(path, head)
+
+
+def _detect_file(path: Path, head: bytes) -> str:
+    for magic, found in _MAGICS:
+        if head.startswith(magic):
+            return found
+    if zipfile.is_zipfile(path):
+        return "numpy"
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+        return "safetensors"
+    if head.startswith(b"\x80") and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        raise InputError(
+            f"{path}: is a pickle, which can run anything when it is opened; if gensim wrote it "
+            f"and you trust who did, set format: gensim"
+        )
+    header = WORD2VEC_HEADER.match(head)
+    if header is None:
+        return "glove"
+    return "word2vec" if _is_text(head[header.end() :]) else "word2vec-binary"
+
+
+def _is_text(rows: bytes) -> bool:
+    """Whether the first row has numbers as text behind its word."""
+    fields = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:]
+    if not fields:
+        return not rows
+    try:
+        float(fields[0])
+    except ValueError:
+        return False
+    return True

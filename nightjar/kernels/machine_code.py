@@ -1,0 +1,209 @@
+"""Where the machine code of kernels is kept, once per version of their sources.
+
+numba decides by one file's time stamp whether cached machine code is fresh, so a changed
+function in another kernel file, inlined into this one, goes unnoticed. Here the cache
+directory is named by a hash of all kernel sources instead, and by what the machine code is
+for (processor, versions): in NUMBA_CACHE_DIR if that is set, else in the user's cache
+directory, else (no home, or read-only) in a private directory below the system's temporary
+one, else nowhere: every process then compiles for itself. Directories of former sources are
+removed when they have not been used for a while.
+
+A kernel made by a factory is one function to numba's index however many sizes it is made
+for; its key holds the values of the closure. The index is read, added to and replaced: two
+processes that do so at once would give two kernels the same file. So it is locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import pickle
+import platform
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from llvmlite import binding
+from numba.core.caching import FunctionCache
+from numba.core.runtime import nrt as _nrt
+
+logger = logging.getLogger(__name__)
+
+_CONFIG: Any = numba.config
+"""Filled from the environment when numba is imported, so its attributes have no types."""
+
+_KEPT_DIRECTORIES = 3
+"""Directories of machine code, the newest, that are never removed."""
+_UNUSED_SECONDS = 7 * 86_400.0
+"""How long another one must not have been used before it is."""
+_DIRECTORY_NAME = re.compile(r"[0-9a-f]{16}(-[a-z0-9-]+)?")
+_LOCK_NAME = ".lock"
+_DAMAGE = (
+    *(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError),
+    *(ImportError, IndexError, KeyError, RuntimeError),
+)
+"""What loading a truncated or foreign file raises: pickle promises no less."""
+
+
+class _SharedCache(FunctionCache):
+    """numba's cache of one function, for several processes at once and disks that refuse.
+
+    What cannot be read is compiled again; what cannot be written is left out.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for the signature ``sig``, or None when it must be compiled.
+
+        numba prepares its compiler before it loads anything, which takes half a second and
+        imports scipy. What is compiled already needs none of that, and compiling does it anyway.
+        """
+        try:
+            _nrt.rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except _DAMAGE as error:
+            logger.warning("%s: damaged, compiled again (%s)", self.cache_path, error)
+            with suppress(OSError), _lock(Path(self.cache_path)):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code; a warning when the disk refuses."""
+        directory = Path(self.cache_path)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with _lock(directory):
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except _DAMAGE as error:
+            logger.warning("%s: cannot be written, compiled in every run: %s", directory, error)
+            return
+        _remove_unused(directory.parent)
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Be the only process that changes the indexes in ``directory``.
+
+    Where the file system knows no locks, go on without: nothing else would be possible.
+    """
+    with (directory / _LOCK_NAME).open("ab") as stream:
+        with suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def keep_machine_code(dispatcher: Any, function: Callable[..., Any]) -> None:
+    """Have numba's ``dispatcher`` of ``function`` load and keep its machine code, if it can."""
+    directory = _cache_dir()
+    if directory is not None:
+        with _numba_cache_dir(directory):
+            # What cache=True sets.
+            dispatcher._cache = _SharedCache(function)  # type: ignore[no-untyped-call] # noqa: SLF001
+
+
+@contextmanager
+def _numba_cache_dir(directory: Path) -> Iterator[None]:
+    """Point numba's cache at ``directory``; a kernel remembers it from its decoration on."""
+    previous = _CONFIG.CACHE_DIR
+    _CONFIG.CACHE_DIR = str(directory)
+    try:
+        yield
+    finally:
+        _CONFIG.CACHE_DIR = previous
+
+
+@cache
+def _cache_dir() -> Path | None:
+    """The first of the places named above that can be written, with the key below it.
+
+    Its time stamp is that of its last use.
+    """
+    for place in _places():
+        directory = place / _key()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+            os.utime(directory)
+        except OSError:
+            continue
+        return directory
+    logger.warning(
+        "no directory for compiled kernels can be written, every run compiles them: set "
+        "NUMBA_CACHE_DIR to one that can"
+    )
+    return None
+
+
+def _key() -> str:
+    """The sources, and what machine code is for: processor, Python, numba, checks."""
+    features = sorted(name for name, is_on in binding.get_host_cpu_features().items() if is_on)
+    machine = "\0".join(
+        (
+            *(platform.machine(), binding.get_host_cpu_name(), *features),
+            *(platform.python_version(), numba.__version__, llvmlite.__version__),
+        )
+    )
+    checks = "-boundscheck" if _CONFIG.BOUNDSCHECK else ""  # numba's own key leaves this out
+    return f"{_sources_sha256()[:16]}{checks}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
+
+
+_NO_KERNELS = ("__init__.py", "code_digest.py", "machine_code.py")
+
+
+def _sources_sha256() -> str:
+    """Hex sha256 of all kernels and of their flags."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if name not in _NO_KERNELS:
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _remove_unused(directory: Path) -> None:
+    """Remove directories beside ``directory`` that no process has used for a week.
+
+    Three stay whatever their age. A process that runs on without its directory makes it
+    anew when it compiles something.
+    """
+    try:
+        used_at = {
+            path: path.stat().st_mtime
+            for path in directory.parent.iterdir()
+            if _DIRECTORY_NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        }
+    except OSError:
+        return
+    oldest_kept = time.time() - _UNUSED_SECONDS
+    for path in sorted(used_at, key=lambda path: -used_at[path])[_KEPT_DIRECTORIES:]:
+        if path != directory and used_at[path] < oldest_kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _places() -> Iterator[Path]:
+    if _CONFIG.CACHE_DIR:
+        yield Path(_CONFIG.CACHE_DIR) / "nightjar-kernels"
+    home = os.path.expanduser("~")  # noqa: PTH111 (Path.home raises where there is none)
+    yield Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "nightjar" / "kernels"
+    private = Path(tempfile.gettempdir()) / f"nightjar-kernels-{os.getuid()}"
+    # Machine code is loaded from there: nobody else may have made it or write to it.
+    try:
+        private.mkdir(mode=0o700, exist_ok=True)
+        found = private.lstat()
+    except OSError:
+        return
+    if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022:
+        yield private

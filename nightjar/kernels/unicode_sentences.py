@@ -1,0 +1,429 @@
+"""From UTF-8 to sentences of word ids: the tokenizer ``unicode`` in one pass over the bytes.
+
+Characters are looked up in a table of the basic multilingual plane (65,536 entries of uint16):
+the flags below, and in a second table what a character becomes in lower case. A text with a
+character whose flags are UNKNOWN is left to the tokenizer in Python: normalisation would change
+it, it has marks, or its lower case is more than a table can say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.kernels.compilation import compiled, inlined
+
+UNKNOWN = 1 << 0
+FIRST = 1 << 1
+"""May begin a word."""
+INSIDE = 1 << 2
+"""May go on with a word."""
+SINGLE = 1 << 3
+"""A word by itself."""
+INNER = 1 << 4
+"""Joins two parts of a word (apostrophes)."""
+DECIMAL = 1 << 5
+"""Joins two parts of a number, between digits."""
+DIGIT = 1 << 6
+SPACE = 1 << 7
+LINE_END = 1 << 8
+STOP = 1 << 9
+"""Ends a sentence, perhaps."""
+WIDE_STOP = 1 << 10
+"""Ends a sentence whatever follows."""
+CLOSER = 1 << 11
+OPENER = 1 << 12
+LOWER = 1 << 13
+UPPER = 1 << 14
+WORD = 1 << 15
+r"""What ``\w`` matches."""
+
+FULL_STOP = 46
+LINE_FEED = 10
+_FNV_OFFSET = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME = np.uint64(0x100000001B3)
+
+
+N_IDS, N_SENTENCES, N_TOKENS, N_TOO_SHORT, N_TOO_LONG, IS_FULL = range(6)
+"""Places of the numbers in ``state``; IS_FULL is 1 when a table had no room for a document."""
+STATE_SIZE = 6
+
+SENTENCE_END = -1
+"""Stands among the beginnings of tokens."""
+
+
+@compiled()
+def cut_documents(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    document: int,
+    first_document: int,
+    flags: NDArray[np.uint16],
+    lowered: NDArray[np.uint16],
+    splits_sentences: bool,
+    min_chars: int,
+    max_chars: int,
+    characters: NDArray[np.uint32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+    counts: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    sentence_lengths: NDArray[np.int32],
+    sentence_documents: NDArray[np.int32],
+    state: NDArray[np.int64],
+) -> int:
+    """Cut the documents from ``document`` on; returns the first one that is left to do.
+
+    It is left because the tables have no room for its words (``state[IS_FULL]``), or because
+    it has a character that is not for the kernel. Document d is
+    ``data[offsets[d]:offsets[d + 1]]``, valid UTF-8; ``characters``, ``begins`` and ``ends``
+    have room for the longest, the latter two for one entry a byte and one more.
+
+    The vocabulary: ``slots`` (a power of two of them, -1 where free) by hash, token t is
+    ``token_characters[token_starts[t]:token_starts[t + 1]]``; ``counts`` (n, 3): how often it
+    occurs, in how many documents, and the number of the last one of these plus one,
+    ``first_document + d + 1``. Kept tokens are added to ``ids``, and for each sentence that has
+    any its length and document to ``sentence_lengths`` and ``sentence_documents``; these three
+    have room for a token for each two bytes and document. ``state`` holds how far each is.
+    """
+    state[IS_FULL] = 0
+    while document < len(offsets) - 1:
+        n_characters = _decode(data, offsets[document], offsets[document + 1], flags, characters)
+        if n_characters < 0:
+            return document
+        if not _has_room(
+            n_characters // 2 + 1, n_characters, slots, token_starts, token_characters, state
+        ):
+            state[IS_FULL] = 1
+            return document
+        if splits_sentences:
+            _mark_sentences(characters, n_characters, flags)
+        n_found = _find_tokens(characters, n_characters, flags, lowered, begins, ends)
+        _add_tokens(
+            characters,
+            begins,
+            ends,
+            n_found,
+            document,
+            first_document + document,
+            min_chars,
+            max_chars,
+            slots,
+            token_starts,
+            token_characters,
+            counts,
+            ids,
+            sentence_lengths,
+            sentence_documents,
+            state,
+        )
+        document += 1
+    return document
+
+
+@compiled()
+def add_document(
+    characters: NDArray[np.uint32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    document: int,
+    number: int,
+    min_chars: int,
+    max_chars: int,
+    slots: NDArray[np.int32],
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+    counts: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    sentence_lengths: NDArray[np.int32],
+    sentence_documents: NDArray[np.int32],
+    state: NDArray[np.int64],
+) -> bool:
+    """Add a document whose tokens are found already; False, and nothing done, without room.
+
+    Token i is ``characters[begins[i]:ends[i]]``, or where ``begins[i]`` is SENTENCE_END, a
+    sentence ends. The rest as for :func:`cut_documents`.
+    """
+    if not _has_room(len(begins), len(characters), slots, token_starts, token_characters, state):
+        return False
+    _add_tokens(
+        characters,
+        begins,
+        ends,
+        len(begins),
+        document,
+        number,
+        min_chars,
+        max_chars,
+        slots,
+        token_starts,
+        token_characters,
+        counts,
+        ids,
+        sentence_lengths,
+        sentence_documents,
+        state,
+    )
+    return True
+
+
+@compiled()
+def fill_slots(
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+    n_tokens: int,
+    slots: NDArray[np.int32],
+) -> None:
+    """Enter all tokens into new ``slots``, which are -1."""
+    mask = np.uint64(len(slots) - 1)
+    for token in range(n_tokens):
+        slot = _first_slot(token_characters, token_starts[token], token_starts[token + 1], mask)
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = token
+
+
+@inlined
+def _has_room(
+    n_tokens: int,
+    n_characters: int,
+    slots: NDArray[np.int32],
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+    state: NDArray[np.int64],
+) -> bool:
+    """Whether so many new tokens fit, with half of the slots free."""
+    n_after = state[N_TOKENS] + n_tokens
+    return bool(
+        2 * n_after <= len(slots)
+        and n_after < len(token_starts)
+        and token_starts[state[N_TOKENS]] + n_characters <= len(token_characters)
+    )
+
+
+@compiled()
+def _decode(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    flags: NDArray[np.uint16],
+    characters: NDArray[np.uint32],
+) -> int:
+    """Code points of valid UTF-8; their number, or -1 when one is not for the kernel."""
+    position, n_characters = start, 0
+    while position < end:
+        byte = np.uint32(data[position])
+        if byte < 0x80:
+            code = byte
+            position += 1
+        elif byte < 0xE0:
+            code = (byte & 0x1F) << 6 | (np.uint32(data[position + 1]) & 0x3F)
+            position += 2
+        elif byte < 0xF0:
+            code = (
+                (byte & 0x0F) << 12
+                | (np.uint32(data[position + 1]) & 0x3F) << 6
+                | (np.uint32(data[position + 2]) & 0x3F)
+            )
+            position += 3
+        else:
+            return -1
+        if flags[code] & UNKNOWN:
+            return -1
+        characters[n_characters] = code
+        n_characters += 1
+    return n_characters
+
+
+@compiled()
+def _mark_sentences(
+    characters: NDArray[np.uint32], n_characters: int, flags: NDArray[np.uint16]
+) -> None:
+    """Put a line feed for the last stop of each sentence.
+
+    What closes it (quotes, brackets) then begins the next one, which makes no difference to the
+    words.
+    """
+    position = 0
+    while position < n_characters:
+        if not flags[characters[position]] & STOP:
+            position += 1
+            continue
+        while position < n_characters and flags[characters[position]] & STOP:
+            position += 1
+        stop = position - 1
+        if flags[characters[stop]] & WIDE_STOP or (
+            _sentence_may_begin(characters, position, n_characters, flags)
+            and not _is_initial(characters, stop, flags)
+        ):
+            characters[stop] = LINE_FEED
+
+
+@compiled()
+def _sentence_may_begin(
+    characters: NDArray[np.uint32], position: int, n_characters: int, flags: NDArray[np.uint16]
+) -> bool:
+    """Whether behind closing marks there is white space, and then no lower-case letter."""
+    while position < n_characters and flags[characters[position]] & CLOSER:
+        position += 1
+    space = position
+    while position < n_characters and flags[characters[position]] & SPACE:
+        position += 1
+    if position == space:
+        return False
+    while position < n_characters and flags[characters[position]] & OPENER:
+        position += 1
+    return position == n_characters or not flags[characters[position]] & LOWER
+
+
+@compiled()
+def _is_initial(characters: NDArray[np.uint32], stop: int, flags: NDArray[np.uint16]) -> bool:
+    """Whether the full stop at ``stop`` is behind a single capital letter."""
+    if characters[stop] != FULL_STOP or stop == 0 or not flags[characters[stop - 1]] & UPPER:
+        return False
+    return stop == 1 or not flags[characters[stop - 2]] & WORD
+
+
+@compiled()
+def _find_tokens(
+    characters: NDArray[np.uint32],
+    n_characters: int,
+    flags: NDArray[np.uint16],
+    lowered: NDArray[np.uint16],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> int:
+    """Put the characters into lower case; where tokens begin and end, and sentences end."""
+    for place in range(n_characters):
+        characters[place] = lowered[characters[place]]
+    position, n_found = 0, 0
+    while position < n_characters:
+        kind = flags[characters[position]]
+        end = position + 1
+        if kind & FIRST:
+            end = _word_end(characters, end, n_characters, flags)
+        elif not kind & SINGLE:
+            if kind & LINE_END:
+                begins[n_found] = SENTENCE_END
+                n_found += 1
+            position += 1
+            continue
+        begins[n_found] = position
+        ends[n_found] = end
+        n_found += 1
+        position = end
+    begins[n_found] = SENTENCE_END
+    return n_found + 1
+
+
+@inlined
+def _word_end(
+    characters: NDArray[np.uint32], end: int, n_characters: int, flags: NDArray[np.uint16]
+) -> int:
+    """Where the word ends of which ``end`` is behind the first character."""
+    while True:
+        while end < n_characters and flags[characters[end]] & INSIDE:
+            end += 1
+        if end + 1 >= n_characters:
+            break
+        joint, following = flags[characters[end]], flags[characters[end + 1]]
+        joins = joint & INNER or (
+            joint & DECIMAL and flags[characters[end - 1]] & DIGIT and following & DIGIT
+        )
+        if not joins or not following & FIRST:
+            break
+        end += 2
+    return end
+
+
+@inlined
+def _first_slot(characters: NDArray[np.uint32], begin: int, end: int, mask: np.uint64) -> np.uint64:
+    """Where to look for a token first: FNV-1a over its code points (Fowler, Noll and Vo)."""
+    hashed = _FNV_OFFSET
+    for place in range(begin, end):
+        hashed = (hashed ^ np.uint64(characters[place])) * _FNV_PRIME
+    return (hashed ^ (hashed >> np.uint64(32))) & mask
+
+
+@compiled()
+def _add_tokens(
+    characters: NDArray[np.uint32],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    n_found: int,
+    document: int,
+    number: int,
+    min_chars: int,
+    max_chars: int,
+    slots: NDArray[np.int32],
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+    counts: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    sentence_lengths: NDArray[np.int32],
+    sentence_documents: NDArray[np.int32],
+    state: NDArray[np.int64],
+) -> None:
+    """Count the tokens of a document and write their ids, unless they are too short or long."""
+    n_ids, n_sentences, n_tokens = state[N_IDS], state[N_SENTENCES], state[N_TOKENS]
+    sentence_start = n_ids
+    mask = np.uint64(len(slots) - 1)
+    for found in range(n_found):
+        begin = begins[found]
+        if begin == SENTENCE_END:
+            if n_ids > sentence_start:
+                sentence_lengths[n_sentences] = n_ids - sentence_start
+                sentence_documents[n_sentences] = document
+                n_sentences += 1
+                sentence_start = n_ids
+            continue
+        length = ends[found] - begin
+        if length < min_chars:
+            state[N_TOO_SHORT] += 1
+            continue
+        if length > max_chars:
+            state[N_TOO_LONG] += 1
+            continue
+        slot = _first_slot(characters, begin, ends[found], mask)
+        token = np.int64(slots[slot])
+        while token >= 0 and not _is_token(
+            token, characters, begin, length, token_starts, token_characters
+        ):
+            slot = (slot + np.uint64(1)) & mask
+            token = np.int64(slots[slot])
+        if token < 0:
+            token = n_tokens
+            slots[slot] = token
+            n_tokens += 1
+            first = token_starts[token]
+            for place in range(length):
+                token_characters[first + place] = characters[begin + place]
+            token_starts[token + 1] = first + length
+        counts[token, 0] += 1
+        if counts[token, 2] != number + 1:
+            counts[token, 2] = number + 1
+            counts[token, 1] += 1
+        ids[n_ids] = token
+        n_ids += 1
+    state[N_IDS], state[N_SENTENCES], state[N_TOKENS] = n_ids, n_sentences, n_tokens
+
+
+@inlined
+def _is_token(
+    token: np.int64,
+    characters: NDArray[np.uint32],
+    begin: int,
+    length: int,
+    token_starts: NDArray[np.int64],
+    token_characters: NDArray[np.uint32],
+) -> bool:
+    first = token_starts[token]
+    is_same = token_starts[token + 1] - first == length
+    place = 0
+    while is_same and place < length:
+        is_same = token_characters[first + place] == characters[begin + place]
+        place += 1
+    return bool(is_same)

@@ -1,0 +1,384 @@
+"""A model to ask: words and texts in, vectors, words and similarities out.
+
+A word is looked up exactly as the tokenizer wrote it; a text is cut by that tokenizer. FastText
+composes words it does not know from their n-grams.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tokenization import (
+    PhraseJoiner,
+    Settings,
+    TokenizerError,
+    TokenizerSettings,
+    make_word_finder,
+)
+from .approximate import ApproximateIndex
+from .clusters import cluster_rows
+from .lookup_errors import QueryError, TableDamaged, UnknownWords
+from .lookup_files import map_array
+from .nearest import Nearest, row_lengths, unit_rows
+from .subwords import Subwords
+from .suggestions import MAX_WORDS, suggest
+from .vector_table import VectorTable
+
+SETTINGS = "settings.json"
+DEFINITION = "tokenizer.json"
+"""What the tokenizer is made of, where its settings do not say it all."""
+PHRASES = "phrases.json"
+"""Which words become one token, where phrases are joined."""
+NGRAM_BUCKETS = "ngram_buckets.npy"
+NGRAM_ROWS = "ngram_rows.npy"
+
+Floats = NDArray[np.float32]
+
+_TEXTS_AT_ONCE = 512
+"""Texts whose words are looked up together."""
+_MAX_LISTED = 50
+_MAX_SUGGESTED = 5
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A token and its cosine similarity to the query."""
+
+    token: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class OddOneOut:
+    """The word that fits the others least, and how each fits the mean of all."""
+
+    word: str
+    similarities: tuple[float, ...]
+
+
+class VectorModel:
+    """A table of vectors with what it takes to ask about any word and any text."""
+
+    def __init__(
+        self,
+        name: str,
+        table: VectorTable,
+        tokenizer: TokenizerSettings,
+        subwords: Subwords | None = None,
+        definition: str | None = None,
+        phrases: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.table = table
+        self.tokenizer = tokenizer
+        self.subwords = subwords
+        self.definition = definition
+        self.phrases = phrases
+        """The file of them, which is read at the first text; None where none are joined."""
+        self.approximate_index: ApproximateIndex | None = None
+        """Over the rows of ``table``; what ``approximate`` questions are answered from."""
+
+    @classmethod
+    def open(cls, directory: Path) -> VectorModel:
+        """Open the files of a model (:mod:`.packing`). Raises TableDamaged."""
+        table = VectorTable.open(directory)
+        path = directory / SETTINGS
+        try:
+            settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            tokenizer = Settings(**settings["tokenizer"])
+            name, ngrams = settings["model"], settings["subwords"]
+            phrases = directory / PHRASES if settings["has_phrases"] else None
+            path = directory / DEFINITION
+            definition = path.read_text(encoding="utf-8") if path.exists() else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
+        subwords = None
+        if ngrams is not None:
+            buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
+            subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
+        return cls(name, table, tokenizer, subwords, definition, phrases)
+
+    # -- words -----------------------------------------------------------------------------
+
+    def vectors(self, words: Sequence[str], unknown: str = "error") -> Floats:
+        """The vector of each word, shape (n_words, vector_size).
+
+        ``unknown``: what to do with a word that has none: ``error`` (UnknownWords, naming
+        all of them), or ``nan``, a row of NaN.
+        """
+        _check_choice("unknown", unknown, ("error", "nan"))
+        rows = self.table.rows(words)
+        found = np.full((len(words), self.table.vector_size), np.nan, np.float32)
+        is_known = rows >= 0
+        found[is_known] = self.table.vectors[rows[is_known]]
+        others = np.flatnonzero(~is_known)
+        if self.subwords is not None and others.size:
+            found[others] = self.subwords.vectors([words[place] for place in others.tolist()])
+        if unknown == "error" and others.size:
+            missing = others[np.isnan(found[others, 0])]
+            if missing.size:
+                raise self._unknown([words[place] for place in missing.tolist()])
+        return found
+
+    def neighbors(
+        self,
+        words: Sequence[str],
+        topn: int = 10,
+        threshold: float | None = None,
+        approximate: bool = False,
+    ) -> list[list[Neighbor]]:
+        """The nearest tokens of each word, itself left out, best first.
+
+        With ``threshold`` only those at least so similar; with ``approximate`` from
+        ``approximate_index``, which is faster and may miss one. Raises UnknownWords, and
+        QueryError when there is no such index.
+        """
+        queries = self.vectors(words)
+        excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
+        return self._nearest(queries, topn, excluded, threshold, approximate)
+
+    def neighbors_of_vectors(
+        self,
+        vectors: NDArray[np.floating],
+        topn: int = 10,
+        threshold: float | None = None,
+        approximate: bool = False,
+    ) -> list[list[Neighbor]]:
+        """The nearest tokens of each vector, shape (n, vector_size). Raises QueryError."""
+        queries = self._checked(vectors)
+        return self._nearest(queries, topn, None, threshold, approximate)
+
+    def neighbors_of_mean(
+        self,
+        positive: Sequence[str],
+        negative: Sequence[str] = (),
+        topn: int = 10,
+        threshold: float | None = None,
+        approximate: bool = False,
+    ) -> list[Neighbor]:
+        """The nearest tokens of several words at once (3CosAdd, Mikolov et al. 2013).
+
+        The query is the sum of the ``positive`` words' directions less the ``negative``
+        ones'; all of them are left out. Raises UnknownWords, and QueryError without words.
+        """
+        words = [*positive, *negative]
+        if not words:
+            raise QueryError("no word is given: give one at least")
+        vectors = self.vectors(words)
+        signs = np.repeat(np.array([1, -1], np.float32), [len(positive), len(negative)])
+        query = signs @ unit_rows(vectors, row_lengths(vectors))
+        rows = [row for row in self.table.rows(words).tolist() if row >= 0]
+        return self._nearest(query[np.newaxis], topn, [rows], threshold, approximate)[0]
+
+    def analogies(
+        self,
+        questions: Sequence[tuple[str, str, str]],
+        topn: int = 10,
+        approximate: bool = False,
+    ) -> list[list[Neighbor]]:
+        """Answers to "a is to b as c is to ?", best first (3CosAdd). Raises UnknownWords."""
+        words = [word for question in questions for word in question]
+        vectors = self.vectors(words)
+        units = unit_rows(vectors, row_lengths(vectors)).reshape(len(questions), 3, -1)
+        queries = units[:, 1] - units[:, 0] + units[:, 2]
+        rows = self.table.rows(words).reshape(-1, 3).tolist()
+        excluded = [[row for row in question if row >= 0] for question in rows]
+        return self._nearest(queries, topn, excluded, None, approximate)
+
+    def similarities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Cosine similarity of the two words of each pair. Raises UnknownWords."""
+        vectors = self.vectors([word for pair in pairs for word in pair])
+        units = unit_rows(vectors, row_lengths(vectors)).reshape(len(pairs), 2, -1)
+        found: Floats = np.clip(np.einsum("ij,ij->i", units[:, 0], units[:, 1]), -1, 1)
+        return found
+
+    def odd_one_out(self, words: Sequence[str]) -> OddOneOut:
+        """The word least similar to the mean of all.
+
+        Raises UnknownWords, and QueryError for fewer than three words.
+        """
+        if len(words) < 3:
+            raise QueryError(f"odd_one_out needs at least 3 words, {len(words)} given")
+        vectors = self.vectors(words)
+        units = unit_rows(vectors, row_lengths(vectors))
+        mean = units.mean(axis=0, keepdims=True)
+        similarities = units @ unit_rows(mean, row_lengths(mean))[0]
+        odd = words[int(np.argmin(similarities))]
+        return OddOneOut(odd, tuple(np.clip(similarities, -1, 1).tolist()))
+
+    def clusters(self, words: Sequence[str], n_clusters: int, seed: int = 1) -> list[int]:
+        """The cluster of each word, numbered from 0 in the order of the words.
+
+        Raises UnknownWords, and QueryError when there are fewer words than clusters.
+        """
+        if not 1 <= n_clusters <= len(words):
+            raise QueryError(
+                f"n_clusters is {n_clusters}: choose 1 to {len(words)}, the number of words"
+            )
+        labels: list[int] = cluster_rows(self.vectors(words), n_clusters, seed).tolist()
+        return labels
+
+    @cached_property
+    def _find_words(self) -> Callable[[str], list[str]]:
+        # Made for the first text: the classes of Unicode characters take a tenth of a second.
+        try:
+            return make_word_finder(self.tokenizer, self.definition, self._joiner())
+        except TokenizerError as error:
+            raise QueryError(f"{self.name} cannot cut texts into words here: {error}") from error
+
+    def _joiner(self) -> PhraseJoiner | None:
+        if self.phrases is None:
+            return None
+        try:
+            return PhraseJoiner.from_json(self.phrases.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TableDamaged(
+                f"{self.phrases} cannot be read ({error}); fetch the model again"
+            ) from error
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as training would have seen them; known or not.
+
+        Raises QueryError when a library that the tokenizer needs is not installed.
+        """
+        return self._find_words(text)
+
+    # -- texts -----------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str], unknown: str = "error") -> Floats:
+        """The mean vector of each text's words, shape (n_texts, vector_size).
+
+        Words without a vector are left out. ``unknown``: what to do with a text of which no
+        word has one: ``error`` (QueryError), ``nan`` or ``zero``.
+        """
+        _check_choice("unknown", unknown, ("error", "nan", "zero"))
+        means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[first : first + _TEXTS_AT_ONCE]
+            means[first : first + len(some)] = self._means(some)
+        is_empty = np.isnan(means[:, 0])
+        if unknown == "zero":
+            means[is_empty] = 0.0
+        elif unknown == "error" and is_empty.any():
+            place = int(np.argmax(is_empty))
+            raise QueryError(
+                f"{int(is_empty.sum())} of {len(texts)} texts have no word that {self.name} "
+                f"knows, the first is item {place}: {_shown(texts[place])}; with unknown 'nan' or "
+                f"'zero' their rows are NaN or zero"
+            )
+        return means
+
+    def _means(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean of the known words' vectors of each text; NaN without one.
+
+        Every distinct word of the texts is looked up, or composed, once.
+        """
+        counted = [Counter(self._find_words(text)) for text in texts]
+        place_of = {word: place for place, word in enumerate(dict.fromkeys(chain(*counted)))}
+        vectors = self.vectors(list(place_of), unknown="nan")
+        is_known = ~np.isnan(vectors[:, 0])
+        means = np.full((len(texts), self.table.vector_size), np.nan)
+        for number, counts in enumerate(counted):
+            places = np.fromiter(map(place_of.__getitem__, counts), np.int64, len(counts))
+            weights = np.fromiter(counts.values(), np.float64, len(counts))
+            known = is_known[places]
+            places, weights = places[known], weights[known]
+            if places.size:
+                # Sums of millions of float32 lose digits: the words are weighed in float64.
+                means[number] = weights @ vectors[places].astype(np.float64) / weights.sum()
+        return means
+
+    def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+        """Places of the texts and their cosine similarity to the query, best first.
+
+        A text without a known word is last, with 0. Raises QueryError for such a query.
+        """
+        queries = self.encode([query])
+        vectors = self.encode(texts, unknown="zero")
+        units = unit_rows(vectors, row_lengths(vectors))
+        similarities = units @ unit_rows(queries, row_lengths(queries))[0]
+        has_words = vectors.any(axis=1)
+        order = np.lexsort((np.arange(len(texts)), -similarities, ~has_words))
+        clipped = np.clip(similarities, -1, 1)
+        return [(int(place), float(clipped[place])) for place in order]
+
+    # -- trouble ---------------------------------------------------------------------------
+
+    @cached_property
+    def _frequent(self) -> list[str]:
+        return self.table.tokens_of(np.arange(min(MAX_WORDS, len(self.table))))
+
+    def _unknown(self, missing: Sequence[str]) -> UnknownWords:
+        distinct = list(dict.fromkeys(missing))
+        listed = ", ".join(map(_shown, distinct[:_MAX_LISTED]))
+        rest = len(distinct) - _MAX_LISTED
+        hints = []
+        for word in islice(distinct, _MAX_SUGGESTED):
+            meant = suggest(word, self._frequent, self.table.index)
+            if meant:
+                hints.append(f"{_shown(word)}: did you mean {' or '.join(map(_shown, meant))}?")
+        return UnknownWords(
+            f"{self.name} has no vector for {len(distinct)} "
+            f"{'word' if len(distinct) == 1 else 'words'}: {listed}"
+            f"{f' and {rest} more' if rest > 0 else ''}. Words are matched exactly"
+            f"{'. ' if hints else ''}{' '.join(hints)}",
+            distinct,
+        )
+
+    def _checked(self, vectors: NDArray[np.floating]) -> Floats:
+        if vectors.ndim != 2 or vectors.shape[1] != self.table.vector_size:
+            raise QueryError(
+                f"vectors have the shape {vectors.shape}, expected (any, {self.table.vector_size})"
+            )
+        is_wrong = ~np.isfinite(vectors).all(axis=1)
+        if is_wrong.any():
+            raise QueryError(f"vector {int(np.argmax(is_wrong))} has values that are not finite")
+        return vectors.astype(np.float32)
+
+    def _nearest(
+        self,
+        queries: Floats,
+        topn: int,
+        excluded: Sequence[Sequence[int]] | None,
+        threshold: float | None,
+        approximate: bool,
+    ) -> list[list[Neighbor]]:
+        table, index = self.table, self.approximate_index
+        if not approximate:
+            return self._named(table.nearest(queries, topn, excluded, threshold))
+        if index is None:
+            raise QueryError(
+                f"{self.name} has no approximate index here ('nightjar index' builds one beside "
+                f"the artifacts); without approximate the answer is exact"
+            )
+        return self._named(
+            index.nearest(table.vectors, table.norms, queries, topn, excluded, threshold)
+        )
+
+    def _named(self, found: Sequence[Nearest]) -> list[list[Neighbor]]:
+        rows = np.concatenate([np.zeros(0, np.int64), *(answer.rows for answer in found)])
+        tokens = iter(self.table.tokens_of(rows))
+        return [
+            [Neighbor(next(tokens), similarity) for similarity in answer.similarities.tolist()]
+            for answer in found
+        ]
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise QueryError(f"{name} is {value!r}, choose {' or '.join(choices)}")
+
+
+def _shown(text: str) -> str:
+    short = text if len(text) <= 60 else f"{text[:57]}..."
+    return short if short.isprintable() else ascii(short)

@@ -1,0 +1,276 @@
+"""One question as it comes over any door: items, and parameters that say what is asked.
+
+=========== ================================= ==========================================
+task        items                             answer
+=========== ================================= ==========================================
+vector      words                             float32 (n_words, vector_size)
+neighbors   words, or vectors                 for each its nearest words; with ``together``
+                                              or ``negative`` one list for all words
+analogy     words, three to a question        for each question its answers
+similarity  words, two to a pair              for each pair its cosine similarity
+odd_one_out words                             the one least like the others
+cluster     words                             the number of each word's cluster
+rank        texts, against ``query``          places and similarities, best first
+encode      texts                             float32 (n_texts, vector_size)
+=========== ================================= ==========================================
+
+Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
+synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
+own, an object with ``items`` and parameters: the answer is then a list of answers. With
+``approximate`` neighbours and analogies come from the model's approximate index, where it has
+one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from .lookup_errors import QueryError
+from .model import Neighbor, VectorModel
+
+MAX_TOPN = 100_000
+MAX_ANSWERS = 10_000_000
+"""Neighbours in all answers together, and words times clusters."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What is asked, with its defaults."""
+
+    task: str = "vector"
+    topn: int = 10
+    threshold: float = -1.0
+    """Least similarity of a neighbour."""
+    together: bool = False
+    """One question of all words, not one of each."""
+    negative: tuple[str, ...] = ()
+    """Words to get away from."""
+    query: str = ""
+    """The text to rank against."""
+    n_clusters: int = 2
+    seed: int = 1
+    approximate: bool = False
+    """Neighbours and analogies from the approximate index."""
+    unknown: str = "error"
+    """What a word without a vector gets: error or nan; a text: error, nan or zero."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Parameters:
+        """Check names, types and ranges. Raises QueryError."""
+        known = {field.name: field for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}? There" if close else "there"
+                raise QueryError(f"there is no parameter {name!r}; {hint} are {', '.join(known)}")
+        values = {name: _converted(name, value) for name, value in given.items()}
+        parameters = cls(**values)
+        if parameters.task not in TASKS:
+            raise QueryError(f"task is {parameters.task!r}, choose {', '.join(TASKS)}")
+        if not 1 <= parameters.topn <= MAX_TOPN:
+            raise QueryError(f"topn is {parameters.topn}, choose 1 to {MAX_TOPN}")
+        if not -1 <= parameters.threshold <= 1:
+            raise QueryError(f"threshold is {parameters.threshold}, choose -1 to 1")
+        if parameters.seed < 0:
+            raise QueryError(f"seed is {parameters.seed}, choose 0 or more")
+        return parameters
+
+
+def _converted(name: str, value: Any) -> Any:
+    if name == "negative":
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            raise QueryError(f"negative is {value!r}, expected a list of words")
+        return tuple(_string(f"negative[{place}]", word) for place, word in enumerate(value))
+    if name in ("topn", "n_clusters", "seed"):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise QueryError(f"{name} is {value!r}, expected a whole number")
+        return int(value)
+    if name == "threshold":
+        is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not is_number or math.isnan(value):
+            raise QueryError(f"threshold is {value!r}, expected a number")
+        return float(value)
+    if name in ("together", "approximate"):
+        if not isinstance(value, (bool, np.bool_)):
+            raise QueryError(f"{name} is {value!r}, expected true or false")
+        return bool(value)
+    return _string(name, value)
+
+
+def _string(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise QueryError(f"{name} is {value!r} ({type(value).__name__}), expected a string")
+    return value
+
+
+def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> Any:
+    """The answer to a question: an array of float32, or what JSON can hold.
+
+    Raises QueryError for whatever is wrong with the question.
+    """
+    if any(isinstance(item, Mapping) for item in items):
+        return _answers(model, items, given)
+    parameters = Parameters.of(given)
+    return TASKS[parameters.task](model, items, parameters)
+
+
+def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """Of items that are questions of their own: their ``items`` and parameters, all checked."""
+    if Parameters.of(given) != Parameters():
+        raise QueryError(
+            "the items are questions of their own, so their parameters belong into them, beside "
+            "'items'"
+        )
+    answers = []
+    for place, question in enumerate(items):
+        asked = question.get("items") if isinstance(question, Mapping) else None
+        if not isinstance(asked, (list, tuple, np.ndarray)):
+            raise QueryError(
+                f"item {place} is {_shown(question)}, expected a question: an object with a list "
+                f"'items', and parameters beside it"
+            )
+        if any(isinstance(item, Mapping) for item in asked):
+            raise QueryError(f"item {place}: a question has words, vectors or texts, no questions")
+        rest = {str(name): value for name, value in question.items() if name != "items"}
+        try:
+            found = answer(model, list(asked), rest)
+        except QueryError as error:
+            raise QueryError(f"item {place}: {error}") from error
+        answers.append(found.tolist() if isinstance(found, np.ndarray) else found)
+    return answers
+
+
+def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    return model.vectors(_words(items), parameters.unknown)
+
+
+def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    topn = min(parameters.topn, len(model.table))
+    threshold = parameters.threshold if parameters.threshold > -1 else None
+    approximate = parameters.approximate
+    if parameters.together or parameters.negative:
+        found = model.neighbors_of_mean(
+            _words(items), parameters.negative, topn, threshold, approximate
+        )
+        return [_listed(found)]
+    if topn * len(items) > MAX_ANSWERS:
+        raise QueryError(
+            f"{len(items)} items with topn {topn} are more than {MAX_ANSWERS} neighbours: ask for "
+            f"fewer at a time"
+        )
+    if any(not isinstance(item, str) for item in items):
+        vectors = _vectors(items, model.table.vector_size)
+        answers = model.neighbors_of_vectors(vectors, topn, threshold, approximate)
+    else:
+        answers = model.neighbors(items, topn, threshold, approximate)
+    return [_listed(found) for found in answers]
+
+
+def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    words = _words(items)
+    if not words or len(words) % 3:
+        raise QueryError(f"analogy takes three words to a question, {len(words)} words are given")
+    questions = [(words[i], words[i + 1], words[i + 2]) for i in range(0, len(words), 3)]
+    topn = min(parameters.topn, len(model.table))
+    return [_listed(found) for found in model.analogies(questions, topn, parameters.approximate)]
+
+
+def _similarity(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
+    words = _words(items)
+    if not words or len(words) % 2:
+        raise QueryError(f"similarity takes two words to a pair, {len(words)} words are given")
+    pairs = [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
+    return model.similarities(pairs).tolist()
+
+
+def _odd(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
+    found = model.odd_one_out(_words(items))
+    return [{"word": found.word, "similarities": list(found.similarities)}]
+
+
+def _cluster(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    if len(items) * parameters.n_clusters > MAX_ANSWERS:
+        raise QueryError(
+            f"{len(items)} words in {parameters.n_clusters} clusters are too many: words times "
+            f"clusters may be {MAX_ANSWERS} at most"
+        )
+    return model.clusters(_words(items), parameters.n_clusters, parameters.seed)
+
+
+def _rank(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    if not parameters.query:
+        raise QueryError("rank needs the parameter query, a text")
+    ranked = model.rank(parameters.query, _texts(items))
+    return [{"item": place, "similarity": similarity} for place, similarity in ranked]
+
+
+def _encode(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    return model.encode(_texts(items), parameters.unknown)
+
+
+TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
+    "vector": _vector,
+    "neighbors": _neighbors,
+    "analogy": _analogy,
+    "similarity": _similarity,
+    "odd_one_out": _odd,
+    "cluster": _cluster,
+    "rank": _rank,
+    "encode": _encode,
+}
+"""What answers each task."""
+
+
+def _words(items: Sequence[Any]) -> list[str]:
+    return _strings(items, "a word")
+
+
+def _texts(items: Sequence[Any]) -> list[str]:
+    return _strings(items, "a text")
+
+
+def _strings(items: Sequence[Any], what: str) -> list[str]:
+    for place, item in enumerate(items):
+        if not isinstance(item, str):
+            raise QueryError(
+                f"item {place} is {_shown(item)} ({type(item).__name__}), expected {what}"
+                f"{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
+            )
+    return list(items)
+
+
+def _shown(item: Any) -> str:
+    shown = repr(item)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+_COLUMNS = (
+    " (over HTTP a list of vectors as 'inputs' arrives as columns, of which the first is taken: "
+    "send 'dataframe_split' with one column, or a question as an item)"
+)
+
+
+def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    vectors = np.zeros((len(items), vector_size))
+    for place, item in enumerate(items):
+        try:
+            values = np.asarray(item, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.zeros(0)
+        if values.shape != (vector_size,):
+            raise QueryError(
+                f"item {place} is not a vector of {vector_size} numbers; give either words or "
+                f"vectors, not both{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
+            )
+        vectors[place] = values
+    return vectors
+
+
+def _listed(found: Sequence[Neighbor]) -> list[dict[str, Any]]:
+    return [{"token": near.token, "similarity": near.similarity} for near in found]

@@ -1,0 +1,124 @@
+"""From a document's text to its sentences, normalised."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+
+from .casing import make_case_folding
+from .character_classes import combining_characters, word_characters
+from .settings import TokenizerSettings
+
+SentenceSplitter = Callable[[str], list[str]]
+"""Takes a document's text, returns its sentences, normalised, in order."""
+
+TERMINATORS = ".!?\u2026\u061f\u06d4\u203c\u2047\u2048\u2049\u0589"
+"""Western stops, the ellipsis and doubled marks, Arabic ?, Urdu and Armenian full stop."""
+WIDE_TERMINATORS = "\u3002\uff61\uff01\uff1f\u0964\u0965\u104b\u1362\u1367\u1368\u17d4\u17d5"
+"""Ideographic full stop (also half-width), full-width ! and ?, danda, and the full stops of
+Burmese, Ethiopic (with ? and paragraph mark) and Khmer."""
+MAX_MARKS = 30
+"""As in Unicode's Stream-Safe Text Format (UAX #15, section 13)."""
+CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
+OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
+"""Quotes and brackets, typographic and full-width ones, too."""
+
+
+def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
+    """The sentence splitter that ``config`` describes.
+
+    A line break (whatever ``str.splitlines`` takes for one) always ends a sentence. With
+    ``split_sentences``, so does ``. ! ? …`` (or its Arabic or Armenian counterpart) with
+    any closing quotes and brackets, when white space follows and then anything but a
+    lower-case letter; a full stop after a single capital letter (J. Smith) does not. The
+    wide CJK stops, the danda and the stops of Burmese, Khmer and Ethiopic end a sentence
+    whatever follows. There is no list of abbreviations: "Mr. Smith" is cut, "e.g. this" is
+    not. Thai has no mark at the end of a sentence: there a line is one.
+
+    Then the text is normalised (NFC or NFKC) and lower-cased (:mod:`.casing`). Sentences
+    may be empty.
+    """
+    normalise = make_normaliser(config)
+    boundary = _boundary() if config.split_sentences else None
+
+    def split(text: str) -> list[str]:
+        if boundary is not None:
+            text = boundary.sub("\\1\n", text)
+        return normalise(text).splitlines()
+
+    return split
+
+
+def make_sentence_finder(config: TokenizerSettings) -> Callable[[str], list[tuple[int, int]]]:
+    """Where the sentences of :func:`make_sentence_splitter` stand in the raw text.
+
+    Pairs of the first character and the one behind the last, one pair a sentence.
+    """
+    boundary = _boundary() if config.split_sentences else None
+
+    def find(text: str) -> list[tuple[int, int]]:
+        spans, done = [], 0
+        for match in boundary.finditer(text) if boundary is not None else ():
+            spans += _lines(text, done, match.end(1))
+            done = match.end()
+        return spans + _lines(text, done, len(text))
+
+    return find
+
+
+def _lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    spans = []
+    for line in text[start:end].splitlines(keepends=True):
+        spans.append((start, start + len(line.splitlines()[0])))
+        start += len(line)
+    return spans
+
+
+def make_normaliser(config: TokenizerSettings) -> Callable[[str], str]:
+    """What is done to a text before it is cut: normalisation, then lower-casing.
+
+    Of more than :data:`MAX_MARKS` combining marks in a row the further ones are left out:
+    Python sorts them in time quadratic in their number.
+    """
+    form = config.normalization
+    fold = make_case_folding(config)
+
+    def normalise(text: str) -> str:
+        if form is not None:
+            if len(text) > MAX_MARKS and not text.isascii():
+                text = _many_marks().sub(_first_marks, text)
+            text = unicodedata.normalize(form, text)
+        text = fold(text)
+        # Folding decomposes some characters (U+0390).
+        return unicodedata.normalize(form, text) if form is not None and is_full else text
+
+    is_full = config.lowercase and config.casefold
+    return normalise
+
+
+def _first_marks(match: re.Match[str]) -> str:
+    return match.group()[:MAX_MARKS]
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    marks = combining_characters()
+    return re.compile(f"[{marks}]{{{MAX_MARKS + 1}}}[{marks}]*+")
+
+
+@cache
+def _boundary() -> re.Pattern[str]:
+    lower = word_characters("Ll", astral=True)
+    upper = word_characters("Lu", astral=True)
+    stops = TERMINATORS + WIDE_TERMINATORS
+    # It starts with a single set because re can then skip to the next stop quickly. The
+    # quantifiers are possessive: giving back one of two spaces would hide the lower-case
+    # letter behind them.
+    return re.compile(
+        rf"([{stops}][{stops}]*+"
+        rf"(?:(?<=[{WIDE_TERMINATORS}])"
+        rf"|(?<!\b[{upper}]\.)(?=[{CLOSERS}]*+\s++(?![{OPENERS}]*[{lower}])))"
+        rf"[{CLOSERS}]*+)\s*+"
+    )

@@ -1,0 +1,315 @@
+"""Deleting what nobody needs: what would go and why, and letting it go.
+
+What goes is found and deleted within the collector's lease (:mod:`nightjar.core.using`).
+Registered versions go before the artifacts that they are made of, and a run that was logged of an
+artifact goes before the artifact: killed at any point, the next collection finds the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from nightjar.config import LoadedConfig
+from nightjar.core import Stage, Wanted
+from nightjar.core.using import collecting, commands_at_work
+from nightjar.errors import InputError, NightjarError
+from nightjar.pipeline.retention.disk import Disk, bytes_below
+from nightjar.pipeline.retention.needs import Key, Survey, by_stage
+from nightjar.pipeline.retention.pipelines import LEDGER, Pipeline, age_days, read_pipelines
+from nightjar.promotion import Ledger
+from nightjar.registry import (
+    LEDGER_TAG,
+    RegisteredVersion,
+    RegistryPlace,
+    bytes_of_version,
+    delete_version,
+    experiment_name,
+    gc_command,
+    registered_name,
+)
+from nightjar.stages import STAGES
+from nightjar.store import SET_ASIDE_DIR, Store, remove_abandoned
+
+logger = logging.getLogger(__name__)
+
+_UNNEEDED = "nobody needs it"
+
+
+class ItemKind(StrEnum):
+    """What is kept or goes."""
+
+    ARTIFACT = "artifact"
+    VERSION = "registered version"
+    RECORD = "record of a night"
+    SURPLUS = "left over"
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something on the disk, and why it stays or goes."""
+
+    kind: ItemKind
+    name: str
+    reason: str
+    n_bytes: int
+    """What deleting it frees; of something that stays, what its files have."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What would go, and what stays."""
+
+    doomed: tuple[Item, ...]
+    kept: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+    """What else a person should know."""
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes would be free."""
+        return sum(item.n_bytes for item in self.doomed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "bytes": self.n_bytes}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What is gone."""
+
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+    """What else is to be known or done, on the MLflow server's machine say."""
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes are gone from the disk."""
+        return sum(item.n_bytes for item in self.items)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "bytes": self.n_bytes}
+
+
+def plan_collection(
+    loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES, now: datetime | None = None
+) -> Collection:
+    """What :func:`collect` would delete, and what it would keep, with reasons and bytes.
+
+    Changes nothing. Raises as :func:`collect` does.
+    """
+    found = _Collector(loaded, stages, now or datetime.now(UTC))
+    return Collection(tuple(found.doomed()), tuple(found.kept()), tuple(found.notes()))
+
+
+def collect(
+    loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES, now: datetime | None = None
+) -> Collected:
+    """Delete what nobody needs; the caller holds the pipeline's lease.
+
+    Every pipeline of the directory has a say; registered versions are those of the own one.
+    While a command is at work nothing is deleted, which the notes say. Raises StoreError,
+    LedgerDamaged among them, before anything is deleted when a record cannot be read;
+    RegistryUnavailable.
+    """
+    with collecting(loaded.artifacts_dir, f"collecting for {loaded.config.pipeline.name}"):
+        busy = commands_at_work(loaded.artifacts_dir)
+        if busy:
+            note = f"a command of {busy[0]} is at work: nothing is deleted this time"
+            return Collected((), notes=(note,))
+        return _Collector(loaded, stages, now or datetime.now(UTC)).collect()
+
+
+@dataclass
+class _Collector:
+    loaded: LoadedConfig
+    stages: Sequence[type[Stage]]
+    now: datetime
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.root = self.loaded.artifacts_dir
+        self.store = Store(self.root)
+        self.pipelines = read_pipelines(self.loaded)
+        self.survey = Survey(self.store, self.pipelines, self.stages, self.now)
+        self.place = RegistryPlace.of(self.loaded.config.registry, self.root)
+
+    @property
+    def own(self) -> Pipeline:
+        return self.pipelines[0]
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def doomed(self) -> Iterator[Item]:
+        disk = Disk()
+        for version in self.doomed_versions():
+            yield _version_item(version, _UNNEEDED, bytes_of_version(self.place, version))
+        for key in self.survey.doomed():
+            n_bytes = disk.freed_by([self.directory(key)])
+            n_bytes += self.forget(key, is_dry_run=True)
+            yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
+        for number in self.old_nights():
+            n_bytes = disk.freed_by([self.own.nights.path(number)])
+            yield _night_item(number, n_bytes)
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(disk.freed_by(twice))
+        for path in self.surplus():
+            yield self.surplus_item(path, disk.freed_by([path]))
+
+    def kept(self) -> Iterator[Item]:
+        for key, reason in self.survey.kept():
+            n_bytes = bytes_below(self.directory(key))
+            yield Item(ItemKind.ARTIFACT, "/".join(key), reason, n_bytes)
+        for version, reason in self.versions():
+            if reason:
+                yield _version_item(version, reason, bytes_of_version(self.place, version))
+
+    def notes(self) -> Iterator[str]:
+        aside = self.root / SET_ASIDE_DIR
+        if aside.is_dir() and (n_bytes := bytes_below(aside)):
+            yield (
+                f"{aside} holds {n_bytes:,} bytes of damaged artifacts that were set aside: they "
+                f"stay until a person deletes them"
+            )
+        if self.survey.others_run:
+            yield (
+                "a night of another pipeline is under way: of artifacts only vectors and scores "
+                "are deleted this time"
+            )
+        yield from self.warnings
+        config = self.loaded.config
+        command = gc_command(self.place, experiment_name(config.pipeline, config.registry))
+        if command is not None:
+            yield f"still to do beside the MLflow server, to free its disk: {command}"
+
+    # -- letting go ------------------------------------------------------------------------------
+
+    def collect(self) -> Collected:
+        """Delete; versions first, then artifacts, records and what is left over."""
+        gone = [
+            *self.collect_versions(),
+            *self.collect_artifacts(),
+            *self.collect_records(),
+            *(self.surplus_item(path, Disk.delete(path)) for path in list(self.surplus())),
+        ]
+        if not self.survey.others_run:
+            remove_abandoned(self.root)
+        collected = Collected(tuple(gone), tuple(self.notes()))
+        logger.info("deleted %d things, %d bytes", len(gone), collected.n_bytes)
+        return collected
+
+    def collect_versions(self) -> Iterator[Item]:
+        for version in list(self.doomed_versions()):
+            try:
+                deletion = delete_version(self.place, version)
+            except InputError as error:  # an alias points to it, set by hand
+                self.warnings.append(str(error))
+                continue
+            yield _version_item(version, _UNNEEDED, deletion.n_bytes)
+
+    def collect_artifacts(self) -> Iterator[Item]:
+        for key in list(self.survey.doomed()):
+            try:
+                n_bytes = self.forget(key)
+            except NightjarError as error:  # it stays until that works
+                self.warnings.append(f"{'/'.join(key)} is not deleted: {error}")
+                continue
+            n_bytes += Disk.delete(self.directory(key))
+            yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
+
+    def forget(self, key: Key, *, is_dry_run: bool = False) -> int:
+        """What was logged elsewhere of an artifact goes; the number of bytes."""
+        stage = next((stage for stage in self.stages if stage.name == key[0]), None)
+        manifest = self.survey.find_manifest(key)
+        if stage is None or manifest is None:
+            return 0
+        return stage.forget(self.loaded, manifest, is_dry_run=is_dry_run)
+
+    def collect_records(self) -> Iterator[Item]:
+        for number in list(self.old_nights()):
+            yield _night_item(number, Disk.delete(self.own.nights.path(number)))
+        twice = self.own.nights.told_twice()
+        if twice:
+            yield _told_twice_item(sum(map(Disk.delete, twice)))
+
+    # -- registered versions ---------------------------------------------------------------------
+
+    def versions(self) -> Iterator[tuple[RegisteredVersion, str]]:
+        """Every version that this pipeline registered, with why it is needed; "" if it is not.
+
+        The versions that the ledger needs, and the newest of the bytes that a kept night made.
+        """
+        ledger_id = Ledger(self.own.directory / LEDGER).id
+        if ledger_id is None:
+            return
+        needs = self.survey.needs
+        by_name = {
+            registered_name(self.own.name, model): numbers
+            for model, numbers in needs.own_numbers.items()
+        }
+        kept_bytes = {
+            self.survey.manifest(key).digest: needs.artifacts[key]
+            for key in self.survey.own_vectors()
+        }
+        reader = self.place.reader()
+        for name in reader.models_tagged(LEDGER_TAG, ledger_id):
+            # Others in the registered model were made by hand.
+            found = [version for version in reader.versions(name) if version.embeddings_digest]
+            newest = {version.embeddings_digest: version.version for version in found}
+            for version in found:
+                reason = by_name.get(name, {}).get(version.version, "")
+                if not reason and newest[version.embeddings_digest] == version.version:
+                    reason = kept_bytes.get(version.embeddings_digest, "")
+                yield version, reason
+
+    def doomed_versions(self) -> Iterator[RegisteredVersion]:
+        return (version for version, reason in self.versions() if not reason)
+
+    # -- the rest --------------------------------------------------------------------------------
+
+    def old_nights(self) -> Iterator[int]:
+        """Numbers of the nights whose records are older than they are kept, and not needed."""
+        days = self.own.keep.records_days
+        numbers = self.own.nights.numbers()
+        for number in numbers[:-1] if days is not None else ():
+            is_old = age_days(self.own.nights.started_at(number), self.now) > (days or 0)
+            if is_old and number not in self.survey.needs.own_nights:
+                yield number
+
+    def surplus(self) -> Iterator[Path]:
+        """What is left of work that nobody goes on from."""
+        planned, kept = by_stage(self.survey.needs.planned), by_stage(self.survey.needs.artifacts)
+        for stage in self.stages:
+            wanted = Wanted(
+                planned=planned.get(stage.name, frozenset()),
+                kept=kept.get(stage.name, frozenset()),
+                is_quiet=not self.survey.others_run,
+            )
+            yield from stage.surplus(self.root, wanted)
+
+    def directory(self, key: Key) -> Path:
+        return Path(self.store.ref(*key).path)
+
+    def surplus_item(self, path: Path, n_bytes: int) -> Item:
+        name = path.relative_to(self.root).as_posix()
+        return Item(ItemKind.SURPLUS, name, "nobody goes on from it", n_bytes)
+
+
+def _night_item(number: int, n_bytes: int) -> Item:
+    return Item(ItemKind.RECORD, f"night {number}", "older than records are kept", n_bytes)
+
+
+def _told_twice_item(n_bytes: int) -> Item:
+    return Item(ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes)
+
+
+def _version_item(version: RegisteredVersion, reason: str, n_bytes: int) -> Item:
+    return Item(ItemKind.VERSION, f"{version.name} v{version.version}", reason, n_bytes)

@@ -1,0 +1,297 @@
+"""What is needed, and why: from the records of all pipelines and how long each stage is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from nightjar.config import KeepConfig
+from nightjar.core import Keep, Night, Stage
+from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.pipeline.retention.pipelines import Pipeline, age_days
+from nightjar.promotion import AcceptedNight, ModelStanding, Standing, VersionRef
+from nightjar.store import Manifest, Store
+
+Key = tuple[str, str]
+"""Stage and version of an artifact."""
+
+_DAMAGED = "its manifest cannot be read: 'nightjar verify' tells what to do"
+PIECES = "pieces"
+"""In a manifest's report: what the artifact was put together from, versions by stage."""
+
+
+@dataclass
+class Needs:
+    """What is needed, and the first reason that was found for it."""
+
+    artifacts: dict[Key, str] = field(default_factory=dict)
+    planned: set[Key] = field(default_factory=set)
+    """What kept nights planned, made or not."""
+    own_planned: set[Key] = field(default_factory=set)
+    """Those of the own pipeline."""
+    own_numbers: dict[str, dict[int, str]] = field(default_factory=dict)
+    """By model the numbers of registered versions that are needed, with the reason."""
+    own_nights: set[int] = field(default_factory=set)
+    """Whose records are needed for what is kept."""
+
+    def add(self, key: Key, reason: str) -> None:
+        """Something is needed."""
+        self.artifacts.setdefault(key, reason)
+
+
+class Survey:
+    """Finds out what is needed, and which published artifacts are not.
+
+    ``stages`` are the declared ones; what is published of others is kept while its parents are.
+    Raises StoreError, LedgerDamaged among them, when a record or a kept artifact's manifest
+    cannot be read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pipelines: Sequence[Pipeline],
+        stages: Sequence[type[Stage]],
+        now: datetime,
+    ) -> None:
+        self._store = store
+        self._pipelines = pipelines
+        self._declared = {stage.name: stage for stage in stages}
+        self._pieces = {piece for stage in stages for piece in stage.pieces}
+        self._now = now
+        self._manifests: dict[Key, Manifest] = {}
+        self.needs = Needs()
+        for pipeline in pipelines:
+            self._add_pipeline(pipeline)
+        self.others_run = any(pipeline.running is not None for pipeline in pipelines)
+        self._published = [
+            (stage, ref.version) for stage in store.stages() for ref in store.versions(stage)
+        ]
+        self._add_scores()
+        self._add_by_hand()
+        self._add_undeclared()
+        self._add_pieces()
+
+    def doomed(self) -> Iterator[Key]:
+        """What is published and not needed, the downstream stages first.
+
+        While a night of another pipeline is under way only vectors and scores are: it may go on
+        from anything else that it finds.
+        """
+        order = {name: place for place, name in enumerate(self._declared)}
+        for key in sorted(self._published, key=lambda key: (-order.get(key[0], -1), key)):
+            if key in self.needs.artifacts:
+                continue
+            stage = self._declared.get(key[0])
+            is_at_rest = stage is not None and stage.keep in (Keep.MODEL, Keep.RECORD)
+            if not self.others_run or is_at_rest:
+                yield key
+
+    def kept(self) -> Iterator[tuple[Key, str]]:
+        """What is published and needed, with the reason."""
+        for key in self._published:
+            if key in self.needs.artifacts:
+                yield key, self.needs.artifacts[key]
+
+    def own_vectors(self) -> Iterator[Key]:
+        """What is published of the vectors that kept nights of the own pipeline planned."""
+        for key in sorted(self.needs.own_planned):
+            stage = self._declared.get(key[0])
+            if stage is not None and stage.keep is Keep.MODEL and self._store.is_published(*key):
+                yield key
+
+    def manifest(self, key: Key) -> Manifest:
+        """The manifest of a published artifact. Raises ArtifactDamaged."""
+        if key not in self._manifests:
+            self._manifests[key] = Manifest.read(Path(self._store.ref(*key).path))
+        return self._manifests[key]
+
+    def find_manifest(self, key: Key) -> Manifest | None:
+        """The manifest of a published artifact; None when it cannot be read."""
+        try:
+            return self.manifest(key)
+        except ArtifactDamaged:
+            return None
+
+    # -- the records of a pipeline -------------------------------------------------------------
+
+    def _add_pipeline(self, pipeline: Pipeline) -> None:
+        where = "" if pipeline.is_own else f" of pipeline {pipeline.name}"
+        for night, what in (
+            (pipeline.running, "under way"),
+            (pipeline.newest, "the newest"),
+            *((trial, "a trial") for trial in pipeline.trials),
+        ):
+            if night is not None:
+                self._add_night(night, f"night {night.number}{where}, {what}", pipeline.is_own)
+        for standing in pipeline.standings:
+            self._add_standing(pipeline, standing, where)
+
+    def _add_standing(self, pipeline: Pipeline, standing: Standing, where: str) -> None:
+        for model, found in standing.models.items():
+            for version in found.roots(pipeline.keep.rollback_versions):
+                role = _role(version, found)
+                reason = f"{role} of {model}{where}, v{version.number}"
+                self._add_version(pipeline, model, version, reason)
+        for entry, served in standing.serving.items():
+            if pipeline.entries is None or entry in pipeline.entries:
+                versions = {**asdict(served), "model": None}
+                for stage, name in versions.items():
+                    if name:
+                        self.needs.add((stage, name), f"{entry}{where} is searched")
+        for corpus in standing.corpora:
+            if pipeline.corpora is None or corpus in pipeline.corpora:
+                for accepted in standing.accepted(corpus)[: pipeline.keep.accepted_nights]:
+                    self._add_accepted(pipeline, corpus, accepted, where)
+
+    def _add_night(self, night: Night, reason: str, is_own: bool) -> None:
+        if is_own:
+            self.needs.own_nights.add(night.number)
+        for step in night.steps:
+            key = (step.stage, step.version)
+            self.needs.add(key, reason)
+            self.needs.planned.add(key)
+            if is_own:
+                self.needs.own_planned.add(key)
+
+    def _add_version(
+        self, pipeline: Pipeline, model: str, version: VersionRef, reason: str
+    ) -> None:
+        for stage in self._declared.values():
+            if stage.keep is Keep.MODEL:
+                self.needs.add((stage.name, version.embeddings), reason)
+        if pipeline.is_own:
+            self.needs.own_numbers.setdefault(model, {}).setdefault(version.number, reason)
+
+    def _add_accepted(
+        self, pipeline: Pipeline, corpus: str, accepted: AcceptedNight, where: str
+    ) -> None:
+        """The accepted artifacts, and what the night made of them that is kept as long."""
+        number = "" if accepted.night is None else f" {accepted.night}"
+        reason = f"night{number}{where} is accepted for {corpus}"
+        keys = {(stage, found.version) for stage, found in accepted.artifacts.items()}
+        if accepted.night is not None:
+            if pipeline.is_own:
+                self.needs.own_nights.add(accepted.night)
+            keys |= self._made_with(pipeline, accepted.night, keys)
+        for key in keys:
+            self.needs.add(key, reason)
+
+    def _made_with(self, pipeline: Pipeline, number: int, accepted: set[Key]) -> set[Key]:
+        try:
+            night = pipeline.nights.get(number)
+        except InputError:
+            return set()  # its record is older than they are kept
+        found: set[Key] = set()
+        for step in night.steps:  # upstream first
+            key = (step.stage, step.version)
+            stage = self._declared.get(step.stage)
+            if stage is None or stage.keep is not Keep.CORPUS or key in accepted:
+                continue
+            if self._store.is_published(*key) and accepted & set(
+                self.manifest(key).parents.items()
+            ):
+                found.add(key)
+        return found
+
+    # -- what follows from what is kept ----------------------------------------------------------
+
+    def _add_scores(self) -> None:
+        """Scores: as long as the records of any pipeline, and those of kept vectors."""
+        days = _longest(pipeline.keep for pipeline in self._pipelines)
+        for key in self._unneeded(Keep.RECORD):
+            if days is None:
+                self.needs.add(key, "scores are kept for ever")
+                continue
+            manifest = self.find_manifest(key)
+            if manifest is None:
+                self.needs.add(key, _DAMAGED)
+            elif age_days(manifest.created_at, self._now) <= days:
+                self.needs.add(key, f"scores are kept for {days} days")
+            elif manifest.parents and self._all_needed(manifest):
+                self.needs.add(key, "the scores of kept vectors")
+
+    def _add_by_hand(self) -> None:
+        for key in self._unneeded(Keep.MODEL):
+            manifest = self.find_manifest(key)
+            if manifest is None:
+                self.needs.add(key, _DAMAGED)
+            elif manifest.is_by_hand:
+                self.needs.add(key, "published by hand")
+
+    def _add_undeclared(self) -> None:
+        """Artifacts of other stages, while all that they are made of is kept."""
+        others = [
+            key
+            for key in self._published
+            if key[0] not in self._declared and key[0] not in self._pieces
+        ]
+        manifests = {key: self.find_manifest(key) for key in others}
+        while True:
+            found = [
+                key
+                for key, manifest in manifests.items()
+                if key not in self.needs.artifacts
+                and (manifest is None or self._all_needed(manifest))
+            ]
+            for key in found:
+                is_damaged = manifests[key] is None
+                self.needs.add(key, _DAMAGED if is_damaged else "what it is made of is kept")
+            if not found:
+                return
+
+    def _add_pieces(self) -> None:
+        """What kept artifacts are put together from."""
+        for key in list(self.needs.artifacts):
+            stage = self._declared.get(key[0])
+            if stage is None or not stage.pieces or not self._store.is_published(*key):
+                continue
+            for piece, versions in self.manifest(key).report.get(PIECES, {}).items():
+                for version in versions:
+                    self.needs.add((piece, version), f"a piece of {key[0]}/{key[1]}")
+
+    def _unneeded(self, keep: Keep) -> list[Key]:
+        return [
+            key
+            for key in self._published
+            if key not in self.needs.artifacts
+            and (stage := self._declared.get(key[0])) is not None
+            and stage.keep is keep
+        ]
+
+    def _all_needed(self, manifest: Manifest) -> bool:
+        return all(parent in self.needs.artifacts for parent in manifest.parents.items())
+
+
+def _role(version: VersionRef, standing: ModelStanding) -> str:
+    """Why a version is one of the roots."""
+    waiting = None if standing.waiting is None else standing.waiting.new
+    roles = {
+        "champion": (standing.champion,),
+        "reference": (standing.reference,),
+        "pinned version": standing.pins,
+        "version to go back to": standing.previous,
+        "version that waits": (waiting,),
+    }
+    found = (role for role, versions in roles.items() if version in versions)
+    return next(found, "version that was decided on last")
+
+
+def _longest(rules: Iterator[KeepConfig]) -> int | None:
+    """How many days records are kept by the most generous rule; None: for ever."""
+    longest = 0
+    for keep in rules:
+        if keep.records_days is None:
+            return None
+        longest = max(longest, keep.records_days)
+    return longest
+
+
+def by_stage(keys: Iterable[Key]) -> dict[str, set[str]]:
+    """Versions by stage."""
+    found: dict[str, set[str]] = {}
+    for stage, version in keys:
+        found.setdefault(stage, set()).add(version)
+    return found

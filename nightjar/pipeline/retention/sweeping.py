@@ -1,0 +1,151 @@
+"""Erasing texts from every artifact of a directory that holds rows of them.
+
+What is made of documents goes before the documents, and documents before their shards: as long as
+something is left to do, what it is about can still be found. Of what is searched, vectors come
+before their index, which is built of them. Done twice it ends the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nightjar.config import LoadedConfig
+from nightjar.core import Keep, Stage
+from nightjar.core.erasure import Erased, Eraser, Fate
+from nightjar.pipeline.retention.needs import Key
+from nightjar.stages.ingest import FETCHED_DIR
+from nightjar.stages.ingest.admission import purged_rows
+from nightjar.stages.ingest.erasing_documents import erased_ids, ids_at, places_in_shard
+from nightjar.stages.ingest.purge_list import Purged
+from nightjar.stages.ingest.remote.erasing_fetched import FetchedRecords, erase_fetched
+from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
+from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
+
+logger = logging.getLogger(__name__)
+
+_LEARNT = (Keep.MODEL, Keep.RECORD)
+"""Vectors and scores are of all documents together: nothing of them is erased."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What was done."""
+
+    rewritten: tuple[str, ...]
+    """Artifacts that were written anew, without the documents."""
+    deleted: tuple[str, ...]
+    """Artifacts, fetched files and what was set aside."""
+    places: tuple[str, ...]
+    """Where the documents are in the sources, as ``source: file:line``."""
+
+
+@dataclass
+class Sweep:
+    """Erases ``texts`` from the directory of ``loaded``."""
+
+    loaded: LoadedConfig
+    stages: Sequence[type[Stage]]
+    texts: frozenset[bytes]
+    rewritten: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+    def run(self) -> Swept:
+        """Do it. Raises ArtifactDamaged for one that cannot be read, StoreNotWritable."""
+        self.store = Store(self.loaded.artifacts_dir)
+        self.erased = Erased(self.texts)
+        self.records = list(self._found_in_shards())
+        for artifact in self._opened(DOCUMENTS):
+            ids = erased_ids(artifact, self.texts)
+            if ids:
+                self.erased.doc_ids[artifact.ref.version] = ids
+        descendants = self._descendants()
+        fetched = self.loaded.artifacts_dir / FETCHED_DIR
+        self.deleted += [f"fetched/{name}" for name in erase_fetched(fetched, self.records)]
+        self._delete_unknown(descendants)
+        for stage in self._in_order():
+            if not stage.erasers and stage.keep not in _LEARNT:
+                for key in sorted(key for key in descendants if key[0] == stage.name):
+                    self._delete(key, stage)
+            for name, eraser in stage.erasers.items():
+                self._erase(name, eraser, stage)
+        self._delete_set_aside()
+        delete(self.loaded.artifacts_dir / DERIVED_DIR)  # it has words, and is drawn anew
+        places = sorted(f"{source}: {locator}" for source, locator in self.erased.places)
+        return Swept(tuple(self.rewritten), tuple(self.deleted), tuple(places))
+
+    def _opened(self, stage: str) -> Iterator[Artifact]:
+        return (self.store.open(ref) for ref in self.store.versions(stage))
+
+    def _in_order(self) -> list[type[Stage]]:
+        served = [stage for stage in self.stages if stage.is_served]
+        return [*served, *(stage for stage in reversed(self.stages) if not stage.is_served)]
+
+    def _found_in_shards(self) -> Iterator[FetchedRecords]:
+        """What was read of the texts' records, by shard; notes where they were."""
+        for shard in self._opened(DOCUMENT_SHARDS):
+            rows = purged_rows(shard, Purged(texts=self.texts))
+            if not rows.any():
+                continue
+            places = places_in_shard(shard, rows)
+            self.erased.places |= places
+            inputs = shard.manifest.identity["inputs"]
+            locators = [locator for _, locator in places]
+            named = [
+                entry["sha256"]
+                for entry in inputs
+                if any(locator.startswith(entry["name"]) for locator in locators)
+            ]
+            sha256s = named or [entry["sha256"] for entry in inputs]
+            yield FetchedRecords(shard.manifest.name, tuple(sha256s), ids_at(shard, rows))
+
+    def _descendants(self) -> set[Key]:
+        """What is made of documents artifacts that have such rows, but for vectors and scores."""
+        learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
+        others = {
+            (stage, ref.version): Manifest.read(Path(ref.path)).parents
+            for stage in self.store.stages()
+            if stage not in learnt
+            for ref in self.store.versions(stage)
+        }
+        found: set[Key] = {(DOCUMENTS, version) for version in self.erased.doc_ids}
+        while True:
+            more = {key for key, parents in others.items() if found & set(parents.items())} - found
+            if not more:
+                return found
+            found |= more
+
+    def _delete_unknown(self, descendants: set[Key]) -> None:
+        """Delete what was made of them by a stage that is not declared."""
+        declared = {stage.name for stage in self.stages}
+        pieces = {piece for stage in self.stages for piece in stage.pieces}
+        for key in sorted(descendants):
+            if key[0] not in declared | pieces:
+                self._delete(key, None)
+
+    def _erase(self, name: str, eraser: Eraser, stage: type[Stage]) -> None:
+        for artifact in list(self._opened(name)):
+            fate = eraser(self.store, artifact, self.erased)
+            if fate is Fate.DELETED:
+                self._delete((name, artifact.ref.version), stage)
+            elif not isinstance(fate, Fate):
+                rewrite(artifact, fate)
+                self.rewritten.append(str(artifact.ref))
+
+    def _delete(self, key: Key, stage: type[Stage] | None) -> None:
+        path = Path(self.store.ref(*key).path)
+        if stage is not None and stage.name == key[0]:
+            stage.forget(self.loaded, Manifest.read(path))
+        if delete(path):
+            self.deleted.append("/".join(key))
+
+    def _delete_set_aside(self) -> None:
+        """Delete damaged artifacts that may have such rows: nothing can be erased from them."""
+        learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
+        aside = self.loaded.artifacts_dir / SET_ASIDE_DIR
+        for name in names(aside):
+            stage = name.rsplit("-", 2)[0]
+            if stage not in learnt and delete(aside / name):
+                self.deleted.append(f"{SET_ASIDE_DIR}/{name}")

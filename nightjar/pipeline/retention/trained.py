@@ -1,0 +1,151 @@
+"""Which vectors were learnt from documents that were erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+from nightjar.config import LoadedConfig
+from nightjar.errors import ArtifactDamaged
+from nightjar.pipeline.retention.pipelines import LEDGER, read_pipelines
+from nightjar.promotion import Ledger, read_standing
+from nightjar.registry import BASE, LEDGER_TAG, RegisteredVersion, RegistryPlace
+from nightjar.stages.ingest.erasing_documents import ERASED
+from nightjar.store import Manifest, Store
+from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS, TOKENS
+
+
+class Certainty(IntEnum):
+    """Whether vectors were learnt from a document."""
+
+    NO = 0
+    POSSIBLE = 1
+    """The documents that they were learnt from are not kept any more."""
+    YES = 2
+
+
+@dataclass(frozen=True)
+class TrainedVectors:
+    """Vectors that were learnt from the documents."""
+
+    name: str
+    """A registered version, or an artifact that is not registered."""
+    embeddings: str
+    is_certain: bool
+    """False: the documents that they were learnt from are not kept, so nobody knows."""
+
+
+@dataclass(frozen=True)
+class _Lineage:
+    """What vectors were learnt from, by version; None where there is no such thing."""
+
+    documents: str | None
+    """"" when it was learnt from documents that nobody knows any more."""
+    base: str | None
+
+
+def trained_with(loaded: LoadedConfig, texts: frozenset[bytes]) -> tuple[TrainedVectors, ...]:
+    """The registered versions, and other embeddings, that were learnt from ``texts``.
+
+    To be asked after they were erased: documents artifacts say what was. Raises
+    RegistryUnavailable.
+    """
+    store = Store(loaded.artifacts_dir)
+    versions = list(_registered(loaded))
+    lineages = _lineages(store, versions)
+    wanted = {text.hex() for text in texts}
+
+    @cache
+    def of_documents(version: str) -> Certainty:
+        if not store.is_published(DOCUMENTS, version):
+            return Certainty.POSSIBLE
+        erased = Manifest.read(Path(store.ref(DOCUMENTS, version).path)).report.get(ERASED, ())
+        return Certainty.YES if wanted & set(erased) else Certainty.NO
+
+    def of_embeddings(version: str, seen: frozenset[str] = frozenset()) -> Certainty:
+        lineage = lineages.get(version)
+        if lineage is None or version in seen:
+            return Certainty.NO if lineage else Certainty.POSSIBLE
+        found = [Certainty.NO]
+        if lineage.documents is not None:
+            found.append(of_documents(lineage.documents))
+        if lineage.base is not None:
+            found.append(of_embeddings(lineage.base, seen | {version}))
+        return max(found)
+
+    registered = {version.embeddings_version for version in versions}
+    candidates = [(f"{v.name} v{v.version}", v.embeddings_version) for v in versions]
+    candidates += [
+        (str(ref), ref.version)
+        for ref in store.versions(EMBEDDINGS)
+        if ref.version not in registered
+    ]
+    return tuple(
+        TrainedVectors(name, embeddings, certainty is Certainty.YES)
+        for name, embeddings in candidates
+        if (certainty := of_embeddings(embeddings)) is not Certainty.NO
+    )
+
+
+def models_to_retrain(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> tuple[str, ...]:
+    """The models of the config whose champion is among ``trained``."""
+    standing = read_standing(loaded)
+    embeddings = {found.embeddings for found in trained}
+    return tuple(
+        model
+        for model in loaded.config.models
+        if (champion := standing.model(model).champion) is not None
+        and champion.embeddings in embeddings
+    )
+
+
+def advice(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> Iterator[str]:
+    """What keeps such vectors beyond the next promotions, and how a person ends that."""
+    standing = read_standing(loaded)
+    embeddings = {found.embeddings for found in trained}
+    for model, found in standing.models.items():
+        if found.reference is not None and found.reference.embeddings in embeddings:
+            yield (
+                f"version {found.reference.number} is the reference of {model}: once another is "
+                f"champion, 'nightjar pin {model} VERSION --reference' lets it go"
+            )
+        for pin in found.pins:
+            if pin.embeddings in embeddings and pin != found.reference:
+                yield (
+                    f"version {pin.number} of {model} is pinned: 'nightjar unpin {model} "
+                    f"{pin.number}' lets it go"
+                )
+
+
+def _registered(loaded: LoadedConfig) -> Iterator[RegisteredVersion]:
+    """What any pipeline of the directory has registered."""
+    reader = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir).reader()
+    for pipeline in read_pipelines(loaded):
+        ledger_id = Ledger(pipeline.directory / LEDGER).id
+        for name in () if ledger_id is None else reader.models_tagged(LEDGER_TAG, ledger_id):
+            yield from (found for found in reader.versions(name) if found.embeddings_version)
+
+
+def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _Lineage]:
+    """By embeddings: from the tags of registered versions, else from manifests."""
+    found: dict[str, _Lineage] = {}
+    for ref in store.versions(EMBEDDINGS):
+        try:
+            parents = Manifest.read(Path(ref.path)).parents
+        except ArtifactDamaged:
+            continue
+        documents = None
+        if TOKENS in parents:
+            documents = ""
+            if store.is_published(TOKENS, parents[TOKENS]):
+                tokens = Manifest.read(Path(store.ref(TOKENS, parents[TOKENS]).path))
+                documents = tokens.parents.get(DOCUMENTS, "")
+        found[ref.version] = _Lineage(documents, parents.get(EMBEDDINGS))
+    for version in versions:
+        documents = version.tags.get(f"nightjar.{DOCUMENTS}_version")
+        base = version.tags.get(f"nightjar.{BASE}_version")
+        found[version.embeddings_version] = _Lineage(documents, base)
+    return found

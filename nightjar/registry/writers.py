@@ -1,0 +1,240 @@
+"""Changing what is registered: who owns a model, where its aliases point, what its tags say.
+
+Where the registry is a SQLite file this writes the few rows itself, as MLflow would, so that a
+command takes no MLflow import; anywhere else MLflow is asked. What makes or deletes versions
+always goes through MLflow.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nightjar.errors import ForeignModel, RegistryUnavailable
+from nightjar.registry.readers import (
+    BUSY_SECONDS,
+    CHAMPION,
+    RegisteredVersion,
+    RegistryPlace,
+    SqliteReader,
+)
+from nightjar.registry.registered_names import KEY_TAG
+from nightjar.registry.uris import sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LEDGER_TAG = "nightjar.ledger"
+"""Of a registered model: the id of the ledger that owns it."""
+EVENT_TAG = "nightjar.ledger_event"
+"""Of a registered model: the last event whose alias was moved."""
+DAMAGED_TAG = "nightjar.damaged_registration_key"
+"""Of a version whose files are no longer whole: its registration key."""
+
+
+class RegistryWriter(Protocol):
+    """Write access to aliases and tags. Each method raises RegistryUnavailable."""
+
+    def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
+        """Make this ledger the owner of a registered model that has none, or any with a will.
+
+        Raises ForeignModel when another ledger owns it.
+        """
+
+    def point(self, name: str, alias: str, number: int | None) -> None:
+        """Point an alias to a version; None: nowhere."""
+
+    def mark(self, name: str, event: int) -> None:
+        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+
+    def set_aside(self, version: RegisteredVersion) -> None:
+        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+
+
+def open_writer(place: RegistryPlace) -> RegistryWriter:
+    """Write access to the registry of a pipeline; imports MLflow unless it is a SQLite file."""
+    database = sqlite_path(place.uri)
+    return ClientWriter(place) if database is None else SqliteWriter(place, database)
+
+
+class SqliteWriter:
+    """Writes rows of MLflow's own tables; a test holds it equal to MlflowClient."""
+
+    def __init__(self, place: RegistryPlace, database: Path) -> None:
+        self._place = place
+        self._database = database
+
+    def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
+        """Make this ledger the owner of a registered model that has none, or any with a will."""
+        tags = SqliteReader(self._database).model_tags(name)
+        if not takes_over:
+            check_owner(self._place, name, tags, ledger_id)
+        if tags.get(LEDGER_TAG) == ledger_id:
+            return
+        with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM registered_model_tags "
+                "WHERE workspace = 'default' AND name = ? AND key = ?",
+                (name, EVENT_TAG),  # another ledger's
+            )
+            _set_model_tag(connection, name, LEDGER_TAG, ledger_id)
+
+    def point(self, name: str, alias: str, number: int | None) -> None:
+        """Point an alias to a version; None: nowhere."""
+        if number is not None and SqliteReader(self._database).version(name, number) is None:
+            raise RegistryUnavailable(
+                f"{self._database}: {name} has no version {number}, so {alias} cannot point to it"
+            )
+        with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM registered_model_aliases "
+                "WHERE workspace = 'default' AND name = ? AND alias = ?",
+                (name, alias),
+            )
+            if number is not None:
+                connection.execute(
+                    "INSERT INTO registered_model_aliases (workspace, name, alias, version) "
+                    "VALUES ('default', ?, ?, ?)",
+                    (name, alias, number),
+                )
+
+    def mark(self, name: str, event: int) -> None:
+        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+        with self._transaction() as connection:
+            _set_model_tag(connection, name, EVENT_TAG, str(event))
+
+    def set_aside(self, version: RegisteredVersion) -> None:
+        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE OR REPLACE model_version_tags SET key = ? "
+                "WHERE workspace = 'default' AND name = ? AND version = ? AND key = ?",
+                (DAMAGED_TAG, version.name, version.version, KEY_TAG),
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose changes are kept when the block ends, all or none."""
+        try:
+            connection = sqlite3.connect(
+                self._database.absolute(), timeout=BUSY_SECONDS, isolation_level=None
+            )
+            with closing(connection):
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("BEGIN IMMEDIATE")
+                with connection:
+                    yield connection
+        except sqlite3.Error as error:
+            raise RegistryUnavailable(
+                f"{self._database}: the MLflow database cannot be written ({error}); check the "
+                f"file, its permissions and the free space, then run the same command again"
+            ) from error
+
+
+def _set_model_tag(connection: sqlite3.Connection, name: str, key: str, value: str) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO registered_model_tags (workspace, name, key, value) "
+        "VALUES ('default', ?, ?, ?)",
+        (name, key, value),
+    )
+
+
+class ClientWriter:
+    """Writes through MLflow, which is imported when it is first needed."""
+
+    def __init__(self, place: RegistryPlace) -> None:
+        self.place = place
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client."""
+        from nightjar.registry.client import connect  # noqa: PLC0415 (imports MLflow)
+
+        return connect(self.place.uri, self.place.local_artifacts)
+
+    def claim(self, name: str, ledger_id: str, description: str) -> None:
+        """Make the registered model if there is none, and this ledger its owner.
+
+        Raises ForeignModel when another ledger owns it.
+        """
+        from nightjar.registry.client import EXISTS, error_code  # noqa: PLC0415 (imports MLflow)
+
+        with self._named_errors():
+            from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+            try:
+                self.client.create_registered_model(
+                    name, tags={LEDGER_TAG: ledger_id}, description=description
+                )
+                return
+            except MlflowException as error:
+                if error_code(error) != EXISTS:
+                    raise
+        self.own(name, ledger_id)
+
+    def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
+        """Make this ledger the owner of a registered model that has none, or any with a will."""
+        with self._named_errors():
+            tags = self.client.get_registered_model(name).tags
+            if not takes_over:
+                check_owner(self.place, name, tags, ledger_id)
+            if tags.get(LEDGER_TAG) != ledger_id:
+                if EVENT_TAG in tags:  # another ledger's
+                    self.client.delete_registered_model_tag(name, EVENT_TAG)
+                self.client.set_registered_model_tag(name, LEDGER_TAG, ledger_id)
+
+    def point(self, name: str, alias: str, number: int | None) -> None:
+        """Point an alias to a version; None: nowhere."""
+        with self._named_errors():
+            if number is None:
+                self.client.delete_registered_model_alias(name, alias)
+            else:
+                self.client.set_registered_model_alias(name, alias, str(number))
+
+    def mark(self, name: str, event: int) -> None:
+        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+        with self._named_errors():
+            self.client.set_registered_model_tag(name, EVENT_TAG, str(event))
+
+    def set_aside(self, version: RegisteredVersion) -> None:
+        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        key, number = version.tags.get(KEY_TAG), str(version.version)
+        if key is None:
+            return
+        with self._named_errors():
+            self.client.set_model_version_tag(version.name, number, DAMAGED_TAG, key)
+            self.client.delete_model_version_tag(version.name, number, KEY_TAG)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        from nightjar.registry.client import named_errors  # noqa: PLC0415 (imports MLflow)
+
+        with named_errors(self.place.uri):
+            yield
+
+
+def check_owner(place: RegistryPlace, name: str, tags: Mapping[str, str], ledger_id: str) -> None:
+    """Raise ForeignModel when the tags of the registered model name another ledger."""
+    owner = tags.get(LEDGER_TAG, ledger_id)
+    if owner != ledger_id:
+        raise ForeignModel(
+            f"the registered model {name} belongs to another pipeline directory (its tag "
+            f"{LEDGER_TAG} is {owner}, the ledger below {place.artifacts_dir} is {ledger_id}). "
+            f"Give this pipeline another pipeline.name; or, if that directory is gone for good, "
+            f"'nightjar adopt MODEL --take-over' makes it this one's"
+        )
+
+
+def applied_event(tags: Mapping[str, str]) -> int:
+    """The last event whose alias was moved, from the tags of a registered model; 0 for none."""
+    value = tags.get(EVENT_TAG, "")
+    return int(value) if value.isascii() and value.isdigit() else 0
+
+
+def load_address(name: str) -> str:
+    """What MLflow loads the champion of a registered model by."""
+    return f"models:/{name}@{CHAMPION}"

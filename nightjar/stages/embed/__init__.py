@@ -1,0 +1,28 @@
+"""Documents as vectors: by a model of ours, or by a pre-trained text encoder.
+
+An encoder is anything with ``encode(texts)`` (:mod:`.encoding`). What a
+version hangs on is known without loading one (:mod:`.encoder_identity`). The stage
+(:mod:`.embedding`) goes through a documents artifact part by part; finished
+parts outlive a kill (:mod:`.parts`), and texts that an earlier artifact has
+are not encoded again (:mod:`.earlier`). torch and the encoders' libraries are
+imported here alone, and only when one is loaded.
+"""
+
+from nightjar.stages.embed.earlier import find_earlier
+from nightjar.stages.embed.embedding import embed_documents
+from nightjar.stages.embed.encoder_identity import document_vectors_identity
+from nightjar.stages.embed.encoder_opening import encoder_of, opened_encoder
+from nightjar.stages.embed.encoding import Encoded, TextEncoder
+from nightjar.stages.embed.parts import parts_directory, unwanted_parts
+
+__all__ = [
+    "Encoded",
+    "TextEncoder",
+    "document_vectors_identity",
+    "embed_documents",
+    "encoder_of",
+    "find_earlier",
+    "opened_encoder",
+    "parts_directory",
+    "unwanted_parts",
+]

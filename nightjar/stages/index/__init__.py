@@ -1,0 +1,40 @@
+"""Searching fast, and searching documents.
+
+An approximate index of a model's words (:mod:`.word_index`) is built by usearch
+until it finds enough of the exact neighbours (:mod:`.building`) and published
+as an artifact with the recall that was measured. The vectors of documents become an artifact
+that is searched (:mod:`.document_index`): :class:`DocumentSearch` finds the
+nearest that pass some :class:`Filters`, :func:`snippets` the part that answers.
+"""
+
+from nightjar.stages.index.document_index import (
+    VECTORS_FILE,
+    DocumentIndexSettings,
+    index_documents,
+    search_index_identity,
+)
+from nightjar.stages.index.documents import Document, DocumentSearch, Hit
+from nightjar.stages.index.index_settings import INDEX_FILE, IndexSettings, usearch_version
+from nightjar.stages.index.search_filters import Filters
+from nightjar.stages.index.snippets import Encode, Snippet, snippets
+from nightjar.stages.index.word_index import WordIndexRequest, attach_word_index, word_index
+
+__all__ = [
+    "INDEX_FILE",
+    "VECTORS_FILE",
+    "Document",
+    "DocumentIndexSettings",
+    "DocumentSearch",
+    "Encode",
+    "Filters",
+    "Hit",
+    "IndexSettings",
+    "Snippet",
+    "WordIndexRequest",
+    "attach_word_index",
+    "index_documents",
+    "search_index_identity",
+    "snippets",
+    "usearch_version",
+    "word_index",
+]

@@ -1,0 +1,238 @@
+"""Building an approximate index until it finds enough: an HNSW graph by usearch.
+
+With one thread the same rows in the same order give the same bytes; with several the graph
+depends on which row comes first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.errors import InputError, RecallTooLow, StoreNotWritable
+from nightjar.model.lookup import ApproximateIndex
+from nightjar.model.lookup.nearest import Nearest, nearest_rows, unit_rows
+from nightjar.progress import Progress
+from nightjar.stages.index.index_settings import DTYPE, IndexSettings
+
+logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 8_192
+_SAME = 1e-6
+"""Similarities so close are equal: of rows with the same vector any may answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedRows:
+    """What is indexed: the rows of ``matrix`` that have a direction, each under its key.
+
+    ``matrix`` float32 (n_rows, vector_size), with ``lengths`` (n_rows,); it may be
+    memory-mapped. ``keys`` int64 (n_rows,), -1 for a row that is not indexed; None where each
+    row is its own key.
+    """
+
+    matrix: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+    keys: NDArray[np.int64] | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that are indexed, ascending."""
+        if self.keys is None:
+            return np.flatnonzero(self.lengths > 0)
+        return np.flatnonzero((self.lengths > 0) & (self.keys >= 0))
+
+    def keys_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The key of each row."""
+        return rows if self.keys is None else self.keys[rows]
+
+    def rows_of_keys(self) -> NDArray[np.int64] | None:
+        """The row of each key, 0 for a key that no row has; None where they are equal."""
+        if self.keys is None:
+            return None
+        found = np.zeros(int(self.keys.max(initial=-1)) + 1, np.int64)
+        rows = self.rows
+        found[self.keys[rows]] = rows
+        return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measurement of recall."""
+
+    connectivity: int
+    expansion_add: int
+    expansion_search: int
+    recall: float
+    """Mean share of the exact nearest rows that were found."""
+    searches_per_second: float
+    build_seconds: float
+    """Of the graph; 0 where another measurement has built it."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltIndex:
+    """An index that finds enough, not yet saved."""
+
+    index: Any
+    trials: tuple[Trial, ...]
+    """Every measurement, the last one is of this index."""
+
+    def save(self, path: Path) -> None:
+        """Write usearch's file. Raises StoreNotWritable when the disk refuses."""
+        try:
+            self.index.save(path)
+        except RuntimeError as error:  # usearch has no other for it
+            raise StoreNotWritable(
+                f"{path}: the index cannot be written ({error}); free some space or fix its "
+                f"permissions, then run the same command again. Nothing was half published."
+            ) from error
+
+    def report(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        last = self.trials[-1]
+        return {
+            "recall_at_10": last.recall,
+            "connectivity": last.connectivity,
+            "expansion_add": last.expansion_add,
+            "expansion_search": last.expansion_search,
+            "trials": [asdict(trial) for trial in self.trials],
+        }
+
+
+def new_index(vector_size: int, connectivity: int, expansion_add: int) -> Any:
+    """An empty ``usearch.index.Index``. Raises InputError without usearch."""
+    try:
+        from usearch.index import Index  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise InputError(
+            "an approximate index needs usearch: pip install 'nightjar[index]'"
+        ) from error
+    return Index(
+        ndim=vector_size,
+        metric="ip",
+        dtype=DTYPE,
+        connectivity=connectivity,
+        expansion_add=expansion_add,
+    )
+
+
+def build_index(
+    indexed: IndexedRows, settings: IndexSettings, n_threads: int, progress: Progress
+) -> BuiltIndex:
+    """An index of all rows that reaches ``settings.min_recall``.
+
+    In memory: the index (2 bytes a value and about ``8 * connectivity`` a row) and a block of
+    rows. Raises RecallTooLow when the ceilings are reached, InputError without usearch.
+    """
+    sample = Sample.drawn(indexed, settings)
+    trials: list[Trial] = []
+    now = settings
+    while now.connectivity <= settings.max_connectivity:
+        index = new_index(indexed.matrix.shape[1], now.connectivity, now.expansion_add)
+        started = time.monotonic()
+        rows = indexed.rows
+        progress.start(f"build, {now.connectivity} links a row", len(rows), "rows")
+        add_rows(index, indexed, rows, n_threads, progress)
+        seconds = time.monotonic() - started
+        for trial in measure(index, indexed, sample, now, seconds):
+            trials.append(trial)
+            logger.info("%s", trial)
+            if trial.recall >= settings.min_recall:
+                return BuiltIndex(index, tuple(trials))
+        now = replace(now, connectivity=2 * now.connectivity, expansion_add=2 * now.expansion_add)
+    best = max(trial.recall for trial in trials)
+    raise RecallTooLow(
+        f"the approximate index finds {best:.3f} of the {settings.topn} nearest at best, less than "
+        f"{settings.min_recall}; nothing was published. These vectors have too few near "
+        f"neighbours for an approximation: ask for exact ones"
+    )
+
+
+def add_rows(
+    index: Any,
+    indexed: IndexedRows,
+    rows: NDArray[np.int64],
+    n_threads: int,
+    progress: Progress,
+) -> None:
+    """Add some rows under their keys, a block at a time."""
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[first : first + ROWS_AT_ONCE]
+        units = unit_rows(indexed.matrix[some], indexed.lengths[some])
+        index.add(indexed.keys_of(some).astype(np.uint64), units, threads=n_threads)
+        progress.advance(len(some))
+
+
+def measure(
+    index: Any,
+    indexed: IndexedRows,
+    sample: Sample,
+    settings: IndexSettings,
+    build_seconds: float = 0.0,
+) -> Iterator[Trial]:
+    """Recall with ``expansion_search`` doubled each time, up to its ceiling."""
+    searched = ApproximateIndex(index, indexed.rows_of_keys())
+    expansion = settings.expansion_search
+    while expansion <= settings.max_expansion_search:
+        index.expansion_search = expansion
+        started = time.monotonic()
+        found = searched.nearest(
+            indexed.matrix, indexed.lengths, sample.queries, settings.topn, sample.excluded
+        )
+        seconds = time.monotonic() - started
+        yield Trial(
+            settings.connectivity,
+            settings.expansion_add,
+            expansion,
+            sample.recall(found),
+            round(len(found) / max(seconds, 1e-9), 1),
+            round(build_seconds, 1),
+        )
+        expansion, build_seconds = 2 * expansion, 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows drawn at random, and their exact nearest, themselves left out."""
+
+    queries: NDArray[np.float32]
+    excluded: list[list[int]]
+    nearest: list[Nearest]
+
+    @classmethod
+    def drawn(cls, indexed: IndexedRows, settings: IndexSettings) -> Sample:
+        """``settings.n_sampled`` of the indexed rows, or all of fewer."""
+        rows = indexed.rows
+        n_drawn = min(settings.n_sampled, len(rows))
+        drawn = np.sort(np.random.default_rng(settings.seed).choice(rows, n_drawn, replace=False))
+        queries = np.ascontiguousarray(indexed.matrix[drawn])
+        excluded = [[row] for row in drawn.tolist()]
+        nearest = nearest_rows(
+            indexed.matrix, indexed.lengths, queries, settings.topn, excluded, least=None
+        )
+        is_indexed = np.zeros(len(indexed.lengths), dtype=bool)
+        is_indexed[rows] = True
+        return cls(queries, excluded, [_those(near, is_indexed) for near in nearest])
+
+    def recall(self, found: list[Nearest]) -> float:
+        """Mean share of the exact nearest that was found; 1 when there are none."""
+        shares = [
+            np.count_nonzero(ours.similarities >= exact.similarities[-1] - _SAME) / len(exact.rows)
+            for ours, exact in zip(found, self.nearest, strict=True)
+            if len(exact.rows)
+        ]
+        return float(np.mean(shares)) if shares else 1.0
+
+
+def _those(near: Nearest, is_indexed: NDArray[np.bool_]) -> Nearest:
+    """Only indexed rows: exact search gives a row of zeros the similarity 0."""
+    is_kept = is_indexed[near.rows]
+    return Nearest(near.rows[is_kept], near.similarities[is_kept])

@@ -1,0 +1,175 @@
+"""The steps ``unicode``, ``control_characters`` and ``white_space``."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import chain
+
+from nightjar.config.cleaning import ControlCharactersConfig, UnicodeConfig, WhiteSpaceConfig
+from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
+
+MAX_MARKS = 30
+"""Combining marks in a row (UAX #15, section 13, Stream-Safe Text Format)."""
+
+_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\u2028\u2029"
+"""What ``str.splitlines`` takes for a line end beside newline, carriage return and C1."""
+_INSTEAD = {
+    **{chr(code): bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)},
+    **dict.fromkeys(_LINE_ENDS, "\n"),
+    "\x1f": " ",
+}
+"""What controls become that are not simply removed; private use characters become blanks."""
+_CONTROLS = (
+    *((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)),  # C0 and C1
+    *((0x2028, 0x2029), (0xFDD0, 0xFDEF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB)),
+    *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)),
+)
+"""Controls, line and paragraph separator, BOM, annotation marks, noncharacters."""
+_ASCII_CONTROLS = bytes(
+    code for first, last in _CONTROLS for code in range(first, min(last, 0x7F) + 1)
+)
+_BIDI = ((0x061C, 0x061C), (0x200E, 0x200F), (0x202A, 0x202E), (0x2066, 0x2069))
+_PRIVATE_USE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
+_ZERO_WIDTH = (
+    *((0x00AD, 0x00AD), (0x180E, 0x180E), (0x200B, 0x200B)),
+    *((0x2060, 0x2064), (0x206A, 0x206F), (0xE0001, 0xE007F)),
+)
+_VARIATION_SELECTORS = ((0x180B, 0x180D), (0x180F, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+_Ranges = Iterable[tuple[int, int]]
+
+
+def make_control_remover(config: ControlCharactersConfig) -> Step:
+    """The step that removes what ``config`` names; tab and newline stay.
+
+    Carriage returns become newlines, alone and before one, and are not counted. Other line
+    separators become newlines, the unit separator and private use characters blanks. A C1
+    control becomes what Windows-1252 has in its place, as in HTML: that is what it was before
+    it was decoded as Latin-1. The rest becomes nothing. Lone surrogates stay: they make a text
+    undecodable, which ingest reports.
+    """
+    ranges = list(_CONTROLS)
+    ranges += _BIDI if config.bidi else ()
+    ranges += _PRIVATE_USE if config.private_use else ()
+    ranges += _ZERO_WIDTH if config.zero_width else ()
+    ranges += _VARIATION_SELECTORS if config.variation_selectors else ()
+    pattern = re.compile(f"[{_inside(ranges)}]")
+    keeps_printable = not config.variation_selectors
+
+    def remove(text: str, changes: Changes) -> str:
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if text.isascii():
+            data = text.encode("ascii")
+            if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
+                return text
+        # Whatever the pattern finds is not printable, but for variation selectors.
+        elif keeps_printable and text.replace("\n", " ").replace("\t", " ").isprintable():
+            return text
+        text, n_removed = pattern.subn(_instead_of, text)
+        changes.add(Change.CONTROLS, n_removed)
+        return text
+
+    return remove
+
+
+def _instead_of(match: re.Match[str]) -> str:
+    character = match.group()
+    instead = _INSTEAD.get(character)
+    if instead is not None:
+        return instead
+    return " " if unicodedata.category(character) == "Co" else ""
+
+
+def make_normalizer(config: UnicodeConfig) -> Step:
+    """The step that brings a text into the normal form of ``config``.
+
+    Of more than :data:`MAX_MARKS` combining marks in a row the further ones are removed and
+    counted: Python sorts them in time quadratic in their number.
+    """
+    form = config.form
+
+    def normalize(text: str, changes: Changes) -> str:
+        if text.isascii():
+            return text
+        # Two code units for a character outside the basic plane: the fastest way to see one.
+        has_astral = len(text.encode("utf-16-le", "surrogatepass")) != 2 * len(text)
+        limited = _many_marks(astral=has_astral).sub(_first_marks, text)
+        changes.add(Change.MARKS, len(text) - len(limited))
+        normalized = unicodedata.normalize(form, limited)
+        changes.add(Change.NORMALIZED, normalized != limited)
+        return normalized
+
+    return normalize
+
+
+def _first_marks(match: re.Match[str]) -> str:
+    return match.group()[:MAX_MARKS]
+
+
+@cache
+def _many_marks(*, astral: bool) -> re.Pattern[str]:
+    """More than MAX_MARKS characters in a row that are marks, or become some first of all.
+
+    Without ``astral`` for text of the basic plane: ``re`` looks its characters up in a table,
+    and tries every range of others in turn.
+    """
+    codes = (
+        chain(range(0x300, 0x20000), range(0xE0000, 0xE1000)) if astral else range(0x300, 0x10000)
+    )
+    marks = ((code, code) for code in codes if _starts_with_a_mark(chr(code)))
+    inside = _inside(_joined(marks))
+    return re.compile(f"[{inside}]{{{MAX_MARKS + 1}}}[{inside}]*+")
+
+
+def _starts_with_a_mark(character: str) -> bool:
+    if unicodedata.combining(character):
+        return True
+    if not unicodedata.decomposition(character):
+        return False
+    return unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) != 0
+
+
+def make_respacer(config: WhiteSpaceConfig) -> Step:
+    """The step that leaves one blank between words, none at the ends of lines.
+
+    Lines end where ``str.splitlines`` says, with a newline; more than ``max_blank_lines``
+    empty lines in a row, and all at both ends of the text, are removed.
+    """
+    shorten = _blank_line_limiter(config.max_blank_lines)
+
+    def respace(text: str, changes: Changes) -> str:
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        respaced = shorten("\n".join(lines)).strip("\n")
+        changes.add(Change.RESPACED, respaced != text)
+        return respaced
+
+    return respace
+
+
+def _blank_line_limiter(max_blank_lines: int) -> Callable[[str], str]:
+    allowed = "\n" * (max_blank_lines + 1)
+    pattern = re.compile(rf"{allowed}\n++")
+
+    def shorten(text: str) -> str:
+        return pattern.sub(allowed, text) if allowed + "\n" in text else text
+
+    return shorten
+
+
+def _joined(ranges: _Ranges) -> list[tuple[int, int]]:
+    """Neighbouring ranges as one; ``ranges`` ascend."""
+    joined: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if joined and joined[-1][1] == first - 1:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _inside(ranges: _Ranges) -> str:
+    """The inside of ``[...]`` for these ranges of code points."""
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)

@@ -1,0 +1,99 @@
+"""The cleaner: steps, then filters, for one text after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from nightjar.config.cleaning import CleaningConfig, StepName
+from nightjar.stages.ingest.cleaning.addresses import (
+    make_email_step,
+    make_number_step,
+    make_url_step,
+)
+from nightjar.stages.ingest.cleaning.characters import (
+    make_control_remover,
+    make_normalizer,
+    make_respacer,
+)
+from nightjar.stages.ingest.cleaning.document_filters import Filter, make_filters
+from nightjar.stages.ingest.cleaning.language import LanguageFilter
+from nightjar.stages.ingest.cleaning.markup import remove_html
+from nightjar.stages.ingest.cleaning.personal import MAX_CHARS, make_masker
+from nightjar.stages.ingest.cleaning.repair import make_repair
+from nightjar.stages.ingest.cleaning.results import Changes, Cleaned, Dropped, Step
+
+_MAKERS: Mapping[StepName, Callable[[CleaningConfig], Step]] = MappingProxyType(
+    {
+        "html": lambda _config: remove_html,
+        "repair": lambda config: make_repair(config.repair),
+        "unicode": lambda config: make_normalizer(config.unicode),
+        "control_characters": lambda config: make_control_remover(config.control_characters),
+        "urls": lambda config: make_url_step(config.urls),
+        "emails": lambda config: make_email_step(config.emails),
+        "personal_data": lambda config: make_masker(config.personal_data),
+        "numbers": lambda config: make_number_step(config.numbers),
+        "white_space": lambda config: make_respacer(config.white_space),
+    }
+)
+
+
+def make_cleaner(config: CleaningConfig) -> Cleaner:
+    """The cleaner that ``config`` describes; imports what its steps need."""
+    return Cleaner(config)
+
+
+class Cleaner:
+    """Cleans texts, each by itself: nothing is remembered from one to the next."""
+
+    def __init__(self, config: CleaningConfig) -> None:
+        self._steps = [_MAKERS[name](config) for name in config.steps]
+        self._filters: list[Filter] = make_filters(config.filters)
+        self._language = LanguageFilter(config.language) if config.language.languages else None
+        self._mask, self._until_mask = None, self._steps
+        if "personal_data" in config.steps:
+            index = config.steps.index("personal_data")
+            self._mask, self._until_mask = self._steps[index], self._steps[: index + 1]
+
+    def clean(self, text: str, language: str | None = None) -> Cleaned | Dropped:
+        """``text`` cleaned, or why it is not wanted. Never raises.
+
+        ``language``: what the source says of its texts. The text may become empty; empty
+        texts pass every filter.
+        """
+        changes = Changes()
+        for step in self._steps:
+            text = step(text, changes)
+        if not text:
+            return Cleaned(text, changes)
+        for check in self._filters:
+            if unwanted := check(text):
+                return Dropped(unwanted.reason, unwanted.detail, changes, text)
+        found = None
+        if self._language is not None:
+            found, unwanted = self._language.check(text, language)
+            if unwanted is not None:
+                return Dropped(unwanted.reason, unwanted.detail, changes, text)
+        return Cleaned(text, changes, found)
+
+    def redact(self, text: str, max_chars: int | None = None) -> str:
+        """``text``, at most ``max_chars`` of it, without what ``personal_data`` masks.
+
+        For what is quoted of texts that were not cleaned. Where a value shows only after the
+        steps before the masking (``&#64;`` for ``@``), the text as these leave it. Without the
+        step ``personal_data`` nothing is masked. With ``max_chars`` only about the part that is
+        needed is looked at, and no value that reaches beyond it is quoted in part.
+        """
+        if self._mask is None:
+            return text[:max_chars]
+        head = text if max_chars is None else text[: 2 * (max_chars + MAX_CHARS)]
+        masked = self._mask(head, Changes())
+        changes = Changes()
+        cleaned = masked
+        for step in self._until_mask:
+            cleaned = step(cleaned, changes)
+        if any(name.startswith("personal_") for name in changes):
+            masked = cleaned
+        if len(head) < len(text):
+            masked = masked[:-MAX_CHARS]
+        return masked[:max_chars]

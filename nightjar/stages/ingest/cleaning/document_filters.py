@@ -1,0 +1,147 @@
+"""Filters: which cleaned texts are not wanted, by counts of words and shares of characters.
+
+After Rae et al. 2021 (Gopher), appendix A1, where their rules make sense for any language.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from nightjar.config.cleaning import FiltersConfig
+from nightjar.model.tokenization.character_classes import unspaced_characters, word_characters
+from nightjar.stages.ingest.cleaning.results import DropReason
+
+_DIGITS = re.compile(r"\d")
+_BEYOND_BASIC = re.compile("[\U00010000-\U0010ffff]")
+_ASCII_SPACES = bytes(code for code in range(128) if chr(code).isspace())
+_ASCII_DIGITS = b"0123456789"
+_ASCII_NO_SYMBOLS = _ASCII_SPACES + bytes(code for code in range(128) if chr(code).isalnum())
+_RUN = re.compile(r"(\S)\1{3,}+")
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Why a text is not wanted."""
+
+    reason: DropReason
+    detail: str
+
+
+Filter = Callable[[str], Unwanted | None]
+
+
+def make_filters(config: FiltersConfig) -> list[Filter]:
+    """The filters that ``config`` asks for, in the order of its keys. Empty texts pass all."""
+    filters: list[Filter] = []
+    if config.min_words is not None or config.max_words is not None:
+        filters.append(_word_filter(config.min_words or 0, config.max_words))
+    for key, limit, measure, reason in (
+        ("max_symbol_ratio", config.max_symbol_ratio, symbol_ratio, DropReason.TOO_MANY_SYMBOLS),
+        ("max_digit_ratio", config.max_digit_ratio, digit_ratio, DropReason.TOO_MANY_DIGITS),
+        (
+            "max_repeated_line_ratio",
+            config.max_repeated_line_ratio,
+            repeated_line_ratio,
+            DropReason.REPEATED_LINES,
+        ),
+        (
+            "max_repeated_character_ratio",
+            config.max_repeated_character_ratio,
+            repeated_character_ratio,
+            DropReason.REPEATED_CHARACTERS,
+        ),
+    ):
+        if limit is not None:
+            filters.append(_ratio_filter(key, limit, measure, reason))
+    return filters
+
+
+def _word_filter(min_words: int, max_words: int | None) -> Filter:
+    def check(text: str) -> Unwanted | None:
+        n_words = len(text.split())
+        if n_words < min_words:
+            detail = f"{n_words} words, cleaning.filters.min_words is {min_words}"
+            return Unwanted(DropReason.TOO_FEW_WORDS, detail)
+        if max_words is not None and n_words > max_words:
+            detail = f"{n_words} words, cleaning.filters.max_words is {max_words}"
+            return Unwanted(DropReason.TOO_MANY_WORDS, detail)
+        return None
+
+    return check
+
+
+def _ratio_filter(
+    key: str, limit: float, measure: Callable[[str], float], reason: DropReason
+) -> Filter:
+    def check(text: str) -> Unwanted | None:
+        ratio = measure(text)
+        if ratio <= limit:
+            return None
+        return Unwanted(reason, f"{ratio:.3f}, cleaning.filters.{key} is {limit:g}")
+
+    return check
+
+
+def symbol_ratio(text: str) -> float:
+    """Of the characters but white space, the share that is no letter, mark or digit."""
+    if text.isascii():
+        return _share(_n_without(text, _ASCII_NO_SYMBOLS), _n_visible(text))
+    n_symbols = len(_basic_symbols().findall(text)) + sum(
+        unicodedata.category(character)[0] not in "LMN" for character in _BEYOND_BASIC.findall(text)
+    )
+    return _share(n_symbols, _n_visible(text))
+
+
+@cache
+def _basic_symbols() -> re.Pattern[str]:
+    words = word_characters("L", "M", "N", astral=False) + unspaced_characters(astral=False)
+    return re.compile(rf"[^\s{words}\U00010000-\U0010ffff]")
+
+
+def digit_ratio(text: str) -> float:
+    """Of the characters but white space, the share of decimal digits in any script."""
+    if text.isascii():
+        return _share(len(text) - _n_without(text, _ASCII_DIGITS), _n_visible(text))
+    return _share(len(_DIGITS.findall(text)), _n_visible(text))
+
+
+def repeated_line_ratio(text: str) -> float:
+    """Of the characters in lines, the share in lines that stood there before.
+
+    White space around a line does not count, nor do empty lines. Holds the lines.
+    """
+    seen: set[str] = set()
+    n_repeated = n_all = 0
+    for line in _lines(text):
+        n_all += len(line)
+        if line in seen:
+            n_repeated += len(line)
+        seen.add(line)
+    return _share(n_repeated, n_all)
+
+
+def repeated_character_ratio(text: str) -> float:
+    """Of the characters but white space, the share in runs of four and more of the same."""
+    n_repeated = sum(match.end() - match.start() for match in _RUN.finditer(text))
+    return _share(n_repeated, _n_visible(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines())
+
+
+def _n_visible(text: str) -> int:
+    """Characters but white space."""
+    return _n_without(text, _ASCII_SPACES) if text.isascii() else sum(map(len, text.split()))
+
+
+def _n_without(ascii_text: str, characters: bytes) -> int:
+    return len(ascii_text.encode("ascii").translate(None, characters))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

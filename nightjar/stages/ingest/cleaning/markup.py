@@ -1,0 +1,153 @@
+"""The step ``html``: tags, comments, scripts and entities out of a text.
+
+For texts that hold some HTML, such as reviews; whole pages are better read as pages. What
+looks like a tag but names no element of HTML stays: ``<3``, ``a < b``, ``<joe@x.org>``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import lru_cache
+from html.entities import html5
+
+from nightjar.stages.ingest.cleaning.results import Change, Changes
+
+_INLINE = (
+    "a abbr acronym b basefont bdi bdo big blink cite code data del dfn em font i ins kbd label "
+    "mark meter nobr output progress q rp rt rtc ruby s samp slot small spacer span strike strong "
+    "sub sup time tt u var wbr"
+)
+_REPLACED = "audio button canvas embed iframe img input math object picture select svg video"
+_BLOCK = (
+    "address applet area article aside base blockquote body br caption center col colgroup "
+    "datalist dd details dialog dir div dl dt fieldset figcaption figure footer form frame "
+    "frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li link listing main map "
+    "marquee menu menuitem meta nav noframes noscript ol optgroup option p param plaintext pre "
+    "script search section source style summary table tbody td template textarea tfoot th thead "
+    "title tr track ul xmp"
+)
+_INSTEAD = {
+    **dict.fromkeys(_INLINE.split(), ""),
+    **dict.fromkeys(_REPLACED.split(), " "),
+    **dict.fromkeys(_BLOCK.split(), "\n"),
+}
+"""What stands for an element's tags: what is around it may be one word, words, or lines."""
+_PREFIXES = frozenset({"fb", "m", "o", "st1", "svg", "v", "w"})
+"""Of elements such as ``<o:p>``, which office programs write."""
+
+_LINE_BREAK = re.compile(r"<[bB][rR]\s*+/?>")
+# Every attempt starts at a "<" with a letter, / ! or ? behind it, and none reads beyond the
+# next one, so the text is read once. A quote that is never closed is a character like others.
+_TAG = re.compile(
+    r"</?([a-zA-Z][a-zA-Z0-9:]*+)"
+    r"(?:[\s/](?:[^<>\"']++"
+    r"|\"(?:[^\"<]++|<(?![a-zA-Z/!?]))*+\""
+    r"|'(?:[^'<]++|<(?![a-zA-Z/!?]))*+'"
+    r"|[\"'])*+)?+>"
+    r"|<(?:!(?i:doctype)|\?(?i:xml|php))\b[^<>]*+>"
+    r"|<!\[[a-zA-Z][^<>\]]*+\]>"
+)
+_SECTION = re.compile(r"<(?:!--|(script|style)(?=[\s/>])[^<>]*+>)", re.IGNORECASE)
+_END = {
+    "script": re.compile(r"</script\s*+>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*+>", re.IGNORECASE),
+    "": re.compile("-->"),
+}
+_ENTITY = re.compile(
+    r"&(?:#(?:[0-9]{1,10}|[xX][0-9a-fA-F]{1,8});?"
+    r"|[A-Za-z][A-Za-z0-9]{1,31};"
+    r"|(?:amp|lt|gt|quot|nbsp)(?![A-Za-z0-9=;]))"
+)
+
+
+def remove_html(text: str, changes: Changes) -> str:
+    """``text`` without tags, comments and scripts, entities decoded once.
+
+    Elements that are a block become a line end, pictures and the like a blank, others nothing.
+    The content of ``script`` and ``style`` goes, too, unless it is never closed. ``&lt;b&gt;``
+    becomes ``<b>``: it stood for these characters. An entity needs its semicolon, but for
+    numbers and for ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
+    """
+    if "<" in text:
+        text = _without_tags(_without_sections(text, changes), changes)
+    if "&" in text:
+        text = _decoded(text, changes)
+    return text
+
+
+def _without_sections(text: str, changes: Changes) -> str:
+    """``text`` without comments, scripts and styles that are closed."""
+    match = _SECTION.search(text)
+    if match is None:
+        return text
+    kept: list[str] = []
+    unclosed: set[str] = set()
+    position = 0
+    while match is not None:
+        kind = (match.group(1) or "").lower()
+        # "<!-->" is a whole comment.
+        start = match.end() if kind else match.start() + 2
+        end = None if kind in unclosed else _END[kind].search(text, start)
+        if end is None:
+            unclosed.add(kind)  # nor is any later one: it is not looked for again
+            match = _SECTION.search(text, match.end())
+            continue
+        kept += (text[position : match.start()], "\n" if kind else "")
+        position = end.end()
+        changes.add(Change.HTML_SECTIONS, 1)
+        match = _SECTION.search(text, position)
+    return "".join([*kept, text[position:]])
+
+
+def _without_tags(text: str, changes: Changes) -> str:
+    text, n_breaks = _LINE_BREAK.subn("\n", text)
+    changes.add(Change.HTML_TAGS, n_breaks)
+    if "<" not in text:
+        return text
+    n_removed = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal n_removed
+        instead = _instead_of(match.group(1))
+        if instead is None:
+            return match.group()
+        n_removed += 1
+        return instead
+
+    text = _TAG.sub(replace, text)
+    changes.add(Change.HTML_TAGS, n_removed)
+    return text
+
+
+def _instead_of(name: str | None) -> str | None:
+    """What stands for a tag of that name (None: a declaration); None: it is no tag."""
+    if name is None:
+        return ""
+    name = name.lower()
+    if name in _INSTEAD:
+        return _INSTEAD[name]
+    prefix, colon, local = name.partition(":")
+    return "" if colon and local and prefix in _PREFIXES else None
+
+
+def _decoded(text: str, changes: Changes) -> str:
+    n_decoded = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal n_decoded
+        entity = match.group()
+        character = _character(entity)
+        n_decoded += character is not None
+        return entity if character is None else character
+
+    text = _ENTITY.sub(replace, text)
+    changes.add(Change.HTML_ENTITIES, n_decoded)
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _character(entity: str) -> str | None:
+    """What an entity stands for; None when HTML has none of that name."""
+    name = entity.removesuffix(";") + ";"
+    return html.unescape(name) if entity[1] == "#" else html5.get(name[1:])

@@ -1,0 +1,49 @@
+"""One reader per source type, chosen by name from :data:`READERS`.
+
+A reader yields the records of one file in order, of a ``.zip`` archive those of its files by
+name. It raises SourceError when the file as a whole cannot be what the configuration says, or
+where it is damaged, after what was whole before; a record that is not a document is a Rejection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nightjar.stages.ingest.archives import archive_members, is_archive
+from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.readers.csv_rows import read_csv
+from nightjar.stages.ingest.readers.html_pages import read_html
+from nightjar.stages.ingest.readers.json_lines import read_json_lines
+from nightjar.stages.ingest.readers.mediawiki import read_mediawiki
+from nightjar.stages.ingest.readers.parquet_rows import read_parquet
+from nightjar.stages.ingest.readers.plain_text import read_text
+from nightjar.stages.ingest.readers.sql_rows import read_rows
+from nightjar.stages.ingest.records import Record
+
+Reader = Callable[[Any, InputFile, int], Iterator[Record]]
+"""Takes the source's config, the file and ``max_chars``, which bounds what it must hold."""
+
+
+def _of_archives(read: Reader) -> Reader:
+    """``read`` for every file of an archive; another file is read as it is."""
+
+    def read_each(source: Any, file: InputFile, max_chars: int) -> Iterator[Record]:
+        if not is_archive(file.path):
+            yield from read(source, file, max_chars)
+            return
+        for member in archive_members(file):
+            yield from read(source, member, max_chars)
+
+    return read_each
+
+
+READERS: Mapping[str, Reader] = {
+    "mediawiki": _of_archives(read_mediawiki),
+    "text": _of_archives(read_text),
+    "html": _of_archives(read_html),
+    "jsonl": _of_archives(read_json_lines),
+    "parquet": read_parquet,
+    "csv": _of_archives(read_csv),
+    "sql": read_rows,
+}

@@ -1,0 +1,267 @@
+"""CSV, with a header line or with columns named by the configuration."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from nightjar.config import CsvSource
+from nightjar.config.sections import AUTO_DELIMITER
+from nightjar.errors import SourceError
+from nightjar.stages.ingest.encodings import decoded, open_encoded
+from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.lines import Line, split_lines
+from nightjar.stages.ingest.readers.fields import missing_field
+from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Reason, Record, Rejection, excerpt
+
+_MIN_FIELD_LIMIT = 1 << 20
+_MAX_ROW_LINES = 200_000
+_MAX_READINGS = 2
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """Documents from ``text_column``, with their id from ``id_column`` where there is one.
+
+    Holds one row. A quote that is never closed costs the line that it is on: the lines after
+    it, which it seemed to hold, are read again as rows. Raises SourceError when the header
+    does not have the columns.
+    """
+    mapping = FieldMapping.of(source)
+    field_limit = max(max_chars, _MIN_FIELD_LIMIT)
+    lines = _Lines(source, file, field_limit)
+    with _field_limit(field_limit):
+        delimiter = source.delimiter
+        if delimiter == AUTO_DELIMITER:
+            delimiter = _found_delimiter(source, mapping, lines.peek())
+        rows = _Rows(source, delimiter, lines, file)
+        header = source.columns or rows.header()
+        if header is None:
+            return
+        columns = _Columns.find(mapping, header, file)
+        while (row := rows.next()) is not None:
+            yield columns.record(row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row and what is wrong with it, if anything."""
+
+    locator: str
+    values: list[str]
+    problem: tuple[Reason, str] | None
+    excerpt: str
+
+    def rejection(self, reason: Reason, detail: str) -> Rejection:
+        return Rejection(self.locator, reason, detail, self.excerpt)
+
+
+class _Lines:
+    """Decoded lines for the csv module, remembering those of a row and what is wrong with them."""
+
+    def __init__(self, source: CsvSource, file: InputFile, field_limit: int) -> None:
+        stream = open_encoded(file.content(), source.encoding)
+        self._encoding = stream.encoding.name
+        self._errors = source.errors
+        # A quote within a quoted field is written twice, and there are other fields.
+        self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit)
+        self._again: deque[Line] = deque()
+        self._row: list[Line] = []
+        self._n_read = self._n_given_back = 0
+        self.number = 0
+        self.problem: tuple[Reason, str] | None = None
+
+    def start_row(self) -> None:
+        """Forget the row before."""
+        self.problem = None
+        self._row.clear()
+
+    def peek(self) -> str:
+        """The next line, which stays the next."""
+        line = self._next_of_file()
+        if line is None:
+            return ""
+        self._again.append(line)
+        return line.data.decode(self._encoding, "replace")
+
+    def give_back(self) -> bool:
+        """Make the lines of this row but the first the next ones, unless there are none.
+
+        False too when twice as much as the file has so far was given back: then lines are made
+        to look open from wherever they are read, and would be read again for each of them.
+        """
+        again = self._row[1:]
+        n_bytes = sum(len(line.data) + 1 for line in again)
+        if not again or self._n_given_back + n_bytes > _MAX_READINGS * self._n_read:
+            return False
+        self._n_given_back += n_bytes
+        self._again.extendleft(reversed(again))
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            line = self._again.popleft() if self._again else self._next_of_file()
+            if line is None:
+                return
+            self.number = line.number
+            self._row.append(line)
+            if len(self._row) > _MAX_ROW_LINES:
+                raise csv.Error(f"more lines in a row than the limit ({_MAX_ROW_LINES})")
+            yield f"{self._decoded(line)}\n"
+
+    def _next_of_file(self) -> Line | None:
+        line = next(self._lines, None)
+        self._n_read += 0 if line is None else len(line.data) + 1
+        return line
+
+    def _decoded(self, line: Line) -> str:
+        if line.is_cut:
+            self.problem = (Reason.TOO_LONG, f"line {line.number} has {line.n_bytes} bytes")
+            return ""  # stands in for it, so that the row still ends
+        try:
+            return decoded(line.data, self._encoding, self._errors)
+        except UnicodeError as error:
+            self.problem = (Reason.UNDECODABLE, f"line {line.number}: {error}")
+            return line.data.decode(self._encoding, "backslashreplace")
+
+    @property
+    def first_number(self) -> int:
+        """The number of the row's first line."""
+        return self._row[0].number if self._row else self.number + 1
+
+    def excerpt(self) -> str:
+        """The start of the row's first line."""
+        return excerpt(self._row[0].data if self._row else b"", self._encoding)
+
+
+class _Rows:
+    """Rows of the csv module, with its errors as values."""
+
+    def __init__(self, source: CsvSource, delimiter: str, lines: _Lines, file: InputFile) -> None:
+        self._source = source
+        self._delimiter = delimiter
+        self._lines = lines
+        self._file = file
+        self._rows = self._reader()
+
+    def _reader(self) -> Iterator[list[str]]:
+        return csv_reader(self._source, self._delimiter, iter(self._lines))
+
+    def header(self) -> list[str] | None:
+        """The header line; None when the file is empty."""
+        row = self.next()
+        if row is not None and row.problem is not None:
+            raise SourceError(
+                f"{self._file.path}: the header line cannot be read: {row.problem[1]}; "
+                f"check the file and the encoding of its source"
+            )
+        return None if row is None else row.values
+
+    def next(self) -> _Row | None:
+        """The next row; None at the end."""
+        self._lines.start_row()
+        values: list[str] = []
+        problem = None
+        try:
+            values = next(self._rows)
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            reason = Reason.TOO_LONG if "limit" in str(error) else Reason.MALFORMED_ROW
+            if self._lines.give_back():
+                detail = f"a quote that no line up to {self._lines.number} closes rightly ({error})"
+                problem = (reason, detail)
+            else:
+                detail = f"lines up to {self._lines.number}: {error}"
+                problem = self._lines.problem or (reason, detail)
+            self._rows = self._reader()
+        else:
+            problem = self._lines.problem
+        locator = f"{self._file.label}:{self._lines.first_number}"
+        return _Row(locator, values, problem, self._lines.excerpt() if problem else "")
+
+
+def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Iterator[list[str]]:
+    """The csv module's reader as ``source`` says."""
+    return csv.reader(
+        lines,
+        delimiter=delimiter,
+        quotechar=source.quote,
+        escapechar=source.escape,
+        quoting=csv.QUOTE_MINIMAL if source.quote else csv.QUOTE_NONE,
+        strict=True,
+    )
+
+
+def _found_delimiter(source: CsvSource, mapping: FieldMapping, header: str) -> str:
+    """The one by which the header has the columns that are asked for, else the most columns."""
+    wanted = {use.field for use in mapping.uses() if not use.is_optional}
+
+    def score(delimiter: str) -> tuple[int, int]:
+        try:
+            names = next(csv_reader(source, delimiter, iter((header,))), [])
+        except csv.Error:
+            return 0, 0
+        return len(wanted.intersection(names)), len(names)
+
+    return max(_DELIMITERS, key=score)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where the configured columns are."""
+
+    mapping: FieldMapping
+    n_columns: int
+    place: dict[str, int]
+
+    @classmethod
+    def find(cls, mapping: FieldMapping, header: Sequence[str], file: InputFile) -> _Columns:
+        """Raises SourceError when ``header`` does not have each of them once."""
+        place = {}
+        for use in mapping.uses():
+            count = header.count(use.field)
+            if count > 1:
+                raise SourceError(
+                    f"{file.path}: has {count} columns {use.field!r}; give each its own name, or "
+                    f"name all of them in columns"
+                )
+            if count:
+                place[use.field] = header.index(use.field)
+            elif not use.is_optional:
+                raise missing_field(file.path, use.key, use.field, header)
+        return cls(mapping, len(header), place)
+
+    def record(self, row: _Row) -> Record:
+        """The row's document, or why it has none."""
+        if row.problem is not None:
+            return row.rejection(*row.problem)
+        if not row.values:
+            return row.rejection(Reason.EMPTY, "the line is blank")
+        if len(row.values) != self.n_columns:
+            detail = f"{len(row.values)} columns, the header has {self.n_columns}"
+            text = excerpt(",".join(row.values))
+            return Rejection(row.locator, Reason.MALFORMED_ROW, detail, text)
+        return self.mapping.record(row.locator, partial(self._value, row.values), _kind)
+
+    def _value(self, values: list[str], name: str) -> object:
+        return values[self.place[name]] if name in self.place else MISSING
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+@contextmanager
+def _field_limit(limit: int) -> Iterator[None]:
+    """Let the csv module read fields of ``limit`` characters; its limit is global."""
+    before = csv.field_size_limit(limit)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,94 @@
+"""HTML: a page a file."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from nightjar.config import HtmlSource
+from nightjar.config.sections import is_for_files
+from nightjar.files.html import html_to_text
+from nightjar.stages.ingest.encodings import decoded, open_encoded, sniff_bom
+from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.lines import read_whole
+from nightjar.stages.ingest.records import (
+    MAX_BYTES_PER_CHAR,
+    Document,
+    Reason,
+    Record,
+    Rejection,
+    excerpt,
+)
+
+_MARKUP_PER_CHAR = 4
+_MIN_PAGE_BYTES = 1 << 24
+_HEAD_BYTES = 1 << 12
+"""Where a page says its encoding; the standard asks for 1,024 bytes, pages take more."""
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+_META = re.compile(rb"""<meta[\s/][^>]*?charset\s*=\s*["']?\s*([\w:.-]+)""", re.IGNORECASE)
+_XML = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']\s*([\w:.-]+)""")
+_LABELS = {
+    # What browsers read by these names (the Encoding standard), in Python's names.
+    "ascii": "cp1252", "us-ascii": "cp1252", "latin1": "cp1252", "latin-1": "cp1252",
+    "iso-8859-1": "cp1252", "iso8859-1": "cp1252", "l1": "cp1252",
+    "iso-8859-9": "cp1254", "latin5": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030",
+    "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis": "cp932",
+    "windows-31j": "cp932", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "korean": "cp949",
+    "x-mac-cyrillic": "mac_cyrillic", "x-cp1250": "cp1250", "x-cp1251": "cp1251",
+    "x-cp1252": "cp1252", "x-euc-jp": "euc_jp", "unicode-1-1-utf-8": "utf-8",
+    "big5": "big5hkscs", "big5-hkscs": "big5hkscs",
+    # A page that could be read so far cannot be in these.
+    "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8", "utf-32": "utf-8",
+    "utf-7": "utf-8",
+}  # fmt: skip
+
+
+def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """One document, whose id is the file's label: the page's title and text.
+
+    Holds the page, of which no more than 16 bytes for each of ``max_chars`` (at least 16 MiB).
+    """
+    limit = max(_MARKUP_PER_CHAR * MAX_BYTES_PER_CHAR * max_chars, _MIN_PAGE_BYTES)
+    page = read_whole(file.content(), limit)
+    if page.n_bytes > len(page.data):
+        detail = f"{page.n_bytes} bytes of markup"
+        yield Rejection(file.label, Reason.TOO_LONG, detail, excerpt(page.data))
+        return
+    # What it looks like comes last, where the encoding is auto.
+    encoding = sniff_bom(page.data) or _declared(page.data) or source.encoding
+    stream = open_encoded((page.data,), encoding)
+    data = b"".join(stream.pieces)
+    try:
+        markup = decoded(data, stream.encoding.name, source.errors)
+    except UnicodeError as error:
+        shown = excerpt(data, stream.encoding.name)
+        yield Rejection(file.label, Reason.UNDECODABLE, str(error), shown)
+        return
+    text = html_to_text(markup, source.selector)
+    if text:
+        yield Document(file.label, file.label, text)
+    elif source.selector is not None and html_to_text(markup):
+        detail = f"the selector {source.selector!r} chooses no text of the page"
+        yield Rejection(file.label, Reason.EMPTY, detail, excerpt(markup))
+    else:
+        detail = "no text but markup" if markup.strip() else "the file is empty"
+        yield Rejection(file.label, Reason.EMPTY, detail, excerpt(markup))
+
+
+def _declared(data: bytes) -> str | None:
+    """The encoding that a page says it has, where that is one."""
+    head = _COMMENT.sub(b"", data[:_HEAD_BYTES])
+    match = _META.search(head) or _XML.match(head)
+    if match is None:
+        return None
+    label = match[1].decode("ascii", "replace").lower()
+    name = _LABELS.get(label, label)
+    try:
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    # Base64 and rot13 are codecs, but of no text.
+    is_text = getattr(codec, "_is_text_encoding", True)
+    return name if is_text and is_for_files(name) else None

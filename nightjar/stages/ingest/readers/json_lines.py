@@ -1,0 +1,121 @@
+"""JSON Lines: an object a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from nightjar.config import JsonLinesSource
+from nightjar.errors import SourceError
+from nightjar.stages.ingest.encodings import decoded, open_encoded
+from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.lines import Line, split_lines
+from nightjar.stages.ingest.readers.fields import FieldCheck
+from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.records import Reason, Record, Rejection, excerpt
+
+_MAX_BYTES_PER_CHAR = 12
+r"""``\ud83d\ude00`` is one character."""
+_OTHER_FIELDS_BYTES = 1 << 20
+_EXTRA = re.compile(r"Extra data: line 1 column (\d+)")
+
+
+def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """Documents from ``text_field``, with their id from ``id_field`` where there is one.
+
+    Holds one line. Raises SourceError when the file is one JSON array or printed over several
+    lines, or when no object of it has a field that is asked for.
+    """
+    mapping = FieldMapping.of(source)
+    checks = [
+        FieldCheck(file.path, use.key, use.field, partial(_has, use.field))
+        for use in mapping.uses()
+        if not use.is_optional
+    ]
+    stream = open_encoded(file.content(), source.encoding)
+    is_first = True
+    for line in split_lines(stream, max_chars * _MAX_BYTES_PER_CHAR + _OTHER_FIELDS_BYTES):
+        locator = f"{file.label}:{line.number}"
+        value = _parsed(line, locator, stream.encoding.name, source.errors)
+        if is_first and not (isinstance(value, Rejection) and value.reason is Reason.EMPTY):
+            is_first = False
+            _check_is_lines(file, line, value, stream.encoding.name)
+        if isinstance(value, Rejection):
+            yield value
+            continue
+        for check in checks:
+            check.see(value)
+        yield mapping.record(
+            locator, partial(_field, value), _kind, (line.data, stream.encoding.name)
+        )
+    for check in checks:
+        check.finish()
+
+
+def _has(path: str, value: dict[str, Any]) -> bool:
+    return _field(value, path) is not MISSING
+
+
+def _field(value: dict[str, Any], path: str) -> object:
+    """The field ``path``, or MISSING; ``a.b`` is field b of the object in a, if there is no a.b."""
+    if path in value:
+        return value[path]
+    found: object = value
+    for name in path.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return MISSING
+        found = found[name]
+    return found
+
+
+def _parsed(line: Line, locator: str, encoding: str, errors: str) -> dict[str, Any] | Rejection:
+    def rejection(reason: Reason, detail: str) -> Rejection:
+        return Rejection(locator, reason, detail, excerpt(line.data, encoding))
+
+    if line.is_cut:
+        detail = f"{line.n_bytes} bytes, more than a text of max_chars can take"
+        return rejection(Reason.TOO_LONG, detail)
+    try:
+        text = decoded(line.data, encoding, errors)
+    except UnicodeError as error:
+        return rejection(Reason.UNDECODABLE, str(error))
+    if not text.strip():
+        return rejection(Reason.EMPTY, "the line is blank")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return rejection(Reason.INVALID_JSON, str(error))
+    if not isinstance(value, dict):
+        return rejection(Reason.NOT_AN_OBJECT, f"a JSON {_type(value)}, not an object")
+    return value
+
+
+def _check_is_lines(
+    file: InputFile, line: Line, value: dict[str, Any] | Rejection, encoding: str
+) -> None:
+    """Refuse a file whose first line shows that it is JSON, but not JSON Lines."""
+    if not isinstance(value, Rejection):
+        return
+    start = line.data[:_OTHER_FIELDS_BYTES].decode(encoding, "replace").strip()
+    is_array = start == "[" or (start.startswith("[") and start[1:].lstrip().startswith("{"))
+    extra = _EXTRA.match(value.detail)
+    is_joined = extra is not None and start[int(extra[1]) - 1 :].startswith("{")
+    if is_array or is_joined or start == "{":
+        held = "one JSON array" if is_array else "JSON objects not on a line each"
+        raise SourceError(
+            f"{file.path}: holds {held}; JSON Lines is one object on each line, as "
+            f"jq -c {'.[]' if is_array else '.'} FILE writes it"
+        )
+
+
+def _kind(value: object) -> str:
+    return f"a JSON {_type(value)}"
+
+
+def _type(value: object) -> str:
+    """What JSON calls the type of ``value``."""
+    names = {bool: "boolean", dict: "object", list: "array", str: "string"}
+    return "null" if value is None else names.get(type(value), "number")

@@ -1,0 +1,165 @@
+"""Parquet files with a text column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nightjar.config import ParquetSource
+from nightjar.errors import SourceError
+from nightjar.stages.ingest.input_file import InputFile, unreadable, vanished
+from nightjar.stages.ingest.readers.fields import missing_field
+from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.records import Record
+
+_BATCH_ROWS = 256
+_BATCH_BYTES = 1 << 24
+_BUFFER_BYTES = 1 << 20
+
+
+def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """Documents from ``text_column``, with their id from ``id_column`` where there is one.
+
+    Holds 16 MB of rows, or one, and of each column a page, whatever the size of a row group.
+    Raises SourceError when the file is damaged, encrypted, or does not have the columns, after
+    the rows that could be read.
+    """
+    del max_chars  # a value is as long as the file says; cleaning rejects it
+    mapping = FieldMapping.of(source)
+    row, n_reported = 0, 0
+    with (
+        _named_errors(file.path),
+        # With pre_buffer, or without a buffer's size, a whole row group is read at once.
+        pq.ParquetFile(
+            file.path,
+            page_checksum_verification=True,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+        ) as parquet,
+    ):
+        wanted = _check_columns(mapping, parquet.schema_arrow, file.path)
+        n_rows = max(1, parquet.metadata.num_rows)
+        n_bytes = file.path.stat().st_size
+        for batch in _batches(parquet, wanted):
+            yield from _records(mapping, batch, file.label, row)
+            row += batch.num_rows
+            n_done = n_bytes * row // n_rows
+            file.advance(n_done - n_reported)
+            n_reported = n_done
+        file.advance(n_bytes - n_reported)
+
+
+def _batches(parquet: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of about the same size in bytes."""
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        mean_bytes = group.total_byte_size // max(1, group.num_rows)
+        n_rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, mean_bytes)))
+        yield from parquet.iter_batches(n_rows, row_groups=[number], columns=columns)
+
+
+def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list[str]:
+    """The columns to read; raises SourceError unless each is there once, with a fitting type."""
+    wanted: dict[str, None] = {}
+    for use in mapping.uses():
+        column = use.field
+        if column not in schema.names:
+            if use.is_optional:
+                continue
+            raise missing_field(path, use.key, column, schema.names)
+        if schema.names.count(column) > 1:
+            raise SourceError(f"{path}: has several columns {column!r}; give each its own name")
+        found = schema.field(column).type
+        kind, fits = _KINDS.get(use.key, _ANY_KIND)
+        if not fits(found):
+            raise SourceError(f"{path}: the {use.key} {column!r} is {found}, not {kind}")
+        wanted[column] = None
+    return list(wanted)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Strings, or bytes that some writers of Parquet store strings as."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_null,
+        )
+    )
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return _is_text(kind) or pa.types.is_integer(kind)
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    return not pa.types.is_nested(kind) or pa.types.is_list(kind)
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = {
+    "text_column": ("text", _is_text),
+    "id_column": ("text or whole numbers", _is_id),
+    "language_column": ("text", _is_text),
+}
+_ANY_KIND = ("something that compares", _is_scalar)
+
+
+def _records(
+    mapping: FieldMapping, batch: pa.RecordBatch, label: str, first_row: int
+) -> Iterator[Record]:
+    columns = {name: _values(batch.column(name)) for name in batch.schema.names}
+    for number in range(batch.num_rows):
+        locator = f"{label}: row {first_row + number + 1}"
+        yield mapping.record(locator, partial(_value, columns, number), _kind)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Texts as bytes, to be decoded one by one; anything else as Python has it."""
+    if _is_text(column.type):
+        return _as_bytes(column)
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _value(columns: Mapping[str, list[Any]], number: int, name: str) -> object:
+    if name not in columns:
+        return MISSING
+    value = columns[name][number]
+    return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _as_bytes(column: pa.Array) -> list[bytes | None]:
+    """The values as bytes: a string column may hold what is not UTF-8, unchecked."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
+    return values
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise vanished(path) from error
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            f"{path}: is no Parquet file, or damaged ({error}); restore or fetch it again"
+        ) from error

@@ -1,0 +1,90 @@
+"""What a reader yields: documents, rejections and what is skipped by design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nightjar.stages.ingest.cleaning import DropReason
+
+EXCERPT_CHARS = 200
+MAX_BYTES_PER_CHAR = 4
+"""Of any of the usual encodings."""
+
+
+class Reason(StrEnum):
+    """Why a record is in quarantine; docs/artifacts.md explains each."""
+
+    EMPTY = "empty"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    UNDECODABLE = "undecodable"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    DUPLICATE_ID = "duplicate_id"
+    PURGED = "purged"
+    INVALID_ID = "invalid_id"
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    NOT_TEXT = "not_text"
+    MALFORMED_ROW = "malformed_row"
+    NOT_WIKITEXT = "not_wikitext"
+    DAMAGED_FILE = "damaged_file"
+
+
+ERRORS = frozenset(
+    (
+        *(Reason.UNDECODABLE, Reason.INVALID_ID, Reason.INVALID_JSON, Reason.NOT_AN_OBJECT),
+        *(Reason.MISSING_FIELD, Reason.NOT_TEXT, Reason.MALFORMED_ROW, Reason.DAMAGED_FILE),
+    )
+)
+"""Reasons that something is wrong with a record; the others are choices of the configuration."""
+
+
+class Skip(StrEnum):
+    """What a source holds that the configuration does not ask for; counted, not quarantined."""
+
+    REDIRECT = "redirects_skipped"
+    OTHER_NAMESPACE = "other_namespaces_skipped"
+    FILTERED = "filtered_skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text as the source has it, before cleaning."""
+
+    locator: str
+    """Where it is, for people: ``file:line`` or ``file: page 12``."""
+    native_id: str | None
+    """Its id in the source; None when it has none."""
+    text: str
+    language: str | None = None
+    """What the record itself says; None when it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that is not a document."""
+
+    locator: str
+    reason: Reason | DropReason
+    detail: str
+    excerpt: str = ""
+
+
+Record = Document | Rejection | Skip
+
+
+def excerpt(content: str | bytes, encoding: str = "utf-8") -> str:
+    """The first characters of ``content``, with what cannot be shown backslash-escaped."""
+    if isinstance(content, bytes):
+        content = content[: MAX_BYTES_PER_CHAR * EXCERPT_CHARS].decode(encoding, "backslashreplace")
+    return storable(content[:EXCERPT_CHARS])
+
+
+def storable(text: str) -> str:
+    """``text`` with NUL and lone surrogates backslash-escaped, so that Parquet can hold it."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,252 @@
+"""Objects in S3, Google Cloud Storage and Azure, through fsspec's file systems."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+from aiohttp import ClientTimeout
+
+from nightjar.config import StorageConfig
+from nightjar.errors import SourceError
+from nightjar.files import urls
+from nightjar.stages.ingest.remote.object_storage import (
+    Body,
+    Interrupted,
+    ObjectChanged,
+    RemoteObject,
+    Rest,
+    Version,
+)
+
+_CONNECT_SECONDS = 10
+_SILENT_SECONDS = 60
+_PIECE_BYTES = 1 << 23
+"""A request each."""
+_MARKS = ("generation", "ETag", "etag", "VersionId", "version_id")
+"""In an object's information: what tells its versions apart, the best first."""
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Classes of a library's errors, as ``module:Class``."""
+
+    passing: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Family:
+    protocol: str
+    module: str
+    errors: _Errors
+
+
+_FAMILIES: Mapping[str, _Family] = {
+    "s3": _Family(
+        "s3",
+        "s3fs",
+        _Errors(
+            (
+                "botocore.exceptions:HTTPClientError",
+                "botocore.exceptions:ConnectionError",
+                "botocore.exceptions:IncompleteReadError",
+                "aiohttp:ClientError",
+            ),
+            ("botocore.exceptions:BotoCoreError", "botocore.exceptions:ClientError"),
+        ),
+    ),
+    "gs": _Family(
+        "gs",
+        "gcsfs",
+        _Errors(
+            ("google.auth.exceptions:TransportError", "aiohttp:ClientError"),
+            ("google.auth.exceptions:GoogleAuthError", "gcsfs.retry:HttpError"),
+        ),
+    ),
+    "az": _Family(
+        "abfs",
+        "adlfs",
+        _Errors(
+            (
+                "azure.core.exceptions:ServiceRequestError",
+                "azure.core.exceptions:ServiceResponseError",
+                "aiohttp:ClientError",
+            ),
+            ("azure.core.exceptions:AzureError",),
+        ),
+    ),
+}
+
+
+class BucketStorage:
+    """Objects that ``s3://``, ``gs://`` and ``az://`` URLs name."""
+
+    def __init__(self, family: str, config: StorageConfig) -> None:
+        found = _FAMILIES[family]
+        try:
+            importlib.import_module(found.module)
+        except ModuleNotFoundError as error:
+            raise SourceError(
+                f"{family}:// needs {error.name}: pip install 'nightjar[{family}]'"
+            ) from error
+        self._family = family
+        self._passing: tuple[type[Exception], ...] = _classes(found.errors.passing)
+        self._lasting: tuple[type[Exception], ...] = (*_classes(found.errors.lasting), ValueError)
+        with self._translated(f"{family}://"):
+            self._files = fsspec.filesystem(
+                found.protocol,
+                skip_instance_cache=True,
+                use_listings_cache=False,
+                **_options(family, config),
+            )
+
+    def find(self, url: str) -> list[RemoteObject]:
+        """The object of that URL, or those that match a glob, with their versions."""
+        pattern = str(self._files._strip_protocol(url))  # noqa: SLF001 (fsspec has no other way)
+        with self._translated(url):
+            if glob.has_magic(pattern):
+                found = self._files.glob(pattern, detail=True)
+                return [
+                    self._object(found[name])
+                    for name in sorted(found)
+                    if found[name]["type"] == "file" and _is_shown(name, pattern)
+                ]
+            try:
+                info = self._files.info(pattern)
+            except FileNotFoundError:
+                return []
+        if info["type"] != "file":
+            raise SourceError(f"{url}: is a folder; name its objects, as in {url.rstrip('/')}/*")
+        return [self._object(info)]
+
+    @contextmanager
+    def open(
+        self, found: RemoteObject, known: Version | None, rest: Rest | None
+    ) -> Iterator[Body | None]:
+        """As :class:`.object_storage.Storage`."""
+        path = found.url.partition("://")[2]
+        with self._translated(found.url):
+            stream = self._files.open(path, "rb", block_size=_PIECE_BYTES, cache_type="none")
+        with stream:
+            version = _version(stream.details)
+            if known is not None and known.is_of(version):
+                yield None
+                return
+            is_same = rest is not None and rest.version.is_of(version)
+            start = rest.start if rest is not None and is_same else 0
+            yield Body(version, start, self._pieces(found.url, path, stream, version, start))
+
+    def close(self) -> None:
+        """Nothing: the library closes its connections."""
+
+    def _object(self, info: Mapping[str, Any]) -> RemoteObject:
+        name = str(info["name"])
+        *folders, last = name.split("/")
+        place = PurePosixPath(*(part for part in folders if part), urls.file_name(last))
+        return RemoteObject(f"{self._family}://{name}", place, _version(info))
+
+    def _pieces(
+        self, url: str, path: str, stream: Any, version: Version, start: int
+    ) -> Iterator[bytes]:
+        with self._translated(url):
+            stream.seek(start)
+            while piece := stream.read(_PIECE_BYTES):
+                yield piece
+            # S3 refuses a request for another version; elsewhere a change shows in the end.
+            if self._family != "s3" and not version.is_of(_version(self._files.info(path))):
+                raise ObjectChanged("the object changed while it was fetched")
+
+    @contextmanager
+    def _translated(self, url: str) -> Iterator[None]:
+        """Errors of the libraries as ours. Not chained: their text may hold what is secret."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise SourceError(f"{url}: there is no such object or bucket; check the URL") from None
+        except PermissionError as error:
+            raise SourceError(
+                f"{url}: access is refused ({_reason(error)}); "
+                f"{urls.credentials_hint(self._family)}"
+            ) from None
+        except self._passing as error:
+            raise Interrupted(_reason(error)) from None
+        except OSError as error:
+            if error.errno == errno.EBUSY or "recondition" in str(error):  # If-Match fails
+                raise ObjectChanged("the object changed while it was fetched") from None
+            if error.errno in (errno.EINVAL, errno.EPERM, errno.ENOSYS):
+                raise SourceError(f"{url}: the server refuses this ({_reason(error)})") from None
+            raise Interrupted(_reason(error)) from None
+        except self._lasting as error:
+            raise SourceError(
+                f"{url}: {_reason(error)}; {urls.credentials_hint(self._family)}"
+            ) from None
+
+
+def _options(family: str, config: StorageConfig) -> dict[str, Any]:
+    """What the family's file system is made with."""
+    options: dict[str, Any] = {}
+    if family == "s3":
+        options = {
+            "anon": config.anonymous,
+            "profile": config.profile,
+            "client_kwargs": {"region_name": config.region} if config.region else None,
+            "config_kwargs": {
+                "connect_timeout": _CONNECT_SECONDS,
+                "read_timeout": _SILENT_SECONDS,
+                "retries": {"max_attempts": 1},
+            },
+        }
+    elif family == "gs":
+        options = {"project": config.project, "access": "read_only"}
+        options["requests_timeout"] = ClientTimeout(
+            total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS
+        )
+        options["token"] = "anon" if config.anonymous else None
+    elif family == "az":
+        options = {"account_name": config.account, "anon": config.anonymous or None}
+        options["connection_timeout"] = _CONNECT_SECONDS
+        options["read_timeout"] = _SILENT_SECONDS
+    options["endpoint_url"] = config.endpoint_url
+    options["requester_pays"] = config.requester_pays or None
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _classes(names: tuple[str, ...]) -> tuple[type[Exception], ...]:
+    """Those classes, of what is installed."""
+    found: list[type[Exception]] = []
+    for name in names:
+        module, _, attribute = name.partition(":")
+        try:
+            found.append(getattr(importlib.import_module(module), attribute))
+        except ModuleNotFoundError:
+            continue
+    return tuple(found)
+
+
+def _reason(error: BaseException) -> str:
+    return urls.redacted(" ".join(str(error).split())) or type(error).__name__
+
+
+def _version(info: Mapping[str, Any]) -> Version:
+    n_bytes = info.get("size")
+    for mark in _MARKS:
+        if info.get(mark):
+            return Version({mark.lower(): str(info[mark])}, n_bytes)
+    times = [str(info[name]) for name in _TIMES if info.get(name)]
+    marks = {"last-modified": times[0]} if times and n_bytes is not None else {}
+    return Version(marks, n_bytes, is_exact=False)
+
+
+def _is_shown(name: str, pattern: str) -> bool:
+    """Names that start with a dot have to be spelt out, as of local files."""
+    hidden = [part for part in name.split("/") if part.startswith(".")]
+    return not hidden or any(part.startswith(".") for part in pattern.split("/"))

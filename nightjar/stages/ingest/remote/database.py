@@ -1,0 +1,195 @@
+"""Reading a query of a database, in one snapshot, row by row."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import exc
+from sqlalchemy.engine import URL, Connection, Engine
+
+from nightjar.config import SqlSource
+from nightjar.errors import SourceError
+from nightjar.files import urls
+from nightjar.stages.ingest.remote.object_storage import Interrupted
+
+logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 1_000
+"""Held in memory, of rows and of keys."""
+_CONNECT_SECONDS = 15
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+_CONNECT_ARGUMENTS = {
+    "psycopg": {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightjar"},
+    "psycopg2": {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightjar"},
+    "pymysql": {"connect_timeout": _CONNECT_SECONDS},
+    "mysqldb": {"connect_timeout": _CONNECT_SECONDS},
+}
+_LASTING = re.compile(
+    r"authentication failed|does not exist|no pg_hba\.conf entry|access denied|unknown database"
+    r"|no password supplied|unable to open|not a database|permission denied",
+    re.IGNORECASE,
+)
+"""In the message of a connection that fails: another try would not mend it."""
+_PASSING = re.compile(r"is locked|deadlock|could not serialize|canceling statement", re.IGNORECASE)
+_ALIAS = "nightjar_rows"
+
+
+class Database:
+    """A connection, and the snapshot of the query's table that is read through it."""
+
+    def __init__(self, source: SqlSource, connection: Connection, secret: str | None) -> None:
+        self._source = source
+        self._connection = connection
+        self._secret = secret
+        text = source.query.replace(":", r"\:")  # which else begins a parameter
+        nothing = sqlalchemy.text(f"SELECT * FROM ({text}\n) {_ALIAS} WHERE 1 = 0")  # noqa: S608
+        self._names = list(self._execute(nothing).keys())
+        self._check_columns()
+        columns: list[Any] = [sqlalchemy.column(name) for name in source.columns]
+        self._table = sqlalchemy.text(f"{text}\n").columns(*columns).subquery(_ALIAS)
+
+    def _check_columns(self) -> None:
+        source = self._source
+        texts = source.text_column
+        uses = [
+            ("key_column", source.key_column),
+            ("watermark_column", source.watermark_column),
+            ("language_column", source.language_column),
+            *(("text_column", name) for name in ([texts] if isinstance(texts, str) else texts)),
+            *(("where", name) for name in source.where),
+        ]
+        for key, name in uses:
+            if name is None or self._names.count(name) == 1:
+                continue
+            if name in self._names:
+                raise SourceError(f"the query has several columns {name!r}; give each its own name")
+            close = difflib.get_close_matches(name, self._names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SourceError(
+                f"there is no {key} {name!r}; the query has {', '.join(self._names)}{hint}"
+            )
+
+    def rows(self, since: Any = None) -> Iterator[Sequence[Any]]:
+        """The source's columns of each row, by watermark, then key.
+
+        With ``since`` only rows whose watermark is not below it, or is null.
+        """
+        source, table = self._source, self._table
+        query = sqlalchemy.select(*(table.c[name] for name in source.columns))
+        order = [table.c[source.key_column]]
+        if source.watermark_column is not None:
+            watermark = table.c[source.watermark_column]
+            order.insert(0, watermark)
+            if since is not None:
+                query = query.where(sqlalchemy.or_(watermark >= since, watermark.is_(None)))
+        yield from self._stream(query.order_by(*order))
+
+    def keys(self) -> Iterator[Any]:
+        """The key of each row, in no order."""
+        key = self._table.c[self._source.key_column]
+        for row in self._stream(sqlalchemy.select(key)):
+            yield row[0]
+
+    def _stream(self, query: Any) -> Iterator[Sequence[Any]]:
+        with _named_errors(self._secret):
+            result = self._execute(query.execution_options(yield_per=ROWS_AT_ONCE))
+            for rows in result.partitions():
+                yield from rows
+
+    def _execute(self, query: Any) -> Any:
+        with _named_errors(self._secret):
+            return self._connection.execute(query)
+
+
+@contextmanager
+def opened(source: SqlSource, base_dir: Path) -> Iterator[Database]:
+    """The database of ``source``, in a transaction that sees one state of it and changes none.
+
+    Raises SourceError for what another try does not mend, naming no password, and
+    :class:`Interrupted` for the rest.
+    """
+    url = _url(source, base_dir)
+    engine = _engine(url)
+    try:
+        with _named_errors(url.password, is_connecting=True), engine.connect() as connection:
+            if url.get_backend_name() == "sqlite":  # begins none before it writes
+                connection.exec_driver_sql("BEGIN")
+            yield Database(source, connection, url.password)
+    finally:
+        engine.dispose()
+
+
+def _url(source: SqlSource, base_dir: Path) -> URL:
+    text = source.url
+    if text is None:
+        variable = str(source.url_env)
+        text = os.environ.get(variable)
+        if not text:
+            raise SourceError(f"url_env: the environment variable {variable} is not set")
+    try:
+        url = sqlalchemy.make_url(text)
+    except (exc.ArgumentError, ValueError):
+        raise SourceError(
+            "the URL cannot be read; it is like postgresql://reader@host:5432/base"
+        ) from None
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    return _read_only_file(url, base_dir) if url.get_backend_name() == "sqlite" else url
+
+
+def _read_only_file(url: URL, base_dir: Path) -> URL:
+    """SQLite would make a file that is not there."""
+    path = base_dir / (url.database or "")
+    if not path.is_file():
+        raise SourceError(f"there is no database {path}; relative paths start at the config file")
+    return url.set(database=f"{path.resolve().as_uri()}", query={"mode": "ro", "uri": "true"})
+
+
+def _engine(url: URL) -> Engine:
+    options: dict[str, Any] = {}
+    if url.get_backend_name() in ("postgresql", "mysql", "mariadb"):
+        options["isolation_level"] = "REPEATABLE READ"
+    try:
+        arguments = _CONNECT_ARGUMENTS.get(url.get_driver_name(), {})
+        return sqlalchemy.create_engine(
+            url, connect_args=arguments, poolclass=sqlalchemy.NullPool, **options
+        )
+    except (ImportError, exc.NoSuchModuleError) as error:
+        name = url.get_backend_name()
+        needed = (
+            "the extra postgres: pip install 'nightjar[postgres]'"
+            if name == "postgresql"
+            else "its driver for SQLAlchemy installed"
+        )
+        raise SourceError(f"a database of {name} needs {needed} ({error})") from None
+
+
+@contextmanager
+def _named_errors(secret: str | None, *, is_connecting: bool = False) -> Iterator[None]:
+    """Errors of SQLAlchemy without the statement and without anything secret."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        message = _message(error)
+        if secret:
+            message = message.replace(secret, "...")
+        is_lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+        is_trouble = isinstance(error, exc.OperationalError | exc.InterfaceError)
+        if is_lost or _PASSING.search(message):
+            raise Interrupted(message) from None
+        if is_connecting and is_trouble and not _LASTING.search(message):
+            raise Interrupted(message) from None
+        raise SourceError(f"the database says: {message}") from None
+
+
+def _message(error: exc.SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None) or error
+    text = " ".join(urls.redacted(str(cause)).split())
+    return text or type(cause).__name__

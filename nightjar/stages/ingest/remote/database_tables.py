@@ -1,0 +1,287 @@
+"""Fetching the rows of a database: what lies past the last watermark, into parts.
+
+Rows are in the order of watermark and key, so that what is new comes last. A night reads the
+rows whose watermark is not below the highest one of the night before (those that have that very
+watermark are read again: more of them may have come), drops the rows with the same keys from
+the parts they were in, and those whose keys the database does not have any more, and writes the
+new rows behind. The parts are those of reading everything into an empty folder.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.config import SqlSource
+from nightjar.errors import SourceError, SourceUnavailable
+from nightjar.progress import Progress
+from nightjar.stages.ingest.purge_list import digest_of
+from nightjar.stages.ingest.remote.directories import Directories
+from nightjar.stages.ingest.remote.fetched_index import (
+    Index,
+    Known,
+    Listed,
+    TableState,
+    Watermark,
+    locked,
+    today,
+)
+from nightjar.stages.ingest.remote.object_storage import Version
+from nightjar.stages.ingest.remote.patience import persist
+from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart
+from nightjar.stages.ingest.remote.rows import Key, Row, as_key, key_digest, make_row
+from nightjar.store import fingerprint, only_writes
+
+logger = logging.getLogger(__name__)
+
+_TOLD_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """A source of type ``sql`` and what it is called."""
+
+    name: str
+    source: SqlSource
+    base_dir: Path
+    purged_ids: frozenset[bytes] = frozenset()
+    """Digests of doc_ids that must not come in: such rows are not kept here either."""
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row may be kept."""
+        doc_id = f"{self.name}:{str(row.key).strip()}"
+        return not self.purged_ids or digest_of(doc_id) not in self.purged_ids
+
+    @property
+    def index_name(self) -> str:
+        """What the index is called: another query, column or database starts anew."""
+        source = self.source
+        place = [source.url, source.url_env, source.query, source.columns, source.watermark_column]
+        return f"{self.name}-{fingerprint(place)}"
+
+
+@dataclass(frozen=True)
+class FetchedPart:
+    """A part of the rows, as it lies here."""
+
+    label: str
+    path: Path
+    sha256: str
+
+
+def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list[FetchedPart]:
+    """Bring the parts up to date with the database; all of them, in the order of the rows.
+
+    In memory: the digests of all keys that are read again or checked (8 bytes each), some
+    thousand rows, and what :class:`~.row_parts.PartsWriter` holds. Raises SourceError, naming
+    the source, for a query, a column or a row that is not as it has to be; SourceUnavailable
+    when the database does not answer; StoreNotWritable.
+    """
+    directories = Directories(fetched)
+    with only_writes(fetched):
+        directories.make()
+    path = directories.index / f"{request.index_name}.json"
+    name = f"sources.{request.name}"
+    try:
+        with locked(path):
+            fetching = _Fetching(request, directories, path, progress)
+            parts = persist(name, fetching.run)
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}") from None
+    except SourceUnavailable as error:
+        raise SourceUnavailable(str(error)) from None
+    return [_fetched(directories, part) for part in parts]
+
+
+def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
+    """What :func:`fetch_rows` found the last time; asks no database.
+
+    Raises SourceError when these rows were never fetched, or a file is gone.
+    """
+    directories = Directories(fetched)
+    index = Index.read(directories.index / f"{request.index_name}.json")
+    if index.table is None or not _are_here(index, directories):
+        raise SourceError(f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'")
+    return [_fetched(directories, part) for part in index.table.parts]
+
+
+def _fetched(directories: Directories, part: RowPart) -> FetchedPart:
+    return FetchedPart(part.name, part.path(directories), part.sha256)
+
+
+def _are_here(index: Index, directories: Directories) -> bool:
+    return all(known.is_here(directories) for known in index.objects.values())
+
+
+class _Fetching:
+    def __init__(
+        self, request: TableRequest, directories: Directories, path: Path, progress: Progress
+    ) -> None:
+        self._request = request
+        self._source = request.source
+        self._directories = directories
+        self._path = path
+        self._progress = progress
+        self._before = Index.read(path)
+        self._last: Any = None
+        """The highest watermark so far, as the database has it."""
+
+    def run(self) -> list[RowPart]:
+        """One try: the parts as the database is now."""
+        from nightjar.stages.ingest.remote.database import opened  # noqa: PLC0415  # imports SQLAlchemy
+
+        self._progress.start(f"fetch {self._request.name}", None, "rows")
+        table, self._last = self._usable(), None
+        with (
+            opened(self._source, self._request.base_dir) as database,
+            PartsWriter(self._directories) as writer,
+        ):
+            if table is None or table.watermark is None:
+                writer.add(self._rows(database.rows()))
+                n_known = 0
+            else:
+                self._last = _decoded(table.watermark)
+                n_known = self._go_on(table, database, writer)
+            parts = writer.finish()
+        self._check_keys(parts)
+        self._save(parts, n_known)
+        return parts
+
+    def _usable(self) -> TableState | None:
+        table = self._before.table
+        return table if table and _are_here(self._before, self._directories) else None
+
+    def _go_on(self, table: TableState, database: Any, writer: PartsWriter) -> int:
+        """Write what is known and still there, then what is new; how many rows were kept."""
+        with PartsWriter(self._directories) as news:
+            news.add(self._rows(database.rows(self._last)))
+            new_parts = news.finish()
+        key_column = self._source.key_column
+        again = _joined(part.digests(self._directories, key_column) for part in new_parts)
+        there = None
+        if self._source.check_deleted:
+            digests = (key_digest(as_key(key, "a row")) for key in database.keys())  # noqa: SIM118
+            there = np.fromiter(digests, np.uint64)
+            there.sort()
+        n_kept = 0
+        for part in table.parts:
+            keys = part.digests(self._directories, key_column)
+            is_dropped = np.isin(keys, again)
+            if there is not None:
+                is_dropped |= ~_is_among(keys, there)
+            n_kept += int((~is_dropped).sum())
+            goes_on = not part.is_ended and bool(new_parts)
+            if is_dropped.any() or goes_on or not writer.is_between_parts:
+                rows = part.rows(self._directories, key_column)
+                writer.add(row for row, drop in zip(rows, is_dropped, strict=True) if not drop)
+            else:
+                writer.take(part)
+        for part in new_parts:
+            if writer.is_between_parts:
+                writer.take(part)
+            else:
+                writer.add(part.rows(self._directories, key_column))
+        return n_kept
+
+    def _rows(self, rows: Iterator[Sequence[Any]]) -> Iterator[Row]:
+        """The database's rows as they are stored; remembers the highest watermark."""
+        source = self._source
+        names = source.columns
+        mark = None if source.watermark_column is None else names.index(source.watermark_column)
+        for number, values in enumerate(rows, 1):
+            place = f"{source.key_column} {values[0]!r}"
+            if values[0] is None:
+                raise SourceError(f"row {number} has no key: its {source.key_column} is null")
+            if mark is not None:
+                if values[mark] is None:
+                    raise SourceError(
+                        f"{place}: its {source.watermark_column} is null, so that no night would "
+                        f"see it; leave such rows out of the query, or give them one"
+                    )
+                self._last = values[mark]
+            row = make_row(names, values, values[0], place)
+            if self._request.takes(row):
+                yield row
+            if number % _TOLD_ROWS == 0:
+                self._progress.advance(_TOLD_ROWS, f"{number:,} rows")
+
+    def _check_keys(self, parts: Sequence[RowPart]) -> None:
+        """Raise SourceError when a key comes twice; two digests alike are looked at."""
+        key_column = self._source.key_column
+        digests = _joined(part.digests(self._directories, key_column) for part in parts)
+        digests.sort()
+        repeated = set(digests[1:][digests[1:] == digests[:-1]].tolist())
+        seen: set[Key] = set()
+        for part in parts if repeated else ():
+            for row in part.rows(self._directories, key_column):
+                if row.digest in repeated:
+                    if row.key in seen:
+                        raise SourceError(
+                            f"several rows have {key_column} {row.key!r}; a key tells rows apart"
+                        )
+                    seen.add(row.key)
+
+    def _save(self, parts: Sequence[RowPart], n_known: int) -> None:
+        watermark = None if self._source.watermark_column is None else _encoded(self._last)
+        objects = {
+            part.name: Known(Version({}, part.n_bytes), part.n_bytes, part.sha256, part.name)
+            for part in parts
+        }
+        listing = tuple(Listed(part.name, part.name) for part in parts)
+        index = Index(objects, listing, table=TableState(watermark, tuple(parts)), used_on=today())
+        index.write(self._path)
+        n_rows = sum(part.n_rows for part in parts)
+        known = {part.sha256 for part in self._before.table.parts} if self._before.table else set()
+        logger.info(
+            "%s: %d rows, %d of them read; %d of %d parts are new",
+            *(self._request.name, n_rows, n_rows - n_known),
+            *(sum(part.sha256 not in known for part in parts), len(parts)),
+        )
+
+
+def _joined(arrays: Iterator[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    return np.concatenate([np.zeros(0, np.uint64), *arrays])
+
+
+def _is_among(keys: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    if len(ascending) == 0:
+        return np.zeros(len(keys), np.bool_)
+    places = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
+    found: NDArray[np.bool_] = ascending[places] == keys
+    return found
+
+
+_TYPES = {
+    "datetime": (dt.datetime, dt.datetime.isoformat, dt.datetime.fromisoformat),
+    "date": (dt.date, dt.date.isoformat, dt.date.fromisoformat),
+    "integer": (int, str, int),
+    "number": (float, float.hex, float.fromhex),
+    "decimal": (decimal.Decimal, str, decimal.Decimal),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+    "text": (str, str, str),
+}
+"""By name: the type, and how its values are written and read."""
+
+
+def _encoded(value: Any) -> Watermark | None:
+    if value is None:
+        return None
+    for name, (kind, written, _read) in _TYPES.items():
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return Watermark(name, written(value))  # type: ignore[operator]
+    raise SourceError(
+        f"the watermark is a {type(value).__name__}; it is a time, a date, a number or text"
+    )
+
+
+def _decoded(watermark: Watermark) -> Any:
+    return _TYPES[watermark.type][2](watermark.value)  # type: ignore[operator]

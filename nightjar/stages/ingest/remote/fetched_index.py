@@ -1,0 +1,131 @@
+"""What is known of a source's URLs: the objects they stood for, and what was fetched of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightjar.stages.ingest.remote.directories import Directories, fetched_file
+from nightjar.stages.ingest.remote.object_storage import Version
+from nightjar.stages.ingest.remote.row_parts import RowPart
+from nightjar.store import is_held, replace, waited_lease
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """An object that was fetched, and of which version it was then."""
+
+    version: Version
+    n_bytes: int
+    sha256: str
+    name: str
+
+    def is_here(self, directories: Directories) -> bool:
+        """Whether its file still lies here."""
+        path = fetched_file(directories.root, self.sha256, self.name)
+        try:
+            return path.stat().st_size == self.n_bytes
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object that the URLs stood for the last time."""
+
+    key: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """The highest watermark that was read, and what type the database gives it."""
+
+    type: str
+    value: str
+
+
+@dataclass(frozen=True)
+class TableState:
+    """Of the rows of a database: how far they are read, and where they lie."""
+
+    watermark: Watermark | None
+    parts: tuple[RowPart, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of an index file."""
+
+    objects: Mapping[str, Known] = field(default_factory=dict)
+    """By key: URL, and the server if it is no public one."""
+    listing: tuple[Listed, ...] | None = None
+    """None until everything was fetched once."""
+    table: TableState | None = None
+    """Of a database; None of URLs."""
+    used_on: str = ""
+    """The day of its last use, as :func:`today` has it."""
+    format: int = _FORMAT
+
+    @classmethod
+    def read(cls, path: Path) -> Index:
+        """The index at ``path``; an empty one when there is none, or it is damaged."""
+        try:
+            index = _indexes().validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except ValidationError:
+            logger.warning("%s is no index of fetched files; they are fetched anew", path)
+            return cls()
+        return index if index.format == _FORMAT else cls()
+
+    def write(self, path: Path) -> None:
+        """Replace the file at ``path``, all of it or nothing."""
+        replace(path, _indexes().dump_json(self, indent=1))
+
+
+def today() -> str:
+    """The date in UTC, ISO 8601."""
+    return datetime.now(UTC).date().isoformat()
+
+
+@cache
+def _indexes() -> TypeAdapter[Index]:
+    return TypeAdapter(Index)
+
+
+def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
+    """Every object that some index knows; of two versions that of ``own``."""
+    found: dict[str, Known] = {}
+    others = sorted(path for path in directories.index.glob("[!.]*.json") if path != own)
+    for path in (*others, own):
+        found.update(Index.read(path).objects)
+    return found
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time fetches for the index at ``path``; another waits."""
+    waiting = f"another run fetches the same URLs: waiting for it ({path.name})"
+    with waited_lease(_lease(path), f"fetching {path.stem}", waiting):
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process fetches for the index at ``path`` right now."""
+    return is_held(_lease(path))
+
+
+def _lease(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lease")

@@ -1,0 +1,284 @@
+"""Which files the configured sources stand for, and the version of what they hold."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from nightjar.config import IngestConfig, MediaWikiSource, SqlSource, StorageConfig
+from nightjar.config.sections import AUTO_ENCODING
+from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
+from nightjar.errors import InputError, SourceChanged, SourceError
+from nightjar.files import paths, urls
+from nightjar.progress import SILENT, Progress
+from nightjar.stages.ingest.cleaning import code_identity
+from nightjar.stages.ingest.purge_list import NOTHING, Purged
+from nightjar.stages.ingest.records import storable
+from nightjar.stages.ingest.remote import (
+    Request,
+    TableRequest,
+    fetch_files,
+    fetch_rows,
+    fetched_file,
+    known_files,
+    known_rows,
+)
+from nightjar.store import FileIdentity, Identity, file_identity, library_versions
+from nightjar.store.schemas import DOCUMENTS
+
+Key = TypeVar("Key", bound=Hashable)
+
+REVISION = 4
+"""Raised whenever the same sources give other documents than before."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source."""
+
+    source: str
+    label: str
+    """Its name, with as many directories as tell it from namesakes in the source."""
+    path: Path
+    sha256: str | None = None
+    """Of what was fetched; None for a local file."""
+
+    @property
+    def name(self) -> str:
+        """What the file is called in the identity: ``source/label``."""
+        return f"{self.source}/{self.label}"
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How the files of remote sources get here."""
+
+    directory: Path
+    """What :mod:`.remote` fetches lies here."""
+    progress: Progress = SILENT
+    is_offline: bool = False
+    """Whether no server is asked: the files are those that the last plan fetched."""
+
+
+def documents_identity(
+    config: IngestConfig,
+    base_dir: Path,
+    fetching: Fetching,
+    corpus: str = "",
+    purged: Purged = NOTHING,
+) -> Identity:
+    """What the documents artifact of ``corpus`` is made of.
+
+    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a
+    file that moves keeps its version. Raises SourceError, naming the source and the pattern, when
+    a file is missing or unreadable, a glob matches nothing or a package is not installed;
+    SourceUnavailable when a server does not answer.
+    """
+    inputs = [
+        FileIdentity(file.name, found.bytes, found.sha256)
+        for file in select_files(config, base_dir, fetching, purged.ids)
+        for found in (_identity_of(file),)
+    ]
+    return Identity(
+        stage=DOCUMENTS,
+        name=corpus,
+        config={
+            **config.model_dump(
+                mode="json",
+                exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
+            ),
+            **({"purged": purged.digest} if purged else {}),
+        },
+        inputs=inputs,
+        code={
+            "revision": REVISION,
+            "cleaning": code_identity(config.cleaning),
+            **{
+                library: version
+                for source in config.sources
+                for library, version in reading_libraries(config, source).items()
+            },
+        },
+    )
+
+
+def select_files(
+    config: IngestConfig,
+    base_dir: Path,
+    fetching: Fetching,
+    purged_ids: frozenset[bytes] = frozenset(),
+) -> list[SourceFile]:
+    """The files of every source: sources in the order of the config, files by label.
+
+    Of databases no rows are fetched whose ids were purged.
+
+    A file that a source matches twice is there once. Raises as :func:`documents_identity` does.
+    """
+    files: list[SourceFile] = []
+    for name, source in config.sources.items():
+        if isinstance(source, SqlSource):
+            files += _rows(TableRequest(name, source, base_dir, purged_ids), fetching)
+        elif source.is_remote:
+            request = Request(
+                name,
+                source.patterns,
+                source.storage or StorageConfig(),
+                int(config.max_fetch_bytes),
+            )
+            files += sorted(_fetched(request, fetching), key=_by_label)
+        else:
+            files += _local_files(name, source, base_dir)
+    return files
+
+
+def planned_files(
+    config: IngestConfig, base_dir: Path, fetched: Path, planned: Sequence[FileIdentity]
+) -> list[SourceFile]:
+    """The files of the plan that has ``planned`` for inputs; asks no server.
+
+    Raises SourceChanged when the local files are not those of the plan any more.
+    """
+    files: list[SourceFile] = []
+    for name, source in config.sources.items():
+        if isinstance(source, SqlSource) or source.is_remote:
+            files += [
+                SourceFile(name, label, fetched_file(fetched, entry.sha256, PurePath(label).name))
+                for entry in planned
+                for owner, _, label in (entry.name.partition("/"),)
+                if owner == name
+            ]
+        else:
+            try:
+                files += _local_files(name, source, base_dir)
+            except SourceError as error:  # they could be found when the run was planned
+                raise SourceChanged(
+                    f"the source files are not those of the plan any more: {error}"
+                ) from error
+    found, expected = [file.name for file in files], [entry.name for entry in planned]
+    if found != expected:
+        changed = sorted(set(found) ^ set(expected)) or found
+        raise SourceChanged(
+            f"the source files are not those of the plan any more ({', '.join(changed[:5])}); "
+            f"run again"
+        )
+    return files
+
+
+def _local_files(name: str, source: FileSourceConfig, base_dir: Path) -> list[SourceFile]:
+    places = {path: path for path in _matches(name, source, base_dir)}
+    return sorted(
+        (SourceFile(name, label, path) for path, label in _labels(name, places).items()),
+        key=_by_label,
+    )
+
+
+def _rows(request: TableRequest, fetching: Fetching) -> list[SourceFile]:
+    """The parts of a database's rows, in the order of the rows."""
+    if fetching.is_offline:
+        parts = known_rows(request, fetching.directory)
+    else:
+        parts = fetch_rows(request, fetching.directory, fetching.progress)
+    return [SourceFile(request.name, part.label, part.path, part.sha256) for part in parts]
+
+
+def _fetched(request: Request, fetching: Fetching) -> list[SourceFile]:
+    if fetching.is_offline:
+        files = known_files(request, fetching.directory)
+    else:
+        files = fetch_files(request, fetching.directory, fetching.progress)
+    labels = _labels(request.source, dict(enumerate(file.place for file in files)))
+    return [
+        SourceFile(request.source, labels[number], file.path, file.sha256)
+        for number, file in enumerate(files)
+    ]
+
+
+def _by_label(file: SourceFile) -> str:
+    return file.label
+
+
+def _identity_of(file: SourceFile) -> FileIdentity:
+    try:
+        found = file_identity(file.path)
+    except SourceError as error:
+        raise SourceError(f"sources.{file.source}: {error}") from error
+    if file.sha256 not in (None, found.sha256):
+        file.path.unlink(missing_ok=True)
+        raise SourceChanged(
+            f"sources.{file.source}: {file.path}: what was fetched is damaged on this disk "
+            f"and was removed; run again, which fetches it anew"
+        )
+    return found
+
+
+def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
+    """Versions of the libraries that shape the texts of a source."""
+    found = config.sources[source]
+    if isinstance(found, MediaWikiSource):
+        return library_versions("mwparserfromhell")
+    if getattr(found, "encoding", None) == AUTO_ENCODING:
+        return library_versions("charset-normalizer")
+    return {}
+
+
+def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Path]:
+    """Files of all patterns of a source; of several paths to one file the first."""
+    found: dict[Path, Path] = {}
+    for pattern in source.patterns:
+        try:
+            matches = paths.expand(urls.local_path(pattern), base_dir)
+        except InputError as error:
+            raise SourceError(f"sources.{name}.path: {error}") from error
+        if not matches:
+            problem = _why_nothing(urls.local_path(pattern), base_dir)
+            raise SourceError(f"sources.{name}.path: {pattern}: {problem}")
+        for path in matches:
+            found.setdefault(path.resolve(), path)
+    return found.values()
+
+
+def _why_nothing(pattern: str, base_dir: Path) -> str:
+    """Why ``pattern`` stands for no file, and what may be meant."""
+    path = paths.resolve_pattern(pattern, base_dir)
+    if path.is_dir():
+        return f"is a directory; name its files, for example {pattern.rstrip('/')}/*"
+    if glob.has_magic(pattern):
+        return f"the glob matches no file (looked for {path}); check the pattern"
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}; relative paths start at the config file"
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except OSError:
+        names = []  # without permission to list the directory there is no hint
+    close = difflib.get_close_matches(path.name, names, n=3)
+    hint = f"; did you mean {', '.join(close)}?" if close else "; check the path"
+    return f"there is no file {path}{hint}"
+
+
+def _labels(source: str, places: Mapping[Key, PurePath]) -> dict[Key, str]:
+    """Label files by name, namesakes by the fewest directories that tell them apart."""
+    by_name: dict[str, list[Key]] = defaultdict(list)
+    for key, place in places.items():
+        by_name[storable(place.name)].append(key)
+    labels: dict[Key, str] = {}
+    for group in by_name.values():
+        depth = 1
+        while len({_tail(places[key], depth) for key in group}) < len(group):
+            depth += 1
+            if depth > max(len(places[key].parts) for key in group):
+                raise SourceError(
+                    f"sources.{source}.path: {_tail(places[group[0]], depth)}: several "
+                    f"files are called that once what is not UTF-8 in their names is escaped; "
+                    f"rename one"
+                )
+        labels.update({key: _tail(places[key], depth) for key in group})
+    return labels
+
+
+def _tail(path: PurePath, depth: int) -> str:
+    return storable("/".join(path.parts[-depth:]))

@@ -1,0 +1,190 @@
+"""Counting what a corpus is like, in one pass over tokens and a sample of texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nightjar.progress import Progress
+from nightjar.store import Artifact
+from nightjar.store.schemas import DOCUMENTS
+
+SAMPLED_DOCUMENTS = 1_000
+"""Documents without a language whose language is guessed, at most."""
+_SAMPLED_GROUPS = 50
+_LANGUAGE_CHARS = 200
+_MIN_LANGUAGE_CHARS = 50
+GROWTH_POINTS = 200
+"""Of the curve of vocabulary growth, at most twice as many."""
+MAX_NEW_WORDS = 1_000
+UNDETERMINED = "und"
+"""ISO 639-2's code for a language that is not known."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Words of documents, sentences and sources."""
+
+    by_bin: Mapping[int, int]
+    """Documents of 2**b to 2**(b + 1) - 1 words, by b; -1: none."""
+    words_by_source: Mapping[str, int]
+    growth: tuple[tuple[int, int], ...]
+    """After how many words, how many distinct ones were seen."""
+
+
+def measure_lengths(tokens: Artifact, n_without_tokens: int, progress: Progress) -> Lengths:
+    """One pass over the sentences. In memory: a row group, and a bit for each distinct word."""
+    seen = np.zeros(tokens.rows("vocabulary"), np.bool_)
+    by_bin: Counter[int] = Counter({-1: n_without_tokens} if n_without_tokens else {})
+    by_source: Counter[str] = Counter()
+    n_words = tokens.manifest.counts["tokens"]
+    step = max(1, n_words // GROWTH_POINTS)
+    growth = [(0, 0)]
+    done = n_distinct = 0
+    progress.start("measure the corpus", n_words, "words")
+    with tokens.row_groups("sentences", ["doc_id", "token_ids"]) as groups:
+        for number in range(len(groups)):
+            group = groups.read(number).combine_chunks()
+            lists = group.column("token_ids").combine_chunks()
+            doc_ids, lengths = _by_document(group.column("doc_id").combine_chunks(), lists)
+            by_bin.update(_bins(lengths))
+            by_source.update(_by_source(doc_ids, lengths))
+            ids = lists.flatten().to_numpy()
+            firsts = _first_places(ids, seen)
+            for end in range(step, len(ids) + step, step):
+                upto = min(end, len(ids))
+                growth.append((done + upto, n_distinct + int(np.searchsorted(firsts, upto))))
+            done += len(ids)
+            n_distinct += len(firsts)
+            progress.advance(len(ids))
+    return Lengths(dict(sorted(by_bin.items())), dict(by_source), tuple(growth))
+
+
+def _by_document(
+    doc_ids: pa.StringArray, lists: pa.ListArray
+) -> tuple[pa.StringArray, NDArray[np.int64]]:
+    """Each document of a row group, which holds whole ones, and its number of words."""
+    runs = pc.run_end_encode(doc_ids)
+    ends = runs.run_ends.to_numpy()
+    words = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy())])
+    return runs.values, np.diff(words[np.concatenate([[0], ends])])
+
+
+def _bins(lengths: NDArray[np.int64]) -> Counter[int]:
+    exponents, counts = np.unique(np.frexp(lengths)[1] - 1, return_counts=True)
+    return Counter(dict(zip(exponents.tolist(), counts.tolist(), strict=True)))
+
+
+def _by_source(doc_ids: pa.StringArray, lengths: NDArray[np.int64]) -> Counter[str]:
+    sources = pc.list_element(pc.split_pattern(doc_ids, ":", max_splits=1), 0)
+    table = pa.table({"source": sources, "words": lengths}).group_by("source")
+    rows = table.aggregate([("words", "sum")]).to_pylist()
+    return Counter({row["source"]: row["words_sum"] for row in rows})
+
+
+def _first_places(ids: NDArray[np.int32], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where ids stand for the first time that were not ``seen``, ascending; they are now."""
+    distinct, places = np.unique(ids, return_index=True)
+    is_new = ~seen[distinct]
+    seen[distinct] = True
+    return np.sort(places[is_new])
+
+
+@dataclass(frozen=True)
+class Languages:
+    """Which languages documents are in."""
+
+    declared: Mapping[str, int]
+    """Documents by the language that is stored with them; UNDETERMINED: none."""
+    sampled: Mapping[str, int]
+    """Of some documents without one, those by the language that py3langid takes them for."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The estimated share of each language among all documents."""
+        known = {name: n for name, n in self.declared.items() if name != UNDETERMINED}
+        total = sum(self.declared.values())
+        n_sampled = sum(self.sampled.values())
+        if total == 0:
+            return {}
+        guessed = self.declared.get(UNDETERMINED, 0) / total
+        shares = {name: n / total for name, n in known.items()}
+        for name, n in self.sampled.items():
+            shares[name] = shares.get(name, 0.0) + guessed * n / n_sampled
+        if guessed and not n_sampled:
+            shares[UNDETERMINED] = guessed
+        return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+
+
+def measure_languages(documents: Artifact) -> Languages:
+    """Count the stored languages; guess those of a sample of the documents without one."""
+    declared: Counter[str] = Counter()
+    for batch in documents.batches(DOCUMENTS, ["language"]):
+        for row in pc.value_counts(batch.column("language")).to_pylist():
+            declared[row["values"] or UNDETERMINED] += row["counts"]
+    if not declared[UNDETERMINED]:
+        del declared[UNDETERMINED]
+        return Languages(dict(sorted(declared.items())), {})
+    sampled = Counter(map(_language, _sample(documents)))
+    return Languages(dict(sorted(declared.items())), dict(sorted(sampled.items())))
+
+
+def _sample(documents: Artifact) -> Iterator[str]:
+    """The beginnings of documents without a language, evenly spread."""
+    with documents.row_groups(DOCUMENTS, ["language", "text"]) as groups:
+        n_groups = min(_SAMPLED_GROUPS, len(groups))
+        per_group = max(1, SAMPLED_DOCUMENTS // max(1, n_groups))
+        for number in np.linspace(0, len(groups) - 1, n_groups).astype(int).tolist():
+            table = groups.read(number)
+            unknown = table.filter(pc.is_null(table.column("language"))).column("text")
+            places = np.unique(np.linspace(0, len(unknown) - 1, per_group).astype(int))
+            for place in places.tolist() if len(unknown) else []:
+                yield unknown[place].as_py()[:_LANGUAGE_CHARS]
+
+
+def _language(text: str) -> str:
+    if len(text) < _MIN_LANGUAGE_CHARS:
+        return UNDETERMINED
+    found: str = _identify()(text)[0]
+    return found
+
+
+@cache
+def _identify() -> Any:
+    import py3langid  # noqa: PLC0415  # its model takes a while to load
+
+    return py3langid.classify
+
+
+@dataclass(frozen=True, eq=False)
+class NewWords:
+    """How the vocabulary differs from that of the version before."""
+
+    appeared: pa.Table
+    """token, count, n_documents: the most frequent words that it did not have."""
+    vanished: pa.Table
+    """The same of words that it had."""
+    n_appeared: int
+    n_vanished: int
+
+
+def compare_vocabularies(tokens: Artifact, before: Artifact) -> NewWords:
+    """The words of either that the other does not have. In memory: both vocabularies."""
+    columns = ["token", "count", "n_documents"]
+    now, then = tokens.read("vocabulary", columns), before.read("vocabulary", columns)
+    appeared = now.filter(pc.invert(pc.is_in(now.column("token"), then.column("token"))))
+    vanished = then.filter(pc.invert(pc.is_in(then.column("token"), now.column("token"))))
+    return NewWords(
+        appeared.slice(0, MAX_NEW_WORDS),
+        vanished.slice(0, MAX_NEW_WORDS),
+        len(appeared),
+        len(vanished),
+    )

@@ -1,0 +1,12 @@
+"""Tokenize: documents become sentences of token ids, and a vocabulary.
+
+A document is cut into sentences and normalised (:mod:`~nightjar.model.tokenization.sentences`),
+each sentence into tokens (:mod:`~nightjar.model.tokenization.tokenizers`), each token gets the id
+of its rank by count (:mod:`.vocabulary_counts`), and the stage streams all of it from artifact to
+artifact (:mod:`.tokenizing`).
+"""
+
+from nightjar.stages.tokenize.tokenizing import tokenize
+from nightjar.stages.tokenize.tokens_identity import tokens_identity
+
+__all__ = ["tokenize", "tokens_identity"]

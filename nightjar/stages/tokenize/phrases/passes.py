@@ -1,0 +1,162 @@
+"""Several passes over the shards of a corpus.
+
+Pass 1 joins words; pass 2 joins what pass 1 left, so that phrases meet words
+(``new_york`` + ``city``), and so on. Between passes the vocabulary grows by the phrases. A pass
+is a map over shards (:func:`count_for_pass`), a sum and a merge, and a table: no result depends
+on how the corpus is cut into shards or which of them comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
+from nightjar.stages.tokenize.phrases.joining import (
+    PhraseIndex,
+    Shard,
+    apply_phrases,
+    index_phrases,
+)
+from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable, new_words
+from nightjar.stages.tokenize.phrases.scoring import ScoreSettings, score
+
+
+class PhraseSettings(ScoreSettings, Protocol):
+    """The keys of the config's section ``tokenize.phrases``."""
+
+    @property
+    def connectors(self) -> frozenset[str]:
+        """The connector words."""
+
+    @property
+    def passes(self) -> int:
+        """How often phrases are looked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The words by id, those of a first pass before the phrases of the next ones."""
+
+    words: list[str]
+    id_of: dict[str, int]
+    is_connector: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, words: Iterable[str], connectors: frozenset[str]) -> Vocabulary:
+        """Ids in the order of ``words``, which are all different."""
+        held = list(words)
+        is_connector = np.fromiter((word in connectors for word in held), np.bool_, len(held))
+        return cls(held, {word: number for number, word in enumerate(held)}, is_connector)
+
+    def extended(self, table: PhraseTable, connectors: frozenset[str]) -> Vocabulary:
+        """The same ids, and new ones for the phrases that are no words yet."""
+        return Vocabulary.of([*self.words, *new_words(table, self.id_of)], connectors)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardCounts:
+    """Of a shard (or several): how often each id and each candidate occurs."""
+
+    words: NDArray[np.int64]
+    phrases: PhraseCounts
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPhrases:
+    """The phrases of each pass, the vocabulary with them, and what joins them in shards."""
+
+    tables: list[PhraseTable]
+    vocabulary: Vocabulary
+    indexes: list[PhraseIndex]
+
+    def join(self, shard: Shard) -> Shard:
+        """The shard with the phrases of all passes joined."""
+        return joined(shard, self.indexes)
+
+
+def joined(shard: Shard, indexes: Sequence[PhraseIndex]) -> Shard:
+    """The shard after the passes of ``indexes``."""
+    for index in indexes:
+        shard = apply_phrases(shard.ids, shard.offsets, index)
+    return shard
+
+
+def count_for_pass(
+    shard: Shard, indexes: Sequence[PhraseIndex], is_connector: NDArray[np.bool_]
+) -> ShardCounts:
+    """What one shard adds to the next pass, those of ``indexes`` being done.
+
+    The shard is joined anew, which is faster than reading it back from a disk.
+    """
+    shard = joined(shard, indexes)
+    words = np.bincount(shard.ids, minlength=len(is_connector))
+    return ShardCounts(words, count_shard(shard.ids, shard.offsets, is_connector))
+
+
+CountPass = Callable[[Sequence[PhraseIndex], Vocabulary], Iterable[ShardCounts]]
+"""The counts of all shards, by :func:`count_for_pass`, for the indexes of the passes before."""
+
+
+def find_phrases(
+    words: Iterable[str],
+    read_shards: Callable[[], Iterable[Shard]],
+    settings: PhraseSettings,
+    spill_dir: Path | None = None,
+    max_bytes: int = 1 << 30,
+) -> FoundPhrases:
+    """Find the phrases of a corpus in this process, all passes.
+
+    ``read_shards`` gives the shards anew for each pass, with ids of ``words``. In memory: a
+    shard with what :func:`~.counts.count_shard` needs for it, and what
+    :func:`find_phrases_by` says.
+    """
+
+    def count_pass(indexes: Sequence[PhraseIndex], vocabulary: Vocabulary) -> Iterator[ShardCounts]:
+        for shard in read_shards():
+            yield count_for_pass(shard, indexes, vocabulary.is_connector)
+
+    return find_phrases_by(count_pass, words, settings, spill_dir, max_bytes)
+
+
+def find_phrases_by(
+    count_pass: CountPass,
+    words: Iterable[str],
+    settings: PhraseSettings,
+    spill_dir: Path | None = None,
+    max_bytes: int = 1 << 30,
+) -> FoundPhrases:
+    """Find the phrases of a corpus that ``count_pass`` counts, wherever it does so.
+
+    A pass that finds nothing is the last one. In memory: the vocabulary, the counts of one
+    shard, and what :func:`~.counts.merge_counts` says.
+    """
+    connectors = settings.connectors
+    vocabulary = Vocabulary.of(words, connectors)
+    tables: list[PhraseTable] = []
+    indexes: list[PhraseIndex] = []
+    for _ in range(settings.passes):
+        word_counts = np.zeros(len(vocabulary.words), np.int64)
+        shards = _adding_words(count_pass(indexes, vocabulary), word_counts)
+        counts = merge_counts(shards, spill_dir, max_bytes)
+        table = score(counts, word_counts, vocabulary.is_connector, vocabulary.words, settings)
+        if len(table) == 0:
+            break
+        vocabulary = vocabulary.extended(table, connectors)
+        tables.append(table)
+        indexes.append(index_phrases(table, vocabulary.id_of, vocabulary.is_connector))
+    return FoundPhrases(tables, vocabulary, indexes)
+
+
+def _adding_words(
+    shards: Iterable[ShardCounts], word_counts: NDArray[np.int64]
+) -> Iterator[PhraseCounts]:
+    """The candidates of each shard, after its words are added to ``word_counts``."""
+    for shard in shards:
+        word_counts += shard.words
+        yield shard.phrases

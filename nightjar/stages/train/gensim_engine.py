@@ -1,0 +1,323 @@
+"""Word2Vec and FastText by gensim; beside ``nightjar.formats.gensim`` only this imports it.
+
+gensim gets a vocabulary of decimal ids in our order with our counts, and a file a worker
+(:mod:`.line_sentences`). With one worker the vectors are, byte for byte,
+those of ``gensim.models.Word2Vec`` or ``FastText`` trained from one ``corpus_file`` of fewer
+than 10,000 words with the same vocabulary order; beyond that size gensim drops words, and
+this does not.
+
+FastText gets only the n-gram rows that the vocabulary uses, numbered densely, instead of all
+``bucket`` rows: 2,000,000 rows of 100 take 800 MB, the 100,000 used ones 40 MB. Training
+reads rows through ``wv.buckets_word`` alone, so the result is the same; rows start with the
+values that gensim would have given them.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Sequence
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from gensim.models import FastText, Word2Vec
+from gensim.models.callbacks import CallbackAny2Vec
+from gensim.models.fasttext import ft_ngram_hashes
+from numpy.typing import NDArray
+
+from nightjar.config.models import FastTextConfig, Word2VecConfig
+from nightjar.errors import TrainingError
+from nightjar.progress import Progress
+from nightjar.stages.train.line_sentences import BATCH_WORDS, LineFile, line_files
+from nightjar.stages.train.trainer import TrainingJob
+from nightjar.stages.train.vocabulary import Vocabulary
+from nightjar.stages.train.writing_matrices import (
+    blocks,
+    check_finite,
+    vector_array,
+    write_output_vectors,
+    write_vectors,
+)
+from nightjar.store import Staging, schemas
+
+_KEEP_EVERY_WORD = 0.999_999
+"""A subsampling threshold under which no word is ever left out."""
+
+
+class _PerWorkerFiles:
+    """Lets worker i read the whole of file i instead of a share of one file's bytes.
+
+    Also lets a worker that fails end the epoch: gensim would wait for it for ever.
+    """
+
+    workers: int
+    files: Sequence[LineFile]
+    failure: BaseException | None = None
+
+    def _worker_loop_corpusfile(
+        self,
+        corpus_file: str,
+        thread_id: int,
+        offset: float,
+        cython_vocab: object,
+        progress_queue: Queue[object],
+        **kwargs: object,
+    ) -> None:
+        try:
+            super()._worker_loop_corpusfile(  # type: ignore[misc]
+                corpus_file, thread_id, offset, cython_vocab, progress_queue, **kwargs
+            )
+        except Exception as error:  # noqa: BLE001 (the training thread raises it)
+            self.failure = error
+            progress_queue.put(None)
+
+    def _do_train_epoch(
+        self,
+        corpus_file: str,
+        thread_id: int,
+        offset: float,
+        cython_vocab: object,
+        thread_private_mem: object,
+        cur_epoch: int,
+        total_examples: int | None = None,
+        total_words: int | None = None,
+        **kwargs: object,
+    ) -> tuple[int, int, int]:
+        del corpus_file, offset, total_examples, total_words
+        file = self.files[thread_id]
+        # A worker stops beyond total_words / workers words: let the end of its file come first.
+        result: tuple[int, int, int] = super()._do_train_epoch(  # type: ignore[misc]
+            str(file.path),
+            thread_id,
+            0,
+            cython_vocab,
+            thread_private_mem,
+            cur_epoch,
+            total_examples=file.n_lines,
+            total_words=self.workers * (file.n_words + 1),
+            **kwargs,
+        )
+        return result
+
+
+class _Word2Vec(_PerWorkerFiles, Word2Vec):  # type: ignore[misc]
+    """gensim's Word2Vec on a file a worker."""
+
+
+class _FastText(_PerWorkerFiles, FastText):  # type: ignore[misc]
+    """gensim's FastText on a file a worker."""
+
+
+class _EpochEnd(CallbackAny2Vec):  # type: ignore[misc]
+    """After each epoch: look for NaN and tell progress. gensim says nothing within one."""
+
+    def __init__(
+        self, model: Word2VecConfig | FastTextConfig, n_words: int, progress: Progress
+    ) -> None:
+        self._model = model
+        self._n_words = n_words
+        self._progress = progress
+        self._started_at = time.monotonic()
+        self.epoch_seconds: list[float] = []
+
+    def on_epoch_begin(self, model: _Word2Vec | _FastText) -> None:
+        del model
+        self._started_at = time.monotonic()
+
+    def on_epoch_end(self, model: _Word2Vec | _FastText) -> None:
+        seconds = time.monotonic() - self._started_at
+        self.epoch_seconds.append(round(seconds, 3))
+        epoch = len(self.epoch_seconds)
+        if model.failure is not None:
+            raise TrainingError(
+                f"a worker of gensim failed in epoch {epoch}: {model.failure!r}; with fewer "
+                f"workers or a smaller model it may fit. Nothing was published"
+            ) from model.failure
+        check_finite(_trained_matrices(model), epoch, f"lower alpha (now {self._model.alpha:g})")
+        config = self._model
+        learning_rate = config.alpha - (config.alpha - config.min_alpha) * epoch / config.epochs
+        self._progress.advance(
+            self._n_words,
+            f"epoch {epoch}/{config.epochs}, {self._n_words / max(seconds, 1e-9):,.0f} words/s, "
+            f"learning rate {learning_rate:.4f}",
+        )
+
+
+def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
+    """Train Word2Vec (Mikolov et al. 2013) and write ``vectors`` and ``output_vectors``."""
+    n_workers = _useful_workers(job)
+    model = _Word2Vec(**_parameters(job, n_workers))
+    model.build_vocab_from_freq(_frequencies(job.corpus.vocabulary))
+    _fit(model, job)
+    write_vectors(job.staging, job.corpus.vocabulary, model.wv.vectors)
+    write_output_vectors(job.staging, job.model.vector_size, _output_layers(model))
+
+
+def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
+    """Train FastText (Bojanowski et al. 2017) and write its four tables."""
+    config, vocabulary = job.model, job.corpus.vocabulary
+    n_workers = _useful_workers(job)
+    model = _FastText(**_parameters(job, n_workers), bucket=0)
+    model.build_vocab_from_freq(_frequencies(vocabulary))
+    used_buckets = _install_ngrams(model.wv, vocabulary.words, config, job.seed)
+    _fit(model, job)
+    job.staging.counts["ngram_buckets_used"] = len(used_buckets)
+    write_vectors(job.staging, vocabulary, model.wv.vectors)
+    _write_word_rows(job.staging, vocabulary, model.wv.vectors_vocab)
+    _write_ngrams(job.staging, used_buckets, model.wv.vectors_ngrams)
+    write_output_vectors(job.staging, config.vector_size, _output_layers(model))
+
+
+def _parameters(
+    job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig], n_workers: int
+) -> dict[str, Any]:
+    """Constructor arguments that gensim's two models share.
+
+    Two corrections: gensim reads ``sample`` from 1 up as a word count, where the formula of
+    the paper just keeps every word; and with neither negative sampling nor subsampling it
+    never sets its random state, although windows are drawn from it, so subsampling stays on
+    with a threshold that keeps every word.
+    """
+    config = job.model
+    sample = config.sample if config.sample < 1 else 0.0
+    return {
+        "vector_size": config.vector_size,
+        "window": config.window,
+        "min_count": 1,
+        "sg": int(config.architecture == "skipgram"),
+        "hs": int(config.hs),
+        "negative": config.negative,
+        "ns_exponent": config.ns_exponent,
+        "sample": sample if sample or config.negative else _KEEP_EVERY_WORD,
+        "alpha": config.alpha,
+        "min_alpha": config.min_alpha,
+        "cbow_mean": int(config.cbow_mean),
+        "shrink_windows": config.shrink_windows,
+        "epochs": config.epochs,
+        "seed": job.seed,
+        "workers": n_workers,
+        # Our order is by count already; gensim's own sorting would turn ties round.
+        "sorted_vocab": 0,
+    }
+
+
+def _useful_workers(job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig]) -> int:
+    """At most a worker a batch: below that threads only get in each other's way."""
+    n_workers = max(1, min(job.n_workers, job.size.n_tokens_with_context // BATCH_WORDS))
+    job.staging.report["n_workers"] = n_workers
+    return n_workers
+
+
+def _frequencies(vocabulary: Vocabulary) -> dict[str, int]:
+    """Count of each word, by its id in decimal, in vocabulary order."""
+    return {str(row): count for row, count in enumerate(vocabulary.counts.tolist())}
+
+
+def _fit(
+    model: _Word2Vec | _FastText,
+    job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig],
+) -> None:
+    """Train ``model`` in place and report words and speed."""
+    n_tokens = job.size.n_tokens_with_context
+    epoch_end = _EpochEnd(job.model, n_tokens, job.progress)
+    with line_files(
+        job.corpus, job.size, model.workers, job.staging.directory, job.progress
+    ) as files:
+        model.files = files
+        job.progress.start("train", n_tokens * job.model.epochs, "words")
+        n_trained, _ = model.train(
+            corpus_file=str(files[0].path),
+            total_examples=sum(file.n_lines for file in files),
+            total_words=sum(file.n_words for file in files),
+            epochs=job.model.epochs,
+            callbacks=[epoch_end],
+        )
+    seconds = sum(epoch_end.epoch_seconds)
+    job.staging.report.update(
+        words_trained=int(n_trained),
+        epoch_seconds=epoch_end.epoch_seconds,
+        words_per_second=round(n_tokens * job.model.epochs / max(seconds, 1e-9)),
+    )
+    # For FastText this is computed after the last epoch, from rows already checked.
+    check_finite(
+        {"vectors": model.wv.vectors}, job.model.epochs, f"lower alpha (now {job.model.alpha:g})"
+    )
+
+
+def _output_layers(model: _Word2Vec | _FastText) -> dict[str, NDArray[np.float32]]:
+    """The output rows by kind; a Huffman tree of n words has n - 1 inner nodes."""
+    layers = {}
+    if model.negative:
+        layers["negative"] = model.syn1neg
+    if model.hs:
+        layers["hs"] = model.syn1[:-1]
+    return layers
+
+
+def _trained_matrices(model: _Word2Vec | _FastText) -> dict[str, NDArray[np.float32]]:
+    if isinstance(model, FastText):
+        vectors = {"word rows": model.wv.vectors_vocab, "n-gram rows": model.wv.vectors_ngrams}
+    else:
+        vectors = {"vectors": model.wv.vectors}
+    return {**vectors, **{f"output vectors ({k})": v for k, v in _output_layers(model).items()}}
+
+
+def _install_ngrams(
+    wv: Any, words: Sequence[str], config: FastTextConfig, seed: int
+) -> NDArray[np.int32]:
+    """Give ``wv`` (FastTextKeyedVectors) the n-gram rows of ``words``, numbered densely.
+
+    Returns the bucket of each row, ascending. ``wv`` was built without n-grams, from ids.
+    """
+    if config.max_n < config.min_n:
+        return np.empty(0, np.int32)
+    hashes, ends = array("I"), array("q")
+    for word in words:
+        hashes.extend(ft_ngram_hashes(word, config.min_n, config.max_n, config.bucket))
+        ends.append(len(hashes))
+    used_buckets, rows = np.unique(np.asarray(hashes, np.int64), return_inverse=True)
+    if len(used_buckets) == 0:
+        return np.empty(0, np.int32)
+    wv.bucket = len(used_buckets)
+    wv.buckets_word = np.split(rows.astype(np.uint32), np.asarray(ends)[:-1])
+    wv.vectors_ngrams = _initial_rows(used_buckets, config, seed + 1)
+    return used_buckets.astype(np.int32)
+
+
+def _initial_rows(
+    buckets: NDArray[np.int64], config: FastTextConfig, seed: int
+) -> NDArray[np.float32]:
+    """The rows ``buckets`` of the matrix that gensim's prep_vectors draws for all buckets.
+
+    Drawn block by block from the same stream; uniform in -1/vector_size..1/vector_size.
+    """
+    generator = np.random.default_rng(seed)
+    result = np.empty((len(buckets), config.vector_size), np.float32)
+    for rows in blocks(config.bucket):
+        drawn = generator.random((rows.stop - rows.start, config.vector_size), dtype=np.float32)
+        first, last = np.searchsorted(buckets, (rows.start, rows.stop))
+        result[first:last] = drawn[buckets[first:last] - rows.start]
+    result *= 2.0
+    result -= 1.0
+    result /= config.vector_size
+    return result
+
+
+def _write_word_rows(staging: Staging, vocabulary: Vocabulary, matrix: NDArray[np.float32]) -> None:
+    schema = schemas.input_vectors_schema(matrix.shape[1])
+    with staging.writer("word_rows", schema) as writer:
+        for rows in blocks(len(vocabulary)):
+            columns = [pa.array(vocabulary.words[rows], pa.string()), vector_array(matrix[rows])]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _write_ngrams(
+    staging: Staging, buckets: NDArray[np.int32], matrix: NDArray[np.float32]
+) -> None:
+    schema = schemas.ngrams_schema(matrix.shape[1])
+    with staging.writer("ngrams", schema) as writer:
+        for rows in blocks(len(buckets)):
+            columns = [pa.array(buckets[rows]), vector_array(matrix[rows])]
+            writer.write_batch(pa.record_batch(columns, schema=schema))

@@ -1,0 +1,71 @@
+"""Spans: the piece of the corpus that a worker trains on at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.stages.train.id_stream import TokenBatch
+
+SPAN_TOKENS = 100_000
+"""Tokens a worker takes at a time: about a tenth of a second."""
+MAX_SENTENCE_TOKENS = 10_000
+"""Longer sentences are split; at a split, windows end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Sentences that one thread trains on; ``n_tokens`` of them count for the rate."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    number: int
+    n_tokens_before: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the span."""
+        return int(self.offsets[-1] - self.offsets[0])
+
+
+def spans(batches: Iterator[TokenBatch]) -> Iterator[Span]:
+    """The sentences with context of one epoch, about SPAN_TOKENS a span.
+
+    Tokens of sentences without context are left out, so that they do not count.
+    """
+    number = n_before = 0
+    for batch in map(_with_context, batches):
+        offsets = _split_long(batch.offsets)
+        first = 0
+        while first < len(offsets) - 1:
+            last = int(np.searchsorted(offsets, offsets[first] + SPAN_TOKENS))
+            last = min(max(last, first + 1), len(offsets) - 1)
+            span = Span(batch.ids, offsets[first : last + 1], number, n_before)
+            yield span
+            number += 1
+            n_before += span.n_tokens
+            first = last
+
+
+def _with_context(batch: TokenBatch) -> TokenBatch:
+    lengths = batch.lengths
+    has_context = lengths >= 2
+    if has_context.all():
+        return batch
+    ids = batch.ids[np.repeat(has_context, lengths)]
+    return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths[has_context]))))
+
+
+def _split_long(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bounds of sentences, with more of them within those that are too long."""
+    lengths = np.diff(offsets)
+    if len(lengths) == 0 or lengths.max() <= MAX_SENTENCE_TOKENS:
+        return offsets
+    more = [
+        np.arange(offsets[s] + MAX_SENTENCE_TOKENS, offsets[s + 1], MAX_SENTENCE_TOKENS)
+        for s in np.flatnonzero(lengths > MAX_SENTENCE_TOKENS)
+    ]
+    return np.sort(np.concatenate([offsets, *more]))

@@ -1,0 +1,95 @@
+"""Fine-tuning: a model with ``init_from`` starts from the vectors of its base.
+
+The base is an embeddings artifact: of another trainer of ours, or imported. Its words are
+added to the vocabulary of the corpus (:meth:`.Vocabulary.extended`), its rows are where the
+same words start, and its output layer of negative sampling goes along where it has one; a
+Huffman tree is another for other counts, so its layer starts at zero. What the base lacks
+starts as it would without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.config.models import FastTextConfig, TrainedConfig
+from nightjar.errors import InputError
+from nightjar.formats.embeddings import matrix_of, ngram_sizes
+from nightjar.stages.train.vocabulary import Vocabulary
+from nightjar.store import Artifact
+
+
+def check_base(name: str, model: TrainedConfig, base: Artifact) -> None:
+    """Raise InputError when ``model`` cannot start from ``base``."""
+    size = int(base.schema("vectors").field("vector").type.list_size)
+    if size != model.vector_size:
+        raise InputError(
+            f"models.{name}.vector_size is {model.vector_size}, and {model.init_from}, which it "
+            f"starts from, has vectors of {size} values; set it to {size}"
+        )
+    if not isinstance(model, FastTextConfig) or model.max_n < model.min_n:
+        return
+    sizes = ngram_sizes(base)
+    if sizes is None:
+        raise InputError(
+            f"models.{name} learns n-grams, and {model.init_from}, which it starts from, has "
+            f"none; start from a FastText model, or set max_n: 0"
+        )
+    if (sizes.min_n, sizes.max_n, sizes.bucket) != (model.min_n, model.max_n, model.bucket):
+        raise InputError(
+            f"models.{name}: set min_n: {sizes.min_n}, max_n: {sizes.max_n} and bucket: "
+            f"{sizes.bucket}, those of {model.init_from}, which it starts from"
+        )
+
+
+def base_words(base: Artifact) -> Iterator[str]:
+    """The words of ``base``, most frequent first."""
+    for batch in base.batches("vectors", ["token"]):
+        yield from batch.column("token").to_pylist()
+
+
+def base_places(base: Artifact, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """The row in ``vocabulary`` of each word of ``base``, int64."""
+    row_of = {word: row for row, word in enumerate(vocabulary.words)}
+    return np.array([row_of[word] for word in base_words(base)], np.int64)
+
+
+def start_words(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]) -> None:
+    """Write the vectors of ``base`` into ``rows``, which are those of the vocabulary's words.
+
+    Held beside them: the places of the words, one row group of vectors.
+    """
+    places = base_places(base, vocabulary)
+    n_read = 0
+    for batch in base.batches("vectors", ["vector"]):
+        rows[places[n_read : n_read + len(batch)]] = matrix_of(batch)
+        n_read += len(batch)
+
+
+def start_outputs(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]) -> None:
+    """The same for the output rows of negative sampling, if both models have them."""
+    if not (base.has_table("output_vectors") and len(rows)):
+        return
+    places = base_places(base, vocabulary)
+    for batch in base.batches("output_vectors"):
+        is_negative = np.array(batch.column("kind").to_pylist()) == "negative"
+        found = batch.column("row").to_numpy()[is_negative]
+        rows[places[found]] = matrix_of(batch)[is_negative]
+
+
+def start_ngrams(
+    base: Artifact,
+    buckets: NDArray[np.int32],
+    row_of_bucket: NDArray[np.int64],
+    rows: NDArray[np.float32],
+) -> None:
+    """The same for n-grams: ``buckets``, ascending, lie in ``rows[row_of_bucket]``."""
+    if not base.has_table("ngrams") or len(buckets) == 0:
+        return
+    for batch in base.batches("ngrams"):
+        wanted = batch.column("bucket").to_numpy()
+        places = np.minimum(np.searchsorted(buckets, wanted), len(buckets) - 1)
+        is_used = buckets[places] == wanted
+        rows[row_of_bucket[places[is_used]]] = matrix_of(batch)[is_used]

@@ -1,0 +1,79 @@
+"""Word2Vec by our own kernels (:mod:`nightjar.kernels.windows`).
+
+Differences from word2vec.c: noise words are shared by a window; a sigmoid is computed, not
+looked up, and errors beyond 6 count; noise words come from 4,194,304 drawn ahead in each
+epoch; sentences are split at 10,000 words instead of 1,000.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.config.models import Word2VecConfig
+from nightjar.kernels.vector_code import LANES
+from nightjar.kernels.windows import Matrices, SpanKernel, cbow_kernel, skipgram_kernel
+from nightjar.stages.train.epochs import fit
+from nightjar.stages.train.starting_point import start_outputs, start_words
+from nightjar.stages.train.trainer import TrainingJob
+from nightjar.stages.train.window_learner import (
+    WindowConfig,
+    WindowLearner,
+    initial_rows,
+    new_matrices,
+)
+from nightjar.stages.train.writing_matrices import write_output_vectors, write_vectors
+
+
+def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
+    """Train Word2Vec and write ``vectors``, ``output_vectors`` and ``losses``.
+
+    In memory: two or three matrices (input rows; output rows of negative sampling, of the
+    Huffman tree), one row group of sentences, 16 MiB of noise words.
+    """
+    model, vocabulary = job.model, job.corpus.vocabulary
+    n_words = len(vocabulary)
+    matrices = initial_matrices(model, n_words, job.n_workers, job.seed)
+    if job.base is not None:
+        start_words(job.base, vocabulary, matrices.inputs[:, : model.vector_size])
+        start_outputs(job.base, vocabulary, matrices.noise_outputs[:, : model.vector_size])
+    kernel = span_kernel(
+        model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
+    )
+    fit(job, WindowLearner(job, matrices, n_words, [kernel] * job.n_workers))
+    write_vectors(job.staging, vocabulary, matrices.inputs[:n_words, : model.vector_size])
+    write_output_vectors(job.staging, model.vector_size, output_layers(model, matrices, n_words))
+
+
+def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: int) -> Matrices:
+    """Input rows as gensim's for the same seed, outputs zero, room for copies."""
+    matrices = new_matrices(model, n_words, n_words, n_workers)
+    generator = np.random.default_rng(seed)
+    for rows, drawn in initial_rows(n_words, model.vector_size, generator):
+        matrices.inputs[rows, : model.vector_size] = drawn
+    return matrices
+
+
+@lru_cache(maxsize=8)
+def span_kernel(
+    architecture: str, vector_size: int, n_negative: int, has_paths: bool, is_mean: bool
+) -> SpanKernel:
+    """The kernel of that architecture, compiled for these sizes at its first call."""
+    n_chunks = -(-vector_size // LANES)
+    if architecture == "skipgram":
+        return skipgram_kernel(n_chunks, n_negative, has_paths)
+    return cbow_kernel(n_chunks, n_negative, has_paths, is_mean)
+
+
+def output_layers(
+    model: WindowConfig, matrices: Matrices, n_words: int
+) -> dict[str, NDArray[np.float32]]:
+    """The output rows by kind, without padding and copies."""
+    layers = {}
+    if model.negative:
+        layers["negative"] = matrices.noise_outputs[:n_words, : model.vector_size]
+    if model.hs:
+        layers["hs"] = matrices.node_outputs[: n_words - 1, : model.vector_size]
+    return layers

@@ -1,0 +1,93 @@
+"""Where a night's shards are worked on, for all tasks of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from nightjar.config import LoadedConfig
+from nightjar.core.executors import (
+    INLINE_BYTES,
+    STAGE_MODULES,
+    DaskExecutor,
+    Executor,
+    ProcessExecutor,
+    local_cluster,
+)
+from nightjar.errors import ClusterUnavailable, InputError
+
+CONNECT_SECONDS = 15
+
+
+class _Current:
+    """The executor of this process's run; None outside of one."""
+
+    executor: Executor | None = None
+
+
+def current_executor() -> Executor | None:
+    """What :func:`use_executor` opened; None outside of it."""
+    return _Current.executor
+
+
+@contextmanager
+def use_executor(loaded: LoadedConfig, n_workers: int, n_bytes: int = 0) -> Iterator[None]:
+    """Have all tasks within work where ``execution`` says.
+
+    Processes of this machine start at once if sources of ``n_bytes`` are about to be read.
+    Raises InputError without the extra dask, ClusterUnavailable when the scheduler cannot be
+    reached or the workers of the run do not start, WorkerLost when a cluster has none,
+    ClusterUnfit when one cannot do the work.
+    """
+    with _opened(loaded, n_workers, n_bytes) as executor:
+        _Current.executor = executor
+        try:
+            yield
+        finally:
+            _Current.executor = None
+
+
+@contextmanager
+def _opened(loaded: LoadedConfig, n_workers: int, n_bytes: int) -> Iterator[Executor]:
+    if loaded.config.execution.engine == "local":
+        with ProcessExecutor(n_workers, STAGE_MODULES) as processes:
+            if n_bytes >= INLINE_BYTES:
+                processes.start()
+            yield processes
+        return
+    with (
+        _cluster(loaded, n_workers) as client,
+        DaskExecutor(client).checked(loaded.artifacts_dir) as executor,
+    ):
+        yield executor
+
+
+@contextmanager
+def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
+    """The client of the configured cluster, or of one made for the run."""
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # in the extra
+    except ImportError as error:
+        raise InputError(
+            "execution: dask needs the extra dask: pip install 'nightjar[dask]'"
+        ) from error
+    config = loaded.config.execution
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    with ExitStack() as stack:
+        if config.address is None:
+            cluster = stack.enter_context(local_cluster(config.n_workers or n_workers))
+            runner = DaskTaskRunner(cluster=cluster)
+        else:
+            runner = DaskTaskRunner(
+                address=config.address, client_kwargs={"timeout": CONNECT_SECONDS}
+            )
+        stack.enter_context(runner)
+        try:
+            client = runner.client
+        except OSError as error:
+            raise ClusterUnavailable(
+                f"execution.address: no Dask scheduler answers at {config.address} ({error})"
+            ) from error
+        yield client

@@ -1,0 +1,107 @@
+"""One Prefect task for each declared stage, and one that registers a model.
+
+Tasks pass references, never data. Prefect's own cache is off: the artifact store decides
+what is reused. Only trouble that may pass (:class:`~nightjar.errors.RetryLater`) is retried.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from nightjar.config import LoadedConfig
+from nightjar.core import Stage
+from nightjar.errors import NightjarError, RetryLater
+from nightjar.pipeline import Provenance, Step, run_step
+from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
+from nightjar.store import ArtifactRef
+from nightjar.tasks.reports import report_registered, report_step
+from nightjar.tasks.shard_workers import current_executor
+from nightjar.tasks.task_progress import TaskProgress, current_display
+
+logger = logging.getLogger(__name__)
+
+
+def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task is worth another try: only when something outside was missing."""
+    del task, task_run
+    return isinstance(state.result(raise_on_failure=False), RetryLater)
+
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_condition_fn": may_pass,
+}
+
+
+@contextmanager
+def _shown(label: str) -> Iterator[TaskProgress]:
+    """The progress of a task, on the run's page and on the terminal if there is one."""
+    started = time.monotonic()
+    progress = TaskProgress(label)
+    outcome = "failed"
+    try:
+        yield progress
+        progress.finish()
+        outcome = f"{time.monotonic() - started:.1f} s"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        current_display().close(label, outcome)
+
+
+def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> ArtifactRef:
+    """Run one step with its progress shown; returns the reference of what it published."""
+    with _shown(step.label) as progress:
+        ref = run_step(loaded, step, progress, provenance, current_executor())
+    report_step(loaded, step)
+    return ref
+
+
+@cache
+def stage_task(stage: type[Stage]) -> Callable[..., State[Any]]:
+    """The task of a stage, made from its declaration."""
+    made = task(name=stage.verb, description=stage.about, task_run_name="{step.label}", **_OPTIONS)
+    return made(_perform)
+
+
+@task(name="register", task_run_name="register {request.model_name}", **_OPTIONS)
+def register(request: RegistrationRequest) -> RegisteredVersion:
+    """Make a version in MLflow of one model; it decides nothing."""
+    with _shown(f"register {request.model_name}") as progress:
+        version = ensure_registered(request, progress)
+    report_registered(request, version)
+    return version
+
+
+def run_stage(loaded: LoadedConfig, step: Step, provenance: Provenance) -> None:
+    """Run a due step as a task; raises the error that it ended with."""
+    perform = stage_task(type(step.work))
+    result_of(perform(loaded, step, provenance, return_state=True))
+
+
+def result_of(state: State[Any]) -> Any:
+    """What a task returned. Raises its error; one of ours that is no NightjarError as one."""
+    if state.is_completed():
+        return state.result()
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, NightjarError):
+        raise result
+    if isinstance(result, Exception):
+        logger.error("unexpected", exc_info=result)
+        raise NightjarError(
+            f"an error of Nightjar's own, {type(result).__name__}: {result}; please report it"
+        ) from result
+    raise NightjarError(f"ended as {state.name}: {state.message}")
