@@ -310,6 +310,11 @@ def test_an_error_that_only_writing_has_is_the_store_s(tmp_path: Path, code: int
         raise OSError(code, os.strerror(code))
 
 
+def test_numpy_tells_that_a_disk_is_full_in_words_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotWritable, match="free some space"), named_write_errors(tmp_path):
+        np.zeros(1_000_000).tofile("/dev/full")
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ENOTDIR])
 def test_a_refusal_is_the_store_s_only_when_it_names_a_file_there(
     tmp_path: Path, code: int

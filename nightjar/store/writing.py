@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _READ_ONLY = frozenset((errno.EROFS,))
 _NOT_ALLOWED = frozenset((errno.EACCES, errno.EPERM))
 _NOT_A_DIRECTORY = frozenset((errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP))
+_NUMPY_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 _REFUSALS = _NO_ROOM | _READ_ONLY | _NOT_ALLOWED | _NOT_A_DIRECTORY
 
 
@@ -26,12 +28,13 @@ def named_write_errors(root: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except OSError as raised:
+        error = _with_number(raised)
         is_below = error.filename is not None and _is_below(error.filename, root)
         may_be_ours = error.filename is None and error.errno in _NO_ROOM | _READ_ONLY
         if not is_write_refusal(error) or not (is_below or may_be_ours):
             raise
-        raise _not_writable(root, error) from error
+        raise _not_writable(root, error) from raised
 
 
 @contextmanager
@@ -40,12 +43,19 @@ def only_writes(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _not_writable(root, error) from error
+        raise _not_writable(root, _with_number(error)) from error
 
 
 def is_write_refusal(error: OSError) -> bool:
     """Whether ``error`` means no permission, no space, or a place that cannot be written."""
-    return error.errno in _REFUSALS
+    return _with_number(error).errno in _REFUSALS
+
+
+def _with_number(error: OSError) -> OSError:
+    """NumPy tells that a disk is full without the system's number for it, or the file's name."""
+    if error.errno is None and _NUMPY_SHORT_WRITE.fullmatch(str(error)):
+        return OSError(errno.ENOSPC, str(error))
+    return error
 
 
 def sync(path: Path) -> None:
