@@ -1,6 +1,6 @@
 """The embedded Prefect server, and the database that it starts on.
 
-``python tests/test_embedded_server.py`` renews flows/prefect_database.sql for a newer Prefect.
+``python tests/test_embedded_server.py`` renews the schema for a newer Prefect.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parts(schema: str) -> list[str]:
 def test_the_shipped_schema_is_what_prefects_migrations_end_in(tmp_path: Path) -> None:
     made = dumped(migrate(tmp_path))
     assert parts(SCHEMA.read_text(encoding="utf-8")) == parts(made), (
-        "run 'python tests/test_embedded_server.py' to renew flows/prefect_database.sql"
+        "run 'python tests/test_embedded_server.py' to renew nightjar/cli/prefect_database.sql"
     )
 
 
