@@ -35,6 +35,8 @@ DUPLICATES = {"duplicate", "duplicate_id", "near_duplicate"}
 class AheadExecutor:
     """Takes as many pieces at a time as ``n_workers`` do, the last one first."""
 
+    is_cluster = False
+
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
 

@@ -26,6 +26,7 @@ from training_support import (
 )
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
+from nightjar.core.executors import INLINE, ProcessExecutor
 from nightjar.errors import VocabularyError
 from nightjar.kernels.cooccurrence_counts import sort_cells, sort_keys, sum_cells
 from nightjar.progress import SILENT
@@ -375,11 +376,41 @@ def test_counting_takes_at_most_half_of_the_memory_there_is(
     assert warnings[0].startswith("counting takes 64 MB instead of training.max_memory, half of")
 
 
+def test_threads_of_this_process_count_unless_there_is_a_cluster(tmp_path: Path) -> None:
+    """Processes beside them would count with a thread each, and pass everything by the disk."""
+    tokens = publish_tokens(tmp_path, AWKWARD)
+    model = model_config("glove")
+    assert isinstance(model, GloVeConfig)
+    used: list[int] = []
+
+    class Watched(ProcessExecutor):
+        def map(self, *arguments: Any) -> Any:
+            used.append(self.n_workers)
+            return INLINE.map(*arguments)
+
+    class Cluster(Watched):
+        is_cluster = True
+
+    for executor in (Watched(2), Cluster(3)):
+        context = {"executor": executor, "n_workers": 2}
+        write = partial(
+            count_in_stage,
+            model,
+            tokens=tokens,
+            resources=Resources(memory_available=10**11, memory_held=0, disk_free=10**12),
+            training=TrainingConfig(),
+            **context,
+        )
+        publish(tmp_path, Identity("cooccurrences", "", {"of": executor.n_workers}), write)
+    assert set(used) == {3}
+
+
 def count_in_stage(
     model: GloVeConfig,
     staging: Staging,
     tokens: Artifact,
     resources: Resources,
     training: TrainingConfig,
+    **context: Any,
 ) -> None:
-    count("NAME", model, training, tokens, context_of(staging), resources)
+    count("NAME", model, training, tokens, context_of(staging, **context), resources)

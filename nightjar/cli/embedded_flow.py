@@ -31,9 +31,18 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         show_on(display)
-        state = nightly(
-            str(loaded.path), list(loaded.overrides), promotes, is_fetched=True, return_state=True
-        )
+        try:
+            state = nightly(
+                *(str(loaded.path), list(loaded.overrides), promotes),
+                is_fetched=True,
+                return_state=True,
+            )
+        except httpx.HTTPError as failure:  # of the flow itself: an error of a step is in its state
+            raise OrchestratorUnavailable(
+                f"the Prefect server at {PREFECT_API_URL.value()} failed while the night was under "
+                f"way ({failure}); look for a full disk, then run the same command again: it goes on "
+                f"from what is published"
+            ) from failure
     if state.is_completed():
         return state.message if state.name == SKIPPED else None
     error = state.result(raise_on_failure=False)

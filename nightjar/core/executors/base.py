@@ -23,6 +23,13 @@ class Executor(Protocol):
     def n_workers(self) -> int:
         """How many pieces are done at once."""
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether its workers may be other machines, with memory and cores of their own.
+
+        Work that threads of this process do as well is better done by them where they are not.
+        """
+
     def release(self) -> None:
         """Let go of what is held between two maps; the next one may take longer to start."""
 

@@ -47,6 +47,8 @@ class DaskExecutor:
     ever for workers that do not come; this waits ``patience_seconds``.
     """
 
+    is_cluster = True
+
     def __init__(
         self, client: distributed.Client, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:

@@ -9,6 +9,7 @@ from nightjar.core.executors.base import Advance, Executor, Piece, Result
 
 class _Inline:
     n_workers = 1
+    is_cluster = False
 
     def release(self) -> None:
         pass

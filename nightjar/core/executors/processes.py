@@ -40,6 +40,8 @@ class ProcessExecutor:
     end with the ``with`` block, and with the process that started them even when that is killed.
     """
 
+    is_cluster = False
+
     def __init__(self, n_workers: int, modules: Sequence[str] = ()) -> None:
         self.n_workers = n_workers
         self._modules = tuple(modules)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pydantic import ByteSize
 
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
-from nightjar.core.executors import INLINE
 from nightjar.core.stage import StageContext
 from nightjar.formats.model_files import write_words
 from nightjar.stages.train.checkpoints import Checkpoints, checkpoint_path
@@ -46,8 +45,8 @@ def count(
 ) -> None:
     """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
 
-    With ``resources``, less than ``training.max_memory`` is taken where there is less. Where the
-    executor has workers, they count the parts of the tokens: the counts are the same. See
+    With ``resources``, less than ``training.max_memory`` is taken where there is less. On a
+    cluster its workers count the parts of the tokens: the counts are the same. See
     :func:`.cooccurrence.count_cooccurrences`, which is imported when counting
     starts: planning needs none of its kernels.
     """
@@ -63,7 +62,7 @@ def count(
         context.progress,
         context.n_workers,
         name,
-        None if context.executor is INLINE else context.executor,
+        context.executor if context.executor.is_cluster else None,
     )
 
 
