@@ -1,4 +1,4 @@
-"""README and docs say what is true: the tree, the commands, the keys, the columns."""
+"""README and docs say what is true: the tree, the commands, links, the keys, the columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ from nightjar.stages import STAGES
 from nightjar.store import schemas
 
 README = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
-REFERENCE_PATH = PROJECT_ROOT / "docs" / "configuration.md"
+DOCS = PROJECT_ROOT / "docs"
+PAGES = (
+    *(PROJECT_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *sorted(DOCS.rglob("*.md")),
+)
+REFERENCE_PATH = DOCS / "configuration.md"
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("pipeline", models.PipelineConfig),
     ("corpora.NAME, kind: text", models.TextCorpusConfig),
@@ -151,15 +156,27 @@ def commands() -> Iterator[str]:
     yield from cast("TyperGroup", typer.main.get_command(app)).commands
 
 
-def test_every_command_is_in_the_readme_and_has_help() -> None:
+def test_every_command_is_on_its_page_and_has_help() -> None:
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
     for name in commands():
-        assert re.search(rf"(nightjar|make) {name}\b", README), name
+        assert re.search(rf"^nightjar {name}\b", page, re.MULTILINE), name
     group = typer.main.get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         assert command.help, name
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, (name, parameter.name)
+
+
+def test_every_command_that_a_page_shows_exists() -> None:
+    known = set(commands())
+    for page in PAGES:
+        shown = re.findall(r"^nightjar ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(shown) <= known, page.name
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) < 1200
 
 
 def tree_paths() -> list[str]:
@@ -182,24 +199,26 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     )
     if tracked.returncode != 0:
         pytest.skip("not a git checkout: what is tracked is not known")
-    package = {
+    entries = [line.split("/") for line in tracked.stdout.splitlines()]
+    package = {  # the links flows and tasks are tracked as files
         f"nightjar/{parts[1]}" + ("/" if len(parts) > 2 else "")
-        for parts in (line.split("/") for line in tracked.stdout.splitlines())
+        for parts in entries
         if parts[0] == "nightjar" and parts[1] != "__init__.py"
     }
-    assert package == {
-        path for path in paths if path.startswith("nightjar/") and path != "nightjar/"
-    }
+    folders = {f"{parts[0]}/" for parts in entries if len(parts) > 1 and parts[0][0] != "."}
+    inside = {path for path in paths if path.startswith("nightjar/") and path != "nightjar/"}
+    assert package == inside
+    assert folders == {path for path in paths if path.count("/") == 1 and path[-1] == "/"}
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
-    for page in [PROJECT_ROOT / "README.md", *(PROJECT_ROOT / "docs").glob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_column_is_in_the_artifact_contract() -> None:
-    contract = (PROJECT_ROOT / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    contract = CONTRACT_PATH.read_text(encoding="utf-8")
     declared = [value for value in vars(schemas).values() if isinstance(value, pa.Schema)]
     declared += [
         make(4)
@@ -219,7 +238,7 @@ def test_every_column_is_in_the_artifact_contract() -> None:
 
 STAGES_BEGIN = "<!-- made from nightjar/stages/: python tests/test_docs.py renews it -->\n"
 STAGES_END = "<!-- end -->"
-CONTRACT_PATH = PROJECT_ROOT / "docs" / "artifacts.md"
+CONTRACT_PATH = DOCS / "artifacts.md"
 
 
 def stage_table() -> str:
