@@ -568,7 +568,7 @@ def address(explored: Explored) -> Iterator[str]:
     yield line.split()[1].rstrip("/")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, "Explorer ended.\n", "")
+    assert (process.returncode, out, err) == (0, "Explorer ended.\n", ""), err
 
 
 def test_a_port_in_use_is_one_message(explored: Explored) -> None:

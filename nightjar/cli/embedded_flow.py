@@ -39,8 +39,8 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
             )
         except httpx.HTTPError as failure:  # of the flow itself: an error of a step is in its state
             raise OrchestratorUnavailable(
-                f"the Prefect server at {PREFECT_API_URL.value()} failed while the night was under "
-                f"way ({failure}); look for a full disk, then run the same command again: it goes on "
+                f"the Prefect server at {PREFECT_API_URL.value()} failed during the night "
+                f"({failure}); look for a full disk, then run the same command again: it goes on "
                 f"from what is published"
             ) from failure
     if state.is_completed():

@@ -9,6 +9,7 @@ Werkzeug's threaded server is enough for that: a slow question does not hold up 
 from __future__ import annotations
 
 import ipaddress
+import importlib
 import logging
 import socket
 import webbrowser
@@ -39,6 +40,7 @@ def serve(
     with listening, Library(loaded) as library:
         library.remove_derived()
         port = listening.getsockname()[1]
+        _import_what_answers_need()
         app = make_app(library)
         is_local = _is_loopback(host)
         protect(app, f"{_shown_host(host)}:{port}" if is_local else None, port)
@@ -54,6 +56,15 @@ def serve(
             webbrowser.open(address)
         server.serve_forever()  # Werkzeug returns on Ctrl-C and closes its socket
         say("Explorer ended.")
+
+
+def _import_what_answers_need() -> None:
+    """Import what Dash imports in its first answers, in the threads of several requests at once.
+
+    Two threads in packages that import each other in a circle see modules that are half made.
+    """
+    for name in ("plotly.io.json", "plotly.offline", "plotly.graph_objects"):
+        importlib.import_module(name)
 
 
 class _Quiet(WSGIRequestHandler):
