@@ -8,8 +8,8 @@ Werkzeug's threaded server is enough for that: a slow question does not hold up 
 
 from __future__ import annotations
 
-import ipaddress
 import importlib
+import ipaddress
 import logging
 import socket
 import webbrowser
