@@ -435,7 +435,7 @@ def test_alias_set_by_hand_before_the_first_night_is_taken_away_by_repair(
 def test_lost_ledger_is_replaced_by_taking_over(three: Pipeline) -> None:
     shutil.rmtree(ledger_directory(three.loaded))
     with pytest.raises(
-        ForeignModel, match="'nightjar adopt MODEL --take-over' makes it this one's"
+        ForeignModel, match="'nightjar adopt MODEL --take-over' moves the model to this one"
     ):
         three.promoter().recover()
     ask(three, "adopt", "w2v", "--take-over")
