@@ -204,7 +204,7 @@ def test_earlier_champion_can_be_promoted_again_without_force(three: Pipeline) -
         (("repair", "w2v"), "points to version 3, as the ledger says; there is nothing to repair"),
         (("why", "w2v", 9), "no night has judged it and no command named it; the ledger knows"),
         (("why", "glove"), "glove: no night has judged a version of it yet"),
-        (("history", "nobody"), "speaks of no such model or corpus yet"),
+        (("history", "nobody"), "has no such model or corpus yet"),
     ],
 )
 def test_what_is_refused(three: Pipeline, arguments: tuple[object, ...], said: str) -> None:
@@ -304,7 +304,7 @@ def test_model_gone_from_the_config_keeps_its_champion_until_it_is_retired(
     assert three.alias() == 3
     standing = three.promoter().standing()
     assert standing.gone(three.loaded.config.models) == ("w2v",)
-    assert "w2v is gone from the config and keeps its champion" in ask(three, "history")
+    assert "w2v is gone from the config but keeps its champion" in ask(three, "history")
     ask(three, "rollback", "w2v")  # commands work for it
     ask(three, "retire", "w2v")
     assert (three.alias(), three.alias("challenger")) == (None, None)

@@ -1,7 +1,7 @@
-"""The whole night shift on one machine: Prefect server, work pool, deployment and worker.
+"""Nightly operation on one machine: Prefect server, work pool, deployment and worker.
 
-``nightjar serve`` starts what is missing, deploys ``prefect.yaml`` and stops what it started
-when it is interrupted. A server that already answers at ``PREFECT_API_URL`` is used as is.
+``nightjar serve`` starts what is missing, deploys ``prefect.yaml`` and, when interrupted, stops
+what it started. A server that already answers at ``PREFECT_API_URL`` is used as it is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def serve_nightly(
     work_pool: str,
     promotes: bool = False,
 ) -> None:
-    """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
+    """Serve until interrupted (Ctrl-C or SIGTERM), or until one of the processes stops."""
     project = _project_dir()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -84,7 +84,7 @@ def deploy(
 ) -> None:
     """Create the process work pool and the nightly deployment for this config.
 
-    Raises OrchestratorUnavailable with what Prefect said, or that it did not end.
+    Raises OrchestratorUnavailable with Prefect's output, or when it did not end in time.
     """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
     parameters = {
@@ -136,7 +136,7 @@ def _prefect(arguments: Sequence[str]) -> list[str]:
 def _running(
     arguments: Sequence[str], environment: Mapping[str, str], directory: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A Prefect process in a group of its own, stopped on the way out."""
+    """A Prefect process in its own process group, stopped at the end of the block."""
     process = subprocess.Popen(
         _prefect(arguments),
         env=dict(environment),
@@ -151,7 +151,7 @@ def _running(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the group, then SIGKILL to what is left of it."""
+    """Send SIGTERM to the group, then SIGKILL to what is left of it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
