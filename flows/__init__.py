@@ -1,1 +1,1 @@
-"""Prefect flows: when the stages run and in what order. Imported as ``nightjar.flows``."""
+"""Prefect flows: when and in what order the stages run. Imported as ``nightjar.flows``."""

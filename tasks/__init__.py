@@ -1,1 +1,1 @@
-"""One Prefect task a stage: retries, progress and links. Imported as ``nightjar.tasks``."""
+"""One Prefect task per stage: retries, progress and links. Imported as ``nightjar.tasks``."""
