@@ -104,7 +104,7 @@ def test_words_page_marks_what_is_new_and_gone(library: Library) -> None:
 def test_an_unknown_word_is_named_with_words_that_start_alike(library: Library) -> None:
     text = page(library, "/?word=kingg")
     assert "has no vector for 1 word: kingg" in text
-    assert "Words that start alike" in text
+    assert "Words with the same beginning" in text
     assert "word=kingdom" in text
 
 
@@ -309,7 +309,7 @@ def test_cards_show_the_card_of_the_version_and_its_lineage(
     assert explored.embeddings[0] in text
     for stage in ("embeddings", "evaluation"):
         assert f'"{stage}"' in text
-    assert "it is not registered" in page(
+    assert "not registered: a model card" in page(
         library, f"/cards?right=embeddings/{explored.embeddings[2]}"
     )
 

@@ -111,7 +111,7 @@ def test_damage_is_said(
 def test_files_that_are_gone_cannot_be_opened(world: World) -> None:
     version = world.register(world.request())
     shutil.rmtree(folder(world, version))
-    with pytest.raises(ModelFilesDamaged, match=r"version 1: .* is missing; train it anew"):
+    with pytest.raises(ModelFilesDamaged, match=r"version 1: .* is missing; train it again"):
         model_files(world.place, version)
 
 
