@@ -206,7 +206,7 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     package = {  # the links flows and tasks are tracked as files
         f"nightjar/{parts[1]}" + ("/" if len(parts) > 2 else "")
         for parts in entries
-        if parts[0] == "nightjar" and parts[1] != "__init__.py"
+        if parts[0] == "nightjar" and parts[1] not in ("__init__.py", "py.typed")
     }
     folders = {f"{parts[0]}/" for parts in entries if len(parts) > 1 and parts[0][0] != "."}
     inside = {path for path in paths if path.startswith("nightjar/") and path != "nightjar/"}
