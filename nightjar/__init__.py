@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from nightjar.version import __version__
 
 if TYPE_CHECKING:
-    from nightjar.api import Model, Pipeline, ProgressReport, open_model
+    from nightjar.api import Model, Pipeline, ProgressReport, SearchHit, open_model
     from nightjar.errors import (
         ConfigError,
         InputError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnknownTokenError,
     )
 
-_API = ("Model", "Pipeline", "ProgressReport", "open_model")
+_API = ("Model", "Pipeline", "ProgressReport", "SearchHit", "open_model")
 _ERRORS = (
     "ConfigError",
     "InputError",
@@ -55,6 +55,7 @@ __all__ = [
     "ProgressReport",
     "PromotionRefused",
     "RetryLater",
+    "SearchHit",
     "StoreError",
     "UnknownTokenError",
     "__version__",

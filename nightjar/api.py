@@ -54,6 +54,7 @@ from nightjar.pipeline.retention import (
     finish_purges,
     plan_collection,
 )
+from nightjar.pipeline.searching import Question, find_documents
 from nightjar.promotion import Change, Event, Promoter, Serving, Steward, read_events
 from nightjar.registry import CHAMPION, RegisteredVersion, RegistryPlace
 from nightjar.store import acquire_lease
@@ -61,7 +62,7 @@ from nightjar.store import acquire_lease
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Model", "Pipeline", "ProgressReport", "open_model"]
+__all__ = ["Model", "Pipeline", "ProgressReport", "SearchHit", "open_model"]
 
 _SCHEME = "models:/"
 _LOOKUP_FILE = "lookup.json"
@@ -84,6 +85,21 @@ class ProgressReport:
     total: float | None
     unit: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """A document that answers a search.
+
+    ``similarity`` is the cosine of query and document, ``snippet`` the part of ``text`` that
+    answers best.
+    """
+
+    doc_id: str
+    similarity: float
+    snippet: str
+    text: str
+    source: str
 
 
 OnProgress = Callable[[ProgressReport], object]
@@ -207,6 +223,27 @@ class Pipeline:
         model.embeddings_version = asked.embeddings
         weakref.finalize(model, opened.close)
         return model
+
+    def search(
+        self, query: str, topn: int = 10, *, entry: str | None = None, night: int | None = None
+    ) -> list[SearchHit]:
+        """The documents nearest in meaning, best first, from the last accepted night's index.
+
+        ``entry`` of ``document_vectors`` is searched (default: the only one), with ``night`` as it
+        was then. Raises ConfigError when nothing is embedded, InputError when nothing is indexed
+        yet or the query has no known word, StoreError when the index is damaged.
+        """
+        question = Question(query, entry, night, topn)
+        return [
+            SearchHit(
+                hit.document.doc_id,
+                float(hit.similarity),
+                snippet.text,
+                hit.document.text,
+                hit.document.source,
+            )
+            for hit, snippet in find_documents(self._loaded, question).hits
+        ]
 
 
 class Model:

@@ -16,11 +16,12 @@ from nightjar.core import NightStatus
 from nightjar.formats import FORMATS
 
 PUBLIC = """ConfigError InputError LeaseTaken Model NightjarError Pipeline ProgressReport
-PromotionRefused RetryLater StoreError UnknownTokenError __version__ open_model"""
+PromotionRefused RetryLater SearchHit StoreError UnknownTokenError __version__ open_model"""
 METHODS = {
-    "Pipeline": "artifacts_dir collect history model models name nights plan rollback run",
+    "Pipeline": "artifacts_dir collect history model models name nights plan rollback run search",
     "Model": """clusters embeddings_version encode name neighbors neighbors_of odd_one_out rank
         similarity vector_size vectors version words""",
+    "SearchHit": "doc_id similarity snippet source text",
     "ProgressReport": "done note phase step total unit",
 }
 
@@ -74,6 +75,22 @@ def test_nights_in_a_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
         pipeline.rollback("words", 17)
     out, _ = capfd.readouterr()
     assert out == ""
+
+
+def test_documents_are_searched(tmp_path: Path) -> None:
+    project = HandMade(tmp_path)
+    project.document["document_vectors"] = {"lines": {"model": "words"}}
+    project.save()
+    pipeline = nightjar.Pipeline(project.path)
+    with pytest.raises(nightjar.InputError, match="no night is accepted"):
+        pipeline.search("left3")
+    pipeline.run()
+    found = pipeline.search("left3 right3", 3)
+    assert len(found) == 3
+    assert found[0].similarity == pytest.approx(1.0, abs=1e-5)
+    assert found[0].text.startswith("left3 right3")
+    told = asked_json(project.path, "search", "left3 right3", "-n", 3)["hits"]
+    assert [hit.doc_id for hit in found] == [hit["doc_id"] for hit in told]
 
 
 def test_overrides_make_a_trial(tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def described(name: str, found: Any, level: str) -> list[str]:
 
 def api_reference() -> str:
     lines = [API_HEAD]
-    for name in ("Pipeline", "Model", "ProgressReport", "open_model"):
+    for name in ("Pipeline", "Model", "open_model", "SearchHit", "ProgressReport"):
         found = getattr(nightjar, name)
         lines += described(name, found, "##")
         for key, member in vars(found).items() if isinstance(found, type) else ():
