@@ -129,8 +129,8 @@ def files_of_the_package() -> set[str]:
 def test_the_wheel_holds_the_package_and_nothing_beside_it(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        assert held == files_of_the_package()
         config = wheel.read("nightjar/templates/text/pipeline_config.yaml")
-    assert held == files_of_the_package()
     assert held >= {
         "nightjar/cli/prefect_database.sql",
         "nightjar/explorer/assets/explorer.css",

@@ -7,11 +7,11 @@ name. A project is written whole or not at all, and nothing that is there is ove
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -53,9 +53,9 @@ def write_project(directory: Path, template: str = DEFAULT_TEMPLATE) -> NewProje
         texts = _texts(template, name)
         is_new = not target.exists()
         _refuse_what_is_in_the_way(directory, target, texts)
-        unfinished = (target.parent if is_new else target) / f".nightjar-init.{os.getpid()}"
+        unfinished = (target.parent if is_new else target) / f".nightjar-init.{token_hex(4)}"
+        unfinished.mkdir(parents=True)
         try:
-            unfinished.mkdir(parents=True)
             for file, text in texts.items():
                 (unfinished / file).write_text(text, encoding="utf-8")
             if is_new:
