@@ -1,4 +1,4 @@
-"""Semantic search: what ``nightjar search`` asks of the index that an entry is served with.
+"""Semantic search: asking the index that an entry of ``document_vectors`` is served with.
 
 Which index that is, the ledger says (:meth:`nightjar.pipeline.answerers.Answerers.served`):
 vectors and index are built before the event that names them, so nothing is built here.
