@@ -1,4 +1,4 @@
-# Everything a fresh machine needs is made here: Python 3.11 to 3.13 and make are enough.
+# Everything a fresh machine needs is made here. Requires only Python 3.11 to 3.13 and make.
 #
 #   make run      the nightly pipeline, with pipeline_config.yaml
 #   make test     the tests
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_ENCODERS := $(VENV)/.installed-encoders
-# All extras but torch: small, and the tests use them.
+# All extras except torch: they are small, and the tests use them.
 DEV := dev,explore,formats,index,s3,postgres,chinese,japanese,thai,subword,spacy,dask
 DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
@@ -24,7 +24,7 @@ DEV_ENCODERS := $(DEV),encoders,dev-encoders
 run: $(INSTALLED)
 	$(BIN)/nightjar run $(ARGS)
 
-# Side by side, a core each: the tests of a file mostly stay together, for they share what they set up.
+# In parallel, one process per core. Tests of a file mostly stay together: they share their set-up.
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
@@ -47,15 +47,15 @@ encoders: $(INSTALLED_ENCODERS)
 serve: $(INSTALLED)
 	$(BIN)/nightjar serve $(ARGS)
 
-# Renew the pins after a change of the bounds in pyproject.toml. The header and the links to
-# packages are left out: the file names no registry.
+# Renews the pins after a change of the bounds in pyproject.toml. Header and package links are
+# omitted, so that the file names no registry.
 constraints: $(INSTALLED_DEV)
 	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
-# uv is several times faster than pip; where it cannot reach a registry that pip is
-# configured for, pip does the same from the same pins. What is compiled now need not be at
-# the first start, or at every start where nothing can be written.
+# uv is several times faster than pip; where it cannot reach a registry that pip is configured for,
+# pip installs the same pins. Byte-compiling now saves it at the first start, or at every start
+# where nothing can be written.
 define install
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
@@ -74,7 +74,7 @@ $(INSTALLED_DEV): pyproject.toml constraints.txt
 	$(call install,.[$(DEV)])
 	@touch $@ $(INSTALLED)
 
-# torch comes by pip: a machine may hold a build without CUDA that only pip is told of.
+# pip installs torch, because a machine may offer a build without CUDA to pip alone.
 $(INSTALLED_ENCODERS): $(INSTALLED_DEV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(call install,.[$(DEV_ENCODERS)])

@@ -1,9 +1,9 @@
 """The nightly flow: one night, its steps as Prefect tasks.
 
-The order of a night is :mod:`nightjar.pipeline.night`; the artifact store decides what is due, and
-a stage whose version is published is not started. A failed step stops only what is made of its
-artifact: one model's failure, that model. At most one run of a pipeline at a time: the lease
-covers runs started by hand, by a worker and by the schedule alike.
+:mod:`nightjar.pipeline.night` sets the order; the artifact store decides what is due, and a stage
+whose version is published is not started. A failed step stops only what depends on its artifact:
+if a model fails, only that model. The lease allows one run of a pipeline at a time, whether
+started by hand, by a worker or by the schedule.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOTHING_TO_DO = "NothingToDo"
 
 
 def _run_name() -> str:
-    """The moment of the start, in UTC: runs sort by it."""
+    """The time of the start in UTC, by which runs sort."""
     return f"nightly {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -57,9 +57,9 @@ def nightly(
 ) -> State[Any]:
     """Bring every configured model up to date with tonight's data.
 
-    ``config_path`` is relative to the working directory; ``overrides`` are ``a.b=value``
-    strings applied to it: such a run is a trial, unless ``promote`` is on. ``is_fetched``: remote
-    sources were fetched a moment ago, no server is asked for them again.
+    ``config_path`` is relative to the working directory. ``overrides`` are ``a.b=value`` strings;
+    they make the run a trial unless ``promote`` is set. ``is_fetched`` means that remote sources
+    were just fetched, so that no server is asked for them again.
     """
     _let_stages_log()
     loaded = load_config(Path(config_path), overrides or [])
@@ -97,10 +97,10 @@ class PrefectRunner:
     loaded: LoadedConfig
     provenance: Provenance
     opened: ExitStack = field(default_factory=ExitStack)
-    """What is opened here is closed at the end of the run."""
+    """Resources to close at the end of the run."""
 
     def start(self, plan: Plan) -> None:
-        """Have workers ready, and mark runs that died: this one holds the lease."""
+        """Start workers and mark dead runs, since this run holds the lease."""
         mark_killed_runs()
         if not plan.due:
             return
@@ -108,17 +108,17 @@ class PrefectRunner:
         self.opened.enter_context(use_executor(self.loaded, self.provenance.n_workers, n_bytes))
 
     def run(self, step: Step) -> None:
-        """A task of the stage."""
+        """Run the step as a task of its stage."""
         run_stage(self.loaded, step, self.provenance)
 
     def register(self, request: RegistrationRequest) -> RegisteredVersion:
-        """A task of its own."""
+        """Register as a task of its own."""
         version: RegisteredVersion = result_of(register(request, return_state=True))
         return version
 
 
 def _let_stages_log() -> None:
-    """Let the stages' lines reach the run's page: Prefect adds a handler but sets no level."""
+    """Let the stages' log lines reach the run's page: Prefect adds a handler but sets no level."""
     for name in ("nightjar",):
         stage_logger = logging.getLogger(name)
         if stage_logger.level == logging.NOTSET:

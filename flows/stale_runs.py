@@ -1,4 +1,4 @@
-"""Flow runs that Prefect still counts as running although their process is gone."""
+"""Flow runs that Prefect still counts as running although their processes are gone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 def mark_killed_runs() -> int:
     """Mark earlier runs with this run's parameters that are still Running as Crashed.
 
-    Call it while holding the lease: whoever else counts as running cannot be alive. Without
-    this a run that was killed (``kill -9``, a power cut) would look alive for good, for nobody
-    watches a run that no worker started. Returns how many there were.
+    Call it while holding the lease, so that no other run can be alive. Otherwise a run that was
+    killed (``kill -9``, a power cut) would look alive for good, because nothing watches a run that
+    no worker started. Returns the number of runs marked.
     """
     flow_run = runtime.flow_run
     try:
@@ -33,6 +33,6 @@ def mark_killed_runs() -> int:
                 message = "the process was gone when the next run took the lease"
                 client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     except httpx.HTTPError as error:
-        logger.warning("earlier runs could not be looked through: %s", error)
+        logger.warning("cannot check earlier runs: %s", error)
         return 0
     return len(stale)

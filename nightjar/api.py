@@ -202,7 +202,7 @@ class Pipeline:
             claim_pipeline(loaded)
             notes = list(Promoter(loaded, read_provenance(loaded).actor).recover())
             if finish_purges(loaded) is not None:
-                notes.append("a purge had not ended: it is finished now")
+                notes.append("finished an interrupted purge")
             collected = collect(loaded)
         return replace(collected, notes=(*notes, *collected.notes))
 

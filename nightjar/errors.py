@@ -1,19 +1,19 @@
-"""The exception tree, named by the reaction each branch calls for.
+"""The exception tree. Each branch stands for what the user should do.
 
 ::
 
     NightjarError                  exit code 1
-    |-- InputError                 exit code 2: fix what you gave us
+    |-- InputError                 exit code 2: fix the input
     |   |-- ConfigError            pipeline_config.yaml or an override
     |   |-- SourceError            a source file, glob or its content
     |   |-- VocabularyError        the corpus leaves too few words to train on
-    |   |-- ModelTooLarge          a model needs more memory or disk than there is
+    |   |-- ModelTooLarge          a model needs more memory or disk than is available
     |   |-- ClusterUnfit           a cluster's workers lack the code or the storage
-    |   |-- EncoderError           an encoder cannot be loaded, or gives no usable vectors
-    |   |-- BenchmarkError         an evaluation set, or nothing of it is covered
-    |   |-- PromotionRefused       a version that may not become champion, or be kept, as asked
+    |   |-- EncoderError           an encoder cannot be loaded, or returns unusable vectors
+    |   |-- BenchmarkError         an evaluation set is malformed, or no item is covered
+    |   |-- PromotionRefused       an order on a model that cannot be carried out
     |   |-- ForeignModel           a registered model that another ledger owns
-    |   `-- UnknownTokenError      a lookup of a word the model does not have
+    |   `-- UnknownTokenError      a lookup of a word that the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
     |   |-- ArtifactMissing        nothing is published under that version
     |   |-- ArtifactDamaged        what is published is not what the manifest says
@@ -22,19 +22,19 @@
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
-    |   |-- LedgerBusy             another process writes the ledger for too long
+    |   |-- LedgerBusy             another process has held the ledger for too long
     |   |-- HubUnavailable         an encoder's hub cannot be reached
     |   |-- OrchestratorUnavailable  Prefect cannot be reached or started
-    |   |-- SourceUnavailable      what a source comes from cannot be reached
+    |   |-- SourceUnavailable      the server of a source cannot be reached
     |   |-- SourceChanged          a source changed while it was read
-    |   |-- WorkerLost             worker processes or machines ended, or there is none
-    |   `-- ClusterUnavailable     no scheduler of a cluster answers, or it ended
+    |   |-- WorkerLost             worker processes or machines died, or there are none
+    |   `-- ClusterUnavailable     a cluster's scheduler does not answer, or it ended
     |-- LeaseTaken                 another run of this pipeline is under way
     |-- TrainingError              a model diverged; nothing of it is published
     `-- RecallTooLow               an approximate index misses too much; it is not published
 
 Every message says what is wrong, where, and what to do. Only the command line
-turns one of these into an exit code; nothing below it exits or prints.
+turns these errors into exit codes; nothing below it exits or prints.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class NightjarError(Exception):
 
 
 class InputError(NightjarError):
-    """What the user gave is wrong: the message says which part and how to mend it."""
+    """The user's input is wrong; the message says which part and how to fix it."""
 
     exit_code = 2
 
@@ -65,7 +65,7 @@ class VocabularyError(InputError):
 
 
 class ModelTooLarge(InputError):
-    """A model needs more memory or disk than there is; nothing of it was trained."""
+    """A model needs more memory or disk than is available; it was not trained."""
 
 
 class ClusterUnfit(InputError):
@@ -73,15 +73,15 @@ class ClusterUnfit(InputError):
 
 
 class EncoderError(InputError):
-    """A text encoder cannot be loaded, or gives no usable vectors."""
+    """A text encoder cannot be loaded, or returns unusable vectors."""
 
 
 class BenchmarkError(InputError):
-    """An evaluation set is malformed, or no item of it is covered."""
+    """An evaluation set is malformed, or none of its items is covered."""
 
 
 class PromotionRefused(InputError):
-    """What a person orders of a model cannot be done as it stands."""
+    """A person's order on a model cannot be carried out."""
 
 
 class ForeignModel(InputError):
@@ -109,7 +109,7 @@ class LedgerDamaged(StoreError):
 
 
 class ModelFilesDamaged(StoreError):
-    """The files of a registered version are not those that were registered."""
+    """The files of a registered version differ from those that were registered."""
 
 
 class StoreNotWritable(StoreError):
@@ -117,7 +117,7 @@ class StoreNotWritable(StoreError):
 
 
 class RetryLater(NightjarError):
-    """Something outside is not there now; the same command may work later."""
+    """Something external is unavailable; the same command may work later."""
 
 
 class RegistryUnavailable(RetryLater):
@@ -137,7 +137,7 @@ class OrchestratorUnavailable(RetryLater):
 
 
 class SourceUnavailable(RetryLater):
-    """The server that a source comes from cannot be reached, or breaks off again and again."""
+    """The server of a source cannot be reached, or keeps breaking off."""
 
 
 class SourceChanged(RetryLater):
@@ -145,11 +145,11 @@ class SourceChanged(RetryLater):
 
 
 class WorkerLost(RetryLater):
-    """Worker processes or machines ended again and again without a result, or none is left."""
+    """Worker processes or machines kept dying without a result, or none is left."""
 
 
 class ClusterUnavailable(RetryLater):
-    """No scheduler of a cluster answers, or it ended under way, or its workers do not start."""
+    """A cluster's scheduler does not answer or ended during work, or its workers do not start."""
 
 
 class LeaseTaken(NightjarError):
@@ -161,4 +161,4 @@ class TrainingError(NightjarError):
 
 
 class RecallTooLow(NightjarError):
-    """An approximate index finds too few of the nearest; it was not published."""
+    """An approximate index finds too few of the true neighbours; it was not published."""

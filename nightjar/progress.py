@@ -1,4 +1,4 @@
-"""How a stage says how far it is, without knowing who listens.
+"""How a stage reports progress, without knowing who listens.
 
 A stage receives a :class:`Progress` and calls it; the command line draws a bar, a Prefect
 task updates a progress artifact, a test listens to nothing (:data:`SILENT`).
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from typing import Protocol
 
 FETCH = "fetch"
-"""What fetching remote sources is called, which happens while the run is planned."""
+"""The label for fetching remote sources, which happens during planning."""
 
 
 class Progress(Protocol):
-    """Listener for one stage's progress."""
+    """Listener for the progress of one stage."""
 
     def start(self, label: str, total: float | None, unit: str) -> None:
         """Begin a phase of ``total`` units (None: unknown)."""
 
     def advance(self, amount: float, note: str = "") -> None:
-        """``amount`` more units are done; ``note`` is a short live remark (loss, words/s)."""
+        """Count ``amount`` more units as done; ``note`` is a short live remark (loss, words/s)."""
 
 
 class _Silent:
@@ -37,7 +37,7 @@ SILENT: Progress = _Silent()
 
 
 class OnDemand:
-    """A listener that opens another one when there is something to tell."""
+    """A listener that opens another one at the first report."""
 
     def __init__(self, open_: Callable[[], Progress]) -> None:
         self._open = open_
@@ -45,7 +45,7 @@ class OnDemand:
 
     @property
     def is_open(self) -> bool:
-        """Whether there was something to tell."""
+        """Whether there was a report."""
         return self._opened is not None
 
     def start(self, label: str, total: float | None, unit: str) -> None:
@@ -62,7 +62,7 @@ class OnDemand:
 
 @contextmanager
 def on_demand(open_: Callable[[], Progress], close: Callable[[str], None]) -> Iterator[Progress]:
-    """A listener that is opened when needed; then ``close`` is told how it ended."""
+    """Yield a listener that opens when needed and then passes its outcome to ``close``."""
     shown = OnDemand(open_)
     started = time.monotonic()
     outcome = "failed"

@@ -1,4 +1,4 @@
-"""What a run leaves in the Prefect UI: counts, scores, decisions and links, as artifacts."""
+"""A run's reports in the Prefect UI: counts, scores, decisions and links, as artifacts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nightjar.store import Store
 
 
 def report_step(loaded: LoadedConfig, step: Step) -> None:
-    """What a stage read, kept and dropped, and links to its artifact and its page."""
+    """Report what a stage read, kept and dropped, with links to its artifact and its page."""
     manifest = Store(loaded.artifacts_dir).open(step.ref).manifest
     rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
     key = _key(f"{step.stage}-{step.subject}")
@@ -47,7 +47,7 @@ def report_step(loaded: LoadedConfig, step: Step) -> None:
 
 
 def report_registered(request: RegistrationRequest, version: RegisteredVersion) -> None:
-    """A link to the registered version."""
+    """Report a link to the registered version."""
     uri = masked(tracking_uri(request.registry, request.artifacts_dir))
     if uri.startswith(("http://", "https://")):
         create_link_artifact(
@@ -58,7 +58,7 @@ def report_registered(request: RegistrationRequest, version: RegisteredVersion) 
 
 
 def report_night(night: Night, outcomes: Sequence[ModelOutcome]) -> None:
-    """The decisions of the night with their reasons, and its alarms."""
+    """Report the decisions of the night with their reasons, and its alarms."""
     lines = [
         f"- **{found['model']}** {found['outcome']}: {found['reason']}" for found in night.decisions
     ]
@@ -72,7 +72,7 @@ def report_night(night: Night, outcomes: Sequence[ModelOutcome]) -> None:
 
 
 def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
-    """One table of the night: models, scores with coverage, decisions."""
+    """Report a table of the night: models, scores with coverage, decisions."""
     rows: list[dict[str, Any]] = []
     for outcome in outcomes:
         row: dict[str, Any] = {"model": outcome.model}
@@ -90,5 +90,5 @@ def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
 
 
 def _key(text: str) -> str:
-    """A Prefect artifact key: lower-case letters, digits and dashes."""
+    """Make a Prefect artifact key: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""Where a night's shards are worked on, for all tasks of the run."""
+"""The executor that processes a night's shards, shared by all tasks of the run."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ CONNECT_SECONDS = 15
 
 
 class _Current:
-    """The executor of this process's run; None outside of one."""
+    """The executor of this process' run; None outside a run."""
 
     executor: Executor | None = None
 
 
 def current_executor() -> Executor | None:
-    """What :func:`use_executor` opened; None outside of it."""
+    """The executor that :func:`use_executor` opened; None outside it."""
     return _Current.executor
 
 
 @contextmanager
 def use_executor(loaded: LoadedConfig, n_workers: int, n_bytes: int = 0) -> Iterator[None]:
-    """Have all tasks within work where ``execution`` says.
+    """Let all tasks in the block work where ``execution`` says.
 
-    Processes of this machine start at once if sources of ``n_bytes`` are about to be read.
-    Raises InputError without the extra dask, ClusterUnavailable when the scheduler cannot be
-    reached or the workers of the run do not start, WorkerLost when a cluster has none,
-    ClusterUnfit when one cannot do the work.
+    Local processes start at once if ``n_bytes`` of sources are about to be read. Raises
+    InputError without the extra dask, ClusterUnavailable when the scheduler cannot be reached or
+    the run's workers do not start, WorkerLost when a cluster has no workers, ClusterUnfit when a
+    worker cannot do the work.
     """
     with _opened(loaded, n_workers, n_bytes) as executor:
         _Current.executor = executor
@@ -66,7 +66,7 @@ def _opened(loaded: LoadedConfig, n_workers: int, n_bytes: int) -> Iterator[Exec
 
 @contextmanager
 def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
-    """The client of the configured cluster, or of one made for the run."""
+    """A client of the configured cluster, or of one made for the run."""
     try:
         from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # in the extra
     except ImportError as error:

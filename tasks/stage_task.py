@@ -1,7 +1,7 @@
 """One Prefect task for each declared stage, and one that registers a model.
 
-Tasks pass references, never data. Prefect's own cache is off: the artifact store decides
-what is reused. Only trouble that may pass (:class:`~nightjar.errors.RetryLater`) is retried.
+Tasks pass references, never data. Prefect's own cache is off: the artifact store decides what is
+reused. Only temporary trouble (:class:`~nightjar.errors.RetryLater`) is retried.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth another try: only when something outside was missing."""
+    """Whether to retry a failed task: only when something external was unavailable."""
     del task, task_run
     return isinstance(state.result(raise_on_failure=False), RetryLater)
 
@@ -47,7 +47,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 
 @contextmanager
 def _shown(label: str) -> Iterator[TaskProgress]:
-    """The progress of a task, on the run's page and on the terminal if there is one."""
+    """Show the progress of a task on the run's page, and on the terminal if there is one."""
     started = time.monotonic()
     progress = TaskProgress(label)
     outcome = "failed"
@@ -63,7 +63,7 @@ def _shown(label: str) -> Iterator[TaskProgress]:
 
 
 def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> ArtifactRef:
-    """Run one step with its progress shown; returns the reference of what it published."""
+    """Run one step and show its progress; return the reference of what it published."""
     with _shown(step.label) as progress:
         ref = run_step(loaded, step, progress, provenance, current_executor())
     report_step(loaded, step)
@@ -72,14 +72,14 @@ def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> Artifa
 
 @cache
 def stage_task(stage: type[Stage]) -> Callable[..., State[Any]]:
-    """The task of a stage, made from its declaration."""
+    """Make the task of a stage from its declaration."""
     made = task(name=stage.verb, description=stage.about, task_run_name="{step.label}", **_OPTIONS)
     return made(_perform)
 
 
 @task(name="register", task_run_name="register {request.model_name}", **_OPTIONS)
 def register(request: RegistrationRequest) -> RegisteredVersion:
-    """Make a version in MLflow of one model; it decides nothing."""
+    """Register one model in MLflow. Decides nothing."""
     with _shown(f"register {request.model_name}") as progress:
         version = ensure_registered(request, progress)
     report_registered(request, version)
@@ -87,13 +87,13 @@ def register(request: RegistrationRequest) -> RegisteredVersion:
 
 
 def run_stage(loaded: LoadedConfig, step: Step, provenance: Provenance) -> None:
-    """Run a due step as a task; raises the error that it ended with."""
+    """Run a due step as a task. Raises the task's error."""
     perform = stage_task(type(step.work))
     result_of(perform(loaded, step, provenance, return_state=True))
 
 
 def result_of(state: State[Any]) -> Any:
-    """What a task returned. Raises its error; one of ours that is no NightjarError as one."""
+    """The result of a task. Raises its error; wraps a bug of ours in a NightjarError."""
     if state.is_completed():
         return state.result()
     result = state.result(raise_on_failure=False)

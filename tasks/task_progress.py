@@ -15,13 +15,13 @@ _UPDATE_SECONDS = 2.0
 
 
 class Display(Protocol):
-    """Who shows the progress of a step to a person."""
+    """Shows the progress of steps to a person."""
 
     def open(self, label: str) -> Progress:
-        """The listener for the step ``label``."""
+        """Open a listener for the step ``label``."""
 
     def close(self, label: str, outcome: str) -> None:
-        """The step ``label`` ended with ``outcome`` ("4.2 s", "failed")."""
+        """Show that the step ``label`` ended with ``outcome`` ("4.2 s", "failed")."""
 
 
 class _NoDisplay:
@@ -34,13 +34,13 @@ class _NoDisplay:
 
 
 class _Shown:
-    """The display of this process; a worker has none, the command line sets its own."""
+    """The display of this process: none in a worker; the command line sets its own."""
 
     display: Display = _NoDisplay()
 
 
 def show_on(display: Display) -> None:
-    """Show the progress of every task of this process on ``display``."""
+    """Show the progress of all tasks in this process on ``display``."""
     _Shown.display = display
 
 
@@ -50,7 +50,7 @@ def current_display() -> Display:
 
 
 class TaskProgress:
-    """A listener that tells Prefect at most every two seconds, and the display always."""
+    """A listener that always updates the display, and Prefect at most every two seconds."""
 
     def __init__(self, label: str) -> None:
         self._key = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
@@ -62,12 +62,12 @@ class TaskProgress:
         self._told_at = 0.0
 
     def start(self, label: str, total: float | None, unit: str) -> None:
-        """Begin a phase; a new phase starts the bar again."""
+        """Begin a phase, which restarts the bar."""
         self._display.start(label, total, unit)
         self._label, self._total, self._done = label, total, 0.0
 
     def advance(self, amount: float, note: str = "") -> None:
-        """Count, and tell Prefect when the last time is long enough ago."""
+        """Count units done, and update Prefect if the last update is long enough ago."""
         self._display.advance(amount, note)
         self._done += amount
         now = time.monotonic()
@@ -76,7 +76,7 @@ class TaskProgress:
             self._tell(min(100.0, 100 * self._done / self._total), note)
 
     def finish(self) -> None:
-        """The step is done: complete the artifact, if one was started."""
+        """Complete the Prefect artifact, if one was started."""
         if self._artifact is not None:
             self._tell(100.0, "done")
 
@@ -86,6 +86,6 @@ class TaskProgress:
             created = create_progress_artifact(
                 percent, key=f"progress-{self._key}", description=description
             )
-            self._artifact = cast("UUID", created)  # a coroutine only in an async task
+            self._artifact = cast("UUID", created)  # would be a coroutine only in an async task
         else:
             update_progress_artifact(self._artifact, percent, description=description)

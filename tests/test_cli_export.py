@@ -64,7 +64,7 @@ def test_a_night_s_candidate_is_exported_with_where_it_comes_from(tmp_path: Path
     assert (champion["version"], blocked["version"]) == ("1", "2")
     assert champion["embeddings_version"] != blocked["embeddings_version"]
     error = refused(project.path, "export", "words@1", "--night", 1, "-f", "numpy")
-    assert "ask for a version or for a night" in str(error)
+    assert "name a version or a night" in str(error)
 
 
 def test_names_versions_and_limits_are_understood(finished_config: Path, tmp_path: Path) -> None:

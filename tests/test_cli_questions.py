@@ -262,7 +262,7 @@ def test_versions_aliases_and_nights_answer_when_they_are_named(project: HandMad
         ("words@9", None, "night-words has no version or alias '9'; 'nightjar show words'"),
         ("words@best", None, "has no version or alias 'best'"),
         ("words@" + "9" * 30, None, "has no version or alias '999"),
-        ("words@1", 1, "ask for a version or for a night, not for both"),
+        ("words@1", 1, "name a version or a night, not both"),
         ("words", 9, "there is no night 9; 'nightjar nights' lists them"),
         ("wrods", None, "no such model; did you mean 'words'?"),
         ("wrods", 1, "no such model; did you mean 'words'?"),
@@ -309,7 +309,7 @@ def test_a_retired_model_answers_by_version_alone(tmp_path: Path) -> None:
     project.document["models"] = {"others": project.document["models"].pop("words")}
     project.save()
     asked(project.path, "retire", "words")
-    with pytest.raises(InputError, match="words is retired; a version of it still answers"):
+    with pytest.raises(InputError, match="words is retired; name one of its versions"):
         similarity(project, "words")
     assert similarity(project, "words@1") == expected
 
@@ -318,5 +318,5 @@ def test_a_version_that_is_not_in_the_registry_any_more_is_named(tmp_path: Path)
     project = HandMade(tmp_path / "project")
     project.night()
     shutil.rmtree(project.loaded.artifacts_dir / "mlflow")
-    with pytest.raises(ModelFilesDamaged, match="version 1 is not in the registry any more"):
+    with pytest.raises(ModelFilesDamaged, match="version 1 is no longer in the registry"):
         similarity(project)

@@ -69,7 +69,7 @@ def test_nights_are_compared_the_last_accepted_one_by_default(tmp_path: Path) ->
     assert "no night is accepted for the corpus text yet: 'nightjar run' makes one" in str(error)
     project.night()
     error = refused(project.path, "diff", "documents")
-    assert "night 1 of text is the first that was accepted" in str(error)
+    assert "night 1 of text is the first accepted night" in str(error)
     project.write_text(110)
     project.night()
     project.write_text(20)
@@ -99,7 +99,7 @@ def test_a_night_that_changed_nothing_is_not_what_the_next_is_compared_with(tmp_
     project.night()
     accept_once_more(project)
     assert project.kinds.count("accepted") == 2
-    assert "is the first that was accepted" in str(refused(project.path, "diff", "documents"))
+    assert "is the first accepted night" in str(refused(project.path, "diff", "documents"))
     project.write_text(110)
     project.night()
     found = asked_json(project.path, "diff", "documents")
@@ -167,4 +167,4 @@ def test_with_several_corpora_it_has_to_be_said_which(tmp_path: Path) -> None:
     found = asked_json(project.path, "diff", "documents", "--corpus", "notes")
     assert (found["added"], found["removed"]) == ({"n": 1}, {"n": 1})
     error = refused(project.path, "diff", "documents", "--corpus", "text")
-    assert "night 1 of text is the first that was accepted" in str(error)
+    assert "night 1 of text is the first accepted night" in str(error)

@@ -577,7 +577,7 @@ def test_a_port_in_use_is_one_message(explored: Explored) -> None:
         process = start(explored.config, "--port", str(port))
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
-    assert err.startswith(f"nightjar: 127.0.0.1:{port} cannot be listened on (Address already")
+    assert err.startswith(f"nightjar: cannot listen on 127.0.0.1:{port} (Address already")
     assert "--port" in err
 
 

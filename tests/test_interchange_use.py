@@ -152,7 +152,7 @@ def test_embeddings_of_another_training_are_not_taken_for_those_that_are_registe
         loaded.artifacts_dir, identity, lambda staging: staging.write("vectors", vectors[::-1])
     )
     assert again == ref
-    with pytest.raises(ArtifactMissing, match="trained anew since words version 1 was registered"):
+    with pytest.raises(ArtifactMissing, match="trained again after words version 1 was registered"):
         write_gensim(loaded, "words", None, tmp_path / "model")
     exported = tmp_path / "words.npz"
     asked(project.path, "export", "words", "-f", "numpy", "-o", exported)

@@ -161,7 +161,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(small_config:
     # CPython ends by the signal itself (130 to a shell) if it came while a string was executed.
     assert process.returncode in (130, -signal.SIGINT), log.read_text()
     assert log.read_text().endswith(
-        "nightjar: interrupted; the same command goes on from what is published, and a "
+        "nightjar: interrupted; the same command continues from what is published, and a "
         "training from its last checkpoint\n"
     )
     _, alive = psutil.wait_procs(started, timeout=20)

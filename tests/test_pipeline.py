@@ -264,6 +264,6 @@ def test_without_a_champion_the_next_steps_name_a_challenger(small_config: Path)
     render.print_next_steps(console, loaded, outcomes)
     shown = console.export_text()
     assert "v1 blocked" in shown
-    assert "No model is champion: the reasons are above" in shown
+    assert "No model has a champion: see the reasons above" in shown
     assert "models:/small-cbow@challenger" in shown
     assert "--model cbow@challenger" in shown

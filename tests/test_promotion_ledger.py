@@ -128,7 +128,7 @@ def edit(path: Path) -> None:
     [
         (Path.unlink, "event 2 is missing before 000003.parquet"),
         (cut, "000002.parquet cannot be read"),
-        (exchange, "000002.parquet does not hold the events it is named by"),
+        (exchange, "000002.parquet does not hold the events in its name"),
         (edit, "event 2 was changed after it was written"),
         (lambda path: path.write_bytes(b""), "000002.parquet cannot be read"),
     ],

@@ -391,7 +391,7 @@ def test_command_between_judging_and_settling_wins(pipeline: Pipeline) -> None:
     pipeline.steward().rollback("w2v")
     settled = promoter.settle(question, decision)
     assert settled.event is None
-    assert settled.note == "not recorded: a command changed what it rests on meanwhile"
+    assert settled.note == "not recorded: meanwhile a command changed what it depends on"
     assert pipeline.alias() == 1
 
 

@@ -441,7 +441,7 @@ def test_of_several_corpora_with_such_an_id_one_is_named(tmp_path: Path) -> None
 
 def test_a_document_that_is_not_there_is_refused_and_nothing_is_done(project: Project) -> None:
     before = places_of(WORD, project.artifacts)
-    with pytest.raises(InputError, match="in:nobody: no document that is kept has this id"):
+    with pytest.raises(InputError, match="in:nobody: no kept document has this id"):
         purged(project, secret_id(project), "in:nobody")
     assert places_of(WORD, project.artifacts) == before
     assert not PurgeList.read(project.load().pipeline_dir, "news").orders
@@ -557,7 +557,7 @@ def test_the_next_night_finishes_a_purge_and_says_so(project: Project, victims: 
     doc_id = secret_id(project)
     assert kill(victims, project, doc_id, 3, at_renames=False) == 9
     night = project.night()
-    assert any("a purge had not ended" in alarm for alarm in night.alarms)
+    assert any("finished an interrupted purge" in alarm for alarm in night.alarms)
     assert not [
         place
         for place in places_of(WORD, project.artifacts)
@@ -828,10 +828,10 @@ def test_the_command_tells_what_is_gone_and_what_is_left_to_do(project: Project)
     assert result.exit_code == 0
     assert "1 documents are erased" in result.output
     for told in (
-        "written anew",
+        "rewritten",
         "news.txt:8",
         "small-words v2",
-        "the next night trains words, counted",
+        "the next night retrains words, counted",
     ):
         assert told in result.output
     again = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)

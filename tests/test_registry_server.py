@@ -265,7 +265,7 @@ def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
     # The reference, what it can be rolled back to, the champion.
     assert [found.version for found in reader.versions("remote-words")] == [1, 4, 5]
     assert asked(project.path, "verify").splitlines()[-1].endswith("all whole")
-    told = "still to do beside the MLflow server, to free its disk: "
+    told = "to free the MLflow server's disk, run this on its machine: "
     (note,) = asked_json(project.path, "collect", "--dry-run")["notes"]
     assert note.startswith(told)
     assert asked_json(project.path, "collect")["notes"] == [note]

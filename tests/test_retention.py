@@ -578,7 +578,7 @@ def test_what_was_set_aside_stays_and_is_told(directory: Directory) -> None:
     (note,) = directory.collect().notes
     assert aside.is_dir()
     assert "set aside" in note
-    assert "until a person deletes them" in note
+    assert "delete them yourself" in note
 
 
 def test_a_night_whose_collection_fails_is_told_and_does_not_fail(tmp_path: Path) -> None:
@@ -590,5 +590,5 @@ def test_a_night_whose_collection_fails_is_told_and_does_not_fail(tmp_path: Path
     night = project.night()
     assert night.status is NightStatus.COMPLETED
     (alarm,) = night.alarms
-    assert "what nobody needs is not deleted" in alarm
+    assert "unneeded artifacts were not deleted" in alarm
     assert str(damaged.parent) in alarm

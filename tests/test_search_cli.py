@@ -109,7 +109,7 @@ def test_filters_leave_as_many_answers_as_there_are(config: Path) -> None:
         ("police", "document", {}, "did you mean 'documents'?"),
         ("polcie qqqx", "documents", {}, "no vector for 2 words: polcie, qqqx"),
         ("polcie qqqx", "documents", {}, "did you mean police"),
-        ("?!", "documents", {}, "no word in '?!'"),
+        ("?!", "documents", {}, "no word of '?!'"),
         ("police", "others", {"sources": ("note",)}, "source 'note'; there are news, notes"),
         ("police", "others", {"contains": "("}, "'(' is not a regular expression"),
     ],
@@ -186,7 +186,7 @@ def test_the_next_night_searches_the_new_documents(
     now = found_in(copied, "police").as_json()
     assert now != before
     assert found_in(copied, "police", night=2).as_json() == now
-    with pytest.raises(ArtifactMissing, match=r"night 1 had .*, which is not kept any more"):
+    with pytest.raises(ArtifactMissing, match=r"night 1 had .*, which is no longer kept"):
         found_in(copied, "police", night=1)
     with pytest.raises(InputError, match="there is no night 9"):
         found_in(copied, "police", night=9)
@@ -216,7 +216,7 @@ def test_what_a_pretrained_encoder_embedded_is_searched_with_it(tmp_path: Path) 
     assert found.returncode == 0, found.stderr
     assert "Cricket: the Test team won the match." in found.stdout.splitlines()[1]
     again = nightjar("search", "qqqx", "--in", "documents", *command)
-    assert_refused(again, 2, "there is no word in 'qqqx' that documents knows")
+    assert_refused(again, 2, "documents knows no word of 'qqqx'")
     by_model = ("search", "police", "--in", "documents", "-c", path)  # without the override
     assert_refused(nightjar(*by_model), 1, "has vectors of an encoder (model2vec)", "nightjar run")
     save_encoder(path.parent / "encoder", ("police",))

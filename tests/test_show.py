@@ -89,7 +89,7 @@ def test_a_stage_is_the_artifact_that_readers_use(project: HandMade) -> None:
     ("arguments", "message"),
     [
         (("show", "search_index", "--night", "3"), "night 3 has no index of documents: its text"),
-        (("show", "search_index", "--night", "1"), "is not kept any more: an index is kept while"),
+        (("show", "search_index", "--night", "1"), "is no longer kept: an index is kept while"),
         (("show", "cooccurrences"), "words version 2 has no cooccurrences"),
         (("show", "wrods"), "no artifact matches"),
         (("show", "words@9"), "has no version or alias '9'"),

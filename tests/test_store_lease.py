@@ -518,7 +518,7 @@ def test_where_machines_keep_their_locks_apart_a_lease_is_held_while_its_holder_
     monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
     with caplog.at_level(logging.WARNING), acquire_lease(path, "ours"):
         assert told(path)["owner"] == "ours"
-    assert "no lock tells whether the holders of 1 files still run" in caplog.text
+    assert "locks do not show whether the holders of 1 files still run" in caplog.text
 
 
 @pytest.mark.usefixtures("short_wait")
@@ -555,7 +555,7 @@ with acquire_lease(path, "slept"):
 def test_a_holder_whose_lease_was_taken_is_told_once(path: Path) -> None:
     command = [sys.executable, "-c", BEAT_FAST + LOSE, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.count("others may believe that this process is gone") == 1
+    assert done.stderr.count("other processes may believe that this one is gone") == 1
     assert str(path) in done.stderr
 
 

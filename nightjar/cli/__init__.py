@@ -1,1 +1,1 @@
-"""The command line: what a person types, and what is printed."""
+"""The command line: parsing commands and printing their results."""

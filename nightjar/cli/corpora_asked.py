@@ -1,7 +1,7 @@
-"""What is asked of the nights of a corpus: how its documents differ, what it is like, what is new.
+"""Questions to the nights of a corpus: how its documents differ, what it is like, what is new.
 
-Which nights answer, :mod:`nightjar.pipeline.answerers` says: the last accepted one, against the
-accepted one before it.
+By default they compare the last accepted night with the accepted one before it
+(:mod:`nightjar.pipeline.answerers`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from nightjar.store import Artifact, schemas
 
 @dataclass(frozen=True)
 class AskedNights:
-    """Which corpus, and which two of its nights."""
+    """A corpus and two of its nights."""
 
     corpus: str | None = None
-    """None: the only one."""
+    """None: the only corpus."""
     night: int | None = None
     """None: the last accepted one."""
     against: int | None = None
@@ -32,7 +32,7 @@ class AskedNights:
 def compare_documents(
     loaded: LoadedConfig, asked: AskedNights, old: str | None, new: str | None
 ) -> Comparison:
-    """What changed between the documents of two nights, or between two artifacts.
+    """Compare the documents of two nights or of two artifacts.
 
     ``old`` and ``new`` are versions of documents artifacts, or their first digits. Raises
     InputError when there is nothing to compare, ArtifactMissing for an unknown version.
@@ -42,8 +42,8 @@ def compare_documents(
         now, before = _both_nights(answerers, asked)
         if before is None:
             raise InputError(
-                f"{now.label} is the first that was accepted: there is nothing to compare it with. "
-                f"'nightjar run' makes another whenever the sources change"
+                f"{now.label} is the first accepted night, so there is nothing to compare it with. "
+                f"'nightjar run' makes another one once the sources change"
             )
         return compare(*(answerers.corpus_stage(n, schemas.DOCUMENTS) for n in (before, now)))
     older = _documents(answerers, old)
@@ -65,7 +65,9 @@ def _both_nights(
 def _documents(answerers: Answerers, what: str) -> Artifact:
     ref = answerers.store.find(what if "/" in what else f"{schemas.DOCUMENTS}/{what}")
     if ref.stage != schemas.DOCUMENTS:
-        raise InputError(f"{ref}: is no documents artifact; 'nightjar versions documents'")
+        raise InputError(
+            f"{ref} is not a documents artifact; 'nightjar versions documents' lists them"
+        )
     return answerers.store.open(ref)
 
 
@@ -74,13 +76,13 @@ class WordsSince:
     """How the vocabulary of a night differs from that of an earlier one."""
 
     night: AskedCorpus
-    """The earlier one."""
+    """The earlier night."""
     tokens: Artifact
-    """The earlier night's."""
+    """The earlier night's tokens."""
     words: NewWords
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON types; the most frequent words are listed."""
+        """Plain JSON types; lists only the most frequent words."""
         new = self.words
         return {
             "night": self.night.night,
@@ -100,16 +102,16 @@ class CorpusReport:
     report: Artifact
     tokens: Artifact
     since: WordsSince | None
-    """None: no night was accepted before."""
+    """None when no earlier night was accepted."""
 
     @property
     def figures(self) -> dict[str, int]:
-        """Documents, words and the like."""
+        """Numbers of documents, words and so on."""
         return dict(self.report.manifest.counts)
 
     @property
     def page(self) -> str:
-        """The page, with what is new at its end."""
+        """The page, ending with what is new."""
         if self.since is None:
             return self.report.file_path(PAGE).read_text(encoding="utf-8")
         return page_with_comparison(self.report, self.tokens, self.since.tokens, self.since.words)
@@ -128,7 +130,7 @@ class CorpusReport:
 
 
 def report_corpus(loaded: LoadedConfig, asked: AskedNights) -> CorpusReport:
-    """What the corpus of a night is like, compared with another when it is read.
+    """Describe the corpus of a night and compare it with that of another night.
 
     Raises InputError as :meth:`~nightjar.pipeline.answerers.Answerers.corpus` does, StoreError
     when an artifact of one of the nights is gone or damaged.

@@ -35,38 +35,38 @@ app = typer.Typer()
 _AgainstOption = Annotated[
     int | None,
     typer.Option(
-        "--against", metavar="ID", help="Compare with that night; default: the accepted one before."
+        "--against", metavar="ID", help="Compare with this night; default: the accepted one before."
     ),
 ]
 
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What you look for, in words of your own.")],
+    query: Annotated[str, typer.Argument(help="Describe what you look for in your own words.")],
     name: Annotated[
         str | None,
-        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+        typer.Option("--in", help="Choose an entry of document_vectors; needed if several."),
     ] = None,
     topn: Annotated[
-        int, typer.Option("--topn", "-n", min=1, max=1_000, help="How many answers.")
+        int, typer.Option("--topn", "-n", min=1, max=1_000, help="Show this many answers.")
     ] = 10,
     source: Annotated[
-        list[str] | None, typer.Option(help="Only documents of this source; repeatable.")
+        list[str] | None, typer.Option(help="Search only documents of this source; repeatable.")
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option(help="Only documents in this language; repeatable.")
+        list[str] | None, typer.Option(help="Search only documents in this language; repeatable.")
     ] = None,
     contains: Annotated[
-        str | None, typer.Option(help="Only documents with this word or regular expression.")
+        str | None, typer.Option(help="Search only documents with this word or regular expression.")
     ] = None,
-    min_chars: Annotated[int | None, typer.Option(min=0, help="Least characters.")] = None,
-    max_chars: Annotated[int | None, typer.Option(min=0, help="Most characters.")] = None,
+    min_chars: Annotated[int | None, typer.Option(min=0, help="Skip shorter documents.")] = None,
+    max_chars: Annotated[int | None, typer.Option(min=0, help="Skip longer documents.")] = None,
     night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the documents nearest in meaning, and the sentence that is."""
+    """Find the documents nearest in meaning, and the best sentence of each."""
     console = Console()
     question = Question(
         query=query,
@@ -85,19 +85,19 @@ def search(
 
 @app.command()
 def diff(
-    stage: Annotated[str, typer.Argument(metavar="documents", help="What is compared.")],
+    stage: Annotated[str, typer.Argument(metavar="documents", help="The word 'documents'.")],
     old: Annotated[
         str | None,
         typer.Argument(
-            metavar="A", help="The older version; default: of the accepted night before."
+            metavar="A", help="The older version; default: that of the accepted night before it."
         ),
     ] = None,
     new: Annotated[
         str | None,
-        typer.Argument(metavar="B", help="The newer version; default: of the last accepted night."),
+        typer.Argument(metavar="B", help="The newer version; default: the last accepted night's."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, help="How many documents are listed.")
+        int, typer.Option("--limit", "-n", min=0, help="List this many documents.")
     ] = 20,
     corpus: CorpusOption = None,
     night: NightOption = None,
@@ -112,7 +112,7 @@ def diff(
             f"{stage}: only documents can be compared, as in 'nightjar diff documents'"
         )
     if old is not None and (against is not None or (new is not None and night is not None)):
-        raise InputError("say two versions, or the nights with --night and --against, not both")
+        raise InputError("give two versions, or nights with --night and --against, not both")
     loaded = load_config(config, set_ or [])
     comparison = corpora.compare_documents(loaded, AskedNights(corpus, night, against), old, new)
     if as_json:
@@ -124,21 +124,20 @@ def diff(
 @app.command()
 def report(
     corpus: Annotated[
-        str | None, typer.Argument(help="Which corpus; needed if there are several.")
+        str | None, typer.Argument(help="A corpus; needed if there are several.")
     ] = None,
     night: NightOption = None,
     against: _AgainstOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, help="How many words are listed.")
-    ] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="List this many words.")] = 20,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the page, with what is new in it.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the HTML page, with the news."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a corpus is like, and which words came and went since the accepted night before."""
+    """Describe a corpus and the words that came or went since the accepted night before."""
     loaded = load_config(config, set_ or [])
     found = corpora.report_corpus(loaded, AskedNights(corpus, night, against))
     if output is not None:
@@ -160,7 +159,7 @@ def _print_report(console: Console, found: CorpusReport, limit: int) -> None:
         console.print(f"{name.replace('_', ' '):<16}{count:>14,}", markup=False)
     since = found.since
     if since is None:
-        console.print("No night was accepted before it: there is nothing to compare it with.")
+        console.print("No earlier night was accepted, so there is nothing to compare it with.")
         return
     line = f"compared with {since.night.label}, {since.tokens.ref}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -180,7 +179,7 @@ def _print_words(console: Console, title: str, words: pa.Table) -> None:
 
 
 def _print(console: Console, comparison: Comparison, limit: int) -> None:
-    """How many documents of each source changed, and the first ``limit`` of them."""
+    """Print how many documents of each source changed, and the first ``limit`` of them."""
     console.print(f"{comparison.old} -> {comparison.new}")
     for change, by_source in comparison.counts.items():
         sources = ", ".join(f"{source} {count:,}" for source, count in by_source.items())
@@ -195,7 +194,7 @@ def _print(console: Console, comparison: Comparison, limit: int) -> None:
 
 
 def _as_json(comparison: Comparison, limit: int) -> dict[str, Any]:
-    """The same, for a script."""
+    """The comparison for a script."""
     return {
         "old": comparison.old,
         "new": comparison.new,

@@ -1,4 +1,4 @@
-"""Progress for people: bars on a terminal, a plain line now and then elsewhere."""
+"""Progress for people: bars on a terminal, occasional plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN_LINE_SECONDS = 10.0
 
 
 class _Bars(Progress):
-    """Below the bars, the remark of each step on a line of its own: it fits 80 columns."""
+    """Bars, followed by each step's remark on its own line to fit 80 columns."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bars, then the remarks."""
@@ -37,7 +37,7 @@ class _Bars(Progress):
 
 
 class BarDisplay:
-    """A line with a bar for each step; finished steps stay above."""
+    """Shows a bar for each step; finished steps stay above as lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,7 +66,7 @@ class BarDisplay:
         self._progress.stop()
 
     def refresh(self) -> None:
-        """Draw now, not at the next tenth of a second."""
+        """Draw now instead of at the next tenth of a second."""
         self._progress.refresh()
 
     def open(self, label: str) -> _Bar:
@@ -91,7 +91,7 @@ class _Bar:
 
     def start(self, label: str, total: float | None, unit: str) -> None:
         del unit
-        # reset() forgets every field that it is not given again.
+        # reset() drops every field that is not passed again.
         self._progress.reset(self._task, total=total, step=self._label, note=label)
         self._phase = label
 
@@ -100,7 +100,7 @@ class _Bar:
 
 
 class LineDisplay:
-    """A line when a step starts and ends, and every ten seconds of a long one."""
+    """Prints a line when a step starts and ends, and every ten seconds in between."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -122,7 +122,7 @@ class LineDisplay:
         return _Lines(self, label)
 
     def close(self, label: str, outcome: str) -> None:
-        """The last line of the step."""
+        """Print the step's last line."""
         self.line(f"{label}: {outcome}")
 
     def line(self, text: str) -> None:
@@ -154,13 +154,13 @@ class _Lines:
 
 
 def display_for(console: Console) -> BarDisplay | LineDisplay:
-    """Bars on a terminal, lines elsewhere."""
+    """Return bars for a terminal, lines elsewhere."""
     return BarDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
 @contextmanager
 def fetch_progress(console: Console) -> Iterator[progress.Progress]:
-    """Progress of fetching on ``console``; nothing is shown when nothing is fetched."""
+    """Show the progress of fetching on ``console``; shows nothing if nothing is fetched."""
     with ExitStack() as stack:
         display = display_for(console)
 
@@ -174,7 +174,7 @@ def fetch_progress(console: Console) -> Iterator[progress.Progress]:
 
 @contextmanager
 def steps_progress(console: Console) -> Iterator[Callable[[str], progress.Progress]]:
-    """What gives a listener for each step of a command, shown on ``console``."""
+    """Yield a function that opens a listener for a step, shown on ``console``."""
     with display_for(console) as display:
         opened: list[str] = []
 

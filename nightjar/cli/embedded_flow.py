@@ -1,4 +1,4 @@
-"""The nightly flow in this process. Import it once PREFECT_API_URL is what it should be."""
+"""The nightly flow in this process. Import this module only after setting PREFECT_API_URL."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from nightjar.tasks.task_progress import show_on
 
 
 def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
-    """Run the flow with its progress on ``console``; the caller has planned, so all is fetched.
+    """Run the flow with its progress on ``console``; planning has already fetched the sources.
 
     Returns the reason when the run was skipped, None when it ran. Raises the error of the
-    step that failed, or OrchestratorUnavailable when Prefect does not answer.
+    failed step, or OrchestratorUnavailable when Prefect does not answer.
     """
     _check_that_prefect_answers()
-    # Nobody watches the heartbeats of a run in this process, and ending them takes a second.
+    # Nothing watches the heartbeats of a run in this process, and stopping them takes a second.
     with (
         display_for(console) as display,
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
@@ -37,11 +37,11 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
                 is_fetched=True,
                 return_state=True,
             )
-        except httpx.HTTPError as failure:  # of the flow itself: an error of a step is in its state
+        except httpx.HTTPError as failure:  # from the flow itself: a step's error is in its state
             raise OrchestratorUnavailable(
                 f"the Prefect server at {PREFECT_API_URL.value()} failed during the night "
-                f"({failure}); look for a full disk, then run the same command again: it goes on "
-                f"from what is published"
+                f"({failure}); check for a full disk, then run the same command again: it "
+                f"continues from what is published"
             ) from failure
     if state.is_completed():
         return state.message if state.name == SKIPPED else None

@@ -1,14 +1,15 @@
 """A Prefect server that lives exactly as long as the run that started it.
 
-Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and stays on the
-machine for good. This one watches its parent and ends when the parent is gone, however it went.
+Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and keeps running for
+good. This one watches its parent and ends when the parent is gone, for whatever reason.
 Otherwise it is the same: the API application without the user interface, on loopback.
 
-An empty database would cost it half of its start, for Prefect runs every migration of its
-history. It gets one made of ``prefect_database.sql`` instead, what those migrations end in, and
-a newer Prefect migrates on from there. ``python tests/test_embedded_server.py`` renews the file.
+With an empty database, half of the start would be spent on Prefect's whole history of
+migrations. Instead the database is made from ``prefect_database.sql``, the result of those
+migrations; a newer Prefect migrates on from there. ``python tests/test_embedded_server.py``
+renews the file.
 
-Run as a script it is the server's process: ``python embedded_server.py PORT PARENT_PID``.
+As a script, this module is the server process: ``python embedded_server.py PORT PARENT_PID``.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ _LAST_LINES = 8
 
 
 class ServerDidNotStartError(Exception):
-    """The server ended, or did not answer in time; the message holds its last lines."""
+    """The server ended or did not answer in time; the message contains its last lines."""
 
 
 class EmbeddedServer:
-    """A server that starts when this is made, and ends with the ``with`` block.
+    """A server that starts with this object and ends with its ``with`` block.
 
-    ``url`` is its API address; it answers once :meth:`wait` has returned. What it prints goes to
+    ``url`` is its API address, which answers once :meth:`wait` has returned. Its output goes to
     ``log_path``.
     """
 
@@ -65,7 +66,7 @@ class EmbeddedServer:
                 env={
                     **environment,
                     "PREFECT_UI_ENABLED": "0",
-                    # Block types are for the user interface; a server that has one adds them.
+                    # Only the user interface needs block types; a server with one adds them.
                     "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
                     "PREFECT__SERVER_EPHEMERAL": "1",
                     "PREFECT__SERVER_FINAL": "1",
@@ -74,16 +75,16 @@ class EmbeddedServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for the run, which then stops the server itself.
+                # Ctrl-C must reach only the run, which then stops the server itself.
                 process_group=0,
             )
 
     def wait(self) -> None:
-        """Return when it answers. Raises ServerDidNotStartError."""
+        """Wait until the server answers. Raises ServerDidNotStartError."""
         _wait_until_it_answers(self.url, self._process, self._log_path)
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop the server if it is running."""
         _stop(self._process)
 
     def __enter__(self) -> Self:
@@ -99,10 +100,10 @@ class EmbeddedServer:
 
 
 def prepare_database(environment: Mapping[str, str]) -> None:
-    """Make the SQLite database of a server with ``environment``, if there is none.
+    """Make the SQLite database of a server with ``environment`` if it is missing.
 
-    It appears whole or not at all, so two runs may do this at once. Where it cannot be made, or
-    the user chose another database, that is left to Prefect.
+    It appears whole or not at all, so two runs may do this at once. If that fails, or the user
+    chose another database, Prefect makes it.
     """
     home = environment.get("PREFECT_HOME")
     if home is None or any(environment.get(name) for name in _DATABASE_URLS):
@@ -112,7 +113,7 @@ def prepare_database(environment: Mapping[str, str]) -> None:
     if database.exists() or not _is_known(schema):
         return
     unfinished = database.with_name(f".{database.name}.{os.getpid()}")
-    # A full disk, say: the server's own attempt tells it better.
+    # The server's own attempt reports a full disk, for example, more clearly.
     with suppress(OSError, sqlite3.Error):
         try:
             with closing(sqlite3.connect(unfinished)) as connection:
@@ -133,7 +134,7 @@ def _is_known(schema: str) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL; what a dead disk holds on to even then is left behind."""
+    """Send SIGTERM, then SIGKILL; a process that hangs on a dead disk even then is left behind."""
     for end in (process.terminate, process.kill):
         end()
         try:
@@ -168,7 +169,7 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path:
 
 def _last_lines(log_path: Path) -> str:
     lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\n".join(lines[-_LAST_LINES:]) or f"it ended without a word; see {log_path}"
+    return "\n".join(lines[-_LAST_LINES:]) or f"it ended without any output in {log_path}"
 
 
 def _end_with(parent: int) -> None:
@@ -178,7 +179,7 @@ def _end_with(parent: int) -> None:
 
 
 def _serve(port: int, parent: int) -> None:
-    """The server's process; ``parent`` may be gone before this line is reached."""
+    """Run the server process; ``parent`` may already be gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
 

@@ -1,6 +1,6 @@
-"""The environment that Prefect and MLflow find: set before either is imported.
+"""The environment of Prefect and MLflow, set before either is imported.
 
-No telemetry, and nothing outside the project unless the user configured it: without
+No telemetry, and no files outside the project unless the user configured them: without
 ``PREFECT_API_URL``, ``PREFECT_HOME`` or a profile of the user's own, Prefect keeps its
 database under ``artifacts/prefect``.
 """
@@ -24,7 +24,7 @@ _DEFAULTS = {
 def prepare_environment(
     artifacts_dir: Path, environment: MutableMapping[str, str] = os.environ
 ) -> None:
-    """Fill in what the user has not set; what is set stays.
+    """Set variables that the user has not set.
 
     Raises StoreNotWritable when the directory of Prefect's database cannot be made.
     """
@@ -38,7 +38,7 @@ def prepare_environment(
 
 
 def has_prefect_server(environment: MutableMapping[str, str] = os.environ) -> bool:
-    """Whether the user chose a Prefect server: by URL, or by a profile of their own."""
+    """Whether the user chose a Prefect server, by URL or by a profile of their own."""
     names = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
     if any(environment.get(name) for name in names):
         return True
@@ -47,5 +47,5 @@ def has_prefect_server(environment: MutableMapping[str, str] = os.environ) -> bo
 
 
 def keep_logs_off_the_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Log lines go to the run's page; the terminal has the progress and the message."""
+    """Send log lines only to the run's page; the terminal shows progress and messages."""
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -1,4 +1,4 @@
-"""The commands that hand models to other tools, and take them."""
+"""The commands that exchange models with other tools."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WhatArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL[@VERSION]",
-        help="A model (its champion), or a version or alias of it: glove@3, glove@challenger.",
+        help="A model (its champion), or a version or alias: glove@3, glove@challenger.",
     ),
 ]
 
@@ -37,15 +37,19 @@ _WhatArgument = Annotated[
 )
 def export(
     model: _WhatArgument,
-    format_: Annotated[str, typer.Option("--format", "-f", help="One of those listed below.")],
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="Write this format, listed below.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File or folder to write; default: by the model."),
+        typer.Option(
+            "--output", "-o", help="Write this file or folder; default: the model's name."
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many words, the most frequent.")
+        int | None, typer.Option(min=1, help="Write only this many words, the most frequent.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -63,13 +67,13 @@ def export(
 @app.command(name="to-gensim")
 def to_gensim(
     model: _WhatArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write this file.")],
     night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a model as gensim saves it: Word2Vec, FastText or, for GloVe, KeyedVectors."""
+    """Save a model for gensim as Word2Vec, FastText or, for GloVe, KeyedVectors."""
     ref = interchange.write_gensim(load_config(config, set_ or []), model, night, output)
     if as_json:
         print_json({"artifact": str(ref), "path": str(output)})
@@ -79,13 +83,13 @@ def to_gensim(
 
 @app.command(name="from-gensim")
 def from_gensim(
-    path: Annotated[Path, typer.Argument(help="What gensim saved; a pickle, so trust its source.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the model here.")],
+    path: Annotated[Path, typer.Argument(help="gensim's file: a pickle, so trust its source.")],
+    name: Annotated[str, typer.Option("--name", help="Publish the embeddings under this name.")],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish a model that gensim saved as an embeddings artifact."""
+    """Publish a model saved by gensim as an embeddings artifact."""
     ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
     if as_json:
         print_json({"artifact": str(ref), "path": ref.path})

@@ -18,12 +18,12 @@ from nightjar.registry import BASE
 from nightjar.store.schemas import EMBEDDINGS
 
 _PREFIX = "nightjar."
-"""Of the tags that Nightjar gives a registered version."""
+"""Prefix of the tags that Nightjar gives a registered version."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written where, and what the format could not take."""
+    """What was written where, and what the format could not hold."""
 
     artifact: str
     path: Path
@@ -34,7 +34,7 @@ class Exported:
 
     @property
     def loading(self) -> str:
-        """A line that opens it."""
+        """A line of code that opens it."""
         return FORMATS[self.format].loading.replace("PATH", str(self.path))
 
     def as_json(self) -> dict[str, Any]:
@@ -60,12 +60,11 @@ def export(
     *,
     replaces: bool = False,
 ) -> Exported:
-    """Write the version ``what`` of ``night``.
+    """Write the version that ``what`` and ``night`` name.
 
-    :meth:`nightjar.pipeline.answerers.Answerers.model` says which version that is.
-
-    ``output``: by default the model's name with the format's suffix. Raises InputError for an
-    unknown model, alias or format, for a file that is there already, and for a missing extra.
+    See :meth:`nightjar.pipeline.answerers.Answerers.model`. ``output`` is by default the model's
+    name with the format's suffix. Raises InputError for an unknown model, alias or format, for a
+    file that already exists, and for a missing extra.
     """
     form = FORMATS.get(format_name)
     if form is None:
@@ -88,7 +87,7 @@ def export(
 
 
 def _source(answerers: Answerers, asked: AskedModel) -> dict[str, str]:
-    """Where the vectors come from: what the registered version is tagged with, or the manifest."""
+    """Where the vectors come from, by the registered version's tags or the manifest."""
     source = {
         "model": answerers.registered_name(asked.model),
         "embeddings_version": asked.embeddings,

@@ -1,4 +1,4 @@
-"""The commands that exchange models with gensim; gensim is imported only when they run."""
+"""Exchanging models with gensim, which is imported only when these functions run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from nightjar.store import ArtifactRef
 
 
 def write_gensim(loaded: LoadedConfig, what: str, night: int | None, output: Path) -> ArtifactRef:
-    """Save a version as gensim does.
+    """Save the version that ``what`` and ``night`` name as gensim does.
 
-    :meth:`nightjar.pipeline.answerers.Answerers.model` says which version that is.
-
-    Returns what was written. Raises ArtifactMissing when its embeddings artifact, which has more
-    than the registered files, is gone or is of another training.
+    See :meth:`nightjar.pipeline.answerers.Answerers.model`. Returns the embeddings written.
+    Raises ArtifactMissing when their artifact, which holds more than the registered files, is
+    gone or from another training.
     """
     from nightjar.formats.gensim import save_gensim, to_gensim  # noqa: PLC0415 (imports gensim)
 
@@ -27,7 +26,7 @@ def write_gensim(loaded: LoadedConfig, what: str, night: int | None, output: Pat
 
 
 def read_gensim(loaded: LoadedConfig, path: Path, name: str) -> ArtifactRef:
-    """Publish what gensim saved at ``path`` as the embeddings ``name``."""
+    """Publish the model that gensim saved at ``path`` as the embeddings ``name``."""
     from nightjar.formats.gensim import from_gensim, load_gensim  # noqa: PLC0415 (imports gensim)
 
     commit = git_commit(loaded.base_dir)

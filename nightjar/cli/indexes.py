@@ -1,4 +1,4 @@
-"""The approximate indexes of models' words: artifacts, built where they are asked for."""
+"""The approximate indexes of models' words: artifacts built on demand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def index_models(
 ) -> tuple[IndexedModel, ...]:
     """Index the version that ``what`` names, or every model's champion.
 
-    The progress of building goes to ``console``. Raises when none has an index.
+    Shows progress on ``console``. Raises NobodyAnswersError when no model has an index.
     """
     answerers = Answerers(loaded)
     names = list(loaded.config.models) if what is None else [what]
@@ -74,9 +74,9 @@ def _raise_without_any(found: Sequence[IndexedModel]) -> None:
 def attach_index(
     answerers: Answerers, asked: AskedModel, model: VectorModel, console: Console
 ) -> Artifact:
-    """Have the open ``model`` answer approximate questions from its index.
+    """Let the open ``model`` answer approximate questions from its index.
 
-    The index is built and published at its first use; the progress goes to ``console``.
+    Builds and publishes the index on first use, with progress on ``console``.
     """
     loaded, store = answerers.loaded, answerers.store
     request = WordIndexRequest(

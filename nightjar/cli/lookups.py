@@ -68,7 +68,7 @@ class Verification:
 
     n_artifacts: int
     n_registered: int
-    """Registered versions, whose files are looked at when no artifact is named."""
+    """Number of registered versions, whose files are checked when no artifact is named."""
     problems: tuple[str, ...]
     moved: tuple[str, ...]
 
@@ -78,10 +78,12 @@ class Verification:
 
 
 def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
-    """Everything published (of one ``stage``) and everything registered."""
+    """List everything published, or only that of ``stage``, and everything registered."""
     store = Store(loaded.artifacts_dir)
     if stage is not None and stage not in (*_KNOWN_STAGES, *store.stages()):
-        raise InputError(f"{stage}: there is no such stage; stages are {', '.join(_KNOWN_STAGES)}")
+        raise InputError(
+            f"{stage}: there is no such stage; the stages are {', '.join(_KNOWN_STAGES)}"
+        )
     artifacts, damaged = [], []
     for name in [stage] if stage else _shown_stages(store):
         for ref in store.versions(name):
@@ -98,7 +100,7 @@ def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
 
 
 def _shown_stages(store: Store) -> list[str]:
-    """The stages that something is published of, upstream first, without their pieces."""
+    """The stages with published artifacts, upstream first, without their pieces."""
     pieces = {piece for stage in STAGES for piece in stage.pieces}
     known = [stage.name for stage in STAGES]
     found = [name for name in store.stages() if name not in pieces]
@@ -119,20 +121,20 @@ def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What ``nightjar show`` is asked for, and whose it is."""
+    """What ``nightjar show`` should show, and of which model, corpus or entry."""
 
     what: str
     corpus: str | None = None
     entry: str | None = None
-    """Of ``document_vectors``."""
+    """An entry of ``document_vectors``."""
     night: int | None = None
 
 
 def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
-    """A model, an artifact that readers use, or one by its version.
+    """Describe a model, an artifact that readers use, or an artifact by its version.
 
-    In this order ``what`` is a model (with a version or alias), a stage, an entry of
-    ``document_vectors``, the name of embeddings published by hand, ``STAGE/VERSION`` or the
+    ``what`` is tried, in this order, as a model (with a version or alias), a stage, an entry of
+    ``document_vectors``, the name of embeddings published by hand, ``STAGE/VERSION``, and the
     first digits of a version.
     """
     answerers = Answerers(loaded)
@@ -143,9 +145,9 @@ def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
 
 
 def describe_artifact(answerers: Answerers, wanted: Wanted) -> dict[str, Any]:
-    """The manifest of an artifact, and where it is.
+    """Describe an artifact by its manifest and path.
 
-    Raises InputError where it has to be said whose, ArtifactMissing.
+    Raises InputError when several artifacts fit and one must be chosen; ArtifactMissing.
     """
     artifact = _found(answerers, wanted)
     return {
@@ -184,7 +186,7 @@ def _of_only_model(answerers: Answerers, stage: str, night: int | None) -> Artif
     if len(models) > 1:
         raise InputError(
             f"{stage}: every model ({', '.join(models)}) has its own; 'nightjar show MODEL' names "
-            f"that of its champion, 'nightjar versions {stage}' lists all"
+            f"its champion's, 'nightjar versions {stage}' lists all"
         )
     asked = answerers.model(next(iter(models)), night)
     tags = {} if asked.registered is None else asked.registered.tags
@@ -196,9 +198,9 @@ def _of_only_model(answerers: Answerers, stage: str, night: int | None) -> Artif
 
 
 def describe_model(answerers: Answerers, what: str, night: int | None = None) -> dict[str, Any]:
-    """A model: how it stands, every event of it, scores and lineage of the champion.
+    """Describe a model: its standing, its events, and the champion's scores and lineage.
 
-    With a version, an alias or a night the scores and the lineage are that version's.
+    With a version, an alias or a night, scores and lineage are that version's.
     """
     name = what.partition("@")[0]
     model = answerers.model_name(name) or name
@@ -237,7 +239,7 @@ def _is_of(event: Event, model: str) -> bool:
 
 
 def _event(event: Event) -> dict[str, Any]:
-    """A row for a person or a script; ``nightjar history`` has all of it."""
+    """An event as a short row; ``nightjar history`` shows all of it."""
     decision = event.evidence.get("decision", {})
     return {
         "event": event.number,
@@ -273,9 +275,9 @@ def _scores(store: Store, registered: RegisteredVersion) -> list[dict[str, Any]]
 
 
 def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
-    """Check artifacts byte by byte; with ``is_set_aside`` move the damaged ones away.
+    """Check artifacts byte by byte; with ``is_set_aside`` move damaged ones away.
 
-    Without ``what`` the files of registered versions, too: they are what answers questions.
+    Without ``what`` it also checks the files of registered versions, which answer questions.
     """
     store = Store(loaded.artifacts_dir)
     refs = [store.find(what)] if what else _all_refs(store)

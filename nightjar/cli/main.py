@@ -1,9 +1,9 @@
 """The command line: ``nightjar COMMAND``.
 
-A mistake of the user's is one message on standard error and exit code 2, trouble with the
-store, the registry or a model exit code 1; neither shows a traceback. With ``--json``
-standard output holds one JSON document and nothing else. Prefect, MLflow and gensim are
-imported only by the commands that need them.
+A user's mistake ends with one message on standard error and exit code 2, trouble with the
+store, the registry or a model with exit code 1; neither shows a traceback. With ``--json``,
+standard output is one JSON document and nothing else. Only the commands that need Prefect,
+MLflow or gensim import them.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _end_interrupted()
     except SystemExit as done:
-        if done.code == _INTERRUPTED:  # Typer turned Ctrl-C into it
+        if done.code == _INTERRUPTED:  # Typer's exit code for Ctrl-C
             _end_interrupted()
         raise
     except BrokenPipeError:
@@ -102,7 +102,7 @@ def main() -> None:
 
 def _end_interrupted() -> NoReturn:
     errors.print(
-        "nightjar: interrupted; the same command goes on from what is published, and a "
+        "nightjar: interrupted; the same command continues from what is published, and a "
         "training from its last checkpoint"
     )
     sys.exit(_INTERRUPTED)
@@ -144,20 +144,20 @@ def run(
     promote: Annotated[
         bool,
         typer.Option(
-            "--promote", help="Let a run with --set promote and accept; else it is a trial."
+            "--promote", help="Let a run with --set promote and accept; default: it is a trial."
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what is due tonight, judge every model, promote what earns it.
+    """Run what is due tonight, judge every model, and promote those that pass.
 
-    A run with --set is a trial: its models are judged, recorded and can be asked by version,
-    but nothing is promoted or accepted unless it says --promote.
+    A run with --set is a trial: its models are judged and recorded and can be queried by
+    version, but nothing is promoted or accepted without --promote.
     """
     loaded = load_config(config, set_ or [])
     console = errors if as_json else Console()
     server = _Server(loaded)
-    if has_changed(loaded):  # something is due: the server may start while that is found out
+    if has_changed(loaded):  # something is due: start the server while planning
         server.start()
     with fetch_progress(console) as progress:
         plan = make_plan(loaded, progress)
@@ -176,9 +176,9 @@ def run(
 def _run_night(
     console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool, server: _Server
 ) -> str | None:
-    """Run a night, by Prefect where it has something to tell it; the reason when it skipped.
+    """Run a night, with Prefect only if needed; return the reason if it was skipped.
 
-    That is a due step, or a run that was killed and that Prefect takes for alive.
+    Prefect is needed for due steps, or when it still counts a killed run as running.
     """
     if plan.due or was_killed(loaded):
         render.print_due(console, plan)
@@ -192,13 +192,13 @@ def _run_night(
 def _run_flow(
     console: Console, loaded: LoadedConfig, promotes: bool, server: _Server
 ) -> str | None:
-    """Run the nightly flow in this process; the reason when it skipped, None when it ran."""
+    """Run the nightly flow in this process; return the reason if skipped, None if it ran."""
     keep_logs_off_the_terminal()
     server.start()
     if server.is_ours:
         console.print("Starting the embedded Prefect server.", style="dim")
     with _interrupts_held_back():
-        # Prefect reads its settings here, and takes as long as the server to be loaded.
+        # Prefect reads its settings on import, which takes as long as the server's start.
         from nightjar.cli.embedded_flow import run_nightly  # noqa: PLC0415
 
     server.wait()
@@ -207,7 +207,7 @@ def _run_flow(
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C take effect after the block: an import may swallow it, or end in any error."""
+    """Delay Ctrl-C until after the block: an import may swallow it or fail with any error."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
     try:
@@ -219,7 +219,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 class _Server:
-    """The embedded Prefect server of a run, where the user has none."""
+    """The embedded Prefect server of a run, unless the user has a server."""
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self._loaded = loaded
@@ -228,7 +228,7 @@ class _Server:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the run has a server of its own."""
+        """Whether the run starts its own server."""
         return self._server is not None
 
     def start(self) -> None:
@@ -241,12 +241,12 @@ class _Server:
         from nightjar.cli.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
 
         self._server = EmbeddedServer(self._log_path, os.environ)
-        # Registered before Prefect is imported, so it stops after Prefect sent its last logs.
+        # Registered before Prefect is imported, so that it stops after Prefect's last logs.
         atexit.register(self._server.stop)
         os.environ["PREFECT_API_URL"] = self._server.url
 
     def wait(self) -> None:
-        """Return when it answers. Raises OrchestratorUnavailable."""
+        """Wait until the server answers. Raises OrchestratorUnavailable."""
         if self._server is None:
             return
         from nightjar.cli.embedded_server import ServerDidNotStartError  # noqa: PLC0415
@@ -255,8 +255,8 @@ class _Server:
             self._server.wait()
         except ServerDidNotStartError as error:
             raise OrchestratorUnavailable(
-                f"the embedded Prefect server did not start: {error}\nLook for a full disk or a "
-                f"database of a newer Prefect in {self._log_path.parent}, then run the same "
+                f"the embedded Prefect server did not start: {error}\nCheck for a full disk or a "
+                f"database from a newer Prefect in {self._log_path.parent}, then run the same "
                 f"command again"
             ) from error
 
@@ -291,9 +291,9 @@ def plan_command(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would run, why, and the memory and time it needs. Changes nothing published.
+    """Show what would run, why, and the memory and time it needs. Publishes nothing.
 
-    New files of remote sources are fetched: what would run hangs on what is in them.
+    New files of remote sources are fetched, because the plan depends on their content.
     """
     loaded = load_config(config, set_ or [])
     with fetch_progress(errors) as progress:
@@ -314,7 +314,7 @@ def plan_command(
 
 @app.command()
 def versions(
-    stage: Annotated[str | None, typer.Argument(help="One stage; default: all.")] = None,
+    stage: Annotated[str | None, typer.Argument(help="A stage; default: all.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
@@ -334,22 +334,22 @@ def show(
         str,
         typer.Argument(
             help="A model (glove, glove@3), a stage (tokens), an entry of document_vectors, or an "
-            "artifact by its version (tokens/1a2b)."
+            "artifact's version (tokens/1a2b)."
         ),
     ],
     corpus: CorpusOption = None,
     name: Annotated[
         str | None,
-        typer.Option("--in", help="Which document_vectors of the config; needed if several."),
+        typer.Option("--in", help="Choose an entry of document_vectors; needed if several."),
     ] = None,
     night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how a model stands (champion, events, scores, lineage) or an artifact's manifest.
+    """Show a model (champion, events, scores, lineage) or an artifact's manifest.
 
-    A stage means the artifact that readers use: of the last accepted night, of the champion.
+    For a stage, show the artifact that readers use: the last accepted night's or the champion's.
     """
     loaded = load_config(config, set_ or [])
     shown = lookups.describe(loaded, lookups.Wanted(what, corpus, name, night))
@@ -362,7 +362,7 @@ def show(
 @app.command()
 def verify(
     what: Annotated[
-        str | None, typer.Argument(help="One artifact; default: all, and registered versions.")
+        str | None, typer.Argument(help="An artifact; default: all, and registered versions.")
     ] = None,
     set_aside: Annotated[
         bool,
@@ -372,7 +372,7 @@ def verify(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every byte of the artifacts, and of the files of registered versions."""
+    """Check every byte of the artifacts and of the registered versions' files."""
     loaded = load_config(config, set_ or [])
     report = lookups.verify(loaded, what, set_aside)
     if as_json:
@@ -396,9 +396,9 @@ app.add_typer(exchange_commands.app)
 def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
-    host: Annotated[str, typer.Option(help="Where the Prefect server listens.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Let the Prefect server listen here.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 4200,
-    work_pool: Annotated[str, typer.Option(help="Name of the process work pool.")] = "nightjar",
+    work_pool: Annotated[str, typer.Option(help="Use this process work pool.")] = "nightjar",
     promote: Annotated[
         bool, typer.Option("--promote", help="Let nights with --set promote and accept.")
     ] = False,
@@ -415,13 +415,15 @@ def serve(
 def explore(
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
-    host: Annotated[str, typer.Option(help="Where the page is served.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0: a free one.")] = 8050,
+    host: Annotated[str, typer.Option(help="Serve the page on this address.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Use this port; 0: any free one.")
+    ] = 8050,
     is_opened: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open it in the browser.")
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
 ) -> None:
-    """Look at the models in a local web page: neighbours, a map, what moved, scores, cards."""
+    """Explore the models on a local web page: neighbours, map, moved words, scores, cards."""
     loaded = load_config(config, set_ or [])
     try:
         from nightjar.explorer.server import serve as serve_page  # noqa: PLC0415 (imports Dash)

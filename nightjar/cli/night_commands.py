@@ -1,4 +1,4 @@
-"""Commands about nights: what each came to, and accepting one by hand."""
+"""Commands about nights: listing them, showing one, accepting one by hand."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from nightjar.pipeline.provenance import read_provenance
 
 app = typer.Typer()
 nights_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(nights_app, name="nights", help="List the nights, or tell one: nights show ID.")
+app.add_typer(nights_app, name="nights", help="List the nights, or show one: nights show ID.")
 
 
 @nights_app.callback()
 def nights(
     context: typer.Context,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")
+        int, typer.Option("--limit", "-n", min=1, help="List this many, newest first.")
     ] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -53,7 +53,7 @@ def nights(
         print_json([night.as_json() for night in found])
         return
     if not found:
-        Console().print("There was no night yet; 'nightjar run' makes one.")
+        Console().print("There is no night yet; 'nightjar run' makes one.")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("night", "started", "status", "steps run", "promoted", "accepted", "alarms"):
@@ -74,7 +74,7 @@ def nights(
 
 
 def _as_known(night: Night, runs: bool) -> Night:
-    """A night without an end ended early, unless it is the one that runs."""
+    """Mark a night without an end as ended early, unless it is the one running."""
     if night.status is NightStatus.RUNNING and not runs:
         return night.ended_early()
     return night
@@ -87,7 +87,7 @@ def show_night(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell one night: its steps with reasons, its decisions and alarms."""
+    """Show one night: its steps with reasons, its decisions and alarms."""
     loaded = load_config(config, set_ or [])
     night = _as_known(Nights(loaded.pipeline_dir).get(number), is_running(loaded))
     if as_json:
@@ -108,7 +108,7 @@ def _print_night(console: Console, night: Night) -> None:
         soft_wrap=True,
     )
     table = Table(box=box.HORIZONTALS, header_style="bold", pad_edge=False)
-    for column in ("step", "version", "what became of it", "seconds", "memory", "why"):
+    for column in ("step", "version", "outcome", "seconds", "memory", "why"):
         table.add_column(column, no_wrap=column != "why")
     for step in night.steps:
         ran = step.outcome in ("published", "failed")
@@ -138,12 +138,12 @@ def _print_night(console: Console, night: Night) -> None:
 @app.command()
 def accept(
     corpus: Annotated[str, typer.Argument(help="A corpus of the config.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why the loss is meant.")],
+    reason: Annotated[str, typer.Option("--reason", help="Say why the loss is intended.")],
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Accept the last night for a corpus although its rule did not hold."""
+    """Accept the last night for a corpus although it broke the corpus' rule."""
     loaded = load_config(config, set_ or [])
     if corpus not in loaded.config.corpora:
         raise InputError(f"{corpus}: corpora has {', '.join(loaded.config.corpora)}")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they print for a script."""
+"""Options that several commands share, and JSON output for scripts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from rich.console import Console
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="The pipeline's configuration file.")
-]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Use this configuration file.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -25,26 +23,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="One model, or glove@challenger, glove@2; default: every champion."
+        "--model",
+        "-m",
+        help="Ask one model, as glove, glove@2, glove@challenger; default: all.",
     ),
 ]
 NightOption = Annotated[
     int | None,
-    typer.Option("--night", metavar="ID", help="Ask that night ('nightjar nights' lists them)."),
+    typer.Option("--night", metavar="ID", help="Ask this night ('nightjar nights' lists them)."),
 ]
 CorpusOption = Annotated[
-    str | None, typer.Option("--corpus", help="Which corpus; needed if there are several.")
+    str | None, typer.Option("--corpus", help="Choose a corpus; needed if there are several.")
 ]
 ApproximateOption = Annotated[
     bool,
-    typer.Option(
-        "--approximate", help="From the approximate index, which is built at its first use."
-    ),
+    typer.Option("--approximate", help="Use the approximate index, which is built on first use."),
 ]
-TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="How many answers.")]
+TopnOption = Annotated[int, typer.Option("--topn", "-n", min=1, help="Show this many answers.")]
 DEFAULT_CONFIG = Path("pipeline_config.yaml")
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

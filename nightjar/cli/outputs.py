@@ -1,4 +1,4 @@
-"""Files that a command writes where it is told to: whole or not at all."""
+"""Files that a command writes for the user: whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nightjar.errors import InputError
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write a NumPy file. Raises InputError where it cannot be written."""
+    """Write a NumPy file. Raises InputError when it cannot be written."""
     with _new_file(path) as file:
         np.save(file, array, allow_pickle=False)
 
 
 def save_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8. Raises InputError where it cannot be written."""
+    """Write a text in UTF-8. Raises InputError when it cannot be written."""
     with _new_file(path) as file:
         file.write(text.encode())
 

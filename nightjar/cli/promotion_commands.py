@@ -1,6 +1,6 @@
-"""The commands about who is champion: ``nightjar history``, ``promote``, ``rollback`` and the like.
+"""The commands about champions: ``nightjar history``, ``promote``, ``rollback`` and so on.
 
-None of them needs Prefect; MLflow is imported only where the registry is no SQLite file.
+None of them needs Prefect; MLflow is imported only where the registry is not a SQLite file.
 """
 
 from __future__ import annotations
@@ -42,29 +42,27 @@ ModelArgument = Annotated[
 VersionArgument = Annotated[
     int, typer.Argument(min=1, metavar="VERSION", help="Number of a registered version.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the ledger.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Say why; kept in the ledger.")]
 
 _LONGEST_REASON = 400
 
 
 @app.command()
 def history(
-    model: Annotated[
-        str | None, typer.Argument(help="One model, or corpus; default: every one.")
-    ] = None,
+    model: Annotated[str | None, typer.Argument(help="A model or corpus; default: all.")] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="How many events are shown, the newest.")
+        int, typer.Option("--limit", "-n", min=1, help="Show this many events, the newest.")
     ] = 50,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was promoted, blocked, rolled back and accepted, and how each model stands now."""
+    """Show what was promoted, blocked, rolled back and accepted, and each model's standing."""
     loaded = load_config(config)
     events = [event for event in read_events(loaded) if model in (None, event.subject)]
     if model is not None and not events:
         raise PromotionRefused(
-            f"{model}: the ledger of {loaded.config.pipeline.name} speaks of no such model or "
-            f"corpus yet; 'nightjar run' judges what the config names"
+            f"{model}: the ledger of {loaded.config.pipeline.name} has no such model or corpus "
+            f"yet; 'nightjar run' judges those in the config"
         )
     standing = read_standing(loaded)
     gone = standing.gone(loaded.config.models)
@@ -93,12 +91,12 @@ def why(
     model: ModelArgument,
     version: Annotated[
         int | None,
-        typer.Argument(min=1, metavar="VERSION", help="Default: the one that was judged last."),
+        typer.Argument(min=1, metavar="VERSION", help="A version; default: the one judged last."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show why a version is champion or is not: the decision, its scores, what came after."""
+    """Show why a version is or is not champion: the decision, its scores, what came after."""
     found = explain(load_config(config), model, version)
     if as_json:
         print_json(
@@ -120,15 +118,16 @@ def promote(
     model: ModelArgument,
     version: VersionArgument,
     is_forced: Annotated[
-        bool, typer.Option("--force", help="Although the gate blocked it, or has not seen it.")
+        bool,
+        typer.Option("--force", help="Promote it even if blocked or not judged by the gate."),
     ] = False,
     reason: ReasonOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version champion that waits for a person, or was champion before.
+    """Make a version champion that waits for a person or was champion before.
 
-    One that the gate blocked, or that no night has judged, needs --force and --reason.
+    A version that the gate blocked, or that no night has judged, needs --force and --reason.
     """
     loaded = load_config(config)
     change = _steward(loaded).promote(model, version, is_forced=is_forced, reason=reason)
@@ -140,13 +139,18 @@ def rollback(
     model: ModelArgument,
     version: Annotated[
         int | None,
-        typer.Option("--to", min=1, metavar="VERSION", help="Default: the champion before."),
+        typer.Option(
+            "--to",
+            min=1,
+            metavar="VERSION",
+            help="Roll back to this version; default: the champion before.",
+        ),
     ] = None,
     reason: ReasonOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring an earlier champion back. The model is held: nights promote nothing until resume."""
+    """Bring back an earlier champion and hold the model: no promotions until resume."""
     _report(_steward(load_config(config)).rollback(model, version, reason), as_json)
 
 
@@ -156,12 +160,12 @@ def pin(
     version: VersionArgument,
     is_reference: Annotated[
         bool,
-        typer.Option("--reference", help="And measure small losses against it from now on."),
+        typer.Option("--reference", help="Also measure small losses against it from now on."),
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a version's files, whatever retention would delete."""
+    """Keep a version's files, even if retention would delete them."""
     loaded = load_config(config)
     _report(_steward(loaded).pin(model, version, is_reference=is_reference), as_json)
 
@@ -173,7 +177,7 @@ def unpin(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a pinned version's files no longer than they are needed."""
+    """Stop keeping a pinned version's files once they are not needed."""
     _report(_steward(load_config(config)).unpin(model, version), as_json)
 
 
@@ -184,7 +188,7 @@ def hold(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Have nights judge and record, but promote nothing, until resume."""
+    """Let nights judge and record, but promote nothing, until resume."""
     _report(_steward(load_config(config)).hold(model, reason), as_json)
 
 
@@ -206,7 +210,7 @@ def retire(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """End a model that is gone from the config: no champion any more, nothing of it is kept."""
+    """Retire a model that is gone from the config: no champion, and nothing of it is kept."""
     _report(_steward(load_config(config)).retire(model, reason), as_json)
 
 
@@ -217,13 +221,13 @@ def adopt(
         bool,
         typer.Option(
             "--take-over",
-            help="The registered model belongs to this pipeline directory from now on.",
+            help="Make this pipeline directory the owner of the registered model.",
         ),
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Say that an alias champion that was moved by hand is right where it is."""
+    """Accept an alias champion that was moved by hand."""
     _report(_steward(load_config(config)).adopt(model, takes_over=takes_over), as_json)
 
 
@@ -233,11 +237,11 @@ def repair(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Move an alias champion that was moved by hand back to where the ledger says."""
+    """Move back an alias champion that was moved by hand, to where the ledger says."""
     _report(_steward(load_config(config)).repair(model), as_json)
 
 
-# -- what they share -----------------------------------------------------------------------------
+# -- shared helpers ------------------------------------------------------------------------------
 
 
 def _steward(loaded: LoadedConfig) -> Steward:
@@ -245,7 +249,7 @@ def _steward(loaded: LoadedConfig) -> Steward:
 
 
 def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
-    """What publishes vectors and index of the accepted documents for a new champion."""
+    """A function that publishes vectors and indexes of accepted documents for a new champion."""
     from nightjar.pipeline import prepare_serving  # noqa: PLC0415 (imports what embeds)
 
     def prepare(model: str, version: RegisteredVersion) -> Serving:
@@ -256,12 +260,12 @@ def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
 
 
 def _console() -> Console:
-    """What comes from data is printed as it is: no markup."""
+    """A console without markup, since text from data is printed as it is."""
     return Console(markup=False, highlight=False)
 
 
 def _report(change: Change, as_json: bool) -> None:
-    """Say what was changed, and what there is to know; notes are for people, on standard error."""
+    """Print what changed; notes are for people and go to standard error."""
     if as_json:
         event = None if change.event is None else change.event.as_json()
         print_json({"event": event, "notes": list(change.notes)})
@@ -289,7 +293,7 @@ def _print_events(console: Console, events: Sequence[Event]) -> None:
 
 
 def _moved(event: Event) -> str:
-    """From which version to which, where the event changes the champion."""
+    """The old and new version of an event that changes the champion."""
     new = "none" if event.new is None else str(event.new.number)
     if event.moves_alias:
         return f"{'none' if event.old is None else event.old.number} -> {new}"
@@ -319,8 +323,8 @@ def _print_standing(
     for name in gone:
         if model in (None, name):
             errors.print(
-                f"{visible(name)} is gone from the config and keeps its champion: put it back, or "
-                f"'nightjar retire {visible(name)}'",
+                f"{visible(name)} is gone from the config but keeps its champion: put it back, or "
+                f"run 'nightjar retire {visible(name)}'",
                 markup=False,
             )
 
@@ -346,7 +350,7 @@ _ROLES = ("candidate", "champion", "reference")
 
 
 def _scores(decision: Mapping[str, Any]) -> Table:
-    """Scores and coverage of the three that were compared, a row for each benchmark."""
+    """Scores and coverage of the compared versions, one row per benchmark."""
     contenders = {role: decision.get(role) for role in _ROLES}
     head = [
         f"{role} {found['version']['number']}"

@@ -1,4 +1,4 @@
-"""The commands that ask models: ``nightjar neighbors``, ``analogy``, ``encode`` and the like."""
+"""The commands that ask models: ``nightjar neighbors``, ``analogy``, ``encode`` and so on."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ app = typer.Typer()
 def neighbors(
     words: Annotated[list[str], typer.Argument(help="Words of the vocabulary, taken together.")],
     negative: Annotated[
-        list[str] | None, typer.Option("--not", help="A word to get away from; repeatable.")
+        list[str] | None, typer.Option("--not", help="Move away from this word; repeatable.")
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=-1, max=1, help="Least similarity: 0.7 for synonyms.")
+        float,
+        typer.Option(min=-1, max=1, help="Show words at least this similar; 0.7 for synonyms."),
     ] = -1.0,
     approximate: ApproximateOption = False,
     model: ModelOption = None,
@@ -50,7 +51,7 @@ def neighbors(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Nearest words by cosine similarity, in each model's champion."""
+    """Find the nearest words by cosine similarity, in each model's champion."""
     answers = questions.ask(
         load_config(config, set_ or []),
         questions.Asked(model, night),
@@ -79,7 +80,7 @@ def analogy(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A is to B as C is to what? In each model's champion."""
+    """Answer "A is to B as C is to what?" in each model's champion."""
     loaded = load_config(config, set_ or [])
     answers = questions.ask(
         loaded,
@@ -110,7 +111,7 @@ def similar(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Cosine similarity of two words, in each model's champion."""
+    """Compute the cosine similarity of two words, in each model's champion."""
     answers = questions.ask(
         load_config(config, set_ or []), questions.Asked(model, night), [a, b], task="similarity"
     )
@@ -130,7 +131,7 @@ def cluster(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put words into groups that belong together, in each model's champion."""
+    """Group words that belong together, in each model's champion."""
     loaded = load_config(config, set_ or [])
     answers = questions.ask(
         loaded, questions.Asked(model, night), words, task="cluster", n_clusters=n_clusters
@@ -150,7 +151,7 @@ def odd(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The word that fits the others least, in each model's champion."""
+    """Find the word that fits the others least, in each model's champion."""
     answers = questions.ask(
         load_config(config, set_ or []), questions.Asked(model, night), words, task="odd_one_out"
     )
@@ -181,7 +182,7 @@ def rank(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank texts by how near their mean vector is to the query's."""
+    """Rank texts by the similarity of their mean vector to the query's."""
     given = texts or _lines_of_stdin()
     loaded = load_config(config, set_ or [])
     answers = questions.ask(loaded, questions.Asked(model, night), given, task="rank", query=query)
@@ -197,16 +198,18 @@ def encode(
         list[str] | None, typer.Argument(help="Texts; default: the lines of standard input.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a NumPy file; else JSON lines.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write a NumPy file; default: JSON lines."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model; needed if there are several.")
+        str | None,
+        typer.Option("--model", "-m", help="Ask this model; needed if several."),
     ] = None,
     night: NightOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
 ) -> None:
-    """Turn texts into vectors: the mean of their words' vectors, NaN (null) without a word."""
+    """Turn texts into the mean of their words' vectors, NaN (null) without a known word."""
     loaded = load_config(config, set_ or [])
     if model is None and len(loaded.config.models) > 1:
         raise InputError(
@@ -237,7 +240,7 @@ def index(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the approximate index of each model's champion and measure how much it finds."""
+    """Build the approximate index of each model's champion and measure its recall."""
     found = indexes.index_models(load_config(config, set_ or []), model, night, errors)
     if as_json:
         print_json({entry.model: entry.as_json() for entry in found})
@@ -247,11 +250,11 @@ def index(
 
 def _lines_of_stdin() -> list[str]:
     if sys.stdin.isatty():
-        errors.print("Reading texts from the terminal, one a line; end with Ctrl-D.")
+        errors.print("Reading texts from the terminal, one per line; end with Ctrl-D.")
     try:
         lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not UTF-8 (byte {error.start}); convert it") from error
     if not lines:
-        raise InputError("no text is given: name some, or pipe them in, one a line")
+        raise InputError("no text is given: pass some as arguments, or pipe them in, one per line")
     return lines

@@ -1,7 +1,7 @@
-"""Questions to models: what ``nightjar neighbors``, ``encode`` and the like ask.
+"""Questions to models, for ``nightjar neighbors``, ``encode`` and so on.
 
 They are the questions of :mod:`nightjar.model.lookup.requests`, put to the registered files of the
-version that answers (:mod:`nightjar.pipeline.answerers`).
+version that :mod:`nightjar.pipeline.answerers` chooses.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from nightjar.pipeline.answerers import Answerers, NobodyAnswersError
 
 @dataclass(frozen=True)
 class Asked:
-    """Who is to answer: models by name, and of which night."""
+    """The models and the night that should answer."""
 
     model: str | None = None
-    """As :meth:`~nightjar.pipeline.answerers.Answerers.model` takes it; None: every model."""
+    """See :meth:`~nightjar.pipeline.answerers.Answerers.model`; None: every model."""
     night: int | None = None
     """None: the champions."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer, of JSON types or an array; ``problem`` says why it has none."""
+    """One model's answer, in JSON types or an array; ``problem`` says why it has none."""
 
     model: str
     found: Any
@@ -47,10 +47,10 @@ class Answer:
 def ask(
     loaded: LoadedConfig, asked: Asked, items: Sequence[str], **parameters: Any
 ) -> tuple[Answer, ...]:
-    """Put a question to one model, or to all.
+    """Ask one model, or all.
 
-    A model of several that cannot answer says why in ``problem``. Raises InputError when
-    there is no answer at all.
+    When several are asked, one that cannot answer says why in ``problem``. Raises InputError
+    when there is no answer at all.
     """
     answerers = Answerers(loaded)
     names = list(loaded.config.models) if asked.model is None else [asked.model]

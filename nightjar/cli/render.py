@@ -32,9 +32,9 @@ from nightjar.store.scores import Score
 
 _DEFAULT = Path("pipeline_config.yaml")
 _SHORT = 20
-"""Characters of a cell that is not folded."""
+"""Cells up to this many characters are not folded."""
 _WIDE = 120
-"""Columns of a terminal from which on parents are listed beside artifacts."""
+"""Terminal columns from which parents are listed beside artifacts."""
 
 
 def plan_as_json(plan: Plan) -> list[dict[str, str]]:
@@ -53,7 +53,7 @@ def plan_as_json(plan: Plan) -> list[dict[str, str]]:
 
 
 def print_plan(console: Console, plan: Plan) -> None:
-    """The plan for a person: what runs, what is reused, why."""
+    """Print the plan: what runs, what is reused, and why."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("step", "version", "action", "why"):
         table.add_column(column, no_wrap=column != "why")
@@ -67,7 +67,7 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 
 def forecasts_as_json(forecasts: Sequence[Forecast]) -> list[dict[str, Any]]:
-    """The due trainings for a script; figures are null before the tokens are published."""
+    """The due trainings for a script; figures are null until the tokens are published."""
     return [
         {
             "model": entry.model,
@@ -98,12 +98,12 @@ def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any]:
 
 
 def print_forecasts(console: Console, forecasts: Sequence[Forecast], resources: Resources) -> None:
-    """What the due trainings need, a line each, and what there is."""
+    """Print what each due training needs, and what is available."""
     if not forecasts:
         return
     console.print()
     if not any(entry.estimate or entry.refusal for entry in forecasts):
-        console.print("Memory and time of the trainings are known after tokenize.", style="dim")
+        console.print("Memory and time of training are known after tokenize.", style="dim")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("training", no_wrap=True)
@@ -139,7 +139,7 @@ def _forecast_cells(entry: Forecast) -> list[str]:
 
 
 def _about(seconds: float) -> str:
-    """A rough duration: one digit that counts, or minutes and hours."""
+    """A rough duration: one significant digit, or minutes and hours."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     if seconds < 5400:
@@ -170,7 +170,7 @@ def _score_as_json(score: Score) -> dict[str, Any]:
 
 
 def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
-    """The table of a night: models, scores with interval and coverage, decisions."""
+    """Print the table of a night: models, scores with interval and coverage, decisions."""
     benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
     table = Table(
         box=box.HORIZONTALS,
@@ -221,7 +221,7 @@ def _registered_cell(outcome: ModelOutcome) -> str:
 
 
 def print_night(console: Console, night: Night) -> None:
-    """What a night came to, in a line, and its alarms."""
+    """Print a night's outcome on one line, and its alarms."""
     kind = ", a trial: nothing is promoted or accepted (--promote)" if night.is_trial else ""
     console.print(f"Night {night.number}: {night.status.value}{kind}.", soft_wrap=True)
     for alarm in night.alarms:
@@ -229,7 +229,7 @@ def print_night(console: Console, night: Night) -> None:
 
 
 def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") -> None:
-    """Two columns of names and values."""
+    """Print two columns of names and values."""
     table = Table(box=None, show_header=False, title=title or None, title_justify="left")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -239,7 +239,7 @@ def print_mapping(console: Console, values: Mapping[str, Any], title: str = "") 
 
 
 def print_due(console: Console, plan: Plan) -> None:
-    """One line before a run: how much of the night is due."""
+    """Print one line before a run: how much of the night is due."""
     labels = [step.label for step in plan.due]
     shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
     due = f"{len(labels)} steps to run ({shown})" if labels else "No step to run"
@@ -250,11 +250,11 @@ def print_due(console: Console, plan: Plan) -> None:
 def print_next_steps(
     console: Console, loaded: LoadedConfig, outcomes: Sequence[ModelOutcome]
 ) -> None:
-    """What to type next, ready to be copied."""
+    """Print what to type next, ready to be copied."""
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
-    # A champion if there is one: that is what the commands below ask.
+    # Prefer a champion, which the commands below ask.
     first = next((outcome for outcome in registered if outcome.champion), registered[0])
     uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     config = f" -c {shlex.quote(_near(loaded.path))}" if loaded.path != _DEFAULT.absolute() else ""
@@ -270,8 +270,8 @@ def print_next_steps(
     ]
     if not first.champion:
         console.print(
-            "\nNo model is champion: the reasons are above, the gate's limits in registry.gate. "
-            "Challengers can be asked, too.",
+            "\nNo model has a champion: see the reasons above and the gate's limits in "
+            "registry.gate. You can ask challengers, too.",
             soft_wrap=True,
         )
         lines[0] += f" --model {first.model}@{CHALLENGER}"
@@ -281,7 +281,7 @@ def print_next_steps(
 
 
 def _program(name: str) -> str:
-    """``name`` if typing it runs the one of this environment, else its path."""
+    """``name`` if typing it runs this environment's program, else its path."""
     beside = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     if found is not None and Path(found) == beside:
@@ -290,13 +290,13 @@ def _program(name: str) -> str:
 
 
 def _near(path: Path) -> str:
-    """``path`` from the working directory where it lies below it."""
+    """``path`` relative to the working directory if it lies below it."""
     directory = Path.cwd()
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
 
 
 def print_versions(console: Console, listing: Listing) -> None:
-    """Artifacts and registered versions as two tables; a narrow terminal leaves parents out."""
+    """Print tables of artifacts and registered versions; without parents on narrow terminals."""
     columns = ["artifact", "model", "published", "size", "seconds"]
     has_parents = console.width >= _WIDE
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
@@ -331,7 +331,7 @@ def print_versions(console: Console, listing: Listing) -> None:
 
 
 def print_verification(console: Console, report: Verification) -> None:
-    """Every problem on a line, then the verdict."""
+    """Print every problem on its own line, then the verdict."""
     for problem in report.problems:
         console.print(problem, style="red", markup=False, soft_wrap=True)
     for move in report.moved:
@@ -344,7 +344,7 @@ def print_verification(console: Console, report: Verification) -> None:
 
 
 def print_description(console: Console, shown: Mapping[str, Any]) -> None:
-    """A model or an artifact: plain values first, then each table or mapping."""
+    """Print a model or an artifact: plain values first, then each table or mapping."""
     tables = {key: value for key, value in shown.items() if _is_table(value)}
     mappings = {key: value for key, value in shown.items() if isinstance(value, Mapping) and value}
     plain = {key: value for key, value in shown.items() if key not in {**tables, **mappings}}
@@ -378,7 +378,7 @@ _SHOWN_COLUMNS = {
         *("ci_low", "ci_high", "n_covered", "n_items"),
     ),
 }
-"""What fits beside each other on a terminal; ``--json`` has every column."""
+"""The columns that fit on a terminal; ``--json`` has all of them."""
 
 
 def _print_rows(
@@ -404,7 +404,7 @@ def _compact(value: Any) -> str:
 
 
 def print_neighbors(console: Console, answers: Sequence[Answer], title: str) -> None:
-    """A column for each model, nearest first."""
+    """Print a column per model, nearest words first."""
     table = Table(title=Text(title), title_justify="left", header_style="bold")
     lists = {answer.model: answer.found[0] for answer in answers if answer.found}
     for model in lists:
@@ -425,7 +425,7 @@ def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
 def print_rows(
     console: Console, answers: Sequence[Answer], labels: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """A row for each label, a column for each model: one value of its answer."""
+    """Print one value of each answer: a row per label, a column per model."""
     table = Table(*columns, header_style="bold")
     found = [answer for answer in answers if answer.problem is None]
     for answer in found:
@@ -437,7 +437,7 @@ def print_rows(
 
 
 def print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[str]) -> None:
-    """For each model the texts, best first."""
+    """Print the texts for each model, best first."""
     for answer in answers:
         if answer.problem is None:
             table = Table("similarity", Column(Text(answer.model)), header_style="bold")
@@ -452,7 +452,7 @@ def _value_cell(value: Any) -> str:
 
 
 def print_export(console: Console, found: Exported) -> None:
-    """What was written, what could not be, and how to open it."""
+    """Print what was written, what was left out, and how to open it."""
     size = decimal(found.n_bytes)
     console.print(
         f"{found.artifact}: {found.n_tokens:,} vectors written to {found.path} ({size})",
@@ -474,7 +474,7 @@ _LEFT_OUT = {
 
 
 def print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
-    """A row for each index, then why a model has none."""
+    """Print a row per index, then why models have none."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("model", "artifact", "words", "recall@10", "seconds"):
         table.add_column(column, no_wrap=True)
@@ -499,12 +499,12 @@ _SNIPPET_LINES = 2
 
 
 def snippet_chars(console: Console) -> int:
-    """How long a snippet is that fills two lines of this terminal."""
+    """The length of a snippet that fills two lines of this terminal."""
     return max(20, _SNIPPET_LINES * (console.width - _HIT_INDENT) - 10)
 
 
 def print_found(console: Console, found: Found) -> None:
-    """For each document that answers its place, and the sentence with the words marked."""
+    """Print each found document's source and its sentence with the query's words marked."""
     for rank, (hit, snippet) in enumerate(found.hits, start=1):
         document = hit.document
         about = [document.source, document.language, f"{document.n_chars:,} characters"]
@@ -528,12 +528,12 @@ def print_found(console: Console, found: Found) -> None:
 
 
 def printable(text: str) -> str:
-    """Nothing that a terminal would obey."""
+    """``text`` without characters that a terminal would interpret."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def print_problems(console: Console, answers: Sequence[Answer]) -> None:
-    """Why a model has no answer."""
+    """Print why models have no answer."""
     for answer in answers:
         if answer.problem:
             is_named = answer.problem.startswith(answer.model)

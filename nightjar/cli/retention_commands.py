@@ -1,4 +1,4 @@
-"""Commands about what is kept: delete what nobody needs, and what a person wants erased."""
+"""Commands about what is kept: delete what nobody needs, and erase documents on request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ app = typer.Typer()
 @app.command()
 def collect(
     is_dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would go and what stays, with reasons.")
+        bool,
+        typer.Option("--dry-run", help="Only show what would be deleted or kept, and why."),
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -59,13 +60,13 @@ def collect(
 @app.command()
 def purge(
     documents: Annotated[
-        list[str], typer.Argument(metavar="DOCUMENT...", help="Their ids, as search tells them.")
+        list[str], typer.Argument(metavar="DOCUMENT...", help="Document ids, as search shows them.")
     ],
     corpus: Annotated[
-        str | None, typer.Option(help="Where they are; needed if several have them.")
+        str | None, typer.Option(help="Choose their corpus; needed if several have them.")
     ] = None,
     reason: Annotated[
-        str, typer.Option("--reason", help="Why, without a word of them: it is kept.")
+        str, typer.Option("--reason", help="Say why, without quoting them: the reason is kept.")
     ] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     set_: SetOption = None,
@@ -73,8 +74,8 @@ def purge(
 ) -> None:
     """Erase documents from everything that is kept, and keep them from coming back.
 
-    Other documents with the same text go, too. Vectors that were learnt from them are listed:
-    they stay until nights have trained others.
+    Documents with the same text are erased, too. Vectors that were learnt from them are only
+    listed: they stay until nights have trained new ones.
     """
     loaded = load_config(config, set_ or [])
     request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
@@ -92,9 +93,12 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
     swept = result.swept
     tell(f"{result.n_erased:,} documents are erased")
     for title, found in (
-        ("written anew without them", swept.rewritten),
+        ("rewritten without them", swept.rewritten),
         ("deleted", swept.deleted),
-        ("delete them here, too: until then every night meets and refuses them", swept.places),
+        (
+            "also delete them here: until then every night reads and refuses them",
+            swept.places,
+        ),
     ):
         if found:
             tell(f"{title}:")
@@ -106,26 +110,26 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
             doubt = "" if vectors.is_certain else " (perhaps: its documents are not kept)"
             tell(f"  {vectors.name}{doubt}")
     else:
-        tell("no vectors that are kept were learnt from them")
+        tell("no kept vectors were learnt from them")
     if result.retrain:
         models = ", ".join(result.retrain)
-        tell(f"the next night trains {models} anew; 'nightjar plan' tells what is due")
+        tell(f"the next night retrains {models}; 'nightjar plan' shows what is due")
     for note in result.notes:
         tell(note)
 
 
 def _tell_plan(console: Console, planned: Collection) -> None:
-    console.print(_table(planned.kept, "stays"))
+    console.print(_table(planned.kept, "kept"))
     if planned.doomed:
-        console.print(_table(planned.doomed, "would go"))
-    console.print(f"{_size(planned.n_bytes)} would be free")
+        console.print(_table(planned.doomed, "would be deleted"))
+    console.print(f"{_size(planned.n_bytes)} would be freed")
     _tell_notes(console, planned.notes)
 
 
 def _tell_collected(console: Console, collected: Collected) -> None:
     if collected.items:
-        console.print(_table(collected.items, "gone"))
-    console.print(f"{_size(collected.n_bytes)} are free")
+        console.print(_table(collected.items, "deleted"))
+    console.print(f"{_size(collected.n_bytes)} freed")
     _tell_notes(console, collected.notes)
 
 

@@ -1,4 +1,4 @@
-"""The whole night shift on one machine: Prefect server, work pool, deployment and worker.
+"""Nightly operation on one machine: Prefect server, work pool, deployment and worker.
 
 ``nightjar serve`` starts what is missing, deploys the ``prefect.yaml`` beside the config, or the
 one that Nightjar ships, and stops what it started when it is interrupted. A server that already
@@ -155,7 +155,7 @@ def _prefect(arguments: Sequence[str]) -> list[str]:
 def _running(
     arguments: Sequence[str], environment: Mapping[str, str], directory: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A Prefect process in a group of its own, stopped on the way out."""
+    """A Prefect process in its own process group, stopped at the end of the block."""
     process = subprocess.Popen(
         _prefect(arguments),
         env=dict(environment),
@@ -170,7 +170,7 @@ def _running(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the group, then SIGKILL to what is left of it."""
+    """Send SIGTERM to the group, then SIGKILL to what is left of it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,8 +1,8 @@
 """The frame of the pages, and the callbacks between the address, the fields and the page.
 
-The address leads to the fields (``show_controls``) and the page (``show_page``); a field leads
-to another address (``navigate``). Moving the map asks for its window (``move_map``) and writes
-the window into the address without drawing the page again (``assets/explorer.js``).
+The address determines the fields (``show_controls``) and the page (``show_page``); a field
+changes the address (``navigate``). Moving the map requests its window (``move_map``) and writes
+the window into the address without redrawing the page (``assets/explorer.js``).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _URL_STATE = (State("url", "pathname"), State("url", "search"))
 
 
 def make_app(library: Library) -> Dash:
-    """The page over a library. Nothing of it comes from another host."""
+    """Make the web application for a library. It loads nothing from other hosts."""
     app = Dash(
         "nightjar",
         title="Nightjar explorer",
@@ -118,7 +118,7 @@ def _add_frame(app: Dash, library: Library) -> None:
 
 
 def draw(library: Library, view: View, screen: Screen) -> tuple[Component, bool]:
-    """The page of a view, and whether it is finished: else it is to be drawn again."""
+    """Draw the page of a view; also return whether it is finished or must be redrawn."""
     page = _PAGES.get(view.path)
     if page is None:
         return [notice(f"there is no page {visible(view.path)}: choose one above")], True
@@ -174,10 +174,10 @@ def _add_fields(app: Dash, library: Library) -> None:
 
 
 def changed(view: View, catalogue: Catalogue, fields_now: Mapping[str, Any]) -> str | None:
-    """The query string after fields changed; None where it stays as it is.
+    """Return the query string after fields changed; None when it stays the same.
 
-    A version is written into the address once it differs from the one that is shown, so that
-    an untouched page follows the champion.
+    A version is written into the address only if it differs from the one shown, so that an
+    untouched page follows the champion.
     """
     wanted = (*TEXTS.get(view.path, ()), *CHOICES.get(view.path, ()))
     given = {name: value for name, value in fields_now.items() if name in wanted and value}
@@ -190,7 +190,7 @@ def changed(view: View, catalogue: Catalogue, fields_now: Mapping[str, Any]) -> 
             if given.get(side) == current.key:
                 given.pop(side)
     except TROUBLE:
-        logger.debug("the address names a version that is not there", exc_info=True)
+        logger.debug("the address names a missing version", exc_info=True)
     texts = {name: str(value) for name, value in given.items()}
     for name in cleared:
         if name != "least":
@@ -201,13 +201,13 @@ def changed(view: View, catalogue: Catalogue, fields_now: Mapping[str, Any]) -> 
     try:
         values = {name: type(getattr(view, name))(text) for name, text in query.items()}
     except ValueError:
-        # Not a number: the address takes it, and the page says what is wrong with it.
+        # Not a number: it goes into the address, and the page says what is wrong.
         return f"{replace(view, box=None).search or '?'}&least={texts.get('least', '')[:40]}"
     return replace(view, **values, box=None).search
 
 
 def suggestions(library: Library, view: View, prefix: str) -> Component:
-    """Words that start like ``prefix``, most frequent first, in the version that is shown."""
+    """The words of the version shown that start with ``prefix``, most frequent first."""
     prefix = prefix[:200]
     if not prefix or prefix == view.word:
         return None
@@ -247,7 +247,7 @@ def _add_map(app: Dash, library: Library) -> None:
 
 
 def window(library: Library, view: View, moved: Any, screen: Screen) -> list[Any] | None:
-    """The traces of the window that the map was moved to; None where nothing changes."""
+    """The traces of the window that the map was moved to; None when nothing changes."""
     try:
         request = Request(view, library.catalogue(), library, screen)
         version = map_of_words.shown_version(request)

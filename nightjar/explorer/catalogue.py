@@ -1,4 +1,4 @@
-"""Which versions there are to look at: registered ones, and embeddings that are not."""
+"""The versions to look at: registered ones, and unregistered embeddings."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from nightjar.store import schemas
 
 @dataclass(frozen=True)
 class Version:
-    """Something to open: a registered version, or an embeddings artifact that is none."""
+    """A version to open: a registered one, or an unregistered embeddings artifact."""
 
     model: str
     embeddings: str
     """Version of the embeddings artifact."""
     registered: RegisteredVersion | None = None
     is_champion: bool = False
-    """By the ledger, which may know better than the alias."""
+    """According to the ledger, since the alias may be wrong."""
 
     @property
     def key(self) -> str:
-        """How addresses name it: ``MODEL@NUMBER``, or the artifact."""
+        """Its name in addresses: ``MODEL@NUMBER``, or the artifact."""
         if self.registered is None:
             return f"{schemas.EMBEDDINGS}/{self.embeddings}"
         return f"{self.model}@{self.registered.version}"
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Those of the registry, but for the champion, which the ledger names."""
+        """The registry's aliases, except ``champion``, which follows the ledger."""
         found = () if self.registered is None else self.registered.aliases
         others = tuple(alias for alias in found if alias != CHAMPION)
         return (CHAMPION, *others) if self.is_champion else others
 
     @property
     def label(self) -> str:
-        """How pages name it."""
+        """Its name on pages."""
         if self.registered is None:
             return f"{self.model} {self.embeddings}, not registered"
         return " ".join((f"{self.model} v{self.registered.version}", *self.aliases))
@@ -53,12 +53,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every version, by model and then oldest first; ``problems`` is what could not be read."""
+    """Every version by model, oldest first; ``problems`` lists what could not be read."""
 
     versions: tuple[Version, ...]
     problems: tuple[str, ...]
     pairs: tuple[tuple[Version, Version], ...] = ()
-    """For each model with a champion: the champion before (the champion itself if none), and it."""
+    """For each model with a champion: the previous champion (or the same one) and the current."""
 
     def find(self, key: str) -> Version:
         """The version that ``key`` names. Raises InputError."""
@@ -66,14 +66,14 @@ class Catalogue:
             if version.answers_to(key):
                 return version
         raise InputError(
-            f"there is no version {key[:80]!r}: it was never made, or it is not kept any more; "
-            f"choose one of the list"
+            f"there is no version {key[:80]!r}: it was never made, or it is no longer kept; "
+            f"choose one from the list"
         )
 
     def pair(self) -> tuple[Version, Version]:
-        """What to compare at first: a champion with the one before it, else two champions.
+        """What to compare by default: a champion and its predecessor, else two champions.
 
-        Without a champion it is what there is. Raises InputError when there is nothing at all.
+        Without a champion, any versions. Raises InputError when there are none.
         """
         for before, champion in self.pairs:
             if before != champion:
@@ -81,16 +81,16 @@ class Catalogue:
         some = [champion for _, champion in self.pairs] or list(self.versions)
         if not some:
             raise InputError(
-                "there is no trained model yet: 'nightjar run' trains and registers what the "
-                "configuration names; then reload this page"
+                "there is no trained model yet: 'nightjar run' trains and registers those in the "
+                "configuration; then reload this page"
             )
         return some[0], some[-1 if len(some) < 2 else 1]
 
 
 def read_catalogue(answerers: Answerers, names: dict[str, str]) -> Catalogue:
-    """Registered versions and unregistered artifacts, as they are now.
+    """Read the current registered versions and unregistered artifacts.
 
-    ``names`` remembers the model of each embeddings version, which never changes.
+    ``names`` caches the model of each embeddings version, which never changes.
     """
     store = answerers.store
     problems: list[str] = []
@@ -137,7 +137,7 @@ def _registered(answerers: Answerers, model: str) -> list[Version]:
 def _champion_and_before(
     answerers: Answerers, versions: list[Version]
 ) -> list[tuple[Version, Version]]:
-    """The champion of a model behind the newest champion before it that is still there."""
+    """The newest earlier champion that still exists, and the champion of a model."""
     champion = next((version for version in versions if version.is_champion), None)
     if champion is None:
         return []
@@ -148,5 +148,5 @@ def _champion_and_before(
 
 
 TROUBLE = (NightjarError, OSError, ValueError, RuntimeError)
-"""What reading a version may raise: ours, QueryError (ValueError) and TableDamaged (RuntimeError)
-of the lookup package, and what a file raises that is cut or removed while it is read."""
+"""What reading a version may raise: our own errors, QueryError (ValueError) and TableDamaged
+(RuntimeError) of the lookup package, and the errors of files cut or removed while being read."""

@@ -1,4 +1,4 @@
-"""The fields of a page: text fields that Enter submits, and choices that act at once."""
+"""The fields of a page: text fields submitted by Enter, and choices that act at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LONGEST = 20_000
 
 
 def navigation(view: View) -> Component:
-    """Links to the pages, which keep the versions and the word."""
+    """Links to the other pages, keeping the versions and the word."""
     return html.Nav(
         [
             dcc.Link(
@@ -108,7 +108,7 @@ def _choice(view: View, catalogue: Catalogue, name: str) -> Component:
 
 
 def _chosen(view: View, catalogue: Catalogue, name: str) -> str | None:
-    """The key of the version on one side; None where the address names none there is."""
+    """The key of the version on one side; None when the address names a missing version."""
     try:
         pair = dict(zip(("left", "right"), catalogue.pair(), strict=True))
         key = getattr(view, name)

@@ -1,4 +1,4 @@
-"""Derived arrays on disk: a directory of NumPy files and a description, whole or not there."""
+"""Derived arrays on disk: a directory of NumPy files and a description, whole or missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read_arrays(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
-    """The arrays, memory-mapped; None where one is missing, cut or of another shape."""
+    """Memory-map the arrays; None when one is missing, truncated or of another shape."""
     try:
         sizes = json.loads((directory / _DESCRIPTION).read_text(encoding="utf-8"))
         arrays: Arrays = {}

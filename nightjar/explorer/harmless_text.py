@@ -1,4 +1,4 @@
-"""How a token is written so that it cannot do anything: no markup, no control characters.
+"""Tokens written so that they can do no harm: no markup, no control characters.
 
 In HTML a token is always a text node, which the browser does not parse. Plotly parses some tags
 in labels, so those are escaped (:func:`plotly_text`).
@@ -12,9 +12,9 @@ _LONGEST = 48
 
 
 def visible(text: str, longest: int = _LONGEST) -> str:
-    """``text`` on one line: characters without a glyph are written as escapes, the rest is cut.
+    """``text`` on one line, cut to ``longest``; characters without a glyph become escapes.
 
-    That covers NUL, line ends and what turns the direction of writing around.
+    That covers NUL, line ends and characters that reverse the writing direction.
     """
     short = text if len(text) <= longest else f"{text[: longest - 1]}…"
     shown = short if short.isprintable() else "".join(map(_glyph, short))
@@ -28,5 +28,5 @@ def _glyph(character: str) -> str:
 
 
 def plotly_text(text: str) -> str:
-    """``text`` for a label or a hover text of Plotly, which reads tags and entities there."""
+    """Escape ``text`` for Plotly's labels and hover texts, which interpret tags and entities."""
     return html.escape(visible(text), quote=False)

@@ -1,4 +1,4 @@
-"""Scores by night, from the nights' records, and what happened, from the ledger."""
+"""Scores by night, from the nights' records, and events, from the ledger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nightjar.store.scores import Score, main_scores, read_scores
 
 @dataclass(frozen=True)
 class Judged:
-    """A model in one night: what its candidate scored, and what was decided."""
+    """A model in one night: its candidate's scores, and the decision."""
 
     model: str
     night: int
@@ -26,9 +26,9 @@ class Judged:
     evaluation: str
     """Version of the evaluation artifact."""
     scores: Mapping[str, Score]
-    """The main one of each benchmark."""
+    """The main score of each benchmark."""
     version: int | None
-    """Number of the candidate; None where the night got no further than its scores."""
+    """Number of the candidate; None if the night got no further than its scores."""
     outcome: str | None
 
 
@@ -39,12 +39,12 @@ class Measurement:
     judged: Judged
     score: Score
     has_been_champion: bool
-    """Whether the version was made champion, that night or later."""
+    """Whether the version became champion, that night or later."""
 
 
 @dataclass(frozen=True)
 class History:
-    """All of it, oldest first; ``problems`` names what cannot be read."""
+    """All scores and events, oldest first; ``problems`` lists what cannot be read."""
 
     measurements: tuple[Measurement, ...]
     events: tuple[Event, ...]
@@ -52,15 +52,15 @@ class History:
 
     @property
     def benchmarks(self) -> list[str]:
-        """Names of the benchmarks, in the order in which they are met."""
+        """Names of the benchmarks, in order of first appearance."""
         return list(dict.fromkeys(entry.score.benchmark for entry in self.measurements))
 
 
 def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> History:
-    """Every score of every night, and every event.
+    """Read every score of every night, and every event.
 
-    A candidate that is that of the night before has its scores once. ``known`` remembers nights
-    that have ended: they do not change.
+    A candidate that is the same as the night before is listed only once. ``known`` caches nights
+    that have ended, which do not change.
     """
     problems: list[str] = []
     events: tuple[Event, ...] = ()
@@ -104,7 +104,7 @@ def _nights(
 
 
 def _judged(store: Store, night: Night, problems: list[str]) -> Iterator[Judged]:
-    """The models of a night, as far as their scores are still there."""
+    """The models of a night whose scores still exist."""
     subjects = [
         s for step in night.steps if step.stage == schemas.EVALUATION for s in step.subjects
     ]
@@ -116,7 +116,7 @@ def _judged(store: Store, night: Night, problems: list[str]) -> Iterator[Judged]
         try:
             evaluation = store.open(store.ref(schemas.EVALUATION, version))
             scores = main_scores(read_scores(evaluation))
-        except ArtifactMissing:  # it is not kept any more
+        except ArtifactMissing:  # no longer kept
             continue
         except StoreError as error:
             problems.append(str(error))

@@ -1,4 +1,4 @@
-"""Work that takes seconds: made once, in a thread, while the page shows how far it is."""
+"""Work that takes seconds: done once, in a thread, while the page shows its progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 _MAX_KEPT = 16
 _PATIENCE_SECONDS = 0.8
-"""Short work is waited for, so that the page of a small model appears at once."""
+"""How long to wait for work, so that the page of a small model appears at once."""
 _BREATH_SECONDS = 0.002
-"""After each note: the linear algebra library lets one thread in at a time, and a thread that
-comes straight back keeps the others out."""
+"""Pause after each note: the linear algebra library admits one thread at a time, and a thread that
+returns immediately would keep the others out."""
 
 Report = Callable[[str], None]
 """Takes a progress note."""
@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Pending:
-    """The work is under way; ``note`` says how far it is."""
+    """The work is under way; ``note`` is its progress."""
 
     note: str
 
@@ -36,10 +36,9 @@ class _Job:
 
 
 class Jobs:
-    """Results by key, the last ones asked for; one piece of work at a time.
+    """Recently requested results by key; does one piece of work at a time.
 
-    Threads are daemons: Ctrl-C does not wait for them, and what they write is whole or not
-    there.
+    Threads are daemons: Ctrl-C does not wait for them, and what they write is whole or missing.
     """
 
     def __init__(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
@@ -49,7 +48,7 @@ class Jobs:
         self._turn = threading.Lock()
 
     def get(self, key: Hashable, what: str, make: Callable[[Report], Any]) -> Any:
-        """The result of ``make``, or Pending. Raises what it raised; then it may be tried again."""
+        """The result of ``make``, or Pending. Raises its error; the next call then retries."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None:
@@ -80,7 +79,7 @@ class Jobs:
             with self._turn:
                 report("started")
                 job.result = make(report)
-        except BaseException as error:  # noqa: BLE001 (raised again where it is asked for)
+        except BaseException as error:  # noqa: BLE001 (raised again by get)
             job.error = error
         finally:
             job.done.set()

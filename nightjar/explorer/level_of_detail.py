@@ -18,7 +18,7 @@ _LINE_PIXELS = 17.0
 
 
 def bounds(positions: NDArray[np.float32]) -> Box:
-    """The window that shows all but the outermost two in a thousand words, with a margin."""
+    """The window that shows all words but the outermost 0.2 %, with a margin."""
     sample = positions[:: max(1, len(positions) // 20_000)]
     low = np.quantile(sample, 0.001, axis=0).astype(float)
     high = np.quantile(sample, 0.999, axis=0).astype(float)
@@ -28,7 +28,7 @@ def bounds(positions: NDArray[np.float32]) -> Box:
 
 
 def rows_in(positions: NDArray[np.float32], box: Box, limit: int = MAX_POINTS) -> NDArray[np.int64]:
-    """The first ``limit`` rows inside ``box``: rows are by frequency. Reads no more than needed."""
+    """The first ``limit`` rows, by frequency, inside ``box``. Reads no more than needed."""
     x0, x1, y0, y1 = box
     found: list[NDArray[np.int64]] = []
     missing = limit
@@ -49,7 +49,7 @@ def labelled(
     pixels: tuple[int, int],
     limit: int = MAX_LABELS,
 ) -> list[int]:
-    """Places of the texts to show: in their order, each that overlaps none before.
+    """Indices of the texts to show: in order, each that overlaps no earlier one.
 
     ``pixels`` is the width and height of the window on the screen; labels lie above their
     points.

@@ -30,15 +30,15 @@ _DIGEST_LENGTH = 8
 class _OpenModel:
     model: VectorModel
     digest: str
-    """What tells its bytes apart."""
+    """Digest of its bytes."""
     directory: Path | None
-    """Of a registered version's files, which somebody may cut; None: they are its own."""
+    """The registered version's files, which somebody may truncate; None for temporary files."""
     files: ExitStack
     """Removes temporary files."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the files have their lengths: reading a cut map ends a process."""
+        """Whether the files have their full lengths: reading a truncated map kills the process."""
         if self.directory is None:
             return True
         try:
@@ -49,9 +49,9 @@ class _OpenModel:
 
 
 class Library:
-    """Opens versions and keeps the last ones open; safe to use from several threads.
+    """Opens versions and keeps the last ones open. Thread-safe.
 
-    A context: temporary files of versions that are not registered are removed at its end.
+    As a context manager, it removes the temporary files of unregistered versions at its end.
     """
 
     def __init__(self, loaded: LoadedConfig) -> None:
@@ -73,11 +73,11 @@ class Library:
                 self._open.popitem()[1].files.close()
 
     def catalogue(self) -> Catalogue:
-        """The versions there are now."""
+        """The current versions."""
         return read_catalogue(Answerers(self.loaded), self._names)
 
     def history(self) -> History:
-        """The scores and events there are now."""
+        """The current scores and events."""
         return read_history(self.loaded, self._judged)
 
     def model(self, version: Version) -> VectorModel:
@@ -88,7 +88,7 @@ class Library:
         key = version.key
         with self._lock:
             opening = self._opening.setdefault(key, threading.Lock())
-        # Opening a version may write or fetch its files: only who asks for it waits.
+        # Opening a version may write or fetch files: only requests for it wait.
         with opening:
             with self._lock:
                 found = self._open.get(key)
@@ -147,7 +147,7 @@ class Library:
         return self.store.root / schemas.DERIVED_DIR / name
 
     def remove_derived(self) -> None:
-        """Remove what was derived from versions that are not kept any more."""
+        """Remove what was derived from versions that are no longer kept."""
         kept = {version.embeddings for version in self.catalogue().versions}
         kept |= {ref.version for ref in self.store.versions(schemas.EMBEDDINGS)}
         derived = self.store.root / schemas.DERIVED_DIR

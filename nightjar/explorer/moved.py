@@ -1,10 +1,10 @@
 """Words whose vectors differ most between two versions.
 
-Two trainings of one corpus end in different coordinates. The orthogonal matrix that takes the
-left vectors closest to the right ones (Schönemann 1966; for word vectors Hamilton et al. 2016,
-arXiv:1605.09096) is found over the shared words, and a word has moved as far as the cosine
-distance that is left. Whether a move means something shows in its neighbours: ``overlap`` is
-the share of the ten nearest that both versions have.
+Two trainings of one corpus end in different coordinates. The shared words determine the
+orthogonal matrix that brings the left vectors closest to the right ones (Schönemann 1966; for
+word vectors Hamilton et al. 2016, arXiv:1605.09096); the cosine distance that remains is how far
+a word moved. Its neighbours show whether the move is meaningful: ``overlap`` is the share of the
+ten nearest words that both versions have in common.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class MovedWord:
 
 @dataclass(frozen=True)
 class MovedWords:
-    """The words that moved most, farthest first, and what they are compared with."""
+    """The words that moved most, farthest first, and figures to compare them with."""
 
     words: tuple[MovedWord, ...]
     n_shared: int
     median: float
-    """Of the distance, over all shared words."""
+    """Median distance over all shared words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +61,16 @@ class _Shared:
 
 
 def moved_words(left: VectorModel, right: VectorModel, least: int, report: Report) -> MovedWords:
-    """The words that moved most among those with at least ``least`` occurrences in both.
+    """Find the words that moved most among those with at least ``least`` occurrences in both.
 
-    In memory: one block of vectors and a few numbers a shared word. Raises InputError when the
-    sizes of the vectors differ or too few words are shared.
+    Holds one block of vectors and a few numbers per shared word in memory. Raises InputError
+    when the vector sizes differ or too few words are shared.
     """
     sizes = left.table.vector_size, right.table.vector_size
     if sizes[0] != sizes[1]:
         raise InputError(
             f"vectors of {sizes[0]} and of {sizes[1]} values cannot be aligned: choose two "
-            f"versions of the same vector size"
+            f"versions with the same vector size"
         )
     shared = _shared(left.table, right.table, least, report)
     if len(shared.left) <= sizes[0]:

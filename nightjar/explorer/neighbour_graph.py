@@ -1,8 +1,8 @@
-"""The layout that keeps neighbours together: linked words attract, others repel each other.
+"""The layout that keeps neighbours together: linked words attract each other, others repel.
 
 The objective is UMAP's (McInnes et al. 2018, arXiv:1802.03426) with every link of weight one,
-descended for all words at once instead of link by link. Only the most frequent words are laid
-out; others go to the mean of their nearest ones among them, and the rarest are left out.
+minimized for all words at once instead of link by link. Only the most frequent words are laid
+out; other words go to the mean of their nearest laid-out words, and the rarest are left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 
 
 def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
-    """Positions (n_tokens, 2) from ``start``; words that are left out are NaN. Deterministic."""
+    """Positions (n_tokens, 2), starting from ``start``; NaN for words left out. Deterministic."""
     n_laid_out = min(N_LAID_OUT, len(table))
     links = _links(table, n_laid_out)
     first = start[:n_laid_out].astype(np.float64)
@@ -54,7 +54,7 @@ def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
 
 
 def _links(table: VectorTable, n_rows: int) -> NDArray[np.int64]:
-    """Pairs of rows of which one is among the nearest of the other, shape (n_links, 2)."""
+    """Pairs of rows, one of which is among the other's nearest; shape (n_links, 2)."""
     matrix, lengths = table.vectors[:n_rows], table.norms[:n_rows]
     found = nearest_rows(matrix, lengths, matrix, _N_LINKS, [[row] for row in range(n_rows)])
     pairs = np.concatenate(
@@ -101,7 +101,7 @@ def _attraction(positions: NDArray[np.float64], links: NDArray[np.int64]) -> NDA
 
 
 def _repulsion(positions: NDArray[np.float64], others: NDArray[np.int64]) -> NDArray[np.float64]:
-    """For one other word each the gradient of log(1 - 1 / (1 + a d^2b))."""
+    """Gradient of log(1 - 1 / (1 + a d^2b)) for one other word each."""
     apart = positions - positions[others]
     squares = (apart**2).sum(axis=1)
     push = 2 * _B / ((1e-3 + squares) * (1 + _A * squares**_B))

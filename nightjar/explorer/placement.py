@@ -1,8 +1,8 @@
 """A point and a cluster for every word of a model: principal components of its directions.
 
-The vectors are scaled to length one, so that nearness on the map stands for cosine similarity,
-and projected on the two directions in which they differ most (Pearson 1901). The covariance
-matrix is summed up by blocks; in memory are one block and two float32 a word.
+The vectors are scaled to length one, so that nearness on the map means cosine similarity, and
+projected onto the two directions in which they differ most (Pearson 1901). The covariance matrix
+is summed block by block; memory holds one block and two float32 per word.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {"pca": "map-pca1", "neighbours": "map-neighbours1"}
 N_CLUSTERS = 10
 _BLOCK = 32_768
 _CLUSTERED = 8_000
-"""So many of the most frequent words are clustered; the others join the nearest centre."""
+"""The number of most frequent words that are clustered; the others join the nearest centre."""
 _NAMED_AMONG = 2_000
 _SEED = 1
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class WordMap:
-    """Where each word lies. ``positions`` is (n_tokens, 2), ``clusters`` (n_tokens,)."""
+    """The place of each word. ``positions`` is (n_tokens, 2), ``clusters`` (n_tokens,)."""
 
     positions: NDArray[np.float32]
     clusters: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class WordMap:
 
 
 def open_map(directory: Path, model: VectorModel, method: str, report: Report) -> WordMap:
-    """The map of a model; it is written to ``directory`` at its first use."""
+    """Open the map of a model, which is written to ``directory`` on first use."""
     n_tokens = len(model.table)
     shapes = {"positions": (n_tokens, 2), "clusters": (n_tokens,), "typical": (N_CLUSTERS, 3)}
     found = read_arrays(directory, shapes)
@@ -62,7 +62,7 @@ def open_map(directory: Path, model: VectorModel, method: str, report: Report) -
 
 
 def unit_blocks(table: VectorTable, n_rows: int | None = None) -> Iterator[tuple[slice, Floats]]:
-    """Rows of length one, a block at a time; rows of zeros stay zero."""
+    """Yield rows scaled to length one, block by block; rows of zeros stay zero."""
     n_rows = len(table) if n_rows is None else n_rows
     for first in range(0, n_rows, _BLOCK):
         part = slice(first, min(first + _BLOCK, n_rows))

@@ -1,7 +1,7 @@
-"""Which words start like this: a sorted order of the vocabulary, searched by bisection.
+"""Words by prefix: a sorted order of the vocabulary, searched by bisection.
 
-The order is one int32 a word, memory-mapped. A question reads some twenty tokens and the rows
-that share the prefix; the vocabulary is never held in memory once the order is made.
+The order is one int32 per word, memory-mapped. A query reads some twenty tokens and the rows
+that share the prefix; once the order exists, the vocabulary is never held in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PrefixIndex:
 
     @classmethod
     def open(cls, directory: Path, table: VectorTable) -> PrefixIndex:
-        """Open the order of a table; it is written at its first use (its tokens in memory)."""
+        """Open the order of a table, written on first use with all tokens in memory."""
         shapes = {"order": (len(table),)}
         found = read_arrays(directory, shapes)
         if found is None:
@@ -39,10 +39,10 @@ class PrefixIndex:
         return cls(table, order)
 
     def rows(self, prefix: str, topn: int) -> list[int]:
-        """The most frequent words that start like ``prefix`` in one of its spellings.
+        """The most frequent words that start with ``prefix`` in one of its spellings.
 
-        Spellings are as written, lower case, and with a capital; an empty prefix is that of
-        every word.
+        Spellings are as written, lower case, and capitalized; the empty prefix matches every
+        word.
         """
         if not prefix:
             return list(range(min(topn, len(self._table))))
@@ -60,7 +60,7 @@ class PrefixIndex:
         return [int(row) for row in rows]
 
     def _bisect(self, prefix: bytes, *, is_after: bool) -> int:
-        """The first place whose word is not before the prefix, or after all that have it."""
+        """The first place not before the prefix, or with ``is_after`` the first after its words."""
         low, high = 0, len(self._order)
         while low < high:
             middle = (low + high) // 2
@@ -74,7 +74,7 @@ class PrefixIndex:
 
 
 def _sorted_rows(table: VectorTable) -> NDArray[np.int32]:
-    """Rows in the order of their tokens' bytes."""
+    """Rows sorted by their tokens' bytes."""
     blocks = [
         pa.array(table.tokens_of(np.arange(first, min(first + _BLOCK, len(table)))), pa.string())
         for first in range(0, len(table), _BLOCK)

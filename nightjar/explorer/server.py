@@ -1,9 +1,9 @@
-"""Who may ask, what the browser may load, and serving until Ctrl-C.
+"""Access checks, the content security policy, and serving until Ctrl-C.
 
-The page has no password, so only this machine's browser may reach it: on loopback a request
-must name this server as its Host (a page of another site that points its own name to 127.0.0.1
-does not), and one that says where it comes from (Origin, Sec-Fetch-Site) must come from here.
-Werkzeug's threaded server is enough for that: a slow question does not hold up the others.
+The page has no password, so only this machine's browser may reach it. On loopback a request must
+name this server as its Host (another site that points its own name to 127.0.0.1 does not), and a
+request that states its origin (Origin, Sec-Fetch-Site) must come from here. Werkzeug's threaded
+server is enough: a slow request does not hold up the others.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 def serve(
     loaded: LoadedConfig, host: str, port: int, is_opened: bool, say: Callable[[str], object]
 ) -> None:
-    """Serve the explorer until Ctrl-C; ``say`` takes what the user should know.
+    """Serve the explorer until Ctrl-C; ``say`` shows messages to the user.
 
-    Raises InputError when the address cannot be listened on.
+    Raises InputError when it cannot listen on the address.
     """
     listening = _listen(host, port)
     with listening, Library(loaded) as library:
@@ -59,32 +59,32 @@ def serve(
 
 
 def _import_what_answers_need() -> None:
-    """Import what Dash imports in its first answers, in the threads of several requests at once.
+    """Import what Dash would import during its first, concurrent requests.
 
-    Two threads in packages that import each other in a circle see modules that are half made.
+    Two threads that import packages with circular imports can see half-initialized modules.
     """
     for name in ("plotly.io.json", "plotly.offline", "plotly.graph_objects"):
         importlib.import_module(name)
 
 
 class _Quiet(WSGIRequestHandler):
-    """No line for each request; errors are logged."""
+    """Logs errors only, not each request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (werkzeug's name)
-        """Into our log instead of werkzeug's."""
+        """Write to our log instead of werkzeug's."""
         logging.getLogger(__name__).log(
             logging.INFO if type == "info" else logging.DEBUG, message, *args
         )
 
 
 def protect(app: Dash, own_host: str | None, port: int) -> None:
-    """Refuse requests of other sites and tell the browser what it may load.
+    """Refuse requests from other sites and tell the browser what it may load.
 
-    ``own_host`` (host:port) and this machine's own names are the Hosts that are answered; with
-    None every Host is, because names of a machine in a network are not known here.
+    Only requests to the Host ``own_host`` (host:port) or to this machine's own names are
+    answered; with None every Host is, because a machine's names in a network are unknown here.
     """
     server: Flask = app.server
     server.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BYTES
@@ -97,10 +97,10 @@ def protect(app: Dash, own_host: str | None, port: int) -> None:
             return _refusal(f"this is not {request.host[:100]!r}: open http://{own_host}/")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-            return _refusal("requests of other sites are not answered")
+            return _refusal("requests from other sites are not answered")
         site = request.headers.get("Sec-Fetch-Site", "none")
         if request.method != "GET" and site not in {"none", "same-origin"}:
-            return _refusal("requests of other sites are not answered")
+            return _refusal("requests from other sites are not answered")
         return None
 
     @server.after_request
@@ -114,7 +114,7 @@ def protect(app: Dash, own_host: str | None, port: int) -> None:
 
 
 def _policy(app: Dash) -> str:
-    """Only our own scripts and Dash's inline one run; nothing is fetched from elsewhere.
+    """Only our own scripts and Dash's inline script run; nothing is fetched from elsewhere.
 
     Plotly's WebGL compiles its drawing commands from text (unsafe-eval) and sets styles.
     """
@@ -132,7 +132,7 @@ def _refusal(text: str) -> Response:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError."""
+    """Return a listening socket. Raises InputError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -147,8 +147,8 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise InputError(
-            f"{host}:{port} cannot be listened on ({error.strerror or error}): another program may "
-            f"have it; choose another with --port (0 takes a free one) or --host"
+            f"cannot listen on {host}:{port} ({error.strerror or error}): another program may use "
+            f"it; choose another with --port (0 takes a free one) or --host"
         ) from error
     return listening
 

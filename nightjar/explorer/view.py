@@ -1,4 +1,4 @@
-"""The state of a page: what its address says, and the address of another state."""
+"""The state of a page, read from its address and written to links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_FIELDS = 64
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows; ``problems`` says which parts of an address were not understood."""
+    """What a page shows; ``problems`` lists the parts of the address that were not understood."""
 
     path: str = "/"
     left: str = ""
@@ -38,7 +38,7 @@ class View:
     negative: str = ""
     topn: int = 15
     least: int = 20
-    """Occurrences of a word that is compared, in both versions."""
+    """Least number of occurrences, in both versions, of words that are compared."""
     sort: str = "distance"
     side: str = "right"
     method: str = "pca"
@@ -47,7 +47,7 @@ class View:
 
     @property
     def search(self) -> str:
-        """The query string of this state; what is as by default is left out."""
+        """The query string of this state, without default values."""
         given = {
             entry.name: _text(getattr(self, entry.name))
             for entry in fields(self)
@@ -56,14 +56,14 @@ class View:
         return f"?{urlencode(given, errors='surrogatepass')}" if given else ""
 
     def link(self, **changes: Any) -> str | None:
-        """The address of the state with ``changes``; None where it is too long for a browser."""
+        """The address of the state with ``changes``; None if it is too long for a browser."""
         view = replace(self, **changes)
         address = f"{view.path}{view.search}"
         return address if len(address) <= _MAX_LINK else None
 
 
 def read_view(path: str | None, search: str | None) -> View:
-    """The state that an address stands for; wrong parts are left out and named."""
+    """Read the state from an address; invalid parts are skipped and reported."""
     path = path or "/"
     values: dict[str, Any] = {}
     problems: list[str] = []

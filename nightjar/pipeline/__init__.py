@@ -1,11 +1,11 @@
 """The stages put together, without an orchestrator: what is due, a night, what came out.
 
 Every version follows from the config, the inputs and the code alone, so the whole plan is known
-before anything runs (:mod:`.planning`); what the due trainings will need is
-estimated (:mod:`.forecast`). A night runs it, asks each corpus' rule
-(:mod:`.acceptance`), has each model judged and what readers ask brought up to
-date (:mod:`.night`). What came out is read back from what was published and
-decided (:mod:`.outcome`), never from memory: it is true after a crash, too.
+before anything runs (:mod:`.planning`), and the needs of the due trainings can be estimated
+(:mod:`.forecast`). A night (:mod:`.night`) runs the plan, applies each corpus' rule
+(:mod:`.acceptance`), has each model judged and updates what readers are served. Its outcome is
+read back from what was published and decided (:mod:`.outcome`), never from memory, so it is
+correct after a crash, too.
 """
 
 from nightjar.core import Action, Plan, Provenance, Step, run_step

@@ -15,7 +15,7 @@ _CORPUS_STAGES = (schemas.DOCUMENTS, schemas.TOKENS)
 
 @dataclass(frozen=True)
 class CorpusVerdict:
-    """What the corpus' own rule says of tonight, with its numbers."""
+    """What the corpus' own rule says about tonight, with its numbers."""
 
     corpus: str
     is_accepted: bool
@@ -38,9 +38,9 @@ class CorpusVerdict:
 def judge_corpus(
     loaded: LoadedConfig, plan: Plan, corpus: str, last: AcceptedNight | None
 ) -> CorpusVerdict | None:
-    """Judge tonight's ``corpus`` against the ``last`` accepted night; None while it is not made.
+    """Judge tonight's ``corpus`` against the ``last`` accepted night; None until it is made.
 
-    Pure in the published manifests and the config: the same question has the same answer.
+    Depends only on the published manifests and the config: the same question gets the same answer.
     """
     store = Store(loaded.artifacts_dir)
     found: dict[str, Artifact] = {}

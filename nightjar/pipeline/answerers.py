@@ -1,12 +1,11 @@
-"""Who answers a question: which version of a model, which night of a corpus, which index.
+"""What answers a question: which version of a model, which night of a corpus, which index.
 
-Questions to a model follow its champion, questions to a corpus the last accepted night, as the
-ledger has them; another version (``MODEL@VERSION``) or another night (``--night ID``) answers
-only when it is asked for by name. Nothing here looks for what is newest, except among
-embeddings that no night has made. Nothing is written: the files of embeddings that are not
-registered lie in the system's temporary directory while they are asked.
+By the ledger, a model's champion and a corpus' last accepted night answer questions; another
+version (``MODEL@VERSION``) or night (``--night ID``) answers only if it is named. "Newest" plays
+no part, except among embeddings that no night made. Nothing is written to the artifacts:
+unregistered embeddings are unpacked into the system's temporary directory while in use.
 
-MLflow is imported only where the registry is no SQLite file; Prefect never.
+MLflow is imported only where the registry is not a SQLite file; Prefect never.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _EXAMPLE = """document_vectors:
 
 
 class NobodyAnswersError(InputError):
-    """A model has no champion yet, or the night that is asked has not made it."""
+    """A model has no champion yet, or the named night did not make it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class AskedModel:
     embeddings: str
     """Version of the embeddings artifact."""
     registered: RegisteredVersion | None = None
-    """None for embeddings that were published by hand, and for a night's that got no further."""
+    """None for embeddings published by hand, or by a night that did not get to registering them."""
 
     def __str__(self) -> str:
         if self.registered is None:
@@ -79,7 +78,7 @@ class AskedCorpus:
     artifacts: Mapping[str, str]
     """Version of each artifact by stage."""
     event: int | None = None
-    """Number of the event that accepted it; None for a night that was asked for by its number."""
+    """Number of the event that accepted it; None for a night named by its number."""
 
     @property
     def label(self) -> str:
@@ -89,7 +88,7 @@ class AskedCorpus:
 
 
 class Answerers:
-    """Finds who answers, for one command or one page; what it has read stays as it was."""
+    """Finds what answers, for one command or page; caches what it has read."""
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self.loaded = loaded
@@ -111,7 +110,7 @@ class Answerers:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models of the config, and those that it has no more and the ledger still knows."""
+        """The models of the config, and former ones that the ledger still knows."""
         return tuple(dict.fromkeys((*self.loaded.config.models, *self.standing.models)))
 
     def registered_name(self, model: str) -> str:
@@ -121,15 +120,14 @@ class Answerers:
     def model(self, what: str, night: int | None = None) -> AskedModel:
         """The version that ``what`` names: by default the champion.
 
-        ``what`` is a model or its registered name, with the number of a registered version or
-        an alias behind ``@``; or the name of embeddings that were published by hand, of which
-        the newest answer. With ``night`` it is the version that was that night's candidate.
-        Raises ConfigError for an unknown name, NobodyAnswersError, InputError for an unknown
-        version, alias or night.
+        ``what`` is a model or its registered name, optionally with ``@`` and a version's number
+        or an alias; or the name of embeddings published by hand, the newest of which answer.
+        With ``night`` it is that night's candidate. Raises ConfigError for an unknown name,
+        NobodyAnswersError, InputError for an unknown version, alias or night.
         """
         name, _, which = what.partition("@")
         if which and night is not None:
-            raise InputError(f"{what}: ask for a version or for a night, not for both")
+            raise InputError(f"{what}: name a version or a night, not both")
         if (known := self.model_name(what)) is not None:
             name = known
         else:
@@ -145,13 +143,13 @@ class Answerers:
         return self._named(name, which)
 
     def model_name(self, what: str) -> str | None:
-        """The model that ``what`` names, as :meth:`model` takes it; None for an unknown one."""
+        """The model named by ``what`` (see :meth:`model`); None for an unknown one."""
         name = what.partition("@")[0]
         short = name.removeprefix(f"{self.loaded.config.pipeline.name}-")
         return next((found for found in (name, short) if found in self.models), None)
 
     def published_by_hand(self, name: str) -> str | None:
-        """The newest embeddings of a name that no model has; None where there are none."""
+        """The newest embeddings published under a name that no model has; None when missing."""
         found: list[tuple[str, str]] = []
         for ref in self.store.versions(schemas.EMBEDDINGS):
             try:
@@ -167,7 +165,7 @@ class Answerers:
         champion = standing.champion
         if champion is None and standing.is_retired:
             raise NobodyAnswersError(
-                f"{model} is retired; a version of it still answers, as {model}@3: 'nightjar "
+                f"{model} is retired; name one of its versions, as in {model}@3: 'nightjar "
                 f"versions' lists those that are kept"
             )
         if champion is None:
@@ -182,7 +180,7 @@ class Answerers:
         found = self.registry.version(name, version.number)
         if found is None:
             raise ModelFilesDamaged(
-                f"{name} version {version.number} is not in the registry any more; "
+                f"{name} version {version.number} is no longer in the registry; "
                 f"'nightjar history {model}' lists versions to roll back to"
             )
         return AskedModel(model, found.embeddings_version, found)
@@ -201,7 +199,7 @@ class Answerers:
         return AskedModel(model, found.embeddings_version, found)
 
     def _candidate(self, model: str, night: Night) -> AskedModel:
-        """What a night had judged; else what it had trained, as far as it got."""
+        """The version that a night had judged; else the embeddings it trained."""
         decision = next((found for found in night.decisions if found["model"] == model), None)
         if decision is not None:
             number = decision["candidate"]["version"]
@@ -209,8 +207,8 @@ class Answerers:
             if found is not None:
                 return AskedModel(model, found.embeddings_version, found)
             raise NobodyAnswersError(
-                f"{model} version {number}, the candidate of night {night.number}, is not kept "
-                f"any more; 'nightjar show {model}' lists those that are"
+                f"{model} version {number}, the candidate of night {night.number}, is no longer "
+                f"kept; 'nightjar show {model}' lists the versions that are"
             )
         embeddings = version_at_end(night, schemas.EMBEDDINGS, model)
         if embeddings is None:
@@ -223,31 +221,31 @@ class Answerers:
     def embeddings(self, asked: AskedModel) -> Artifact:
         """The embeddings artifact behind a version.
 
-        Raises ArtifactMissing when it is gone, or is of another training than the one that is
-        registered; ArtifactDamaged.
+        Raises ArtifactMissing when it is gone or holds another training than the registered
+        one; ArtifactDamaged.
         """
         artifact = self.store.open(self.store.ref(schemas.EMBEDDINGS, asked.embeddings))
         registered = asked.registered
         if registered is not None and artifact.manifest.digest != registered.embeddings_digest:
             raise ArtifactMissing(
-                f"{artifact.ref} was trained anew since {asked} was registered, and threads made "
-                f"other vectors of it: those of {asked} are in its registered files alone, which "
-                f"'nightjar export {asked.model}@{registered.version}' reads"
+                f"{artifact.ref} was trained again after {asked} was registered, with different "
+                f"vectors, since threads are not deterministic. Only the registered files still "
+                f"have those of {asked}: 'nightjar export {asked.model}@{registered.version}'"
             )
         return artifact
 
     def digest(self, asked: AskedModel) -> str:
-        """What tells the bytes of a version apart. Raises as :meth:`embeddings` does."""
+        """The digest of a version's bytes. Raises as :meth:`embeddings` does."""
         if asked.registered is not None:
             return asked.registered.embeddings_digest
         return self.embeddings(asked).manifest.digest
 
     @contextmanager
     def opened(self, asked: AskedModel) -> Iterator[VectorModel]:
-        """The files of a version, open for the block.
+        """Open the files of a version for the block.
 
-        Those that are registered, else temporary ones. Raises ModelFilesDamaged, StoreError,
-        RegistryUnavailable.
+        Opens the registered files, or temporary ones for an unregistered version. Raises
+        ModelFilesDamaged, StoreError, RegistryUnavailable.
         """
         if asked.registered is not None:
             yield open_registered(self.place, asked.registered)
@@ -258,10 +256,10 @@ class Answerers:
     # -- corpora ------------------------------------------------------------------------
 
     def corpus(self, name: str | None = None, night: int | None = None) -> AskedCorpus:
-        """The last accepted night of the corpus ``name`` (None: of the only one), or ``night``.
+        """The last accepted night of the corpus ``name`` (None: the only corpus), or ``night``.
 
-        Raises InputError for an unknown corpus or night, when there are several to choose from,
-        and before a night is accepted.
+        Raises InputError for an unknown corpus or night, without ``name`` when there are several
+        corpora, and before any night is accepted.
         """
         name = self._corpus_name(name)
         if night is not None:
@@ -270,12 +268,12 @@ class Answerers:
         if not accepted:
             raise InputError(
                 f"no night is accepted for the corpus {name} yet: 'nightjar run' makes one; "
-                f"'nightjar nights' says what became of those there were"
+                f"'nightjar nights' lists earlier nights and their outcome"
             )
         return _accepted_night(name, accepted[0])
 
     def corpus_before(self, asked: AskedCorpus) -> AskedCorpus | None:
-        """The last accepted night with other artifacts, before the night that is asked."""
+        """The last accepted night before ``asked`` that had other artifacts."""
         for accepted in self.standing.accepted(asked.corpus):
             found = _accepted_night(asked.corpus, accepted)
             is_same = all(asked.artifacts.get(s) == v for s, v in found.artifacts.items())
@@ -284,10 +282,10 @@ class Answerers:
         return None
 
     def corpus_stage(self, asked: AskedCorpus, stage: str) -> Artifact:
-        """The artifact of ``stage`` that a night has of its corpus.
+        """A night's artifact of ``stage`` for its corpus.
 
-        Those that acceptance is about are named by the ledger; others, such as the report, by
-        the record of a night that had the same ones.
+        The ledger names the accepted artifacts; others, such as the report, are found in the
+        record of a night that had the same ones.
         """
         version = asked.artifacts.get(stage)
         if version is None:
@@ -298,9 +296,9 @@ class Answerers:
         except ArtifactMissing as error:
             n_kept = self.loaded.config.keep.accepted_nights
             raise ArtifactMissing(
-                f"{asked.label} had {ref}, which is not there any more: so many accepted nights "
-                f"are kept as keep.accepted_nights says ({n_kept}); 'nightjar run' makes that of "
-                f"the last one anew"
+                f"{asked.label} had {ref}, which is gone: only the last {n_kept} accepted nights "
+                f"are kept (keep.accepted_nights); if it is the last one, 'nightjar run' makes it "
+                f"again"
             ) from error
 
     def _beside(self, asked: AskedCorpus, stage: str) -> str:
@@ -309,8 +307,8 @@ class Answerers:
             if stage in found and found.items() >= dict(asked.artifacts).items():
                 return found[stage]
         raise ArtifactMissing(
-            f"{asked.label} has no {stage}: no night is recorded that made it; 'nightjar nights' "
-            f"lists them"
+            f"{asked.label} has no {stage}: no recorded night made one; 'nightjar nights' lists "
+            f"the nights"
         )
 
     def _corpus_name(self, name: str | None) -> str:
@@ -336,7 +334,7 @@ class Answerers:
     # -- indexes ------------------------------------------------------------------------
 
     def entry(self, name: str | None) -> str:
-        """The entry of ``document_vectors`` that is searched; None: the only one."""
+        """The entry of ``document_vectors`` to search; None stands for the only one."""
         configured = list(self.loaded.config.document_vectors)
         config = self.loaded.path.name
         if not configured:
@@ -354,7 +352,7 @@ class Answerers:
         raise ConfigError(_unknown(name, configured, f"{config} has no such document_vectors"))
 
     def served(self, entry: str, night: int | None = None) -> ServedIndex:
-        """The index that ``entry`` is searched with, or was at the end of ``night``.
+        """The index with which ``entry`` is searched now, or was at the end of ``night``.
 
         Raises InputError when there is none.
         """
@@ -371,17 +369,17 @@ class Answerers:
             why = f"its model {model} has no champion yet"
         else:
             why = "no night has indexed its documents yet"
-        raise InputError(f"{entry} cannot be searched: {why}; 'nightjar run' sees to it")
+        raise InputError(f"{entry} cannot be searched: {why}; run 'nightjar run'")
 
     def _served_by(self, entry: str, night: Night) -> ServedIndex:
         version = version_at_end(night, schemas.SEARCH_INDEX, entry)
         corpus = self.loaded.config.corpus_of_vectors(entry)
         is_spoilt = not night.accepted.get(corpus, {"is_accepted": True})["is_accepted"]
         if version is None or is_spoilt:
-            why = f"its {corpus} was not accepted" if is_spoilt else "it did not get so far"
+            why = f"its {corpus} was not accepted" if is_spoilt else "it did not get that far"
             raise InputError(
                 f"night {night.number} has no index of {entry}: {why}; 'nightjar nights show "
-                f"{night.number}' tells more"
+                f"{night.number}' says more"
             )
         ref = self.store.ref(schemas.SEARCH_INDEX, version)
         try:
@@ -389,8 +387,8 @@ class Answerers:
             made = self.store.open(self.store.ref(schemas.DOCUMENT_VECTORS, vectors)).manifest
         except ArtifactMissing as error:
             raise ArtifactMissing(
-                f"night {night.number} had {ref}, which is not kept any more: an index is kept "
-                f"while it is searched, and for the last night"
+                f"night {night.number} had {ref}, which is no longer kept: an index is kept while "
+                f"it is in use, and for the last night"
             ) from error
         return ServedIndex(
             documents=made.parents[schemas.DOCUMENTS],
@@ -403,8 +401,8 @@ class Answerers:
     def encoding_model(self, served: ServedIndex) -> AskedModel | None:
         """The version whose vectors an index holds; None for a pre-trained encoder's.
 
-        The champion as a rule. Else another registered version of those embeddings, else the
-        embeddings themselves.
+        Usually the champion; else another registered version of those embeddings, or the
+        unregistered embeddings.
         """
         if served.model is None or served.embeddings is None:
             return None
@@ -425,14 +423,14 @@ def open_registered(place: RegistryPlace, version: RegisteredVersion) -> VectorM
     except TableDamaged as error:
         raise ModelFilesDamaged(
             f"{version.name} version {version.version}: its files are not whole ({error}). "
-            f"'nightjar rollback' goes back to the champion before; 'nightjar history' lists others"
+            f"'nightjar rollback' restores the previous champion; 'nightjar history' lists others"
         ) from error
 
 
 def version_at_end(night: Night, stage: str, subject: str) -> str | None:
-    """The version of ``stage`` that was there for ``subject`` when the night ended.
+    """The version of ``stage`` that ``subject`` had when the night ended.
 
-    The last one where there were several: an index is made once more when a model is promoted.
+    The last one if there were several: an index is made again when a model is promoted.
     """
     for step in reversed(night.steps):
         if step.stage == stage and subject in step.subjects and step.outcome in _IS_THERE:

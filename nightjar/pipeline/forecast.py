@@ -1,4 +1,4 @@
-"""What the due trainings of a plan will need, and which of them cannot be done."""
+"""What the due trainings of a plan will need, and which of them cannot run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A due training: its estimate, None until its tokens are published, and its refusal."""
+    """A due training: its estimate (None until its tokens are published) and its refusal."""
 
     model: str
     estimate: Estimate | None = None
@@ -42,12 +42,12 @@ class Forecast:
 def forecast(
     loaded: LoadedConfig, plan: Plan, n_workers: int, resources: Resources
 ) -> tuple[Forecast, ...]:
-    """The due trainings of ``plan``, in its order. Reads vocabularies and manifests.
+    """Forecast the due trainings of ``plan``, in order. Reads vocabularies and manifests.
 
-    Models that read files or weigh another's vectors are none. What a fine-tuned one gets from
-    its base is left out: the base may not be there yet.
+    Models that import files or weigh another model's vectors do not train and are left out. What
+    a fine-tuned model gets from its base is not counted: the base may not exist yet.
 
-    Each is measured against ``resources`` by itself: they run one after the other.
+    Each training is compared with ``resources`` by itself, because they run one after another.
     """
     store = Store(loaded.artifacts_dir)
     due = [
@@ -101,7 +101,7 @@ def _n_ngram_rows(work: Workload) -> int | None:
 
 
 def _published(store: Store) -> Iterator[Manifest]:
-    """Manifests of the embeddings, oldest first; 'nightjar verify' reports unreadable ones."""
+    """Manifests of all embeddings, oldest first; 'nightjar verify' reports unreadable ones."""
     for ref in store.versions(schemas.EMBEDDINGS):
         try:
             yield Manifest.read(Path(ref.path))

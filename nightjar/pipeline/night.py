@@ -1,4 +1,4 @@
-"""One night: what is due is made, each corpus and each model is judged, the rest is recorded.
+"""One night: runs what is due, judges each corpus and model, and records the result.
 
 The order of a night, without an orchestrator::
 
@@ -6,7 +6,7 @@ The order of a night, without an orchestrator::
             -> models -> registered -> judged -> served -> promoted or not
             -> accepted corpora are recorded, what nobody needs is deleted
 
-Who runs a step is a :class:`Runner`: this process, or Prefect's tasks in ``flows``.
+A :class:`Runner` runs the steps: this process, or Prefect's tasks in ``flows``.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ logger = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
-    """Who does the work of a night.
+    """Does the work of a night.
 
-    Each call raises what the work raises. A NightjarError stops what is made of the step; any
-    other error is a fault of ours and ends the night.
+    Each call raises what the work raises. A NightjarError stops only what depends on the step;
+    any other error is a bug and ends the night.
     """
 
     def start(self, plan: Plan) -> None:
-        """The night holds the lease; what is due in ``plan`` comes one by one, if anything is."""
+        """Prepare: the night holds the lease, and any due steps of ``plan`` follow one by one."""
 
     def run(self, step: Step) -> None:
         """Do a due step."""
@@ -108,7 +108,7 @@ class DirectRunner:
     executor: Executor | None = None
 
     def start(self, plan: Plan) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def run(self, step: Step) -> None:
         """As :func:`nightjar.core.run_step`."""
@@ -132,16 +132,16 @@ class NightFailed(NightjarError):
 
 @dataclass(frozen=True)
 class NightRequest:
-    """How a night is to be run."""
+    """How to run a night."""
 
     owner: str
-    """Who holds the lease, for who else comes."""
+    """The holder of the lease, named to other runs."""
     promotes: bool = False
-    """Whether a run with overrides may promote and accept; without overrides it always may."""
+    """Whether a run with overrides may promote and accept; a run without always may."""
     is_offline: bool = False
-    """Whether remote sources were fetched a moment ago and no server is asked again."""
+    """Whether remote sources were just fetched, so that no server is asked again."""
     progress: Progress = SILENT
-    """Told of fetching."""
+    """Listener for fetching."""
     stages: Sequence[type[Stage]] = STAGES
 
 
@@ -151,13 +151,13 @@ def lease_path(loaded: LoadedConfig) -> Path:
 
 
 def has_changed(loaded: LoadedConfig) -> bool:
-    """Whether the config is another than that of the last night: something is due, probably."""
+    """Whether the config differs from the last night's, so that something is probably due."""
     last = Nights(loaded.pipeline_dir).last()
     return last is None or last.config_hash != config_hash(_recorded_config(loaded))
 
 
 def was_killed(loaded: LoadedConfig) -> bool:
-    """Whether the last night has no end; True while one is under way, too."""
+    """Whether the last night has no end. Also True while a night is under way."""
     last = Nights(loaded.pipeline_dir).last()
     return last is not None and last.status is NightStatus.RUNNING
 
@@ -168,7 +168,7 @@ def is_running(loaded: LoadedConfig) -> bool:
 
 
 def is_trial(loaded: LoadedConfig, promotes: bool) -> bool:
-    """Whether a run is judged and recorded, but promotes and accepts nothing."""
+    """Whether a run is only judged and recorded, without promoting or accepting anything."""
     return bool(loaded.overrides) and not promotes
 
 
@@ -178,8 +178,8 @@ def run_night(
     """Run one night from lease to record.
 
     Raises LeaseTaken when another run is under way, ConfigError when another config owns the
-    pipeline, NightFailed when steps failed (after everything else was done), and what the plan
-    raises. The record of the night is closed in every case but a kill.
+    pipeline, NightFailed when steps failed (after everything else was done), and whatever
+    planning raises. The night's record is closed in every case but a kill.
     """
     with acquire_lease(lease_path(loaded), request.owner):
         claim_pipeline(loaded)
@@ -239,7 +239,7 @@ class _Night:
     recorder: NightRecorder
     failures: dict[str, NightjarError] = field(default_factory=dict)
     missing: set[tuple[str, str]] = field(default_factory=set)
-    """Stage and version of what could not be made."""
+    """Stage and version of the artifacts that could not be made."""
     verdicts: dict[str, CorpusVerdict] = field(default_factory=dict)
     n_done: int = 0
 
@@ -254,7 +254,7 @@ class _Night:
         return self.recorder.night.is_trial
 
     def run(self) -> dict[str, NightjarError]:
-        """Everything between lease and record; what failed, by label."""
+        """Do everything between lease and record; return the failures by label."""
         for alarm in self.promoter.recover():
             self.alarm(alarm)
         self.finish_purges()
@@ -280,38 +280,38 @@ class _Night:
         return self.failures
 
     def claimed(self, plan: Plan) -> Plan:
-        """Record a plan: from now on nothing of it is deleted; what is gone already, is due."""
+        """Record a plan, which protects its artifacts; those already gone become due."""
         return claim(self.loaded.artifacts_dir, plan, self.recorder.planned, self.request.owner)
 
     def finish_purges(self) -> None:
-        """Go on with what a purge was killed over."""
+        """Finish a purge that was interrupted."""
         try:
             swept = finish_purges(self.loaded, self.request.stages)
         except NightjarError as error:
             self.alarm(f"a purge is not finished: {error}")
             return
         if swept is not None:
-            self.alarm("a purge had not ended: it is finished now")
+            self.alarm("finished an interrupted purge")
 
     def collect(self) -> None:
-        """Delete what nobody needs; where that cannot be done, the next night tries again."""
+        """Delete what nobody needs; if that fails, the next night tries again."""
         try:
             collected = collect(self.loaded, self.request.stages)
         except (NightjarError, OSError) as error:
-            self.alarm(f"what nobody needs is not deleted: {error}")
+            self.alarm(f"unneeded artifacts were not deleted: {error}")
             return
         for message in collected.notes:
             logger.info("%s", message)
 
     def alarm(self, message: str) -> None:
-        """Record it, and tell whoever looks on."""
+        """Log and record an alarm."""
         logger.warning("%s", message)
         self.recorder.alarm(message)
 
     # -- steps --------------------------------------------------------------------------
 
     def run_step(self, step: Step) -> None:
-        """Run a step if it is due and what it is made of is there; failures are kept."""
+        """Run a step if it is due and its parents exist; keep its failure."""
         key = (step.stage, step.ref.version)
         if step.action is Action.REUSE:
             logger.info("%s: reused %s", step.label, step.ref)
@@ -330,7 +330,7 @@ class _Night:
             self.missing.add(key)
 
     def run_extra(self, plan: Plan) -> bool:
-        """Run steps that no plan before the decisions could know; whether all are there."""
+        """Run steps known only after decisions; return whether all their artifacts exist."""
         plan = self.claimed(plan)
         for step in plan.steps:
             self.run_step(step)
@@ -339,7 +339,7 @@ class _Night:
     # -- corpora ------------------------------------------------------------------------
 
     def judge_corpora(self, plan: Plan) -> None:
-        """Ask each corpus' own rule; nothing is recorded in the ledger yet."""
+        """Apply each corpus' own rule. Writes nothing to the ledger yet."""
         standing = self.promoter.standing()
         for corpus in self.loaded.config.corpora:
             accepted = standing.corpora.get(corpus, ())
@@ -351,14 +351,14 @@ class _Night:
             if not verdict.is_accepted:
                 self.alarm(
                     f"corpus {corpus} is not accepted: {verdict.reason}. Readers keep the last "
-                    f"accepted night; if the loss is meant, 'nightjar accept {corpus}'"
+                    f"accepted night; if the loss is intended, run 'nightjar accept {corpus}'"
                 )
 
     def accept(self) -> None:
-        """Record the accepted corpora, each with indexes of its documents by the champions.
+        """Record the accepted corpora, each with its champions' indexes of its documents.
 
-        What is searched of the others is that of their last accepted night: it is made anew where
-        it is gone.
+        The other corpora are searched as of their last accepted night; missing indexes are
+        rebuilt.
         """
         for corpus, verdict in self.verdicts.items():
             if not verdict.is_accepted:
@@ -372,7 +372,7 @@ class _Night:
     # -- models -------------------------------------------------------------------------
 
     def decide(self, plan: Plan, step: Step) -> None:
-        """Register tonight's candidate of a model, judge it, and promote it if it earns it."""
+        """Register tonight's candidate of a model, judge it, and promote it if it passes."""
         model = step.subject
         evaluation = plan.shared.get(Parent(schemas.EVALUATION, model))
         if (
@@ -409,7 +409,7 @@ class _Night:
     def registered(
         self, model: str, embeddings: Artifact, evaluation: Artifact
     ) -> RegisteredVersion:
-        """The version in MLflow of these very bytes, made if it is not there."""
+        """The version in MLflow with exactly these bytes, made if it is missing."""
         name = registered_name(self.loaded.config.pipeline.name, model)
         found = find_registered(self.place.reader(), name, embeddings.manifest.digest)
         if found is not None and not check_files_whole(self.place, found, reads_bytes=False):
@@ -436,7 +436,7 @@ class _Night:
         )
 
     def origin(self, embeddings: Artifact) -> tuple[Artifact | None, Artifact | None]:
-        """Documents and tokens that a model learnt from, as far as it did."""
+        """The documents and tokens that a model was trained on, each None if there are none."""
         version = embeddings.manifest.parents.get(schemas.TOKENS)
         if version is None:
             return None, None
@@ -449,7 +449,7 @@ class _Night:
     def question(
         self, model: str, candidate: VersionRef, embeddings: Artifact, evaluation: Artifact
     ) -> Question:
-        """The candidate beside champion and reference, all on tonight's items."""
+        """The candidate, champion and reference, all scored on tonight's items."""
         standing = self.promoter.standing().model(model)
         scores = {candidate.embeddings: benchmark_scores(evaluation)}
 
@@ -477,9 +477,9 @@ class _Night:
         )
 
     def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
-        """The scores of an earlier version on tonight's benchmarks; it is scored if need be.
+        """The scores of an earlier version on tonight's benchmarks, computed if necessary.
 
-        A version whose vectors are gone or damaged has the scores that it was registered with.
+        A version whose vectors are gone or damaged keeps the scores from its registration.
         """
         given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
         planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
@@ -489,7 +489,7 @@ class _Night:
             try:
                 self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
             except StoreError as error:
-                logger.warning("%s version %d is not scored anew: %s", model, version.number, error)
+                logger.warning("%s version %d is not rescored: %s", model, version.number, error)
                 return self.scores_when_registered(model, version)
             if not self.run_extra(planner.plan):
                 return self.scores_when_registered(model, version)
@@ -504,7 +504,7 @@ class _Night:
         return benchmark_scores(self.store.open(self.store.ref(schemas.EVALUATION, evaluation)))
 
     def veto(self, model: str) -> str:
-        """Why nothing may be promoted whatever it scores: a corpus that is not accepted."""
+        """Why no score can get the model promoted: its corpus is not accepted; "" if it is."""
         corpus = self.loaded.config.corpus_of(model)
         verdict = self.verdicts.get(corpus)
         if isinstance(self.loaded.config.models[model], ImportConfig):
@@ -516,7 +516,7 @@ class _Night:
     # -- what readers are served ----------------------------------------------------------
 
     def builder(self, promoted: Mapping[str, str] | None = None) -> ServingBuilder:
-        """What builds indexes of the accepted documents by the champions, ``promoted`` included."""
+        """A builder of the champions' indexes of accepted documents, ``promoted`` included."""
         standing = self.promoter.standing()
         champions = {
             model: found.champion.embeddings
@@ -542,10 +542,10 @@ class _Night:
         )
 
     def flag_gone_models(self) -> None:
-        """Models that keep a champion although the config has them no more."""
+        """Raise an alarm for models with a champion that the config no longer has."""
         for model in self.promoter.standing().gone(self.loaded.config.models):
             self.alarm(
-                f"{model} is gone from the config and keeps its champion; put it back, or "
+                f"{model} is gone from the config but keeps its champion; put it back, or run "
                 f"'nightjar retire {model}'"
             )
 

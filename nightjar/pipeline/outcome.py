@@ -1,4 +1,4 @@
-"""What a night came to, read back from its record and from what was published."""
+"""The outcome of a night, read back from its record and from what was published."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nightjar.store.scores import Score, main_scores, read_scores
 class ModelOutcome:
     """One model: its scores, its decision, and where to find it.
 
-    ``scores`` holds the main score of each benchmark; empty while the model is not
-    evaluated. ``registry_version`` and ``decision`` are None while it is not judged.
+    ``scores`` holds the main score of each benchmark, empty until the model is evaluated.
+    ``registry_version`` and ``decision`` are None until it is judged.
     """
 
     model: str
@@ -30,15 +30,15 @@ class ModelOutcome:
     """"promoted", "blocked", "waiting" or "unchanged" (it is the champion)."""
     reason: str | None
     note: str = ""
-    """What else there is to say: held, a trial."""
+    """A remark, such as held or trial."""
     champion: int | None = None
-    """The version that the alias points to now, None if it points nowhere."""
+    """The version that the alias points to now; None if it points nowhere."""
 
 
 def read_outcomes(loaded: LoadedConfig, night: Night) -> tuple[ModelOutcome, ...]:
-    """The outcome of every configured model in ``night``, as far as it got.
+    """Read the outcome of every configured model in ``night``, as far as it got.
 
-    Raises RegistryUnavailable when it cannot be asked who is champion.
+    Raises RegistryUnavailable when the champions cannot be looked up.
     """
     return tuple(_outcome(loaded, night, model) for model in loaded.config.models)
 

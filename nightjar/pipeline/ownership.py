@@ -1,4 +1,4 @@
-"""One config owns a pipeline's name: two with the same name would undo each other's nights."""
+"""One config owns a pipeline's name: two with the same name would undo each other's work."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _OWNER = "owner.json"
 
 
 def claim_pipeline(loaded: LoadedConfig) -> None:
-    """Make this config the owner of its pipeline's name, if no other one is.
+    """Make this config the owner of its pipeline's name unless another config is.
 
-    The owner is kept relative to the artifacts: a project may be moved as a whole. A config that
-    is gone owns nothing. Raises ConfigError naming the owner.
+    The owner's path is stored relative to the artifacts, so a project may be moved as a whole. A
+    deleted config owns nothing. Raises ConfigError naming the owner.
     """
     path = loaded.pipeline_dir / _OWNER
     root = loaded.artifacts_dir

@@ -1,4 +1,4 @@
-"""Tonight's plan: the declared stages under a config, and what readers will be served."""
+"""Tonight's plan: the declared stages of a config, and what readers will be served."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_plan(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Every step of tonight: what is made of tonight's corpora, and what readers are served.
+    """Plan every step of tonight: what is made of tonight's corpora, and what readers get.
 
     See :func:`nightjar.core.make_plan`. Raises RegistryUnavailable when MLflow does not answer.
     """
@@ -38,7 +38,7 @@ def plan_made(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """The steps that are made of tonight's corpora; no champion plays a part in them."""
+    """Plan the steps made of tonight's corpora, which do not depend on any champion."""
     last = Nights(loaded.pipeline_dir).last()
     return plan_stages(
         loaded,
@@ -52,10 +52,10 @@ def plan_made(
 def plan_served(
     loaded: LoadedConfig, made: Plan, standing: Standing, stages: Sequence[type[Stage]] = STAGES
 ) -> Plan:
-    """The steps behind what readers ask, as far as it is known who will be champion.
+    """Plan the steps behind what readers are served, as far as the champions are known.
 
-    With tonight's documents unless they are known not to be accepted, and with each model's
-    champion; before a model's first decision with tonight's candidate.
+    Uses tonight's documents unless they are known not to be accepted, and each model's champion,
+    or tonight's candidate before the model's first decision.
     """
     config = loaded.config
     given: dict[Parent, str] = {}
@@ -88,7 +88,7 @@ def plan_entries(
     given: dict[Parent, str],
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """The served steps of some entries of ``document_vectors``, made of ``given`` versions."""
+    """Plan the served steps of some entries of ``document_vectors`` from ``given`` versions."""
     last = Nights(loaded.pipeline_dir).last()
     before = {} if last is None else last.versions
     planner = Planner(loaded, SILENT, is_offline=True, before=before, given=given)

@@ -1,4 +1,4 @@
-"""Who runs, where from: what a manifest and the ledger record beside the result."""
+"""Who runs what code: what manifests and the ledger record beside the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_provenance(loaded: LoadedConfig) -> Provenance:
-    """The commit of the project that the config lies in, the user, and the worker threads."""
+    """Read the commit of the project that contains the config, the user and the worker threads."""
     from nightjar.pipeline import Provenance  # noqa: PLC0415 (imports every stage)
 
     return Provenance(
@@ -47,7 +47,7 @@ def _git(directory: Path, *arguments: str) -> str:
 
 
 def actor() -> str:
-    """Who runs this, as the ledger names them."""
+    """The user who runs this, as named in the ledger."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -55,14 +55,14 @@ def actor() -> str:
 
 
 def _n_cores() -> int:
-    """The cores this process may use, which a container can make fewer than the machine has."""
+    """The number of cores this process may use; a container may have fewer than the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def n_workers(loaded: LoadedConfig) -> int:
-    """The threads of a training: those configured, else every core."""
+    """The number of threads for a training: as configured, else every core."""
     training = loaded.config.training
     if training.deterministic:
         return 1

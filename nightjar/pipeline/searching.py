@@ -1,7 +1,7 @@
 """Semantic search: asking the index that an entry of ``document_vectors`` is served with.
 
-Which index that is, the ledger says (:meth:`nightjar.pipeline.answerers.Answerers.served`):
-vectors and index are built before the event that names them, so nothing is built here.
+The ledger names that index (:meth:`nightjar.pipeline.answerers.Answerers.served`). Vectors and
+index are built before the event that names them, so nothing is built here.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ JSON_SNIPPET_CHARS = 240
 
 @dataclass(frozen=True)
 class Question:
-    """What is looked for, and among which documents."""
+    """A query and filters for documents."""
 
     query: str
     name: str | None = None
-    """The document vectors to search; None: the only ones."""
+    """The document vectors to search; None: the only entry."""
     night: int | None = None
     """None: what is served now."""
     topn: int = 10
@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Found:
-    """The documents that answer, best first, each with the part that does."""
+    """The documents found, best first, each with its best passage."""
 
     name: str
     index: Artifact
@@ -73,36 +73,36 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class OpenSearch:
-    """An index, ready to be asked."""
+    """An index that is ready for queries."""
 
     name: str
     index: Artifact
     documents: DocumentSearch
     encoder: TextEncoder
     words: VectorModel | None
-    """The model behind the encoder, where it is one of ours."""
+    """The model behind the encoder, if it is one of ours."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of texts, as of the documents; NaN for a text without a known word."""
+        """Encode texts as the documents were encoded; NaN for a text without a known word."""
         return _with_nan(self.encoder.encode(texts))
 
     def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of queries by the same encoder; NaN for one without a known word."""
+        """Encode queries with the same encoder; NaN for a query without a known word."""
         return _with_nan(self.encoder.encode_queries(queries))
 
     def encode_query(self, query: str) -> NDArray[np.float32]:
-        """The vector of a query. Raises InputError for one without a known word."""
+        """Encode a query. Raises InputError for a query without a known word."""
         vector: NDArray[np.float32] = self.encode_queries([query])[0]
         if np.isfinite(vector).all() and vector.any():
             return vector
         words = list(dict.fromkeys(self.words.words(query))) if self.words is not None else []
         if self.words is None or not words:
-            raise InputError(f"there is no word in {query!r} that {self.name} knows")
+            raise InputError(f"{self.name} knows no word of {query!r}: use others")
         try:
             self.words.vectors(words)
         except UnknownWords as error:
             raise UnknownTokenError(str(error)) from error
-        raise InputError(f"the words of {query!r} have no direction: use others")
+        raise InputError(f"the vectors of the words in {query!r} cancel out: use others")
 
 
 def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
@@ -113,10 +113,10 @@ def find_documents(loaded: LoadedConfig, question: Question) -> Found:
     """Answer ``question`` from the index that is served.
 
     Raises InputError for a question that cannot be answered, StoreError when the index is gone
-    or damaged, with what to do.
+    or damaged.
     """
     if not question.query.strip():
-        raise InputError("the query is empty: write what you look for")
+        raise InputError("the query is empty: describe what you look for")
     with open_search(loaded, question.name, question.night) as search:
         query = search.encode_query(question.query)
         hits = search.documents.search(query, question.topn, question.filters)
@@ -129,10 +129,10 @@ def find_documents(loaded: LoadedConfig, question: Question) -> Found:
 def open_search(
     loaded: LoadedConfig, name: str | None, night: int | None = None
 ) -> Iterator[OpenSearch]:
-    """The index that the entry ``name`` (None: the only one) is served with, and its encoder.
+    """Open the index that serves the entry ``name`` (None: the only one), with its encoder.
 
-    With ``night`` it is that night's. Raises ConfigError for an unknown name, InputError when
-    nothing is served, StoreError as :func:`find_documents` does.
+    With ``night`` it is that night's index. Raises ConfigError for an unknown name, InputError
+    when nothing is served, StoreError as :func:`find_documents` does.
     """
     answerers = Answerers(loaded)
     name = answerers.entry(name)
@@ -151,11 +151,11 @@ def open_search(
 
 @contextmanager
 def _named(name: str, served: ServedIndex) -> Iterator[None]:
-    """Say of an index that is not whole what it is for, and what to do."""
+    """Add to the error of a damaged index what it is for, and what to do."""
     try:
         yield
     except (ArtifactMissing, ArtifactDamaged) as error:
-        advice = "" if isinstance(error, ArtifactDamaged) else ". 'nightjar run' makes it anew"
+        advice = "" if isinstance(error, ArtifactDamaged) else ". 'nightjar run' makes it again"
         raise type(error)(
             f"{name} is searched with {schemas.SEARCH_INDEX}/{served.search_index}, which is not "
             f"whole: {error}{advice}"

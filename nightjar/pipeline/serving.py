@@ -1,4 +1,4 @@
-"""What readers are served: indexes of accepted documents, by champions and encoders."""
+"""What readers are served: indexes of accepted documents, made with champions and encoders."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from nightjar.store import Store, schemas
 
 @dataclass(frozen=True)
 class ServingBuilder:
-    """Has vectors and indexes made that readers will ask, before an event names them."""
+    """Makes the vectors and indexes for readers before an event names them."""
 
     loaded: LoadedConfig
     run: Callable[[Plan], bool]
-    """Runs the due steps of a plan; whether all that it names is there then."""
+    """Runs the due steps of a plan; returns whether all its artifacts exist then."""
     documents: Mapping[str, str]
-    """By corpus the documents that readers ask."""
+    """By corpus: the documents that readers search."""
     champions: Mapping[str, str]
-    """By model the embeddings that readers ask."""
+    """By model: the embeddings that readers use."""
     stages: Sequence[type[Stage]] = STAGES
 
     def of_model(self, model: str) -> Serving | None:
-        """Of every entry that ``model`` embeds; None if one could not be made.
+        """Make every entry that ``model`` embeds; None if one could not be made.
 
         A champion and all its indexes change together or not at all.
         """
@@ -49,9 +49,9 @@ class ServingBuilder:
         return found
 
     def of_corpus(self, corpus: str) -> Serving:
-        """Of every entry that embeds ``corpus``, but for those that could not be made.
+        """Make every entry that embeds ``corpus``; leaves out those that could not be made.
 
-        They stay what they were: an encoder that fails keeps no other index from new documents.
+        Those stay as they were: a failing encoder does not keep new documents out of other indexes.
         """
         config = self.loaded.config
         found: dict[str, ServedIndex] = {}
@@ -61,9 +61,9 @@ class ServingBuilder:
         return found
 
     def _make(self, entry: str, found: dict[str, ServedIndex]) -> bool:
-        """Have an entry made and put it into ``found``; False if it could not be made.
+        """Make an entry and put it into ``found``; return False if it could not be made.
 
-        One without documents or a champion is nothing that readers ask.
+        Skips an entry without documents or a champion: readers cannot use it yet.
         """
         model = self.loaded.config.document_vectors[entry].model
         corpus = self.loaded.config.corpus_of_vectors(entry)
@@ -90,7 +90,7 @@ class ServingBuilder:
 def run_directly(
     loaded: LoadedConfig, provenance: Provenance, progress: Callable[[str], Progress]
 ) -> Callable[[Plan], bool]:
-    """Run steps in this process, for commands; an error passes through."""
+    """Run steps in this process, for commands. Errors propagate."""
 
     def run(plan: Plan) -> bool:
         for step in plan.steps:
@@ -102,7 +102,7 @@ def run_directly(
 
 
 def served_documents(loaded: LoadedConfig) -> dict[str, str]:
-    """By corpus the documents of the last accepted night."""
+    """By corpus: the documents of the last accepted night."""
     corpora = read_standing(loaded).corpora
     return {
         corpus: accepted[0].documents.version
@@ -112,7 +112,7 @@ def served_documents(loaded: LoadedConfig) -> dict[str, str]:
 
 
 def champion_embeddings(loaded: LoadedConfig) -> dict[str, str]:
-    """By model the embeddings of its champion."""
+    """By model: the embeddings of its champion."""
     return {
         model: standing.champion.embeddings
         for model, standing in read_standing(loaded).models.items()
@@ -127,7 +127,7 @@ def prepare_serving(
     version: RegisteredVersion,
     progress: Callable[[str], Progress] = lambda label: SILENT,  # noqa: ARG005
 ) -> Serving:
-    """Make what readers ask once ``version`` is champion of ``model``; for commands."""
+    """For commands: make what readers need once ``version`` is champion of ``model``."""
     champions = {**champion_embeddings(loaded), model: version.embeddings_version}
     run = run_directly(loaded, provenance, progress)
     builder = ServingBuilder(loaded, run, served_documents(loaded), champions)
@@ -141,9 +141,9 @@ def accept_last_night(
     reason: str,
     progress: Callable[[str], Progress] = lambda label: SILENT,  # noqa: ARG005
 ) -> int:
-    """Accept the last night for ``corpus`` on a person's word; returns its number.
+    """Accept the last night for ``corpus`` on a person's order; return its number.
 
-    Raises InputError when there is none that has the corpus, or it is accepted already.
+    Raises InputError when no night has the corpus, or the last one is already accepted.
     """
     with at_work(loaded.pipeline_dir, f"accepting {corpus}"):
         night = Nights(loaded.pipeline_dir).last()

@@ -1,14 +1,13 @@
 """Promotion: the gate, the ledger, and the way back.
 
-Which registered version is champion is an event in the ledger of the pipeline
-(:mod:`.ledger`, :mod:`.events`); MLflow's alias follows it
-(:mod:`.applying`). Folded, the events say how things stand
-(:mod:`.standing`): champion, reference, what can be rolled back to, which
-nights are accepted, what is searched.
+An event in the pipeline's ledger (:mod:`.ledger`, :mod:`.events`) makes a registered version
+champion; MLflow's alias follows it (:mod:`.applying`). Folding the events gives the current
+standing (:mod:`.standing`): champion, reference, rollback targets, accepted nights, and what is
+searched.
 
-A night asks the gate (:mod:`.gate`) about each candidate and settles what it
-says (:class:`Promoter`); a person gives orders (:class:`Steward`); whoever only asks reads
-(:func:`read_standing`). MLflow is imported only where the registry is no SQLite file.
+A night asks the gate (:mod:`.gate`) about each candidate and settles its decision
+(:class:`Promoter`); a person gives orders (:class:`Steward`); everything else only reads
+(:func:`read_standing`). MLflow is imported only where the registry is not a SQLite file.
 """
 
 from nightjar.promotion.contenders import (

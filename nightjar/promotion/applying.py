@@ -1,10 +1,10 @@
 """Keeping MLflow's alias where the ledger says: writing events, applying and completing them.
 
 An event that moves the alias ``champion`` is written first, then the alias is moved, then the
-registered model is marked with the event's number. So whoever comes next can tell an event
-that was not applied (no mark, the alias where it was before) from an alias that somebody moved
-by hand (any other place): the first is completed, the second holds the model until a person
-says which side is right.
+registered model is marked with the event's number. So the next process can tell an event that
+was not applied (no mark, the alias where it was before) from an alias that somebody moved by
+hand (any other place). It completes the event; it holds the model with a moved alias until a
+person says which side is right.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _NO_LEDGER = "none yet"
 
 
 class AliasState(Enum):
-    """Where the alias ``champion`` is, seen from the ledger."""
+    """Where the alias ``champion`` is, compared with the ledger."""
 
     RIGHT = auto()
     UNMARKED = auto()
-    """It is right, but the mark is missing: the process ended between the two."""
+    """It is right, but the mark is missing: the process ended between the two writes."""
     BEHIND = auto()
     """It has not been moved yet."""
     MOVED = auto()
@@ -53,24 +53,24 @@ class AliasState(Enum):
 
 @dataclass(frozen=True)
 class Aliases:
-    """What the registry says of a model."""
+    """What the registry says about a model."""
 
     champion: int | None
     challenger: int | None
     applied: int
     """Number of the last event whose alias was moved."""
     is_owned: bool
-    """Whether the registered model names its ledger: every one that Nightjar made does."""
+    """Whether the registered model names its ledger, as every model that Nightjar made does."""
 
     @classmethod
     def of(cls, aliases: Mapping[str, int], tags: Mapping[str, str]) -> Aliases:
-        """From the aliases and the tags of a registered model."""
+        """Build it from the aliases and tags of a registered model."""
         return cls(
             aliases.get(CHAMPION), aliases.get(CHALLENGER), applied_event(tags), LEDGER_TAG in tags
         )
 
     def state(self, move: Event | None) -> AliasState:
-        """Whether the last event that moves the alias has moved it."""
+        """Where the alias is, given the last event that moves it."""
         expected = number_of(None if move is None else move.new)
         if move is None:
             return AliasState.RIGHT if self.champion is None else AliasState.MOVED
@@ -89,7 +89,7 @@ def number_of(version: VersionRef | None) -> int | None:
 
 
 class Desk:
-    """Where events are written and applied, on behalf of a night or of a person."""
+    """Writes and applies events, on behalf of a night or of a person."""
 
     def __init__(self, loaded: LoadedConfig, writer: Writer) -> None:
         config = loaded.config
@@ -114,11 +114,11 @@ class Desk:
         return registered_name(self._pipeline, model)
 
     def standing(self) -> Standing:
-        """How things stand by the ledger."""
+        """The current standing, by the ledger."""
         return standing_of(self.ledger.events())
 
     def aliases(self, model: str) -> Aliases:
-        """What the registry says of a model. Raises ForeignModel when another ledger owns it."""
+        """Read a model's aliases. Raises ForeignModel when another ledger owns the model."""
         name = self.registered_name(model)
         tags = self.reader.model_tags(name)
         check_owner(self.place, name, tags, self.ledger.id or _NO_LEDGER)
@@ -126,15 +126,15 @@ class Desk:
 
     @contextmanager
     def writing(self, models: Iterable[str] = ()) -> Iterator[list[str]]:
-        """Hold the ledger's lock, with what earlier writers left of ``models`` completed.
+        """Hold the ledger's lock, after completing what earlier writers left of ``models``.
 
-        Gives the alarms that :meth:`complete` raised.
+        Yields the alarms of :meth:`complete`.
         """
         with self.ledger.writing(self.writer.actor):
             yield self.complete(models)
 
     def record(self, event: NewEvent) -> Event:
-        """Write an event and, if it moves the alias, apply it; within :meth:`writing`."""
+        """Write an event and apply it if it moves the alias. Call within :meth:`writing`."""
         row = self.ledger.append(event, self.writer)
         if row.moves_alias:
             self.apply(row)
@@ -153,10 +153,10 @@ class Desk:
         self.registry.mark(name, event.number)
 
     def keep_challenger(self, model: str, candidate: int | None) -> None:
-        """Point the alias ``challenger`` to the candidate, unless it is champion.
+        """Point the alias ``challenger`` to the candidate, unless that is champion.
 
-        With no candidate, or one that is champion, the alias stays, unless it points to the
-        champion.
+        Without a candidate, or if the candidate is champion, the alias stays where it is, but is
+        deleted if it points to the champion.
         """
         name = self.registered_name(model)
         aliases = self.reader.aliases(name)
@@ -169,10 +169,11 @@ class Desk:
             self.registry.point(name, CHALLENGER, wanted)
 
     def complete(self, models: Iterable[str]) -> list[str]:
-        """Complete what was not applied, hold what was moved by hand; within :meth:`writing`.
+        """Complete unapplied events and hold models whose alias was moved by hand.
 
-        Gives an alarm for each model whose alias is not where the ledger says. Raises
-        ForeignModel, LedgerDamaged when the registry knows of events that the ledger has lost.
+        Call within :meth:`writing`. Returns an alarm for each model whose alias is not where the
+        ledger says. Raises ForeignModel; LedgerDamaged when the registry knows of events that
+        the ledger has lost.
         """
         events = self.ledger.events()
         standing = standing_of(events)
@@ -196,7 +197,7 @@ class Desk:
         if move is not None and state in {AliasState.BEHIND, AliasState.UNMARKED}:
             is_there = move.new is None or self.is_registered(model, move.new)
             if is_there or state is AliasState.UNMARKED:
-                logger.warning("event %d is completed: %s %s", move.number, move.kind, model)
+                logger.warning("completing event %d: %s %s", move.number, move.kind, model)
                 self.apply(move)
                 return []
             state = AliasState.MOVED
@@ -221,7 +222,7 @@ class Desk:
         return [alarm]
 
     def is_registered(self, model: str, version: VersionRef) -> bool:
-        """Whether the registry has that version, made of those bytes."""
+        """Whether the registry has that version, with those bytes."""
         found = self.reader.version(self.registered_name(model), version.number)
         return found is not None and found.embeddings_digest == version.digest
 

@@ -1,4 +1,4 @@
-"""What the gate compares: versions of a model with what they score, and on which items."""
+"""What the gate compares: versions of a model, their scores, and the items scored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class BenchmarkScore:
     value: float | None
     """None: no item is covered."""
     coverage: float
-    """Share of the items that count, 0 to 1."""
+    """Share of the items that are covered, 0 to 1."""
     type: str
-    """The benchmark's, as the config has it."""
+    """The benchmark's type in the config."""
     items_sha256: str
-    """Of the benchmark's file."""
+    """Sha256 of the benchmark's file."""
 
     def is_comparable(self, other: BenchmarkScore) -> bool:
         """Whether both are scores on the same items."""
@@ -34,7 +34,7 @@ class BenchmarkScore:
 class Contender:
     """A registered version and its scores, by name of the benchmark.
 
-    One without scores cannot be compared with; the gate then asks for a person.
+    A version without scores cannot be compared; the gate then leaves the decision to a person.
     """
 
     version: VersionRef
@@ -63,13 +63,13 @@ class Question:
     reference: Contender | None
     gate: GateConfig
     base: BaseUse | None = None
-    """Of a derived model."""
+    """Only for a derived model."""
     veto: str = ""
-    """Why the candidate may not become champion whatever it scores: its corpus is not accepted."""
+    """Why no score can make the candidate champion: its corpus is not accepted."""
 
 
 def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
-    """The main score of each benchmark of a published evaluation, with what it was scored on."""
+    """The main score of each benchmark of a published evaluation, with the items scored."""
     identity = evaluation.manifest.identity
     types: Mapping[str, Mapping[str, str]] = identity["config"]["benchmarks"]
     hashes = {_benchmark(entry): entry["sha256"] for entry in identity["inputs"]}
@@ -85,11 +85,11 @@ def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
 
 
 def _benchmark(entry: Mapping[str, Any]) -> str:
-    """An input of an evaluation is called ``<benchmark>/<file>``."""
+    """The benchmark of an evaluation's input, which is named ``<benchmark>/<file>``."""
     name: str = entry["name"]
     return name.partition("/")[0]
 
 
 def contender_evidence(contender: Contender | None) -> dict[str, Any] | None:
-    """A contender in JSON's types."""
+    """A contender in JSON types."""
     return None if contender is None else asdict(contender)

@@ -1,4 +1,4 @@
-"""Reading how things stand, for whoever asks and changes nothing."""
+"""Read-only access to the current standing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def read_events(loaded: LoadedConfig) -> tuple[Event, ...]:
 
 
 def read_standing(loaded: LoadedConfig) -> Standing:
-    """How things stand for whoever asks questions: what is promoted, accepted and searched.
+    """Read the standing that readers follow: what is promoted, accepted and searched.
 
-    An event whose alias has not been moved yet does not count: whoever died between the two
-    left it to the next run. Where an alias was moved by hand, the ledger is what counts, so that
-    models and indexes fit together. Raises LedgerDamaged, RegistryUnavailable.
+    Ignores an event whose alias has not been moved yet: a process died in between, and the next
+    run completes it. Where an alias was moved by hand, the ledger counts, so that models and
+    indexes fit together. Raises LedgerDamaged, RegistryUnavailable.
     """
     events = read_events(loaded)
     standing = standing_of(events)
@@ -44,20 +44,20 @@ def read_standing(loaded: LoadedConfig) -> Standing:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a version is where it is."""
+    """Why a version has its current role."""
 
     model: str
     version: VersionRef
     decision: Event | None
-    """What the gate said last of it; None when no night has judged it."""
+    """The gate's last decision on it; None when no night has judged it."""
     events: tuple[Event, ...]
     """Everything that happened to it, oldest first."""
 
 
 def explain(loaded: LoadedConfig, model: str, number: int | None = None) -> Explanation:
-    """What was decided on a version, and on what evidence; default: on the last one judged.
+    """Explain what was decided on a version and why; by default on the last one judged.
 
-    Raises PromotionRefused when the ledger does not speak of it.
+    Raises PromotionRefused when the ledger does not mention the version.
     """
     events = [event for event in read_events(loaded) if event.subject == model]
     decided = [event for event in events if event.kind in DECISIONS]
@@ -73,7 +73,7 @@ def explain(loaded: LoadedConfig, model: str, number: int | None = None) -> Expl
 
 
 def _spoken_of(loaded: LoadedConfig, model: str, number: int, events: list[Event]) -> VersionRef:
-    """The version of that number, by the ledger or by the registry."""
+    """Find the version with that number in the ledger or the registry."""
     for event in reversed(events):
         if event.new is not None and event.new.number == number:
             return event.new
@@ -88,10 +88,10 @@ def _spoken_of(loaded: LoadedConfig, model: str, number: int, events: list[Event
     )
     raise PromotionRefused(
         f"{model} version {number}: no night has judged it and no command named it; the ledger "
-        f"speaks of {known or 'no version'}"
+        f"knows {known or 'no version'}"
     )
 
 
 def _is_about(event: Event, version: VersionRef) -> bool:
-    """Whether an event is about those bytes, however often they were registered."""
+    """Whether an event is about those bytes, under whichever version number."""
     return event.new is not None and event.new.digest == version.digest

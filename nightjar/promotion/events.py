@@ -22,7 +22,7 @@ REPAIR = "repair"
 
 
 class EventKind(StrEnum):
-    """What an event says. All but ``ACCEPTED`` are of a model."""
+    """What an event says. All kinds but ``ACCEPTED`` are about a model."""
 
     PROMOTED = "promoted"
     """The gate made a version champion."""
@@ -31,7 +31,7 @@ class EventKind(StrEnum):
     WAITING = "waiting"
     """A version waits for a person to approve it."""
     SUPERSEDED = "superseded"
-    """A version that waited is waited for no more: a newer one came."""
+    """A version no longer waits, because a newer one replaced it."""
     ROLLED_BACK = "rolled_back"
     """A person brought an earlier champion back; the model is held."""
     PINNED = "pinned"
@@ -48,7 +48,7 @@ class EventKind(StrEnum):
     ADOPTED = "adopted"
     """A person said that the alias, moved by hand, is right."""
     RETIRED = "retired"
-    """A person said that the model is used no more."""
+    """A person said that the model is no longer used."""
     ACCEPTED = "accepted"
     """A night's corpus is good enough to be searched and compared with."""
 
@@ -57,7 +57,7 @@ DECISIONS = frozenset((EventKind.PROMOTED, EventKind.BLOCKED, EventKind.WAITING)
 """What the gate decides."""
 
 CROWNINGS = frozenset((EventKind.PROMOTED, EventKind.APPROVED, EventKind.FORCED))
-"""What puts a new champion before the one there was."""
+"""What makes a new version champion and the old champion a rollback target."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,27 @@ class VersionRef:
     """A registered version of a model, and the embeddings it is made of."""
 
     number: int
-    """MLflow's."""
+    """MLflow's version number."""
     embeddings: str
-    """Version of the embeddings artifact; "" of a version that Nightjar has not registered."""
+    """Version of the embeddings artifact; "" for a version that Nightjar did not register."""
     digest: str
-    """Of the artifact's manifest: two trainings of one version may differ in bytes."""
+    """Digest of the artifact's manifest: two trainings of one version may differ in bytes."""
 
     @classmethod
     def of(cls, registered: RegisteredVersion) -> VersionRef:
-        """The reference of a version that was found in the registry."""
+        """The reference of a version found in the registry."""
         return cls(registered.version, registered.embeddings_version, registered.embeddings_digest)
 
 
 @dataclass(frozen=True)
 class ServedIndex:
-    """What an entry of ``document_vectors`` is searched with: versions of artifacts."""
+    """The versions of artifacts with which an entry of ``document_vectors`` is searched."""
 
     documents: str
     document_vectors: str
     search_index: str
     model: str | None = None
-    """Whose vectors they are; None: those of a pre-trained encoder."""
+    """The model whose vectors they are; None for a pre-trained encoder."""
     embeddings: str | None = None
     """Version of the model's embeddings."""
 
@@ -104,23 +104,23 @@ class Event:
     """UTC."""
     kind: EventKind
     subject: str
-    """Name of the model; of the corpus where the kind is ``ACCEPTED``."""
+    """Name of the model, or of the corpus when the kind is ``ACCEPTED``."""
     old: VersionRef | None
-    """What was champion before; where the alias pointed before, for events that move it."""
+    """The champion before; for events that move the alias, where it pointed before."""
     new: VersionRef | None
-    """The version that the event is about; the champion from now on, for events that move it."""
+    """The version concerned; for events that move the alias, the champion from now on."""
     night: int | None
     """The night that wrote it; None for a command."""
     actor: str
     reason: str
     decision_key: str | None = None
-    """What the decision rests on, as one digest; only of decisions."""
+    """Digest of everything that a decision depends on; None for other events."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    """The numbers, in JSON's types."""
+    """The numbers, in JSON types."""
 
     @property
     def moves_alias(self) -> bool:
-        """Whether the alias ``champion`` has to point to :attr:`new` (None: nowhere)."""
+        """Whether the alias ``champion`` must point to :attr:`new` (None: be deleted)."""
         always = self.kind in CROWNINGS | {
             EventKind.ROLLED_BACK,
             EventKind.ADOPTED,
@@ -130,13 +130,13 @@ class Event:
 
     @property
     def serving(self) -> Serving:
-        """What is searched from this event on, of the entries that it changes."""
+        """What is searched from this event on, for the entries that it changes."""
         found: Mapping[str, Mapping[str, Any]] = self.evidence.get(SERVING, {})
         return {entry: ServedIndex(**versions) for entry, versions in found.items()}
 
     @property
     def reference(self) -> VersionRef | None:
-        """The reference from this event on; None where the event leaves it alone."""
+        """The reference from this event on; None when the event does not change it."""
         found: Mapping[str, Any] | None = self.evidence.get(REFERENCE)
         return None if found is None else VersionRef(**found)
 

@@ -4,7 +4,7 @@ A candidate needs a score and enough coverage on every benchmark of the gate (th
 its mean score may lie at most ``max_drop`` below the champion's and below the reference's.
 The reference stays while champions come and go, so that the score cannot sink by ``max_drop``
 every night; it moves by itself only to a version that is better by more than ``max_drop``.
-Scores meet only where both are of the same items.
+Scores are compared only if they were computed on the same items.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from nightjar.promotion.events import VersionRef
 from nightjar.store import fingerprint
 
 REVISION = 1
-"""Raise it when the same question gets another answer than before."""
+"""Raise it when the same question gets a different answer than before."""
 
 _TOLERANCE = 1e-9
-"""A score exactly at the limit passes, whatever binary fractions make of it."""
+"""Lets a score exactly at the limit pass despite floating-point rounding."""
 
 
 class Outcome(StrEnum):
-    """What the gate says of a candidate."""
+    """What the gate says about a candidate."""
 
     PROMOTED = "promoted"
     BLOCKED = "blocked"
@@ -41,23 +41,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate says, and why, in words with numbers."""
+    """The gate's answer, with its reason in words and numbers."""
 
     outcome: Outcome
     reason: str
     key: str
-    """Digest of all that the decision rests on: the same key, the same decision."""
+    """Digest of everything that the decision depends on: same key, same decision."""
     score: float | None
     """The candidate's mean over the gate's benchmarks; None when one of them has no score."""
     coverage: float
-    """The candidate's lowest."""
+    """The candidate's lowest coverage."""
     champion_score: float | None = None
-    """The champion's mean over the benchmarks on whose items both are scored; so is the next."""
+    """The champion's mean over the benchmarks where both were scored on the same items; the
+    reference's likewise."""
     reference_score: float | None = None
     moves_reference: bool = False
-    """Whether the candidate is better than the reference beyond doubt, or the first one."""
+    """Whether the candidate becomes the reference: clearly better than it, or the first one."""
     base_champion: VersionRef | None = None
-    """The champion of the base of a derived model when this was decided."""
+    """For a derived model, the champion of its base at the time of the decision."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -65,11 +66,11 @@ class Decision:
 
 
 def decide(question: Question, base_champion: VersionRef | None = None) -> Decision:
-    """Whether the candidate takes the champion's place.
+    """Decide whether the candidate replaces the champion.
 
-    ``base_champion`` is the champion of the model that a derived one is made from. Without a
-    champion the floors decide, or a person where the gate says ``first: wait``. A person also
-    decides where the champion or the reference has no score on the same items.
+    ``base_champion`` is the champion of the model that a derived model is made from. Without a
+    champion the floors decide, or a person if the gate says ``first: wait``. A person also
+    decides when the champion or the reference has no score on the same items.
     """
     key = decision_key(question, base_champion)
     own = question.candidate
@@ -94,7 +95,7 @@ def decide(question: Question, base_champion: VersionRef | None = None) -> Decis
 
 
 def decision_key(question: Question, base_champion: VersionRef | None = None) -> str:
-    """The digest of everything that a decision rests on."""
+    """The digest of everything that a decision depends on."""
     gate, base = question.gate, question.base
     return fingerprint(
         {
@@ -132,10 +133,10 @@ def _digest(version: VersionRef | None) -> str | None:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The candidate beside another version, over the benchmarks that both were scored on."""
+    """The candidate and another version, over the benchmarks that both were scored on."""
 
     shared: Sequence[str]
-    """Empty: nothing can be compared."""
+    """Empty when nothing can be compared."""
     ours: float
     theirs: float | None
     other: str
@@ -148,7 +149,7 @@ class _Comparison:
         return self.change >= -max_drop - _TOLERANCE
 
     def describe(self, max_drop: float) -> str:
-        """What the two score, in words."""
+        """Describe both scores in words."""
         start = f"mean score {self.ours:.4f} over {_names(self.shared)} is"
         end = f"the {self.other}"
         if self.change == 0:
@@ -162,7 +163,7 @@ class _Comparison:
 def _compare(
     candidate: Contender, other: Contender | None, role: str, gate: GateConfig
 ) -> _Comparison | None:
-    """None when there is no other version."""
+    """Compare the candidate with another version; None when there is none."""
     if other is None:
         return None
     shared = tuple(
@@ -214,7 +215,7 @@ def _outcome(
 def _distinct(
     question: Question, against_champion: _Comparison | None, against_reference: _Comparison | None
 ) -> list[_Comparison]:
-    """What the candidate is compared with; one version in both roles counts once."""
+    """The versions that the candidate is compared with; one in both roles counts once."""
     champion, reference = question.champion, question.reference
     is_same = champion is not None and reference is not None
     is_same = is_same and _version(champion) == _version(reference)
@@ -227,7 +228,7 @@ def _version(contender: Contender | None) -> VersionRef | None:
 
 
 def _base_problem(question: Question, base_champion: VersionRef | None) -> str | None:
-    """Why a derived model may not be champion beside the champion of its base."""
+    """Why a derived model does not fit the champion of its base; None when it does."""
     base = question.base
     if base is None or _digest(base_champion) == base.digest:
         return None
@@ -240,7 +241,7 @@ def _base_problem(question: Question, base_champion: VersionRef | None) -> str |
 
 
 def _floor_problem(candidate: Contender, gate: GateConfig) -> str | None:
-    """Why the candidate fails whatever the champion is."""
+    """Why the candidate fails regardless of the champion; None when it does not."""
     missing = [name for name in gate.benchmarks if _scored(candidate, name) is None]
     if missing:
         return f"no score of {_names(missing)}: none of its items is in the vocabulary"
@@ -267,13 +268,13 @@ def _coverage(evaluation: Mapping[str, BenchmarkScore], name: str) -> float:
 
 
 def _scored(contender: Contender, name: str) -> BenchmarkScore | None:
-    """The score on a benchmark; None when it has none, or one that is no number."""
+    """The score on a benchmark; None when it is missing or not a number."""
     score = contender.evaluation.get(name)
     return None if score is None or _finite(score.value) is None else score
 
 
 def _mean(contender: Contender, benchmarks: Sequence[str]) -> float:
-    """The mean score over ``benchmarks``, of which each must have one."""
+    """The mean score over ``benchmarks``, each of which must have a score."""
     return fmean(_number(contender.evaluation[name].value) for name in benchmarks)
 
 

@@ -1,12 +1,12 @@
 """The ledger: an append-only list of events, one Parquet file for each.
 
-``000017.parquet`` is event 17. A number is taken by creating its file, which one writer can do
-(:func:`nightjar.store.put_new`). Now and then the older events are compacted:
-``000001-000112.parquet`` holds those up to 112, and the files it stands for are removed
-afterwards, so a reader accepts both at once. Each row carries the sha256 of its content.
+``000017.parquet`` is event 17. A writer takes a number by creating its file, which only one
+writer can do (:func:`nightjar.store.put_new`). From time to time older events are compacted:
+``000001-000112.parquet`` holds events 1 to 112, and the files that it replaces are removed
+afterwards, so readers accept both at once. Each row carries the sha256 of its content.
 
-The random id of a ledger, in the file ``id``, is made with the first write: a registered model
-names the ledger that owns it.
+The first write creates the ledger's random id in the file ``id``: a registered model names the
+ledger that owns it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _LOCK = "lock"
 _FILE = re.compile(r"(?P<first>\d{6,})(?:-(?P<last>\d{6,}))?\.parquet")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_LOOSE = 64
-"""Files of single events, beyond which the older are compacted."""
+"""The number of single-event files beyond which older events are compacted."""
 _KEEP_LOOSE = 16
-"""The newest stay: a writer that was delayed still meets the file of the number it wants."""
+"""The newest files stay, so that a delayed writer still finds its number taken."""
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, TypeError)
@@ -65,11 +65,11 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class Writer:
-    """On whose behalf events are written."""
+    """The night or person on whose behalf events are written."""
 
     actor: str
     night: int | None = None
-    """None: a command."""
+    """None for a command."""
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,21 @@ class _LedgerFile:
 
 
 def ledger_directory(loaded: LoadedConfig) -> Path:
-    """Where the ledger of a pipeline is; it need not be there."""
+    """The directory of a pipeline's ledger, which need not exist."""
     return loaded.artifacts_dir / _PIPELINES / loaded.config.pipeline.name / _LEDGER
 
 
 class Ledger:
-    """The events in ``directory``, which need not be there: then there are none.
+    """The events in ``directory``; none while it does not exist.
 
-    Reading writes nothing, and reads a file once. Writing is for one at a time: within
-    :meth:`writing`.
+    Reading writes nothing and reads each file once. Only one process may write at a time:
+    within :meth:`writing`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._known: dict[str, list[Event]] = {}
-        """Events by file: a file is never changed."""
+        """Cached events by file: a file never changes."""
 
     @property
     def id(self) -> str | None:
@@ -121,7 +121,7 @@ class Ledger:
             raise self._damaged(f"its file {_ID} cannot be read ({error})") from error
 
     def make_id(self) -> str:
-        """The ledger's id, made if there is none. Raises StoreNotWritable."""
+        """Return the ledger's id, which is made if missing. Raises StoreNotWritable."""
         found = self.id
         if found is None:
             put_new(self.directory / _ID, f"{secrets.token_hex(16)}\n".encode())
@@ -139,9 +139,9 @@ class Ledger:
         raise self._damaged("its files come and go while they are read")
 
     def append(self, event: NewEvent, writer: Writer) -> Event:
-        """Give the event the next number and write it; within :meth:`writing`.
+        """Write the event under the next number. Call within :meth:`writing`.
 
-        Raises LedgerDamaged when another writer took the number: only one may write.
+        Raises LedgerDamaged when another writer took the number, since only one may write.
         """
         self.make_id()
         known = self._files()
@@ -168,9 +168,9 @@ class Ledger:
         return row
 
     def compact(self, keep: int) -> None:
-        """Write all but the newest ``keep`` events into one file, and remove those it replaces.
+        """Write all but the newest ``keep`` events into one file and remove the files it replaces.
 
-        Killed at any point it leaves a ledger that reads the same.
+        A kill at any point leaves a ledger that reads the same.
         """
         events = self.events()
         last = len(events) - keep
@@ -185,9 +185,9 @@ class Ledger:
 
     @contextmanager
     def writing(self, owner: str) -> Iterator[None]:
-        """Hold the lock of writers, for moments; waits for another to end, a minute at most.
+        """Hold the writers' lock; waits up to a minute for another writer.
 
-        ``owner`` is a readable name. Raises LedgerBusy.
+        Hold it only briefly. ``owner`` is a readable name. Raises LedgerBusy.
         """
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -205,7 +205,7 @@ class Ledger:
             yield
 
     def _files(self) -> list[_LedgerFile]:
-        """The files needed to read every event, in order; leftovers of compacting are left out."""
+        """The files needed to read every event, in order, without leftovers of compaction."""
         needed: list[_LedgerFile] = []
         end = 0
         for file in sorted(self._listed(), key=lambda file: (file.first, -file.last)):
@@ -216,7 +216,7 @@ class Ledger:
         return needed
 
     def _listed(self) -> list[_LedgerFile]:
-        """Every file there is."""
+        """Every file in the directory."""
         return [file for name in names(self.directory) if (file := _LedgerFile.of(name))]
 
     def _read(self, files: Iterable[_LedgerFile]) -> Iterator[Event]:
@@ -228,7 +228,7 @@ class Ledger:
                 self._known[file.name] = self._read_file(file)
             events = self._known[file.name]
             if [event.number for event in events] != list(range(file.first, file.last + 1)):
-                raise self._damaged(f"{file.name} does not hold the events it is named by")
+                raise self._damaged(f"{file.name} does not hold the events in its name")
             yield from events
             end = file.last
 
@@ -262,7 +262,7 @@ def _to_bytes(events: Iterable[Event]) -> bytes:
 
 
 def _from_table(table: pa.Table) -> list[Event]:
-    """The events of a table; raises ValueError when a row does not have its checksum."""
+    """The events of a table. Raises ValueError when a row fails its checksum."""
     # pyarrow would import pandas, a second of every plan, to convert a time stamp.
     times = table.column("time").cast(pa.int64()).to_pylist()
     events = []

@@ -1,4 +1,4 @@
-"""What a night does with its candidates: judge them, and crown what passes."""
+"""How a night judges its candidates and promotes those that pass."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from nightjar.registry import check_files_whole
 
 @dataclass(frozen=True)
 class SettledDecision:
-    """What became of a decision."""
+    """The result of settling a decision."""
 
     decision: Decision
     event: Event | None
-    """The row that was written; None when there was nothing new to record."""
+    """The event that was written; None when there was nothing new to record."""
     is_promoted: bool
-    """Whether the candidate has become champion just now."""
+    """Whether this made the candidate champion."""
     note: str = ""
-    """What else there is to say: that the model is held, or why nothing was recorded."""
+    """A remark: that the model is held, or why nothing was recorded."""
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """A night's corpus that its own rule accepts."""
+    """A night's corpus that its own rule accepted."""
 
     corpus: str
     artifacts: Mapping[str, ArtifactDigest]
@@ -56,7 +56,7 @@ class Acceptance:
 class Promoter:
     """Decides for one night of a pipeline; ``night`` is its number.
 
-    Every write holds the ledger's lock for moments, so a command during a night is safe.
+    Every write holds the ledger's lock only briefly, so commands are safe during a night.
     """
 
     def __init__(self, loaded: LoadedConfig, actor: str, night: int | None = None) -> None:
@@ -68,17 +68,17 @@ class Promoter:
         return self._desk.ledger
 
     def ledger_id(self) -> str:
-        """The ledger's id, made if there is none."""
+        """The ledger's id, which is made if missing."""
         return self._desk.ledger.make_id()
 
     def standing(self) -> Standing:
-        """How things stand by the ledger."""
+        """The current standing, by the ledger."""
         return self._desk.standing()
 
     def recover(self) -> list[str]:
-        """Complete what earlier runs and commands left half done; the alarms of today.
+        """Complete what earlier runs and commands left unfinished; return the alarms.
 
-        An alarm is an alias that was moved by hand: its model is held, which is recorded once.
+        An alarm reports an alias that was moved by hand. Its model is held, recorded once.
         Raises ForeignModel, LedgerDamaged, RegistryUnavailable.
         """
         models = sorted({*self._desk.configured, *self.standing().models})
@@ -86,7 +86,7 @@ class Promoter:
             return alarms
 
     def judge(self, question: Question) -> Decision:
-        """What the gate says. Writes nothing.
+        """Ask the gate. Writes nothing.
 
         Raises ValueError unless champion and reference are those of :meth:`standing`.
         """
@@ -101,7 +101,7 @@ class Promoter:
         return decide(question, _base_champion(question, standing))
 
     def will_promote(self, question: Question, decision: Decision) -> bool:
-        """Whether :meth:`settle` would make the candidate champion, as things stand."""
+        """Whether :meth:`settle` would make the candidate champion now."""
         is_held = self.standing().model(question.model).is_held
         return decision.outcome is Outcome.PROMOTED and not is_held
 
@@ -114,9 +114,9 @@ class Promoter:
     ) -> SettledDecision:
         """Record the decision if it says something new, and move the aliases.
 
-        ``serving`` is what is searched once the candidate is champion; it goes into the event
-        of the promotion. A trial records nothing. Raises ModelFilesDamaged before anything is
-        written when the candidate's files are not whole.
+        ``serving``, what is searched once the candidate is champion, goes into the promotion's
+        event. A trial records nothing. Raises ModelFilesDamaged before anything is written when
+        the candidate's files are not whole.
         """
         if is_trial:
             return SettledDecision(decision, None, False, "a trial promotes nothing")
@@ -125,7 +125,7 @@ class Promoter:
         with self._desk.writing([question.model]):
             standing = self.standing()
             if not _is_current(question, decision, standing):
-                note = "not recorded: a command changed what it rests on meanwhile"
+                note = "not recorded: meanwhile a command changed what it depends on"
                 return SettledDecision(decision, None, False, note)
             model = standing.model(question.model)
             settled = self._settle(question, decision, model, serving)
@@ -138,14 +138,14 @@ class Promoter:
         found = self._desk.reader.version(name, candidate.number)
         if found is None:
             raise ModelFilesDamaged(
-                f"{name} version {candidate.number} is not in the registry; run again: it is "
-                f"registered anew"
+                f"{name} version {candidate.number} is not in the registry; run again, which "
+                f"registers it again"
             )
         problems = check_files_whole(self._desk.place, found)
         if problems:
             self._desk.registry.set_aside(found)
             raise ModelFilesDamaged(
-                f"{problems[0]}. It is not promoted; run again: it is registered anew"
+                f"{problems[0]}. It is not promoted; run again, which registers it again"
             )
 
     def _settle(
@@ -183,7 +183,7 @@ class Promoter:
         return SettledDecision(decision, event, True)
 
     def _supersede(self, question: Question, model: ModelStanding) -> None:
-        """Say that the version that waited is waited for no more."""
+        """Record that the waiting version no longer waits."""
         if model.waiting is None:
             return
         self._desk.record(
@@ -227,10 +227,10 @@ class Promoter:
         )
 
     def accept(self, acceptance: Acceptance, serving: Serving | None = None) -> Event | None:
-        """Record that a night's corpus is accepted, with what is searched from now on.
+        """Record that a night's corpus is accepted, and what is searched from now on.
 
-        None when that is how things stand already. An entry of ``serving`` that is of a model
-        whose champion was changed by a command meanwhile is left out.
+        Returns None when nothing would change. Leaves out entries of ``serving`` whose model got
+        another champion by a command meanwhile.
         """
         with self._desk.writing():
             standing = self.standing()
@@ -264,7 +264,7 @@ class Promoter:
 
 
 def _is_current(question: Question, decision: Decision, standing: Standing) -> bool:
-    """Whether the decision still rests on what stands."""
+    """Whether the standing that the decision was based on still holds."""
     model = standing.model(question.model)
     return (
         _version(question.champion) == model.champion

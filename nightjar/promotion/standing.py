@@ -1,4 +1,4 @@
-"""How things stand: the events of a ledger, folded into what is true now. Pure."""
+"""The current standing: a ledger's events, folded. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from nightjar.promotion.events import (
 
 @dataclass(frozen=True)
 class ModelStanding:
-    """How a model stands."""
+    """The standing of a model."""
 
     champion: VersionRef | None = None
     reference: VersionRef | None = None
     """The version that small losses are measured against."""
     previous: tuple[VersionRef, ...] = ()
-    """Champions before this one, newest first, each once: what can be rolled back to."""
+    """Earlier champions, newest first, each once: the rollback targets."""
     pins: tuple[VersionRef, ...] = ()
     waiting: Event | None = None
-    """Its ``new`` is the version that waits for a person."""
+    """The event whose ``new`` version waits for a person."""
     hold: Event | None = None
-    """What keeps nights from promoting: a person's order."""
+    """A person's order that keeps nights from promoting."""
     conflict: Event | None = None
-    """The alias is not where the ledger says; until ``adopt`` or ``repair``."""
+    """Set while the alias is not where the ledger says, until ``adopt`` or ``repair``."""
     is_retired: bool = False
     last_decision: Event | None = None
     last_move: Event | None = None
     """The event that the alias ``champion`` follows."""
     blocked_keys: frozenset[str] = frozenset()
-    """Of every decision that blocked a version."""
+    """Keys of all decisions that blocked a version."""
 
     @property
     def is_held(self) -> bool:
-        """Whether nights judge, but promote nothing."""
+        """Whether nights judge but promote nothing."""
         return self.hold is not None or self.conflict is not None
 
     @property
     def is_in_conflict(self) -> bool:
-        """Whether the alias was moved by hand and nobody has said yet what is right."""
+        """Whether the alias was moved by hand and no person has settled it yet."""
         return self.conflict is not None
 
     @property
     def hold_reason(self) -> str:
-        """Why the model is held; "" where it is not."""
+        """Why the model is held; "" when it is not."""
         found = self.conflict or self.hold
         return "" if found is None else found.reason
 
     @property
     def challenger(self) -> VersionRef | None:
-        """The version that was decided on last, unless it is the champion."""
+        """The version judged last, unless it is the champion."""
         judged = None if self.last_decision is None else self.last_decision.new
         return judged if judged != self.champion else None
 
     def roots(self, n_previous: int) -> tuple[VersionRef, ...]:
-        """Versions whose files are needed: each once, the champion first.
+        """The versions whose files are needed, each once, the champion first.
 
-        Champion, reference, ``n_previous`` rollback targets, pins, the version that waits and
-        the one that was decided on last.
+        Champion, reference, ``n_previous`` rollback targets, pins, the waiting version and the
+        one judged last.
         """
         waiting = None if self.waiting is None else self.waiting.new
         wanted = (
@@ -115,22 +115,22 @@ class AcceptedNight:
 
 @dataclass(frozen=True)
 class Standing:
-    """How everything stands that a ledger speaks of."""
+    """The standing of everything in a ledger."""
 
     models: Mapping[str, ModelStanding] = field(default_factory=dict)
     corpora: Mapping[str, tuple[AcceptedNight, ...]] = field(default_factory=dict)
     """Accepted nights of each corpus, newest first."""
     serving: Serving = field(default_factory=dict)
-    """What each entry of ``document_vectors`` is searched with."""
+    """The index with which each entry of ``document_vectors`` is searched."""
 
     def model(self, name: str) -> ModelStanding:
-        """How a model stands; one that no event speaks of has nothing."""
+        """The standing of a model; empty for a model without events."""
         return self.models.get(name, ModelStanding())
 
     def accepted(self, corpus: str) -> tuple[AcceptedNight, ...]:
-        """Accepted nights of a corpus, newest first, each of other artifacts than the next.
+        """Accepted nights of a corpus, newest first; neighbours differ in their artifacts.
 
-        A night is accepted once more when only what is searched has changed.
+        A night is accepted again when only its indexes change; such repeats are left out.
         """
         nights = self.corpora.get(corpus, ())
         before: tuple[AcceptedNight | None, ...] = (None, *nights)
@@ -141,7 +141,7 @@ class Standing:
         )
 
     def gone(self, configured: Iterable[str]) -> tuple[str, ...]:
-        """Models with a champion that are not ``configured`` and not retired, sorted."""
+        """Models with a champion that are neither ``configured`` nor retired, sorted."""
         known = set(configured)
         return tuple(
             sorted(
@@ -179,8 +179,8 @@ def _accepted(event: Event) -> AcceptedNight:
 
 
 def _after(before: ModelStanding, event: Event) -> ModelStanding:
-    """How a model stands after one more event."""
-    if event.kind is EventKind.RETIRED:  # a new start, should the model ever come back
+    """The standing of a model after one more event."""
+    if event.kind is EventKind.RETIRED:  # a fresh start in case the model comes back
         return ModelStanding(is_retired=True, last_move=event)
     after = replace(before, reference=event.reference or before.reference)
     if event.moves_alias:
@@ -200,7 +200,7 @@ def _after(before: ModelStanding, event: Event) -> ModelStanding:
 
 
 def _with_champion(before: ModelStanding, event: Event) -> ModelStanding:
-    """The new champion, and what can be rolled back to."""
+    """The standing with the new champion and its rollback targets."""
     new, left = event.new, before.champion
     if event.kind is EventKind.ROLLED_BACK and new in before.previous:
         previous = before.previous[before.previous.index(new) + 1 :]

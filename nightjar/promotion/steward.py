@@ -1,7 +1,7 @@
-"""What a person orders: promote, roll back, pin, hold, resume, retire, adopt, repair.
+"""A person's orders: promote, roll back, pin, hold, resume, retire, adopt, repair.
 
-Everything here works for models that the ledger knows, whether the config still has them or
-not. An order is refused with a reason, and writes nothing, when it cannot be carried out.
+All orders work for models that the ledger knows, whether or not the config still has them. An
+order that cannot be carried out is refused with a reason and writes nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _Given = ParamSpec("_Given")
 def _at_work(
     order: Callable[Concatenate[Steward, _Given], Change],
 ) -> Callable[Concatenate[Steward, _Given], Change]:
-    """An order that uses files and artifacts which nothing names yet: none is deleted meanwhile."""
+    """Mark an order as at work, so that nothing it uses but no record names yet is deleted."""
 
     @wraps(order)
     def carried_out(steward: Steward, /, *args: _Given.args, **kwargs: _Given.kwargs) -> Change:
@@ -56,10 +56,10 @@ def _at_work(
 
 @dataclass(frozen=True)
 class Change:
-    """What an order came to."""
+    """The result of an order."""
 
     event: Event | None
-    """None when things stood so already."""
+    """None when nothing had to change."""
     notes: tuple[str, ...] = ()
     """What the person should know."""
 
@@ -67,7 +67,7 @@ class Change:
 class Steward:
     """Carries out a person's orders on the models of a pipeline.
 
-    ``prepare_serving`` is asked for what is searched whenever an order changes a champion.
+    ``prepare_serving`` makes what is searched whenever an order changes a champion.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Steward:
 
     @property
     def pipeline_dir(self) -> Path:
-        """Where the pipeline's records are."""
+        """The directory of the pipeline's records."""
         return self._loaded.pipeline_dir
 
     # -- who is champion -------------------------------------------------------------------
@@ -88,9 +88,9 @@ class Steward:
     def promote(
         self, model: str, number: int, *, is_forced: bool = False, reason: str = ""
     ) -> Change:
-        """Make a version champion that waits, or was champion before.
+        """Make a version champion that waits or was champion before.
 
-        One that the gate blocked, or has not seen, needs ``is_forced`` and a ``reason``.
+        A version that the gate blocked or has not judged needs ``is_forced`` and a ``reason``.
         """
         before = self._undisputed(model)
         target = self._target(model, number)
@@ -100,7 +100,7 @@ class Steward:
         problem = self._unapproved(model, version)
         if problem and not (is_forced and reason):
             raise PromotionRefused(
-                f"{model} version {number} {problem}; to promote it all the same, give --force "
+                f"{model} version {number} {problem}; to promote it anyway, give --force "
                 f"and --reason TEXT"
             )
         self._check_whole(target)
@@ -130,24 +130,24 @@ class Steward:
 
     @_at_work
     def rollback(self, model: str, number: int | None = None, reason: str = "") -> Change:
-        """Bring back the champion before this one, or an earlier one; the model is held.
+        """Bring back the previous champion, or an earlier one, and hold the model.
 
-        Where the reference was among the champions left behind, it goes back, too.
+        If the reference is among the champions left behind, it goes back, too.
         """
         before = self._undisputed(model)
         version = self._rollback_target(model, before, number)
         target = self._target(model, version.number)
         if VersionRef.of(target) != version:
             raise PromotionRefused(
-                f"{target.name} version {version.number} is not the one that was champion: it was "
-                f"registered anew"
+                f"{target.name} version {version.number} is not the one that was champion: it has "
+                f"been registered again since"
             )
         problems = check_files_whole(self._desk.place, target)
         if problems:
-            others = ", ".join(self._whole(model, before.previous)) or "no earlier champion"
+            others = ", ".join(self._whole(model, before.previous)) or "none"
             raise ModelFilesDamaged(
-                f"{problems[0]}. Its files would have to be whole; {others} can be rolled back to "
-                f"(--to)"
+                f"{problems[0]}. Its files must be whole; versions to roll back to instead (--to): "
+                f"{others}"
             )
         left = (before.champion, *before.previous[: before.previous.index(version)])
         is_left = before.reference is not None and before.reference in left
@@ -173,12 +173,12 @@ class Steward:
                 return version
         earlier = ", ".join(str(version.number) for version in before.previous[:_MAX_LISTED])
         raise PromotionRefused(
-            f"{model} version {number} is no earlier champion; {earlier} can be rolled back to. "
-            f"'nightjar promote {model} {number}' makes another version champion"
+            f"{model} version {number} is no earlier champion; those are {earlier}. 'nightjar "
+            f"promote {model} {number}' makes any other version champion"
         )
 
     def _derived(self, model: str, target: RegisteredVersion) -> Iterator[str]:
-        """Champions that were made from other embeddings of ``model`` than ``target``."""
+        """Warn of champions that were made from other embeddings of ``model`` than ``target``."""
         standing = self._desk.standing()
         for name, config in self._loaded.config.models.items():
             champion = standing.model(name).champion
@@ -208,7 +208,7 @@ class Steward:
         return None if found is None else found.tags.get(f"nightjar.{BASE}_version")
 
     def _crown(self, event: NewEvent, before: ModelStanding, target: RegisteredVersion) -> Change:
-        """Write an event that makes ``target`` champion, unless somebody was faster."""
+        """Write an event that makes ``target`` champion; refused if the model changed meanwhile."""
         serving = self._prepare_serving(event.subject, target) if self._prepare_serving else {}
         evidence = {**(event.evidence or {}), **serving_evidence(serving)}
         with self._writing(event.subject) as now:
@@ -225,7 +225,7 @@ class Steward:
 
     @_at_work
     def pin(self, model: str, number: int, *, is_reference: bool = False) -> Change:
-        """Keep a version's files; with ``is_reference`` small losses are measured against it."""
+        """Keep a version's files; with ``is_reference`` it also becomes the reference."""
         self._known(model)
         target = self._target(model, number)
         self._check_whole(target)
@@ -248,7 +248,7 @@ class Steward:
         return Change(row)
 
     def unpin(self, model: str, number: int) -> Change:
-        """Let a pinned version's files go once nothing else needs them."""
+        """Allow deleting a pinned version's files once nothing else needs them."""
         self._known(model)
         with self._writing(model) as now:
             pins = {pin.number: pin for pin in now.pins}
@@ -273,7 +273,7 @@ class Steward:
     # -- holds -------------------------------------------------------------------------------
 
     def hold(self, model: str, reason: str = "") -> Change:
-        """Have nights judge and record, but promote nothing, until :meth:`resume`."""
+        """Let nights judge and record, but promote nothing, until :meth:`resume`."""
         self._known(model)
         with self._writing(model) as now:
             if now.hold is not None:
@@ -300,10 +300,10 @@ class Steward:
     # -- the end -----------------------------------------------------------------------------
 
     def retire(self, model: str, reason: str = "") -> Change:
-        """Say that a model that is gone from the config is used no more: it has no champion.
+        """Retire a model that is gone from the config: it no longer has a champion.
 
-        Its aliases are deleted, and nothing of it is kept by retention. A model that comes back
-        into the config starts anew.
+        Its aliases are deleted and retention keeps nothing of it. A model that returns to the
+        config starts from scratch.
         """
         self._known(model)
         if model in self._desk.configured:
@@ -333,10 +333,10 @@ class Steward:
 
     @_at_work
     def adopt(self, model: str, *, takes_over: bool = False) -> Change:
-        """Say that the alias ``champion`` is right where it is.
+        """Accept the alias ``champion`` where it is.
 
-        With ``takes_over`` the registered model belongs to this ledger from now on, whichever
-        it belonged to before.
+        With ``takes_over`` this ledger becomes the owner of the registered model, whoever owned
+        it before.
         """
         self._known(model)
         name = self._desk.registered_name(model)
@@ -378,7 +378,7 @@ class Steward:
 
     @_at_work
     def repair(self, model: str) -> Change:
-        """Say that the ledger is right: the alias ``champion`` goes back to where it says."""
+        """Move the alias ``champion`` back to where the ledger says."""
         self._known(model)
         champion = self._desk.standing().model(model).champion
         if champion is not None:
@@ -413,16 +413,16 @@ class Steward:
             return ()
         return (f"{model} stays held ({now.hold.reason}): 'nightjar resume {model}' ends that",)
 
-    # -- what is asked before ------------------------------------------------------------------
+    # -- checks before an order ----------------------------------------------------------------
 
     @contextmanager
     def _writing(self, model: str) -> Iterator[ModelStanding]:
-        """Hold the ledger's lock; gives how the model stands, after what was half done."""
+        """Hold the ledger's lock and complete unfinished events; yields the model's standing."""
         with self._desk.writing([model]):
             yield self._desk.standing().model(model)
 
     def _known(self, model: str) -> ModelStanding:
-        """How a model stands. Raises PromotionRefused when neither config nor ledger know it."""
+        """The standing of a model. Raises PromotionRefused if neither config nor ledger has it."""
         standing = self._desk.standing()
         known = sorted({*self._desk.configured, *standing.models})
         if model not in known:
@@ -434,7 +434,7 @@ class Steward:
         return standing.model(model)
 
     def _undisputed(self, model: str) -> ModelStanding:
-        """How a model stands, after what was half done; refused while its alias is disputed."""
+        """Complete unfinished events; return the standing. Refused while in conflict."""
         self._known(model)
         with self._writing(model) as now:
             if now.is_in_conflict:
@@ -447,7 +447,7 @@ class Steward:
         found = self._desk.reader.version(name, number)
         if found is None:
             raise PromotionRefused(
-                f"{name} has no version {number}; 'nightjar versions' lists what there is"
+                f"{name} has no version {number}; 'nightjar versions' lists them"
             )
         if not found.embeddings_digest:
             raise PromotionRefused(
@@ -458,17 +458,17 @@ class Steward:
         return found
 
     def _ref(self, model: str, number: int) -> VersionRef:
-        """A version wherever it comes from."""
+        """Reference of a version, whether or not Nightjar registered it."""
         found = self._desk.reader.version(self._desk.registered_name(model), number)
         return VersionRef(number, "", "") if found is None else VersionRef.of(found)
 
     def _check_whole(self, target: RegisteredVersion) -> None:
         problems = check_files_whole(self._desk.place, target)
         if problems:
-            raise ModelFilesDamaged(f"{problems[0]}. Its files would have to be whole")
+            raise ModelFilesDamaged(f"{problems[0]}. Its files must be whole")
 
     def _whole(self, model: str, versions: Sequence[VersionRef]) -> Iterator[str]:
-        """Those of the newest versions whose files have their sizes."""
+        """Yield those of the newest versions whose files have the right sizes."""
         name = self._desk.registered_name(model)
         for version in versions[:_MAX_LISTED]:
             found = self._desk.reader.version(name, version.number)
@@ -478,7 +478,7 @@ class Steward:
                 yield f"version {version.number}"
 
     def _unapproved(self, model: str, version: VersionRef) -> str:
-        """Why a person has to force the version; "" where the gate had let it through."""
+        """Why a person has to force the version; "" when the gate had let it through."""
         events = [
             event
             for event in self._desk.ledger.events()

@@ -1,26 +1,24 @@
 """MLflow's model registry, and nothing else: versions, their files, where aliases point.
 
 Each model of a pipeline is one registered MLflow model, ``<pipeline>-<model>``. Registering a
-trained and evaluated model (:func:`ensure_registered`) makes a version once for the bytes of
-its embeddings and the code that packages them, and decides nothing:
+trained and evaluated model (:func:`ensure_registered`) makes one version per content of its
+embeddings and of the code that packages them, and decides nothing:
 
 1. The hashes of the embeddings are checked (:mod:`.summary`).
-2. A run holds hyper-parameters, every score, losses, the documents and tokens as inputs, and
+2. A run records hyper-parameters, every score, losses, the documents and tokens as inputs, and
    the model card (:mod:`.runs`, :mod:`.model_card`).
-3. The model is logged as code (:mod:`.model_code`, which needs mlflow,
-   numpy and pyarrow alone) with its files and a list of their hashes, and loaded back
-   (:mod:`.packaging`, :mod:`.registered_files`).
+3. The model is logged as code (:mod:`.model_code`, which needs only mlflow, numpy and pyarrow)
+   with its files and a list of their hashes, and loaded back (:mod:`.packaging`,
+   :mod:`.registered_files`).
 4. The registered version is made with lineage and scores as tags
    (:mod:`.tags`, :mod:`.registration`).
 
-Which version is champion is decided elsewhere (:mod:`nightjar.promotion`), and written here
-(:mod:`.writers`). Versions that nobody needs are deleted for good
-(:mod:`.removal`).
+:mod:`nightjar.promotion` decides which version is champion; :mod:`.writers` writes it.
+:mod:`.removal` deletes unneeded versions for good.
 
-Looking versions up takes no MLflow import where the registry is a SQLite file
-(:mod:`.readers`), so planning a run stays fast; importing this package
-does not import MLflow either. :mod:`.client` reaches MLflow. Model cards are read
-back by :mod:`.model_card_reading`.
+Looking up versions imports no MLflow where the registry is a SQLite file (:mod:`.readers`), so
+planning stays fast; importing this package does not import MLflow either. :mod:`.client`
+connects to MLflow, and :mod:`.model_card_reading` reads model cards back.
 """
 
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus

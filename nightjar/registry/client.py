@@ -1,4 +1,4 @@
-"""MLflow's client: importing it quietly, reaching the registry, naming what goes wrong."""
+"""MLflow's client: quiet import, connection to the registry, clear errors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ EXISTS = "RESOURCE_ALREADY_EXISTS"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # Its log repeats with a traceback what our own errors say.
+    # Its log only repeats our own errors, with a traceback.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Neither the working directory nor the environment belongs into a registered model.
+    # Neither the working directory nor the environment belongs in a registered model.
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -48,14 +48,14 @@ _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 
 @cache
 def import_mlflow() -> ModuleType:
-    """MLflow, without telemetry, log lines, links and progress bars.
+    """Import MLflow without telemetry, log lines, links and progress bars.
 
-    Variables that are set already are left as they are.
+    Environment variables that are already set stay as they are.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        # Raised by MLflow about its own type hints while it is imported.
+        # MLflow warns about its own type hints while it is imported.
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         import mlflow  # noqa: PLC0415
         import mlflow.pyfunc  # noqa: PLC0415
@@ -63,9 +63,9 @@ def import_mlflow() -> ModuleType:
 
 
 def connect(uri: str, local_artifacts: Path | None = None) -> MlflowClient:
-    """A client of the registry at ``uri``, after it has answered once.
+    """Return a client of the registry at ``uri`` once the registry has answered.
 
-    A SQLite database that is not there yet is made; its default experiment keeps files in
+    Makes a missing SQLite database, whose default experiment keeps files in
     ``local_artifacts``. Raises RegistryUnavailable within seconds when nothing answers.
     """
     mlflow = import_mlflow()
@@ -74,7 +74,7 @@ def connect(uri: str, local_artifacts: Path | None = None) -> MlflowClient:
         if database is None:
             _probe(uri)
         else:
-            # A pooled connection would stay with a file that was deleted or replaced.
+            # A pooled connection would keep using a file that was deleted or replaced.
             os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
             _prepare_database(database, local_artifacts or database.parent / "artifacts")
         client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -84,9 +84,9 @@ def connect(uri: str, local_artifacts: Path | None = None) -> MlflowClient:
 
 @contextmanager
 def named_errors(uri: str) -> Iterator[None]:
-    """Turn what MLflow and its libraries raise into RegistryUnavailable, without secrets.
+    """Turn errors of MLflow and its libraries into RegistryUnavailable, without secrets.
 
-    An OSError is one of the network, or of the disk that MLflow copies models through.
+    An OSError comes from the network or from the disk through which MLflow copies models.
     """
     import_mlflow()
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -103,7 +103,7 @@ def named_errors(uri: str) -> Iterator[None]:
 
 
 def error_code(error: Exception) -> str | None:
-    """MLflow's code of an MlflowException."""
+    """MLflow's code of an MlflowException; None for other errors."""
     code: str | None = getattr(error, "error_code", None)
     return code
 
@@ -121,16 +121,16 @@ def _explain(uri: str, problem: str) -> str:
     else:
         advice = (
             "check that the server runs, the address (registry.tracking_uri) and its "
-            "credentials (of a web server: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"
+            "credentials (for a web server: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"
         )
     return f"MLflow at {masked(uri)} cannot be used: {said}; {advice}, then run the same command"
 
 
-# -- reaching it -------------------------------------------------------------------------
+# -- connecting --------------------------------------------------------------------------
 
 
 def _probe(uri: str) -> None:
-    """Fail at once when no server listens: MLflow itself would try again for minutes."""
+    """Fail at once when no server listens: MLflow itself would retry for minutes."""
     parts = urlsplit(uri)
     kind = parts.scheme.partition("+")[0]
     if kind in ("http", "https"):
@@ -157,9 +157,9 @@ def _probe(uri: str) -> None:
 def _prepare_database(database: Path, artifacts: Path) -> None:
     """Make the database if it is missing, and check that it can be written.
 
-    MLflow's first use of an empty database runs all its migrations; two processes at once,
-    or a process killed within, leave it broken for good. So it is made under a lease, under
-    another name, and renamed when it is whole: one that is there is whole.
+    MLflow's first use of an empty database runs all its migrations; two processes at once, or a
+    kill in between, leave it broken for good. So it is made under a lease and another name, and
+    renamed once it is whole: an existing database is always whole.
     """
     database = database.absolute()
     database.parent.mkdir(parents=True, exist_ok=True)
@@ -213,12 +213,12 @@ class ClientReader:
             return None if number is None else self._version(name, str(number))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """Every version that is not deleted, ascending."""
+        """Every version that is not deleted, in ascending order."""
         with named_errors(self._uri):
             return self._search(name, f"name = '{name}'")
 
     def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
-        """The versions that carry a tag with that value, ascending."""
+        """The versions whose tag ``key`` has that value, in ascending order."""
         with named_errors(self._uri):
             return self._search(name, f"name = '{name}' AND tags.`{key}` = '{value}'")
 
@@ -234,7 +234,7 @@ class ClientReader:
             return {} if model is None else dict(model.tags)
 
     def models_tagged(self, key: str, value: str) -> list[str]:
-        """The registered models that carry a tag with that value, by name."""
+        """Names of the registered models whose tag ``key`` has that value, sorted."""
         found: list[str] = []
         token: str | None = None
         with named_errors(self._uri):

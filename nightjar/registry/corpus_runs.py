@@ -17,13 +17,13 @@ REPORT_TAG = "nightjar.corpus_report_version"
 
 @dataclass(frozen=True)
 class CorpusRun:
-    """What is logged of a corpus report."""
+    """What is logged about a corpus report."""
 
     pipeline: PipelineConfig
     registry: RegistryConfig
     artifacts_dir: Path
     version: str
-    """Of the report."""
+    """Version of the report."""
     tags: Mapping[str, str]
     metrics: Mapping[str, int]
     files: tuple[Path, ...]
@@ -39,7 +39,7 @@ class LoggedRun:
 
 
 def log_corpus(run: CorpusRun) -> LoggedRun:
-    """Log the report into the pipeline's experiment; once, however often it is called.
+    """Log the report to the pipeline's experiment; repeated calls log it only once.
 
     Raises RegistryUnavailable when MLflow does not answer.
     """

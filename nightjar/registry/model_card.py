@@ -1,4 +1,4 @@
-"""The model card: what the model is, how it was made, how good it is, how to use it."""
+"""The model card: what the model is, how it was made, how good it is and how to use it."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _PAPERS = {
     "usif": "Ethayarajh 2018, doi:10.18653/v1/W18-3012",
 }
 _UNKNOWN_WITH_SUBWORDS = """\
-A word outside the vocabulary gets the mean over its character n-grams. One of whose n-grams none
+A word outside the vocabulary gets the mean over its character n-grams. A word none of whose n-grams
 was seen in training"""
 _LIMITS = """\
 ## Limits
 
-One vector a word, whatever its sense in a sentence. The vectors repeat the views and the gaps of
-their corpus; words that are rare in it have poor vectors. They are meant as features and for
-lookup, not to decide about people."""
+Each word has one vector, whatever its sense in a sentence. The vectors reproduce the biases and
+gaps of their corpus; rare words have poor vectors. Use them as features and for lookup, not for
+decisions about people."""
 
 
 def parameter_text(value: Any) -> str:
-    """A hyper-parameter as the config would write it."""
+    """Format a hyper-parameter as it would appear in the config."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def short_description(summary: ModelSummary) -> str:
-    """The description of a registered version: a paragraph."""
+    """The description of a registered version."""
     scores = ", ".join(
         f"{name} {_value(score.value)} ({score.n_covered} of {score.n_items} items)"
         for name, score in summary.main.items()
@@ -63,7 +63,7 @@ def short_description(summary: ModelSummary) -> str:
 
 
 def model_card(summary: ModelSummary) -> str:
-    """The whole card as Markdown. It depends on the summary alone: no clock, no host."""
+    """The whole card as Markdown. It depends only on the summary, not on clock or host."""
     sections = (
         f"# {summary.request.registered_model}\n\n{_sentence(summary)}",
         _use(summary),
@@ -219,5 +219,5 @@ def _value(value: float | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end its table cell."""
+    """Escape text so that it cannot end its table cell."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Reading a model card back: the file that registering left with the run."""
+"""Reading back the model card that registration stored with the run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MAX_BYTES = 1_000_000
 
 
 def read_model_card(uri: str, artifacts_dir: Path, run_id: str | None) -> str | None:
-    """The Markdown of the run's model card; None where the run has none.
+    """Return the Markdown of the run's model card; None when the run has none.
 
-    Needs no MLflow where the registry is a SQLite file. Raises RegistryUnavailable when a
+    Imports no MLflow where the registry is a SQLite file. Raises RegistryUnavailable when a
     server does not answer or the file cannot be read.
     """
     if run_id is None or not _RUN_ID.fullmatch(run_id):
@@ -38,7 +38,7 @@ def read_model_card(uri: str, artifacts_dir: Path, run_id: str | None) -> str | 
 
 
 def _places(artifact_uri: str | None, artifacts_dir: Path, run_id: str) -> list[Path]:
-    """Directories where a run may have its files: MLflow keeps the first even after a move."""
+    """Directories that may hold a run's files; MLflow's own address is outdated after a move."""
     moved = mlflow_dir(artifacts_dir) / "artifacts" / run_id / "artifacts"
     parts = urlsplit(artifact_uri or "")
     is_local = parts.scheme == "file" and parts.netloc in {"", "localhost"}

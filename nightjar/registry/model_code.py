@@ -1,10 +1,9 @@
-"""The registered model: words and texts to answers, with mlflow, numpy and pyarrow alone.
+"""The registered model: answers for words and texts; needs only mlflow, numpy and pyarrow.
 
 MLflow copies this file into every model and runs it where the model is loaded. It imports
-nothing of Nightjar: ``code`` beside it holds the packages ``lookup`` and ``tokenization`` as
-they were when the model was registered, imported under a name of their own, so that two
-models with different code live in one process. ``lookup`` is a directory of memory-mapped
-files.
+nothing from Nightjar: ``code`` beside it holds the packages ``lookup`` and ``tokenization`` as
+they were when the model was registered. They are imported under a unique name, so that models
+with different code can share one process. ``lookup`` is a directory of memory-mapped files.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 def import_code(directory: Path) -> ModuleType:
-    """The package ``directory/lookup``, below a package named by the hash of all code there."""
+    """Import ``directory/lookup`` below a package named by the hash of all code there."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*.py")):
         digest.update(path.relative_to(directory).as_posix().encode())
@@ -41,12 +40,12 @@ def import_code(directory: Path) -> ModuleType:
 
 
 class UnknownParametersRefused(logging.Filter):
-    """An error where MLflow would leave a parameter away that the model does not have.
+    """Raises an error where MLflow would silently drop an unknown parameter.
 
-    MLflow drops parameters that the signature lacks before the model's ``predict`` is called,
-    over HTTP as in Python, and only writes a warning: ``topnn`` would be answered as if it were
-    not there. This filter of that warning's logger raises instead, for models with the very
-    parameters of this one; other models in the process keep MLflow's way.
+    Before it calls the model's ``predict``, over HTTP and in Python, MLflow drops parameters
+    that the signature lacks and only logs a warning: a request with ``topnn`` would be answered
+    without it. This filter on that warning's logger raises instead, but only for models with
+    exactly the parameters of this one; other models in the process keep MLflow's behaviour.
     """
 
     _LOGGER = "mlflow.models.utils"
@@ -61,7 +60,7 @@ class UnknownParametersRefused(logging.Filter):
 
     @classmethod
     def install(cls, parameters: Any) -> None:
-        """Refuse what the class ``parameters`` lacks; once for each set of names."""
+        """Refuse parameters that the class ``parameters`` lacks; once for each set of names."""
         logger = logging.getLogger(cls._LOGGER)
         refused = cls(parameters)
         if any(getattr(known, "names", None) == refused.names for known in logger.filters):
@@ -70,7 +69,7 @@ class UnknownParametersRefused(logging.Filter):
         logger.addFilter(refused)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the warning is to be written. Raises MlflowException for one of ours."""
+        """Let other warnings pass. Raises MlflowException for one about our parameters."""
         warning = self._WARNING.match(record.getMessage())
         if warning is not None:
             ignored, supported = (ast.literal_eval(part) for part in warning.groups())
@@ -87,7 +86,7 @@ class UnknownParametersRefused(logging.Filter):
 
 
 class AskedModel(PythonModel):
-    """``predict(items, params)`` answers what ``params["task"]`` asks."""
+    """``predict(items, params)`` performs the task ``params["task"]``."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Map the model's files into memory."""
@@ -103,11 +102,11 @@ class AskedModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> Any:
-        """Answer for the items in the first column; docs/serving.md has the table of tasks.
+        """Answer for the items in the first column; docs/serving.md lists the tasks.
 
-        A question that is wrong is an MlflowException with the code INVALID_PARAMETER_VALUE,
-        which a server answers with status 400; files that were cut since they were opened are
-        one with INTERNAL_ERROR, and the process lives on.
+        Raises MlflowException: with code INVALID_PARAMETER_VALUE (HTTP status 400) for an
+        invalid question, with INTERNAL_ERROR when files were truncated after they were opened;
+        the process lives on.
         """
         del context
         items = model_input.iloc[:, 0].tolist() if model_input.shape[1] else []

@@ -1,4 +1,4 @@
-"""The model itself: logged as code with memory-mapped files, and loaded back before it counts."""
+"""The model itself: logged as code with memory-mapped files, and loaded back as a check."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlflow.types import ParamSpec
 
 REQUIREMENTS = ("mlflow", "numpy", "pyarrow")
-"""What every registered model needs where it is loaded; some tokenizers need more."""
+"""What every registered model needs to be loaded; some tokenizers need more."""
 
 _fluent_lock = threading.Lock()
 
@@ -40,8 +40,8 @@ _fluent_lock = threading.Lock()
 def active_run(uri: str, run_id: str) -> Iterator[None]:
     """Make ``uri`` MLflow's address and ``run_id`` its active run, for logging a model.
 
-    Both are global in MLflow, so one thread at a time gets through. The run ends finished,
-    or failed when the block raises.
+    Both are global in MLflow, so only one thread at a time may enter. The run ends as finished,
+    or as failed when the block raises.
     """
     mlflow = import_mlflow()
     with _fluent_lock:
@@ -56,11 +56,11 @@ def active_run(uri: str, run_id: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A model that is stored, and loads."""
+    """A model that is stored and was loaded successfully."""
 
     model_id: str
     files_sha256: str
-    """Of the list of its files, which lies beside them."""
+    """Sha256 of the list of its files, which lies beside them."""
 
 
 def log_model(
@@ -69,7 +69,7 @@ def log_model(
     """Log the model with the list of its files, within :func:`active_run`.
 
     MLflow copies the files twice, through the system's temporary directory. Raises
-    RegistryUnavailable when what was stored does not answer with the vectors it was given.
+    RegistryUnavailable when the stored model does not answer with the vectors it was given.
     """
     mlflow = import_mlflow()
     versions = library_versions(*_requirements(summary))
@@ -95,7 +95,7 @@ def log_model(
 
 
 def _requirements(summary: ModelSummary) -> list[str]:
-    """The distributions that the model imports; its tokenizer's are for texts alone."""
+    """The distributions that the model imports; those of its tokenizer only for texts."""
     request = summary.request
     tokenizer = tokenizer_settings(request.embeddings).tokenizer
     extra = EXTRAS.get(tokenizer)
@@ -103,9 +103,9 @@ def _requirements(summary: ModelSummary) -> list[str]:
 
 
 def signature() -> ModelSignature:
-    """Items of any JSON type in a column; the parameters of :class:`.lookup.Parameters`.
+    """One column of items of any JSON type, and the parameters of :class:`.lookup.Parameters`.
 
-    What comes out depends on the task, so no output schema is given.
+    There is no output schema, because the output depends on the task.
     """
     from mlflow.models import ModelSignature  # noqa: PLC0415
     from mlflow.types import ColSpec, ParamSchema, Schema  # noqa: PLC0415
@@ -131,7 +131,7 @@ def _parameter(name: str, default: Any) -> ParamSpec:
 
 
 def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
-    """Path of each file or directory that goes into the model."""
+    """Paths of the files and directories that go into the model."""
     card, lookup, code = (temporary / name for name in (CARD_NAME, "lookup", "code"))
     card.write_text(model_card(summary), encoding="utf-8")
     lookup.mkdir()
@@ -145,7 +145,7 @@ def _files(summary: ModelSummary, temporary: Path) -> dict[str, str]:
 
 
 def _check_answers(summary: ModelSummary, directory: Path) -> None:
-    """Load the model as it was stored and compare it with the embeddings."""
+    """Load the stored model and compare its answers with the embeddings."""
     mlflow = import_mlflow()
     words = list(summary.example_words)
     answer = mlflow.pyfunc.load_model(str(directory)).predict(words)
@@ -159,7 +159,7 @@ def _check_answers(summary: ModelSummary, directory: Path) -> None:
 
 
 def _published_vectors(embeddings: Artifact, words: Sequence[str]) -> dict[str, list[float]]:
-    """The vectors of a few words, streamed up to the last of them."""
+    """The vectors of a few words; the table is streamed up to the last of them."""
     found: dict[str, list[float]] = {}
     for batch in embeddings.batches("vectors", ["token", "vector"]):
         for row, token in enumerate(batch.column("token").to_pylist()):

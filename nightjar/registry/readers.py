@@ -1,4 +1,4 @@
-"""Looking versions up: fast and without MLflow where the registry is a SQLite file."""
+"""Looking up versions: fast, and without MLflow where the registry is a SQLite file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nightjar.registry.uris import is_server, mlflow_dir, sqlite_path, tracking_
 
 BUSY_SECONDS = 20.0
 _DELETED_STAGE = "Deleted_Internal"
-"""MLflow keeps the row of a deleted version and marks it so."""
+"""MLflow keeps the row of a deleted version and marks it with this stage."""
 
 _OF_ONE_MODEL = """
     WHERE workspace = 'default' AND name = :name AND (:number IS NULL OR version = :number)
@@ -44,7 +44,7 @@ _SELECT_ARTIFACTS = "SELECT artifact_uri FROM runs WHERE run_uuid = ?"
 CHAMPION = "champion"
 """The alias of the version that is in use."""
 CHALLENGER = "challenger"
-"""The alias of the newest candidate that is not."""
+"""The alias of the newest candidate that is not champion."""
 EMBEDDINGS_TAG = "nightjar.embeddings_version"
 DIGEST_TAG = "nightjar.embeddings_digest"
 MODEL_URI = "models:/"
@@ -63,16 +63,16 @@ class RegisteredVersion:
     source: str = ""
     """What was registered: ``models:/`` and the id of a logged model."""
     location: str = field(default="", compare=False)
-    """Where MLflow keeps its files, from its own table; "" when it was asked through MLflow."""
+    """Where MLflow keeps its files, from MLflow's own table; "" when read through MLflow."""
 
     @property
     def embeddings_version(self) -> str:
-        """The embeddings it is made of; "" when Nightjar has not registered it."""
+        """The embeddings it is made of; "" when Nightjar did not register it."""
         return self.tags.get(EMBEDDINGS_TAG, "")
 
     @property
     def embeddings_digest(self) -> str:
-        """Digest of their manifest; "" when Nightjar has not registered it."""
+        """Digest of their manifest; "" when Nightjar did not register it."""
         return self.tags.get(DIGEST_TAG, "")
 
     @property
@@ -93,10 +93,10 @@ class RegistryReader(Protocol):
         """The version that ``alias`` points to; None when it points nowhere."""
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """Every version that is not deleted, ascending."""
+        """Every version that is not deleted, in ascending order."""
 
     def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
-        """The versions that carry a tag with that value, ascending."""
+        """The versions whose tag ``key`` has that value, in ascending order."""
 
     def aliases(self, name: str) -> Mapping[str, int]:
         """Version number of each alias; empty when nothing is registered under ``name``."""
@@ -105,7 +105,7 @@ class RegistryReader(Protocol):
         """The tags of the registered model itself; empty when there is none."""
 
     def models_tagged(self, key: str, value: str) -> list[str]:
-        """The registered models that carry a tag with that value, by name."""
+        """Names of the registered models whose tag ``key`` has that value, sorted."""
 
 
 @dataclass(frozen=True)
@@ -114,21 +114,21 @@ class RegistryPlace:
 
     uri: str
     artifacts_dir: Path
-    """The artifact store, beside which the default MLflow database and local models lie."""
+    """The artifact store, which also holds the default MLflow database and local models."""
 
     @classmethod
     def of(cls, registry: RegistryConfig, artifacts_dir: Path) -> RegistryPlace:
-        """The configured place, else SQLite under ``artifacts_dir``."""
+        """The configured registry, else SQLite under ``artifacts_dir``."""
         return cls(tracking_uri(registry, artifacts_dir), artifacts_dir)
 
     @property
     def is_server(self) -> bool:
-        """Whether an MLflow server answers there, which keeps the files itself."""
+        """Whether it is an MLflow server, which keeps the files itself."""
         return is_server(self.uri)
 
     @property
     def local_artifacts(self) -> Path:
-        """Where models that are registered from here lie, unless a server keeps them."""
+        """Where models registered from here are stored, unless a server keeps them."""
         return mlflow_dir(self.artifacts_dir) / "artifacts"
 
     def reader(self) -> RegistryReader:
@@ -137,10 +137,10 @@ class RegistryPlace:
 
 
 def open_reader(uri: str) -> RegistryReader:
-    """A reader of the registry at ``uri``.
+    """Return a reader of the registry at ``uri``.
 
-    A SQLite file that does not exist yet is a registry with nothing in it. For any other
-    address MLflow is imported and asked; raises RegistryUnavailable when it does not answer.
+    A SQLite file that does not exist yet counts as an empty registry. Any other address is read
+    through MLflow. Raises RegistryUnavailable when it does not answer.
     """
     database = sqlite_path(uri)
     if database is not None:
@@ -151,7 +151,7 @@ def open_reader(uri: str) -> RegistryReader:
 
 
 class SqliteReader:
-    """Reads MLflow's own tables, read-only; a test holds it equal to MlflowClient."""
+    """Reads MLflow's own tables; a test checks that it agrees with MlflowClient."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -167,11 +167,11 @@ class SqliteReader:
         return None if number is None else self.version(name, number)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """Every version that is not deleted, ascending."""
+        """Every version that is not deleted, in ascending order."""
         return self._select(name, None)
 
     def tagged(self, name: str, key: str, value: str) -> list[RegisteredVersion]:
-        """The versions that carry a tag with that value, ascending."""
+        """The versions whose tag ``key`` has that value, in ascending order."""
         numbers = [number for (number,) in self._rows(_SELECT_TAGGED, (name, key, value))]
         found = [self.version(name, number) for number in numbers]
         return [version for version in found if version is not None]
@@ -186,11 +186,11 @@ class SqliteReader:
         return dict(self._rows(_SELECT_MODEL_TAGS, (name,)))
 
     def models_tagged(self, key: str, value: str) -> list[str]:
-        """The registered models that carry a tag with that value, by name."""
+        """Names of the registered models whose tag ``key`` has that value, sorted."""
         return [name for (name,) in self._rows(_SELECT_MODELS_TAGGED, (key, value))]
 
     def artifact_uri(self, run_id: str) -> str | None:
-        """Where the files of a run are; None when there is no such run."""
+        """The address of a run's files; None when there is no such run."""
         rows = self._rows(_SELECT_ARTIFACTS, (run_id,))
         return rows[0][0] if rows else None
 
@@ -225,7 +225,7 @@ class SqliteReader:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
-        """A read-only connection; None while the file, or MLflow's tables in it, are not there."""
+        """A read-only connection; None while the file or MLflow's tables in it do not exist."""
         if not self._database.exists():
             yield None
             return
@@ -236,7 +236,7 @@ class SqliteReader:
                 yield connection if tables else None
         except sqlite3.Error as error:
             raise RegistryUnavailable(
-                f"{self._database}: the MLflow database cannot be read ({error}). If it is of "
+                f"{self._database}: the MLflow database cannot be read ({error}). If it is from "
                 f"another MLflow release, run 'mlflow db upgrade sqlite:///{self._database}'; "
                 f"if it is damaged, restore it from a backup or move it away to start a new one"
             ) from error

@@ -1,4 +1,4 @@
-"""The files of a registered version: a list with their hashes, where they are, are they whole.
+"""The files of a registered version: where they are, their hashes, and whether they are whole.
 
 ``files.json`` in the model's folder names every other file with its bytes and sha256; the tag
 ``nightjar.files_sha256`` of the version holds the sha256 of the list. Where the registry is a
@@ -32,7 +32,7 @@ LOOKUP = "artifacts/lookup"
 """The lookup files, within the model's folder."""
 _DOWNLOADS = "downloads"
 _CACHES = "__pycache__"
-_ADVICE = "train it anew, or take another version ('nightjar history' lists them)"
+_ADVICE = "train it again, or use another version ('nightjar history' lists them)"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FileList:
 
     @classmethod
     def of(cls, directory: Path) -> FileList:
-        """List what lies in ``directory``, except for compiled Python and the list itself."""
+        """List the files in ``directory``, except compiled Python and the list itself."""
         found = {}
         for path in sorted(directory.rglob("*")):
             name = path.relative_to(directory).as_posix()
@@ -62,7 +62,7 @@ class FileList:
 
     @classmethod
     def read(cls, directory: Path, version: RegisteredVersion) -> FileList:
-        """The list in ``directory``. Raises ModelFilesDamaged when it is not the version's."""
+        """Read the list in ``directory``. Raises ModelFilesDamaged when it is not the version's."""
         wanted = version.tags.get(FILES_TAG)
         if wanted is None:
             raise ModelFilesDamaged(
@@ -83,19 +83,19 @@ class FileList:
         return cls({name: ListedFile(*entry) for name, entry in json.loads(content).items()})
 
     def below(self, directory: str) -> FileList:
-        """The files in one directory of the folder."""
+        """The files in one subdirectory of the folder."""
         prefix = f"{directory}/"
         return FileList(
             {name: entry for name, entry in self.files.items() if name.startswith(prefix)}
         )
 
     def to_text(self) -> str:
-        """What ``files.json`` holds."""
+        """The content of ``files.json``."""
         entries = {name: [entry.bytes, entry.sha256] for name, entry in self.files.items()}
         return json.dumps(entries, indent=0) + "\n"
 
     def problems(self, directory: Path, *, reads_bytes: bool = True) -> Iterator[str]:
-        """How the files in ``directory`` differ; their sizes alone without ``reads_bytes``."""
+        """How the files in ``directory`` differ; without ``reads_bytes`` only by size."""
         for name, entry in self.files.items():
             path = directory / name
             if not path.is_file():
@@ -106,17 +106,16 @@ class FileList:
                 yield f"{path} was changed"
 
 
-# -- are they whole ----------------------------------------------------------------------------
+# -- checking ----------------------------------------------------------------------------------
 
 
 def check_files_whole(
     place: RegistryPlace, version: RegisteredVersion, *, reads_bytes: bool = True
 ) -> list[str]:
-    """What is wrong with the files of a version, a line each; empty when they are whole.
+    """Return what is wrong with the files of a version, one line each; empty when they are whole.
 
-    Reads every byte where the files are local, some 500 MB a second; with ``reads_bytes`` off
-    it looks at the sizes alone. Of a server's files the sizes are compared. Raises
-    RegistryUnavailable.
+    Reads every byte of local files, some 500 MB/s; without ``reads_bytes`` and for a server's
+    files it compares only the sizes. Raises RegistryUnavailable.
     """
     try:
         if place.is_server:
@@ -156,14 +155,14 @@ def _listed_sizes(repository: Any, directories: Iterable[str]) -> Iterator[tuple
                 yield entry.path, int(entry.file_size or 0)
 
 
-# -- where they are ----------------------------------------------------------------------------
+# -- finding -----------------------------------------------------------------------------------
 
 
 def model_files(place: RegistryPlace, version: RegisteredVersion) -> Path:
     """The directory of a version's lookup files, for ``nightjar.model.lookup.VectorModel.open``.
 
-    A server's are downloaded at their first use, below the artifact store, and checked. Raises
-    ModelFilesDamaged when they are not there, or not those that were registered;
+    A server's files are downloaded into the artifact store on first use, and checked. Raises
+    ModelFilesDamaged when files are missing or differ from those that were registered;
     RegistryUnavailable.
     """
     directory = _download(place, version) if place.is_server else model_directory(place, version)
@@ -186,9 +185,10 @@ def model_directory(place: RegistryPlace, version: RegisteredVersion) -> Path:
 
 
 def known_directories(place: RegistryPlace, version: RegisteredVersion) -> list[Path]:
-    """Where the folder may be, without asking MLflow.
+    """Where the folder may be, found without MLflow.
 
-    Beside the artifacts first: MLflow goes on naming the old place after a move or a copy.
+    The place beside the artifacts comes first: MLflow still names the old one after a move or
+    a copy.
     """
     beside = []
     if version.model_id is not None:
@@ -197,13 +197,13 @@ def known_directories(place: RegistryPlace, version: RegisteredVersion) -> list[
 
 
 def local_directory(location: str) -> list[Path]:
-    """The directory of one of MLflow's addresses; none for one elsewhere."""
+    """The directory behind one of MLflow's addresses; none when it is not a local one."""
     parts = urlsplit(location)
     return [Path(unquote(parts.path))] if location and parts.scheme in {"", "file"} else []
 
 
 def _asked_location(place: RegistryPlace, version: RegisteredVersion) -> str:
-    """Where MLflow says the files are, when its table was not read."""
+    """Where MLflow says the files are, for versions not read from its table."""
     if version.model_id is None:
         return ""
     from nightjar.registry.client import connect, named_errors  # noqa: PLC0415 (imports MLflow)
@@ -214,7 +214,7 @@ def _asked_location(place: RegistryPlace, version: RegisteredVersion) -> str:
 
 
 def downloads_dir(place: RegistryPlace, version: RegisteredVersion) -> Path:
-    """Where the files of a version that a server keeps are downloaded to."""
+    """The download directory for the files of a version that a server keeps."""
     return mlflow_dir(place.artifacts_dir) / _DOWNLOADS / f"{version.name}-{version.version}"
 
 
@@ -247,7 +247,7 @@ def _download(place: RegistryPlace, version: RegisteredVersion) -> Path:
 
 @contextmanager
 def stored_model(client: MlflowClient, place: RegistryPlace, model_id: str) -> Iterator[Path]:
-    """The folder of a logged model as it was stored: downloaded for the block from a server."""
+    """The folder of a logged model as stored; a server's is downloaded for the block."""
     repository = _logged(client, place, model_id)
     if not place.is_server:
         yield Path(repository.download_artifacts(""))

@@ -1,4 +1,4 @@
-"""The names of a registration: of the model, the experiment, and the key it is made once for."""
+"""The names of a registration: model, experiment, and the key that makes it unique."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nightjar.registry.readers import RegisteredVersion, RegistryReader
 from nightjar.store import fingerprint
 
 REVISION = 3
-"""Raise it when this package registers the same embeddings differently."""
+"""Raise it when this package starts to register the same embeddings differently."""
 
 MODEL_CODE_PATH = Path(__file__).with_name("model_code.py")
 """The code that MLflow runs to load a registered model."""
@@ -31,7 +31,7 @@ def experiment_name(pipeline: PipelineConfig, registry: RegistryConfig) -> str:
 
 
 def registration_key(name: str, embeddings_digest: str) -> str:
-    """What a version is made once for: these bytes under this name, packaged by this code."""
+    """The key under which one version is made: these bytes, this name, this packaging code."""
     return fingerprint(
         {"registered_model": name, "embeddings": embeddings_digest, "code": _packaging_code()}
     )

@@ -1,9 +1,9 @@
-"""Registering: an evaluated model becomes a version in MLflow, once. Decides nothing.
+"""Registering: turns an evaluated model into one version in MLflow. Decides nothing.
 
-Registering can be killed at any point and repeated. The run, then the model with the list of
-its files are logged first; the version is made last, in one call with all its tags, one of
-which is the registration key. So a version with that tag is complete, and a repeated
-registration finds it. What an attempt that died left is removed by the next one.
+Registering can be killed at any point and repeated. First the run, then the model with the list
+of its files is logged; the version is made last, in one call with all its tags, one of which is
+the registration key. So a version with that tag is complete, and a repeated registration finds
+it. The next attempt removes what a dead one left behind.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def ensure_registered(request: RegistrationRequest, progress: Progress) -> RegisteredVersion:
-    """The version of these embeddings, packaged by this code; made unless it is there, whole.
+    """Return the version of these embeddings packaged by this code; make it unless it is whole.
 
-    Moves no alias. Raises ArtifactDamaged before anything is registered when the embeddings do
-    not have their hashes, ForeignModel when another ledger owns the registered model,
-    RegistryUnavailable when MLflow does not answer. In memory: the model's vectors, which are
-    loaded back, and its words.
+    Moves no alias. Holds the model's words and, to check them, its vectors in memory. Raises
+    ArtifactDamaged before anything is registered when the embeddings fail their hashes,
+    ForeignModel when another ledger owns the registered model, RegistryUnavailable when MLflow
+    does not answer.
     """
     place = RegistryPlace.of(request.registry, request.artifacts_dir)
     progress.start(f"register {request.model_name}", 4, "steps")
@@ -68,7 +68,7 @@ def ensure_registered(request: RegistrationRequest, progress: Progress) -> Regis
 def _claimed(
     place: RegistryPlace, found: RegisteredVersion, request: RegistrationRequest
 ) -> RegisteredVersion:
-    """A version that a trial made is a night's from the first night that wants it."""
+    """Hand a version that a trial made over to the first night that needs it."""
     if request.is_trial or TRIAL_TAG not in found.tags:
         return found
     client = ClientWriter(place).client
@@ -83,7 +83,7 @@ def _claimed(
 
 @dataclass(frozen=True)
 class _Registrar:
-    """One registration's connection to MLflow."""
+    """A registration with its connection to MLflow."""
 
     place: RegistryPlace
     writer: ClientWriter

@@ -1,10 +1,10 @@
 """Deleting registered versions: for good where the registry is local, softly on a server.
 
-MLflow deletes softly: rows are marked and files stay until ``mlflow gc``, which runs where the
-server's database and files are; :func:`gc_command` says how, for as long as that is due. Of a
-registry that is a database reached from here, the same is done at once: files, runs and logged
-models are gone. What stays of a version is the row that MLflow marks as deleted, without tags,
-so that its number is never given again.
+MLflow deletes softly: it marks rows and keeps files until ``mlflow gc`` runs where the server's
+database and files are; :func:`gc_command` returns that command while it is due. When the
+registry is a database that we reach ourselves, files, runs and logged models are removed at
+once. Only the row that MLflow marks as deleted stays, without tags, so that the version's
+number is never used again.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _FINISHED = "FINISHED"
 _RUNNING = "RUNNING"
 _ACTIVE = "active"
 _MODEL_TAG = "nightjar.deleted_model"
-"""On a deleted run: the logged model that was deleted with it, for :func:`gc_command`."""
+"""Tag of a deleted run: the logged model that was deleted with it, for :func:`gc_command`."""
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """What deleting a version came to."""
+    """The result of deleting a version."""
 
     n_bytes: int
-    """How many are gone from the disk."""
+    """Bytes freed on the disk."""
     kept_for: tuple[str, ...] = ()
-    """Other registered versions that are made of the same files, which were therefore kept."""
+    """Other registered versions that use the same files, which were therefore kept."""
 
 
 def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion:
     """Delete a version with its logged model and its run.
 
-    Killed at any point and repeated it ends the same. Raises InputError when an alias points
-    to the version, RegistryUnavailable.
+    It can be killed at any point and repeated. Raises InputError when an alias points to the
+    version, RegistryUnavailable.
     """
     client = ClientWriter(place).client
     with named_errors(place.uri):
@@ -66,7 +66,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
                 f"{version.name} version {version.version} is not deleted: the alias "
                 f"{', '.join(current.aliases)} points to it"
             )
-        if KEY_TAG in current.tags:  # from now on it is not found as what is registered
+        if KEY_TAG in current.tags:  # from now on no registration finds it
             client.delete_model_version_tag(version.name, str(version.version), KEY_TAG)
         others = tuple(_made_of_the_same(client, version))
         deletion = Deletion(0, kept_for=others)
@@ -81,7 +81,7 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
 
 
 def bytes_of_version(place: RegistryPlace, version: RegisteredVersion) -> int:
-    """How many bytes the files of a version and of its run take on this disk."""
+    """Bytes that the files of a version and of its run take on this disk."""
     models = known_directories(place, version)
     found = [next((path for path in models if path.is_dir()), None), downloads_dir(place, version)]
     n_bytes = sum(_bytes_below(path) for path in found if path is not None and not place.is_server)
@@ -89,7 +89,7 @@ def bytes_of_version(place: RegistryPlace, version: RegisteredVersion) -> int:
 
 
 def bytes_of_run(place: RegistryPlace, run_id: str) -> int:
-    """How many bytes the files of a run take on this disk."""
+    """Bytes that the files of a run take on this disk."""
     return 0 if place.is_server else _bytes_below(place.local_artifacts / run_id / "artifacts")
 
 
@@ -98,9 +98,9 @@ def _bytes_below(directory: Path) -> int:
 
 
 def delete_run(place: RegistryPlace, run_id: str) -> int:
-    """Delete a run that no version is made of, with its files; the number of bytes that are gone.
+    """Delete a run that no version uses, with its files; return the bytes freed.
 
-    One that is gone already is no error. Raises RegistryUnavailable.
+    A run that does not exist is not an error. Raises RegistryUnavailable.
     """
     client = ClientWriter(place).client
     with named_errors(place.uri):
@@ -108,9 +108,9 @@ def delete_run(place: RegistryPlace, run_id: str) -> int:
 
 
 def gc_command(place: RegistryPlace, experiment: str) -> str | None:
-    """The command that frees a server's disk of what was deleted in ``experiment``.
+    """The command that removes what was deleted in ``experiment`` from the server's disk.
 
-    None where nothing is left to be freed, or the disk is this one. Raises RegistryUnavailable.
+    None when there is nothing to remove, or no server. Raises RegistryUnavailable.
     """
     if not place.is_server:
         return None
@@ -153,7 +153,7 @@ def _made_of_the_same(client: MlflowClient, version: RegisteredVersion) -> Itera
 def _delete_origin(
     place: RegistryPlace, client: MlflowClient, version: RegisteredVersion
 ) -> Deletion:
-    """Delete the logged model and the run that a version was made of."""
+    """Delete the logged model and the run behind a version."""
     model_id, run_id = version.model_id, version.run_id
     n_bytes = 0
     if model_id is not None:
@@ -166,9 +166,9 @@ def _delete_origin(
 def _delete_logged_model(
     place: RegistryPlace, client: MlflowClient, model_id: str, directories: Iterable[Path]
 ) -> int:
-    """Delete a logged model; the number of bytes that are gone."""
+    """Delete a logged model; return the bytes freed."""
     location = ""
-    with _unless_missing():  # an earlier attempt may have come further
+    with _unless_missing():  # an earlier attempt may have got further
         location = client.get_logged_model(model_id).artifact_location
         client.delete_logged_model(model_id)
     if place.is_server:
@@ -182,13 +182,13 @@ def _delete_logged_model(
 def _delete_run(
     place: RegistryPlace, client: MlflowClient, run_id: str, model_id: str | None = None
 ) -> int:
-    """Delete a run that logged the deleted ``model_id``; the number of bytes that are gone."""
+    """Delete a run that logged the deleted ``model_id``; return the bytes freed."""
     location = ""
     with _unless_missing():
         run = client.get_run(run_id)
         location = run.info.artifact_uri
         if run.info.lifecycle_stage == _ACTIVE:
-            if place.is_server and model_id is not None:  # MLflow finds a deleted model no more
+            if place.is_server and model_id is not None:  # MLflow no longer finds a deleted model
                 client.set_tag(run_id, _MODEL_TAG, model_id)
             client.delete_run(run_id)
     if place.is_server:
@@ -200,9 +200,9 @@ def _delete_run(
 
 
 def _delete_files(place: RegistryPlace, location: str, directories: Iterable[Path]) -> int:
-    """Delete the first of ``directories`` that is there, else ``location``; returns the bytes.
+    """Delete the first of ``directories`` that exists, else ``location``; return the bytes freed.
 
-    The first is the one beside the artifacts: after a copy MLflow names the original's.
+    The first one lies beside the artifacts: after a copy MLflow still names the original's.
     """
     named = local_directory(location)
     found = next((place for place in [*directories, *named] if place.is_dir()), None)
@@ -224,7 +224,7 @@ def _delete_files(place: RegistryPlace, location: str, directories: Iterable[Pat
 
 
 def _forget_tags(place: RegistryPlace, name: str) -> None:
-    """Delete the tags that MLflow keeps of the deleted versions of a registered model."""
+    """Delete the tags that MLflow keeps for deleted versions of a registered model."""
     from mlflow.entities.model_registry.model_version_stages import (  # noqa: PLC0415
         STAGE_DELETED_INTERNAL,
     )
@@ -245,7 +245,7 @@ def _forget_tags(place: RegistryPlace, name: str) -> None:
 
 
 def _tracking_store(place: RegistryPlace) -> Any:
-    """MLflow's own store of the database, which has what ``mlflow gc`` calls."""
+    """MLflow's own store of the database, with the methods that ``mlflow gc`` calls."""
     from mlflow.tracking._tracking_service.utils import _get_store  # noqa: PLC0415
 
     artifacts = place.local_artifacts.absolute().as_uri()
@@ -254,7 +254,7 @@ def _tracking_store(place: RegistryPlace) -> Any:
 
 @contextmanager
 def _unless_missing() -> Iterator[None]:
-    """Let what is gone already be gone."""
+    """Ignore that something is already gone."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
@@ -267,10 +267,10 @@ def _unless_missing() -> Iterator[None]:
 def remove_leftovers(
     place: RegistryPlace, client: MlflowClient, experiment: str, name: str
 ) -> list[str]:
-    """End what attempts to register ``name`` that died have left; the ids of models removed.
+    """Clean up after dead attempts to register ``name``; return the ids of removed models.
 
-    A run that still counts as running was killed, unless it has become a version; the logged
-    model of a run that did not finish is deleted. One process at a time registers ``name``.
+    A run that still counts as running was killed, unless it became a version; the logged model
+    of an unfinished run is deleted. Only one process at a time registers ``name``.
     """
     known = {version.run_id for version in ClientReader(client, place.uri).versions(name)}
     condition = f"tags.`{REGISTERED_MODEL_TAG}` = '{name}'"

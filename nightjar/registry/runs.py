@@ -37,7 +37,7 @@ _ILLEGAL = re.compile(r"[^\w\-. ]")
 
 @dataclass(frozen=True)
 class RunMetric:
-    """One value of a metric; ``step`` is the epoch, 0 for what has none."""
+    """One value of a metric; ``step`` is the epoch, 0 where there is none."""
 
     key: str
     value: float
@@ -50,10 +50,10 @@ def experiment_id(
     registry: RegistryConfig,
     artifacts: Path | None,
 ) -> str:
-    """The experiment of the pipeline, made if it is not there.
+    """Return the id of the pipeline's experiment, which is made if it is missing.
 
-    ``artifacts`` is where its files go; None leaves that to the tracking server. An
-    experiment keeps the place it was made with, even when the database is moved.
+    ``artifacts`` is the place for its files; None leaves that to the tracking server. An
+    experiment keeps its original place even when the database is moved.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def start_run(client: MlflowClient, summary: ModelSummary, experiment: str) -> s
 
 
 def log_run(client: MlflowClient, summary: ModelSummary, run_id: str) -> None:
-    """Log everything but the model itself."""
+    """Log everything except the model itself."""
     from mlflow.entities import Metric, Param  # noqa: PLC0415
 
     now = int(time.time() * 1000)
@@ -116,17 +116,17 @@ def log_run(client: MlflowClient, summary: ModelSummary, run_id: str) -> None:
 
 
 def _score_table(summary: ModelSummary) -> dict[str, list[Any]]:
-    """Every score in the form of MLflow's logged tables (``mlflow.load_table``)."""
+    """Every score, as a table for MLflow (``mlflow.load_table``)."""
     columns = [*Score.__dataclass_fields__, "coverage"]
     rows = [[getattr(score, column) for column in columns] for score in summary.scores]
     return {"columns": columns, "data": rows}
 
 
 def metrics(summary: ModelSummary) -> Iterator[RunMetric]:
-    """Every score with its interval and coverage, the losses, seconds and sizes.
+    """Yield every score with its interval and coverage, the losses, seconds and sizes.
 
-    ``wordsim353.spearman`` is over all items of a benchmark,
-    ``google-analogies.family.accuracy`` over a category.
+    ``wordsim353.spearman`` covers all items of a benchmark,
+    ``google-analogies.family.accuracy`` one category.
     """
     named: dict[str, float | None] = {}
     for score in summary.scores:
@@ -166,7 +166,7 @@ def _datasets(summary: ModelSummary) -> list[DatasetInput]:
 
 
 def _dataset(name: str, artifact: Artifact, size: dict[str, int]) -> DatasetInput:
-    """An artifact as MLflow's record of an input: where it is, and its version as digest."""
+    """An artifact as an MLflow input: its location, and its version as digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
 
     return DatasetInput(

@@ -1,4 +1,4 @@
-"""The main scores with their confidence intervals as a picture (SVG text)."""
+"""The main scores with their confidence intervals, as SVG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INK, _GRID, _MARK = "#24292f", "#d0d7de", "#0969da"
 
 
 def score_plot(summary: ModelSummary) -> str:
-    """One row a benchmark: a dot at the score, a bar over its interval, from 0 (or below) to 1."""
+    """One row per benchmark: a dot for the score, a bar for its interval, from 0 (or less) to 1."""
     rows = [(name, score) for name, score in summary.main.items() if score.value is not None]
     lows = [score.value if score.ci_low is None else score.ci_low for _, score in rows]
     low = min([0.0, *(value for value in lows if value is not None)])

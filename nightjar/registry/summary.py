@@ -1,4 +1,4 @@
-"""What is known of a model when it is registered, gathered from its artifacts."""
+"""What is known about a model when it is registered, gathered from its artifacts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nightjar.store.schemas import EMBEDDINGS
 from nightjar.store.scores import Score, main_scores, read_scores
 
 BASE = "base_embeddings"
-"""In lineages: the embeddings that a model was made from."""
+"""Key in lineages: the embeddings that a model was made from."""
 _EXAMPLE_WORDS = ("king", "queen")
 
 
@@ -29,16 +29,16 @@ class RegistrationRequest:
     model_name: str
     model: ModelConfig
     documents: Artifact | None
-    """What the model was trained on, None for an imported one; so are its tokens."""
+    """What the model was trained on; documents and tokens are None for an imported model."""
     tokens: Artifact | None
     embeddings: Artifact
     evaluation: Artifact
-    """Evidence: it is told with the version, which is of the embeddings alone."""
+    """Shown with the version as evidence, but no part of its key."""
     artifacts_dir: Path
     git_commit: str | None
     actor: str
     ledger_id: str
-    """Of the ledger that owns the registered model."""
+    """Id of the ledger that owns the registered model."""
     night: int | None = None
     is_trial: bool = False
 
@@ -49,7 +49,7 @@ class RegistrationRequest:
 
     @property
     def key(self) -> str:
-        """What the version is made once for."""
+        """The key that makes the version unique."""
         return registration_key(self.registered_model, self.embeddings.manifest.digest)
 
 
@@ -76,17 +76,17 @@ class Corpus:
 
     @property
     def n_documents(self) -> int:
-        """Documents of all sources."""
+        """Number of documents over all sources."""
         return sum(self.n_documents_by_source.values())
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Everything that the run, the model card and the tags say of a model."""
+    """Everything that the run, the model card and the tags say about a model."""
 
     request: RegistrationRequest
     parameters: Mapping[str, Any]
-    """Hyper-parameters by the config's names, the seed and what else shaped the training."""
+    """Hyper-parameters under the config's names, the seed and whatever else shaped the training."""
     vector_size: int
     n_words: int
     example_words: tuple[str, ...]
@@ -117,7 +117,7 @@ class ModelSummary:
 
 
 def check_whole(request: RegistrationRequest) -> None:
-    """Raise ArtifactDamaged unless the embeddings and the evaluation have their hashes."""
+    """Raise ArtifactDamaged unless the embeddings and the evaluation match their hashes."""
     store = Store(request.artifacts_dir)
     for artifact in (request.embeddings, request.evaluation):
         problems = store.verify(artifact.ref)
@@ -130,7 +130,7 @@ def check_whole(request: RegistrationRequest) -> None:
 
 
 def summarize(request: RegistrationRequest) -> ModelSummary:
-    """Read what is said of the model; in memory are its words, scores and losses.
+    """Summarize the model; holds its words, scores and losses in memory.
 
     The documents' ``source`` column is streamed.
     """
@@ -152,7 +152,7 @@ def summarize(request: RegistrationRequest) -> ModelSummary:
 
 
 def _parameters(request: RegistrationRequest) -> dict[str, Any]:
-    """The configured values, overlaid by what the embeddings' manifest says was used."""
+    """The configured values, overridden by those that the embeddings' manifest says were used."""
     manifest = request.embeddings.manifest
     trained = manifest.identity.get("config", {})
     used = {name: trained[name] for name in ("deterministic",) if name in trained}

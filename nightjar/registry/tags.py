@@ -17,7 +17,7 @@ _COVERAGE = "coverage."
 
 
 def lineage_tags(summary: ModelSummary) -> dict[str, str]:
-    """Where the model comes from and what it scores; for run, logged model and version alike."""
+    """The model's lineage and scores; the same tags for run, logged model and version."""
     request = summary.request
     tags = {f"{PREFIX}{stage}_version": version for stage, version in summary.versions.items()}
     tags |= {
@@ -39,5 +39,5 @@ def lineage_tags(summary: ModelSummary) -> dict[str, str]:
 
 
 def _optional(key: str, value: float | None) -> dict[str, str]:
-    """The tag in full precision; none for an undefined value."""
+    """The tag in full precision; no tag for an undefined value."""
     return {} if value is None or math.isnan(value) else {key: repr(float(value))}

@@ -1,4 +1,4 @@
-"""Where the registry is: its address, the file of a SQLite address, and how to print one."""
+"""The registry's address, the file behind a SQLite address, and masking for messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HIDDEN = "***"
 
 
 def mlflow_dir(artifacts_dir: Path) -> Path:
-    """Where the default MLflow database and the local model files lie."""
+    """The directory of the default MLflow database and the local model files."""
     return artifacts_dir.absolute() / "mlflow"
 
 
@@ -24,7 +24,7 @@ def tracking_uri(registry: RegistryConfig, artifacts_dir: Path) -> str:
 
 
 def is_server(uri: str) -> bool:
-    """Whether an MLflow server answers there, which keeps the files itself."""
+    """Whether the address is an MLflow server, which keeps the files itself."""
     return uri.startswith(("http://", "https://", "databricks"))
 
 
@@ -46,7 +46,7 @@ def masked(uri: str) -> str:
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """``text`` (another program's message) with the password of ``uri`` blotted out."""
+    """``text`` (another program's message) with the password of ``uri`` masked."""
     user_info = urlsplit(uri).netloc.rpartition("@")[0]
     secret = user_info.rpartition(":")[2]
     text = text.replace(uri, masked(uri))

@@ -1,8 +1,8 @@
-"""Changing what is registered: who owns a model, where its aliases point, what its tags say.
+"""Changing the registry: who owns a model, where its aliases point, what its tags say.
 
-Where the registry is a SQLite file this writes the few rows itself, as MLflow would, so that a
-command takes no MLflow import; anywhere else MLflow is asked. What makes or deletes versions
-always goes through MLflow.
+Where the registry is a SQLite file, this module writes the few rows itself, as MLflow would, so
+that commands need not import MLflow; elsewhere it goes through MLflow. Making and deleting
+versions always goes through MLflow.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LEDGER_TAG = "nightjar.ledger"
-"""Of a registered model: the id of the ledger that owns it."""
+"""Tag of a registered model: the id of the ledger that owns it."""
 EVENT_TAG = "nightjar.ledger_event"
-"""Of a registered model: the last event whose alias was moved."""
+"""Tag of a registered model: the last event whose alias was moved."""
 DAMAGED_TAG = "nightjar.damaged_registration_key"
-"""Of a version whose files are no longer whole: its registration key."""
+"""Tag of a version whose files are no longer whole: its registration key."""
 
 
 class RegistryWriter(Protocol):
     """Write access to aliases and tags. Each method raises RegistryUnavailable."""
 
     def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
-        """Make this ledger the owner of a registered model that has none, or any with a will.
+        """Make this ledger own a registered model without an owner (``takes_over``: any model).
 
         Raises ForeignModel when another ledger owns it.
         """
 
     def point(self, name: str, alias: str, number: int | None) -> None:
-        """Point an alias to a version; None: nowhere."""
+        """Point an alias to a version; None deletes the alias."""
 
     def mark(self, name: str, event: int) -> None:
-        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+        """Record that the alias ``champion`` is where this event of the ledger puts it."""
 
     def set_aside(self, version: RegisteredVersion) -> None:
-        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        """Hide a damaged version from lookups by key: its embeddings get registered again."""
 
 
 def open_writer(place: RegistryPlace) -> RegistryWriter:
-    """Write access to the registry of a pipeline; imports MLflow unless it is a SQLite file."""
+    """Return write access to a pipeline's registry; imports MLflow unless it is a SQLite file."""
     database = sqlite_path(place.uri)
     return ClientWriter(place) if database is None else SqliteWriter(place, database)
 
 
 class SqliteWriter:
-    """Writes rows of MLflow's own tables; a test holds it equal to MlflowClient."""
+    """Writes rows of MLflow's own tables; a test checks that it agrees with MlflowClient."""
 
     def __init__(self, place: RegistryPlace, database: Path) -> None:
         self._place = place
         self._database = database
 
     def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
-        """Make this ledger the owner of a registered model that has none, or any with a will."""
+        """Make this ledger own a registered model without an owner (``takes_over``: any model)."""
         tags = SqliteReader(self._database).model_tags(name)
         if not takes_over:
             check_owner(self._place, name, tags, ledger_id)
@@ -84,7 +84,7 @@ class SqliteWriter:
             _set_model_tag(connection, name, LEDGER_TAG, ledger_id)
 
     def point(self, name: str, alias: str, number: int | None) -> None:
-        """Point an alias to a version; None: nowhere."""
+        """Point an alias to a version; None deletes the alias."""
         if number is not None and SqliteReader(self._database).version(name, number) is None:
             raise RegistryUnavailable(
                 f"{self._database}: {name} has no version {number}, so {alias} cannot point to it"
@@ -103,12 +103,12 @@ class SqliteWriter:
                 )
 
     def mark(self, name: str, event: int) -> None:
-        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+        """Record that the alias ``champion`` is where this event of the ledger puts it."""
         with self._transaction() as connection:
             _set_model_tag(connection, name, EVENT_TAG, str(event))
 
     def set_aside(self, version: RegisteredVersion) -> None:
-        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        """Hide a damaged version from lookups by key: its embeddings get registered again."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE OR REPLACE model_version_tags SET key = ? "
@@ -118,7 +118,7 @@ class SqliteWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are kept when the block ends, all or none."""
+        """A connection; at the end of the block all its changes are committed, or none."""
         try:
             connection = sqlite3.connect(
                 self._database.absolute(), timeout=BUSY_SECONDS, isolation_level=None
@@ -144,7 +144,7 @@ def _set_model_tag(connection: sqlite3.Connection, name: str, key: str, value: s
 
 
 class ClientWriter:
-    """Writes through MLflow, which is imported when it is first needed."""
+    """Writes through MLflow, which is imported on first use."""
 
     def __init__(self, place: RegistryPlace) -> None:
         self.place = place
@@ -157,7 +157,7 @@ class ClientWriter:
         return connect(self.place.uri, self.place.local_artifacts)
 
     def claim(self, name: str, ledger_id: str, description: str) -> None:
-        """Make the registered model if there is none, and this ledger its owner.
+        """Make the registered model if it is missing, and make this ledger its owner.
 
         Raises ForeignModel when another ledger owns it.
         """
@@ -177,7 +177,7 @@ class ClientWriter:
         self.own(name, ledger_id)
 
     def own(self, name: str, ledger_id: str, *, takes_over: bool = False) -> None:
-        """Make this ledger the owner of a registered model that has none, or any with a will."""
+        """Make this ledger own a registered model without an owner (``takes_over``: any model)."""
         with self._named_errors():
             tags = self.client.get_registered_model(name).tags
             if not takes_over:
@@ -188,7 +188,7 @@ class ClientWriter:
                 self.client.set_registered_model_tag(name, LEDGER_TAG, ledger_id)
 
     def point(self, name: str, alias: str, number: int | None) -> None:
-        """Point an alias to a version; None: nowhere."""
+        """Point an alias to a version; None deletes the alias."""
         with self._named_errors():
             if number is None:
                 self.client.delete_registered_model_alias(name, alias)
@@ -196,12 +196,12 @@ class ClientWriter:
                 self.client.set_registered_model_alias(name, alias, str(number))
 
     def mark(self, name: str, event: int) -> None:
-        """Say that the alias ``champion`` is where this event of the ledger wants it."""
+        """Record that the alias ``champion`` is where this event of the ledger puts it."""
         with self._named_errors():
             self.client.set_registered_model_tag(name, EVENT_TAG, str(event))
 
     def set_aside(self, version: RegisteredVersion) -> None:
-        """Have a damaged version found by its key no more: its embeddings are registered anew."""
+        """Hide a damaged version from lookups by key: its embeddings get registered again."""
         key, number = version.tags.get(KEY_TAG), str(version.version)
         if key is None:
             return
@@ -225,7 +225,7 @@ def check_owner(place: RegistryPlace, name: str, tags: Mapping[str, str], ledger
             f"the registered model {name} belongs to another pipeline directory (its tag "
             f"{LEDGER_TAG} is {owner}, the ledger below {place.artifacts_dir} is {ledger_id}). "
             f"Give this pipeline another pipeline.name; or, if that directory is gone for good, "
-            f"'nightjar adopt MODEL --take-over' makes it this one's"
+            f"'nightjar adopt MODEL --take-over' moves the model to this one"
         )
 
 
@@ -236,5 +236,5 @@ def applied_event(tags: Mapping[str, str]) -> int:
 
 
 def load_address(name: str) -> str:
-    """What MLflow loads the champion of a registered model by."""
+    """The address under which MLflow loads the champion of a registered model."""
     return f"models:/{name}@{CHAMPION}"

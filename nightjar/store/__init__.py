@@ -4,22 +4,20 @@
 everything that shapes the result (:mod:`.fingerprint`), so "already
 published" means "the same result". Publishing writes into a staging directory beside the
 target, syncs, writes the manifest last and renames (:mod:`.publishing`): a
-directory without a manifest does not exist, and a published one is never modified. Opening
-checks names and sizes, reading checks schemas and page checksums, verifying checks the hashes
-(:mod:`.opening`). A damaged one is set aside, never deleted
-(:mod:`.setting_aside`). Where bytes matter, :attr:`Manifest.digest` stands
-beside the version.
+directory without a manifest does not count as an artifact, and a published artifact is never
+modified. Opening checks names and sizes, reading checks schemas and page checksums, verifying
+checks the hashes (:mod:`.opening`). A damaged artifact is set aside, never deleted
+(:mod:`.setting_aside`). Where the exact bytes matter, :attr:`Manifest.digest` accompanies the
+version.
 
-Who writes is known by a file that it holds as long as it lives
-(:mod:`.holding`): the run of a pipeline its lease
-(:mod:`.lease`), a writer its staging directory.
+A process shows that it is alive by holding a file (:mod:`.holding`): a run of a pipeline holds
+its lease (:mod:`.lease`), a writer the file of its staging directory.
 
-The contract with the place where all this lies is :mod:`.local_disk`: put a
-new object (:func:`put_new`) or directory, :func:`replace` one, list :func:`names`,
-:func:`delete`, link a part. An object is whole and synced when it has its name, one of
-several writers gets a new name, and nothing else is assumed: no rename, no hard link, no
-modification time. What is removed because nobody has used it is idle as the nights have
-seen it (:mod:`.idleness`).
+:mod:`.local_disk` is the contract with the storage: put a new object (:func:`put_new`) or
+directory, :func:`replace` one, list :func:`names`, :func:`delete`, link a part. An object is
+whole and synced before its name appears, and only one of several writers gets a new name.
+Nothing else is assumed: no rename, no hard link, no modification time. Whether something has
+been idle long enough to be removed is judged by what earlier nights saw (:mod:`.idleness`).
 """
 
 from nightjar.store.fingerprint import (

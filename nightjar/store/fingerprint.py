@@ -3,7 +3,7 @@
 The identity of an artifact is a JSON object (stage, its slice of the config, the versions
 of its parents, size and sha256 of external inputs, code). Its version is the first 12 hex
 digits of the sha256 of that object's canonical JSON. Modification times, paths and clocks
-are no part of it.
+do not enter it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Identity:
 
     stage: str
     name: str
-    """What the artifact is of: the model's name, or "" for a stage with one artifact."""
+    """The subject of the artifact: a model's name, or "" for a stage with one artifact."""
     config: Mapping[str, Any]
     parents: Mapping[str, str] = field(default_factory=dict)
     """Version of each parent by stage."""
@@ -76,7 +76,7 @@ def sha256_of(path: Path) -> str:
 def file_identity(path: Path) -> FileIdentity:
     """Size and sha256 of ``path``. Raises SourceError when it cannot be read."""
     try:
-        # The size of what was hashed, not of what lies there a moment before.
+        # The size of the bytes that were hashed: the file may have changed since a stat.
         return FileIdentity(path.name, *_read_through(path))
     except OSError as error:
         raise SourceError(

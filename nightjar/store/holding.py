@@ -1,14 +1,14 @@
-"""Held files: whether a process is still there is seen by a file that it holds.
+"""Held files: a process shows that it is alive by holding a file.
 
 The holder makes the file, which must be new, and keeps an open lock (``flock``) on it. The
-system drops the lock when the process ends, however it ends. Process numbers and host names
-are not asked, since containers share them, and clocks of two machines never meet.
+system drops the lock when the process ends, however it ends. Process ids and host names are
+not used, because containers share them, and the clocks of two machines are never compared.
 
-A free lock proves that the holder is gone on a disk of this machine, and where one sees the
-file through the same mount of the same running system. Elsewhere it may not: some network
-disks have no locks, some keep those of each machine apart. So the holder also counts on in
-the file every ``BEAT_SECONDS``, and where the lock does not decide one watches, by one's own
-clock and for ``BOUND_SECONDS`` at most, whether the content changes.
+On a disk of this machine, or through the same mount of the same running system, a free lock
+proves that the holder is gone. Elsewhere it may not: some network disks have no locks, others
+keep each machine's locks apart. So the holder also increments a counter in the file every
+``BEAT_SECONDS``. Where the lock does not decide, an observer watches the content for changes,
+by its own clock and for ``BOUND_SECONDS`` at most.
 
 Nobody inherits a held file: it is closed on exec and in forked children.
 """
@@ -37,25 +37,25 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
 BOUND_SECONDS = 60.0
-"""Who has not counted on for so long is gone: six beats."""
+"""A holder whose counter has stood still for so long is gone: six beats."""
 _POLL_SECONDS = 0.2
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS))
-"""What a file system without locks answers."""
+"""The errors of a file system without locks."""
 _COUNTER = b"%012d\n"
-_RELEASED = b"released    \n"  # as long as a counter, which it is written over
+_RELEASED = b"released    \n"  # as long as the counter that it overwrites
 _MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a file: for messages, all but ``place``."""
+    """Who holds a file. All fields but ``place`` are for messages."""
 
     owner: str
     host: str
     pid: int
     since: str
     place: str
-    """Through what the holder sees the file, see :func:`_place`."""
+    """Where the holder accesses the file from, see :func:`_place`."""
 
     def describe(self) -> str:
         """One line for people."""
@@ -71,25 +71,28 @@ class Held:
         self._n_beats = 0
 
     def remove(self) -> None:
-        """Remove the file and let go. Raises OSError; does nothing in a forked child."""
+        """Remove the file and release it. Raises OSError; does nothing in a forked child."""
         self._let_go(lambda _: self._path.unlink(missing_ok=True))
 
     def release(self) -> None:
-        """Let go; the file stays and says so. Raises OSError; does nothing in a forked child."""
+        """Release the file, which stays, marked. Raises OSError; does nothing in a forked child."""
         self._let_go(lambda descriptor: os.pwrite(descriptor, _RELEASED, 0))
 
     def beat(self) -> None:
-        """Count on; the guard is held. Raises OSError, also when the name is another file's."""
+        """Increment the counter; call with the guard held.
+
+        Raises OSError, also when the name now belongs to another file.
+        """
         if self._descriptor is None:
             return
         self._n_beats += 1
         os.pwrite(self._descriptor, _COUNTER % self._n_beats, 0)
         os.fsync(self._descriptor)
         if not os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
-            raise FileNotFoundError(errno.ENOENT, "it is another file now", str(self._path))
+            raise FileNotFoundError(errno.ENOENT, "another file took its place", str(self._path))
 
     def forget(self) -> None:
-        """Close a forked child's copy, which leaves the lock to the parent."""
+        """Close a forked child's descriptor; the parent keeps the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -103,17 +106,17 @@ class Held:
             try:
                 say(descriptor)
             finally:
-                with suppress(OSError):  # closing would do, but for a child about to exec
+                with suppress(OSError):  # closing is not enough while a child is about to exec
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
 
 
 class _Process:
-    """What this process holds, and the thread that counts on."""
+    """The files that this process holds, and the thread that increments their counters."""
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
-        """Held while a descriptor is opened, used or closed: no fork comes in between."""
+        """Held while a descriptor is opened, used or closed, so that no fork comes in between."""
         self.held: set[Held] = set()
         self._thread: threading.Thread | None = None
         os.register_at_fork(
@@ -123,7 +126,7 @@ class _Process:
         )
 
     def add(self, held: Held) -> None:
-        """Count on in ``held`` from now on; the guard is held."""
+        """Increment the counter of ``held`` from now on; call with the guard held."""
         self.held.add(held)
         if self._thread is None:
             self._thread = threading.Thread(target=self._count, name="held files", daemon=True)
@@ -145,7 +148,7 @@ class _Process:
                         failures.append((held, error))
             for held, failure in failures:
                 if held not in warned:
-                    logger.warning("others may believe that this process is gone: %s", failure)
+                    logger.warning("other processes may believe that this one is gone: %s", failure)
                     warned.add(held)
 
     def _forget(self) -> None:
@@ -162,15 +165,15 @@ _process = _Process()
 def hold(path: Path, owner: str) -> Held:
     """Make ``path`` and hold it until it is released or this process ends.
 
-    ``owner`` tells people what holds it. Raises FileExistsError when there is such a file,
-    held or not, and OSError.
+    ``owner`` tells people what holds it. Raises FileExistsError when the file exists, held or
+    not, and OSError.
     """
     with _process.guard:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o666)
         try:
             _lock(descriptor)
-            # A file with a holder in it was locked: who finds the lock free knows that it was.
+            # Written after locking: a free lock on a file that names a holder was given up.
             os.pwrite(descriptor, _COUNTER % 0 + _described(owner, descriptor), 0)
         except BaseException:
             with suppress(OSError):
@@ -183,11 +186,10 @@ def hold(path: Path, owner: str) -> Held:
 
 
 def held_among(paths: Iterable[Path], *, is_patient: bool = True) -> set[Path]:
-    """Those of ``paths`` that a living process holds.
+    """Return those of ``paths`` that a living process holds.
 
-    Where the lock does not decide it watches all of them, ``BOUND_SECONDS`` at most. Not
-    ``is_patient``: a free lock is believed wherever it was taken. Raises OSError when a file
-    cannot be opened.
+    Watches all undecided files at once, for ``BOUND_SECONDS`` at most. Unless ``is_patient``, a
+    free lock is trusted wherever it was taken. Raises OSError when a file cannot be opened.
     """
     seen = {path: _look(path) for path in paths}
     verdicts = {path: _verdict(sight, is_patient) for path, sight in seen.items()}
@@ -195,8 +197,8 @@ def held_among(paths: Iterable[Path], *, is_patient: bool = True) -> set[Path]:
     doubtful = [path for path, verdict in verdicts.items() if verdict is None]
     if doubtful:
         logger.warning(
-            "no lock tells whether the holders of %d files still run: watching them for %d s "
-            "at most (%s)",
+            "locks do not show whether the holders of %d files still run: watching them for "
+            "%d s at most (%s)",
             *(len(doubtful), BOUND_SECONDS, doubtful[0]),
         )
     until = time.monotonic() + BOUND_SECONDS
@@ -213,7 +215,7 @@ def held_among(paths: Iterable[Path], *, is_patient: bool = True) -> set[Path]:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who holds the file or held it last; None when that cannot be read."""
+    """Return who holds the file or held it last; None when that cannot be read."""
     with suppress(OSError):
         return _read_holder(path.read_bytes())
     return None
@@ -230,14 +232,14 @@ class _Sight:
 
 
 def _look(path: Path) -> _Sight | None:
-    """None: there is no such file."""
+    """Observe a file now; None when it does not exist."""
     with _process.guard:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
-            # In this order: the content says whether it was locked, then it is seen whether it is.
+            # In this order: the content says whether it was locked, the lock whether it still is.
             content = _read(descriptor)
             return _Sight(content, _is_locked(descriptor), _place(descriptor))
         finally:
@@ -245,7 +247,7 @@ def _look(path: Path) -> _Sight | None:
 
 
 def _verdict(sight: _Sight | None, is_patient: bool) -> bool | None:
-    """Whether the file is held; None when one cannot tell without watching."""
+    """Whether the file is held; None when only watching it can tell."""
     if sight is None or sight.content.startswith(_RELEASED):
         return False
     if sight.is_locked:
@@ -267,7 +269,7 @@ def _has_changed(before: _Sight | None, now: _Sight | None) -> bool:
 
 
 def _lock(descriptor: int) -> None:
-    """Only those who look are in the way, for a moment."""
+    """Lock the file; only observers ever block this, and only for a moment."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
@@ -291,7 +293,7 @@ def _is_locked(descriptor: int) -> bool | None:
 def _read(descriptor: int) -> bytes:
     try:
         return os.pread(descriptor, _MAX_BYTES, 0)
-    except PermissionError:  # SMB lets nobody read what is locked
+    except PermissionError:  # SMB forbids reading a locked file
         return b""
 
 
@@ -322,10 +324,10 @@ def _holders() -> TypeAdapter[Holder]:
 
 
 def _place(descriptor: int) -> str:
-    """Where two see a file alike, each sees the other's lock; "" where that is unknown.
+    """Processes with the same place see each other's locks; "" where that is unknown.
 
-    A block device is seen by one machine, or through a file system that locks for all of
-    them; it is the same after a restart. Else: the running system and the mount.
+    A block device belongs to one machine, or to a file system that locks for all of them, and
+    stays the same after a restart. Otherwise: the running system and the mount.
     """
     device = os.fstat(descriptor).st_dev
     if sys.platform == "linux" and os.major(device) != 0:
@@ -336,7 +338,7 @@ def _place(descriptor: int) -> str:
 
 @cache
 def _running_system() -> str:
-    """The same in all containers of a machine, another after it was started anew."""
+    """An id that all containers of a machine share, new after every boot."""
     if sys.platform != "linux":
         return socket.gethostname()
     with suppress(OSError):

@@ -1,9 +1,9 @@
-"""How long something has lain idle, as those who tidy up have seen it.
+"""How long something has been idle, judged by what earlier cleanups saw.
 
-File times are not asked: copying, restoring and object storage change or lack them, and
-they are of other machines' clocks. Instead each tidying tells what lies there and in which
-state, and what it is told is written down with the date. Idle is what was in the same state
-for so long; the first tidying that sees it begins to count.
+File times are not used: copying and restoring change them, object storage lacks them, and they
+come from other machines' clocks. Instead each cleanup records every name with its state and
+the date. A name is idle for as long as its state has not changed, counted from the first
+cleanup that saw it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from nightjar.store.local_disk import delete, replace
 logger = logging.getLogger(__name__)
 
 _Seen = dict[str, tuple[str, datetime]]
-"""By name: its state, and since when it has it."""
+"""By name: its state, and since when."""
 
 
 def idle_names(
     record: Path, states: Mapping[str, str], now: float, kept_seconds: float
 ) -> list[str]:
-    """Those of ``states`` (by name) that have been the same for more than ``kept_seconds``.
+    """Return the names in ``states`` whose state is unchanged for more than ``kept_seconds``.
 
-    ``now`` in seconds since 1970. What was seen is kept in the file ``record``; where that
-    cannot be written nothing ages. A date to come (a clock was wrong) counts as ``now``.
+    ``now`` is in seconds since 1970. Observations are kept in the file ``record``; while that
+    cannot be written, nothing ages. A date in the future (a clock was wrong) counts as ``now``.
     """
     before = _read(record)
     moment = datetime.fromtimestamp(now, UTC)
@@ -64,7 +64,7 @@ def _read(record: Path) -> _Seen:
     except OSError:
         return {}
     except ValidationError:
-        logger.warning("%s cannot be read: what it says of old files counts anew", record)
+        logger.warning("%s cannot be read: the ages of old files are counted from now", record)
         return {}
     return {name: (state, since.astimezone(UTC)) for name, (state, since) in seen.items()}
 

@@ -1,10 +1,10 @@
 """Leases: one run of a pipeline at a time.
 
 A lease is a directory of numbered files. The holder holds the one with the highest number
-(:mod:`.holding`). Who wants it makes the next number once the one before is
-released or nobody holds it any more: making a new file is what only one can do on every
-disk, with locks or without. The file with the highest number stays when it is released, so
-that no number comes twice.
+(:mod:`.holding`). To take the lease, a process creates the next number once the one before is
+released or no longer held: on every disk, with or without locks, only one process can create a
+new file. The file with the highest number stays when it is released, so that no number is used
+twice.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Lease:
 def acquire_lease(path: Path, owner: str) -> Lease:
     """Take the lease at ``path``, or raise LeaseTaken saying who holds it.
 
-    ``owner`` is a readable name of the run. A lease whose holder was killed is free at once;
-    where no lock tells that (:mod:`.holding`), after a minute of watching it.
-    Raises StoreNotWritable when the lease cannot be written.
+    ``owner`` is a readable name of the run. A lease whose holder was killed is free at once, or
+    after a minute of watching where locks do not show it (:mod:`.holding`). Raises
+    StoreNotWritable when the lease cannot be written.
     """
     with only_writes(path.parent):
         make_directory(path)
@@ -68,32 +68,32 @@ def acquire_lease(path: Path, owner: str) -> Lease:
             try:
                 held = hold(_file(path, last + 1), owner)
             except FileExistsError:
-                continue  # another one was faster
+                continue  # another process was faster
             if _last_number(path) == last + 1:
                 _remove_older(path, last + 1)
                 return Lease(path, held)
-            held.remove()  # much faster: it has come and gone, and cleared that number away
+            held.remove()  # another process took the lease, released it and removed this number
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lease at ``path``: for showing, nothing is changed.
+    """Whether a living process holds the lease at ``path``. For display; changes nothing.
 
-    Where there are no locks it may watch for a minute. To be sure on a disk that keeps the
-    locks of each machine apart, take the lease. Raises OSError when it cannot be read.
+    May watch for a minute where there are no locks. To be sure on a disk that keeps each
+    machine's locks apart, take the lease. Raises OSError when the lease cannot be read.
     """
     while True:
         last = _last_number(path)
         if held_among([_file(path, last)], is_patient=False):
             return True
-        if _last_number(path) == last:  # else another one has taken it meanwhile
+        if _last_number(path) == last:  # else another process has taken it meanwhile
             return False
 
 
 @contextmanager
 def waited_lease(path: Path, owner: str, waiting: str) -> Iterator[None]:
-    """Hold the lease at ``path`` in the block, as soon as it is free.
+    """Wait until the lease at ``path`` is free, and hold it for the block.
 
-    ``waiting`` is logged once when it is not. Raises StoreNotWritable.
+    Logs ``waiting`` once if it has to wait. Raises StoreNotWritable.
     """
     seconds = _FIRST_POLL_SECONDS
     while True:
@@ -122,7 +122,7 @@ def _numbers(path: Path) -> list[int]:
 
 
 def _last_number(path: Path) -> int:
-    """0: nobody has held it yet."""
+    """Return the highest number; 0 when nobody has held the lease yet."""
     return max(_numbers(path), default=0)
 
 

@@ -1,12 +1,12 @@
-"""What the store needs of a place to keep things, on a local or mounted disk.
+"""The storage that the store needs, on a local or mounted disk.
 
-The store's contract is what these functions say and no more: an object has its name from
-the moment it is whole and on the disk, of several writers at once one gets a new name, a
-replaced object is the old one or the new one. Nothing asks when a file was modified. How it
-is done here (a file written beside, a hard link, a rename) is this module's own affair;
-object storage does it otherwise.
+The store relies on the contracts of these functions and on nothing else: an object's name
+appears once the object is whole and on the disk, only one of several writers gets a new name, a
+replaced object is either the old one or the new one. No modification time is ever read. How
+this is done (a temporary file, a hard link, a rename) is this module's own affair; object
+storage would do it differently.
 
-Names that begin with a dot are no objects: unfinished ones, and what is in use.
+Names that begin with a dot are not objects: they are unfinished or hold files in use.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from nightjar.store.writing import make_directory, only_writes, sync
 
 _UNFINISHED = ".unfinished-"
 _REPLACEMENT = ".replacement-"
-"""Before the name of what is whole and about to take it."""
+"""Prefix of a directory that is whole and about to replace the one whose name follows."""
 _N_TRIES = 5
 _NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
-"""What a file system without hard links, or with no more of them for a file, answers."""
+"""The errors of a file system without hard links, or with too many on one file."""
 _IN_THE_WAY = frozenset((errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR))
 
 
 def put_new(path: Path, data: bytes) -> bool:
-    """Write ``path`` unless it exists; False when it does, and then nothing was changed.
+    """Write ``path`` unless it exists; return False, with nothing changed, when it does.
 
-    A reader sees all of it or nothing, also after a crash. Of several writers at once one
-    gets True. Directories above are made. Raises StoreNotWritable when the disk refuses.
+    A reader sees all of it or nothing, even after a crash. Only one of several concurrent
+    writers gets True. Makes missing parent directories. Raises StoreNotWritable when the disk
+    refuses.
     """
     with only_writes(path.parent):
         if os.path.lexists(path):
@@ -48,8 +49,8 @@ def put_new(path: Path, data: bytes) -> bool:
 def replace(path: Path, data: bytes) -> None:
     """Write ``path``, whether it exists or not.
 
-    A reader sees the old content or the new, also after a crash. Directories above are
-    made. Raises StoreNotWritable when the disk refuses.
+    A reader sees the old content or the new, even after a crash. Makes missing parent
+    directories. Raises StoreNotWritable when the disk refuses.
     """
     with only_writes(path.parent):
         _finish(path, data, _rename)
@@ -57,9 +58,9 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def put_directory(staged: Path, path: Path) -> bool:
-    """Make the whole directory ``staged`` the new ``path``; False when something is there.
+    """Make the whole directory ``staged`` the new ``path``; return False when that exists.
 
-    All of it or nothing is there for a reader. An empty directory is not in the way. Raises
+    A reader sees all of it or nothing. An empty directory at ``path`` is replaced. Raises
     OSError.
     """
     try:
@@ -73,10 +74,10 @@ def put_directory(staged: Path, path: Path) -> bool:
 
 
 def replace_directory(staged: Path, path: Path) -> None:
-    """Make the whole directory ``staged`` what ``path`` is, which is there already.
+    """Replace the existing directory ``path`` by the whole directory ``staged``.
 
-    A reader finds the old one or the new one, but for the moment between two renames. Killed
-    there, it is finished by :func:`complete_replacements`. Raises OSError.
+    A reader finds the old one or the new one, except in the moment between two renames. If the
+    process is killed there, :func:`complete_replacements` finishes the work. Raises OSError.
     """
     with _replacing(path.parent):
         replacement = path.with_name(f"{_REPLACEMENT}{path.name}")
@@ -85,7 +86,7 @@ def replace_directory(staged: Path, path: Path) -> None:
 
 
 def complete_replacements(root: Path) -> list[Path]:
-    """Finish what was killed while it replaced directories one below ``root``; which ones."""
+    """Finish interrupted replacements of directories one below ``root``; return their paths."""
     completed = []
     for replacement in sorted(root.glob(f"[!.]*/{_REPLACEMENT}*")):
         path = replacement.with_name(replacement.name.removeprefix(_REPLACEMENT))
@@ -98,7 +99,7 @@ def complete_replacements(root: Path) -> list[Path]:
 
 @contextmanager
 def _replacing(directory: Path) -> Iterator[None]:
-    waiting = "another run replaces something: waiting for it"
+    waiting = "another run is replacing a directory: waiting for it"
     with waited_lease(directory / ".replacing.lease", "replacing", waiting):
         yield
 
@@ -115,8 +116,8 @@ def _take_place(replacement: Path, path: Path) -> None:
 def link(source: Path, path: Path) -> None:
     """Give the bytes of ``source``, which never change, the name ``path`` as well.
 
-    They are stored once where the file system has hard links, else copied. What ``path`` was
-    before is replaced. Raises OSError.
+    They are stored once where the file system has hard links, else copied. An existing ``path``
+    is replaced. Raises OSError.
     """
     unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
     try:
@@ -131,7 +132,7 @@ def link(source: Path, path: Path) -> None:
 
 
 def names(directory: Path) -> list[str]:
-    """The names of the objects in ``directory``, in order; none where it is not there."""
+    """Return the sorted names of the objects in ``directory``; none when it does not exist."""
     try:
         return sorted(path.name for path in directory.iterdir() if path.name[0] != ".")
     except (FileNotFoundError, NotADirectoryError):
@@ -139,11 +140,11 @@ def names(directory: Path) -> list[str]:
 
 
 def delete(path: Path, trash: Path | None = None) -> bool:
-    """Delete an object or a directory, for readers at once; whether it was there and is gone.
+    """Delete an object or a directory; return whether it existed and is gone.
 
-    What the system refuses to delete, or a kill leaves, is not there under its name any more;
-    :func:`remove_unfinished` tries again, of ``trash`` where that is given, a directory of the
-    same disk.
+    Readers lose it at once. What the system refuses to delete, or a kill leaves behind, no longer
+    has its name and lies in ``trash`` (a directory on the same disk) if that is given;
+    :func:`remove_unfinished` tries again there.
     """
     places = [place for place in (trash, path.parent) if place is not None]
     for place in places:
@@ -156,9 +157,9 @@ def delete(path: Path, trash: Path | None = None) -> bool:
 
 
 def remove_unfinished(root: Path) -> list[Path]:
-    """Remove unfinished objects up to two directories below ``root``; what was removed.
+    """Remove unfinished objects up to two directories below ``root``; return their paths.
 
-    Those of a living writer, too: it notices and writes its own again.
+    This includes those of a living writer, which notices and writes its own again.
     """
     found = sorted(
         path
@@ -169,14 +170,14 @@ def remove_unfinished(root: Path) -> list[Path]:
 
 
 def _finish(path: Path, data: bytes, give_name: Callable[[Path, Path], bool]) -> bool:
-    """Have ``data`` on the disk under another name, then call ``give_name`` with both names."""
+    """Sync ``data`` to the disk under another name, then call ``give_name`` with both names."""
     make_directory(path.parent)
     n_tries = 0
     while True:
         with _written_beside(path, data) as unfinished:
             try:
                 return give_name(unfinished, path)
-            except FileNotFoundError:  # removed: somebody tidies up
+            except FileNotFoundError:  # removed by a concurrent cleanup
                 n_tries += 1
                 if n_tries == _N_TRIES:
                     raise
@@ -184,7 +185,7 @@ def _finish(path: Path, data: bytes, give_name: Callable[[Path, Path], bool]) ->
 
 @contextmanager
 def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
-    """A synced file with ``data`` in the directory of ``path``, gone after the block."""
+    """Write a synced file with ``data`` beside ``path``; remove it after the block."""
     unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
     try:
         with unfinished.open("xb") as stream:
@@ -206,7 +207,7 @@ def _link_unless_there(unfinished: Path, path: Path) -> bool:
     try:
         path.hardlink_to(unfinished)
     except FileExistsError:
-        # A server may have done it and its answer was lost: then the second try finds ours.
+        # A server may have made the link although its answer was lost: the retry finds ours.
         return unfinished.stat().st_nlink > 1
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
@@ -216,7 +217,7 @@ def _link_unless_there(unfinished: Path, path: Path) -> bool:
 
 
 def _rename_unless_there(unfinished: Path, path: Path) -> bool:
-    """As a hard link would, among writers that all come here: one at a time."""
+    """Stand in for a hard link: writers take turns, since all of them come through here."""
     with waited_lease(path.with_name(".put-new.lease"), f"writing {path.name}", "waiting to write"):
         if os.path.lexists(path):
             return False
@@ -224,7 +225,7 @@ def _rename_unless_there(unfinished: Path, path: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file or a directory; whether it was there and is gone."""
+    """Remove a file or a directory; return whether it existed and is gone."""
     if not os.path.lexists(path):
         return False
     if path.is_dir() and not path.is_symlink():

@@ -1,8 +1,8 @@
 """The manifest: what a published artifact consists of and where it came from.
 
 ``manifest.json`` is written last, so its existence means that the artifact is complete. It
-begins with the time of publishing, which is read of many, and ends with the sha256 of its own
-content, so that a change to it is seen, too.
+begins with the time of publishing, so that listings need not read the rest, and ends with the
+sha256 of its own content, so that changes to it are detected.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Manifest:
     counts: Mapping[str, int]
     """What was read, kept and dropped, by reason."""
     report: Mapping[str, Any]
-    """What else the stage has to say of its result."""
+    """What else the stage reports about its result."""
     environment: Mapping[str, str]
     """Versions of Python and the libraries, platform."""
     git_commit: str | None
@@ -84,16 +84,16 @@ class Manifest:
 
     @property
     def is_by_hand(self) -> bool:
-        """Whether a person published it, so that no night made it or makes it again."""
+        """Whether a person published it: no night made it or can make it again."""
         return bool(self.report.get(BY_HAND))
 
     @property
     def digest(self) -> str:
-        """Hex sha256 that tells artifacts of one version apart whose bytes differ.
+        """Hex sha256 that distinguishes artifacts of one version whose bytes differ.
 
-        Over the canonical JSON of the identity and of name, rows, bytes and sha256 of the
-        files. When, where and how fast they were written is no part of it: the same bytes
-        of the same identity have the same digest.
+        Computed over the canonical JSON of the identity and of each file's name, rows, bytes and
+        sha256, not over when, where or how fast they were written: the same bytes of the same
+        identity have the same digest.
         """
         files = sorted([entry.name, entry.rows, entry.bytes, entry.sha256] for entry in self.files)
         content = {"identity": self.identity, "files": files}
@@ -107,7 +107,7 @@ class Manifest:
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """Read ``directory/manifest.json``; raises ArtifactDamaged when it is not one."""
+        """Read ``directory/manifest.json``. Raises ArtifactDamaged when it is no manifest."""
         path = directory / MANIFEST_NAME
         try:
             content = _read_json(path)
@@ -128,9 +128,9 @@ class Manifest:
 
 
 def read_created_at(directory: Path) -> str | None:
-    """When the artifact in ``directory`` was published, of its manifest's first bytes.
+    """Return when the artifact in ``directory`` was published, from its manifest's first bytes.
 
-    None without a manifest, "" when it does not begin as one. It is not checked otherwise.
+    None without a manifest, "" when the file does not begin like one. Checks nothing else.
     """
     try:
         with (directory / MANIFEST_NAME).open("rb", buffering=0) as stream:

@@ -1,4 +1,4 @@
-"""Giving memory back that is free within this process."""
+"""Returning this process' free memory to the system."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 
 
 def release_free_memory() -> None:
-    """Give what the allocators of this process hold free back to the system.
+    """Return memory that this process' allocators keep free to the system.
 
-    Reading a corpus once leaves some 60 MB with them, writing a table 30 MB: the next stage
-    need not come on top of that.
+    Reading a corpus leaves some 60 MB with them, writing a table 30 MB, which would add to the
+    next stage's peak.
     """
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":

@@ -31,18 +31,18 @@ _VERSION_PATTERN = re.compile(rf"[0-9a-f]{{{VERSION_LENGTH}}}")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact whose manifest was read and whose sizes were checked."""
+    """A published artifact whose manifest was read and whose file sizes were checked."""
 
     ref: ArtifactRef
     manifest: Manifest
 
     @property
     def directory(self) -> Path:
-        """Where its files are."""
+        """The directory of its files."""
         return Path(self.ref.path)
 
     def table_paths(self, table: str) -> list[Path]:
-        """The files of ``table`` in order; raises ArtifactMissing when there are none."""
+        """The files of ``table`` in order. Raises ArtifactMissing when there are none."""
         return [self.directory / entry.name for entry in self.parts(table)]
 
     def parts(self, table: str) -> list[FileEntry]:
@@ -71,7 +71,7 @@ class Artifact:
         )
 
     def file_path(self, name: str) -> Path:
-        """Path of a file that is no table; raises ArtifactMissing when there is none."""
+        """Path of a file that is not a table. Raises ArtifactMissing when there is none."""
         if not self.has_file(name):
             raise ArtifactMissing(f"{self.ref} has no file {name!r}")
         return self.directory / name
@@ -90,7 +90,7 @@ class Artifact:
             return parquet.schema_arrow
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """The whole table in memory, after its schema was checked against the manifest.
+        """Read the whole table into memory and check its schema against the manifest.
 
         Raises ArtifactMissing for a table or column that the artifact does not have,
         ArtifactDamaged when its pages cannot be read or fail their checksums.
@@ -106,7 +106,7 @@ class Artifact:
     ) -> Iterator[pa.RecordBatch]:
         """Stream a table in order; at most one row group and one batch are in memory.
 
-        Raises as :meth:`read` does, when the damage is reached.
+        Raises as :meth:`read` does, once the damage is reached.
         """
         for entry in self.parts(table):
             yield from self.part_batches(entry, columns, batch_rows)
@@ -127,7 +127,7 @@ class Artifact:
 
     @contextmanager
     def row_groups(self, table: str, columns: list[str] | None = None) -> Iterator[RowGroups]:
-        """The row groups of ``table``, to be read one by one by one thread, in any order."""
+        """Open the row groups of ``table``, for one thread to read one by one in any order."""
         with ExitStack() as opened:
             parts = [
                 (entry, opened.enter_context(self._parquet_file(entry, columns)))
@@ -176,7 +176,7 @@ class RowGroups:
         return [parquet.metadata.row_group(number).num_rows for _, parquet, number in self._groups]
 
     def read(self, number: int) -> pa.Table:
-        """A row group, in memory. Raises ArtifactDamaged when its pages cannot be read."""
+        """Read a row group into memory. Raises ArtifactDamaged when its pages cannot be read."""
         entry, parquet, group = self._groups[number]
         with _named_damage(self._ref, entry):
             return parquet.read_row_group(group, self._columns, use_threads=False)
@@ -197,10 +197,10 @@ class Store:
         return _is_file(self.root / stage / version / MANIFEST_NAME)
 
     def open(self, ref: ArtifactRef) -> Artifact:
-        """Read the manifest and check that every file is there in full length.
+        """Read the manifest and check that every file exists in full length.
 
-        Raises ArtifactMissing when nothing is published there, ArtifactDamaged when what
-        is there is not what the manifest says.
+        Raises ArtifactMissing when nothing is published there, ArtifactDamaged when the files
+        differ from the manifest.
         """
         directory = Path(ref.path)
         if not _is_file(directory / MANIFEST_NAME):
@@ -220,8 +220,8 @@ class Store:
     def versions(self, stage: str) -> list[ArtifactRef]:
         """Every published version of ``stage``, oldest first.
 
-        By the time of publishing in the manifest, then by version; a damaged manifest comes
-        first. Of the manifests only the beginning is read: a tenth of a millisecond each.
+        Sorted by the time of publishing in the manifest, then by version; damaged manifests come
+        first. Only the beginning of each manifest is read, a tenth of a millisecond each.
         """
         found = []
         for version in names(self.root / stage):
@@ -232,7 +232,7 @@ class Store:
         return [self.ref(stage, version) for _, version in sorted(found)]
 
     def stages(self) -> list[str]:
-        """The stages that something is published of, by name."""
+        """The stages with published artifacts, by name."""
         if not self.root.is_dir():
             return []
         return sorted(
@@ -242,7 +242,7 @@ class Store:
         )
 
     def find(self, prefix: str) -> ArtifactRef:
-        """The artifact named ``stage/version`` or by the first digits of its version.
+        """Find an artifact by ``stage/version`` or by the first digits of its version.
 
         Raises ArtifactMissing unless exactly one matches.
         """
@@ -262,9 +262,9 @@ class Store:
         raise ArtifactMissing(f"{prefix}: no artifact matches; 'nightjar versions' lists them")
 
     def verify(self, ref: ArtifactRef) -> list[str]:
-        """What is wrong with an artifact, a line each; empty when it is whole.
+        """Return what is wrong with an artifact, one line each; empty when it is whole.
 
-        Reads every byte: sizes, hashes, schemas, row counts, and that the version is the
+        Reads every byte. Checks sizes, hashes, schemas, row counts, and that the version is the
         hash of the identity.
         """
         try:
@@ -292,7 +292,7 @@ class Store:
             if sha256_of(path) != entry.sha256:
                 yield f"{entry.name} does not have the sha256 of the manifest"
                 return
-            if not entry.columns:  # no table
+            if not entry.columns:  # not a table
                 return
             metadata = pq.read_metadata(path)
             schema = metadata.schema.to_arrow_schema()
@@ -314,7 +314,7 @@ class Store:
 
 
 def _column_problem(entry: FileEntry, schema: pa.Schema) -> str:
-    """How a file's columns differ from the manifest's, in order; "" where they do not."""
+    """Describe how a file's columns, in order, differ from the manifest's; "" if they do not."""
     found = {column.name: str(column.type) for column in schema}
     if list(found.items()) == list(entry.columns.items()):
         return ""

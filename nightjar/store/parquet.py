@@ -1,8 +1,8 @@
-"""Parquet files of an artifact: written the same way wherever they are written.
+"""Parquet files of an artifact, written the same way everywhere.
 
 A table is one file, ``<table>.parquet``, or a directory of parts, ``<table>/00000.parquet`` and
-so on, whose rows follow each other in the order of the names. Parts may be written by several
-processes, and one that an earlier artifact has already is linked, not written again.
+so on, whose rows follow each other in the order of the names. Several processes may write
+parts, and a part that an earlier artifact already has is linked, not written again.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from nightjar.store.writing import only_writes, sync
 
 SUFFIX = ".parquet"
 Compression = Literal["zstd", "lz4"]
-"""lz4 for what no one but the stages reads: it is written three times as fast."""
+"""lz4 for tables that only stages read: writing is three times as fast."""
 
 
 def part_name(table: str, number: int) -> str:
-    """Where part ``number`` of ``table`` is, relative to its artifact."""
+    """Path of part ``number`` of ``table``, relative to its artifact."""
     return f"{table}/{number:05d}{SUFFIX}"
 
 
 class _TableWriter(pq.ParquetWriter):  # type: ignore[misc]
-    """A Parquet writer whose failures to write name the store ``root``.
+    """A Parquet writer whose write failures name the store ``root``.
 
-    So a stage that handles the OSError of reading its source does not take them for one.
+    So a stage that handles OSError from reading its source does not mistake them for one.
     """
 
     def __init__(self, root: Path, path: Path, schema: pa.Schema, **options: Any) -> None:
@@ -58,13 +58,13 @@ class _TableWriter(pq.ParquetWriter):  # type: ignore[misc]
 def table_writer(
     root: Path, path: Path, schema: pa.Schema, compression: Compression = "zstd"
 ) -> Iterator[pq.ParquetWriter]:
-    """A streaming writer of ``path`` below the store ``root``; each write is a row group.
+    """Open a streaming writer of ``path`` below the store ``root``; each write is a row group.
 
-    Dictionary encoding for strings only: the same rows give the same bytes whenever they are
-    written with the same library versions. With lz4 the bytes of whole numbers are split by
-    their place (BYTE_STREAM_SPLIT): half the time and three quarters of the size, but not every
-    reader knows it. Pages carry checksums. When the block raises, the file is removed and its
-    error is the one that passes. Raises StoreNotWritable when the disk refuses.
+    Only strings are dictionary-encoded, so the same rows written with the same library versions
+    have the same bytes. With lz4, integers use BYTE_STREAM_SPLIT: half the time and three
+    quarters of the size, but not every reader supports it. Pages carry checksums. When the block
+    raises, the file is removed and the block's error propagates. Raises StoreNotWritable when
+    the disk refuses.
     """
     strings = [
         column.name
@@ -106,9 +106,10 @@ def write_part(
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch | pa.Table],
 ) -> FileEntry:
-    """Write ``directory/name``, a row group for each of ``batches``; returns its entry.
+    """Write ``directory/name``, one row group for each of ``batches``; return its entry.
 
-    It gets its name when it is whole: a worker that was given up may still write the same.
+    The name appears once the file is whole: a worker that was given up on may still be writing
+    the same part.
     """
     path = directory / name
     with only_writes(root):
@@ -125,14 +126,14 @@ def write_part(
 
 
 def _unfinished(path: Path) -> Path:
-    """A name of this attempt's own, for what will be ``path``."""
+    """A temporary name, unique to this attempt, for the future ``path``."""
     return path.with_name(f".{path.name}-{secrets.token_hex(4)}")
 
 
 def link_part(root: Path, source: Path, entry: FileEntry, directory: Path, name: str) -> FileEntry:
-    """Put the published file ``source``, which ``entry`` describes, there as ``name``.
+    """Link the published file ``source``, which ``entry`` describes, as ``directory/name``.
 
-    The bytes are stored once, or copied where the file system cannot do that.
+    The bytes are stored once, or copied where the file system has no hard links.
     """
     target = directory / name
     with only_writes(root):

@@ -1,14 +1,13 @@
 """Publishing an artifact: all of it or nothing, once.
 
-Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed, described by
-the manifest, which is written last, and the directory becomes ``<stage>/<version>``. Two runs
-that publish the same version at once: the first one wins, the other finds the artifact there
-and uses it.
+Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed and described by
+the manifest, which is written last; then the directory becomes ``<stage>/<version>``. If two
+runs publish the same version at once, the first one wins and the other uses its artifact.
 
-Beside a staging directory lies a file that its writer holds (:mod:`.holding`),
-made before it and removed after it. So a staging directory is abandoned when nobody holds
-that file, whoever looks. Processes that write parts for the writer hold nothing: what they
-write is nobody's once it is gone.
+Beside a staging directory lies a file that its writer holds (:mod:`.holding`), made before the
+directory and removed after it. A staging directory is abandoned when nobody holds that file.
+Processes that write parts for the writer hold nothing: once the writer is gone, their files are
+abandoned, too.
 """
 
 from __future__ import annotations
@@ -71,8 +70,7 @@ ENVIRONMENT_LIBRARIES = ("numpy", "pyarrow", "gensim", "numba")
 class Staging:
     """An artifact being written. A stage gets one and adds tables, counts and a report.
 
-    ``report`` takes what JSON can say and numpy's scalars; a number that is not finite
-    becomes null.
+    ``report`` takes JSON values and numpy scalars; non-finite numbers become null.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -87,9 +85,9 @@ class Staging:
     def writer(
         self, table: str, schema: pa.Schema, compression: Compression = "zstd"
     ) -> Iterator[pq.ParquetWriter]:
-        """A streaming writer of ``<table>.parquet``; each write is a row group.
+        """Open a streaming writer of ``<table>.parquet``; each write is a row group.
 
-        As :func:`.parquet.table_writer`.
+        See :func:`.parquet.table_writer`.
         """
         self._check_is_new(table)
         self._files[table] = schema
@@ -108,7 +106,7 @@ class Staging:
 
     @property
     def schemas(self) -> dict[str, pa.Schema]:
-        """The schema of each table that is written."""
+        """The schema of each table written so far."""
         parts = {
             table: pq.read_schema(self.directory / entries[0].name)
             for table, entries in self._parts.items()
@@ -117,7 +115,7 @@ class Staging:
         return {**self._files, **parts}
 
     def add_file(self, name: str) -> Path:
-        """Where to write ``name``, a file that is no table. It has no rows and no columns."""
+        """Return where to write ``name``, a file that is not a table (no rows, no columns)."""
         if name in self._others or name.endswith(SUFFIX):
             raise ValueError(f"{name!r} is a table, or is already written")
         self._others.add(name)
@@ -129,7 +127,7 @@ class Staging:
             writer.write_table(data)
 
     def add_parts(self, table: str, entries: Sequence[FileEntry]) -> None:
-        """Make the parts that ``entries`` describe, which lie here already, the table's."""
+        """Declare that ``entries`` describe the parts of ``table``, which are already written."""
         self._check_is_new(table)
         if [entry.name for entry in entries] != [
             part_name(table, number) for number in range(len(entries))
@@ -137,7 +135,7 @@ class Staging:
             raise ValueError(f"the parts of {table!r} are not numbered from 0")
         names = {(self.directory / entry.name).name for entry in entries}
         for path in (self.directory / table).iterdir():
-            if path.name not in names:  # of a worker that was lost while it wrote
+            if path.name not in names:  # left by a worker that was lost while writing
                 path.unlink(missing_ok=True)
         self._parts[table] = tuple(entries)
 
@@ -170,10 +168,10 @@ def publish(
 ) -> ArtifactRef:
     """Publish what ``write`` puts into a :class:`Staging`, under ``identity.version``.
 
-    When ``write`` raises, nothing is published and the staging directory is removed. When
-    the version is published meanwhile, what is there stays, and is checked as by
-    :meth:`.opening.Store.open`. Raises StoreNotWritable when the directory
-    cannot be written or the disk is full.
+    When ``write`` raises, nothing is published and the staging directory is removed. If another
+    run publishes the version meanwhile, its artifact stays and is checked as by
+    :meth:`.opening.Store.open`. Raises StoreNotWritable when the directory cannot be written or
+    the disk is full.
     """
     stage_dir = root / identity.stage
     ref = Store(root).ref(identity.stage, identity.version)
@@ -190,19 +188,19 @@ def publish(
             is_first = _put_unless_published(staging_dir, Path(ref.path))
     if not is_first:
         Store(root).open(ref)
-        logger.info("%s was published by another run meanwhile: it is used", ref)
+        logger.info("%s was published by another run meanwhile: using that one", ref)
         return ref
     logger.info("published %s in %.1f s: %s", ref, seconds, dict(staging.counts))
     return ref
 
 
 def rewrite(artifact: Artifact, write: Callable[[Staging], None]) -> None:
-    """Replace what a published version holds: the one exception to "never modified".
+    """Replace the content of a published version: the one exception to "never modified".
 
-    Only for a person's right to erasure. ``write`` gets counts and report of the old one; identity,
-    version and time of publishing stay, the manifest's digest does not. Killed before the end,
-    the old one is there, or :func:`remove_abandoned` puts the new one in its place. Raises
-    StoreNotWritable.
+    Only for a person's right to erasure. ``write`` gets counts and report of the old artifact;
+    identity, version and time of publishing stay, the manifest's digest changes. After a kill
+    the old artifact is still there, or :func:`remove_abandoned` puts the new one in its place.
+    Raises StoreNotWritable.
     """
     path = artifact.directory
     root = path.parents[1]
@@ -222,7 +220,7 @@ def rewrite(artifact: Artifact, write: Callable[[Staging], None]) -> None:
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
             replace_directory(staging_dir, path)
-    logger.info("%s was written anew: %s", artifact.ref, manifest.counts)
+    logger.info("rewrote %s: %s", artifact.ref, manifest.counts)
 
 
 def _whole_numbers(counts: Mapping[str, int]) -> dict[str, int]:
@@ -248,20 +246,20 @@ def _manifest(
 
 
 def environment() -> dict[str, str]:
-    """Versions of what computed the artifact."""
+    """Versions of the software that computes an artifact."""
     versions = {name: metadata.version(name) for name in ENVIRONMENT_LIBRARIES}
     return {"python": platform.python_version(), "platform": platform.platform(), **versions}
 
 
 def remove_abandoned(root: Path) -> list[Path]:
-    """Remove what writers that are gone have left; returns it.
+    """Remove what dead writers left behind; return the paths.
 
-    Staging directories that nobody holds, and unfinished objects
-    (:mod:`.local_disk`). Where no lock tells whether a writer is gone, it is
-    watched for a minute, all of them at once.
+    That is staging directories that nobody holds, and unfinished objects (:mod:`.local_disk`).
+    Where locks do not show whether a writer is alive, all such writers are watched for a minute
+    at once.
     """
     complete_replacements(root)
-    # What is found here was held before it was there: who made it is seen below.
+    # Writers hold before they create, so the check below sees the holder of all that is found.
     found = sorted(root.glob(f"*/{STAGING_PREFIX}*"))
     held = held_among({_held_path(path) for path in found})
     abandoned = [path for path in found if _held_path(path) not in held]
@@ -271,7 +269,7 @@ def remove_abandoned(root: Path) -> list[Path]:
 
 @contextmanager
 def _staging_directory(root: Path, stage_dir: Path, version: str) -> Iterator[Path]:
-    """A new directory that this process holds; gone after the block, unless it was renamed."""
+    """Make a directory that this process holds; remove it after the block unless it was renamed."""
     path = stage_dir / f"{STAGING_PREFIX}{version}-{secrets.token_hex(8)}"
     with only_writes(root):
         make_directory(stage_dir)
@@ -287,7 +285,7 @@ def _staging_directory(root: Path, stage_dir: Path, version: str) -> Iterator[Pa
 
 
 def _held_path(path: Path) -> Path:
-    """The file that the writer of a staging directory holds, also of that file itself."""
+    """The file that the writer of a staging directory holds; for that file, the file itself."""
     return path if _is_held_file(path) else path.with_name(f"{path.name}{_HELD_SUFFIX}")
 
 
@@ -296,7 +294,7 @@ def _is_held_file(path: Path) -> bool:
 
 
 def _put_unless_published(staging_dir: Path, target: Path) -> bool:
-    """Whether ``staging_dir`` became ``target``; False when an artifact is there already."""
+    """Rename ``staging_dir`` to ``target``; return False when an artifact is already there."""
     while not put_directory(staging_dir, target):
         if (target / MANIFEST_NAME).is_file():
             return False
@@ -305,7 +303,7 @@ def _put_unless_published(staging_dir: Path, target: Path) -> bool:
 
 
 def _json_value(value: Any) -> Any:
-    """``value`` in JSON's types, with null for a number that is not finite."""
+    """Convert ``value`` to JSON types; non-finite numbers become null."""
     if isinstance(value, Mapping):
         return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

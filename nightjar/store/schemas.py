@@ -18,19 +18,19 @@ DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
 CORPUS_REPORT = "corpus_report"
 DOCUMENT_SHARDS = "document_shards"
-TOKEN_SHARDS = "token_shards"  # noqa: S105  # no password
+TOKEN_SHARDS = "token_shards"  # noqa: S105  # not a password
 
 PHRASES = "phrases"
 TOKENIZER_FILE = "tokenizer.json"
-"""In tokens and in embeddings: the definition of the tokenizer, where that has one."""
+"""In tokens and embeddings: the definition of the tokenizer, if it has one."""
 DERIVED_DIR = "explorer"
-"""Below the artifact store, no stage: what is drawn of vectors, ``<embeddings>-...`` each."""
+"""Below the artifact store, but not a stage: the explorer's arrays, ``<embeddings>-...`` each."""
 WORDS_FILE = "words.json"
-"""In embeddings: how the texts that they were learnt from were cut into words."""
+"""In embeddings: how their training texts were cut into words."""
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
-    """Required columns; a name ending in ``_optional`` may hold nulls and loses the suffix."""
+    """Make a schema of required columns; ``_optional`` (cut off the name) allows nulls."""
     return pa.schema(
         pa.field(name.removesuffix("_optional"), kind, nullable=name.endswith("_optional"))
         for name, kind in columns.items()
@@ -138,7 +138,7 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
 
 
 def components_schema(vector_size: int) -> pa.Schema:
-    """``components``: what SIF and uSIF remove of the directions common to all sentences."""
+    """``components``: the directions common to all sentences, which SIF and uSIF remove."""
     return _schema(component=pa.int32(), share=pa.float64(), vector=vector_type(vector_size))
 
 
@@ -146,9 +146,9 @@ LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())
 
 
 def document_vectors_schema(vector_size: int) -> pa.Schema:
-    """``vectors`` of document_vectors: a row a document, zeros where no word of it is known.
+    """``vectors`` of document_vectors: one row per document, zeros where no word is known.
 
-    Not null there: pyarrow cannot read null rows of fixed-size lists back from Parquet.
+    Zeros, not null: pyarrow cannot read null rows of fixed-size lists back from Parquet.
     """
     return _schema(
         doc_id=pa.string(),
@@ -189,4 +189,4 @@ EVENTS_SCHEMA = _schema(
     evidence=pa.string(),
     sha256=pa.string(),
 )
-"""A row of the ledger; ``evidence`` is JSON, ``sha256`` is of the other columns."""
+"""A row of the ledger; ``evidence`` is JSON, ``sha256`` covers the other columns."""

@@ -1,4 +1,4 @@
-"""Scores: what an evaluation artifact says, read back."""
+"""Reading the scores of an evaluation artifact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = "all"
 """The category of a score over every item of its benchmark."""
 
 MAIN_METRICS = (SPEARMAN, ACCURACY)
-"""Of similarity and of analogy benchmarks."""
+"""The main metrics of similarity and of analogy benchmarks."""
 
 
 @dataclass(frozen=True)

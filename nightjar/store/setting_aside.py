@@ -1,4 +1,4 @@
-"""Moving an artifact out of the way: nothing is deleted, and its version is free again."""
+"""Moving an artifact out of the way: nothing is deleted, and its version becomes free."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SET_ASIDE_DIR = "set-aside"
 
 
 def set_aside(ref: ArtifactRef) -> Path:
-    """Move an artifact to ``<root>/set-aside/<stage>-<version>-<n>``; returns that directory.
+    """Move an artifact to ``<root>/set-aside/<stage>-<version>-<n>``; return that directory.
 
-    For a damaged artifact: nothing of it is deleted, and the next run publishes the version
-    anew. Raises ArtifactMissing when nothing is there, StoreNotWritable when it cannot be
+    For a damaged artifact: nothing is deleted, and the next run publishes the version again.
+    Raises ArtifactMissing when there is no such artifact, StoreNotWritable when it cannot be
     moved.
     """
     path = Path(ref.path)
@@ -32,11 +32,11 @@ def set_aside(ref: ArtifactRef) -> Path:
 
 
 def set_aside_unpublished(path: Path) -> None:
-    """Move what blocks the place of an artifact, unless it is one (it has a manifest)."""
+    """Move away what blocks an artifact's path, unless it is an artifact (has a manifest)."""
     with exclusive(path.parent):
         if os.path.lexists(path) and not (path / MANIFEST_NAME).is_file():
             moved = _move(path)
-            logger.warning("%s was in the way and no artifact; it is now %s", path, moved)
+            logger.warning("%s was in the way and is not an artifact; moved it to %s", path, moved)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def exclusive(stage_dir: Path) -> Iterator[None]:
     if not stage_dir.is_dir():
         raise ArtifactMissing(f"{stage_dir}: nothing is published here")
     lease = stage_dir.parent / f".{SET_ASIDE_DIR}.lease"
-    waiting = "another run sets something aside: waiting for it"
+    waiting = "another run is setting an artifact aside: waiting for it"
     with waited_lease(lease, f"setting aside in {stage_dir.name}", waiting):
         yield
 

@@ -1,4 +1,4 @@
-"""Writing to the store: synced, and with the system's refusals as one clear error."""
+"""Writing to the store: synced, with the system's refusals turned into one clear error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _REFUSALS = _NO_ROOM | _READ_ONLY | _NOT_ALLOWED | _NOT_A_DIRECTORY
 def named_write_errors(root: Path) -> Iterator[None]:
     """Turn the system's refusal to write below ``root`` into StoreNotWritable.
 
-    For code that also reads elsewhere: an error that names a file outside ``root`` passes,
-    and so does one that reading may cause as well, unless it names a file below ``root``.
+    For code that also reads elsewhere: an error that names a file outside ``root`` passes through,
+    and so does one that reading may also cause, unless it names a file below ``root``.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def named_write_errors(root: Path) -> Iterator[None]:
 
 @contextmanager
 def only_writes(root: Path) -> Iterator[None]:
-    """Turn any error of the system into StoreNotWritable: for code that touches only ``root``."""
+    """Turn any OSError into StoreNotWritable: for code that touches only ``root``."""
     try:
         yield
     except OSError as error:
@@ -52,14 +52,14 @@ def is_write_refusal(error: OSError) -> bool:
 
 
 def _with_number(error: OSError) -> OSError:
-    """NumPy tells that a disk is full without the system's number for it, or the file's name."""
+    """Add ENOSPC to NumPy's error for a full disk, which has neither errno nor file name."""
     if error.errno is None and _NUMPY_SHORT_WRITE.fullmatch(str(error)):
         return OSError(errno.ENOSPC, str(error))
     return error
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file or directory to disk."""
+    """Sync a file or directory to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,7 +72,7 @@ def sync(path: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make it and what is missing above it, each name on the disk before it is used."""
+    """Make ``directory`` and its missing parents, syncing each name before it is used."""
     if directory.is_dir():
         return
     make_directory(directory.parent)
@@ -81,7 +81,7 @@ def make_directory(directory: Path) -> None:
 
 
 def write_synced(path: Path, text: str) -> None:
-    """Write a whole new file and have the system write it to disk."""
+    """Write a whole new file and sync it to disk."""
     with path.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
@@ -95,7 +95,7 @@ def _is_below(filename: object, root: Path) -> bool:
 
 
 def _in_the_way(path: Path) -> Path:
-    """The first part of ``path`` that is there and is no directory."""
+    """The first part of ``path`` that exists and is not a directory."""
     parts = [*reversed(path.parents), path]
     return next((part for part in parts if os.path.lexists(part) and not part.is_dir()), path)
 
@@ -105,10 +105,10 @@ def _not_writable(root: Path, error: OSError) -> StoreNotWritable:
     if error.errno in _NO_ROOM:
         remedy = "free some space or raise the limit"
     elif error.errno in _NOT_A_DIRECTORY:
-        remedy = f"{_in_the_way(Path(error.filename or root))} is in the way, move it"
+        remedy = f"{_in_the_way(Path(error.filename or root))} is in the way, move it away"
     else:
         remedy = "fix its permissions or choose another pipeline.artifacts_dir"
     return StoreNotWritable(
         f"{root}: the artifact directory cannot be written ({reason}); {remedy}, then run the "
-        f"same command again. Nothing was half published."
+        f"same command again. Nothing was published halfway."
     )

@@ -1,1 +1,1 @@
-"""One function a page: from a view, the versions and the library to Dash components."""
+"""One function per page: from a view, the versions and the library to Dash components."""

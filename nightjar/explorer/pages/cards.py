@@ -29,7 +29,7 @@ def _card(request: Request, version: Version) -> Component:
     if registered is None:
         return [
             html.H1(version.label),
-            notice("it is not registered: a card is written when a version is registered", "hint"),
+            notice("not registered: a model card is written when a version is registered", "hint"),
         ]
     loaded = request.library.loaded
     uri = tracking_uri(loaded.config.registry, loaded.artifacts_dir)
@@ -42,8 +42,8 @@ def _card(request: Request, version: Version) -> Component:
             html.H1(version.label),
             notice(f"the run {registered.run_id} of this version has no model card"),
         ]
-    # Markdown as data: HTML in it is shown as text, and the content security policy forbids
-    # images of other hosts.
+    # The Markdown is data: HTML in it is shown as text, and the content security policy blocks
+    # images from other hosts.
     return [html.P(version.label, className="quiet"), dcc.Markdown(text, className="markdown")]
 
 
@@ -62,7 +62,7 @@ def _lineage(request: Request, version: Version) -> Component:
         try:
             manifest = store.open(store.ref(stage, number)).manifest
         except ArtifactMissing:
-            rows.append([stage, html.Code(number), "not kept any more", "-"])
+            rows.append([stage, html.Code(number), "no longer kept", "-"])
             continue
         except StoreError as error:
             problems.append(notice(str(error)))

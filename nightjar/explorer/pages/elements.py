@@ -1,4 +1,4 @@
-"""What several pages are made of."""
+"""Elements that several pages share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nightjar.explorer.library import Library
 from nightjar.explorer.view import View
 
 Component = Any
-"""A Dash component or a string: what ``children`` takes."""
+"""A Dash component or a string, as ``children`` takes."""
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What the browser says of itself: pixels of the window, dark mode, WebGL."""
+    """What the browser reports: pixels of the window, dark mode, WebGL."""
 
     width: int = 1280
     height: int = 800
@@ -29,7 +29,7 @@ class Screen:
 
     @classmethod
     def read(cls, sent: Any) -> Screen:
-        """From what the page's script sent; anything else counts as nothing sent."""
+        """Read what the page's script sent; anything else counts as nothing sent."""
         if not isinstance(sent, dict):
             return cls()
         width, height = sent.get("width"), sent.get("height")
@@ -61,7 +61,7 @@ class Request:
 
 
 def word_link(view: View, token: str, path: str = "/") -> Component:
-    """A token that leads to its neighbours; text alone where its address would be too long."""
+    """A link from a token to its neighbours; plain text if the address would be too long."""
     shown = visible(token)
     address = view.link(path=path, word=token, box=None)
     if address is None:
@@ -76,14 +76,14 @@ def notice(text: str, kind: str = "problem") -> Component:
 
 
 def pending(work: Pending) -> Component:
-    """The progress note of work under way; the page is drawn again when it has changed."""
+    """The progress note of work under way; the page is redrawn when it changes."""
     return html.P(f"{work.note} …", className="notice pending", role="status")
 
 
 def table(
     head: Sequence[Component], rows: Sequence[Sequence[Component]], numbers: Sequence[int] = ()
 ) -> Component:
-    """A table that scrolls sideways where it is too wide; ``numbers`` are columns of numbers."""
+    """A table that scrolls sideways if too wide; ``numbers`` are its numeric columns."""
 
     def cells(make: Any, row: Sequence[Component]) -> list[Component]:
         return [

@@ -29,11 +29,11 @@ from nightjar.model.lookup import QueryError, VectorModel
 
 GRAPH = "map"
 _WIDEST = 1480
-"""Pixels of the page's column at most, as in the style sheet."""
+"""Maximal width of the page's column in pixels, as in the style sheet."""
 
 
 def map_page(request: Request) -> Component:
-    """The figure, with its legend and what to do next."""
+    """The figure, with its legend and a hint on what to do next."""
     version = shown_version(request)
     found = request.library.word_map(version, request.view.method)
     if isinstance(found, Pending):
@@ -81,14 +81,14 @@ def figure(request: Request, found: WordMap, model: VectorModel, box: Box) -> di
             "hovermode": "closest",
             "xaxis": {**axis, "range": list(box[:2])},
             "yaxis": {**axis, "range": list(box[2:])},
-            # Zooming is kept while finer points arrive, and forgotten with another map.
+            # Keeps the zoom while finer points arrive, and resets it for another map.
             "uirevision": f"{request.view.method}{request.view.path}{request.view.search}",
         },
     }
 
 
 def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> list[dict[str, Any]]:
-    """Points and labels of one window, and the searched word with its neighbours."""
+    """Points and labels of one window, and the word searched for with its neighbours."""
     rows = rows_in(found.positions, box)
     tokens = model.table.tokens_of(rows)
     marked, _ = _marked(request, model)
@@ -179,13 +179,13 @@ def _marks(
 
 
 def _ink(screen: Screen) -> dict[str, str]:
-    """Letters that can be read over points."""
+    """Text colours that are readable over points."""
     ink, ground = ("#e6e8ec", "#1d2126") if screen.is_dark else ("#1d2127", "#ffffff")
     return {"color": ink, "shadow": ", ".join([f"0 0 2px {ground}"] * 4)}
 
 
 def _marked(request: Request, model: VectorModel) -> tuple[list[int], str | None]:
-    """Rows of the searched word and its neighbours, or why there are none."""
+    """Rows of the word searched for and its neighbours, or why there are none."""
     word = request.view.word
     if not word:
         return [], None
@@ -217,7 +217,7 @@ def _above(
     n_shown = int(np.count_nonzero(~np.isnan(found.positions[:, 0])))
     text = (
         f"{version.label}: {n_shown:,} of {len(model.table):,} words. Scroll or pinch to zoom, "
-        f"drag to move; nearer words appear as there is room. "
+        f"drag to move; more words appear as you zoom in. "
     )
     return html.P([text, *links], className="quiet")
 

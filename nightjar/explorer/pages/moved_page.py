@@ -1,4 +1,4 @@
-"""The words that moved most between two versions, as a table to sort."""
+"""The words that moved most between two versions, as a sortable table."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _TITLES = {
 
 
 def moved_page(request: Request) -> Component:
-    """The table, after a progress note where the models are large."""
+    """The table, or a progress note while large models are compared."""
     view = request.view
     left, right = request.versions()
     if left.embeddings == right.embeddings:
         return notice(
-            f"{left.label} is chosen on both sides: choose another version on one of them", "hint"
+            f"{left.label} is chosen on both sides: choose another version on one side", "hint"
         )
     found = request.library.moved(left, right, view.least)
     if isinstance(found, Pending):

@@ -29,7 +29,7 @@ _N_FREQUENT = 40
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one version answers, or why it does not."""
+    """One version's answer, or why it has none."""
 
     version: Version
     model: VectorModel | None
@@ -38,7 +38,7 @@ class _Answer:
 
 
 def words_page(request: Request) -> Component:
-    """The word's frequency, rank and neighbours in both versions; without one, frequent words."""
+    """A word's frequency, rank and neighbours in both versions; without a word, frequent words."""
     view = request.view
     left, right = request.versions()
     if not view.word:
@@ -56,7 +56,7 @@ def words_page(request: Request) -> Component:
 
 
 def analogies_page(request: Request) -> Component:
-    """Nearest words to a sum of words less others, in both versions."""
+    """The words nearest to a sum of words minus others, in both versions."""
     view = request.view
     versions = request.versions()
     positive, negative = view.positive.split(), view.negative.split()
@@ -143,7 +143,7 @@ def _facts(word: str, answer: _Answer) -> Component:
     words = answer.model.table
     row = words.row(word)
     if row < 0:
-        composed = "" if answer.problem else ": its vector is made of its n-grams"
+        composed = "" if answer.problem else ": its vector comes from its n-grams"
         return html.P(f"not in the vocabulary{composed}", className="facts")
     return html.P(
         f"{int(words.counts[row]):,} occurrences, rank {ordinal(row)} of {len(words):,}",
@@ -154,7 +154,7 @@ def _facts(word: str, answer: _Answer) -> Component:
 def _near_spellings(
     request: Request, version: Version, answers: Sequence[_Answer]
 ) -> list[Component]:
-    """Words that start like a word which both versions do not know."""
+    """Words that start like a word that neither version knows."""
     if not all(answer.problem for answer in answers) or answers[1].model is None:
         return []
     index = request.library.prefixes(version)
@@ -163,7 +163,7 @@ def _near_spellings(
     rows = index.rows(request.view.word[:3], 12)
     tokens = request.library.model(version).table.tokens_of(_as_rows(rows))
     links = [word_link(request.view, token) for token in tokens]
-    return [html.P(["Words that start alike: ", *links], className="words")] if links else []
+    return [html.P(["Words with the same beginning: ", *links], className="words")] if links else []
 
 
 def _frequent(request: Request, version: Version) -> Component:

@@ -16,12 +16,12 @@ PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
     "#ee7733", "#009988", "#cc3311", "#7f7f7f",
 )  # fmt: skip
-"""Told apart by the colour-blind (Tol 2021)."""
+"""Colours that colour-blind people can distinguish (Tol 2021)."""
 _CHART_PIXELS = 260
 
 
 def scores_page(request: Request) -> Component:
-    """One figure a benchmark, then the events, newest first."""
+    """One figure per benchmark, then the events, newest first."""
     history = request.library.history()
     problems = [notice(problem) for problem in history.problems]
     if not history.measurements:
@@ -46,7 +46,7 @@ def scores_page(request: Request) -> Component:
         html.H1("Scores"),
         html.P(
             "Bars are the confidence intervals; a star is a version that became champion. "
-            "Scores compare where the covered items are the same.",
+            "Scores are comparable where the covered items are the same.",
             className="quiet",
         ),
         html.Div(figures, className="charts"),
@@ -146,7 +146,7 @@ def _grid(screen: Screen) -> str:
 
 
 def _number(event: Event, name: str) -> str:
-    """A number that the decision rests on."""
+    """A number from the evidence of a decision."""
     value = event.evidence.get("decision", {}).get(name)
     return "-" if value is None else f"{value:.4f}"
 

@@ -1,8 +1,8 @@
-"""Deleting what nobody needs: what would go and why, and letting it go.
+"""Collection: finds what nobody needs, says why, and deletes it.
 
-What goes is found and deleted within the collector's lease (:mod:`nightjar.core.using`).
-Registered versions go before the artifacts that they are made of, and a run that was logged of an
-artifact goes before the artifact: killed at any point, the next collection finds the rest.
+Both happen under the collector's lease (:mod:`nightjar.core.using`). Registered versions are
+deleted before their artifacts, and an artifact's logged run before the artifact, so that after a
+kill at any point the next collection finds the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _UNNEEDED = "nobody needs it"
 
 
 class ItemKind(StrEnum):
-    """What is kept or goes."""
+    """The kinds of things that are kept or deleted."""
 
     ARTIFACT = "artifact"
     VERSION = "registered version"
@@ -52,27 +52,27 @@ class ItemKind(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """Something on the disk, and why it stays or goes."""
+    """Something on the disk, and why it is kept or deleted."""
 
     kind: ItemKind
     name: str
     reason: str
     n_bytes: int
-    """What deleting it frees; of something that stays, what its files have."""
+    """Bytes that deleting it frees; for something kept, the size of its files."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What would go, and what stays."""
+    """What would be deleted, and what would be kept."""
 
     doomed: tuple[Item, ...]
     kept: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    """What else a person should know."""
+    """Remarks for people."""
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes would be free."""
+        """Bytes that would be freed."""
         return sum(item.n_bytes for item in self.doomed)
 
     def as_json(self) -> dict[str, Any]:
@@ -82,15 +82,15 @@ class Collection:
 
 @dataclass(frozen=True)
 class Collected:
-    """What is gone."""
+    """What was deleted."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    """What else is to be known or done, on the MLflow server's machine say."""
+    """Remarks for people, such as what remains to do on the MLflow server's machine."""
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes are gone from the disk."""
+        """Bytes freed on the disk."""
         return sum(item.n_bytes for item in self.items)
 
     def as_json(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Collected:
 def plan_collection(
     loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES, now: datetime | None = None
 ) -> Collection:
-    """What :func:`collect` would delete, and what it would keep, with reasons and bytes.
+    """Return what :func:`collect` would delete and keep, with reasons and bytes.
 
     Changes nothing. Raises as :func:`collect` does.
     """
@@ -112,11 +112,11 @@ def plan_collection(
 def collect(
     loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES, now: datetime | None = None
 ) -> Collected:
-    """Delete what nobody needs; the caller holds the pipeline's lease.
+    """Delete what nobody needs. The caller must hold the pipeline's lease.
 
-    Every pipeline of the directory has a say; registered versions are those of the own one.
-    While a command is at work nothing is deleted, which the notes say. Raises StoreError,
-    LedgerDamaged among them, before anything is deleted when a record cannot be read;
+    Respects the needs of every pipeline in the directory, but deletes only this pipeline's own
+    registered versions. Deletes nothing while a command is at work, and notes that. Raises
+    StoreError, including LedgerDamaged, before anything is deleted when a record cannot be read;
     RegistryUnavailable.
     """
     with collecting(loaded.artifacts_dir, f"collecting for {loaded.config.pipeline.name}"):
@@ -145,7 +145,7 @@ class _Collector:
     def own(self) -> Pipeline:
         return self.pipelines[0]
 
-    # -- telling ---------------------------------------------------------------------------------
+    # -- reporting -------------------------------------------------------------------------------
 
     def doomed(self) -> Iterator[Item]:
         disk = Disk()
@@ -176,24 +176,24 @@ class _Collector:
         aside = self.root / SET_ASIDE_DIR
         if aside.is_dir() and (n_bytes := bytes_below(aside)):
             yield (
-                f"{aside} holds {n_bytes:,} bytes of damaged artifacts that were set aside: they "
-                f"stay until a person deletes them"
+                f"{aside} holds {n_bytes:,} bytes of damaged artifacts that were set aside: delete "
+                f"them yourself when you no longer need them"
             )
         if self.survey.others_run:
             yield (
-                "a night of another pipeline is under way: of artifacts only vectors and scores "
-                "are deleted this time"
+                "a night of another pipeline is under way: the only artifacts deleted this time "
+                "are vectors and scores"
             )
         yield from self.warnings
         config = self.loaded.config
         command = gc_command(self.place, experiment_name(config.pipeline, config.registry))
         if command is not None:
-            yield f"still to do beside the MLflow server, to free its disk: {command}"
+            yield f"to free the MLflow server's disk, run this on its machine: {command}"
 
-    # -- letting go ------------------------------------------------------------------------------
+    # -- deleting --------------------------------------------------------------------------------
 
     def collect(self) -> Collected:
-        """Delete; versions first, then artifacts, records and what is left over."""
+        """Delete versions first, then artifacts, records and leftovers."""
         gone = [
             *self.collect_versions(),
             *self.collect_artifacts(),
@@ -219,14 +219,14 @@ class _Collector:
         for key in list(self.survey.doomed()):
             try:
                 n_bytes = self.forget(key)
-            except NightjarError as error:  # it stays until that works
+            except NightjarError as error:  # kept until deleting works
                 self.warnings.append(f"{'/'.join(key)} is not deleted: {error}")
                 continue
             n_bytes += Disk.delete(self.directory(key))
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
 
     def forget(self, key: Key, *, is_dry_run: bool = False) -> int:
-        """What was logged elsewhere of an artifact goes; the number of bytes."""
+        """Delete what was logged elsewhere about an artifact; return the bytes freed."""
         stage = next((stage for stage in self.stages if stage.name == key[0]), None)
         manifest = self.survey.find_manifest(key)
         if stage is None or manifest is None:
@@ -245,7 +245,8 @@ class _Collector:
     def versions(self) -> Iterator[tuple[RegisteredVersion, str]]:
         """Every version that this pipeline registered, with why it is needed; "" if it is not.
 
-        The versions that the ledger needs, and the newest of the bytes that a kept night made.
+        Needed are the versions that the ledger needs, and for vectors that a kept night made the
+        newest version with those bytes.
         """
         ledger_id = Ledger(self.own.directory / LEDGER).id
         if ledger_id is None:
@@ -261,7 +262,7 @@ class _Collector:
         }
         reader = self.place.reader()
         for name in reader.models_tagged(LEDGER_TAG, ledger_id):
-            # Others in the registered model were made by hand.
+            # Versions without a digest were registered by hand.
             found = [version for version in reader.versions(name) if version.embeddings_digest]
             newest = {version.embeddings_digest: version.version for version in found}
             for version in found:
@@ -276,7 +277,7 @@ class _Collector:
     # -- the rest --------------------------------------------------------------------------------
 
     def old_nights(self) -> Iterator[int]:
-        """Numbers of the nights whose records are older than they are kept, and not needed."""
+        """Numbers of the nights whose records are past their time and not needed."""
         days = self.own.keep.records_days
         numbers = self.own.nights.numbers()
         for number in numbers[:-1] if days is not None else ():
@@ -285,7 +286,7 @@ class _Collector:
                 yield number
 
     def surplus(self) -> Iterator[Path]:
-        """What is left of work that nobody goes on from."""
+        """Leftovers of work that nothing will continue."""
         planned, kept = by_stage(self.survey.needs.planned), by_stage(self.survey.needs.artifacts)
         for stage in self.stages:
             wanted = Wanted(
@@ -300,7 +301,7 @@ class _Collector:
 
     def surplus_item(self, path: Path, n_bytes: int) -> Item:
         name = path.relative_to(self.root).as_posix()
-        return Item(ItemKind.SURPLUS, name, "nobody goes on from it", n_bytes)
+        return Item(ItemKind.SURPLUS, name, "nothing continues from it", n_bytes)
 
 
 def _night_item(number: int, n_bytes: int) -> Item:
@@ -308,7 +309,7 @@ def _night_item(number: int, n_bytes: int) -> Item:
 
 
 def _told_twice_item(n_bytes: int) -> Item:
-    return Item(ItemKind.RECORD, "nights", "what records of ended nights hold twice", n_bytes)
+    return Item(ItemKind.RECORD, "nights", "duplicates in the records of ended nights", n_bytes)
 
 
 def _version_item(version: RegisteredVersion, reason: str, n_bytes: int) -> Item:

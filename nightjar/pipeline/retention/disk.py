@@ -12,13 +12,13 @@ from nightjar.store import delete
 
 
 class Disk:
-    """Counts what is freed: the bytes of a file with several names go with the last one."""
+    """Counts freed bytes: a file with several names is freed with the last of them."""
 
     def __init__(self) -> None:
         self._n_gone: Counter[tuple[int, int]] = Counter()
 
     def freed_by(self, paths: Iterable[Path]) -> int:
-        """How many bytes are free once ``paths`` are deleted, too; nothing is."""
+        """Bytes that deleting ``paths``, too, would free. Deletes nothing."""
         n_bytes = 0
         for path in paths:
             for found in _files(path):
@@ -30,10 +30,10 @@ class Disk:
 
     @staticmethod
     def delete(path: Path) -> int:
-        """Delete a file or a directory; how many bytes that frees.
+        """Delete a file or a directory; return the bytes freed.
 
-        For readers it is gone at once and as a whole. Killed halfway, the rest is removed by
-        whoever tidies up next.
+        Readers lose it at once and as a whole. After a kill halfway, the next cleanup removes
+        the rest.
         """
         n_bytes = Disk().freed_by([path])
         return n_bytes if delete(path) else 0
@@ -51,5 +51,5 @@ def _files(path: Path) -> Iterator[os.stat_result]:
 
 
 def bytes_below(path: Path) -> int:
-    """How many bytes the files below ``path`` take; one with several names counts once."""
+    """Bytes of the files below ``path``; a file with several names counts once."""
     return sum({(found.st_dev, found.st_ino): found.st_size for found in _files(path)}.values())

@@ -1,4 +1,4 @@
-"""What is needed, and why: from the records of all pipelines and how long each stage is kept."""
+"""What is needed and why, from the records of all pipelines and each stage's retention."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from nightjar.store import Manifest, Store
 Key = tuple[str, str]
 """Stage and version of an artifact."""
 
-_DAMAGED = "its manifest cannot be read: 'nightjar verify' tells what to do"
+_DAMAGED = "its manifest cannot be read: 'nightjar verify' says what to do"
 PIECES = "pieces"
-"""In a manifest's report: what the artifact was put together from, versions by stage."""
+"""Key in a manifest's report: the versions, by stage, from which the artifact was assembled."""
 
 
 @dataclass
 class Needs:
-    """What is needed, and the first reason that was found for it."""
+    """What is needed, each with the first reason found."""
 
     artifacts: dict[Key, str] = field(default_factory=dict)
     planned: set[Key] = field(default_factory=set)
-    """What kept nights planned, made or not."""
+    """What kept nights planned, whether or not it was made."""
     own_planned: set[Key] = field(default_factory=set)
-    """Those of the own pipeline."""
+    """The same for this pipeline only."""
     own_numbers: dict[str, dict[int, str]] = field(default_factory=dict)
-    """By model the numbers of registered versions that are needed, with the reason."""
+    """By model: the numbers of the registered versions that are needed, with reasons."""
     own_nights: set[int] = field(default_factory=set)
-    """Whose records are needed for what is kept."""
+    """Nights whose records are needed for what is kept."""
 
     def add(self, key: Key, reason: str) -> None:
-        """Something is needed."""
+        """Add something that is needed."""
         self.artifacts.setdefault(key, reason)
 
 
 class Survey:
     """Finds out what is needed, and which published artifacts are not.
 
-    ``stages`` are the declared ones; what is published of others is kept while its parents are.
-    Raises StoreError, LedgerDamaged among them, when a record or a kept artifact's manifest
+    ``stages`` are the declared ones; artifacts of other stages are kept while their parents are.
+    Raises StoreError, including LedgerDamaged, when a record or a kept artifact's manifest
     cannot be read.
     """
 
@@ -75,10 +75,10 @@ class Survey:
         self._add_pieces()
 
     def doomed(self) -> Iterator[Key]:
-        """What is published and not needed, the downstream stages first.
+        """The published artifacts that are not needed, downstream stages first.
 
-        While a night of another pipeline is under way only vectors and scores are: it may go on
-        from anything else that it finds.
+        While a night of another pipeline is under way, only vectors and scores: the night may
+        build on anything else that it finds.
         """
         order = {name: place for place, name in enumerate(self._declared)}
         for key in sorted(self._published, key=lambda key: (-order.get(key[0], -1), key)):
@@ -90,13 +90,13 @@ class Survey:
                 yield key
 
     def kept(self) -> Iterator[tuple[Key, str]]:
-        """What is published and needed, with the reason."""
+        """The published artifacts that are needed, with the reason."""
         for key in self._published:
             if key in self.needs.artifacts:
                 yield key, self.needs.artifacts[key]
 
     def own_vectors(self) -> Iterator[Key]:
-        """What is published of the vectors that kept nights of the own pipeline planned."""
+        """The published vectors that kept nights of this pipeline planned."""
         for key in sorted(self.needs.own_planned):
             stage = self._declared.get(key[0])
             if stage is not None and stage.keep is Keep.MODEL and self._store.is_published(*key):
@@ -168,7 +168,7 @@ class Survey:
     def _add_accepted(
         self, pipeline: Pipeline, corpus: str, accepted: AcceptedNight, where: str
     ) -> None:
-        """The accepted artifacts, and what the night made of them that is kept as long."""
+        """Add the accepted artifacts, and what the night made of them that is kept as long."""
         number = "" if accepted.night is None else f" {accepted.night}"
         reason = f"night{number}{where} is accepted for {corpus}"
         keys = {(stage, found.version) for stage, found in accepted.artifacts.items()}
@@ -183,7 +183,7 @@ class Survey:
         try:
             night = pipeline.nights.get(number)
         except InputError:
-            return set()  # its record is older than they are kept
+            return set()  # its record was deleted by age
         found: set[Key] = set()
         for step in night.steps:  # upstream first
             key = (step.stage, step.version)
@@ -199,11 +199,11 @@ class Survey:
     # -- what follows from what is kept ----------------------------------------------------------
 
     def _add_scores(self) -> None:
-        """Scores: as long as the records of any pipeline, and those of kept vectors."""
+        """Add scores: as long as any pipeline keeps its records, and those of kept vectors."""
         days = _longest(pipeline.keep for pipeline in self._pipelines)
         for key in self._unneeded(Keep.RECORD):
             if days is None:
-                self.needs.add(key, "scores are kept for ever")
+                self.needs.add(key, "scores are kept forever")
                 continue
             manifest = self.find_manifest(key)
             if manifest is None:
@@ -222,7 +222,7 @@ class Survey:
                 self.needs.add(key, "published by hand")
 
     def _add_undeclared(self) -> None:
-        """Artifacts of other stages, while all that they are made of is kept."""
+        """Add artifacts of undeclared stages whose parents are all kept."""
         others = [
             key
             for key in self._published
@@ -243,7 +243,7 @@ class Survey:
                 return
 
     def _add_pieces(self) -> None:
-        """What kept artifacts are put together from."""
+        """Add the pieces from which kept artifacts were assembled."""
         for key in list(self.needs.artifacts):
             stage = self._declared.get(key[0])
             if stage is None or not stage.pieces or not self._store.is_published(*key):
@@ -266,7 +266,7 @@ class Survey:
 
 
 def _role(version: VersionRef, standing: ModelStanding) -> str:
-    """Why a version is one of the roots."""
+    """Why a version is one of the roots (:meth:`ModelStanding.roots`)."""
     waiting = None if standing.waiting is None else standing.waiting.new
     roles = {
         "champion": (standing.champion,),
@@ -280,7 +280,7 @@ def _role(version: VersionRef, standing: ModelStanding) -> str:
 
 
 def _longest(rules: Iterator[KeepConfig]) -> int | None:
-    """How many days records are kept by the most generous rule; None: for ever."""
+    """The number of days that the most generous rule keeps records; None for forever."""
     longest = 0
     for keep in rules:
         if keep.records_days is None:

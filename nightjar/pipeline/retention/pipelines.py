@@ -1,7 +1,7 @@
-"""Every pipeline of an artifact directory, as its records tell it.
+"""Every pipeline of an artifact directory, according to its records.
 
-All of them have a say in what is kept. The config of another pipeline is not loaded: how long it
-keeps things is in the record of its last night.
+The needs of all of them count. Another pipeline's config is not loaded: the record of its last
+night says how long it keeps things.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nightjar.store import is_held, names
 
 LEDGER = "ledger"
 _FOREVER = KeepConfig(accepted_nights=10_000, rollback_versions=10_000, trials=10_000)
-"""Of a pipeline whose rules nobody knows: no night of it is recorded."""
+"""The rules of a pipeline without a recorded night, whose own rules are unknown."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Pipeline:
     directory: Path
     keep: KeepConfig
     corpora: frozenset[str] | None
-    """Names in its config; None where that is not known."""
+    """Names of the corpora in its config; None when unknown."""
     entries: frozenset[str] | None
-    """Of ``document_vectors``."""
+    """Names of the entries of ``document_vectors``; None when unknown."""
     events: tuple[Event, ...]
     is_own: bool
 
@@ -48,10 +48,10 @@ class Pipeline:
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
-        """How things stand; also as they stood before the last event that moves an alias.
+        """The current standing, and the one before the last event that moves an alias.
 
-        A killed run may have written that event and not moved the alias: until it is completed
-        readers follow what was before.
+        A killed run may have written that event without moving the alias: readers follow the
+        earlier standing until the event is completed.
         """
         moves = [place for place, event in enumerate(self.events) if event.moves_alias]
         before = () if self.is_own or not moves else (standing_of(self.events[: moves[-1]]),)
@@ -59,7 +59,7 @@ class Pipeline:
 
     @cached_property
     def newest(self) -> Night | None:
-        """The newest night that is no trial and got as far as its plan."""
+        """The newest night that is not a trial and got as far as its plan."""
         return self.nights.last()
 
     @cached_property
@@ -69,7 +69,7 @@ class Pipeline:
 
     @cached_property
     def running(self) -> Night | None:
-        """The night of another pipeline that is under way."""
+        """The night under way, if this is another pipeline; else None."""
         numbers = self.nights.numbers()
         if self.is_own or not numbers or not is_held(night_lease(self.directory)):
             return None
@@ -78,14 +78,14 @@ class Pipeline:
 
     @property
     def recorded_config(self) -> Mapping[str, Any]:
-        """The config of the newest night; empty where there was none."""
+        """The config of the newest night; empty when there was none."""
         return {} if self.newest is None else self.newest.config
 
 
 def read_pipelines(loaded: LoadedConfig) -> tuple[Pipeline, ...]:
-    """Every pipeline of the directory of ``loaded``, its own first.
+    """Read every pipeline in the directory of ``loaded``, its own first.
 
-    Raises StoreError, LedgerDamaged among them, when what one of them needs cannot be known.
+    Raises StoreError, including LedgerDamaged, when the needs of one of them cannot be read.
     """
     own = loaded.config.pipeline.name
     config = loaded.config
@@ -113,9 +113,9 @@ def _other(directory: Path) -> Pipeline:
         keep = _FOREVER if night is None else KeepConfig.model_validate(config.get("keep", {}))
     except ValidationError as error:
         raise StoreError(
-            f"{directory}: how long this pipeline keeps things cannot be read from its night "
-            f"{night.number if night else 0}; nothing is deleted. If the pipeline is not used any "
-            f"more, move its directory away"
+            f"{directory}: the retention rules of this pipeline cannot be read from its night "
+            f"{night.number if night else 0}; nothing is deleted. If the pipeline is no longer "
+            f"used, move its directory away"
         ) from error
     return Pipeline(
         name=directory.name,
@@ -133,6 +133,6 @@ def _names(config: Mapping[str, Any], section: str) -> frozenset[str] | None:
 
 
 def age_days(moment: str, now: datetime) -> float:
-    """How old an ISO 8601 time is; one without a zone is in UTC."""
+    """The age of an ISO 8601 time in days; a time without a zone is in UTC."""
     found = datetime.fromisoformat(moment)
     return (now - (found if found.tzinfo else found.replace(tzinfo=UTC))).total_seconds() / 86_400

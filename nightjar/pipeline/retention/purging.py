@@ -1,10 +1,10 @@
-"""A person's right to erasure: documents go from everything that a directory keeps.
+"""A person's right to erasure: removes documents from everything that a directory keeps.
 
-The order is written down first, as hashes (:mod:`nightjar.stages.ingest.purge_list`), for every
-corpus of the directory that has such texts; from then on ingest keeps them out. Then what holds
-rows of them is written anew or deleted (:mod:`.sweeping`). Killed at any point, the next night or
-command goes on (:func:`finish_purges`). Vectors that were learnt from the documents are told
-(:mod:`.trained`), not changed.
+First the order is recorded, as hashes (:mod:`nightjar.stages.ingest.purge_list`), for every
+corpus in the directory that has such texts; from then on ingest keeps them out. Then artifacts
+with rows of them are rewritten or deleted (:mod:`.sweeping`). After a kill at any point, the next
+night or command continues (:func:`finish_purges`). Vectors that were learnt from the documents
+are reported (:mod:`.trained`), not changed.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ class PurgeRequest:
     documents: tuple[str, ...]
     """Their doc_ids."""
     corpus: str | None
-    """Where they are; None: in the only corpus that has them."""
+    """The corpus of the documents; None if only one corpus has them."""
     actor: str
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class PurgeResult:
-    """What a purge came to."""
+    """The result of a purge."""
 
     documents: tuple[str, ...]
-    """What was asked for."""
+    """The ids that were given."""
     n_erased: int
-    """Documents that are gone: those, others of the same text, what was nearly the same."""
+    """Number of documents erased: those, others with the same text, and near duplicates."""
     swept: Swept
     trained: tuple[TrainedVectors, ...]
     """Vectors that were learnt from them, or may have been."""
@@ -84,9 +84,9 @@ def purge(
 ) -> PurgeResult:
     """Erase documents from everything that is kept, and keep them from coming back.
 
-    Every document of the same text goes as well, in all corpora of the directory, and what is in
-    quarantine as nearly the same. No night of any pipeline may be under way. Raises LeaseTaken;
-    InputError for a document that is not there, or in several corpora; StoreError.
+    Also erases every document with the same text, in all corpora of the directory, and their near
+    duplicates in quarantine. Raises LeaseTaken while a night of any pipeline is under way;
+    InputError for a document that is missing or in several corpora; StoreError.
     """
     root = loaded.artifacts_dir
     with alone(loaded, "nightjar purge"):
@@ -112,9 +112,9 @@ def purge(
 
 
 def finish_purges(loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES) -> Swept | None:
-    """Carry out what a purge was killed over; None when there was nothing to do.
+    """Finish an interrupted purge; None when there was nothing to do.
 
-    The caller holds the own pipeline's lease. Raises LeaseTaken, StoreError.
+    The caller must hold this pipeline's lease. Raises LeaseTaken, StoreError.
     """
     if all(listed.is_done for listed in _lists(loaded.artifacts_dir)):
         return None
@@ -138,7 +138,7 @@ def alone(loaded: LoadedConfig, owner: str, *, holds_own: bool = False) -> Itera
             except LeaseTaken as taken:
                 raise LeaseTaken(
                     f"nothing is purged while a night of pipeline {name} is under way; repeat the "
-                    f"command when it has ended ({taken})"
+                    f"command after it has ended ({taken})"
                 ) from taken
         yield
 
@@ -150,22 +150,22 @@ def _collecting_alone(root: Path, owner: str) -> Iterator[None]:
         if busy:
             raise LeaseTaken(
                 f"nothing is purged while a command of pipeline {busy[0]} is at work; repeat the "
-                f"command when it has ended"
+                f"command after it has ended"
             )
         yield
 
 
 def _tidied(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[str]:
-    """Delete what nobody needs: it need not be written anew. What could not be done."""
+    """Delete what nobody needs, so that it need not be rewritten; yields what failed."""
     remove_abandoned(loaded.artifacts_dir)
     try:
         collect(loaded, stages)
-    except NightjarError as error:  # then it is written anew
-        yield f"what nobody needs is not deleted: {error}"
+    except NightjarError as error:  # then it is rewritten instead
+        yield f"unneeded artifacts were not deleted: {error}"
 
 
 def _carry_out(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Swept:
-    """Erase what unfinished orders are about, and say that they are done."""
+    """Erase the documents of unfinished orders and mark the orders as done."""
     orders = [
         order
         for listed in _lists(loaded.artifacts_dir)
@@ -182,7 +182,7 @@ def _carry_out(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Swept:
 
 
 def _order_elsewhere(loaded: LoadedConfig, texts: frozenset[bytes], order: Order) -> None:
-    """Put the texts on the lists of all corpora, of any pipeline, whose documents have them."""
+    """Add the texts to the lists of all corpora, of any pipeline, whose documents have them."""
     store = Store(loaded.artifacts_dir)
     documents = [store.open(ref) for ref in store.versions(DOCUMENTS)]
     hit = {found.manifest.name for found in documents if erased_ids(found, texts)}
@@ -203,16 +203,16 @@ def _lists(root: Path) -> Iterator[PurgeList]:
 
 @dataclass(frozen=True)
 class _Found:
-    """What is to go."""
+    """What to erase."""
 
     texts: frozenset[bytes]
     n_documents: int
     ids: dict[str, tuple[str, ...]]
-    """By corpus the digests of what was asked for."""
+    """By corpus: the digests of the given ids."""
 
 
 class _Search:
-    """Finds documents by their ids, then all that have their texts."""
+    """Finds documents by id, then all documents with the same texts."""
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self._loaded = loaded
@@ -221,7 +221,7 @@ class _Search:
         self._shards = {shard.ref.version: shard for shard in self._opened(DOCUMENT_SHARDS)}
 
     def find(self, request: PurgeRequest) -> _Found:
-        """What ``request`` is about. Raises InputError."""
+        """Find the documents of ``request``. Raises InputError."""
         corpora = self._corpora(request.corpus)
         texts: set[bytes] = set()
         ids: dict[str, list[str]] = {}
@@ -232,7 +232,7 @@ class _Search:
             by_corpus = {corpus: found for corpus, found in by_corpus.items() if found}
             if len(by_corpus) > 1:
                 raise InputError(
-                    f"{doc_id} is a document of {' and '.join(by_corpus)}: say which with --corpus"
+                    f"{doc_id} is a document of {' and '.join(by_corpus)}: choose one with --corpus"
                 )
             known = [corpus for corpus in corpora if digest in self._list(corpus).purged.ids]
             if not by_corpus and not known:
@@ -240,13 +240,13 @@ class _Search:
             for corpus, found in by_corpus.items():
                 texts |= found
                 ids.setdefault(corpus, []).append(digest.hex())
-            for corpus in () if by_corpus else known:  # purged before: what is left is told again
+            for corpus in () if by_corpus else known:  # purged before: report again what is left
                 texts |= self._list(corpus).texts_with(digest)
                 ids.setdefault(corpus, [])
         if missing:
             raise InputError(
-                f"nothing is purged: {', '.join(missing)}: no document that is kept has this id; "
-                f"'nightjar search' and 'nightjar show documents' tell ids"
+                f"nothing is purged: {', '.join(missing)}: no kept document has this id; "
+                f"'nightjar search' and 'nightjar show documents' show ids"
             )
         for corpus in ids:
             texts |= self._near_duplicates(corpus, frozenset(texts))
@@ -281,7 +281,7 @@ class _Search:
         return [self._shards[version] for version in sorted(versions & self._shards.keys())]
 
     def _texts_of(self, corpus: str, doc_id: str) -> set[bytes]:
-        """Every text that the id has or had, in what is kept of a corpus."""
+        """Every text that the id has or had, in the kept artifacts of a corpus."""
         wanted = Purged(ids=frozenset((digest_of(doc_id),)))
         found: set[bytes] = set()
         for shard in self._shards_of(corpus):
@@ -291,7 +291,7 @@ class _Search:
         return found
 
     def _near_duplicates(self, corpus: str, texts: frozenset[bytes]) -> set[bytes]:
-        """The texts that are in quarantine as nearly the same."""
+        """The texts in quarantine as near duplicates of ``texts``."""
         places = {
             place
             for artifact in self._of_corpus(corpus)

@@ -1,8 +1,8 @@
 """Erasing texts from every artifact of a directory that holds rows of them.
 
-What is made of documents goes before the documents, and documents before their shards: as long as
-something is left to do, what it is about can still be found. Of what is searched, vectors come
-before their index, which is built of them. Done twice it ends the same.
+Descendants of documents are handled before the documents, and documents before their shards, so
+that unfinished work can still be found. Document vectors are rewritten before their index, which
+is built from them. A sweep can be repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
 logger = logging.getLogger(__name__)
 
 _LEARNT = (Keep.MODEL, Keep.RECORD)
-"""Vectors and scores are of all documents together: nothing of them is erased."""
+"""Vectors and scores come from all documents together: nothing is erased from them."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Swept:
     """What was done."""
 
     rewritten: tuple[str, ...]
-    """Artifacts that were written anew, without the documents."""
+    """Artifacts that were rewritten without the documents."""
     deleted: tuple[str, ...]
-    """Artifacts, fetched files and what was set aside."""
+    """Artifacts, fetched files and artifacts that were set aside."""
     places: tuple[str, ...]
     """Where the documents are in the sources, as ``source: file:line``."""
 
@@ -53,7 +53,7 @@ class Sweep:
     deleted: list[str] = field(default_factory=list)
 
     def run(self) -> Swept:
-        """Do it. Raises ArtifactDamaged for one that cannot be read, StoreNotWritable."""
+        """Erase. Raises ArtifactDamaged for an artifact that cannot be read, StoreNotWritable."""
         self.store = Store(self.loaded.artifacts_dir)
         self.erased = Erased(self.texts)
         self.records = list(self._found_in_shards())
@@ -72,7 +72,7 @@ class Sweep:
             for name, eraser in stage.erasers.items():
                 self._erase(name, eraser, stage)
         self._delete_set_aside()
-        delete(self.loaded.artifacts_dir / DERIVED_DIR)  # it has words, and is drawn anew
+        delete(self.loaded.artifacts_dir / DERIVED_DIR)  # has words; is recomputed
         places = sorted(f"{source}: {locator}" for source, locator in self.erased.places)
         return Swept(tuple(self.rewritten), tuple(self.deleted), tuple(places))
 
@@ -84,7 +84,7 @@ class Sweep:
         return [*served, *(stage for stage in reversed(self.stages) if not stage.is_served)]
 
     def _found_in_shards(self) -> Iterator[FetchedRecords]:
-        """What was read of the texts' records, by shard; notes where they were."""
+        """Yield the records of the texts as read, by shard; notes where they were."""
         for shard in self._opened(DOCUMENT_SHARDS):
             rows = purged_rows(shard, Purged(texts=self.texts))
             if not rows.any():
@@ -102,7 +102,7 @@ class Sweep:
             yield FetchedRecords(shard.manifest.name, tuple(sha256s), ids_at(shard, rows))
 
     def _descendants(self) -> set[Key]:
-        """What is made of documents artifacts that have such rows, but for vectors and scores."""
+        """Descendants of documents artifacts with such rows, except vectors and scores."""
         learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
         others = {
             (stage, ref.version): Manifest.read(Path(ref.path)).parents
@@ -118,7 +118,7 @@ class Sweep:
             found |= more
 
     def _delete_unknown(self, descendants: set[Key]) -> None:
-        """Delete what was made of them by a stage that is not declared."""
+        """Delete descendants made by stages that are not declared."""
         declared = {stage.name for stage in self.stages}
         pieces = {piece for stage in self.stages for piece in stage.pieces}
         for key in sorted(descendants):
@@ -142,7 +142,7 @@ class Sweep:
             self.deleted.append("/".join(key))
 
     def _delete_set_aside(self) -> None:
-        """Delete damaged artifacts that may have such rows: nothing can be erased from them."""
+        """Delete damaged artifacts that may have such rows, since they cannot be rewritten."""
         learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
         aside = self.loaded.artifacts_dir / SET_ASIDE_DIR
         for name in names(aside):

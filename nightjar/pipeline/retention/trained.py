@@ -1,4 +1,4 @@
-"""Which vectors were learnt from documents that were erased."""
+"""Which vectors were learnt from erased documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Certainty(IntEnum):
 
     NO = 0
     POSSIBLE = 1
-    """The documents that they were learnt from are not kept any more."""
+    """The documents that they were learnt from are no longer kept."""
     YES = 2
 
 
@@ -35,23 +35,23 @@ class TrainedVectors:
     """A registered version, or an artifact that is not registered."""
     embeddings: str
     is_certain: bool
-    """False: the documents that they were learnt from are not kept, so nobody knows."""
+    """False when their training documents are no longer kept, so that nobody knows."""
 
 
 @dataclass(frozen=True)
 class _Lineage:
-    """What vectors were learnt from, by version; None where there is no such thing."""
+    """The versions that vectors were learnt from; None where there was no such artifact."""
 
     documents: str | None
-    """"" when it was learnt from documents that nobody knows any more."""
+    """"" when it was learnt from documents that are no longer known."""
     base: str | None
 
 
 def trained_with(loaded: LoadedConfig, texts: frozenset[bytes]) -> tuple[TrainedVectors, ...]:
-    """The registered versions, and other embeddings, that were learnt from ``texts``.
+    """Find the registered versions and other embeddings that were learnt from ``texts``.
 
-    To be asked after they were erased: documents artifacts say what was. Raises
-    RegistryUnavailable.
+    Call it after the texts were erased: documents artifacts record what was erased from them.
+    Raises RegistryUnavailable.
     """
     store = Store(loaded.artifacts_dir)
     versions = list(_registered(loaded))
@@ -103,25 +103,25 @@ def models_to_retrain(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...])
 
 
 def advice(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> Iterator[str]:
-    """What keeps such vectors beyond the next promotions, and how a person ends that."""
+    """What keeps such vectors despite later promotions, and how a person can end that."""
     standing = read_standing(loaded)
     embeddings = {found.embeddings for found in trained}
     for model, found in standing.models.items():
         if found.reference is not None and found.reference.embeddings in embeddings:
             yield (
                 f"version {found.reference.number} is the reference of {model}: once another is "
-                f"champion, 'nightjar pin {model} VERSION --reference' lets it go"
+                f"champion, 'nightjar pin {model} VERSION --reference' releases it"
             )
         for pin in found.pins:
             if pin.embeddings in embeddings and pin != found.reference:
                 yield (
                     f"version {pin.number} of {model} is pinned: 'nightjar unpin {model} "
-                    f"{pin.number}' lets it go"
+                    f"{pin.number}' releases it"
                 )
 
 
 def _registered(loaded: LoadedConfig) -> Iterator[RegisteredVersion]:
-    """What any pipeline of the directory has registered."""
+    """Every version that a pipeline of the directory registered."""
     reader = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir).reader()
     for pipeline in read_pipelines(loaded):
         ledger_id = Ledger(pipeline.directory / LEDGER).id
@@ -130,7 +130,7 @@ def _registered(loaded: LoadedConfig) -> Iterator[RegisteredVersion]:
 
 
 def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _Lineage]:
-    """By embeddings: from the tags of registered versions, else from manifests."""
+    """Lineages by embeddings, from the tags of registered versions, else from manifests."""
     found: dict[str, _Lineage] = {}
     for ref in store.versions(EMBEDDINGS):
         try:
