@@ -1,11 +1,12 @@
 # Everything a fresh machine needs is made here. Requires only Python 3.11 to 3.13 and make.
 #
-#   make run      run the nightly pipeline with pipeline_config.yaml
-#   make test     run the tests
-#   make check    check format, lint, strict types and import layers
-#   make encoders install torch and pre-trained text encoders, which enables their tests
-#   make serve    start Prefect server, worker and nightly deployment on this machine
-#   make help     show this text
+#   make run      the nightly pipeline, with pipeline_config.yaml
+#   make test     the tests
+#   make quick    the tests that need no server, no browser and no second each
+#   make check    format, lint, strict types, import layers
+#   make encoders adds torch and pre-trained text encoders, and with them their tests
+#   make serve    Prefect server, worker and nightly deployment on this machine
+#   make help     this text
 
 PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13 python3,$(if $(shell $(v) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(v))))
 VENV := .venv
@@ -17,7 +18,7 @@ INSTALLED_ENCODERS := $(VENV)/.installed-encoders
 DEV := dev,explore,formats,index,s3,postgres,chinese,japanese,thai,subword,spacy,dask
 DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
-.PHONY: run test check encoders format serve constraints clean help
+.PHONY: run test quick check encoders format serve constraints clean help
 .DEFAULT_GOAL := help
 
 run: $(INSTALLED)
@@ -26,6 +27,10 @@ run: $(INSTALLED)
 # In parallel, one process per core. Tests of a file mostly stay together: they share their set-up.
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+quick: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal \
+		-m "not slow and not integration" $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
@@ -79,4 +84,4 @@ clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,8p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'

@@ -1,23 +1,74 @@
 """Nightjar: nightly embeddings you can trust.
 
-Packages import only packages below them::
+::
 
-    cli
-    explorer, flows         the local web page; the Prefect flow of a night
-    tasks                   one Prefect task per stage
-    pipeline                plans and runs a night; retention
-    stages                  one package per stage
-    promotion               gate, ledger, champions
-    registry                MLflow
-    core                    stages, plans and nights as such; executors
-    formats                 files of vectors and of models
-    store                   versioned Parquet artifacts, leases
-    config
-    files, progress, kernels
-    errors
-    model                   copied into every registered model
+    import nightjar
 
-Stages never import each other; they meet in artifacts. See docs/architecture.md.
+    pipeline = nightjar.Pipeline("pipeline_config.yaml")
+    night = pipeline.run()
+    model = pipeline.model("glove")
+    model.neighbors(["king"], topn=5)
+
+The names in ``__all__`` are the public API (docs/api.md); everything else may change. They are
+imported when they are first used, so that ``import nightjar`` takes no time.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nightjar.version import __version__
+
+if TYPE_CHECKING:
+    from nightjar.api import Model, Pipeline, ProgressReport, SearchHit, open_model
+    from nightjar.errors import (
+        ConfigError,
+        InputError,
+        LeaseTaken,
+        NightjarError,
+        PromotionRefused,
+        RetryLater,
+        StoreError,
+        UnknownTokenError,
+    )
+
+_API = ("Model", "Pipeline", "ProgressReport", "SearchHit", "open_model")
+_ERRORS = (
+    "ConfigError",
+    "InputError",
+    "LeaseTaken",
+    "NightjarError",
+    "PromotionRefused",
+    "RetryLater",
+    "StoreError",
+    "UnknownTokenError",
+)
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "LeaseTaken",
+    "Model",
+    "NightjarError",
+    "Pipeline",
+    "ProgressReport",
+    "PromotionRefused",
+    "RetryLater",
+    "SearchHit",
+    "StoreError",
+    "UnknownTokenError",
+    "__version__",
+    "open_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _API + _ERRORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("nightjar.api" if name in _API else "nightjar.errors"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

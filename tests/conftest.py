@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 from config_support import MINIMAL
+from slow_support import slow_tests
 
 from nightjar.config import load_config
 from nightjar.core import Night
@@ -50,6 +51,14 @@ def pytest_unconfigure() -> None:
     """No limit of a test covers the end of the interpreter, which joins threads."""
     assert sys.__stderr__ is not None
     faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True, file=sys.__stderr__)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow ones (tests/slow_support.py)."""
+    slow = slow_tests()
+    for item in items:
+        if f"{item.path.stem}::{item.name.partition('[')[0]}" in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 PROVENANCE = Provenance(git_commit=None, actor="test", n_workers=1)

@@ -68,7 +68,10 @@ def test_byte_order_mark_and_line_ends_do_not_matter(
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     path = tmp_path / "absent.yaml"
-    assert refusal(path) == f"{path}: there is no such config file; name one with --config"
+    assert refusal(path) == (
+        f"{path}: there is no such config file; name one with --config, or start a project with "
+        f"'nightjar init DIR'"
+    )
 
 
 def test_a_directory_is_no_config_file(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
@@ -18,6 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.core import TyperGroup
 
+import nightjar
 from nightjar.cli.main import app
 from nightjar.config import cleaning, models
 from nightjar.stages import STAGES
@@ -203,7 +206,7 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     package = {  # the links flows and tasks are tracked as files
         f"nightjar/{parts[1]}" + ("/" if len(parts) > 2 else "")
         for parts in entries
-        if parts[0] == "nightjar" and parts[1] != "__init__.py"
+        if parts[0] == "nightjar" and parts[1] not in ("__init__.py", "py.typed")
     }
     folders = {f"{parts[0]}/" for parts in entries if len(parts) > 1 and parts[0][0] != "."}
     inside = {path for path in paths if path.startswith("nightjar/") and path != "nightjar/"}
@@ -281,7 +284,74 @@ def test_nothing_names_a_registry_host_or_a_path_of_one_machine() -> None:
             assert found is None, f"{name}: {found}"
 
 
+# -- the Python API --------------------------------------------------------------------------
+
+API_PATH = DOCS / "api.md"
+API_HEAD = """# Python API
+
+<!-- made from the docstrings: python tests/test_docs.py renews it -->
+
+`import nightjar` promises what stands here and nothing else. Nothing is printed; progress goes to a
+callback. The types that are returned have more attributes, which their docstrings explain:
+`help(nightjar.Pipeline.run)`.
+
+```python
+import nightjar
+
+pipeline = nightjar.Pipeline("pipeline_config.yaml")
+night = pipeline.run(on_progress=lambda report: print(report.step, report.done, report.total))
+for decision in night.decisions:
+    print(decision["model"], decision["outcome"], decision["reason"])
+print(pipeline.model("glove").neighbors(["king"], topn=5))
+```
+"""
+SHOWN_ERRORS = [
+    name
+    for name in nightjar.__all__
+    if isinstance(getattr(nightjar, name), type) and issubclass(getattr(nightjar, name), Exception)
+]
+
+
+def prose(thing: object) -> str:
+    """A docstring as Markdown."""
+    text = inspect.getdoc(thing) or ""
+    text = re.sub(r":\w+:`[~.]?([^`]+)`", r"`\1`", text)
+    return text.replace("``", "`")
+
+
+def described(name: str, found: Any, level: str) -> list[str]:
+    """A heading, the signature and the docstring."""
+    if isinstance(found, property | cached_property) or found is nightjar.Model:
+        return [f"{level} {name}", "", prose(found), ""]
+    plain = str(inspect.signature(found)).replace("self, ", "").replace("(self)", "()")
+    signature = re.sub(r"(: |-> )'([^']+)'", r"\1\2", plain).removesuffix(" -> None")
+    return [f"{level} {name}", "", f"```python\n{name}{signature}\n```", "", prose(found), ""]
+
+
+def api_reference() -> str:
+    lines = [API_HEAD]
+    for name in ("Pipeline", "Model", "open_model", "SearchHit", "ProgressReport"):
+        found = getattr(nightjar, name)
+        lines += described(name, found, "##")
+        for key, member in vars(found).items() if isinstance(found, type) else ():
+            is_shown = inspect.isfunction(member) or isinstance(member, property | cached_property)
+            if is_shown and not key.startswith("_"):
+                lines += described(key, member, "###")
+    lines += ["## Errors", ""]
+    for name in SHOWN_ERRORS:
+        error = getattr(nightjar, name)
+        lines.append(f"- `{name}`, a `{error.__base__.__name__}`: {prose(error)}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def test_the_reference_of_the_api_is_made_from_the_docstrings() -> None:
+    assert API_PATH.read_text(encoding="utf-8") == api_reference(), (
+        "run python tests/test_docs.py to renew docs/api.md"
+    )
+
+
 if __name__ == "__main__":
+    API_PATH.write_text(api_reference(), encoding="utf-8")
     Path(REFERENCE_PATH).write_text(configuration_reference(), encoding="utf-8")
     CONTRACT_PATH.write_text(
         with_stage_table(CONTRACT_PATH.read_text(encoding="utf-8")), encoding="utf-8"

@@ -1,14 +1,19 @@
-"""The examples run on a small slice of the real reviews, and write what they print."""
+"""The examples run as their page says, and so do the two benchmarks on film reviews."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import PROJECT_ROOT
+from nights_support import HandMade
+
+import nightjar
 
 EXAMPLES = PROJECT_ROOT / "examples"
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "imdb"
@@ -17,20 +22,59 @@ pytest.importorskip("sklearn", reason="scikit-learn, which comes with mlflow, is
 needs_reviews = pytest.mark.skipif(not DATA.is_dir(), reason=f"the reviews are not in {DATA}")
 
 
-def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, EXAMPLES / name, *arguments]
+def run(*command: object, cwd: Path = PROJECT_ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(part) for part in command],
-        cwd=PROJECT_ROOT,
+        [sys.executable, *(str(part) for part in command)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-@pytest.mark.parametrize("name", ["semantic_search.py", "text_classification.py"])
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short_and_imports_the_public_api_alone(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    assert re.findall(r"^ *(?:from|import) (nightjar\S*)", text, re.MULTILINE) == ["nightjar"]
+    for name in re.findall(r"nightjar\.(\w+)", text):
+        assert name in nightjar.__all__
+
+
+def test_a_night_on_a_text_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(
+        "\n".join(f"King {n} and the queen walk by the sea." for n in range(200))
+    )
+    done = run(EXAMPLES / "first_night.py", "notes.txt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "train words: published" in done.stdout
+    assert "words: " in done.stdout.splitlines()[-1]
+    done = run(EXAMPLES / "first_night.py", "absent.txt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "absent.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_is_asked_and_documents_are_searched(tmp_path: Path) -> None:
+    project = HandMade(tmp_path)
+    project.document["document_vectors"] = {"lines": {"model": "words"}}
+    project.save()
+    project.night()
+    done = run(EXAMPLES / "ask_a_model.py", tmp_path / "vectors.txt", "left1", "left2", "right3")
+    assert done.returncode == 0, done.stderr
+    assert "left1 is to left2 as right3 is to " in done.stdout
+    done = run(EXAMPLES / "ask_a_model.py", tmp_path / "vectors.txt", "lef1")
+    assert done.returncode == 1
+    assert "lef1: did you mean" in done.stderr
+    done = run(EXAMPLES / "search_documents.py", project.path, "left3 right3")
+    assert done.returncode == 0, done.stderr
+    assert "left3 right3" in done.stdout.splitlines()[1]
+
+
+@pytest.mark.parametrize("name", ["semantic_search", "text_classification"])
 def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
-    done = run(name, tmp_path / "nowhere", "--work", tmp_path / "work")
+    done = run("-m", f"benchmarks.{name}", tmp_path / "nowhere", "--work", tmp_path / "work")
     assert done.returncode == 1
     assert "nowhere: no Parquet file is there" in done.stderr
     assert "Traceback" not in done.stderr
@@ -41,7 +85,7 @@ def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
 def test_text_classification_beats_chance(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     arguments = ["--reviews", 1_000, "--work", tmp_path / "work", "--json", output]
-    done = run("text_classification.py", DATA, *arguments)
+    done = run("-m", "benchmarks.text_classification", DATA, *arguments)
     assert done.returncode == 0, done.stderr
     figures = json.loads(output.read_text())
     best = max(row["labelled"] for row in figures["results"])
@@ -58,7 +102,7 @@ def test_semantic_search_finds_reviews_again(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     arguments = ["--reviews", 500, "--queries", 100, "--threads", 1]
     arguments += ["--work", tmp_path / "work"]
-    done = run("semantic_search.py", DATA, *arguments, "--json", output)
+    done = run("-m", "benchmarks.semantic_search", DATA, *arguments, "--json", output)
     assert done.returncode == 0, done.stderr
     figures = json.loads(output.read_text())
     assert figures["reviews"] == 500

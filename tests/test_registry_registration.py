@@ -198,7 +198,7 @@ def test_tags_tell_lineage_scores_and_files(registered: World, run: Any, run_fil
         "nightjar.pipeline": "night",
         "nightjar.model": "w2v",
         "nightjar.trainer": "word2vec",
-        "nightjar.stages.ingest": "news, wiki",
+        "nightjar.corpus": "news, wiki",
         "nightjar.git_commit": "0123abc",
         "score.wordsim353": "0.5",
         "score.simlex999": "0.3",

@@ -15,9 +15,9 @@ from conftest import SMALL_CONFIG, run_due
 from nights_support import HandMade
 from test_cli import assert_refused, nightjar
 
-from nightjar.cli.searching import Found, Question, find_documents
 from nightjar.config import load_config
 from nightjar.errors import ArtifactMissing, InputError
+from nightjar.pipeline.searching import Found, Question, find_documents
 from nightjar.stages.index import Filters
 
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")

@@ -4,74 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from conftest import PROJECT_ROOT
+from service_support import START_SECONDS, NightShift, environment_of_a_user, serving
 
 from nightjar.cli import service
 from nightjar.config import load_config
 from nightjar.errors import OrchestratorUnavailable
 from nightjar.registry import open_reader
 
-START_SECONDS = 180
 # What is waited for within has limits of its own, whose messages say more.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-
-
-@dataclass(frozen=True)
-class NightShift:
-    """A running ``nightjar serve``."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    config: Path
-    log: Path
-    environment: dict[str, str]
-
-    def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments],
-            env=self.environment,
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    def request(self, method: str, path: str, body: object = None) -> Any:
-        """What the API answers; asked again while its database is locked, as Prefect does."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            response = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            assert time.monotonic() < deadline, response.text
-            time.sleep(0.5)
-        assert response.is_success, response.text
-        return response.json()
-
-    def post(self, path: str, body: dict[str, object]) -> list[dict[str, object]]:
-        result: list[dict[str, object]] = self.request("POST", path, body)
-        return result
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @pytest.fixture(scope="module")
@@ -80,51 +29,15 @@ def night_shift(
 ) -> Iterator[NightShift]:
     directory = tmp_path_factory.mktemp("night-shift")
     config = write_small_config(directory / "project")
-    port = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-        "PREFECT_HOME": str(directory / "prefect"),
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "NO_COLOR": "1",
-    }
-    log = directory / "serve.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "nightjar.cli.main",
-                "serve",
-                "-c",
-                str(config),
-                "--port",
-                str(port),
-            ],
-            cwd=PROJECT_ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}/api"
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while b"Serving." not in log.read_bytes():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
-        yield NightShift(process, url, config, log, {**environment, "PREFECT_API_URL": url})
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/health", timeout=5)
+    command = [sys.executable, "-m", "nightjar.cli.main", "serve", "-c", str(config)]
+    with serving(command, config.parent, directory, environment_of_a_user()) as night_shift:
+        yield night_shift
 
 
 def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr + night_shift.log.read_text()
-    database = night_shift.config.parent / "artifacts" / "mlflow" / "mlflow.db"
+    database = night_shift.project / "artifacts" / "mlflow" / "mlflow.db"
     reader = open_reader(f"sqlite:///{database}")
     for model in ("cbow", "glove"):
         champion = reader.alias(f"small-{model}", "champion")
@@ -155,6 +68,17 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     assert [row["model"] for row in scores] == ["cbow", "glove"]
     assert all(row["decision"] == "promoted" for row in scores)
     assert {"decisions", "documents-text-counts", "embeddings-glove-artifact"} <= by_key.keys()
+
+
+def test_the_shipped_deployment_works_in_the_directory_of_the_config(
+    night_shift: NightShift,
+) -> None:
+    (deployment,) = night_shift.post("/deployments/filter", {})
+    assert deployment["entrypoint"] == "nightjar.flows.nightly.nightly"
+    (step,) = deployment["pull_steps"]
+    assert step == {
+        "prefect.deployments.steps.set_working_directory": {"directory": str(night_shift.project)}
+    }
 
 
 def test_a_second_deployed_run_finds_nothing_to_do(night_shift: NightShift) -> None:

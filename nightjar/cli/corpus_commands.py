@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nightjar.cli import corpora_asked as corpora
-from nightjar.cli import render, searching
+from nightjar.cli import render
 from nightjar.cli.corpora_asked import AskedNights, CorpusReport
 from nightjar.cli.options import (
     DEFAULT_CONFIG,
@@ -26,6 +26,7 @@ from nightjar.cli.options import (
 from nightjar.cli.outputs import save_text
 from nightjar.config import load_config
 from nightjar.errors import InputError
+from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Question, find_documents
 from nightjar.stages.index import Filters
 from nightjar.stages.ingest import Change, Comparison
 
@@ -67,15 +68,15 @@ def search(
 ) -> None:
     """Find the documents nearest in meaning, and the best sentence of each."""
     console = Console()
-    question = searching.Question(
+    question = Question(
         query=query,
         name=name,
         night=night,
         topn=topn,
         filters=Filters(tuple(source or ()), tuple(language or ()), contains, min_chars, max_chars),
-        snippet_chars=searching.JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
+        snippet_chars=JSON_SNIPPET_CHARS if as_json else render.snippet_chars(console),
     )
-    found = searching.find_documents(load_config(config, set_ or []), question)
+    found = find_documents(load_config(config, set_ or []), question)
     if as_json:
         print_json(found.as_json())
     else:

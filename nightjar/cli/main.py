@@ -26,6 +26,7 @@ from nightjar.cli import (
     exchange_commands,
     lookups,
     night_commands,
+    project_commands,
     promotion_commands,
     question_commands,
     render,
@@ -382,6 +383,7 @@ def verify(
         raise typer.Exit(1)
 
 
+app.add_typer(project_commands.app)
 app.add_typer(question_commands.app)
 app.add_typer(corpus_commands.app)
 app.add_typer(night_commands.app)

@@ -22,10 +22,10 @@ from nightjar.cli.exports import Exported
 from nightjar.cli.indexes import IndexedModel
 from nightjar.cli.lookups import Listing, Verification
 from nightjar.cli.questions import Answer
-from nightjar.cli.searching import Found
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
 from nightjar.pipeline import Action, Estimate, Forecast, ModelOutcome, Plan
+from nightjar.pipeline.searching import Found
 from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.stages.train.resources import Resources
 from nightjar.store.scores import Score

@@ -11,16 +11,15 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from nightjar.api import Pipeline
 from nightjar.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
     SetOption,
-    errors,
     print_json,
 )
 from nightjar.config import load_config
-from nightjar.pipeline import claim_pipeline, lease_path
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.pipeline.retention import (
     Collected,
@@ -28,13 +27,8 @@ from nightjar.pipeline.retention import (
     Item,
     PurgeRequest,
     PurgeResult,
-    finish_purges,
-    plan_collection,
 )
-from nightjar.pipeline.retention import collect as delete_unneeded
 from nightjar.pipeline.retention import purge as erase
-from nightjar.promotion import Promoter
-from nightjar.store import acquire_lease
 
 app = typer.Typer()
 
@@ -53,26 +47,14 @@ def collect(
 
     The end of every night does the same.
     """
-    loaded = load_config(config, set_ or [])
     console = Console(soft_wrap=True, highlight=False)
-    if is_dry_run:
-        planned = plan_collection(loaded)
-        if as_json:
-            print_json(planned.as_json())
-        else:
-            _tell_plan(console, planned)
-        return
-    with acquire_lease(lease_path(loaded), "nightjar collect"):
-        claim_pipeline(loaded)
-        for alarm in Promoter(loaded, read_provenance(loaded).actor).recover():
-            errors.print(f"alarm: {alarm}", markup=False)
-        if finish_purges(loaded) is not None:
-            errors.print("finished an interrupted purge")
-        collected = delete_unneeded(loaded)
+    found = Pipeline(config, set_ or []).collect(is_dry_run=is_dry_run)
     if as_json:
-        print_json(collected.as_json())
+        print_json(found.as_json())
+    elif isinstance(found, Collection):
+        _tell_plan(console, found)
     else:
-        _tell_collected(console, collected)
+        _tell_collected(console, found)
 
 
 @app.command()

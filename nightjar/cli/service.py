@@ -1,7 +1,8 @@
 """Nightly operation on one machine: Prefect server, work pool, deployment and worker.
 
-``nightjar serve`` starts what is missing, deploys ``prefect.yaml`` and, when interrupted, stops
-what it started. A server that already answers at ``PREFECT_API_URL`` is used as it is.
+``nightjar serve`` starts what is missing, deploys the ``prefect.yaml`` beside the config, or the
+one that Nightjar ships, and stops what it started when it is interrupted. A server that already
+answers at ``PREFECT_API_URL`` is used as is.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import yaml
 from rich.console import Console
 
-import nightjar
 from nightjar.cli.embedded_server import prepare_database
+from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
 from nightjar.config import LoadedConfig
 from nightjar.errors import ConfigError, OrchestratorUnavailable
 
 DEPLOYMENT = "nightly/nightly"
+_NAME = DEPLOYMENT.partition("/")[2]
 _START_SECONDS = 180.0
 _DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
@@ -39,8 +42,9 @@ def serve_nightly(
     work_pool: str,
     promotes: bool = False,
 ) -> None:
-    """Serve until interrupted (Ctrl-C or SIGTERM), or until one of the processes stops."""
-    project = _project_dir()
+    """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
+    project = loaded.base_dir
+    deployments_path(loaded)  # a mistake in it is told before anything starts
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
@@ -84,7 +88,8 @@ def deploy(
 ) -> None:
     """Create the process work pool and the nightly deployment for this config.
 
-    Raises OrchestratorUnavailable with Prefect's output, or when it did not end in time.
+    Its runs work in the directory of the config. Raises ConfigError when the prefect.yaml there
+    does not declare it, and OrchestratorUnavailable with what Prefect said, or that it did not end.
     """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
     parameters = {
@@ -92,14 +97,15 @@ def deploy(
         "overrides": list(loaded.overrides),
         "promote": promotes,
     }
-    deployment = ["--no-prompt", "deploy", "--name", DEPLOYMENT.partition("/")[2]]
+    deployment = ["--no-prompt", "deploy", "--name", _NAME]
+    deployment += ["--prefect-file", str(deployments_path(loaded))]
     deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
     for command in (pool, deployment):
         try:
             done = subprocess.run(
                 _prefect(command),
                 env=dict(environment),
-                cwd=_project_dir(),
+                cwd=loaded.base_dir,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -118,14 +124,27 @@ def deploy(
             )
 
 
-def _project_dir() -> Path:
-    directory = Path(nightjar.__file__).resolve().parents[1]
-    if not (directory / "prefect.yaml").is_file():
-        raise ConfigError(
-            f"{directory} has no prefect.yaml: 'nightjar serve' runs from a clone of the "
-            f"project (make serve)"
-        )
-    return directory
+def deployments_path(loaded: LoadedConfig) -> Path:
+    """The prefect.yaml beside the config, or the one that Nightjar ships.
+
+    Raises ConfigError when the one beside the config does not declare the nightly deployment:
+    Prefect would take another one in its place.
+    """
+    path = loaded.base_dir / DEPLOYMENTS_FILE
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return SHIPPED_DEPLOYMENTS
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    declared = document.get("deployments") if isinstance(document, dict) else None
+    for entry in declared if isinstance(declared, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == _NAME:
+            return path
+    raise ConfigError(
+        f"{path} declares no deployment {_NAME!r}; copy it from {SHIPPED_DEPLOYMENTS}, or keep the "
+        f"config in a directory of its own"
+    )
 
 
 def _prefect(arguments: Sequence[str]) -> list[str]:

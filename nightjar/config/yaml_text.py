@@ -44,7 +44,8 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path}: there is no such config file; name one with --config"
+            f"{path}: there is no such config file; name one with --config, or start a project "
+            f"with 'nightjar init DIR'"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-import nightjar
 from nightjar.core.executors.base import Advance, Piece, Result
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, RetryLater, WorkerLost
+from nightjar.version import __version__
 
 if TYPE_CHECKING:
     import distributed
@@ -353,7 +353,7 @@ def _examine(probe: str) -> _Fitness:
     import numpy as np  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415
 
-    versions = f"{nightjar.__version__}, {pa.__version__}, {np.__version__}"
+    versions = f"{__version__}, {pa.__version__}, {np.__version__}"
     return _Fitness(versions, Path(probe).exists())
 
 

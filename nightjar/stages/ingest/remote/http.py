@@ -18,7 +18,6 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from nightjar import __version__
 from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
@@ -30,6 +29,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     Rest,
     Version,
 )
+from nightjar.version import __version__
 
 _CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""Semantic search: ``nightjar search`` in the index that serves an entry.
+"""Semantic search: asking the index that an entry of ``document_vectors`` is served with.
 
 The ledger names that index (:meth:`nightjar.pipeline.answerers.Answerers.served`). Vectors and
 index are built before the event that names them, so nothing is built here.

@@ -16,12 +16,12 @@ from typing import Any
 import mlflow
 import numpy as np
 from numpy.typing import NDArray
-from reviews import parser, read_reviews, run_pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.reviews import parser, read_reviews, run_pipeline
 from nightjar.config import LoadedConfig
 from nightjar.registry import tracking_uri
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from reviews import Review, parser, read_reviews, run_pipeline
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
-from nightjar.cli.searching import open_search
+from benchmarks.reviews import Review, parser, read_reviews, run_pipeline
 from nightjar.config import LoadedConfig
 from nightjar.model.tokenization import Settings, make_sentence_splitter
+from nightjar.pipeline.searching import open_search
 
 Ranking = list[NDArray[np.int64]]
 """Of each query the rows of the reviews, best first."""
