@@ -1,12 +1,12 @@
 # Everything a fresh machine needs is made here. Requires only Python 3.11 to 3.13 and make.
 #
-#   make run      the nightly pipeline, with pipeline_config.yaml
-#   make test     the tests
-#   make quick    the tests that need no server, no browser and no second each
-#   make check    format, lint, strict types, import layers
-#   make encoders adds torch and pre-trained text encoders, and with them their tests
-#   make serve    Prefect server, worker and nightly deployment on this machine
-#   make help     this text
+#   make run      run the nightly pipeline with pipeline_config.yaml
+#   make test     run the tests
+#   make quick    run the tests that need no server, no browser and less than a second each
+#   make check    check format, lint, strict types and import layers
+#   make encoders install torch and pre-trained text encoders, which enables their tests
+#   make serve    start Prefect server, worker and nightly deployment on this machine
+#   make help     show this text
 
 PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13 python3,$(if $(shell $(v) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo ok),$(v))))
 VENV := .venv

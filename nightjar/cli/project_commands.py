@@ -1,4 +1,4 @@
-"""``nightjar init``: a project to start from."""
+"""``nightjar init``: writes a new project."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def init(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A new or empty directory (hidden files do not count); its name becomes the "
-            "pipeline's when it is lower-case letters, digits and dashes, else that is nightjar.",
+            help="A new or empty directory (hidden files do not count). Its name becomes the "
+            "pipeline's if it has only lower-case letters, digits and dashes; else: nightjar.",
         ),
     ],
     template: Annotated[
-        str, typer.Option(help="What to start from; text: a sample, read offline.")
+        str, typer.Option(help="Start from this template; text: an offline sample.")
     ] = DEFAULT_TEMPLATE,
 ) -> None:
     """Write a project that runs at once: config, nightly deployment, README. Overwrites nothing.
 
-    The config reads a sample of text that comes with the installation.
+    The config reads a sample of text from the installation.
     """
     _tell(
         Console(soft_wrap=True, highlight=False),

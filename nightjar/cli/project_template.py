@@ -1,8 +1,8 @@
 """New projects: the templates inside the package, and writing one into a directory.
 
-A template is a directory of files. Two of ``text`` are links to the files at the top of the
-repository; a wheel holds their content. What changes from project to project is the pipeline's
-name. A project is written whole or not at all, and nothing that is there is overwritten.
+A template is a directory of files. Two files of ``text`` are links to those at the top of the
+repository; a wheel contains their content. Only the pipeline's name differs between projects. A
+project is written whole or not at all, and never overwrites anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT_NAME = "nightjar"
 TEMPLATES = Path(nightjar.__file__).parent / "templates"
 SHIPPED_DEPLOYMENTS = TEMPLATES / DEFAULT_TEMPLATE / DEPLOYMENTS_FILE
 
-_WRITTEN_AS = {"gitignore": ".gitignore"}  # in the repository it would be in force
+_WRITTEN_AS = {"gitignore": ".gitignore"}  # git would apply it in the repository
 _NAME_LINE = "  name: nightjar            # prefix of the registered models: nightjar-glove, ...\n"
 
 
@@ -38,14 +38,14 @@ class NewProject:
     directory: Path
     files: tuple[str, ...]
     pipeline: str
-    """The name that the pipeline got."""
+    """The pipeline's name."""
 
 
 def write_project(directory: Path, template: str = DEFAULT_TEMPLATE) -> NewProject:
-    """Write a template into a new or empty directory; hidden files of others may be there.
+    """Write a template into a new or empty directory, which may contain other hidden files.
 
-    Raises InputError when the template is not known, when something is in the way, and when the
-    directory cannot be written; then nothing is left behind.
+    Raises InputError, leaving nothing behind, when the template is unknown, when a file is in the
+    way, and when the directory cannot be written.
     """
     try:
         target = directory.expanduser().resolve()
@@ -59,7 +59,7 @@ def write_project(directory: Path, template: str = DEFAULT_TEMPLATE) -> NewProje
             for file, text in texts.items():
                 (unfinished / file).write_text(text, encoding="utf-8")
             if is_new:
-                unfinished.rename(target)  # fails when files came there meanwhile
+                unfinished.rename(target)  # fails if files appeared there meanwhile
             else:
                 _move_all(unfinished, target, texts)
         finally:
@@ -73,7 +73,7 @@ def write_project(directory: Path, template: str = DEFAULT_TEMPLATE) -> NewProje
 
 
 def _texts(template: str, name: str) -> dict[str, str]:
-    """The files of a project, by their names there."""
+    """The contents of a project's files, by name."""
     known = sorted(path.name for path in TEMPLATES.iterdir() if path.is_dir())
     if template not in known:
         raise InputError(f"there is no template {template!r}; there is {', '.join(known)}")
@@ -91,7 +91,7 @@ def _texts(template: str, name: str) -> dict[str, str]:
 
 
 def _name_line(name: str) -> str:
-    # A name such as 2026 or on is no text in YAML without quotes.
+    # Without quotes, a name such as 2026 or on is not a string in YAML.
     value = name if yaml.safe_load(name) == name else f'"{name}"'
     return f"  name: {value:<19} # prefix of the registered models: {name}-glove, ...\n"
 
@@ -122,7 +122,7 @@ def _refuse_what_is_in_the_way(directory: Path, target: Path, texts: dict[str, s
 
 
 def _move_all(source: Path, target: Path, texts: dict[str, str]) -> None:
-    """Move the files, or none of them."""
+    """Move all files or none."""
     moved: list[Path] = []
     try:
         for file in texts:

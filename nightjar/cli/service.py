@@ -1,8 +1,8 @@
 """Nightly operation on one machine: Prefect server, work pool, deployment and worker.
 
 ``nightjar serve`` starts what is missing, deploys the ``prefect.yaml`` beside the config, or the
-one that Nightjar ships, and stops what it started when it is interrupted. A server that already
-answers at ``PREFECT_API_URL`` is used as is.
+one that Nightjar ships, and, when interrupted, stops what it started. A server that already
+answers at ``PREFECT_API_URL`` is used as it is.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def serve_nightly(
     work_pool: str,
     promotes: bool = False,
 ) -> None:
-    """Serve until interrupted (Ctrl-C or SIGTERM), or until a part of it stops."""
+    """Serve until interrupted (Ctrl-C or SIGTERM), or until one of the processes stops."""
     project = loaded.base_dir
-    deployments_path(loaded)  # a mistake in it is told before anything starts
+    deployments_path(loaded)  # report mistakes in it before anything starts
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
@@ -89,7 +89,7 @@ def deploy(
     """Create the process work pool and the nightly deployment for this config.
 
     Its runs work in the directory of the config. Raises ConfigError when the prefect.yaml there
-    does not declare it, and OrchestratorUnavailable with what Prefect said, or that it did not end.
+    does not declare it; OrchestratorUnavailable with Prefect's output, or after a timeout.
     """
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
     parameters = {
@@ -128,7 +128,7 @@ def deployments_path(loaded: LoadedConfig) -> Path:
     """The prefect.yaml beside the config, or the one that Nightjar ships.
 
     Raises ConfigError when the one beside the config does not declare the nightly deployment:
-    Prefect would take another one in its place.
+    Prefect would deploy another one instead.
     """
     path = loaded.base_dir / DEPLOYMENTS_FILE
     try:
