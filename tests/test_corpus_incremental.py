@@ -196,7 +196,7 @@ def test_processes_give_the_same_bytes_as_one_thread(
     for module in (
         "nightjar.stages.ingest.reading_shards",
         "nightjar.stages.ingest.merging",
-        "nightjar.stages.tokenize.tokenizing",
+        "nightjar.stages.tokenize.tokenize_stage",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")

@@ -71,7 +71,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (
         "nightjar.stages.ingest.reading_shards",
         "nightjar.stages.ingest.merging",
-        "nightjar.stages.tokenize.tokenizing",
+        "nightjar.stages.tokenize.tokenize_stage",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)

@@ -38,7 +38,7 @@ from nightjar.stages.embed import (
     parts_directory,
     unwanted_parts,
 )
-from nightjar.stages.embed import embedding as stage
+from nightjar.stages.embed import embed_stage as stage
 from nightjar.stages.embed.encoder_opening import pre_trained_encoder
 from nightjar.stages.embed.encoding import ignore_progress
 from nightjar.stages.embed.parts import PartKey, Parts

@@ -9,8 +9,7 @@ imported here alone, and only when one is loaded.
 """
 
 from nightjar.stages.embed.earlier import find_earlier
-from nightjar.stages.embed.embedding import embed_documents
-from nightjar.stages.embed.encoder_identity import document_vectors_identity
+from nightjar.stages.embed.embed_stage import document_vectors_identity, embed_documents
 from nightjar.stages.embed.encoder_opening import encoder_of, opened_encoder
 from nightjar.stages.embed.encoding import Encoded, TextEncoder
 from nightjar.stages.embed.parts import parts_directory, unwanted_parts

@@ -7,7 +7,7 @@ intervals from :mod:`.bootstrap`, and :mod:`.evaluating`
 publishes it.
 """
 
-from nightjar.stages.evaluate.evaluating import evaluate, evaluation_identity
+from nightjar.stages.evaluate.evaluate_stage import evaluate, evaluation_identity
 from nightjar.stages.evaluate.semantic_similarity import Encoder
 
 __all__ = ["Encoder", "evaluate", "evaluation_identity"]

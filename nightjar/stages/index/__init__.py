@@ -7,14 +7,14 @@ that is searched (:mod:`.document_index`): :class:`DocumentSearch` finds the
 nearest that pass some :class:`Filters`, :func:`snippets` the part that answers.
 """
 
-from nightjar.stages.index.document_index import (
+from nightjar.stages.index.documents import Document, DocumentSearch, Hit
+from nightjar.stages.index.index_settings import INDEX_FILE, IndexSettings, usearch_version
+from nightjar.stages.index.index_stage import (
     VECTORS_FILE,
     DocumentIndexSettings,
     index_documents,
     search_index_identity,
 )
-from nightjar.stages.index.documents import Document, DocumentSearch, Hit
-from nightjar.stages.index.index_settings import INDEX_FILE, IndexSettings, usearch_version
 from nightjar.stages.index.search_filters import Filters
 from nightjar.stages.index.snippets import Encode, Snippet, snippets
 from nightjar.stages.index.word_index import WordIndexRequest, attach_word_index, word_index

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from nightjar.errors import ArtifactDamaged, InputError, StoreError
 from nightjar.model.lookup import ApproximateIndex, QueryError, TableDamaged
 from nightjar.model.lookup.nearest import Nearest, nearest_rows
-from nightjar.stages.index.document_index import open_rows
 from nightjar.stages.index.index_settings import INDEX_FILE
+from nightjar.stages.index.index_stage import open_rows
 from nightjar.stages.index.search_filters import Filters, matching
 from nightjar.store import Artifact, Store, schemas
 

@@ -10,7 +10,7 @@ that changes while it is read, stops the stage.
 """
 
 from nightjar.stages.ingest.comparison import Change, Comparison, compare
-from nightjar.stages.ingest.ingesting import ingest
+from nightjar.stages.ingest.ingest_stage import ingest
 from nightjar.stages.ingest.purge_list import Purged, PurgeList
 from nightjar.stages.ingest.remote import FETCHED_DIR, surplus_downloads
 from nightjar.stages.ingest.selection import Fetching, documents_identity

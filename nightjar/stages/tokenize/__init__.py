@@ -6,7 +6,6 @@ of its rank by count (:mod:`.vocabulary_counts`), and the stage streams all of i
 artifact (:mod:`.tokenizing`).
 """
 
-from nightjar.stages.tokenize.tokenizing import tokenize
-from nightjar.stages.tokenize.tokens_identity import tokens_identity
+from nightjar.stages.tokenize.tokenize_stage import tokenize, tokens_identity
 
 __all__ = ["tokenize", "tokens_identity"]

@@ -57,7 +57,7 @@ and two runs differ slightly. ``deterministic: true`` is one worker.
 from nightjar.stages.train.checkpoints import checkpoint_path, unwanted_checkpoints
 from nightjar.stages.train.imports import import_vectors
 from nightjar.stages.train.sif import fit_encoder
-from nightjar.stages.train.training import Lessons, count, train
+from nightjar.stages.train.train_stage import Lessons, count, train
 from nightjar.stages.train.training_identity import (
     Parents,
     cooccurrences_identity,
