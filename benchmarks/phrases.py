@@ -34,17 +34,17 @@ import pyarrow.parquet as pq
 from gensim.models.phrases import Phrases
 
 from nightjar.config import TokenizeConfig
-from nightjar.config.phrases import PhrasesConfig
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
 from nightjar.stages.tokenize.phrases.counts import merge_counts
-from nightjar.stages.tokenize.phrases.joining import (
+from nightjar.stages.tokenize.phrases.passes import ShardCounts, Vocabulary, count_for_pass
+from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseIndex,
+    PhraseTable,
     Shard,
     apply_phrases,
     index_phrases,
 )
-from nightjar.stages.tokenize.phrases.passes import ShardCounts, Vocabulary, count_for_pass
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable
 from nightjar.stages.tokenize.phrases.scoring import score
 
 SETTINGS = {
@@ -162,8 +162,8 @@ _ALONE = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from nightjar.config.phrases import PhrasesConfig
-from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.config.tokenize import PhrasesConfig
+from nightjar.stages.tokenize.phrases.phrase_table import Shard
 from nightjar.stages.tokenize.phrases.passes import find_phrases
 
 def peak():

@@ -47,7 +47,7 @@ from nightjar.pipeline import Provenance, Step, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.stages.train.engines import ENGINES
 from nightjar.stages.train.id_stream import Corpus
-from nightjar.stages.train.subsampling import keep_limits
+from nightjar.stages.train.spans import keep_limits
 from nightjar.stages.train.vocabulary import select_vocabulary
 from nightjar.store import Artifact, Store, schemas
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from gensim.models.phrases import Phrases
 
-from nightjar.config.phrases import PhrasesConfig
-from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.stages.tokenize.phrases.passes import FoundPhrases, find_phrases
+from nightjar.stages.tokenize.phrases.phrase_table import Shard
 
 Sentences = Sequence[Sequence[str]]
 

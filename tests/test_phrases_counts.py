@@ -18,13 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phrases_support import found_in, shards_of
 
-from nightjar.config.phrases import PhrasesConfig
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
-from nightjar.stages.tokenize.phrases.joining import Shard, apply_phrases, index_phrases
 from nightjar.stages.tokenize.phrases.passes import Vocabulary, find_phrases
 from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseTable,
+    Shard,
+    apply_phrases,
     from_arrow,
+    index_phrases,
     new_words,
     to_arrow,
 )

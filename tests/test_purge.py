@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from nightjar.cli.main import app
 from nightjar.config import load_config
 from nightjar.core import NightStatus, StageContext
-from nightjar.core.erasure import Erased, Fate, Rewriting
+from nightjar.core.stage import Erased, Fate, Rewriting
 from nightjar.core.using import at_work, night_lease
 from nightjar.errors import InputError, LeaseTaken, StoreError
 from nightjar.pipeline import DirectRunner, NightRequest, run_night

@@ -22,7 +22,7 @@ from nightjar.stages.index import (
     search_index_identity,
     snippets,
 )
-from nightjar.stages.index.search_filters import matching
+from nightjar.stages.index.document_search import matching
 from nightjar.store import Artifact, Store, publish
 
 GRAPH = DocumentIndexSettings(approximate_from=50)

@@ -22,7 +22,7 @@ from nightjar.model.tokenization.sentences import make_sentence_splitter
 from nightjar.model.tokenization.tokenizers import make_tokenizer
 from nightjar.stages.tokenize import cutting, tokenize, tokens_identity
 from nightjar.stages.tokenize import tokens_identity as identities
-from nightjar.stages.tokenize.vocabulary_counts import Ranking, ranks_of
+from nightjar.stages.tokenize.ranking import Ranking, ranks_of
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
@@ -269,7 +269,7 @@ def test_ranks_are_looked_up_piece_by_piece() -> None:
 def test_vocabularies_are_added_up_whenever_enough_wait(
     n_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightjar.stages.tokenize.vocabulary_counts.MERGED_ROWS", n_rows)
+    monkeypatch.setattr("nightjar.stages.tokenize.ranking.MERGED_ROWS", n_rows)
     words = [["b", "a"], [], ["c", "b", "d"], ["a"], ["e", "b"]]
     shards = [
         pa.table([part, [1] * len(part), [2] * len(part)], schema=schemas.SHARD_VOCABULARY_SCHEMA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nightjar.files.html.elements import BLOCKS, OpenElements
+from nightjar.files.html.html_elements import BLOCKS, OpenElements
 from nightjar.files.html.html_tokens import RawText, Tag, Text, attributes, scan
 from nightjar.files.html.selectors import Selector, parse_selector
 

@@ -26,13 +26,11 @@ from ..tokenization import (
     make_word_finder,
 )
 from .approximate import ApproximateIndex
-from .clusters import cluster_rows
 from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import map_array
-from .nearest import Nearest, row_lengths, unit_rows
-from .subwords import Subwords
-from .suggestions import MAX_WORDS, suggest
-from .vector_table import VectorTable
+from .nearest import Nearest, cluster_rows, row_lengths, unit_rows
+from .token_index import MAX_WORDS, suggest
+from .vector_table import Subwords, VectorTable
 
 SETTINGS = "settings.json"
 DEFINITION = "tokenizer.json"

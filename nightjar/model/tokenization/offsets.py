@@ -19,7 +19,7 @@ TokenFinder = Callable[[str], list[Token]]
 def make_token_finder(settings: TokenizerSettings, definition: str | None = None) -> TokenFinder:
     """The function from a text to the tokens that training would have seen, and where.
 
-    The tokens are those of :func:`.words.make_word_finder`. ``text[start:end]``, normalised
+    The tokens are those of :func:`.tokenizers.make_word_finder`. ``text[start:end]``, normalised
     and lower-cased by itself, is the token again, but
 
     - the tokenizer ``unicode`` (and those that leave other scripts to it) writes an

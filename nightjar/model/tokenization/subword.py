@@ -1,15 +1,16 @@
-"""The tokenizer ``subword``: pieces of words, by a definition of Hugging Face's tokenizers."""
+"""The tokenizer ``subword``: a definition of Hugging Face's tokenizers, given or trained here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .libraries import import_library
-from .settings import TokenizerSettings
+from .sentences import make_sentence_splitter
+from .settings import DefinitionError, TokenizerSettings, import_library
 from .text_cutting import Cutter, Token
-from .tokenization_errors import DefinitionError
+from .unigram import train_unigram
 
 MARK = "\u2581"
 """In front of the first piece of a word, as SentencePiece has it. By itself it is no token."""
@@ -67,3 +68,108 @@ def _unknown_id(tokenizer: Any, model: Mapping[str, Any]) -> int | None:
     number: int | None = model.get("unk_id")
     piece = model.get("unk_token")
     return tokenizer.token_to_id(piece) if number is None and piece else number
+
+
+DEFAULT_VOCABULARY = 8_000
+UNKNOWN = "<unk>"
+_WORDS = (
+    r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*"
+    "(?:(?:['\u00b7\u05f3\u05f4\u200c\u200d]|[.,\u066b\u066c]"
+    r"(?<=\p{Nd}.)(?=\p{Nd}))[\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*"
+)
+"""Words as the tokenizer ``unicode`` has them, but ideographs and Hiragana run on."""
+_APOSTROPHES = ("\u2019", "\u02bc", "\uff07")
+_SOFT_HYPHEN = "\u00ad"
+_SEED_FACTOR = 4
+"""Unigram starts from so many times the pieces that it is to end with."""
+_REPEATS = 500
+_LONGEST = 200
+"""Characters of a word that are trained on as one."""
+
+
+def train_subword(settings: TokenizerSettings, texts: Iterator[str]) -> str:
+    """Train ``subword_vocabulary`` pieces on the documents; the text of a tokenizer.json.
+
+    ``bpe`` (Sennrich et al. 2016, arXiv:1508.07909) is the library's, ``unigram`` (Kudo 2018,
+    arXiv:1804.10959) is :mod:`.unigram`: the library's own depends on the order of a hash
+    table. Words are marked by ▁ in front. The same texts give the same text, whatever the
+    number of threads. Every character of the corpus is a piece. In memory: every distinct
+    word. Raises LibraryMissing, and DefinitionError when the corpus has more characters than
+    the vocabulary is to have pieces, or no word.
+    """
+    library = import_library("tokenizers", "subword")
+    size = settings.subword_vocabulary or DEFAULT_VOCABULARY
+    counts = _count_words(_blank(library), settings, texts)
+    if not counts:
+        raise DefinitionError("tokenize: the documents have no word to train pieces of words on")
+    n_characters = len(set().union(*counts)) + 1  # and the unknown piece
+    if n_characters >= size:
+        raise DefinitionError(
+            f"tokenize.subword_vocabulary is {size}, but the documents have {n_characters - 1} "
+            f"different characters, each of which is a piece; choose more than {n_characters}"
+        )
+    is_unigram = settings.subword_algorithm == "unigram"
+    tokenizer = _train_bpe(library, counts, size * _SEED_FACTOR if is_unigram else size)
+    if is_unigram:
+        seeds = [piece for piece in tokenizer.get_vocab() if piece != UNKNOWN]
+        pieces = train_unigram(counts, seeds, size - 1)
+        vocabulary = [(UNKNOWN, 0.0), *pieces]
+        tokenizer.model = library.models.Unigram(vocabulary, unk_id=0, byte_fallback=False)
+    written: str = tokenizer.to_str(pretty=True)
+    return written + "\n"
+
+
+def _blank(library: Any) -> Any:
+    """A tokenizer that knows words, but no pieces yet."""
+    tokenizer = library.Tokenizer(library.models.BPE(unk_token=UNKNOWN))
+    replace = library.normalizers.Replace
+    signs = [replace(apostrophe, "'") for apostrophe in _APOSTROPHES]
+    tokenizer.normalizer = library.normalizers.Sequence([*signs, replace(_SOFT_HYPHEN, "")])
+    cut = library.pre_tokenizers
+    tokenizer.pre_tokenizer = cut.Sequence(
+        [
+            cut.Split(library.Regex(_WORDS), "removed", invert=True),
+            cut.Metaspace(MARK, prepend_scheme="always", split=False),
+        ]
+    )
+    tokenizer.decoder = library.decoders.Metaspace(MARK, prepend_scheme="always", split=False)
+    return tokenizer
+
+
+def _count_words(
+    tokenizer: Any, settings: TokenizerSettings, texts: Iterator[str]
+) -> dict[str, int]:
+    """How often each marked word occurs, sorted by the word."""
+    split = make_sentence_splitter(settings)
+    spell, cut = tokenizer.normalizer.normalize_str, tokenizer.pre_tokenizer.pre_tokenize_str
+    counts: Counter[str] = Counter()
+    for text in texts:
+        for sentence in split(text):
+            for word, _ in cut(spell(sentence)):
+                counts.update(_stretches(word))
+    return dict(sorted(counts.items()))
+
+
+def _stretches(word: str) -> list[str]:
+    """The word, or the parts of one so long that every merge would take its time."""
+    if len(word) <= _LONGEST:
+        return [word]
+    plain = word.removeprefix(MARK)
+    return [MARK + plain[start : start + _LONGEST] for start in range(0, len(plain), _LONGEST)]
+
+
+def _train_bpe(library: Any, counts: dict[str, int], size: int) -> Any:
+    tokenizer = _blank(library)
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[UNKNOWN], show_progress=False
+    )
+    tokenizer.train_from_iterator(_repeated(counts), trainer)
+    return tokenizer
+
+
+def _repeated(counts: dict[str, int]) -> Iterator[str]:
+    """Each word as often as it occurs, some hundreds to a text."""
+    for word, count in counts.items():
+        plain = word.removeprefix(MARK) + " "
+        for done in range(0, count, _REPEATS):
+            yield plain * min(_REPEATS, count - done)

@@ -16,16 +16,27 @@ import pyarrow.compute as pc
 
 from nightjar.config import DocumentVectorsConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
-from nightjar.core.erasure import Erased, Fate, Rewriting, are_of
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import Erased, Fate, Rewriting, StageContext, are_of
 from nightjar.errors import EncoderError, StoreError
 from nightjar.progress import Progress
-from nightjar.stages.embed.earlier import EarlierVectors, earlier_vectors, find_earlier
+from nightjar.stages.embed.encoder_files import (
+    encoder_versions,
+    folder_files,
+    hub_commit,
+    is_hub_path,
+    local_folder,
+)
 from nightjar.stages.embed.encoder_opening import opened_encoder
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats, TextEncoder
-from nightjar.stages.embed.extras import encoder_versions
-from nightjar.stages.embed.folders import folder_files, hub_commit, is_hub_path, local_folder
-from nightjar.stages.embed.parts import PartKey, Parts, parts_directory, unwanted_parts
+from nightjar.stages.embed.known_vectors import (
+    EarlierVectors,
+    PartKey,
+    Parts,
+    earlier_vectors,
+    find_earlier,
+    parts_directory,
+    unwanted_parts,
+)
 from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store, schemas
 from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS, EMBEDDINGS, document_vectors_schema
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
+from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progress, to_unit_length
-from nightjar.stages.embed.extras import import_extra
 
 logger = logging.getLogger(__name__)
 

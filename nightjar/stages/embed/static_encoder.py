@@ -11,8 +11,8 @@ import numpy as np
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
+from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Encoded, ignore_progress, to_unit_length
-from nightjar.stages.embed.extras import import_extra
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What loading raises for a folder that is no model or was cut."""

@@ -23,8 +23,16 @@ from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.formats.embeddings import Embeddings
 from nightjar.formats.model_files import model_code_digest, temporary_text_model
 from nightjar.progress import Progress
-from nightjar.stages.evaluate.analogies import answer_questions, find_questions
-from nightjar.stages.evaluate.benchmark_words import WordTable, is_covered
+from nightjar.stages.evaluate.benchmark_answers import (
+    Encoder,
+    WordTable,
+    answer_questions,
+    correlate_pairs,
+    find_pairs,
+    find_questions,
+    is_covered,
+    text_similarities,
+)
 from nightjar.stages.evaluate.benchmarks import (
     SEMANTIC,
     SYNTACTIC,
@@ -41,8 +49,6 @@ from nightjar.stages.evaluate.bootstrap import (
     estimate_accuracy,
     estimate_correlations,
 )
-from nightjar.stages.evaluate.semantic_similarity import Encoder, text_similarities
-from nightjar.stages.evaluate.similarity import correlate_pairs, find_pairs
 from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions, schemas
 from nightjar.store.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
 

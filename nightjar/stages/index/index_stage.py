@@ -1,4 +1,10 @@
-"""Index: document vectors to what ``nightjar search`` looks through."""
+"""Index: document vectors to what ``nightjar search`` looks through.
+
+``vectors.npy`` has the unit vector of each document, memory-mapped, so exact search starts at
+once; a corpus of :data:`APPROXIMATE_FROM` documents gets an HNSW graph beside it. Of the same
+encoder's last index the graph is taken over: documents that are gone are removed, new ones
+added. Other embeddings make all vectors others, and the graph is built anew.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +21,25 @@ from numpy.typing import NDArray
 
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
-from nightjar.core.erasure import Erased, Fate, Rewriting, are_of
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import Erased, Fate, Rewriting, StageContext, are_of
 from nightjar.errors import StoreError
 from nightjar.formats.embeddings import matrix_of
 from nightjar.model.lookup.lookup_files import map_array, write_matrix
 from nightjar.model.lookup.nearest import row_lengths, unit_rows
 from nightjar.progress import Progress
 from nightjar.stages.index.building import (
+    DTYPE,
+    INDEX_FILE,
     BuiltIndex,
     IndexedRows,
+    IndexSettings,
     Sample,
     add_rows,
     build_index,
     measure,
     new_index,
+    usearch_version,
 )
-from nightjar.stages.index.index_settings import DTYPE, INDEX_FILE, IndexSettings, usearch_version
 from nightjar.store import Artifact, Identity, Manifest, Staging, Store, schemas
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Ingest: configured sources to the documents artifact.
 
 ``selection`` resolves the sources to files and hashes them (the identity: content and file
-names, never directories); those behind URLs are fetched first (``remote``). ``reading_shards``
+names, never directories); those behind URLs are fetched first (``remote``). ``shard_reading``
 has each file read through the reader of its source's type (``readers``), which yields
 documents, rejections and skips; ``preparation`` cleans and measures, ``admission`` leaves out
 duplicates and what is behind a limit; ``merging`` puts the rest together. What is not a

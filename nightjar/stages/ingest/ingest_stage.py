@@ -19,11 +19,10 @@ from nightjar.stages.ingest.admission import Decisions
 from nightjar.stages.ingest.erasing_documents import erase_from_documents, erase_from_shard
 from nightjar.stages.ingest.merging import kept_rows, merge
 from nightjar.stages.ingest.purge_list import NOTHING, Purged, PurgeList
-from nightjar.stages.ingest.reading_shards import ShardReading
 from nightjar.stages.ingest.records import ERRORS, Skip
 from nightjar.stages.ingest.remote import FETCHED_DIR, surplus_downloads
 from nightjar.stages.ingest.selection import Fetching, documents_identity, planned_files
-from nightjar.stages.ingest.shard_reading import BYTES_DAMAGED
+from nightjar.stages.ingest.shard_reading import BYTES_DAMAGED, ShardReading
 from nightjar.stages.ingest.sharding import FoundShard, make_shards
 from nightjar.store import Artifact, Identity, schemas
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS

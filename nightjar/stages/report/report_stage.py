@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
-from nightjar.core.erasure import hold_nothing
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import StageContext, hold_nothing
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
 from nightjar.stages.report.measures import (
     Languages,

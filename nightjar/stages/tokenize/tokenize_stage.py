@@ -25,8 +25,7 @@ from nightjar.stages.tokenize.definitions import (
     write_definition,
 )
 from nightjar.stages.tokenize.erasing_tokens import erase_from_token_shard, erase_from_tokens
-from nightjar.stages.tokenize.ranking import RankShard, rank_shard
-from nightjar.stages.tokenize.vocabulary_counts import Ranking
+from nightjar.stages.tokenize.ranking import Ranking, RankShard, rank_shard
 from nightjar.store import (
     Artifact,
     FileEntry,

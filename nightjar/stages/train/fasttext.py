@@ -38,9 +38,9 @@ from nightjar.kernels.subword_steps import (
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices
 from nightjar.stages.train.epochs import fit
+from nightjar.stages.train.spans import keep_limits
 from nightjar.stages.train.starting_point import start_ngrams, start_outputs, start_words
-from nightjar.stages.train.subsampling import keep_limits
-from nightjar.stages.train.trainer import TrainingJob
+from nightjar.stages.train.trainer import TrainingJob, blocks, vector_array, write_output_vectors
 from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.stages.train.window_learner import (
     WindowLearner,
@@ -51,7 +51,6 @@ from nightjar.stages.train.window_learner import (
     row_width,
 )
 from nightjar.stages.train.word2vec import output_layers
-from nightjar.stages.train.writing_matrices import blocks, vector_array, write_output_vectors
 from nightjar.store import Artifact, Staging, schemas
 
 _ALWAYS = float(1 << 32)

@@ -14,8 +14,8 @@ from nightjar.config.models import ImportConfig
 from nightjar.formats import Ngrams, read_vectors
 from nightjar.formats.embeddings import NGRAMS, NgramSizes
 from nightjar.progress import Progress
+from nightjar.stages.train.trainer import blocks, vector_array
 from nightjar.stages.train.training_identity import import_path
-from nightjar.stages.train.writing_matrices import blocks, vector_array
 from nightjar.store import Staging, schemas
 
 logger = logging.getLogger(__name__)

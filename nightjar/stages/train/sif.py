@@ -35,7 +35,7 @@ from nightjar.errors import VocabularyError
 from nightjar.formats.embeddings import NGRAMS, Embeddings, matrix_of, ngram_sizes
 from nightjar.formats.model_files import write_words
 from nightjar.progress import Progress
-from nightjar.stages.train.writing_matrices import blocks, vector_array
+from nightjar.stages.train.trainer import blocks, vector_array
 from nightjar.store import Artifact, Staging, schemas
 
 logger = logging.getLogger(__name__)

@@ -17,14 +17,13 @@ from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices, SpanKernel, cbow_kernel, skipgram_kernel
 from nightjar.stages.train.epochs import fit
 from nightjar.stages.train.starting_point import start_outputs, start_words
-from nightjar.stages.train.trainer import TrainingJob
+from nightjar.stages.train.trainer import TrainingJob, write_output_vectors, write_vectors
 from nightjar.stages.train.window_learner import (
     WindowConfig,
     WindowLearner,
     initial_rows,
     new_matrices,
 )
-from nightjar.stages.train.writing_matrices import write_output_vectors, write_vectors
 
 
 def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:

@@ -25,7 +25,7 @@ from nightjar.config import SqlSource
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
 from nightjar.stages.ingest.purge_list import digest_of
-from nightjar.stages.ingest.remote.directories import Directories
+from nightjar.stages.ingest.remote.fetched_files import Directories
 from nightjar.stages.ingest.remote.fetched_index import (
     Index,
     Known,
@@ -35,10 +35,16 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import Version
-from nightjar.stages.ingest.remote.patience import persist
-from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart
-from nightjar.stages.ingest.remote.rows import Key, Row, as_key, key_digest, make_row
+from nightjar.stages.ingest.remote.object_storage import Version, persist
+from nightjar.stages.ingest.remote.row_parts import (
+    Key,
+    PartsWriter,
+    Row,
+    RowPart,
+    as_key,
+    key_digest,
+    make_row,
+)
 from nightjar.store import fingerprint, only_writes
 
 logger = logging.getLogger(__name__)

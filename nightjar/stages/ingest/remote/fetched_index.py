@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.stages.ingest.remote.directories import Directories, fetched_file
+from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
 from nightjar.stages.ingest.remote.object_storage import Version
 from nightjar.stages.ingest.remote.row_parts import RowPart
 from nightjar.store import is_held, replace, waited_lease

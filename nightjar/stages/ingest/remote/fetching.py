@@ -16,8 +16,8 @@ from nightjar.config import StorageConfig
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.files import urls
 from nightjar.progress import Progress
-from nightjar.stages.ingest.remote.directories import Directories, fetched_file
-from nightjar.stages.ingest.remote.download import Downloads
+from nightjar.stages.ingest.remote.download import Downloads, Tally
+from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
 from nightjar.stages.ingest.remote.fetched_index import (
     Index,
     Known,
@@ -26,9 +26,7 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import RemoteObject, Storage
-from nightjar.stages.ingest.remote.patience import Stopped, persist
-from nightjar.stages.ingest.remote.tally import Tally
+from nightjar.stages.ingest.remote.object_storage import RemoteObject, Stopped, Storage, persist
 from nightjar.store import fingerprint, only_writes
 
 logger = logging.getLogger(__name__)

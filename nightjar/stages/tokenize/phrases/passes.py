@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
-from nightjar.stages.tokenize.phrases.joining import (
+from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseIndex,
+    PhraseTable,
     Shard,
     apply_phrases,
     index_phrases,
+    new_words,
 )
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable, new_words
 from nightjar.stages.tokenize.phrases.scoring import ScoreSettings, score
 
 

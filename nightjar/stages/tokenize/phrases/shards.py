@@ -28,7 +28,6 @@ from nightjar.core.executors import Advance, Executor
 from nightjar.kernels.phrase_counting import count_documents
 from nightjar.progress import Progress
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, merge_counts
-from nightjar.stages.tokenize.phrases.joining import PhraseIndex, Shard
 from nightjar.stages.tokenize.phrases.passes import (
     FoundPhrases,
     ShardCounts,
@@ -37,9 +36,8 @@ from nightjar.stages.tokenize.phrases.passes import (
     find_phrases_by,
     joined,
 )
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable, to_arrow
-from nightjar.stages.tokenize.ranking import RankedRows, local_ranks, ranked_rows
-from nightjar.stages.tokenize.vocabulary_counts import Ranking
+from nightjar.stages.tokenize.phrases.phrase_table import PhraseIndex, PhraseTable, Shard, to_arrow
+from nightjar.stages.tokenize.ranking import RankedRows, Ranking, local_ranks, ranked_rows
 from nightjar.store import (
     Artifact,
     FileEntry,

@@ -1,4 +1,4 @@
-"""Where a pre-trained encoder's files are, and what they are by content.
+"""What a pre-trained encoder is made of: its libraries, and its files by content.
 
 A local folder is read without any request. ``hub:OWNER/NAME`` is fetched once into the cache of
 huggingface_hub; with ``HF_HUB_OFFLINE=1`` it is only looked for there.
@@ -11,17 +11,47 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError, HubUnavailable, SourceError
 from nightjar.files.paths import resolve_pattern
-from nightjar.stages.embed.extras import import_extra
-from nightjar.store import FileIdentity, file_identity
+from nightjar.store import FileIdentity, file_identity, library_versions
 
 logger = logging.getLogger(__name__)
+
+
+_LIBRARIES = {
+    "sentence-transformers": ("sentence-transformers", "transformers", "tokenizers", "torch"),
+    "model2vec": ("model2vec", "tokenizers"),
+}
+"""What shapes the vectors of each kind of encoder."""
+
+
+def encoder_versions(encoder: Literal["sentence-transformers", "model2vec"]) -> dict[str, str]:
+    """Versions of what computes the vectors, nothing being imported. Raises EncoderError."""
+    try:
+        return library_versions(*_LIBRARIES[encoder])
+    except metadata.PackageNotFoundError as error:
+        raise _missing(str(error.name)) from error
+
+
+def import_extra(name: str) -> Any:
+    """The module ``name`` of the extra. Raises EncoderError when it is not installed."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise _missing(error.name or name) from error
+
+
+def _missing(name: str) -> EncoderError:
+    return EncoderError(
+        f"pre-trained encoders need {name}, which is not installed: "
+        f"pip install 'nightjar[encoders]'"
+    )
+
 
 HUB = "hub:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -1,4 +1,4 @@
-"""What every executor does."""
+"""What every executor does, and the plainest of them: pieces here, one by one."""
 
 from __future__ import annotations
 
@@ -45,3 +45,27 @@ class Executor(Protocol):
         then are given up. Raises WorkerLost when workers end again and again without a result, or
         when there is none for long.
         """
+
+
+class _Inline:
+    n_workers = 1
+    is_cluster = False
+
+    def release(self) -> None:
+        pass
+
+    def map(
+        self,
+        function: Callable[[Piece, Advance], Result],
+        pieces: Sequence[Piece],
+        advance: Advance,
+    ) -> Iterator[Result]:
+        for piece in pieces:
+            yield function(piece, advance)
+
+
+INLINE: Executor = _Inline()
+"""For little work: there is nothing to start."""
+
+INLINE_BYTES = 8 << 20
+"""Less compressed text than this is not worth the start of processes."""
