@@ -136,7 +136,7 @@ TRAINERS = {*WINDOWS, "glove"}
             WINDOWS,
         ),
         (
-            "stages/train/vocabulary.py",
+            "stages/train/model_corpus.py",
             replaced("n_kept < 2", "n_kept < 1"),
             {*TRAINERS, "counting"},
         ),
@@ -161,7 +161,7 @@ def full_name(name: str) -> str:
 
 def test_the_modules_that_shape_vectors_are_those() -> None:
     """Whoever imports another one into them learns here that it shapes their vectors now."""
-    shared = "id_stream trainer vocabulary"
+    shared = "model_corpus trainer"
     native = f"{shared} epochs starting_point kernels.random_bits kernels.vector_code"
     windows = (
         f"{native} output_layers spans window_learner word2vec "
@@ -184,9 +184,7 @@ def test_the_modules_that_shape_vectors_are_those() -> None:
             else set()
         )
         assert found == {full_name(name) for name in names.split()} | outside
-    counting = (
-        "cooccurrence id_stream kernels.cooccurrence_counts pair_counting sorted_runs vocabulary"
-    )
+    counting = "cooccurrence kernels.cooccurrence_counts model_corpus pair_counting sorted_runs"
     assert set(shaping_modules(COUNTING)) == {
         "nightjar.kernels.compilation",
         *(full_name(name) for name in counting.split()),

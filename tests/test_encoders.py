@@ -19,8 +19,8 @@ from encoder_support import make_bert, make_static, settings
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError, HubUnavailable, SourceError
 from nightjar.files.paths import resolve_pattern
+from nightjar.model.lookup.nearest import unit_rows
 from nightjar.stages.embed import document_vectors_identity, encoder_files, sentence_encoder
-from nightjar.stages.embed.encoding import to_unit_length
 from nightjar.stages.embed.sentence_encoder import SentenceEncoder, load_sentence_encoder
 from nightjar.stages.embed.static_encoder import load_static_encoder
 
@@ -117,7 +117,7 @@ def test_the_prompt_that_an_encoder_was_trained_with_is_used(bert: Path, tmp_pat
 def test_normalize_gives_vectors_of_length_one(bert: Path) -> None:
     vectors = load_bert(bert, normalize=True).encode(["dog", "", "cat"]).vectors
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [1, 0, 1], atol=1e-6)
-    tiny = to_unit_length(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
+    tiny = unit_rows(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
     np.testing.assert_allclose(tiny, [[0.6, 0.8], [0.6, 0.8]], atol=1e-6)
 
 

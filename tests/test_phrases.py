@@ -27,7 +27,7 @@ from nightjar.model.tokenization.known_phrases import ENGLISH_CONNECTOR_WORDS, P
 from nightjar.stages.tokenize.phrases import scoring
 from nightjar.stages.tokenize.phrases import scoring as scoring_module
 from nightjar.stages.tokenize.phrases.passes import FoundPhrases
-from nightjar.stages.tokenize.phrases.phrase_table import Shard
+from nightjar.stages.tokenize.phrases.phrase_table import SentenceIds
 
 IMDB_DIR = Path(__file__).parents[2] / "shared" / "data" / "imdb"
 
@@ -123,7 +123,7 @@ def test_the_joiner_of_models_joins_as_the_kernel(
 def joined_by(found: FoundPhrases, sentences: list[list[int]]) -> list[list[str]]:
     offsets = np.cumsum([0, *map(len, sentences)])
     ids = np.array([number for sentence in sentences for number in sentence], np.int32)
-    shard = found.join(Shard(ids, offsets))
+    shard = found.join(SentenceIds(ids, offsets))
     names = [found.vocabulary.words[number] for number in shard.ids.tolist()]
     return [names[start:end] for start, end in pairwise(shard.offsets.tolist())]
 

@@ -45,6 +45,7 @@ from nightjar.config.sections import (
     Seed,
     Text,
 )
+from nightjar.config.source_sections import StorageConfig
 from nightjar.config.sources import (
     CsvSource,
     HtmlSource,
@@ -57,7 +58,6 @@ from nightjar.config.sources import (
     SqlSource,
     TextSource,
 )
-from nightjar.config.storage import StorageConfig
 from nightjar.config.tokenize import PhrasesConfig, TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,

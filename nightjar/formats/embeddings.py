@@ -86,14 +86,3 @@ class Embeddings:
     def ids(self) -> dict[str, int]:
         """Row of each token."""
         return {token: row for row, token in enumerate(self.tokens)}
-
-    @cached_property
-    def unit_matrix(self) -> NDArray[np.float32]:
-        """``matrix`` with rows of length one; a zero row stays zero."""
-        # Lengths in float64: squares of float32 overflow above 1e19 and vanish below 1e-23.
-        squares = np.einsum("ij,ij->i", self.matrix, self.matrix, dtype=np.float64)
-        norms = np.sqrt(squares)[:, np.newaxis]
-        unit = np.empty_like(self.matrix, dtype=np.float32)
-        np.divide(self.matrix, np.where(norms > 0, norms, 1), out=unit, casting="same_kind")
-        unit.setflags(write=False)
-        return unit

@@ -1,24 +1,136 @@
-"""The elements that are open at a place of a page."""
+"""Tags and text of a page, and the elements that are open at a place of it.
+
+Tags and text are told apart as by the tokenizer of the HTML standard. Here is also which elements
+break lines, for pages as for texts with some HTML in them.
+"""
 
 from __future__ import annotations
 
+import html
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from nightjar.files.html.selectors import Selector
 
+_MARK = re.compile(
+    r"<(?:(?P<comment>!--)|(?P<bogus>[!?]|/(?![a-zA-Z]))"
+    r"|(?P<end>/)?(?P<name>[a-zA-Z][^\s/>]*+)(?P<closed>>)?)"
+)
+_TAG_END = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))*+>""")
+_COMMENT_END = re.compile(r"--!?>")
+_ATTRIBUTE = re.compile(
+    r"""([^\s/>=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))?""",
+)
+_LONG_REFERENCE = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{9,});?")
+_RAW = ("script", "style", "xmp", "iframe", "noembed", "noframes")
+_RAW_WITH_ENTITIES = ("title", "textarea")
+_RAW_END = {
+    name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW + _RAW_WITH_ENTITIES
+}
+
+
+class Text(NamedTuple):
+    """Running text, its entities resolved."""
+
+    data: str
+
+
+class RawText(NamedTuple):
+    """What an element holds in which there are no tags, such as ``<script>``."""
+
+    name: str
+    data: str
+
+
+class Tag(NamedTuple):
+    """A tag; ``attributes`` are as written."""
+
+    name: str
+    is_end: bool
+    is_self_closing: bool
+    attributes: str
+
+
+Token = Text | RawText | Tag
+
+
+def scan(page: str) -> Iterator[Token]:
+    """The tokens of ``page``. A tag or a comment that is never closed reaches to the end."""
+    position = 0
+    while mark := _MARK.search(page, position):
+        if mark.start() > position:
+            yield Text(unescaped(page[position : mark.start()]))
+        if mark["name"] is None:
+            position = _after_comment(page, mark)
+            continue
+        is_end = mark["end"] is not None
+        position = mark.end()
+        written = ""
+        if mark["closed"] is None:
+            tag_end = _TAG_END.match(page, position)
+            if tag_end is None:
+                return
+            written = page[position : tag_end.end() - 1]
+            position = tag_end.end()
+        tag = Tag(mark["name"].lower(), is_end, written.endswith("/"), written)
+        yield tag
+        if not is_end and tag.name in _RAW_END:
+            closing = _RAW_END[tag.name].search(page, position)
+            end = len(page) if closing is None else closing.start()
+            data = page[position:end]
+            yield RawText(tag.name, unescaped(data) if tag.name in _RAW_WITH_ENTITIES else data)
+            position = end
+    if position < len(page):
+        yield Text(unescaped(page[position:]))
+
+
+def _after_comment(page: str, mark: re.Match[str]) -> int:
+    if mark["comment"]:
+        if page.startswith((">", "->"), mark.end()):
+            return page.index(">", mark.end()) + 1
+        closing = _COMMENT_END.search(page, mark.end())
+        return len(page) if closing is None else closing.end()
+    end = page.find(">", mark.end())
+    return len(page) if end < 0 else end + 1
+
+
+def attributes(written: str) -> dict[str, str]:
+    """Attributes by lower-case name; of several of a name the first counts."""
+    found: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(written):
+        value = match[2] or ""
+        if value[:1] in {'"', "'"}:
+            value = value[1:-1]
+        found.setdefault(match[1].lower(), unescaped(value))
+    return found
+
+
+def unescaped(text: str) -> str:
+    """``text`` with its entities resolved; numbers that no character has are U+FFFD."""
+    if "&" not in text:
+        return text
+    # The library refuses numbers of more than 4,300 digits.
+    return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
+
+
 _MAX_DEPTH = 512
 """As in browsers: what is nested deeper is read as if it were at this depth."""
-BLOCKS = frozenset((
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details",
-    "dialog", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form",
-    "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hgroup", "hr", "html",
-    "legend", "li", "listing", "main", "menu", "nav", "ol", "optgroup", "option", "p", "plaintext",
-    "pre", "search", "section", "summary", "table", "tbody", "tfoot", "thead", "title", "tr", "ul",
-    "xmp",
+TEXT_BLOCKS = frozenset((
+    "blockquote", "center", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
+    "ol", "p", "section", "tr", "ul",
+))  # fmt: skip
+"""Elements that begin and end lines and that people write into running text."""
+BLOCKS = TEXT_BLOCKS | frozenset((
+    "address", "article", "aside", "body", "caption", "details", "dialog", "dir", "fieldset",
+    "figcaption", "figure", "footer", "form", "frameset", "head", "header", "hgroup", "html",
+    "legend", "listing", "main", "menu", "nav", "optgroup", "option", "plaintext", "pre", "search",
+    "summary", "table", "tbody", "tfoot", "thead", "title", "xmp",
 ))  # fmt: skip
 """Elements that begin and end lines."""
+CELLS = frozenset(("td", "th"))
+LINE_BREAK = "br"
 SKIPPED = frozenset((
     "applet", "audio", "button", "canvas", "datalist", "iframe", "map", "math", "nav", "noembed",
     "noframes", "noscript", "object", "script", "select", "style", "svg", "template", "textarea",

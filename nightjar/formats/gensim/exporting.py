@@ -17,7 +17,7 @@ from nightjar.errors import InputError, VocabularyError
 from nightjar.formats.gensim.hyperparameters import (
     FASTTEXT,
     WORD2VEC,
-    Settings,
+    Hyperparameters,
     read_ngrams,
     read_settings,
     trained_with,
@@ -174,7 +174,7 @@ def _install_words(wv: KeyedVectors, vectors: _Vectors) -> None:
 
 
 def _install_vocabulary(
-    model: Word2Vec, artifact: Artifact, settings: Settings, vectors: _Vectors
+    model: Word2Vec, artifact: Artifact, settings: Hyperparameters, vectors: _Vectors
 ) -> None:
     """Have gensim compute what follows from the counts, and say that it has been trained.
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError, VocabularyError
 from nightjar.formats.gensim.hyperparameters import ngrams_of
-from nightjar.formats.gensim.reading_matrices import Rows
+from nightjar.formats.gensim.reading_matrices import OrderedRows
 from nightjar.store import FileIdentity
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
+class TreePaths:
     """The way of each word from the root, end to end: inner nodes and codes (0 or 1)."""
 
     lengths: NDArray[np.int64]
@@ -42,7 +42,7 @@ class NodeRows:
     signs: NDArray[np.float32]
 
 
-def sorted_tree(counts: NDArray[np.int64]) -> Paths:
+def sorted_tree(counts: NDArray[np.int64]) -> TreePaths:
     """The tree that gensim, and our native trainer, make of ``counts`` in descending order."""
     model = Word2Vec(hs=1, negative=0, min_count=1, sorted_vocab=0, sample=0, vector_size=1)
     descending = -np.sort(-counts)
@@ -51,7 +51,7 @@ def sorted_tree(counts: NDArray[np.int64]) -> Paths:
     return _paths(model.wv, np.arange(len(counts)))
 
 
-def node_rows(wv: KeyedVectors, ours: Paths, order: NDArray[np.int64]) -> NodeRows | None:
+def node_rows(wv: KeyedVectors, ours: TreePaths, order: NDArray[np.int64]) -> NodeRows | None:
     """How the rows of the model's tree go into ``ours``, the words of ``wv`` in ``order``.
 
     None when no renumbering fits. Raises InputError when the model has no tree.
@@ -76,11 +76,11 @@ def node_rows(wv: KeyedVectors, ours: Paths, order: NDArray[np.int64]) -> NodeRo
     return NodeRows(rows, (1 - 2 * flips).astype(np.float32))
 
 
-def _paths(wv: KeyedVectors, order: NDArray[np.int64]) -> Paths:
+def _paths(wv: KeyedVectors, order: NDArray[np.int64]) -> TreePaths:
     nodes = [np.asarray(path, np.int64) for path in wv.expandos["point"][order]]
     codes = [np.asarray(code, np.int64) for code in wv.expandos["code"][order]]
     lengths = np.array([len(path) for path in nodes], np.int64)
-    return Paths(lengths, np.concatenate(nodes), np.concatenate(codes))
+    return TreePaths(lengths, np.concatenate(nodes), np.concatenate(codes))
 
 
 _HINT = "pass model.wv to import the vectors alone"
@@ -92,11 +92,11 @@ class Content:
 
     tokens: tuple[str, ...]
     counts: NDArray[np.int64]
-    vectors: Rows
-    word_rows: Rows | None = None
-    ngrams: Rows | None = None
+    vectors: OrderedRows
+    word_rows: OrderedRows | None = None
+    ngrams: OrderedRows | None = None
     """Numbered by bucket."""
-    layers: dict[str, Rows] = field(default_factory=dict)
+    layers: dict[str, OrderedRows] = field(default_factory=dict)
     are_counts_ranks: bool = False
     """The model has no counts: the words are in its order, and count down to 1."""
     keeps_ties: bool = False
@@ -112,7 +112,7 @@ class Content:
             *(self._rows_identity(name, rows) for name, rows in self._matrices()),
         )
 
-    def _matrices(self) -> Iterator[tuple[str, Rows]]:
+    def _matrices(self) -> Iterator[tuple[str, OrderedRows]]:
         yield "vectors", self.vectors
         if self.word_rows is not None:
             yield "word_rows", self.word_rows
@@ -121,7 +121,7 @@ class Content:
         for kind, rows in self.layers.items():
             yield f"output_vectors-{kind}", rows
 
-    def _rows_identity(self, name: str, rows: Rows) -> FileIdentity:
+    def _rows_identity(self, name: str, rows: OrderedRows) -> FileIdentity:
         digest = hashlib.sha256()
         n_bytes = 0
         if name == "ngrams":
@@ -160,9 +160,9 @@ def content_of_model(model: Word2Vec, only_used_ngrams: bool) -> Content:
     order = _order(model, tokens, counts)
     layers = {}
     if model.negative:
-        layers["negative"] = Rows(_layer(model, "syn1neg"), order.words)
+        layers["negative"] = OrderedRows(_layer(model, "syn1neg"), order.words)
     if order.nodes is not None:
-        layers["hs"] = Rows(_layer(model, "syn1"), order.nodes.order, order.nodes.signs)
+        layers["hs"] = OrderedRows(_layer(model, "syn1"), order.nodes.order, order.nodes.signs)
     return _content(
         model.wv,
         tokens,
@@ -195,12 +195,12 @@ def _content(
 ) -> Content:
     word_rows = ngrams = None
     if isinstance(wv, FastTextKeyedVectors):
-        word_rows = Rows(_matrix(wv, "vectors_vocab", len(tokens)), order)
+        word_rows = OrderedRows(_matrix(wv, "vectors_vocab", len(tokens)), order)
         ngrams = _ngram_rows(wv, only_used_ngrams)
     return Content(
         tokens=tuple(tokens[row] for row in order),
         counts=counts[order],
-        vectors=Rows(_matrix(wv, "vectors", len(tokens)), order),
+        vectors=OrderedRows(_matrix(wv, "vectors", len(tokens)), order),
         word_rows=word_rows,
         ngrams=ngrams,
         **rest,
@@ -293,11 +293,11 @@ def _checked(matrix: NDArray[Any] | None, name: str, shape: tuple[int, int]) -> 
     return matrix
 
 
-def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> Rows:
+def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> OrderedRows:
     """Rows that a word of the vocabulary uses, and others that are not zero, by bucket."""
     settings = ngrams_of(wv)
     if not settings.are_on:
-        return Rows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))
+        return OrderedRows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))
     matrix = _matrix(wv, "vectors_ngrams", settings.bucket)
     if not wv.buckets_word:
         wv.recalc_char_ngram_buckets()
@@ -308,7 +308,7 @@ def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> Rows:
         for start in range(0, settings.bucket, 65_536):
             block = slice(start, start + 65_536)
             is_kept[block] |= matrix[block].any(axis=1)
-    return Rows(matrix, np.flatnonzero(is_kept).astype(np.int64))
+    return OrderedRows(matrix, np.flatnonzero(is_kept).astype(np.int64))
 
 
 def _vocabulary_identity(tokens: tuple[str, ...], counts: NDArray[np.int64]) -> FileIdentity:

@@ -20,7 +20,7 @@ _BLOCK_ROWS = 8_192
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class OrderedRows:
     """The rows ``order`` of ``matrix``, each times its sign: float32 blocks, copied one at a time.
 
     ``matrix`` is of any float type and shape (n, vector_size), ``order`` int64, ``signs``
@@ -51,7 +51,7 @@ def _vector_array(values: NDArray[np.float32]) -> pa.Array:
 
 
 def write_vectors(
-    staging: Staging, tokens: Sequence[str], counts: NDArray[np.int64], rows: Rows
+    staging: Staging, tokens: Sequence[str], counts: NDArray[np.int64], rows: OrderedRows
 ) -> None:
     """Write ``vectors``."""
     schema = schemas.vectors_schema(rows.matrix.shape[1])
@@ -62,7 +62,7 @@ def write_vectors(
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def write_word_rows(staging: Staging, tokens: Sequence[str], rows: Rows) -> None:
+def write_word_rows(staging: Staging, tokens: Sequence[str], rows: OrderedRows) -> None:
     """Write ``word_rows``."""
     schema = schemas.input_vectors_schema(rows.matrix.shape[1])
     with staging.writer("word_rows", schema) as writer:
@@ -71,7 +71,7 @@ def write_word_rows(staging: Staging, tokens: Sequence[str], rows: Rows) -> None
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def write_ngrams(staging: Staging, rows: Rows) -> None:
+def write_ngrams(staging: Staging, rows: OrderedRows) -> None:
     """Write ``ngrams``; the rows' numbers are the buckets."""
     schema = schemas.ngrams_schema(rows.matrix.shape[1])
     with staging.writer("ngrams", schema) as writer:
@@ -80,7 +80,9 @@ def write_ngrams(staging: Staging, rows: Rows) -> None:
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def write_output_vectors(staging: Staging, vector_size: int, layers: dict[str, Rows]) -> None:
+def write_output_vectors(
+    staging: Staging, vector_size: int, layers: dict[str, OrderedRows]
+) -> None:
     """Write ``output_vectors``: the rows of each layer, by kind."""
     schema = schemas.output_vectors_schema(vector_size)
     with staging.writer("output_vectors", schema) as writer:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+F = TypeVar("F", bound="np.floating[Any]")
 
 _SCORES_AT_ONCE = 16 * 1024 * 1024
 """Scores in memory (64 MiB)."""
@@ -35,15 +37,26 @@ class Nearest:
 
 def row_lengths(matrix: Floats) -> Floats:
     """Euclidean length of each row, summed in float64: squares of float32 may overflow."""
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
-    lengths: Floats = np.sqrt(squares).astype(np.float32)
+    lengths: Floats = _exact_lengths(matrix).astype(np.float32)
     return lengths
 
 
-def unit_rows(matrix: Floats, lengths: Floats) -> Floats:
-    """Rows divided by their lengths; a row of zeros stays one."""
-    divisors = np.where(lengths > 0, lengths, np.float32(1))
-    return np.divide(matrix, divisors[:, np.newaxis], dtype=np.float32)
+def _exact_lengths(matrix: NDArray[F]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    return lengths
+
+
+def unit_rows(matrix: NDArray[F], lengths: Floats | None = None) -> NDArray[F]:
+    """Rows divided by their lengths; a row of zeros stays one, a row with NaN has it.
+
+    Without ``lengths`` they are measured, and divided by in float64.
+    """
+    known = _exact_lengths(matrix) if lengths is None else lengths
+    divisors = np.where(known > 0, known, known.dtype.type(1))
+    units = np.empty_like(matrix)
+    with np.errstate(invalid="ignore"):  # a row with an infinity becomes one with NaN
+        np.divide(matrix, divisors[:, np.newaxis], out=units, casting="same_kind")
+    return units
 
 
 def nearest_rows(

@@ -1,9 +1,9 @@
 """From raw text to tokens, the same way for a corpus and for a question to a model.
 
 A text is cut into sentences and normalised (:mod:`.sentences`), each sentence into tokens by the
-tokenizer that the settings name (:mod:`.tokenizers`, with a module a family); words that belong
-together then become one token (:mod:`.known_phrases`). What counts as a letter is in
-:mod:`.character_classes`, where a token stands in the raw text in :mod:`.offsets`. The settings are
+tokenizer that the settings name, which also says where a token stands in the raw text
+(:mod:`.tokenizers`, with a module a family); words that belong together then become one token
+(:mod:`.known_phrases`). What counts as a letter is in :mod:`.character_classes`. The settings are
 those of the config's section ``tokenize``.
 
 This package travels with every registered model, so that raw text is cut there as it was for
@@ -12,7 +12,6 @@ beyond is imported when it is made (:mod:`.settings`).
 """
 
 from .known_phrases import PhraseJoiner, phrases_to_json
-from .offsets import TokenFinder, make_token_finder
 from .sentences import SentenceSplitter, make_normaliser, make_sentence_splitter
 from .settings import (
     EXTRAS,
@@ -26,7 +25,13 @@ from .settings import (
 )
 from .subword import train_subword
 from .text_cutting import Locator, Token, Tokenizer
-from .tokenizers import make_locator, make_tokenizer, make_word_finder
+from .tokenizers import (
+    TokenFinder,
+    make_locator,
+    make_token_finder,
+    make_tokenizer,
+    make_word_finder,
+)
 
 __all__ = [
     "EXTRAS",

@@ -12,8 +12,9 @@ from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError, SourceChanged
 from nightjar.formats.model_files import temporary_text_model
 from nightjar.model.lookup import QueryError, VectorModel
+from nightjar.model.lookup.nearest import unit_rows
 from nightjar.stages.embed.encoder_files import folder_files, hub_folder, is_hub_path, local_folder
-from nightjar.stages.embed.encoding import Encoded, TextEncoder, ignore_progress, to_unit_length
+from nightjar.stages.embed.encoding import Encoded, TextEncoder, ignore_progress
 from nightjar.stages.embed.sentence_encoder import load_sentence_encoder
 from nightjar.stages.embed.static_encoder import load_static_encoder
 from nightjar.store import Artifact, FileIdentity, Identity, Store
@@ -49,7 +50,7 @@ class OwnModelEncoder:
         is_known = ~np.isnan(vectors[:, 0])
         vectors[~is_known] = 0
         if self._is_normalized:
-            vectors = to_unit_length(vectors)
+            vectors = unit_rows(vectors)
         return Encoded(vectors, is_known, np.zeros(len(texts), np.bool_))
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.formats.embeddings import Embeddings
+from nightjar.model.lookup.nearest import unit_rows
 from nightjar.stages.evaluate.benchmarks import AnalogySet, SimilaritySet, StsSet
 from nightjar.stages.evaluate.bootstrap import Correlations, Resampling, estimate_correlations
 
@@ -31,17 +32,14 @@ class WordTable:
     @classmethod
     def of(cls, embeddings: Embeddings, max_vocabulary: int, case_insensitive: bool) -> WordTable:
         """The ``max_vocabulary`` most frequent tokens of ``embeddings``."""
-        capped = Embeddings(
-            embeddings.tokens[:max_vocabulary],
-            embeddings.counts[:max_vocabulary],
-            embeddings.matrix[:max_vocabulary],
-        )
-        words = [_word(token, case_insensitive) for token in capped.tokens]
+        tokens = embeddings.tokens[:max_vocabulary]
+        words = [_word(token, case_insensitive) for token in tokens]
         rows: dict[str, int] = {}
         for row, word in enumerate(words):
             rows.setdefault(word, row)
         word_of = np.array([rows[word] for word in words], np.int64)
-        return cls(capped.unit_matrix, word_of, rows, case_insensitive)
+        units = unit_rows(embeddings.matrix[:max_vocabulary])
+        return cls(units, word_of, rows, case_insensitive)
 
     def find(self, words: Iterable[str]) -> NDArray[np.int64]:
         """The row of each word, -1 for a word that has none."""
@@ -98,8 +96,7 @@ def text_similarities(items: StsSet, encode: Encoder) -> NDArray[np.float64]:
     """
     texts = list(dict.fromkeys([*items.left, *items.right]))
     vectors = encode(texts).astype(np.float64)
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    vectors /= np.where(lengths == 0, 1, lengths)[:, np.newaxis]
+    vectors = unit_rows(vectors)
     row_of = {text: row for row, text in enumerate(texts)}
     left, right = (vectors[[row_of[text] for text in side]] for side in (items.left, items.right))
     similarities: NDArray[np.float64] = np.einsum("ij,ij->i", left, right)

@@ -44,8 +44,8 @@ from nightjar.stages.evaluate.benchmarks import (
     read_benchmark,
 )
 from nightjar.stages.evaluate.bootstrap import (
-    Estimate,
     Resampling,
+    ScoreEstimate,
     estimate_accuracy,
     estimate_correlations,
 )
@@ -150,7 +150,7 @@ def evaluate(
 class _Row:
     category: str
     metric: str
-    estimate: Estimate
+    estimate: ScoreEstimate
     n_items: int
     n_covered: int
     n_words: int | None = None

@@ -8,7 +8,7 @@ part that answers.
 """
 
 from nightjar.stages.index.building import INDEX_FILE, IndexSettings, usearch_version
-from nightjar.stages.index.document_search import Document, DocumentSearch, Filters, Hit
+from nightjar.stages.index.document_search import DocumentSearch, Filters, FoundDocument, Hit
 from nightjar.stages.index.index_stage import (
     VECTORS_FILE,
     DocumentIndexSettings,
@@ -21,11 +21,11 @@ from nightjar.stages.index.word_index import WordIndexRequest, attach_word_index
 __all__ = [
     "INDEX_FILE",
     "VECTORS_FILE",
-    "Document",
     "DocumentIndexSettings",
     "DocumentSearch",
     "Encode",
     "Filters",
+    "FoundDocument",
     "Hit",
     "IndexSettings",
     "Snippet",

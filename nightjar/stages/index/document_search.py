@@ -107,7 +107,7 @@ _ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
-class Document:
+class FoundDocument:
     """A document of the documents artifact."""
 
     doc_id: str
@@ -122,7 +122,7 @@ class Hit:
     """A document that answers, and its cosine similarity to the query."""
 
     similarity: float
-    document: Document
+    document: FoundDocument
 
 
 class DocumentSearch:
@@ -199,10 +199,10 @@ class DocumentSearch:
             ]
         return best
 
-    def read(self, rows: NDArray[np.int64]) -> list[Document]:
+    def read(self, rows: NDArray[np.int64]) -> list[FoundDocument]:
         """The documents at some rows, in their order; reads only the row groups they are in."""
         columns = ["doc_id", "source", "language", "n_chars", "text"]
-        found: dict[int, Document] = {}
+        found: dict[int, FoundDocument] = {}
         with self.documents.row_groups("documents", columns) as groups:
             ends = np.cumsum(groups.sizes())
             for group in np.unique(np.searchsorted(ends, rows, side="right")).tolist():
@@ -210,7 +210,7 @@ class DocumentSearch:
                 inside = rows[(rows >= first) & (rows < ends[group])]
                 some = groups.read(group).select(columns).take(inside - first)
                 found |= {
-                    row: Document(**values)
+                    row: FoundDocument(**values)
                     for row, values in zip(inside.tolist(), some.to_pylist(), strict=True)
                 }
         return [found[row] for row in rows.tolist()]

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.files.html.html_elements import LINE_BREAK, TEXT_BLOCKS
 from nightjar.model.lookup.nearest import row_lengths, unit_rows
 from nightjar.model.tokenization import SentenceSplitter, Settings, make_sentence_splitter
 
@@ -21,7 +22,9 @@ MAX_SENTENCES = 400
 _MAX_SENTENCE_CHARS = 2_000
 _ELLIPSIS = "…"
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-_LINE_BREAK_TAG = re.compile(r"</?(?:br|p|div|li|tr|h[1-6])\b[^<>]{0,200}>", re.IGNORECASE)
+_LINE_BREAK_TAG = re.compile(
+    rf"</?(?:{'|'.join(sorted((*TEXT_BLOCKS, LINE_BREAK)))})\b[^<>]{{0,200}}>", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

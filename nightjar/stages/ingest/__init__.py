@@ -9,7 +9,7 @@ document goes to the quarantine table with a reason and is counted; a file that 
 that changes while it is read, stops the stage.
 """
 
-from nightjar.stages.ingest.comparison import Change, Comparison, compare
+from nightjar.stages.ingest.comparison import ChangeKind, Comparison, compare
 from nightjar.stages.ingest.ingest_stage import ingest
 from nightjar.stages.ingest.purge_list import Purged, PurgeList
 from nightjar.stages.ingest.remote import FETCHED_DIR, surplus_downloads
@@ -17,7 +17,7 @@ from nightjar.stages.ingest.selection import Fetching, documents_identity
 
 __all__ = [
     "FETCHED_DIR",
-    "Change",
+    "ChangeKind",
     "Comparison",
     "Fetching",
     "PurgeList",

@@ -18,7 +18,7 @@ from nightjar.core.stage import StageContext
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.files.compression import ExpansionLimits
 from nightjar.stages.ingest.admission import Decisions, Limits, decide
-from nightjar.stages.ingest.document_tables import Parts, RowGroups
+from nightjar.stages.ingest.document_tables import DocumentParts, RowGroupWriter
 from nightjar.stages.ingest.duplicates import SignatureWriter
 from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.preparation import Preparation, Prepared
@@ -109,12 +109,14 @@ class _Reading:
         self._max_documents = piece.shard.max_documents
         self._staging = staging
 
-        def rows(table: str, schema: pa.Schema, compression: Compression = "zstd") -> RowGroups:
+        def rows(
+            table: str, schema: pa.Schema, compression: Compression = "zstd"
+        ) -> RowGroupWriter:
             writer = opened.enter_context(staging.writer(table, schema, compression))
-            return RowGroups(writer, schema)
+            return RowGroupWriter(writer, schema)
 
         self._documents = opened.enter_context(
-            Parts(staging.directory, "documents", DOCUMENTS_SCHEMA)
+            DocumentParts(staging.directory, "documents", DOCUMENTS_SCHEMA)
         )
         self._quarantine = rows("quarantine", QUARANTINE_SCHEMA)
         self._keys = rows("keys", DOCUMENT_KEYS_SCHEMA, "lz4")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import mwparserfromhell
 
+from nightjar.files.html.html_elements import CELLS, LINE_BREAK, TEXT_BLOCKS
 from nightjar.stages.ingest.wikitext_templates import shown_by
 
 _TOKEN = re.compile(
@@ -234,7 +235,7 @@ _DROPPED_TAGS = (
 _RAW_OPENING = re.compile(rf"<!--|<(nowiki|{_DROPPED_TAGS})(?:\s[^<>]*|/)?>", re.IGNORECASE)
 _LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "[]{}|<>='"})
 
-_LINE_TAGS = "blockquote|br|center|dd|div|dl|dt|h[1-6]|hr|li|ol|p|poem|section|td|th|tr|ul"
+_LINE_TAGS = "|".join(sorted((*TEXT_BLOCKS, *CELLS, LINE_BREAK, "poem")))
 _LINE_TAG = re.compile(rf"</?(?:{_LINE_TAGS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][a-z0-9-]*(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^=.*$", re.MULTILINE)

@@ -8,8 +8,8 @@
     engines.py        the explicit mapping (trainer, engine) -> engine, and its version
     estimates.py      memory and disk before training, and the refusal of what cannot fit; with
                       ngram_use.py (n-gram rows), resources.py (what there is), durations.py (time)
-    vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
-    id_stream.py      token ids streamed from Parquet, row group by row group
+    model_corpus.py   min_count and max_vocabulary cut a prefix of the vocabulary; token ids
+                      streamed from Parquet, row group by row group
     spans.py          what a worker trains on at a time, and how often frequent words are kept
     epochs.py         threads, losses, progress, divergence: what all native trainers share
     checkpoints.py    the state of a training that goes on

@@ -38,10 +38,10 @@ from nightjar.kernels.subword_steps import (
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices
 from nightjar.stages.train.epochs import fit
+from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.spans import keep_limits
 from nightjar.stages.train.starting_point import start_ngrams, start_outputs, start_words
 from nightjar.stages.train.trainer import TrainingJob, blocks, vector_array, write_output_vectors
-from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.stages.train.window_learner import (
     WindowLearner,
     aligned_zeros,
@@ -59,7 +59,7 @@ _MEANS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class NgramRows:
+class SubwordRows:
     """Which rows make up a word: its own, and those of its n-grams.
 
     ``subwords`` for the kernels; ``row_of_word`` int64 (n_words,) and ``row_of_bucket`` int64
@@ -104,7 +104,7 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
 
 
 def _start(
-    base: Artifact, vocabulary: Vocabulary, rows: NgramRows, matrices: Matrices, vector_size: int
+    base: Artifact, vocabulary: Vocabulary, rows: SubwordRows, matrices: Matrices, vector_size: int
 ) -> None:
     """Give the words and n-grams of ``base`` its vectors, and the outputs its outputs.
 
@@ -124,7 +124,7 @@ def _start(
     start_outputs(base, vocabulary, matrices.noise_outputs[:, :vector_size])
 
 
-def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:
+def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> SubwordRows:
     """Number the rows of words and n-grams, the busiest first.
 
     How busy a row is: the occurrences, after subsampling, of the words that it is part of.
@@ -144,7 +144,7 @@ def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:
     place = np.empty(len(by_use), np.int64)
     place[by_use] = np.arange(len(by_use))
     renumber(rows, place)
-    return NgramRows(Subwords(offsets, rows), place[:n_words], place[n_words:], buckets)
+    return SubwordRows(Subwords(offsets, rows), place[:n_words], place[n_words:], buckets)
 
 
 def _buckets_of_words(
@@ -164,7 +164,9 @@ def _buckets_of_words(
     return offsets, buckets
 
 
-def initial_matrices(model: FastTextConfig, rows: NgramRows, n_workers: int, seed: int) -> Matrices:
+def initial_matrices(
+    model: FastTextConfig, rows: SubwordRows, n_workers: int, seed: int
+) -> Matrices:
     """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero."""
     n_words, vector_size = len(rows.row_of_word), model.vector_size
     matrices = new_matrices(model, rows.n_rows, n_words, n_workers)
@@ -235,7 +237,7 @@ def _write_word_rows(
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def _write_ngrams(staging: Staging, rows: NgramRows, inputs: NDArray[np.float32]) -> None:
+def _write_ngrams(staging: Staging, rows: SubwordRows, inputs: NDArray[np.float32]) -> None:
     schema = schemas.ngrams_schema(inputs.shape[1])
     with staging.writer("ngrams", schema) as writer:
         for block in blocks(len(rows.buckets)):

@@ -31,6 +31,7 @@ from nightjar.config.models import FastTextConfig, Word2VecConfig
 from nightjar.errors import TrainingError
 from nightjar.progress import Progress
 from nightjar.stages.train.line_sentences import BATCH_WORDS, LineFile, line_files
+from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.trainer import (
     TrainingJob,
     blocks,
@@ -39,7 +40,6 @@ from nightjar.stages.train.trainer import (
     write_output_vectors,
     write_vectors,
 )
-from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.store import Staging, schemas
 
 _KEEP_EVERY_WORD = 0.999_999

@@ -41,9 +41,9 @@ from nightjar.kernels.adagrad_rows import (
 )
 from nightjar.kernels.vector_code import LANES
 from nightjar.stages.train.epochs import SpanResult, fit
+from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.starting_point import base_places, start_words
 from nightjar.stages.train.trainer import TrainingJob, blocks, vector_array, write_vectors
-from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.store import Artifact, RowGroups, Staging, schemas
 
 COLUMNS = ["row", "column", "count"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.stages.train.id_stream import TokenBatch
+from nightjar.stages.train.model_corpus import TokenBatch
 
 _ALWAYS = 1 << 32
 

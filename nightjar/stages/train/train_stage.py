@@ -18,8 +18,8 @@ from nightjar.formats.model_files import write_words
 from nightjar.stages.train.checkpoints import Checkpoints, checkpoint_path, unwanted_checkpoints
 from nightjar.stages.train.engines import engine_of
 from nightjar.stages.train.estimates import check_fits, need, subsampling_warning, workload
-from nightjar.stages.train.id_stream import Corpus
 from nightjar.stages.train.imports import import_vectors
+from nightjar.stages.train.model_corpus import ModelCorpus, select_vocabulary
 from nightjar.stages.train.resources import Resources, read_resources
 from nightjar.stages.train.sif import fit_encoder
 from nightjar.stages.train.starting_point import base_words, check_base
@@ -30,7 +30,6 @@ from nightjar.stages.train.training_identity import (
     embeddings_identity,
     model_seed,
 )
-from nightjar.stages.train.vocabulary import select_vocabulary
 from nightjar.store import Artifact, ArtifactRef, Identity, names, release_free_memory, schemas
 
 logger = logging.getLogger(__name__)
@@ -128,7 +127,7 @@ def train(
     work = workload(model, vocabulary.words, vocabulary.counts, n_sentences)
     if resources is not None:
         check_fits(name, model, work, n_workers, resources)
-    corpus = Corpus(tokens, vocabulary)
+    corpus = ModelCorpus(tokens, vocabulary)
     size = corpus.measure(progress, name)
     staging.counts.update(vocabulary.dropped)
     staging.counts.update(

@@ -21,8 +21,7 @@ from nightjar.config.models import TrainedConfig
 from nightjar.errors import TrainingError
 from nightjar.progress import Progress
 from nightjar.stages.train.checkpoints import Checkpoints
-from nightjar.stages.train.id_stream import Corpus, CorpusSize
-from nightjar.stages.train.vocabulary import Vocabulary
+from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus, Vocabulary
 from nightjar.store import Artifact, Staging, schemas
 
 M = TypeVar("M", bound=TrainedConfig)
@@ -36,7 +35,7 @@ class TrainingJob(Generic[M]):
     seed: int
     n_workers: int
     """Threads to use; one makes the result a function of corpus, model and seed."""
-    corpus: Corpus
+    corpus: ModelCorpus
     size: CorpusSize
     staging: Staging
     progress: Progress

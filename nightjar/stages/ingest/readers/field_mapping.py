@@ -55,7 +55,7 @@ Test = Callable[[object], bool]
 
 
 def compiled(condition: Any) -> Test:
-    """The test that ``condition`` (as :mod:`nightjar.config.conditions` takes it) asks for.
+    """The test that ``condition`` (as :mod:`nightjar.config.source_sections` takes it) asks for.
 
     A number also equals text that reads as that number, true and false the words, as tables
     without types need it. Text compares with text character by character, dates as in

@@ -28,7 +28,7 @@ _FILE_NAMESPACES = (-2, 6, 14)
 
 
 @dataclass(frozen=True)
-class Page:
+class WikiPage:
     """A page; of a history its last revision."""
 
     id: str
@@ -78,7 +78,7 @@ class PageStream:
         """Known once the first page is there."""
         return self._target.site
 
-    def __iter__(self) -> Iterator[Page]:
+    def __iter__(self) -> Iterator[WikiPage]:
         parser = DefusedXMLParser(target=self._target, forbid_dtd=True)
         n_silent = 0
         for data in _stretches(self._file.content()):
@@ -135,7 +135,7 @@ class _Target:
         self.site = Site()
         self._max_chars = max_chars
         self._path: list[str] = []
-        self._pages: list[Page] = []
+        self._pages: list[WikiPage] = []
         self._fields: dict[str, str] = {}
         self._is_redirect = False
         self._n_text_chars = 0
@@ -149,7 +149,7 @@ class _Target:
         has_news, self._has_news = self._has_news, False
         return has_news
 
-    def take_pages(self) -> list[Page]:
+    def take_pages(self) -> list[WikiPage]:
         """The pages that ended since the last call."""
         pages, self._pages = self._pages, []
         return pages
@@ -208,9 +208,9 @@ class _Target:
         if self._namespace_key.removeprefix("-").isdecimal():
             self.site.namespaces[int(self._namespace_key)] = name
 
-    def _page(self) -> Page:
+    def _page(self) -> WikiPage:
         title = self._fields.get("page/title", "")
-        return Page(
+        return WikiPage(
             id=self._fields.get("page/id", ""),
             title=title,
             namespace=self.site.namespace(self._fields.get("page/ns", ""), title),
@@ -247,7 +247,7 @@ def read_mediawiki(source: MediaWikiSource, file: InputFile, max_chars: int) -> 
             yield _record(page, stripper, file.label)
 
 
-def _record(page: Page, stripper: WikitextStripper, label: str) -> Record:
+def _record(page: WikiPage, stripper: WikitextStripper, label: str) -> Record:
     locator = f"{label}: page {excerpt(page.id)} ({excerpt(page.title)})"
     if page.model not in {"", "wikitext"}:
         detail = f"its content model is {page.model}"

@@ -30,12 +30,17 @@ never reach a file, a message or a log: messages of libraries are redacted and n
 from nightjar.stages.ingest.remote.database_tables import TableRequest, fetch_rows, known_rows
 from nightjar.stages.ingest.remote.erasing_fetched import surplus_downloads
 from nightjar.stages.ingest.remote.fetched_files import FETCHED_DIR, fetched_file
-from nightjar.stages.ingest.remote.fetching import FetchedFile, Request, fetch_files, known_files
+from nightjar.stages.ingest.remote.fetching import (
+    FetchedFile,
+    FetchRequest,
+    fetch_files,
+    known_files,
+)
 
 __all__ = [
     "FETCHED_DIR",
+    "FetchRequest",
     "FetchedFile",
-    "Request",
     "TableRequest",
     "fetch_files",
     "fetch_rows",

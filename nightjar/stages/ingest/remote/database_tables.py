@@ -35,7 +35,7 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import Version, persist
+from nightjar.stages.ingest.remote.object_storage import ObjectVersion, persist
 from nightjar.stages.ingest.remote.row_parts import (
     Key,
     PartsWriter,
@@ -239,7 +239,7 @@ class _Fetching:
     def _save(self, parts: Sequence[RowPart], n_known: int) -> None:
         watermark = None if self._source.watermark_column is None else _encoded(self._last)
         objects = {
-            part.name: Known(Version({}, part.n_bytes), part.n_bytes, part.sha256, part.name)
+            part.name: Known(ObjectVersion({}, part.n_bytes), part.n_bytes, part.sha256, part.name)
             for part in parts
         }
         listing = tuple(Listed(part.name, part.name) for part in parts)

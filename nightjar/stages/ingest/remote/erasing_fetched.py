@@ -18,7 +18,7 @@ from nightjar.stages.ingest.remote.fetched_index import (
     is_locked,
     locked,
 )
-from nightjar.stages.ingest.remote.object_storage import Version
+from nightjar.stages.ingest.remote.object_storage import ObjectVersion
 from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart, first_column
 from nightjar.store import delete, idle_names, names
 
@@ -128,7 +128,7 @@ def _keep_other_rows(directories: Directories, records: FetchedRecords) -> None:
             if tuple(parts) != index.table.parts:
                 objects = {
                     part.name: Known(
-                        Version({}, part.n_bytes), part.n_bytes, part.sha256, part.name
+                        ObjectVersion({}, part.n_bytes), part.n_bytes, part.sha256, part.name
                     )
                     for part in parts
                 }

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.stages.ingest.remote.object_storage import Body, Rest, Version
+from nightjar.stages.ingest.remote.object_storage import Body, ObjectVersion, Rest
 from nightjar.store import only_writes, sync
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Stored:
 
 
 @cache
-def _versions() -> TypeAdapter[Version]:
-    return TypeAdapter(Version)
+def _versions() -> TypeAdapter[ObjectVersion]:
+    return TypeAdapter(ObjectVersion)
 
 
 class Partial:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Version:
+class ObjectVersion:
     """What a server says of an object that tells its versions apart."""
 
     marks: Mapping[str, str]
@@ -26,7 +26,7 @@ class Version:
     is_exact: bool = True
     """Whether the same marks mean the same bytes: then a part of them can be fetched alone."""
 
-    def is_of(self, other: Version) -> bool:
+    def is_of(self, other: ObjectVersion) -> bool:
         """Whether both are surely the same version."""
         return bool(self.marks) and (self.marks, self.n_bytes) == (other.marks, other.n_bytes)
 
@@ -38,7 +38,7 @@ class RemoteObject:
     url: str
     place: PurePosixPath
     """Bucket or host, folders and name: what its label is made of."""
-    version: Version | None = None
+    version: ObjectVersion | None = None
     """As it was listed; None where listing tells nothing."""
 
 
@@ -46,7 +46,7 @@ class RemoteObject:
 class Rest:
     """What is still to come of a version, from the byte ``start`` on."""
 
-    version: Version
+    version: ObjectVersion
     start: int
 
 
@@ -54,7 +54,7 @@ class Rest:
 class Body:
     """The bytes of an object, from ``start`` on: 0, or what was asked for."""
 
-    version: Version
+    version: ObjectVersion
     start: int
     pieces: Iterator[bytes]
 
@@ -70,7 +70,7 @@ class Storage(Protocol):
         """The objects that ``url``, which may be a glob, stands for; empty when there is none."""
 
     def open(
-        self, found: RemoteObject, known: Version | None, rest: Rest | None
+        self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> AbstractContextManager[Body | None]:
         """The object's bytes; None when it still is of the version ``known``.
 

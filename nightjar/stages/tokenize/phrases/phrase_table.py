@@ -90,7 +90,7 @@ _MIN_SLOTS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Shard:
+class SentenceIds:
     """Sentences one after the other: sentence i is ``ids[offsets[i]:offsets[i + 1]]``.
 
     The first offset is 0, the last one the number of ids.
@@ -158,7 +158,9 @@ def _n_slots(n_entries: int) -> int:
     return max(_MIN_SLOTS, 1 << (2 * n_entries).bit_length())
 
 
-def apply_phrases(ids: NDArray[np.int32], offsets: NDArray[np.int64], index: PhraseIndex) -> Shard:
+def apply_phrases(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], index: PhraseIndex
+) -> SentenceIds:
     """The shard's sentences with phrases as one token each, from left to right.
 
     As gensim's ``Phrases`` does it: a word that is no connector word and what follows it up
@@ -171,4 +173,4 @@ def apply_phrases(ids: NDArray[np.int32], offsets: NDArray[np.int64], index: Phr
         *(ids, offsets, index.roles, index.run_keys, index.run_nodes),
         *(index.pairs, index.nodes, index.joined, joined, joined_offsets),
     )
-    return Shard(joined[:n].copy(), joined_offsets)
+    return SentenceIds(joined[:n].copy(), joined_offsets)
