@@ -82,9 +82,10 @@ def test_spellings_that_occur_twice_are_counted_together_as_by_gensim(
     scoring: dict[str, Any], connectors: list[str], delimiter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_repeated = []
+    same_spellings = scoring_module.same_spellings
 
-    def noted(*arguments: Any) -> scoring.Spelling:
-        found = scoring.same_spellings(*arguments)
+    def noted(*arguments: Any) -> scoring_module.Spelling:
+        found = same_spellings(*arguments)
         n_repeated.append(found.n_repeated)
         return found
 

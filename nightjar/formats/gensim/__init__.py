@@ -2,11 +2,10 @@
 
 ::
 
-    exporting.py         a published embeddings artifact becomes a gensim model or its own files
-    importing.py         a gensim model becomes a published embeddings artifact
-    gensim_content.py    what is taken out of a gensim model, checked, in our order
-    hyperparameters.py   by our names and by gensim's
-    reading_matrices.py  matrices from and to Parquet, block by block
+    exporting.py        a published embeddings artifact becomes a gensim model or its own files
+    importing.py        a gensim model becomes a published embeddings artifact
+    gensim_content.py   what is taken out of a gensim model, checked, in our order
+    hyperparameters.py  by our names and by gensim's
 
 What is carried over, value by value: the words and their counts, every matrix, and the
 hyper-parameters. What is not: docs/interchange.md.

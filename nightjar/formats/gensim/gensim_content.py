@@ -20,9 +20,35 @@ from gensim.models.fasttext import FastTextKeyedVectors
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError, VocabularyError
+from nightjar.formats.content import first_not_finite, first_repeated
+from nightjar.formats.embeddings import blocks
 from nightjar.formats.gensim.hyperparameters import ngrams_of
-from nightjar.formats.gensim.reading_matrices import OrderedRows
 from nightjar.store import FileIdentity
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedRows:
+    """The rows ``order`` of ``matrix``, each times its sign: float32 blocks, copied one at a time.
+
+    ``matrix`` is of any float type and shape (n, vector_size), ``order`` int64, ``signs``
+    float32 of +1 and -1 or None.
+    """
+
+    matrix: NDArray[Any]
+    order: NDArray[np.int64]
+    signs: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def stretches(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Which rows, and their values. A value too large for float32 becomes infinite."""
+        for span in blocks(len(self.order)):
+            with np.errstate(over="ignore"):
+                values = np.ascontiguousarray(self.matrix[self.order[span]], np.float32)
+            if self.signs is not None:
+                values *= self.signs[span, np.newaxis]
+            yield span, values
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +153,12 @@ class Content:
         if name == "ngrams":
             digest.update(rows.order.tobytes())
             n_bytes += rows.order.nbytes
-        for span, values in rows.blocks():
-            is_bad = ~np.isfinite(values).all(axis=1)
-            if is_bad.any():
-                row = span.start + int(np.argmax(is_bad))
+        for span, values in rows.stretches():
+            bad = first_not_finite(values)
+            if bad is not None:
                 raise InputError(
-                    f"{self._row_name(name, row)} of the gensim model holds NaN, infinite or "
-                    f"too large values for float32; train it again with a lower alpha"
+                    f"{self._row_name(name, span.start + bad)} of the gensim model holds NaN, "
+                    f"infinite or too large values for float32; train it again with a lower alpha"
                 )
             digest.update(values.data)
             n_bytes += values.nbytes
@@ -211,18 +236,17 @@ def _tokens(wv: KeyedVectors) -> list[str]:
     tokens = list(wv.index_to_key)
     if not tokens:
         raise VocabularyError("the gensim model has no words; train it, or build its vocabulary")
-    seen: set[str] = set()
     for row, token in enumerate(tokens):
         if not isinstance(token, str):
             raise InputError(
                 f"key {row} of the gensim model is {token!r}, of type {type(token).__name__}; "
                 f"every key must be text"
             )
-        if token in seen:
-            raise InputError(f"the gensim model has more than one vector for {token!r}")
         if any("\ud800" <= character <= "\udfff" for character in token):
             raise InputError(f"key {row} of the gensim model, {token!r}, is no valid Unicode text")
-        seen.add(token)
+    again = first_repeated(tokens)
+    if again is not None:
+        raise InputError(f"the gensim model has more than one vector for {again!r}")
     return tokens
 
 

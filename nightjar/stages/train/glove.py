@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import GloVeConfig
 from nightjar.errors import ArtifactDamaged, VocabularyError
-from nightjar.formats.embeddings import matrix_of
+from nightjar.formats.embeddings import blocks, matrix_of, stretches, vector_array, write_vectors
 from nightjar.kernels.adagrad import (
     AdaGradKernel,
     Cells,
@@ -43,7 +43,7 @@ from nightjar.kernels.vector_code import LANES
 from nightjar.stages.train.epochs import SpanResult, fit
 from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.starting_point import base_places, start_words
-from nightjar.stages.train.trainer import TrainingJob, blocks, vector_array, write_vectors
+from nightjar.stages.train.trainer import TrainingJob
 from nightjar.store import Artifact, RowGroups, Staging, schemas
 
 COLUMNS = ["row", "column", "count"]
@@ -69,7 +69,8 @@ def train_glove(job: TrainingJob[GloVeConfig]) -> None:
     _write_parameters(job.staging, vocabulary, layers)
     if model.combine == "sum":
         layers.vectors("word")[:] += layers.vectors("context")
-    write_vectors(job.staging, vocabulary, layers.vectors("word"))
+    vectors = stretches(layers.vectors("word"))
+    write_vectors(job.staging, vocabulary.words, vocabulary.counts, model.vector_size, vectors)
 
 
 def cooccurrences_of(job: TrainingJob[GloVeConfig]) -> Artifact:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import ByteSize
 
@@ -19,7 +19,7 @@ from nightjar.stages.train.checkpoints import Checkpoints, checkpoint_path, unwa
 from nightjar.stages.train.engines import engine_of
 from nightjar.stages.train.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.stages.train.imports import import_vectors
-from nightjar.stages.train.model_corpus import ModelCorpus, select_vocabulary
+from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
 from nightjar.stages.train.resources import Resources, read_resources
 from nightjar.stages.train.sif import fit_encoder
 from nightjar.stages.train.starting_point import base_words, check_base
@@ -30,7 +30,15 @@ from nightjar.stages.train.training_identity import (
     embeddings_identity,
     model_seed,
 )
-from nightjar.store import Artifact, ArtifactRef, Identity, names, release_free_memory, schemas
+from nightjar.store import (
+    Artifact,
+    ArtifactRef,
+    Identity,
+    Staging,
+    names,
+    release_free_memory,
+    schemas,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -113,47 +121,59 @@ def train(
     training when there is nothing to learn from, ModelTooLarge when it cannot fit,
     TrainingError when the model diverges.
     """
-    tokens, base, staging, progress = (
-        *(lessons.tokens, lessons.base),
-        *(context.staging, context.progress),
-    )
+    tokens, staging = lessons.tokens, context.staging
+    vocabulary = _words_to_learn(name, model, lessons, staging)
+    work = workload(model, vocabulary.words, vocabulary.counts, tokens.rows("sentences"))
     n_workers = 1 if training.deterministic else context.n_workers
-    vocabulary = select_vocabulary(tokens, model, name)
-    if base is not None:
-        check_base(name, model, base)
-        vocabulary = vocabulary.extended(base_words(base))
-        staging.counts["vocabulary_from_base"] = vocabulary.n_from_base
-    n_sentences = tokens.rows("sentences")
-    work = workload(model, vocabulary.words, vocabulary.counts, n_sentences)
     if resources is not None:
         check_fits(name, model, work, n_workers, resources)
     corpus = ModelCorpus(tokens, vocabulary)
-    size = corpus.measure(progress, name)
-    staging.counts.update(vocabulary.dropped)
-    staging.counts.update(
+    job = TrainingJob(
+        model=model,
+        seed=model_seed(model, training),
+        n_workers=n_workers,
+        corpus=corpus,
+        size=corpus.measure(context.progress, name),
+        staging=staging,
+        progress=context.progress,
+        checkpoints=_checkpoints(training, context),
+        cooccurrences=lessons.cooccurrences,
+        base=lessons.base,
+    )
+    _report(job)
+    staging.report["estimated_memory_bytes"] = need(model, work, n_workers).memory_bytes
+    if warning := subsampling_warning(name, model, work):
+        logger.warning("%s", warning)
+        staging.report["warning"] = warning
+    write_words(tokens, staging)
+    engine = engine_of(model).load()
+    release_free_memory()
+    engine(job)
+
+
+def _words_to_learn(
+    name: str, model: TrainedConfig, lessons: Lessons, staging: Staging
+) -> Vocabulary:
+    vocabulary = select_vocabulary(lessons.tokens, model, name)
+    if lessons.base is not None:
+        check_base(name, model, lessons.base)
+        vocabulary = vocabulary.extended(base_words(lessons.base))
+        staging.counts["vocabulary_from_base"] = vocabulary.n_from_base
+    return vocabulary
+
+
+def _report(job: TrainingJob[Any]) -> None:
+    """Say what is learnt from, and by what, in counts, report and log."""
+    model, size, vocabulary = job.model, job.size, job.corpus.vocabulary
+    job.staging.counts.update(vocabulary.dropped)
+    job.staging.counts.update(
         vocabulary_kept=vocabulary.n_learned,
         tokens_kept=size.n_tokens_kept,
         tokens_without_context=size.n_tokens_kept - size.n_tokens_with_context,
         sentences=size.n_sentences,
         sentences_without_context=size.n_sentences - size.n_sentences_with_context,
     )
-    job = TrainingJob(
-        model=model,
-        seed=model_seed(model, training),
-        n_workers=n_workers,
-        corpus=corpus,
-        size=size,
-        staging=staging,
-        progress=progress,
-        checkpoints=_checkpoints(training, context),
-        cooccurrences=lessons.cooccurrences,
-        base=base,
-    )
-    if warning := subsampling_warning(name, model, work):
-        logger.warning("%s", warning)
-        staging.report["warning"] = warning
-    staging.report.update(
-        estimated_memory_bytes=need(model, work, n_workers).memory_bytes,
+    job.staging.report.update(
         trainer=model.trainer,
         engine=model.engine,
         seed=job.seed,
@@ -172,10 +192,6 @@ def train(
         size.n_tokens_with_context,
         job.n_workers,
     )
-    write_words(tokens, staging)
-    engine = engine_of(model).load()
-    release_free_memory()
-    engine(job)
 
 
 def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints | None:

@@ -1,4 +1,4 @@
-"""What a trainer gets, what it has to do, and how it writes its matrices.
+"""What a trainer gets and what it has to do.
 
 A trainer is a function of a :class:`TrainingJob`: it reads the job's corpus, writes its
 tables, counts and report into the job's staging and tells the job's progress. It raises
@@ -8,9 +8,8 @@ TrainingError when the model diverges. To add one, write such a function and nam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import TrainedConfig
 from nightjar.errors import TrainingError
+from nightjar.formats.embeddings import blocks
 from nightjar.progress import Progress
 from nightjar.stages.train.checkpoints import Checkpoints
-from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus, Vocabulary
+from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus
 from nightjar.store import Artifact, Staging, schemas
 
 M = TypeVar("M", bound=TrainedConfig)
@@ -52,53 +52,6 @@ class Trainer(Protocol[M]):
 
     def __call__(self, job: TrainingJob[M]) -> None:
         """Train ``job.model`` and write its tables into ``job.staging``."""
-
-
-BLOCK_ROWS = 8_192
-"""Rows of a row group."""
-
-
-def vector_array(rows: NDArray[np.float32]) -> pa.Array:
-    """``rows``, float32 of shape (n, vector_size), as one Arrow array of n vectors."""
-    flat = pa.array(np.ascontiguousarray(rows).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, type=schemas.vector_type(rows.shape[1]))
-
-
-def blocks(n_rows: int) -> Iterator[slice]:
-    """Consecutive spans of at most :data:`BLOCK_ROWS` rows."""
-    bounds = [*range(0, n_rows, BLOCK_ROWS), n_rows]
-    for start, stop in pairwise(bounds):
-        yield slice(start, stop)
-
-
-def write_vectors(staging: Staging, vocabulary: Vocabulary, matrix: NDArray[np.float32]) -> None:
-    """Write ``vectors``: the published vector of each word, in vocabulary order."""
-    schema = schemas.vectors_schema(matrix.shape[1])
-    with staging.writer("vectors", schema) as writer:
-        for rows in blocks(len(vocabulary)):
-            columns = [
-                pa.array(vocabulary.words[rows], pa.string()),
-                pa.array(vocabulary.counts[rows]),
-                vector_array(matrix[rows]),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def write_output_vectors(
-    staging: Staging, vector_size: int, layers: Mapping[str, NDArray[np.float32]]
-) -> None:
-    """Write ``output_vectors``: the rows of each layer, by kind."""
-    schema = schemas.output_vectors_schema(vector_size)
-    with staging.writer("output_vectors", schema) as writer:
-        for kind, matrix in layers.items():
-            for rows in blocks(len(matrix)):
-                n_rows = rows.stop - rows.start
-                columns = [
-                    pa.array([kind] * n_rows, pa.string()),
-                    pa.array(np.arange(rows.start, rows.stop, dtype=np.int32)),
-                    vector_array(matrix[rows]),
-                ]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def write_losses(staging: Staging, mean_losses: list[float]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig, Word2VecConfig
+from nightjar.formats.embeddings import blocks
 from nightjar.kernels.logistic_rows import MAX_SLOTS
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import (
@@ -32,7 +33,7 @@ from nightjar.kernels.windows import (
 from nightjar.stages.train.epochs import SpanResult
 from nightjar.stages.train.output_layers import draw_noise, huffman_paths
 from nightjar.stages.train.spans import MAX_SENTENCE_TOKENS, Span, keep_limits, spans
-from nightjar.stages.train.trainer import TrainingJob, blocks
+from nightjar.stages.train.trainer import TrainingJob
 
 WindowConfig = Word2VecConfig | FastTextConfig
 
