@@ -40,7 +40,7 @@ def _prefix_hashes(characters: list[bytes]) -> Iterator[int]:
         yield value
 
 
-class Subwords:
+class SubwordVectors:
     """``rows[i]`` is the vector of bucket ``buckets[i]``, ascending; other rows are zero."""
 
     def __init__(
