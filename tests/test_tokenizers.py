@@ -168,7 +168,7 @@ def test_a_missing_library_is_named_with_its_extra(
 
 def test_planning_and_whitespace_import_no_library_of_other_tokenizers() -> None:
     code = (
-        "import sys, nightjar.model.tokenization, nightjar.stages.tokenize.definitions\n"
+        "import sys, nightjar.model.tokenization, nightjar.stages.tokenize.cutting\n"
         "print([n for n in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers', 'spacy') "
         "if n in sys.modules])"
     )

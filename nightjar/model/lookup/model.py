@@ -103,7 +103,9 @@ class VectorModel:
         subwords = None
         if ngrams is not None:
             buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
-            subwords = SubwordVectors(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
+            subwords = SubwordVectors(
+                buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"]
+            )
         return cls(name, table, tokenizer, subwords, definition, phrases)
 
     # -- words -----------------------------------------------------------------------------

@@ -8,14 +8,21 @@ part that answers.
 """
 
 from nightjar.stages.index.building import INDEX_FILE, IndexSettings, usearch_version
-from nightjar.stages.index.document_search import DocumentSearch, Filters, FoundDocument, Hit
+from nightjar.stages.index.document_search import (
+    DocumentSearch,
+    Encode,
+    Filters,
+    FoundDocument,
+    Hit,
+    Snippet,
+    snippets,
+)
 from nightjar.stages.index.index_stage import (
     VECTORS_FILE,
     DocumentIndexSettings,
     index_documents,
     search_index_identity,
 )
-from nightjar.stages.index.snippets import Encode, Snippet, snippets
 from nightjar.stages.index.word_index import WordIndexRequest, attach_word_index, word_index
 
 __all__ = [

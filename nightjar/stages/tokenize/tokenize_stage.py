@@ -17,8 +17,9 @@ from nightjar.core.stage import StageContext
 from nightjar.errors import VocabularyError
 from nightjar.progress import Progress
 from nightjar.stages.tokenize import phrases
-from nightjar.stages.tokenize.cutting import CutPart, cut_part
-from nightjar.stages.tokenize.definitions import (
+from nightjar.stages.tokenize.cutting import (
+    CutPart,
+    cut_part,
     definition_inputs,
     open_tokenizer,
     tokenizer_libraries,
@@ -111,7 +112,7 @@ def tokenize(
 ) -> None:
     """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
 
-    That file is the definition of a tokenizer that needs one (:mod:`.definitions`). Where
+    That file is the definition of a tokenizer that needs one (:mod:`.cutting`). Where
     phrases are joined, the table ``phrases`` is written, too.
 
     Two passes: each part of the documents is cut into tokens with ids of its own, unless that
