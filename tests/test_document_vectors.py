@@ -205,7 +205,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from nightjar.stages.embed import embedding as stage
+from nightjar.stages.embed import embed_stage as stage
 from nightjar.stages.embed.known_vectors import Parts
 from test_document_vectors import Counting, embedded
 from nightjar.store import Store
