@@ -34,17 +34,17 @@ import pyarrow.parquet as pq
 from gensim.models.phrases import Phrases
 
 from nightjar.config import TokenizeConfig
-from nightjar.config.phrases import PhrasesConfig
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
 from nightjar.stages.tokenize.phrases.counts import merge_counts
-from nightjar.stages.tokenize.phrases.joining import (
+from nightjar.stages.tokenize.phrases.passes import KnownWords, ShardCounts, count_for_pass
+from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseIndex,
-    Shard,
+    PhraseTable,
+    SentenceIds,
     apply_phrases,
     index_phrases,
 )
-from nightjar.stages.tokenize.phrases.passes import ShardCounts, Vocabulary, count_for_pass
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable
 from nightjar.stages.tokenize.phrases.scoring import score
 
 SETTINGS = {
@@ -54,7 +54,7 @@ SETTINGS = {
 T = TypeVar("T")
 
 
-def read_shards(paths: Sequence[Path]) -> tuple[list[str], list[Shard]]:
+def read_shards(paths: Sequence[Path]) -> tuple[list[str], list[SentenceIds]]:
     """The words, and the sentences of each file."""
     config = TokenizeConfig()
     split, tokenize = make_sentence_splitter(config), make_tokenizer(config)
@@ -67,11 +67,11 @@ def read_shards(paths: Sequence[Path]) -> tuple[list[str], list[Shard]]:
                 tokens = tokenize(sentence)
                 ids.extend(id_of.setdefault(token, len(id_of)) for token in tokens)
                 lengths.append(len(tokens))
-        shards.append(Shard(np.array(ids, np.int32), np.cumsum(np.array(lengths, np.int64))))
+        shards.append(SentenceIds(np.array(ids, np.int32), np.cumsum(np.array(lengths, np.int64))))
     return list(id_of), shards
 
 
-def sentences_of(words: Sequence[str], shards: Sequence[Shard]) -> list[list[str]]:
+def sentences_of(words: Sequence[str], shards: Sequence[SentenceIds]) -> list[list[str]]:
     """The shards' sentences as lists of words."""
     found = []
     for shard in shards:
@@ -88,21 +88,25 @@ def seconds_of(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - started, done
 
 
-def ours(words: list[str], shards: Sequence[Shard], config: PhrasesConfig) -> dict[str, float]:
+def ours(
+    words: list[str], shards: Sequence[SentenceIds], config: PhrasesConfig
+) -> dict[str, float]:
     """Seconds of each kind of work, of both passes."""
-    vocabulary = Vocabulary.of(words, config.connectors)
+    vocabulary = KnownWords.of(words, config.connectors)
     shards = list(shards)
     seconds = {}
     for number in range(1, config.passes + 1):
         known = vocabulary
 
-        def count(shards: Sequence[Shard] = shards, known: Vocabulary = known) -> list[ShardCounts]:
+        def count(
+            shards: Sequence[SentenceIds] = shards, known: KnownWords = known
+        ) -> list[ShardCounts]:
             return [count_for_pass(shard, [], known.is_connector) for shard in shards]
 
         seconds[f"count_{number}"], counted = seconds_of(count)
 
         def find(
-            counted: Sequence[ShardCounts] = counted, known: Vocabulary = known
+            counted: Sequence[ShardCounts] = counted, known: KnownWords = known
         ) -> PhraseTable:
             merged = merge_counts(one.phrases for one in counted)
             totals = np.sum([one.words for one in counted], axis=0)
@@ -112,7 +116,9 @@ def ours(words: list[str], shards: Sequence[Shard], config: PhrasesConfig) -> di
         vocabulary = known.extended(table, config.connectors)
         index = index_phrases(table, vocabulary.id_of, vocabulary.is_connector)
 
-        def join(shards: Sequence[Shard] = shards, index: PhraseIndex = index) -> list[Shard]:
+        def join(
+            shards: Sequence[SentenceIds] = shards, index: PhraseIndex = index
+        ) -> list[SentenceIds]:
             return [apply_phrases(shard.ids, shard.offsets, index) for shard in shards]
 
         seconds[f"join_{number}"], shards = seconds_of(join)
@@ -143,7 +149,9 @@ def gensims(sentences: list[list[str]], config: PhrasesConfig) -> dict[str, floa
     return seconds
 
 
-def peak_memory(words: list[str], shards: Sequence[Shard], directory: Path) -> dict[str, float]:
+def peak_memory(
+    words: list[str], shards: Sequence[SentenceIds], directory: Path
+) -> dict[str, float]:
     """Find and join all phrases in a process of its own, which reads a shard when it needs it."""
     (directory / "words.json").write_text(json.dumps(words), encoding="utf-8")
     for number, shard in enumerate(shards):
@@ -162,8 +170,8 @@ _ALONE = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from nightjar.config.phrases import PhrasesConfig
-from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.config.tokenize import PhrasesConfig
+from nightjar.stages.tokenize.phrases.phrase_table import Shard
 from nightjar.stages.tokenize.phrases.passes import find_phrases
 
 def peak():
@@ -188,7 +196,7 @@ print(peak())
 
 
 def measure(
-    words: list[str], shards: Sequence[Shard], n_gensim: int, repeats: int
+    words: list[str], shards: Sequence[SentenceIds], n_gensim: int, repeats: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Tokens a second of ours and the ratios, by settings and work."""
     n_tokens = sum(len(shard.ids) for shard in shards)

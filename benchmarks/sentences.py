@@ -29,8 +29,8 @@ from nightjar.config import DocumentVectorsConfig, load_config
 from nightjar.files.paths import resolve_pattern
 from nightjar.pipeline import make_plan
 from nightjar.stages.embed.sentence_encoder import load_sentence_encoder
+from nightjar.stages.evaluate.benchmark_answers import text_similarities
 from nightjar.stages.evaluate.benchmarks import read_sts
-from nightjar.stages.evaluate.semantic_similarity import text_similarities
 from nightjar.store import Store
 from nightjar.store.schemas import EMBEDDINGS, EVALUATION
 from nightjar.store.scores import ALL, Score, read_scores

@@ -46,9 +46,8 @@ from nightjar.kernels.code_digest import code_digest
 from nightjar.pipeline import Provenance, Step, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.stages.train.engines import ENGINES
-from nightjar.stages.train.id_stream import Corpus
-from nightjar.stages.train.subsampling import keep_limits
-from nightjar.stages.train.vocabulary import select_vocabulary
+from nightjar.stages.train.model_corpus import ModelCorpus, select_vocabulary
+from nightjar.stages.train.spans import keep_limits
 from nightjar.store import Artifact, Store, schemas
 
 CORPUS_FILE = "corpus.txt"
@@ -137,7 +136,7 @@ def task_prepare(root: Path, settings: Settings) -> dict[str, Any]:
     _run_before_models(loaded)
     tokens = Store(loaded.artifacts_dir).open(make_plan(loaded).step(schemas.TOKENS).ref)
     vocabulary = select_vocabulary(tokens, loaded.config.models["model"])
-    corpus = Corpus(tokens, vocabulary)
+    corpus = ModelCorpus(tokens, vocabulary)
     _write_texts(root, corpus)
     _run_before_models(_warm_up_config(root, settings, model))
     return {"facts": asdict(_facts(corpus, settings)), "missing": _missing(settings)}
@@ -159,7 +158,7 @@ def _missing(settings: Settings) -> dict[str, str]:
     }
 
 
-def _write_texts(root: Path, corpus: Corpus) -> None:
+def _write_texts(root: Path, corpus: ModelCorpus) -> None:
     """A sentence a line, of kept words; sentences with nothing kept are left out."""
     words = corpus.vocabulary.words
     if broken := [word for word in words if len(word.split()) != 1]:
@@ -172,14 +171,14 @@ def _write_texts(root: Path, corpus: Corpus) -> None:
     (root / WARM_UP_FILE).write_text("".join(first), encoding="utf-8")
 
 
-def _lines(corpus: Corpus, words: tuple[str, ...]) -> Iterator[str]:
+def _lines(corpus: ModelCorpus, words: tuple[str, ...]) -> Iterator[str]:
     for batch in corpus.batches():
         for start, stop in pairwise(batch.offsets.tolist()):
             if stop > start:
                 yield " ".join([words[row] for row in batch.ids[start:stop].tolist()]) + "\n"
 
 
-def _facts(corpus: Corpus, settings: Settings) -> CorpusFacts:
+def _facts(corpus: ModelCorpus, settings: Settings) -> CorpusFacts:
     """Count the corpus, and what one draw of subsampling leaves of it (seed 1)."""
     counts = corpus.vocabulary.counts
     keep = keep_limits(counts, settings.sample) / 2.0**32

@@ -6,10 +6,9 @@ import statistics
 from pathlib import Path
 
 from nightjar.formats.embeddings import Embeddings
-from nightjar.stages.evaluate.benchmark_words import WordTable
+from nightjar.stages.evaluate.benchmark_answers import WordTable, correlate_pairs, find_pairs
 from nightjar.stages.evaluate.benchmarks import read_similarity
 from nightjar.stages.evaluate.bootstrap import Resampling
-from nightjar.stages.evaluate.similarity import correlate_pairs, find_pairs
 
 WORD_PAIRS = ("wordsim353", "simlex999", "men", "mturk771")
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from gensim.models.phrases import Phrases
 
-from nightjar.config.phrases import PhrasesConfig
-from nightjar.stages.tokenize.phrases.joining import Shard
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.stages.tokenize.phrases.passes import FoundPhrases, find_phrases
+from nightjar.stages.tokenize.phrases.phrase_table import SentenceIds
 
 Sentences = Sequence[Sequence[str]]
 
 
-def shards_of(sentences: Sentences, cuts: Sequence[int] = ()) -> tuple[list[str], list[Shard]]:
+def shards_of(
+    sentences: Sentences, cuts: Sequence[int] = ()
+) -> tuple[list[str], list[SentenceIds]]:
     """The words in the order of first sight, and the sentences cut before ``cuts``."""
     id_of: dict[str, int] = {}
     numbers = [[id_of.setdefault(word, len(id_of)) for word in one] for one in sentences]
@@ -26,7 +28,7 @@ def shards_of(sentences: Sentences, cuts: Sequence[int] = ()) -> tuple[list[str]
         part = numbers[start:end]
         ids = np.array([number for one in part for number in one], np.int32)
         lengths = np.array([0, *map(len, part)], np.int64)
-        shards.append(Shard(ids, np.cumsum(lengths)))
+        shards.append(SentenceIds(ids, np.cumsum(lengths)))
     return list(id_of), shards
 
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from nightjar.config import StorageConfig
-from nightjar.stages.ingest.remote import Request
+from nightjar.stages.ingest.remote import FetchRequest
 
 
 @dataclass
@@ -203,6 +203,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def request_of(
     *patterns: str, max_bytes: int = 1 << 30, source: str = "in", **storage: Any
-) -> Request:
+) -> FetchRequest:
     """A request for these URLs."""
-    return Request(source, patterns, StorageConfig(**storage), max_bytes)
+    return FetchRequest(source, patterns, StorageConfig(**storage), max_bytes)

@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nightjar.stages.ingest.cleaning import Change, Dropped, make_cleaner
-from nightjar.stages.ingest.cleaning.card_numbers import find_cards, is_card_number
-from nightjar.stages.ingest.cleaning.ibans import LENGTHS, find_ibans, has_valid_checksum
+from nightjar.stages.ingest.cleaning.account_numbers import (
+    LENGTHS,
+    find_cards,
+    find_ibans,
+    has_valid_checksum,
+    is_card_number,
+)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_layout_and_comments_of_no_module_count(root: Path) -> None:
             replaced("_STRETCH_ROWS = 64", "_STRETCH_ROWS = ( 64 )"),
         ),
         ("stages/train/window_learner.py", replaced("Initial rows that are drawn", "Rows drawn")),
-        ("stages/train/huffman.py", replaced("counts: NDArray[np.int64]", "counts: object")),
+        ("stages/train/output_layers.py", replaced("counts: NDArray[np.int64]", "counts: object")),
         ("stages/train/spans.py", replaced("-> Iterator[Span]:", "-> Iterator[object]:")),
         (
             "stages/train/word2vec.py",
@@ -128,11 +128,15 @@ TRAINERS = {*WINDOWS, "glove"}
         ("stages/train/window_learner.py", replaced("_ROWS = 64", "_ROWS = 32"), WINDOWS),
         ("stages/train/window_learner.py", replaced("drawn -= 1.0", "drawn -= 1.5"), WINDOWS),
         ("stages/train/spans.py", replaced("TOKENS = 10_000", "TOKENS = 1_000"), WINDOWS),
-        ("stages/train/sampling.py", replaced("WORDS = 1 << 22", "WORDS = 1 << 21"), WINDOWS),
-        ("stages/train/subsampling.py", replaced("np.sqrt", "np.cbrt"), WINDOWS),
-        ("stages/train/huffman.py", replaced("self.count < other", "self.count <= other"), WINDOWS),
+        ("stages/train/output_layers.py", replaced("WORDS = 1 << 22", "WORDS = 1 << 21"), WINDOWS),
+        ("stages/train/spans.py", replaced("np.sqrt", "np.cbrt"), WINDOWS),
         (
-            "stages/train/vocabulary.py",
+            "stages/train/output_layers.py",
+            replaced("self.count < other", "self.count <= other"),
+            WINDOWS,
+        ),
+        (
+            "stages/train/model_corpus.py",
             replaced("n_kept < 2", "n_kept < 1"),
             {*TRAINERS, "counting"},
         ),
@@ -157,10 +161,10 @@ def full_name(name: str) -> str:
 
 def test_the_modules_that_shape_vectors_are_those() -> None:
     """Whoever imports another one into them learns here that it shapes their vectors now."""
-    shared = "id_stream trainer vocabulary writing_matrices"
+    shared = "model_corpus trainer"
     native = f"{shared} epochs starting_point kernels.random_bits kernels.vector_code"
     windows = (
-        f"{native} huffman sampling spans subsampling window_learner word2vec "
+        f"{native} output_layers spans window_learner word2vec "
         "kernels.logistic_rows kernels.whole_rows kernels.windows"
     )
     expected = {
@@ -174,15 +178,11 @@ def test_the_modules_that_shape_vectors_are_those() -> None:
     }
     for key, names in expected.items():
         found = set(ENGINES[key].modules())
-        outside = (
-            {"nightjar.kernels.compilation", "nightjar.formats.embeddings"}
-            if key[1] == "native"
-            else set()
-        )
+        outside = {"nightjar.formats.embeddings"}
+        if key[1] == "native":
+            outside.add("nightjar.kernels.compilation")
         assert found == {full_name(name) for name in names.split()} | outside
-    counting = (
-        "cooccurrence id_stream kernels.cooccurrence_counts pair_counting sorted_runs vocabulary"
-    )
+    counting = "cooccurrence kernels.cooccurrence_counts model_corpus pair_counting sorted_runs"
     assert set(shaping_modules(COUNTING)) == {
         "nightjar.kernels.compilation",
         *(full_name(name) for name in counting.split()),

@@ -194,9 +194,9 @@ def test_processes_give_the_same_bytes_as_one_thread(
     seven: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (
-        "nightjar.stages.ingest.reading_shards",
+        "nightjar.stages.ingest.shard_reading",
         "nightjar.stages.ingest.merging",
-        "nightjar.stages.tokenize.tokenizing",
+        "nightjar.stages.tokenize.tokenize_stage",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")
@@ -228,7 +228,7 @@ def test_a_limit_leaves_files_unread_and_is_the_same_in_processes(
     config = config_of(SOURCE, limit=5)
     inline = night(seven, config=config)
     assert len(shards(seven, schemas.DOCUMENT_SHARDS)) == 2
-    monkeypatch.setattr("nightjar.stages.ingest.reading_shards.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.stages.ingest.shard_reading.INLINE_BYTES", 0)
     with ProcessExecutor(2) as executor:
         assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
 

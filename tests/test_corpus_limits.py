@@ -22,11 +22,11 @@ from stage_support import context_of
 
 from nightjar.config import IngestConfig
 from nightjar.core.executors import INLINE, Executor, ProcessExecutor
-from nightjar.core.executors.base import Advance, Piece, Result
+from nightjar.core.executors.executor import Advance, Piece, Result
 from nightjar.errors import SourceError
-from nightjar.stages.ingest import ingest, reading_shards, sharding
+from nightjar.stages.ingest import ingest, shard_reading, sharding
 from nightjar.stages.ingest.admission import decide
-from nightjar.stages.ingest.near_duplicates import Bands, signatures_of
+from nightjar.stages.ingest.duplicates import Bands, signatures_of
 from nightjar.store import Store, publish, schemas
 
 DUPLICATES = {"duplicate", "duplicate_id", "near_duplicate"}
@@ -182,7 +182,7 @@ def test_a_limit_finds_its_shards_in_few_rounds(
         rounds.append(len(arguments[1]))
         return decide(*arguments)
 
-    monkeypatch.setattr("nightjar.stages.ingest.reading_shards.decide", counted)
+    monkeypatch.setattr("nightjar.stages.ingest.shard_reading.decide", counted)
     result = night(tmp_path, config_of(text_source("*.txt"), limit=8))
     assert result.texts == [*[f"text {row}" for row in range(7)], "new"]
     assert rounds == sorted(rounds)
@@ -216,7 +216,7 @@ def test_limits_are_those_of_one_process_in_several(
     config = config_of(text_source("*.txt", limit=7), limit=6)
     inline = night(tmp_path, config)
     assert inline.texts == ["a", "b", "text 0", "c", "text 1", "text 2"]
-    monkeypatch.setattr(reading_shards, "INLINE_BYTES", 0)
+    monkeypatch.setattr(shard_reading, "INLINE_BYTES", 0)
     with ProcessExecutor(2) as executor:
         several = night(tmp_path, config, "two", executor)
     assert several.artifact.manifest.files == inline.artifact.manifest.files
@@ -368,7 +368,7 @@ def test_any_limits_keep_what_reading_one_document_after_the_other_keeps(
 ) -> None:
     """Also when a part of the files came a night before, and with workers that read ahead."""
     monkeypatch.setattr(sharding, "LARGE_BYTES", 150)  # smaller ones share a shard
-    monkeypatch.setattr(reading_shards, "INLINE_BYTES", 0)
+    monkeypatch.setattr(shard_reading, "INLINE_BYTES", 0)
     base = tmp_path_factory.mktemp("limits")
     reference = Reference(rules)
     reference.read()

@@ -14,9 +14,8 @@ from corpus_support import Ingested, run_ingest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightjar.stages.ingest import repetition
-from nightjar.stages.ingest.near_duplicates import Bands, signatures_of
-from nightjar.stages.ingest.repetition import RepeatedKeys
+from nightjar.stages.ingest import duplicates
+from nightjar.stages.ingest.duplicates import Bands, RepeatedKeys, signatures_of
 
 WORDS = [f"word{number}" for number in range(2_000)]
 NEAR = {"near_duplicates": {"threshold": 0.8, "shingle": 5}}
@@ -138,7 +137,7 @@ def test_repeated_keys_are_found_however_few_fit_into_memory(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[int, int]], n_in_memory: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repetition, "KEYS_IN_MEMORY", n_in_memory)
+        patch.setattr(duplicates, "KEYS_IN_MEMORY", n_in_memory)
         directory = tmp_path_factory.mktemp("keys") / "spilled"
         with RepeatedKeys(len(pairs), directory) as repeated:
             for start in range(0, len(pairs), 5):

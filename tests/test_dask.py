@@ -69,9 +69,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
     monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
     for module in (
-        "nightjar.stages.ingest.reading_shards",
+        "nightjar.stages.ingest.shard_reading",
         "nightjar.stages.ingest.merging",
-        "nightjar.stages.tokenize.tokenizing",
+        "nightjar.stages.tokenize.tokenize_stage",
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     rng = random.Random(1)

@@ -38,10 +38,10 @@ from nightjar.stages.embed import (
     parts_directory,
     unwanted_parts,
 )
-from nightjar.stages.embed import embedding as stage
+from nightjar.stages.embed import embed_stage as stage
 from nightjar.stages.embed.encoder_opening import pre_trained_encoder
 from nightjar.stages.embed.encoding import ignore_progress
-from nightjar.stages.embed.parts import PartKey, Parts
+from nightjar.stages.embed.known_vectors import PartKey, Parts
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
@@ -205,8 +205,8 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from nightjar.stages.embed import embedding as stage
-from nightjar.stages.embed.parts import Parts
+from nightjar.stages.embed import embed_stage as stage
+from nightjar.stages.embed.known_vectors import Parts
 from test_document_vectors import Counting, embedded
 from nightjar.store import Store
 documents = Store(Path(sys.argv[1])).versions("documents")[0]

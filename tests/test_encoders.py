@@ -19,8 +19,8 @@ from encoder_support import make_bert, make_static, settings
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError, HubUnavailable, SourceError
 from nightjar.files.paths import resolve_pattern
-from nightjar.stages.embed import document_vectors_identity, folders, sentence_encoder
-from nightjar.stages.embed.encoding import to_unit_length
+from nightjar.model.lookup.nearest import unit_rows
+from nightjar.stages.embed import document_vectors_identity, encoder_files, sentence_encoder
 from nightjar.stages.embed.sentence_encoder import SentenceEncoder, load_sentence_encoder
 from nightjar.stages.embed.static_encoder import load_static_encoder
 
@@ -117,7 +117,7 @@ def test_the_prompt_that_an_encoder_was_trained_with_is_used(bert: Path, tmp_pat
 def test_normalize_gives_vectors_of_length_one(bert: Path) -> None:
     vectors = load_bert(bert, normalize=True).encode(["dog", "", "cat"]).vectors
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [1, 0, 1], atol=1e-6)
-    tiny = to_unit_length(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
+    tiny = unit_rows(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
     np.testing.assert_allclose(tiny, [[0.6, 0.8], [0.6, 0.8]], atol=1e-6)
 
 
@@ -263,23 +263,23 @@ def test_paraphrases_are_nearer_than_other_sentences_to_minilm() -> None:
 
 def test_a_folder_is_known_by_the_files_that_make_its_vectors(static: Path, tmp_path: Path) -> None:
     folder = make_static(tmp_path / "one")
-    before = folders.folder_files(folder)
+    before = encoder_files.folder_files(folder)
     names = ["config.json", "model.safetensors", "modules.json", "tokenizer.json"]
     assert [entry.name for entry in before] == names
     (folder / "README.md").write_text("other words", encoding="utf-8")
     (folder / ".cache").mkdir()
     (folder / ".cache" / "lock").write_text("", encoding="utf-8")
-    assert folders.folder_files(folder) == before
+    assert encoder_files.folder_files(folder) == before
     (folder / "config.json").write_text("{}", encoding="utf-8")
-    assert folders.folder_files(folder) != before
+    assert encoder_files.folder_files(folder) != before
 
 
 def test_a_path_without_a_folder_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"there is no such folder.*hub:OWNER/NAME to fetch one"):
-        folders.local_folder("owner/name", tmp_path)
+        encoder_files.local_folder("owner/name", tmp_path)
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(SourceError, match="is a file, not a folder"):
-        folders.local_folder("file", tmp_path)
+        encoder_files.local_folder("file", tmp_path)
 
 
 def test_a_commit_is_looked_up_nowhere_and_a_branch_in_the_cache(
@@ -287,11 +287,11 @@ def test_a_commit_is_looked_up_nowhere_and_a_branch_in_the_cache(
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
     config = settings("model2vec", "hub:some/encoder")
-    assert folders.hub_commit(config.model_copy(update={"revision": COMMIT})) == COMMIT
+    assert encoder_files.hub_commit(config.model_copy(update={"revision": COMMIT})) == COMMIT
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnavailable, match="hub:some/encoder at revision main is not in the ca"):
-        folders.hub_commit(config)
+        encoder_files.hub_commit(config)
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -328,15 +328,15 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_offline_the_cache_answers_and_gives_the_files(hub_cache: Path) -> None:
     config = settings("model2vec", "hub:some/encoder")
-    assert folders.hub_commit(config) == COMMIT
-    folder = folders.hub_folder(config, COMMIT)
+    assert encoder_files.hub_commit(config) == COMMIT
+    folder = encoder_files.hub_folder(config, COMMIT)
     assert folder == hub_cache / "models--some--encoder" / "snapshots" / COMMIT
     assert load_static_encoder(folder, config).encode(["dog"]).is_known.all()
     identity = document_vectors_identity("x", config, hub_cache, "0" * 12)
     assert identity.config["commit"] == COMMIT
     assert identity.inputs == ()
     with pytest.raises(HubUnavailable, match="unset HF_HUB_OFFLINE, or give the path"):
-        folders.hub_folder(config, OTHER_COMMIT)
+        encoder_files.hub_folder(config, OTHER_COMMIT)
 
 
 def test_a_hub_that_cannot_be_reached_does_not_end_the_night(
@@ -345,7 +345,7 @@ def test_a_hub_that_cannot_be_reached_does_not_end_the_night(
     constants = pytest.importorskip("huggingface_hub.constants", reason="needs the extra encoders")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with caplog.at_level(logging.WARNING):
-        assert folders.hub_commit(settings("model2vec", "hub:some/encoder")) == COMMIT
+        assert encoder_files.hub_commit(settings("model2vec", "hub:some/encoder")) == COMMIT
     assert "hub:some/encoder: the hub cannot be asked, the cache is" in caplog.text
 
 
@@ -358,9 +358,9 @@ def test_the_hub_says_which_commit_main_is(
         address = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr(constants, "ENDPOINT", address)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        assert folders.hub_commit(settings("model2vec", "hub:some/encoder")) == OTHER_COMMIT
+        assert encoder_files.hub_commit(settings("model2vec", "hub:some/encoder")) == OTHER_COMMIT
         with pytest.raises(EncoderError, match="the hub has no such model at revision main"):
-            folders.hub_commit(settings("model2vec", "hub:no/encoder"))
+            encoder_files.hub_commit(settings("model2vec", "hub:no/encoder"))
         server.shutdown()
 
 

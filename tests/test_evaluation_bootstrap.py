@@ -11,8 +11,8 @@ from scipy import stats
 from nightjar.stages.evaluate import bootstrap
 from nightjar.stages.evaluate.bootstrap import (
     Correlations,
-    Estimate,
     Resampling,
+    ScoreEstimate,
     estimate_accuracy,
     estimate_correlations,
 )
@@ -92,7 +92,7 @@ def test_blocks_of_resamples_do_not_change_the_interval(monkeypatch: pytest.Monk
     assert blocks.spearman.ci_high == pytest.approx(whole.spearman.ci_high, abs=1e-12)
 
 
-NOTHING = Correlations(Estimate(None), Estimate(None))
+NOTHING = Correlations(ScoreEstimate(None), ScoreEstimate(None))
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_interval_is_null_when_no_resample_has_a_correlation() -> None:
 @pytest.mark.parametrize(
     ("n_correct", "n_items", "estimate"),
     [
-        (0, 0, Estimate(None)),
-        (1, 2, Estimate(0.5)),
-        (0, 50, Estimate(0.0)),
-        (50, 50, Estimate(1.0)),
+        (0, 0, ScoreEstimate(None)),
+        (1, 2, ScoreEstimate(0.5)),
+        (0, 50, ScoreEstimate(0.0)),
+        (50, 50, ScoreEstimate(1.0)),
     ],
 )
 def test_accuracy_without_variance_has_no_interval(
-    n_correct: int, n_items: int, estimate: Estimate
+    n_correct: int, n_items: int, estimate: ScoreEstimate
 ) -> None:
     assert estimate_accuracy(n_correct, n_items, RESAMPLING, "google") == estimate
 

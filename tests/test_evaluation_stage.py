@@ -28,8 +28,7 @@ from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.formats.embeddings import Embeddings
 from nightjar.progress import SILENT, Progress
 from nightjar.stages.evaluate import evaluate, evaluation_identity
-from nightjar.stages.evaluate.analogies import answer_questions, find_questions
-from nightjar.stages.evaluate.benchmark_words import WordTable
+from nightjar.stages.evaluate.benchmark_answers import WordTable, answer_questions, find_questions
 from nightjar.stages.evaluate.benchmarks import AnalogySet, read_analogies
 from nightjar.store import Artifact, Identity, Store, publish, schemas
 from nightjar.store.scores import Score, main_scores, read_scores

@@ -16,8 +16,8 @@ from test_evaluation_stage import publish_vectors
 from nightjar.config import EvaluationConfig, SimilarityBenchmark, StsBenchmark
 from nightjar.errors import BenchmarkError
 from nightjar.stages.evaluate import Encoder, evaluate, evaluation_identity
+from nightjar.stages.evaluate.benchmark_answers import text_similarities
 from nightjar.stages.evaluate.benchmarks import StsSet
-from nightjar.stages.evaluate.semantic_similarity import text_similarities
 from nightjar.store import Artifact, Store, publish, schemas
 from nightjar.store.scores import Score, read_scores
 

@@ -35,9 +35,9 @@ from training_support import (
 from nightjar.errors import ArtifactDamaged, InputError, NightjarError, VocabularyError
 from nightjar.formats.embeddings import Embeddings
 from nightjar.formats.gensim import from_gensim, load_gensim, save_gensim, to_gensim
-from nightjar.formats.gensim.huffman_codes import node_rows, sorted_tree
+from nightjar.formats.gensim.gensim_content import node_rows, sorted_tree
 from nightjar.stages.train.engines import ENGINES
-from nightjar.stages.train.huffman import huffman_paths
+from nightjar.stages.train.output_layers import huffman_paths
 from nightjar.store import Artifact, Store
 from nightjar.store.schemas import EMBEDDINGS, TOKENS
 

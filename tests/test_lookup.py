@@ -24,10 +24,8 @@ from nightjar.model.lookup import (
     answer,
     nearest,
 )
-from nightjar.model.lookup.clusters import cluster_rows
-from nightjar.model.lookup.nearest import nearest_rows, row_lengths
-from nightjar.model.lookup.suggestions import edit_distances
-from nightjar.model.lookup.token_index import fill_slots
+from nightjar.model.lookup.nearest import cluster_rows, nearest_rows, row_lengths
+from nightjar.model.lookup.token_index import edit_distances, fill_slots
 
 WORDS = ("the", "king", "queen", "man", "woman", "Paris", "naïve", "日本", "a b", "don't", "x\ty")
 

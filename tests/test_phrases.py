@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from phrases_support import check_against_gensim, found_in
 
 from nightjar.config import TokenizeConfig
-from nightjar.config.phrases import PhrasesConfig
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.kernels.phrase_counting import hash_texts
 from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
 from nightjar.model.tokenization.known_phrases import ENGLISH_CONNECTOR_WORDS, PhraseJoiner
+from nightjar.stages.tokenize.phrases import scoring
 from nightjar.stages.tokenize.phrases import scoring as scoring_module
-from nightjar.stages.tokenize.phrases import spelling
-from nightjar.stages.tokenize.phrases.joining import Shard
 from nightjar.stages.tokenize.phrases.passes import FoundPhrases
+from nightjar.stages.tokenize.phrases.phrase_table import SentenceIds
 
 IMDB_DIR = Path(__file__).parents[2] / "shared" / "data" / "imdb"
 
@@ -82,9 +82,10 @@ def test_spellings_that_occur_twice_are_counted_together_as_by_gensim(
     scoring: dict[str, Any], connectors: list[str], delimiter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_repeated = []
+    same_spellings = scoring_module.same_spellings
 
-    def noted(*arguments: Any) -> spelling.Spelling:
-        found = spelling.same_spellings(*arguments)
+    def noted(*arguments: Any) -> scoring_module.Spelling:
+        found = same_spellings(*arguments)
         n_repeated.append(found.n_repeated)
         return found
 
@@ -123,7 +124,7 @@ def test_the_joiner_of_models_joins_as_the_kernel(
 def joined_by(found: FoundPhrases, sentences: list[list[int]]) -> list[list[str]]:
     offsets = np.cumsum([0, *map(len, sentences)])
     ids = np.array([number for sentence in sentences for number in sentence], np.int32)
-    shard = found.join(Shard(ids, offsets))
+    shard = found.join(SentenceIds(ids, offsets))
     names = [found.vocabulary.words[number] for number in shard.ids.tolist()]
     return [names[start:end] for start, end in pairwise(shard.offsets.tolist())]
 
@@ -140,7 +141,7 @@ def test_spellings_whose_hashes_collide_are_told_apart(
         arrays[3].fill(0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spelling, "hash_texts", same_hash)
+        patch.setattr(scoring, "hash_texts", same_hash)
         found, _ = found_in(sentences, config)
     assert [table.scores.tolist() for table in found.tables] == expected
 

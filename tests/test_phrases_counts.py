@@ -18,13 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phrases_support import found_in, shards_of
 
-from nightjar.config.phrases import PhrasesConfig
+from nightjar.config.tokenize import PhrasesConfig
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
-from nightjar.stages.tokenize.phrases.joining import Shard, apply_phrases, index_phrases
-from nightjar.stages.tokenize.phrases.passes import Vocabulary, find_phrases
+from nightjar.stages.tokenize.phrases.passes import KnownWords, find_phrases
 from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseTable,
+    SentenceIds,
+    apply_phrases,
     from_arrow,
+    index_phrases,
     new_words,
     to_arrow,
 )
@@ -49,9 +51,9 @@ def counted_plainly(
     return found
 
 
-def shard(sentences: list[list[int]]) -> Shard:
+def shard(sentences: list[list[int]]) -> SentenceIds:
     ids = np.array([word for sentence in sentences for word in sentence], np.int32)
-    return Shard(ids, np.cumsum([0, *map(len, sentences)]))
+    return SentenceIds(ids, np.cumsum([0, *map(len, sentences)]))
 
 
 def count(sentences: list[list[int]], connectors: frozenset[int], n_words: int) -> PhraseCounts:
@@ -106,7 +108,7 @@ def test_many_long_runs_of_connector_words_are_counted_exactly() -> None:
         counts=counts.counts,
         scores=np.zeros(len(counts)),
     )
-    vocabulary = Vocabulary.of(map(str, range(40)), frozenset(map(str, connectors)))
+    vocabulary = KnownWords.of(map(str, range(40)), frozenset(map(str, connectors)))
     vocabulary = vocabulary.extended(table, frozenset(map(str, connectors)))
     index = index_phrases(table, vocabulary.id_of, vocabulary.is_connector)
     one = shard(sentences)

@@ -85,7 +85,7 @@ def test_the_vocabulary_counts_tokens_and_documents_after_joining(joined: Artifa
 def test_workers_and_small_row_groups_give_the_same_bytes(
     tmp_path: Path, joined: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightjar.stages.tokenize.tokenizing.INLINE_BYTES", 0)
+    monkeypatch.setattr("nightjar.stages.tokenize.tokenize_stage.INLINE_BYTES", 0)
     documents = publish_documents(tmp_path, texts())
     settings = TokenizeConfig(phrases=PHRASES)  # type: ignore[arg-type]
     with ProcessExecutor(2) as executor:

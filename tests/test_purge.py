@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from nightjar.cli.main import app
 from nightjar.config import load_config
 from nightjar.core import NightStatus, StageContext
-from nightjar.core.erasure import Erased, Fate, Rewriting
+from nightjar.core.stage import Erased, Fate, Rewriting
 from nightjar.core.using import at_work, night_lease
 from nightjar.errors import InputError, LeaseTaken, StoreError
 from nightjar.pipeline import DirectRunner, NightRequest, run_night
@@ -33,7 +33,7 @@ from nightjar.pipeline.retention import (
     sweeping,
 )
 from nightjar.promotion import Steward, read_standing
-from nightjar.stages.embed.erasing_vectors import erase_from_document_vectors
+from nightjar.stages.embed.embed_stage import erase_from_document_vectors
 from nightjar.stages.index import (
     INDEX_FILE,
     VECTORS_FILE,
@@ -42,7 +42,7 @@ from nightjar.stages.index import (
     index_documents,
     search_index_identity,
 )
-from nightjar.stages.index.erasing_index import erase_from_search_index
+from nightjar.stages.index.index_stage import erase_from_search_index
 from nightjar.stages.ingest import PurgeList
 from nightjar.stages.ingest.purge_list import digest_of
 from nightjar.store import (

@@ -20,7 +20,7 @@ from reader_support import read, rejections, texts
 
 from nightjar.config import IngestConfig
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.readers.row_filters import compiled
+from nightjar.stages.ingest.readers.field_mapping import compiled
 from nightjar.stages.ingest.records import Document, Record, Skip
 
 ROWS = [

@@ -21,7 +21,7 @@ from registry_support import (
 )
 
 from nightjar.config import FastTextConfig
-from nightjar.model.lookup.subwords import ngram_buckets
+from nightjar.model.lookup.vector_table import ngram_buckets
 from nightjar.registry.client import import_mlflow
 
 MIN_N, MAX_N, BUCKET = 2, 4, 500

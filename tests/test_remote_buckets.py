@@ -23,7 +23,7 @@ from remote_support import request_of
 
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
-from nightjar.stages.ingest.remote import FetchedFile, fetch_files, partial, patience
+from nightjar.stages.ingest.remote import FetchedFile, fetch_files, fetched_files, object_storage
 
 SECRET = "kQ7sEcReT+kEy/0fTh1sTeSt"
 EXTRA = "the extra s3 and moto are not installed"
@@ -63,7 +63,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
     found = Bucket(endpoint)
     yield found
     for entry in found.client.list_objects_v2(Bucket="lake").get("Contents", []):
@@ -113,15 +113,15 @@ def test_a_glob_lists_a_bucket_and_only_new_objects_are_fetched(
 def after_the_first_piece(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Pieces are small, and ``what`` happens between the first two."""
     monkeypatch.setattr(buckets, "_PIECE_BYTES", 1 << 16)
-    add = partial.Writing.add
+    add = fetched_files.Writing.add
     left = [what]
 
-    def adding(writing: partial.Writing, piece: bytes) -> None:
+    def adding(writing: fetched_files.Writing, piece: bytes) -> None:
         add(writing, piece)
         if left:
             left.pop()()
 
-    monkeypatch.setattr(partial.Writing, "add", adding)
+    monkeypatch.setattr(fetched_files.Writing, "add", adding)
 
 
 def test_an_object_that_changes_while_it_is_fetched_starts_over(
@@ -239,7 +239,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Cloud]:
     monkeypatch.setitem(sys.modules, "gcsfs", ModuleType("gcsfs"))
     known = importlib.import_module("fsspec.registry")._registry
     monkeypatch.setitem(known, "gs", Cloud)
-    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
     return Cloud
 
 

@@ -32,14 +32,20 @@ from nightjar.config import SqlSource
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
 from nightjar.stages.ingest import FETCHED_DIR, Fetching, documents_identity, ingest
-from nightjar.stages.ingest.remote import TableRequest, fetch_rows, known_rows, patience, row_parts
+from nightjar.stages.ingest.remote import (
+    TableRequest,
+    fetch_rows,
+    known_rows,
+    object_storage,
+    row_parts,
+)
 from nightjar.store import Store, publish, schemas
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of some six rows, each a shard; no waiting between tries."""
-    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
     monkeypatch.setattr(row_parts, "PART_BYTES", 350)
     monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
 

@@ -17,7 +17,13 @@ from remote_support import Fault, Site, request_of, running_site
 
 from nightjar.errors import SourceError, SourceUnavailable, StoreNotWritable
 from nightjar.progress import SILENT
-from nightjar.stages.ingest.remote import FetchedFile, fetch_files, fetching, known_files, patience
+from nightjar.stages.ingest.remote import (
+    FetchedFile,
+    fetch_files,
+    fetching,
+    known_files,
+    object_storage,
+)
 
 LONG = os.urandom(1 << 16) * 48  # 3 MiB
 OLD = "Mon, 02 Jan 2023 03:04:05 GMT"
@@ -31,7 +37,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "DELAYS", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(object_storage, "DELAYS", (0.01, 0.01, 0.01, 0.01))
 
 
 def fetch(tmp_path: Path, *patterns: str, **settings: object) -> list[FetchedFile]:
@@ -190,7 +196,7 @@ def test_a_busy_server_is_asked_again_and_a_broken_one_in_the_end_given_up(
 def test_a_try_that_brought_more_counts_as_none(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PROGRESS_BYTES", 100_000)
+    monkeypatch.setattr(object_storage, "PROGRESS_BYTES", 100_000)
     drops = [Fault(drop_after=300_000) for _ in range(9)]
     assert content(tmp_path, site.serve("/a.bin", LONG, faults=drops)) == [LONG]
     drops = [Fault(drop_after=10_000) for _ in range(9)]
@@ -201,7 +207,7 @@ def test_a_try_that_brought_more_counts_as_none(
 def test_as_long_as_a_server_asks_for_is_waited(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MAX_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(object_storage, "MAX_WAIT_SECONDS", 0.3)
     fault = Fault(429, headers={"Retry-After": "3600"})
     url = site.serve("/a.txt", b"one", faults=[fault])
     waited: list[float] = []
@@ -321,7 +327,7 @@ def test_a_larger_object_than_allowed_is_refused_before_and_while_it_comes(
 def test_what_broke_off_for_good_goes_on_the_next_night(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "DELAYS", ())
+    monkeypatch.setattr(object_storage, "DELAYS", ())
     url = site.serve("/a.bin", LONG, faults=[Fault(drop_after=2_000_000)])
     with pytest.raises(SourceUnavailable):
         fetch(tmp_path, url)

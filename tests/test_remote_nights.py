@@ -24,7 +24,7 @@ from nightjar.errors import ConfigError, SourceChanged, SourceError, SourceUnava
 from nightjar.files import paths, urls
 from nightjar.pipeline import make_plan
 from nightjar.stages.ingest import Fetching, documents_identity, ingest, sharding
-from nightjar.stages.ingest.remote import patience
+from nightjar.stages.ingest.remote import object_storage
 from nightjar.store import Store, publish, schemas
 
 SECRET = "Bearer s3cretOfTheTest"
@@ -38,7 +38,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "DELAYS", (0.01,))
+    monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
     monkeypatch.setattr(sharding, "LARGE_BYTES", 1)  # a file is a shard
 
 

@@ -24,7 +24,7 @@ from revisions_support import (
 
 from nightjar.stages import STAGES
 from nightjar.stages.ingest import preparation
-from nightjar.stages.train import subsampling
+from nightjar.stages.train import spans
 from nightjar.store import schemas
 
 PINS = read_pins()
@@ -61,7 +61,7 @@ def test_every_stage_is_pinned_but_those_whose_results_are_elsewhere(
     [
         (preparation, "_ID_HEX_DIGITS", 15, "documents", "documents, quarantine"),
         (
-            subsampling,
+            spans,
             "_ALWAYS",
             1 << 31,
             "embeddings skipgram",

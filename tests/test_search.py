@@ -22,7 +22,7 @@ from nightjar.stages.index import (
     search_index_identity,
     snippets,
 )
-from nightjar.stages.index.search_filters import matching
+from nightjar.stages.index.document_search import matching
 from nightjar.store import Artifact, Store, publish
 
 GRAPH = DocumentIndexSettings(approximate_from=50)
@@ -135,7 +135,7 @@ def test_a_small_corpus_has_no_graph_and_a_large_one_has(tmp_path: Path) -> None
 
 
 def test_without_usearch_search_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nightjar.stages.index.document_index.usearch_version", lambda: None)
+    monkeypatch.setattr("nightjar.stages.index.index_stage.usearch_version", lambda: None)
     store, texts = Store(tmp_path), random_texts(60)
     index = build(store, publish_vectors(tmp_path, texts), GRAPH)
     assert not index.manifest.report["approximate"]
@@ -180,7 +180,7 @@ def test_an_updated_graph_that_finds_too_little_is_built_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("usearch", reason="the extra 'index' is not installed")
-    monkeypatch.setattr("nightjar.stages.index.document_index.measure", lambda *_: iter(()))
+    monkeypatch.setattr("nightjar.stages.index.index_stage.measure", lambda *_: iter(()))
     store, texts = Store(tmp_path), random_texts(120)
     build(store, publish_vectors(tmp_path, texts[:-5]), GRAPH)
     second = build(store, publish_vectors(tmp_path, texts), GRAPH)

@@ -59,7 +59,7 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
           ("cbow", "glove")),
     }  # fmt: skip
     logged = night_shift.post("/logs/filter", {"limit": 200})
-    assert {"nightjar.stages.ingest.ingesting", "nightjar.store.publishing"} <= {
+    assert {"nightjar.stages.ingest.ingest_stage", "nightjar.store.publishing"} <= {
         line["name"] for line in logged
     }
     artifacts = night_shift.post("/artifacts/filter", {"limit": 100})

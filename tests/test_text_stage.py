@@ -20,9 +20,8 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import VocabularyError
 from nightjar.model.tokenization.sentences import make_sentence_splitter
 from nightjar.model.tokenization.tokenizers import make_tokenizer
-from nightjar.stages.tokenize import cutting, tokenize, tokens_identity
-from nightjar.stages.tokenize import tokens_identity as identities
-from nightjar.stages.tokenize.vocabulary_counts import Ranking, ranks_of
+from nightjar.stages.tokenize import cutting, tokenize, tokenize_stage, tokens_identity
+from nightjar.stages.tokenize.ranking import Ranking, ranks_of
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 
@@ -181,7 +180,7 @@ def test_identity_hangs_on_config_documents_and_unicode_version() -> None:
     identity = tokens_identity(config, "a" * 12)
     assert identity.parents == {"documents": "a" * 12}
     assert identity.code == {
-        "revision": identities.REVISION,
+        "revision": tokenize_stage.REVISION,
         "unicode": unicodedata.unidata_version,
     }
     assert identity.config == config.shaping()
@@ -269,7 +268,7 @@ def test_ranks_are_looked_up_piece_by_piece() -> None:
 def test_vocabularies_are_added_up_whenever_enough_wait(
     n_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nightjar.stages.tokenize.vocabulary_counts.MERGED_ROWS", n_rows)
+    monkeypatch.setattr("nightjar.stages.tokenize.ranking.MERGED_ROWS", n_rows)
     words = [["b", "a"], [], ["c", "b", "d"], ["a"], ["e", "b"]]
     shards = [
         pa.table([part, [1] * len(part), [2] * len(part)], schema=schemas.SHARD_VOCABULARY_SCHEMA)

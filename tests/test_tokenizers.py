@@ -19,11 +19,11 @@ from nightjar.config import TokenizeConfig
 from nightjar.model.tokenization import (
     LibraryMissing,
     TokenizerError,
+    dictionary_words,
     make_sentence_splitter,
     make_tokenizer,
-    thai,
 )
-from nightjar.model.tokenization.japanese import MAX_CHARS
+from nightjar.model.tokenization.dictionary_words import MAX_CHARS
 
 # -- words of the world ------------------------------------------------------------------
 
@@ -159,14 +159,16 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch, tokenizer: str, module: str, installing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr(thai, "_segmenter", thai._segmenter.__wrapped__)  # forget what it loaded
+    monkeypatch.setattr(
+        dictionary_words, "_segmenter", dictionary_words._segmenter.__wrapped__
+    )  # forget what it loaded
     with pytest.raises(LibraryMissing, match=installing):
         make_tokenizer(TokenizeConfig.model_validate({"tokenizer": tokenizer}), "{}")
 
 
 def test_planning_and_whitespace_import_no_library_of_other_tokenizers() -> None:
     code = (
-        "import sys, nightjar.model.tokenization, nightjar.stages.tokenize.definitions\n"
+        "import sys, nightjar.model.tokenization, nightjar.stages.tokenize.cutting\n"
         "print([n for n in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers', 'spacy') "
         "if n in sys.modules])"
     )

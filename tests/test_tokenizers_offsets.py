@@ -19,8 +19,8 @@ from nightjar.model.tokenization import (
     make_word_finder,
     train_subword,
 )
-from nightjar.model.tokenization.offsets import _places
 from nightjar.model.tokenization.sentences import make_sentence_finder
+from nightjar.model.tokenization.tokenizers import _places
 
 SPELLING = str.maketrans(
     {"\u2019": "'", "\u02bc": "'", "\u2010": "-", "\u00ad": None, "\u0e33": "\u0e4d\u0e32"}

@@ -32,7 +32,7 @@ from nightjar.model.tokenization import (
     make_word_finder,
     train_subword,
 )
-from nightjar.stages.embed.own_model import temporary_own_model
+from nightjar.stages.embed.encoder_opening import temporary_own_model
 from nightjar.stages.tokenize import tokenize, tokens_identity
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 from nightjar.store.fingerprint import sha256_of
@@ -330,7 +330,7 @@ def test_spacy_s_own_words_are_cut_by_the_pipeline_of_their_language(tmp_path: P
 @pytest.mark.parametrize("keys", [{}, {"hyphens": "keep"}, {"apostrophes": "split"}])
 def test_static_embeddings_cut_words_by_the_same_options(keys: dict[str, str]) -> None:
     pytest.importorskip("tokenizers")
-    from nightjar.formats.hf_tokenizer import MARK, make_hf_tokenizer  # noqa: PLC0415
+    from nightjar.formats.static import MARK, make_hf_tokenizer  # noqa: PLC0415
 
     settings = replace(SETTINGS, **keys)  # type: ignore[arg-type]
     text = "Re-read the e\u2011mail, don’t -x- l'an 3.14"  # noqa: RUF001

@@ -38,11 +38,10 @@ from nightjar.stages.train import (
     sorted_runs,
     trained_identity,
 )
-from nightjar.stages.train.id_stream import Corpus
+from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
 from nightjar.stages.train.pair_counting import CountingMemory, PairCounter
 from nightjar.stages.train.resources import Resources
 from nightjar.stages.train.sorted_runs import HeldRun, Run, SpilledRuns, merged
-from nightjar.stages.train.vocabulary import Vocabulary, select_vocabulary
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 
 Counts = dict[tuple[int, int], float]
@@ -142,7 +141,7 @@ def cells_within(
     vocabulary = select_vocabulary(tokens, model)
     counter = PairCounter(model, vocabulary, max_bytes, n_workers, directory)
     with ThreadPoolExecutor(n_workers) as threads:
-        counter.count(Corpus(tokens, vocabulary).batches(), threads, SILENT)
+        counter.count(ModelCorpus(tokens, vocabulary).batches(), threads, SILENT)
         runs = list(counter.merged(threads))
     cells = np.concatenate([run.cells for run in runs])
     return cells, np.concatenate([run.sums for run in runs]), counter

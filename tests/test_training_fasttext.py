@@ -34,9 +34,9 @@ from nightjar.kernels.windows import Draws, Matrices, Rate
 from nightjar.stages.train import fasttext as native
 from nightjar.stages.train import window_learner as windows
 from nightjar.stages.train import word2vec
-from nightjar.stages.train.sampling import draw_noise
-from nightjar.stages.train.subsampling import keep_limits
-from nightjar.stages.train.vocabulary import Vocabulary
+from nightjar.stages.train.model_corpus import Vocabulary
+from nightjar.stages.train.output_layers import draw_noise
+from nightjar.stages.train.spans import keep_limits
 from nightjar.store import Artifact
 
 SENTENCES = sentences_with_distinct_counts()

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from nightjar.config import TokenizeConfig
-from nightjar.stages.ingest.near_duplicates import signatures_of
+from nightjar.stages.ingest.duplicates import signatures_of
 from nightjar.stages.tokenize.word_ids import WordCutter
 from training_support import publish_tokens, sentences_with_distinct_counts, train_model
 from nightjar.kernels.cooccurrence_counts import sum_keys

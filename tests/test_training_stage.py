@@ -26,8 +26,9 @@ from training_support import (
 
 from nightjar.config.models import TrainingConfig
 from nightjar.errors import ArtifactDamaged, TrainingError, VocabularyError
+from nightjar.formats.embeddings import BLOCK_ROWS
 from nightjar.stages.train import Parents, trained_identity
-from nightjar.stages.train.writing_matrices import BLOCK_ROWS, check_finite
+from nightjar.stages.train.trainer import check_finite
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 from nightjar.store.schemas import EMBEDDINGS
 

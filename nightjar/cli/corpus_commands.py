@@ -28,7 +28,7 @@ from nightjar.config import load_config
 from nightjar.errors import InputError
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Question, find_documents
 from nightjar.stages.index import Filters
-from nightjar.stages.ingest import Change, Comparison
+from nightjar.stages.ingest import ChangeKind, Comparison
 
 app = typer.Typer()
 
@@ -186,7 +186,7 @@ def _print(console: Console, comparison: Comparison, limit: int) -> None:
         total = sum(by_source.values())
         console.print(f"{change.value:<10}{total:>12,}{f'  ({sources})' if sources else ''}")
     console.print(f"{'unchanged':<10}{comparison.n_unchanged:>12,}")
-    marks = {Change.ADDED: "+", Change.CHANGED: "~", Change.REMOVED: "-"}
+    marks = {ChangeKind.ADDED: "+", ChangeKind.CHANGED: "~", ChangeKind.REMOVED: "-"}
     for document in islice(comparison.documents(), limit):
         console.print(f"{marks[document.change]} {document.doc_id}", markup=False, highlight=False)
     if comparison.n_changes > limit:

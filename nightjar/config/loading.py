@@ -1,18 +1,287 @@
-"""Reading ``pipeline_config.yaml``: the file, the overrides, and their validation."""
+"""Reading ``pipeline_config.yaml``: the file, the overrides, and what is wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from nightjar.config import layout
+from nightjar.config.layout import Keys
 from nightjar.config.models import NightjarConfig
-from nightjar.config.overrides import apply_overrides, parse_override
-from nightjar.config.problems import ConfigText, problems
-from nightjar.config.yaml_text import parse_document, read_text
+from nightjar.config.yaml_text import line_of, parse, parse_document, problem_of, read_text
 from nightjar.errors import ConfigError
+from nightjar.files import urls
+
+
+@dataclass(frozen=True)
+class Override:
+    """One override: as written, the keys it leads to and the value it gives."""
+
+    text: str
+    keys: tuple[str, ...]
+    value: Any
+
+    def __str__(self) -> str:
+        return f"override {urls.redacted(self.text)!r}"
+
+
+def parse_override(text: str) -> Override:
+    """Read ``section.key=value``; the value is YAML. Raises ConfigError."""
+    path, separator, raw_value = text.partition("=")
+    keys = tuple(part.strip() for part in path.split("."))
+    if not separator or not all(keys):
+        raise ConfigError(f"override {text!r}: write it as section.key=value")
+    try:
+        value = parse(raw_value)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"override {text!r}: the value is not valid YAML ({problem_of(error)[1]}); "
+            f"text with such characters goes in quotes: --set \"{path}='{raw_value}'\""
+        ) from error
+    if value is None and raw_value.strip().lower() not in ("null", "~"):
+        raise ConfigError(f"override {text!r}: there is no value; write null to have none")
+    return Override(text, keys, value)
+
+
+def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+    """A copy of ``document`` with each override applied in turn.
+
+    Null removes a section and otherwise is a value. Raises ConfigError when a key leads
+    through a value, or null is to remove a named section that is not there.
+    """
+    for override in overrides:
+        document = _applied(document, override)
+    return document
+
+
+def _applied(document: dict[str, Any], override: Override) -> dict[str, Any]:
+    # Only what lies on the way is copied: YAML aliases share sections that must not change.
+    result = dict(document)
+    target = result
+    for depth, key in enumerate(override.keys[:-1], start=1):
+        section = target.get(key)
+        if section is not None and not isinstance(section, dict):
+            name = ".".join(override.keys[:depth])
+            kind = "a list" if isinstance(section, list) else "a value"
+            raise ConfigError(f"{override}: {name!r} is {kind}, not a section; set all of it")
+        target[key] = target = dict(section or {})
+    key = override.keys[-1]
+    if override.value is not None or not layout.is_section(layout.at(override.keys, result)):
+        target[key] = override.value
+        return result
+    if key not in target and layout.is_map(layout.at(override.keys[:-1], result)):
+        close = difflib.get_close_matches(key, list(map(str, target)), n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"{override}: there is no {'.'.join(override.keys)!r} to remove{hint}")
+    target.pop(key, None)
+    return result
+
+
+_KEY_ITSELF = "[key]"
+_MAX_SHOWN_CHARS = 60
+_NAMES = "names are lower-case letters, digits and dashes, at most 63"
+
+_EXPECTED: Mapping[str, str] = {
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_type": "should be true or false",
+    "string_type": "should be text",
+    "list_type": "should be a list",
+    "dict_type": "should be a section with keys",
+    "model_type": "should be a section with keys",
+    "model_attributes_type": "should be a section with keys",
+    "string_pattern_mismatch": f"is not a valid name: {_NAMES}",
+    "string_unicode": "has a character that is no Unicode character",
+    "too_short": "should have at least {min_length} entry",
+    "string_too_short": "should not be empty",
+    "string_too_long": "should be one character",
+    "greater_than_equal": "should be at least {ge}",
+    "greater_than": "should be above {gt}",
+    "less_than_equal": "should be at most {le}",
+    "less_than": "should be below {lt}",
+    "literal_error": "should be {expected}",
+}
+
+
+@dataclass(frozen=True)
+class ConfigText:
+    """Where a configuration came from: the file, and what was changed by overrides.
+
+    ``original`` is the file's content, ``document`` the same with ``overrides`` applied.
+    """
+
+    name: str
+    text: str
+    original: Mapping[str, Any]
+    document: Mapping[str, Any]
+    overrides: Sequence[Override]
+
+
+def problems(error: ValidationError, source: ConfigText) -> list[str]:
+    """A line for each thing that is wrong: where it is, what it should be, what it was."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        keys = _user_keys(detail["loc"], source.document)
+        if keys is not None:
+            lines.append(_line(detail, keys, source))
+    return lines
+
+
+def _user_keys(location: tuple[int | str, ...], document: Mapping[str, Any]) -> Keys | None:
+    """Where an error is, without the names that pydantic gives to the members of a union.
+
+    None for an error of a member that the value was not meant to be: text or a list.
+    """
+    annotation: Any = NightjarConfig
+    keys: list[int | str] = []
+    for step in location:
+        if step == _KEY_ITSELF:
+            return (*keys, _KEY_ITSELF)
+        if layout.members(annotation):
+            annotation = layout.member(annotation, step)
+        elif layout.is_union(annotation):
+            is_list = isinstance(layout.value_at(keys, document), list)
+            if is_list != str(step).startswith("list"):
+                return None
+            annotation = list[str] if is_list else str
+        else:
+            keys.append(step)
+            annotation = layout.child(annotation, step)
+    return tuple(keys)
+
+
+def _line(detail: ErrorDetails, keys: Keys, source: ConfigText) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"{_where(keys, source)}: {_unknown_key(keys, source)}"
+    if kind == "missing":
+        return f"{_where(keys, source)}: the key {_dotted(keys)!r} is missing"
+    if kind == "union_tag_not_found":
+        return _tag_missing(keys, source)
+    if kind == "union_tag_invalid":
+        return _tag_invalid(keys, source)
+    if kind == "invalid_key" or keys[-1:] == (_KEY_ITSELF,):
+        keys = keys if kind == "invalid_key" else keys[:-1]
+        is_text = isinstance(keys[-1], str)
+        reason = _NAMES if is_text else "a key is text, put it in quotes"
+        return f"{_where(keys, source)}: {_dotted(keys)!r} is not a valid name: {reason}"
+    if kind == "value_error":
+        message = detail["msg"].removeprefix("Value error, ")
+        prefix = f"{_dotted(keys)}: " if keys else ""
+        return f"{_where(keys, source)}: {prefix}{message}{_overrides_below(keys, source)}"
+    value = layout.value_at(keys, source.document)
+    return f"{_where(keys, source)}: {_dotted(keys)}: {_expected(detail, value)}"
+
+
+def _expected(detail: ErrorDetails, value: Any) -> str:
+    template = _EXPECTED.get(detail["type"])
+    if template is None:
+        _, found, rest = detail["msg"].partition(" should ")
+        message = f"should {rest}" if found else detail["msg"]
+    else:
+        message = template.format(**detail.get("ctx", {}))
+    hint = ""
+    if detail["type"] == "string_type" and value is not None and not _has_parts(value):
+        hint = "; put it in quotes"
+    return f"{message} (got {_shown(value)}{hint})"
+
+
+def _unknown_key(keys: Keys, source: ConfigText) -> str:
+    is_section = isinstance(layout.value_at(keys, source.document), Mapping)
+    known = layout.field_names(_chosen(keys[:-1], source))
+    message = f"unknown {'section' if is_section else 'key'} {_dotted(keys)!r}"
+    return message + (_did_you_mean(keys[-1], known) or f"; valid here: {', '.join(known)}")
+
+
+def _chosen(keys: Keys, source: ConfigText) -> Any:
+    """The section at ``keys``, of a union the member that its tag chooses."""
+    annotation = layout.at(keys, source.document)
+    if not layout.members(annotation):
+        return annotation
+    tag = layout.value_at((*keys, layout.tag_field(annotation)), source.document)
+    return layout.member(annotation, tag)
+
+
+def _tag_missing(keys: Keys, source: ConfigText) -> str:
+    where = _where(keys, source)
+    annotation = layout.at(keys, source.document)
+    missing = f"the key {_dotted((*keys, layout.tag_field(annotation)))!r} is missing"
+    tags = f"it is one of {', '.join(layout.tags(annotation))}"
+    siblings = layout.value_at(keys[:-1], source.original)
+    if not layout.has(keys, source.original) and isinstance(siblings, Mapping):
+        # An override made this section: a new one without its tag, or a name misspelt.
+        hint = _did_you_mean(keys[-1], list(map(str, siblings)))
+        return f"{where}: there is no {_dotted(keys)!r}{hint or f'; to add it: {missing}, {tags}'}"
+    return f"{where}: {missing}; {tags}"
+
+
+def _tag_invalid(keys: Keys, source: ConfigText) -> str:
+    annotation = layout.at(keys, source.document)
+    keys = (*keys, layout.tag_field(annotation))
+    tags = layout.tags(annotation)
+    tag = layout.value_at(keys, source.document)
+    hint = _did_you_mean(str(tag), tags)
+    message = f"should be one of {', '.join(tags)} (got {_shown(tag)}){hint}"
+    return f"{_where(keys, source)}: {_dotted(keys)}: {message}"
+
+
+def _did_you_mean(word: str | int, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _where(keys: Keys, source: ConfigText) -> str:
+    """The override that gave the value at ``keys``, else the file and the line."""
+    is_in_file = layout.has(keys, source.original)
+    for override in reversed(source.overrides):
+        gave_it = keys[: len(override.keys)] == override.keys
+        made_it = not is_in_file and override.keys[: len(keys)] == keys
+        if gave_it or made_it:
+            return str(override)
+    line = line_of(source.text, keys)
+    return f"{source.name}:{line}" if line else source.name
+
+
+def _overrides_below(keys: Keys, source: ConfigText) -> str:
+    """The overrides that a rule about a whole section may be broken by."""
+    below = [
+        str(override)
+        for override in source.overrides
+        if override.keys[: len(keys)] == keys and len(override.keys) > len(keys)
+    ]
+    return f" (with {', '.join(below)})" if below else ""
+
+
+def _dotted(keys: Keys) -> str:
+    return ".".join(str(key) for key in keys)
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, Mapping | list | str)
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML would write it, short."""
+    if isinstance(value, Mapping | list):
+        return "a section" if isinstance(value, Mapping) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    if isinstance(value, date):
+        return f"the date {value.isoformat()}"
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,25 @@
 """Every key of ``pipeline_config.yaml``: type, bounds, default and meaning.
 
+A kind of corpus is a section here and the stages in :mod:`nightjar.stages` that make its
+artifacts; every kind ends in tokens, which the models learn from.
+
 Unknown keys are refused, and so is a value of another type: ``"5"`` and ``true`` are not
 numbers, ``5.0`` is not a whole one; a whole number is a number. Defaults are those of the
 papers and of the reference implementations; the shipped YAML states each value again so
 that a reader sees it.
 
-The sections are in :mod:`.sources`, :mod:`.trainers` and :mod:`.publishing`; here is the whole
-file, with the rules that hold between sections.
+Larger sections are in modules of their own (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
+:mod:`.trainers`, :mod:`.evaluation`); here is the whole file, with the rules that hold between
+sections.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nightjar.config.corpora import AcceptConfig, CorpusConfig, TextCorpusConfig
 from nightjar.config.evaluation import (
     AnalogyBenchmark,
     BenchmarkConfig,
@@ -27,9 +30,6 @@ from nightjar.config.evaluation import (
     SimilarityBenchmark,
     StsBenchmark,
 )
-from nightjar.config.execution import ExecutionConfig
-from nightjar.config.keeping import KeepConfig
-from nightjar.config.phrases import PhrasesConfig
 from nightjar.config.sections import (
     MAX_EPOCHS,
     MAX_INT32_COUNT,
@@ -45,6 +45,7 @@ from nightjar.config.sections import (
     Seed,
     Text,
 )
+from nightjar.config.source_sections import StorageConfig
 from nightjar.config.sources import (
     CsvSource,
     HtmlSource,
@@ -57,8 +58,7 @@ from nightjar.config.sources import (
     SqlSource,
     TextSource,
 )
-from nightjar.config.storage import StorageConfig
-from nightjar.config.tokenize import TokenizeConfig
+from nightjar.config.tokenize import PhrasesConfig, TokenizeConfig
 from nightjar.config.trainers import (
     FastTextConfig,
     GloVeConfig,
@@ -72,6 +72,78 @@ from nightjar.config.trainers import (
     Word2VecConfig,
     base_of,
 )
+
+
+class AcceptConfig(Section):
+    """When a night's corpus is good enough to be searched, compared with and promoted from."""
+
+    max_documents_lost: float = Field(
+        0.2, ge=0, le=1, description="share of the documents of the last accepted night"
+    )
+    max_tokens_lost: float = Field(
+        0.2, ge=0, le=1, description="share of the tokens of the last accepted night"
+    )
+
+
+class TextCorpusConfig(IngestConfig):
+    """Documents of text, cut into sentences of tokens."""
+
+    kind: Literal["text"]
+    tokenize: TokenizeConfig = TokenizeConfig()
+    accept: AcceptConfig = AcceptConfig()
+
+    @property
+    def ingest(self) -> IngestConfig:
+        """What shapes the documents: all but how they are cut and judged."""
+        values = {name: getattr(self, name) for name in IngestConfig.model_fields}
+        return IngestConfig.model_construct(**values)
+
+
+CorpusConfig = TextCorpusConfig
+"""One section for each kind; a second kind makes this a union told apart by ``kind``."""
+
+
+class ExecutionConfig(Section):
+    """Where shards are read, tokenized and counted; ``execution: dask`` is short for its engine."""
+
+    engine: Literal["local", "dask"] = Field(
+        "local", description="processes of this machine, or a Dask cluster (the extra dask)"
+    )
+    address: Text | None = Field(
+        None, description="of the cluster's scheduler, tcp://HOST:8786; null: a local cluster"
+    )
+    n_workers: int | None = Field(
+        None, ge=1, description="of a local cluster, in processes; null: training.workers"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_alone(cls, value: Any) -> Any:
+        return {"engine": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _cluster_settings_are_for_dask(self) -> Self:
+        if self.engine == "local" and (self.address is not None or self.n_workers is not None):
+            raise ValueError("address and n_workers are for engine: dask")
+        if self.address is not None and self.n_workers is not None:
+            raise ValueError("n_workers is for a local cluster, address for one that is there")
+        return self
+
+
+class KeepConfig(Section):
+    """What is kept besides champions; ``nightjar collect`` deletes the rest (docs/nights.md)."""
+
+    accepted_nights: int = Field(
+        2, ge=1, le=10_000, description="documents, tokens and counts of so many accepted nights"
+    )
+    rollback_versions: int = Field(
+        2, ge=0, le=10_000, description="former champions of a model that can be brought back"
+    )
+    trials: int = Field(1, ge=0, le=10_000, description="artifacts of so many runs with overrides")
+    records_days: int | None = Field(
+        None, ge=1, description="nights and scores older than so many days; null: for ever"
+    )
+
 
 __all__ = [
     "MAX_EPOCHS",

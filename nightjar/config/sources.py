@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from nightjar.config.cleaning import CleaningConfig
-from nightjar.config.conditions import checked_conditions
 from nightjar.config.sections import (
     MAX_INT32_COUNT,
     CsvMark,
@@ -21,7 +20,7 @@ from nightjar.config.sections import (
     Selector,
     Text,
 )
-from nightjar.config.storage import StorageConfig, check_variable_name
+from nightjar.config.source_sections import StorageConfig, check_variable_name, checked_conditions
 from nightjar.files import urls
 
 Conditions = Annotated[dict[str, Any], AfterValidator(checked_conditions)]

@@ -23,9 +23,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.core.memory_peak import memory_peak
 from nightjar.core.plan import Action, Plan, Step
 from nightjar.core.stage import Parent
+from nightjar.core.step_running import memory_peak
 from nightjar.errors import ArtifactDamaged, InputError, StoreError
 from nightjar.store import Manifest, environment, put_new
 from nightjar.store.fingerprint import canonical_json

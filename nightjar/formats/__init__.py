@@ -2,17 +2,18 @@
 
 ::
 
-    content.py       what is written, and what is read
-    opening.py       decompressing, and telling a format by its content
-    texts.py         word2vec text, GloVe text
-    word2vec.py      word2vec binary
-    facebook.py      fastText's .bin
-    gensim_files.py  gensim's KeyedVectors; the only module here that imports it
-    arrays.py        safetensors, NumPy
-    tables.py        Parquet, SQLite, the TensorBoard projector
-    spacy_files.py   a spaCy pipeline with vectors
-    static.py        sentence-transformers' StaticEmbedding and Model2Vec, by
-    hf_tokenizer.py  our tokenizer as one of Hugging Face's
+    content.py         what is written, and what is read
+    recognition.py     decompressing, and telling a format by its content
+    word2vec_files.py  word2vec text and binary, GloVe text
+    facebook.py        fastText's .bin
+    gensim_files.py    gensim's KeyedVectors; the only module here that imports it
+    arrays.py          safetensors, NumPy
+    vector_tables.py   Parquet, SQLite, the TensorBoard projector
+    static.py          sentence-transformers' StaticEmbedding, Model2Vec, a spaCy pipeline
+    registry.py        all of them by name
+    embeddings.py      embeddings artifacts in memory
+    model_files.py     a model's files, from its embeddings artifact
+    gensim/            whole models of gensim, both ways
 
 A format is a writer and a reader of the same name in :data:`FORMATS`. Both see plain files: a
 compressed one is decompressed beside the system's temporary files first. Libraries of the

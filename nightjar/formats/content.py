@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,25 @@ class ReadVectors:
     """What was mended, by kind."""
 
 
+def first_not_finite(matrix: NDArray[Any]) -> int | None:
+    """The first row with a value that is NaN or infinite; a block of rows is looked at at once."""
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        is_bad = ~np.isfinite(matrix[start : start + BLOCK_ROWS]).all(axis=1)
+        if is_bad.any():
+            return start + int(np.argmax(is_bad))
+    return None
+
+
+def first_repeated(tokens: Iterable[str]) -> str | None:
+    """The first token that has come before."""
+    seen: set[str] = set()
+    for token in tokens:
+        if token in seen:
+            return token
+        seen.add(token)
+    return None
+
+
 def checked(path: Path, found: ReadVectors) -> ReadVectors:
     """``found`` without words that come again; the first of them stays.
 
@@ -123,14 +143,12 @@ def checked(path: Path, found: ReadVectors) -> ReadVectors:
         counts = None if counts is None else counts[rows]
     if not tokens or matrix.shape[1] == 0:
         raise InputError(f"{path}: there is no vector in it; is it the right file?")
-    for start in range(0, len(tokens), BLOCK_ROWS):
-        is_bad = ~np.isfinite(matrix[start : start + BLOCK_ROWS]).all(axis=1)
-        if is_bad.any():
-            token = tokens[start + int(np.argmax(is_bad))]
-            raise InputError(
-                f"{path}: the vector of {token!r} has values that are NaN or infinite; fetch the "
-                f"file again, or take the word out"
-            )
+    bad = first_not_finite(matrix)
+    if bad is not None:
+        raise InputError(
+            f"{path}: the vector of {tokens[bad]!r} has values that are NaN or infinite; fetch the "
+            f"file again, or take the word out"
+        )
     return ReadVectors(tokens, matrix, counts, found.ngrams, faults)
 
 

@@ -1,18 +1,20 @@
-"""Embeddings artifacts: tokens and vectors in memory, for evaluation, and what all readers share.
+"""Embeddings artifacts: how all who make and read them write their tables and hold their vectors.
 
 Questions to a model are answered by :mod:`nightjar.model.lookup`, from memory-mapped files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar.store import Artifact
+from nightjar.store import Artifact, Staging, schemas
 
 NGRAMS = "ngrams"
 """The table of FastText's n-grams; and the key of a report that holds their sizes."""
@@ -47,6 +49,88 @@ def matrix_of(batch: pa.RecordBatch, column: str = "vector") -> NDArray[np.float
     values = vectors.flatten().to_numpy(zero_copy_only=False)
     matrix: NDArray[np.float32] = values.reshape(len(batch), vectors.type.list_size)
     return matrix
+
+
+BLOCK_ROWS = 8_192
+"""Rows of a row group."""
+Stretches = Iterable[tuple[slice, NDArray[np.float32]]]
+"""Some rows of a table at a time, in order: which, and their vectors."""
+
+
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Consecutive spans of at most :data:`BLOCK_ROWS` rows."""
+    bounds = [*range(0, n_rows, BLOCK_ROWS), n_rows]
+    for start, stop in pairwise(bounds):
+        yield slice(start, stop)
+
+
+def stretches(matrix: NDArray[np.float32], order: NDArray[np.int64] | None = None) -> Stretches:
+    """The rows of ``matrix``; with ``order`` those rows."""
+    for rows in blocks(len(matrix) if order is None else len(order)):
+        yield rows, matrix[rows] if order is None else matrix[order[rows]]
+
+
+def vector_array(rows: NDArray[np.float32]) -> pa.Array:
+    """``rows``, float32 of shape (n, vector_size), as one Arrow array of n vectors."""
+    flat = pa.array(np.ascontiguousarray(rows).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, type=schemas.vector_type(rows.shape[1]))
+
+
+def write_vectors(
+    staging: Staging,
+    tokens: Sequence[str],
+    counts: NDArray[np.int64],
+    vector_size: int,
+    vectors: Stretches,
+) -> None:
+    """Write ``vectors``: the published vector of each word, in vocabulary order."""
+    schema = schemas.vectors_schema(vector_size)
+    with staging.writer("vectors", schema) as writer:
+        for rows, values in vectors:
+            columns = [
+                pa.array(tokens[rows], pa.string()),
+                pa.array(counts[rows]),
+                vector_array(values),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def write_word_rows(
+    staging: Staging, tokens: Sequence[str], vector_size: int, word_rows: Stretches
+) -> None:
+    """Write ``word_rows``: the own row of each word of FastText."""
+    schema = schemas.input_vectors_schema(vector_size)
+    with staging.writer("word_rows", schema) as writer:
+        for rows, values in word_rows:
+            columns = [pa.array(tokens[rows], pa.string()), vector_array(values)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def write_ngrams(
+    staging: Staging, buckets: NDArray[np.int32], vector_size: int, ngrams: Stretches
+) -> None:
+    """Write ``ngrams``: the row of each bucket, ascending."""
+    schema = schemas.ngrams_schema(vector_size)
+    with staging.writer(NGRAMS, schema) as writer:
+        for rows, values in ngrams:
+            columns = [pa.array(buckets[rows]), vector_array(values)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def write_output_vectors(
+    staging: Staging, vector_size: int, layers: Mapping[str, Stretches]
+) -> None:
+    """Write ``output_vectors``: the rows of each layer, by kind."""
+    schema = schemas.output_vectors_schema(vector_size)
+    with staging.writer("output_vectors", schema) as writer:
+        for kind, layer in layers.items():
+            for rows, values in layer:
+                columns = [
+                    pa.array([kind] * len(values), pa.string()),
+                    pa.array(np.arange(rows.start, rows.stop, dtype=np.int32)),
+                    vector_array(values),
+                ]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +170,3 @@ class Embeddings:
     def ids(self) -> dict[str, int]:
         """Row of each token."""
         return {token: row for row, token in enumerate(self.tokens)}
-
-    @cached_property
-    def unit_matrix(self) -> NDArray[np.float32]:
-        """``matrix`` with rows of length one; a zero row stays zero."""
-        # Lengths in float64: squares of float32 overflow above 1e19 and vanish below 1e-23.
-        squares = np.einsum("ij,ij->i", self.matrix, self.matrix, dtype=np.float64)
-        norms = np.sqrt(squares)[:, np.newaxis]
-        unit = np.empty_like(self.matrix, dtype=np.float32)
-        np.divide(self.matrix, np.where(norms > 0, norms, 1), out=unit, casting="same_kind")
-        unit.setflags(write=False)
-        return unit

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats.content import BLOCK_ROWS, ExportedVectors, Ngrams, ReadVectors, decoded
-from nightjar.model.lookup.subwords import ngram_buckets
+from nightjar.model.lookup.vector_table import ngram_buckets
 
 _MAGIC, _VERSION = 793_712_314, 12
 _HEAD = struct.Struct("<2i12id")

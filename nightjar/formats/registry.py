@@ -12,10 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nightjar.errors import InputError
-from nightjar.formats import arrays, facebook, spacy_files, static
+from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
-from nightjar.formats import word2vec_files as word2vec
-from nightjar.formats import word2vec_text as texts
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
 from nightjar.formats.recognition import detect, plain_file
 
@@ -59,26 +57,26 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "word2vec": Format(
             "word2vec text: a header, then a word and its values a line",
             ".txt",
-            texts.write_word2vec,
-            texts.read_text,
+            word2vec_files.write_word2vec,
+            word2vec_files.read_text,
             f'gensim.models.{_KEYED}("PATH")',
-            texts.has_space,
+            word2vec_files.has_space,
         ),
         "word2vec-binary": Format(
             "word2vec binary, a quarter of the size",
             ".bin",
-            word2vec.write_word2vec_binary,
-            word2vec.read_word2vec_binary,
+            word2vec_files.write_word2vec_binary,
+            word2vec_files.read_word2vec_binary,
             f'gensim.models.{_KEYED}("PATH", binary=True)',
-            word2vec.cannot_hold,
+            word2vec_files.cannot_hold,
         ),
         "glove": Format(
             "GloVe text: a word and its values a line",
             ".txt",
-            texts.write_glove,
-            texts.read_text,
+            word2vec_files.write_glove,
+            word2vec_files.read_text,
             f'gensim.models.{_KEYED}("PATH", no_header=True)',
-            texts.has_space,
+            word2vec_files.has_space,
         ),
         "fasttext": Format(
             "fastText's .bin, with n-grams: unknown words get a vector",
@@ -132,8 +130,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "spacy": Format(
             "a spaCy pipeline with vectors",
             "",
-            spacy_files.write_spacy,
-            spacy_files.read_spacy,
+            static.write_spacy,
+            static.read_spacy,
             'spacy.load("PATH").vocab["king"].vector',
         ),
         "sentence-transformers": Format(

@@ -1,12 +1,20 @@
-"""Static text embeddings: Model2Vec's folder, and sentence-transformers' StaticEmbedding.
+"""Static text embeddings: Model2Vec's folder, sentence-transformers' StaticEmbedding, spaCy's.
 
-Both take the mean of the rows of a text's tokens, so :mod:`.hf_tokenizer` makes them encode
-as :meth:`nightjar.model.lookup.VectorModel.encode` does, sentence encoders included.
+The first two take the mean of the rows of a text's tokens. Their tokenizer is ours as one of
+Hugging Face's, so that they encode as :meth:`nightjar.model.lookup.VectorModel.encode` does,
+sentence encoders included. Words are marked by a lower one eighth block in front (as SentencePiece
+marks them) and are entries of a BPE vocabulary without merges and without an unknown token: a word
+that is there is taken whole, another one falls apart into characters, none of which is an entry,
+and vanishes. So what is left of a text are the ids of its known words.
+
+Different from ours: unknown words of FastText are not composed; a Greek sigma at the end of a
+word is lower-cased as elsewhere; Unicode's tables are those of the library.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +24,103 @@ from numpy.typing import NDArray
 from nightjar.errors import InputError
 from nightjar.formats.arrays import tensor_errors
 from nightjar.formats.content import ExportedVectors, ReadVectors, extra_module
-from nightjar.formats.hf_tokenizer import make_hf_tokenizer, words_of
+from nightjar.model.tokenization import TokenizerSettings
+from nightjar.model.tokenization.character_classes import unspaced_ranges
+
+MARK = "\u2581"
+_EXPRESSIBLE = ("unicode", "whitespace", "regex")
+
+
+def make_hf_tokenizer(words: Sequence[str], settings: TokenizerSettings) -> Any:
+    """A ``tokenizers.Tokenizer`` whose id of ``words[i]`` is i.
+
+    Raises InputError without the library, and for a tokenizer, a case folding or a pattern
+    that it cannot express.
+    """
+    _check_expressible(settings)
+    library = extra_module("tokenizers")
+    vocabulary = {MARK + word: row for row, word in enumerate(words)}
+    tokenizer = library.Tokenizer(
+        library.models.BPE(vocab=vocabulary, merges=[], unk_token=None, ignore_merges=True)
+    )
+    normalizers = _normalizers(library, settings)
+    if normalizers:
+        tokenizer.normalizer = library.normalizers.Sequence(normalizers)
+    tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
+        [
+            _words(library, settings),
+            library.pre_tokenizers.Metaspace(MARK, prepend_scheme="always", split=False),
+        ]
+    )
+    return tokenizer
+
+
+def _check_expressible(settings: TokenizerSettings) -> None:
+    """Raise InputError for settings whose words no Hugging Face tokenizer would find."""
+    reasons = []
+    if settings.tokenizer not in _EXPRESSIBLE:
+        reasons.append(f"tokenizer: {settings.tokenizer}")
+    if settings.casefold:
+        reasons.append("casefold: true")
+    if settings.locale is not None:
+        reasons.append(f"locale: {settings.locale}")
+    if reasons:
+        raise InputError(
+            f"the model's texts are cut with {', '.join(reasons)} (tokenize), which a Hugging Face "
+            f"tokenizer cannot express; choose a format of words alone, such as safetensors"
+        )
+
+
+def words_of(tokenizer: Any) -> list[str]:
+    """The entries of a tokenizer in the order of their ids, without our mark."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    ordered = sorted(vocabulary, key=vocabulary.__getitem__)
+    if all(word.startswith(MARK) for word in ordered):
+        return [word.removeprefix(MARK) for word in ordered]
+    return ordered
+
+
+def _normalizers(library: Any, settings: TokenizerSettings) -> list[Any]:
+    forms = {"NFC": library.normalizers.NFC, "NFKC": library.normalizers.NFKC}
+    found = [forms[settings.normalization]()] if settings.normalization else []
+    if settings.lowercase:
+        found.append(library.normalizers.Lowercase())
+    if settings.tokenizer == "unicode":
+        replace = library.normalizers.Replace
+        found += [replace(apostrophe, "'") for apostrophe in ("\u2019", "\u02bc", "\uff07")]
+        found.append(replace("\u00ad", ""))  # soft hyphen
+        if settings.hyphens == "keep":
+            found += [replace(hyphen, "-") for hyphen in ("\u2010", "\u2011", "\uff0d")]
+    return found
+
+
+def _words(library: Any, settings: TokenizerSettings) -> Any:
+    """What cuts a text into words: the matches of the tokenizer's pattern."""
+    if settings.tokenizer == "whitespace":
+        return library.pre_tokenizers.WhitespaceSplit()
+    pattern = settings.pattern or ""
+    if settings.tokenizer == "unicode":
+        pattern = _unicode_pattern(settings)
+    try:
+        expression = library.Regex(pattern)
+    except Exception as error:
+        raise InputError(
+            f"tokenize.pattern {pattern!r} cannot be expressed in a Hugging Face tokenizer "
+            f"({error}); choose another format"
+        ) from error
+    return library.pre_tokenizers.Split(expression, "removed", invert=True)
+
+
+def _unicode_pattern(settings: TokenizerSettings) -> str:
+    """The tokenizer ``unicode`` (model/tokenization/unicode_words.py) in Oniguruma's syntax."""
+    inner = "" if settings.apostrophes == "split" else "'"
+    inner += "\u00b7\u05f3\u05f4\u200c\u200d" + ("\\-" if settings.hyphens == "keep" else "")
+    single = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in unspaced_ranges())
+    first = rf"[\p{{L}}\p{{N}}&&[^{single}]]"
+    inside = rf"[\p{{L}}\p{{M}}\p{{N}}&&[^{single}]]"
+    join = f"(?:[{inner}]|[.,\u066b\u066c]" + r"(?<=\p{Nd}.)(?=\p{Nd}))"
+    return rf"{first}{inside}*(?:{join}{first}{inside}*)*|[{single}&&[\p{{L}}\p{{N}}]]\p{{M}}*"
+
 
 _MODULE = "0_StaticEmbedding"
 _WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
@@ -111,3 +215,49 @@ def _rows(folder: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     if "weights" in arrays:
         rows = rows * arrays["weights"].astype(np.float32)[:, np.newaxis]
     return rows
+
+
+_SEGMENTED = ("chinese", "japanese", "thai", "subword")
+
+
+def write_spacy(vectors: ExportedVectors, path: Path) -> None:
+    """``spacy.load(path)`` opens it: a blank pipeline of no language (``xx``).
+
+    spaCy cuts texts with its own tokenizer and looks words up as they stand, so text has to be
+    lower-cased before, where the model was trained on lower case. A model whose texts were cut
+    by the tokenizer ``spacy`` gets the pipeline of that language. In memory: the vectors.
+    Raises InputError for tokenizers whose words spaCy's rules would never find.
+    """
+    settings = vectors.tokenizer
+    if settings.tokenizer in _SEGMENTED:
+        raise InputError(
+            f"the model's texts are cut with tokenizer: {settings.tokenizer} (tokenize), whose "
+            f"words a spaCy pipeline would not find in a text; choose a format of words alone, "
+            f"such as safetensors"
+        )
+    spacy = extra_module("spacy")
+    table = extra_module("spacy.vectors")
+    pipeline = spacy.blank(settings.spacy_language or "xx")
+    strings = pipeline.vocab.strings
+    keys = [strings.add(token) for token in vectors.tokens]
+    pipeline.vocab.vectors = table.Vectors(
+        strings=strings, data=np.array(vectors.matrix, np.float32), keys=keys
+    )
+    pipeline.meta["name"] = "nightjar_vectors"
+    pipeline.meta["nightjar"] = dict(vectors.source)
+    pipeline.to_disk(path)
+
+
+def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
+    """The vectors of a pipeline, each under the first of its keys."""
+    spacy = extra_module("spacy")
+    try:
+        vocab = spacy.load(path, exclude=["tokenizer"]).vocab
+    except Exception as error:
+        raise InputError(f"{path}: spaCy cannot load it ({error}); write it again") from error
+    word_of: dict[int, str] = {}
+    for key, row in vocab.vectors.key2row.items():
+        word_of.setdefault(int(row), vocab.strings[key])
+    rows = sorted(word_of)[:limit]
+    matrix = np.asarray(vocab.vectors.data, np.float32)[rows]
+    return ReadVectors([word_of[row] for row in rows], matrix)

@@ -8,6 +8,8 @@ it, it has marks, or its lower case is more than a table can say.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,135 +54,135 @@ SENTENCE_END = -1
 """Stands among the beginnings of tokens."""
 
 
+class Characters(NamedTuple):
+    """By code point of the basic multilingual plane."""
+
+    flags: NDArray[np.uint16]
+    lowered: NDArray[np.uint16]
+    """What it becomes in lower case."""
+
+
+class Rules(NamedTuple):
+    """Which tokens and sentences there are, beside what the characters say."""
+
+    splits_sentences: bool
+    min_chars: int
+    max_chars: int
+
+
+class Texts(NamedTuple):
+    """Document d is ``data[offsets[d]:offsets[d + 1]]``, valid UTF-8."""
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+
+class FoundTokens(NamedTuple):
+    """Of one document: token i is ``characters[begins[i]:ends[i]]``.
+
+    Where ``begins[i]`` is SENTENCE_END, a sentence ends. There is room for the longest document, in
+    ``begins`` and ``ends`` for one entry a byte and one more.
+    """
+
+    characters: NDArray[np.uint32]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+class TokenTable(NamedTuple):
+    """The vocabulary: ``slots`` (a power of two of them, -1 where free) by hash.
+
+    Token t is ``characters[starts[t]:starts[t + 1]]``; ``counts`` (n, 3): how often it occurs, in
+    how many documents, and the number of the last one of these plus one.
+    """
+
+    slots: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    characters: NDArray[np.uint32]
+    counts: NDArray[np.int64]
+
+
+class CutSentences(NamedTuple):
+    """Kept tokens, and of each sentence that has any its length and its document.
+
+    There is room for a token for each two bytes and document.
+    """
+
+    ids: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+    documents: NDArray[np.int32]
+
+
 @compiled()
 def cut_documents(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
+    texts: Texts,
     document: int,
     first_document: int,
-    flags: NDArray[np.uint16],
-    lowered: NDArray[np.uint16],
-    splits_sentences: bool,
-    min_chars: int,
-    max_chars: int,
-    characters: NDArray[np.uint32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    token_starts: NDArray[np.int64],
-    token_characters: NDArray[np.uint32],
-    counts: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    sentence_lengths: NDArray[np.int32],
-    sentence_documents: NDArray[np.int32],
+    table: Characters,
+    rules: Rules,
+    found: FoundTokens,
+    tokens: TokenTable,
+    sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> int:
     """Cut the documents from ``document`` on; returns the first one that is left to do.
 
     It is left because the tables have no room for its words (``state[IS_FULL]``), or because
-    it has a character that is not for the kernel. Document d is
-    ``data[offsets[d]:offsets[d + 1]]``, valid UTF-8; ``characters``, ``begins`` and ``ends``
-    have room for the longest, the latter two for one entry a byte and one more.
-
-    The vocabulary: ``slots`` (a power of two of them, -1 where free) by hash, token t is
-    ``token_characters[token_starts[t]:token_starts[t + 1]]``; ``counts`` (n, 3): how often it
-    occurs, in how many documents, and the number of the last one of these plus one,
-    ``first_document + d + 1``. Kept tokens are added to ``ids``, and for each sentence that has
-    any its length and document to ``sentence_lengths`` and ``sentence_documents``; these three
-    have room for a token for each two bytes and document. ``state`` holds how far each is.
+    it has a character that is not for the kernel. ``first_document`` is the number of the first
+    of ``texts``. ``found`` is for the kernel alone; ``tokens`` and ``sentences`` are added to, and
+    ``state`` holds how far each is.
     """
+    data, offsets = texts
     state[IS_FULL] = 0
     while document < len(offsets) - 1:
-        n_characters = _decode(data, offsets[document], offsets[document + 1], flags, characters)
+        n_characters = _decode(
+            data, offsets[document], offsets[document + 1], table.flags, found.characters
+        )
         if n_characters < 0:
             return document
-        if not _has_room(
-            n_characters // 2 + 1, n_characters, slots, token_starts, token_characters, state
-        ):
+        if not _has_room(n_characters // 2 + 1, n_characters, tokens, state):
             state[IS_FULL] = 1
             return document
-        if splits_sentences:
-            _mark_sentences(characters, n_characters, flags)
-        n_found = _find_tokens(characters, n_characters, flags, lowered, begins, ends)
-        _add_tokens(
-            characters,
-            begins,
-            ends,
-            n_found,
-            document,
-            first_document + document,
-            min_chars,
-            max_chars,
-            slots,
-            token_starts,
-            token_characters,
-            counts,
-            ids,
-            sentence_lengths,
-            sentence_documents,
-            state,
+        if rules.splits_sentences:
+            _mark_sentences(found.characters, n_characters, table.flags)
+        n_found = _find_tokens(
+            found.characters, n_characters, table.flags, table.lowered, found.begins, found.ends
         )
+        number = first_document + document
+        _add_tokens(found, n_found, document, number, rules, tokens, sentences, state)
         document += 1
     return document
 
 
 @compiled()
 def add_document(
-    characters: NDArray[np.uint32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    found: FoundTokens,
     document: int,
     number: int,
-    min_chars: int,
-    max_chars: int,
-    slots: NDArray[np.int32],
-    token_starts: NDArray[np.int64],
-    token_characters: NDArray[np.uint32],
-    counts: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    sentence_lengths: NDArray[np.int32],
-    sentence_documents: NDArray[np.int32],
+    rules: Rules,
+    tokens: TokenTable,
+    sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> bool:
     """Add a document whose tokens are found already; False, and nothing done, without room.
 
-    Token i is ``characters[begins[i]:ends[i]]``, or where ``begins[i]`` is SENTENCE_END, a
-    sentence ends. The rest as for :func:`cut_documents`.
+    The rest as for :func:`cut_documents`.
     """
-    if not _has_room(len(begins), len(characters), slots, token_starts, token_characters, state):
+    n_found = len(found.begins)
+    if not _has_room(n_found, len(found.characters), tokens, state):
         return False
-    _add_tokens(
-        characters,
-        begins,
-        ends,
-        len(begins),
-        document,
-        number,
-        min_chars,
-        max_chars,
-        slots,
-        token_starts,
-        token_characters,
-        counts,
-        ids,
-        sentence_lengths,
-        sentence_documents,
-        state,
-    )
+    _add_tokens(found, n_found, document, number, rules, tokens, sentences, state)
     return True
 
 
 @compiled()
-def fill_slots(
-    token_starts: NDArray[np.int64],
-    token_characters: NDArray[np.uint32],
-    n_tokens: int,
-    slots: NDArray[np.int32],
-) -> None:
+def fill_slots(tokens: TokenTable, n_tokens: int) -> None:
     """Enter all tokens into new ``slots``, which are -1."""
+    slots = tokens.slots
     mask = np.uint64(len(slots) - 1)
     for token in range(n_tokens):
-        slot = _first_slot(token_characters, token_starts[token], token_starts[token + 1], mask)
+        begin, end = tokens.starts[token], tokens.starts[token + 1]
+        slot = _first_slot(tokens.characters, begin, end, mask)
         while slots[slot] >= 0:
             slot = (slot + np.uint64(1)) & mask
         slots[slot] = token
@@ -188,19 +190,14 @@ def fill_slots(
 
 @inlined
 def _has_room(
-    n_tokens: int,
-    n_characters: int,
-    slots: NDArray[np.int32],
-    token_starts: NDArray[np.int64],
-    token_characters: NDArray[np.uint32],
-    state: NDArray[np.int64],
+    n_tokens: int, n_characters: int, tokens: TokenTable, state: NDArray[np.int64]
 ) -> bool:
     """Whether so many new tokens fit, with half of the slots free."""
     n_after = state[N_TOKENS] + n_tokens
     return bool(
-        2 * n_after <= len(slots)
-        and n_after < len(token_starts)
-        and token_starts[state[N_TOKENS]] + n_characters <= len(token_characters)
+        2 * n_after <= len(tokens.slots)
+        and n_after < len(tokens.starts)
+        and tokens.starts[state[N_TOKENS]] + n_characters <= len(tokens.characters)
     )
 
 
@@ -350,29 +347,24 @@ def _first_slot(characters: NDArray[np.uint32], begin: int, end: int, mask: np.u
 
 @compiled()
 def _add_tokens(
-    characters: NDArray[np.uint32],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    found: FoundTokens,
     n_found: int,
     document: int,
     number: int,
-    min_chars: int,
-    max_chars: int,
-    slots: NDArray[np.int32],
-    token_starts: NDArray[np.int64],
-    token_characters: NDArray[np.uint32],
-    counts: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    sentence_lengths: NDArray[np.int32],
-    sentence_documents: NDArray[np.int32],
+    rules: Rules,
+    tokens: TokenTable,
+    sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> None:
     """Count the tokens of a document and write their ids, unless they are too short or long."""
+    characters, begins, ends = found
+    slots, token_starts, token_characters, counts = tokens
+    ids, sentence_lengths, sentence_documents = sentences
     n_ids, n_sentences, n_tokens = state[N_IDS], state[N_SENTENCES], state[N_TOKENS]
     sentence_start = n_ids
     mask = np.uint64(len(slots) - 1)
-    for found in range(n_found):
-        begin = begins[found]
+    for place in range(n_found):
+        begin = begins[place]
         if begin == SENTENCE_END:
             if n_ids > sentence_start:
                 sentence_lengths[n_sentences] = n_ids - sentence_start
@@ -380,14 +372,14 @@ def _add_tokens(
                 n_sentences += 1
                 sentence_start = n_ids
             continue
-        length = ends[found] - begin
-        if length < min_chars:
+        length = ends[place] - begin
+        if length < rules.min_chars:
             state[N_TOO_SHORT] += 1
             continue
-        if length > max_chars:
+        if length > rules.max_chars:
             state[N_TOO_LONG] += 1
             continue
-        slot = _first_slot(characters, begin, ends[found], mask)
+        slot = _first_slot(characters, begin, ends[place], mask)
         token = np.int64(slots[slot])
         while token >= 0 and not _is_token(
             token, characters, begin, length, token_starts, token_characters
@@ -399,8 +391,8 @@ def _add_tokens(
             slots[slot] = token
             n_tokens += 1
             first = token_starts[token]
-            for place in range(length):
-                token_characters[first + place] = characters[begin + place]
+            for offset in range(length):
+                token_characters[first + offset] = characters[begin + offset]
             token_starts[token + 1] = first + length
         counts[token, 0] += 1
         if counts[token, 2] != number + 1:

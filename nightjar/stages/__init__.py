@@ -7,8 +7,7 @@ from nightjar.stages.index.index_stage import IndexDocuments
 from nightjar.stages.ingest.ingest_stage import Ingest
 from nightjar.stages.report.report_stage import Report
 from nightjar.stages.tokenize.tokenize_stage import Tokenize
-from nightjar.stages.train.count_stage import Count
-from nightjar.stages.train.train_stage import Train
+from nightjar.stages.train.train_stage import Count, Train
 
 STAGES: tuple[type[Stage], ...] = (
     Ingest,

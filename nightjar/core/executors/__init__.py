@@ -7,9 +7,8 @@ version, or written to a file of its own. So a worker that is lost costs the pie
 nothing else, and the result is the same wherever and however often a piece was done.
 """
 
-from nightjar.core.executors.base import Advance, Executor
 from nightjar.core.executors.cluster import DaskExecutor, local_cluster
-from nightjar.core.executors.inline import INLINE, INLINE_BYTES
+from nightjar.core.executors.executor import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.core.executors.processes import ProcessExecutor
 
 STAGE_MODULES = ("nightjar.stages.ingest.shard_reading", "nightjar.stages.tokenize.word_ids")

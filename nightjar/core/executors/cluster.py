@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from nightjar.core.executors.base import Advance, Piece, Result
+from nightjar.core.executors.executor import Advance, Piece, Result
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, RetryLater, WorkerLost
 from nightjar.version import __version__
 
@@ -79,7 +79,7 @@ class DaskExecutor:
         pieces: Sequence[Piece],
         advance: Advance,
     ) -> Iterator[Result]:
-        """As :meth:`.base.Executor.map`.
+        """As :meth:`.executor.Executor.map`.
 
         Raises ClusterUnavailable when the scheduler ends, or does not answer in time.
         """

@@ -19,8 +19,7 @@ from multiprocessing.connection import wait as wait_for
 from types import ModuleType, TracebackType
 from typing import Any, Self, cast
 
-from nightjar.core.executors.base import Advance, Piece, Result
-from nightjar.core.executors.inline import INLINE
+from nightjar.core.executors.executor import INLINE, Advance, Piece, Result
 from nightjar.errors import WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class ProcessExecutor:
         pieces: Sequence[Piece],
         advance: Advance,
     ) -> Iterator[Result]:
-        """As :meth:`.base.Executor.map`; a lost process is replaced."""
+        """As :meth:`.executor.Executor.map`; a lost process is replaced."""
         if self.n_workers == 1 or len(pieces) <= 1:
             yield from INLINE.map(function, pieces, advance)
             return

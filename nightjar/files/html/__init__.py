@@ -1,9 +1,9 @@
 """HTML to text, in time and memory linear in the page whatever it holds.
 
-    tokens.py      tags, text and what scripts are, as browsers tell them apart
-    elements.py    which elements are open at a place, to a bounded depth
-    selectors.py   the part of CSS selectors that choosing text takes
-    text.py        the text that a page shows
+    html_elements.py  tags, text and what scripts are, as browsers tell them apart; which elements
+                      are open at a place, to a bounded depth
+    selectors.py      the part of CSS selectors that choosing text takes
+    visible_text.py   the text that a page shows
 
 Browsers' own way of building a tree, and the libraries that follow it, take time quadratic in
 the depth of open elements (selectolax 1.0.2 with lexbor: 0.06 s for 10,000 nested ``<div>``,

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 
-from nightjar.files.html.elements import BLOCKS, OpenElements
-from nightjar.files.html.html_tokens import RawText, Tag, Text, attributes, scan
+from nightjar.files.html.html_elements import (
+    BLOCKS,
+    CELLS,
+    LINE_BREAK,
+    OpenElements,
+    RawText,
+    Tag,
+    Text,
+    attributes,
+    scan,
+)
 from nightjar.files.html.selectors import Selector, parse_selector
 
 _VOID = frozenset((
     "area", "base", "basefont", "bgsound", "br", "col", "embed", "frame", "hr", "img", "input",
     "keygen", "link", "meta", "param", "source", "track", "wbr",
 ))  # fmt: skip
-_CELLS = frozenset(("td", "th"))
 _FOREIGN = frozenset(("svg", "math"))
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
@@ -23,8 +31,8 @@ def html_to_text(page: str, selector: str | None = None) -> str:
 
     The title comes first, each block (paragraph, heading, list item, row) is a line. Left out
     are scripts, styles, navigation, templates, forms' controls, pictures and formulas
-    (:data:`.elements.SKIPPED`), and what is ``hidden``. With ``selector`` only the elements that
-    it chooses, without the title. Raises ValueError for a selector that is not understood.
+    (``SKIPPED``), and what is ``hidden``. With ``selector`` only the elements that it chooses,
+    without the title. Raises ValueError for a selector that is not understood.
     """
     return _Page(parse_selector(selector) if selector else None).read(page)
 
@@ -75,9 +83,9 @@ class _Page:
     def _start(self, tag: Tag) -> None:
         name = tag.name
         was_shown = self._elements.is_shown
-        if was_shown and (name in BLOCKS or name == "br"):
+        if was_shown and (name in BLOCKS or name == LINE_BREAK):
             self._end_line()
-        elif was_shown and name in _CELLS:
+        elif was_shown and name in CELLS:
             self._line.append(" ")
         if name in _VOID or (name in _FOREIGN and tag.is_self_closing):
             return

@@ -1,37 +1,59 @@
-"""A published embeddings artifact becomes a gensim model."""
+"""A published embeddings artifact becomes a gensim model; gensim's own files, saved and loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from gensim.models import FastText, KeyedVectors, Word2Vec
 from gensim.models.fasttext import FastTextKeyedVectors
+from gensim.utils import SaveLoad
 from numpy.typing import NDArray
 
-from nightjar.errors import InputError, VocabularyError
+from nightjar.errors import ArtifactDamaged, InputError, VocabularyError
+from nightjar.formats.content import first_not_finite, first_repeated
+from nightjar.formats.embeddings import Embeddings, matrix_of
 from nightjar.formats.gensim.hyperparameters import (
     FASTTEXT,
     WORD2VEC,
-    Settings,
+    Hyperparameters,
     read_ngrams,
     read_settings,
     trained_with,
 )
-from nightjar.formats.gensim.reading_matrices import read_layer, read_word_rows
-from nightjar.formats.gensim.reading_matrices import read_ngrams as read_ngram_rows
 from nightjar.store import Artifact
 from nightjar.store.schemas import EMBEDDINGS
 
 
-@dataclass(frozen=True, eq=False)
-class _Vectors:
-    """``tokens[i]`` occurs ``counts[i]`` times and has the vector ``matrix[i]``."""
+def save_gensim(model: Word2Vec | KeyedVectors, path: Path) -> None:
+    """Write ``model`` as gensim does; large matrices become files beside ``path``.
 
-    tokens: list[str]
-    counts: NDArray[np.int64]
-    matrix: NDArray[np.float32]
+    Raises InputError when the place cannot be written.
+    """
+    try:
+        model.save(str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def load_gensim(path: Path) -> Word2Vec | KeyedVectors:
+    """What gensim saved at ``path``. The file is a pickle: loading one runs what it says.
+
+    Raises InputError when it cannot be read, or is nothing that gensim saved.
+    """
+    try:
+        model = SaveLoad.load(str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+        raise InputError(f"{path}: is no model that gensim saved ({error})") from error
+    if not isinstance(model, Word2Vec | KeyedVectors):
+        raise InputError(f"{path}: holds a {type(model).__name__}, not word vectors of gensim")
+    return model
 
 
 def to_gensim(artifact: Artifact) -> Word2Vec | FastText | KeyedVectors:
@@ -64,42 +86,31 @@ def to_gensim(artifact: Artifact) -> Word2Vec | FastText | KeyedVectors:
     return _keyed_vectors(vectors)
 
 
-def _read_vectors(artifact: Artifact) -> _Vectors:
-    table = artifact.read("vectors")
-    if not len(table):
+def _read_vectors(artifact: Artifact) -> Embeddings:
+    vectors = Embeddings.from_artifact(artifact)
+    if not vectors.tokens:
         raise VocabularyError(f"{artifact.ref}: there are no words; train the model on more text")
-    tokens = table.column("token").to_pylist()
-    seen: set[str] = set()
-    for token in tokens:
-        if token in seen:
-            raise VocabularyError(f"{artifact.ref}: {token!r} has more than one vector")
-        seen.add(token)
-    counts = table.column("count").to_numpy().astype(np.int64, copy=False)
-    size = table.schema.field("vector").type.list_size
-    matrix = np.empty((len(table), size), np.float32)
-    n_read = 0
-    for chunk in table.column("vector").chunks:
-        values = chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), size)
-        is_bad = ~np.isfinite(values).all(axis=1)
-        if is_bad.any():
-            token = tokens[n_read + int(np.argmax(is_bad))]
-            raise InputError(
-                f"{artifact.ref}: the vector of {token!r} holds NaN or infinite values; train the "
-                f"model again with a lower learning rate"
-            )
-        matrix[n_read : n_read + len(chunk)] = values
-        n_read += len(chunk)
-    return _Vectors(tokens, counts, matrix)
+    again = first_repeated(vectors.tokens)
+    if again is not None:
+        raise VocabularyError(f"{artifact.ref}: {again!r} has more than one vector")
+    bad = first_not_finite(vectors.matrix)
+    if bad is not None:
+        raise InputError(
+            f"{artifact.ref}: the vector of {vectors.tokens[bad]!r} holds NaN or infinite values; "
+            f"train the model again with a lower learning rate"
+        )
+    vectors.matrix.setflags(write=True)  # gensim trains it
+    return vectors
 
 
-def _keyed_vectors(vectors: _Vectors) -> KeyedVectors:
+def _keyed_vectors(vectors: Embeddings) -> KeyedVectors:
     wv = KeyedVectors(vectors.matrix.shape[1])
     _install_words(wv, vectors)
     wv.vectors = vectors.matrix
     return wv
 
 
-def _word2vec(artifact: Artifact, vectors: _Vectors) -> Word2Vec:
+def _word2vec(artifact: Artifact, vectors: Embeddings) -> Word2Vec:
     settings = read_settings(artifact)
     model = Word2Vec(**settings.gensim_arguments(), min_count=1, sorted_vocab=0)
     _install_vocabulary(model, artifact, settings, vectors)
@@ -108,7 +119,7 @@ def _word2vec(artifact: Artifact, vectors: _Vectors) -> Word2Vec:
     return model
 
 
-def _fasttext(artifact: Artifact, vectors: _Vectors) -> FastText:
+def _fasttext(artifact: Artifact, vectors: Embeddings) -> FastText:
     settings, ngrams = read_settings(artifact), read_ngrams(artifact)
     model = FastText(
         **settings.gensim_arguments(),
@@ -124,7 +135,7 @@ def _fasttext(artifact: Artifact, vectors: _Vectors) -> FastText:
     return model
 
 
-def _fasttext_vectors(artifact: Artifact, vectors: _Vectors) -> FastTextKeyedVectors:
+def _fasttext_vectors(artifact: Artifact, vectors: Embeddings) -> FastTextKeyedVectors:
     ngrams = read_ngrams(artifact)
     bucket = ngrams.bucket if ngrams.are_on else 0
     wv = FastTextKeyedVectors(vectors.matrix.shape[1], ngrams.min_n, ngrams.max_n, bucket)
@@ -135,8 +146,8 @@ def _fasttext_vectors(artifact: Artifact, vectors: _Vectors) -> FastTextKeyedVec
     return wv
 
 
-def _install_words(wv: KeyedVectors, vectors: _Vectors) -> None:
-    wv.index_to_key = vectors.tokens
+def _install_words(wv: KeyedVectors, vectors: Embeddings) -> None:
+    wv.index_to_key = list(vectors.tokens)
     wv.key_to_index = {token: row for row, token in enumerate(vectors.tokens)}
     wv.next_index = len(vectors.tokens)
     wv.allocate_vecattrs(attrs=["count"], types=[int])
@@ -144,7 +155,7 @@ def _install_words(wv: KeyedVectors, vectors: _Vectors) -> None:
 
 
 def _install_vocabulary(
-    model: Word2Vec, artifact: Artifact, settings: Settings, vectors: _Vectors
+    model: Word2Vec, artifact: Artifact, settings: Hyperparameters, vectors: Embeddings
 ) -> None:
     """Have gensim compute what follows from the counts, and say that it has been trained.
 
@@ -166,10 +177,10 @@ def _install_vocabulary(
     model.comment = f"nightjar {artifact.ref}"
 
 
-def _install_ngram_rows(wv: Any, artifact: Artifact, vectors: _Vectors) -> None:
+def _install_ngram_rows(wv: Any, artifact: Artifact, vectors: Embeddings) -> None:
     """Word rows, n-gram rows, and the published vectors, which are the means of both."""
-    wv.vectors_vocab = read_word_rows(artifact, vectors.tokens)
-    wv.vectors_ngrams = read_ngram_rows(artifact, wv.bucket)
+    wv.vectors_vocab = _read_word_rows(artifact, vectors.tokens)
+    wv.vectors_ngrams = _read_ngram_rows(artifact, wv.bucket)
     wv.recalc_char_ngram_buckets()
     # Without n-grams gensim trains the vectors themselves: one matrix under two names.
     wv.vectors = vectors.matrix if wv.bucket else wv.vectors_vocab
@@ -179,6 +190,66 @@ def _install_output_layers(model: Word2Vec, artifact: Artifact) -> None:
     """In gensim the tree has a row more than it has inner nodes."""
     n_words = len(model.wv)
     if model.negative:
-        model.syn1neg = read_layer(artifact, "negative", n_words, n_words)
+        model.syn1neg = _read_layer(artifact, "negative", n_words, n_words)
     if model.hs:
-        model.syn1 = read_layer(artifact, "hs", n_words, n_words - 1)
+        model.syn1 = _read_layer(artifact, "hs", n_words, n_words - 1)
+
+
+def _read_word_rows(artifact: Artifact, tokens: Sequence[str]) -> NDArray[np.float32]:
+    """FastText's own row of each of ``tokens``. Raises ArtifactDamaged when they are others."""
+    matrix = np.empty((len(tokens), _vector_size(artifact, "word_rows")), np.float32)
+    n_read = 0
+    for batch in artifact.batches("word_rows"):
+        span = slice(n_read, n_read + len(batch))
+        if batch.column("token").to_pylist() != list(tokens[span]):
+            raise _mismatch(artifact, "the words of word_rows are not those of vectors")
+        matrix[span] = matrix_of(batch)
+        n_read = span.stop
+    if n_read != len(tokens):
+        raise _mismatch(artifact, f"word_rows has {n_read} rows for {len(tokens)} words")
+    return matrix
+
+
+def _read_ngram_rows(artifact: Artifact, n_buckets: int) -> NDArray[np.float32]:
+    """The whole matrix of ``n_buckets`` rows; a bucket that is not in the table is zero."""
+    matrix = np.zeros((n_buckets, _vector_size(artifact, "ngrams")), np.float32)
+    for batch in artifact.batches("ngrams"):
+        buckets = batch.column("bucket").to_numpy()
+        _check_rows(artifact, "ngrams", buckets, n_buckets)
+        matrix[buckets] = matrix_of(batch)
+    return matrix
+
+
+def _read_layer(artifact: Artifact, kind: str, n_rows: int, n_expected: int) -> NDArray[np.float32]:
+    """The output rows of ``kind``, in a matrix of ``n_rows``: the first ``n_expected`` of them.
+
+    Raises ArtifactDamaged unless the table has exactly these.
+    """
+    matrix = np.zeros((n_rows, _vector_size(artifact, "output_vectors")), np.float32)
+    n_read = 0
+    for batch in artifact.batches("output_vectors"):
+        found = batch.filter(pc.equal(batch.column("kind"), kind))
+        rows = found.column("row").to_numpy()
+        _check_rows(artifact, "output_vectors", rows, n_expected)
+        matrix[rows] = matrix_of(found)
+        n_read += len(found)
+    if n_read != n_expected:
+        raise _mismatch(
+            artifact, f"output_vectors has {n_read} rows of kind {kind}, not {n_expected}"
+        )
+    return matrix
+
+
+def _vector_size(artifact: Artifact, table: str) -> int:
+    return int(artifact.schema(table).field("vector").type.list_size)
+
+
+def _check_rows(artifact: Artifact, table: str, rows: NDArray[Any], n_rows: int) -> None:
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n_rows:
+        raise _mismatch(artifact, f"{table} numbers a row outside 0 to {n_rows - 1}")
+
+
+def _mismatch(artifact: Artifact, problem: str) -> ArtifactDamaged:
+    return ArtifactDamaged(
+        f"{artifact.ref}: {problem}; train or import the model again, this one cannot be used"
+    )

@@ -1,4 +1,11 @@
-"""What is taken out of a gensim model: checked, and in our order of words."""
+"""What is taken out of a gensim model: checked, and in our order of words.
+
+A Huffman tree follows from the counts in order; gensim lets the order of equally frequent words
+decide which of two subtrees goes where. Words that change places then change paths, and the
+rows of the inner nodes belong to paths. They can be moved along when the new tree has the
+same paths up to the nodes' numbers and the side of each branch: a branch the other way round
+is a row of opposite sign, since the sigmoid of -x is one minus that of x.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +20,94 @@ from gensim.models.fasttext import FastTextKeyedVectors
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError, VocabularyError
-from nightjar.formats.gensim.huffman_codes import NodeRows, node_rows, sorted_tree
+from nightjar.formats.content import first_not_finite, first_repeated
+from nightjar.formats.embeddings import blocks
 from nightjar.formats.gensim.hyperparameters import ngrams_of
-from nightjar.formats.gensim.reading_matrices import Rows
 from nightjar.store import FileIdentity
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedRows:
+    """The rows ``order`` of ``matrix``, each times its sign: float32 blocks, copied one at a time.
+
+    ``matrix`` is of any float type and shape (n, vector_size), ``order`` int64, ``signs``
+    float32 of +1 and -1 or None.
+    """
+
+    matrix: NDArray[Any]
+    order: NDArray[np.int64]
+    signs: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def stretches(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Which rows, and their values. A value too large for float32 becomes infinite."""
+        for span in blocks(len(self.order)):
+            with np.errstate(over="ignore"):
+                values = np.ascontiguousarray(self.matrix[self.order[span]], np.float32)
+            if self.signs is not None:
+                values *= self.signs[span, np.newaxis]
+            yield span, values
+
+
+@dataclass(frozen=True, eq=False)
+class TreePaths:
+    """The way of each word from the root, end to end: inner nodes and codes (0 or 1)."""
+
+    lengths: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class NodeRows:
+    """Row i of our inner nodes is ``signs[i]`` times the row ``order[i]`` of the model's."""
+
+    order: NDArray[np.int64]
+    signs: NDArray[np.float32]
+
+
+def sorted_tree(counts: NDArray[np.int64]) -> TreePaths:
+    """The tree that gensim, and our native trainer, make of ``counts`` in descending order."""
+    model = Word2Vec(hs=1, negative=0, min_count=1, sorted_vocab=0, sample=0, vector_size=1)
+    descending = -np.sort(-counts)
+    model.raw_vocab = {str(row): count for row, count in enumerate(descending.tolist())}
+    model.prepare_vocab()
+    return _paths(model.wv, np.arange(len(counts)))
+
+
+def node_rows(wv: KeyedVectors, ours: TreePaths, order: NDArray[np.int64]) -> NodeRows | None:
+    """How the rows of the model's tree go into ``ours``, the words of ``wv`` in ``order``.
+
+    None when no renumbering fits. Raises InputError when the model has no tree.
+    """
+    if not {"code", "point"} <= wv.expandos.keys():
+        raise InputError(
+            "the gensim model has hs on but no Huffman tree; call model.create_binary_tree(), or "
+            "pass model.wv to import the vectors alone"
+        )
+    theirs = _paths(wv, order)
+    if not np.array_equal(theirs.lengths, ours.lengths):
+        return None
+    rows = np.zeros(len(order) - 1, np.int64)
+    rows[ours.nodes] = theirs.nodes
+    flips = np.zeros(len(order) - 1, np.int64)
+    flips[ours.nodes] = theirs.codes ^ ours.codes
+    fits = np.array_equal(rows[ours.nodes], theirs.nodes) and np.array_equal(
+        flips[ours.nodes], theirs.codes ^ ours.codes
+    )
+    if not fits or len(np.unique(rows)) < len(rows):
+        return None
+    return NodeRows(rows, (1 - 2 * flips).astype(np.float32))
+
+
+def _paths(wv: KeyedVectors, order: NDArray[np.int64]) -> TreePaths:
+    nodes = [np.asarray(path, np.int64) for path in wv.expandos["point"][order]]
+    codes = [np.asarray(code, np.int64) for code in wv.expandos["code"][order]]
+    lengths = np.array([len(path) for path in nodes], np.int64)
+    return TreePaths(lengths, np.concatenate(nodes), np.concatenate(codes))
+
 
 _HINT = "pass model.wv to import the vectors alone"
 
@@ -27,11 +118,11 @@ class Content:
 
     tokens: tuple[str, ...]
     counts: NDArray[np.int64]
-    vectors: Rows
-    word_rows: Rows | None = None
-    ngrams: Rows | None = None
+    vectors: OrderedRows
+    word_rows: OrderedRows | None = None
+    ngrams: OrderedRows | None = None
     """Numbered by bucket."""
-    layers: dict[str, Rows] = field(default_factory=dict)
+    layers: dict[str, OrderedRows] = field(default_factory=dict)
     are_counts_ranks: bool = False
     """The model has no counts: the words are in its order, and count down to 1."""
     keeps_ties: bool = False
@@ -47,7 +138,7 @@ class Content:
             *(self._rows_identity(name, rows) for name, rows in self._matrices()),
         )
 
-    def _matrices(self) -> Iterator[tuple[str, Rows]]:
+    def _matrices(self) -> Iterator[tuple[str, OrderedRows]]:
         yield "vectors", self.vectors
         if self.word_rows is not None:
             yield "word_rows", self.word_rows
@@ -56,19 +147,18 @@ class Content:
         for kind, rows in self.layers.items():
             yield f"output_vectors-{kind}", rows
 
-    def _rows_identity(self, name: str, rows: Rows) -> FileIdentity:
+    def _rows_identity(self, name: str, rows: OrderedRows) -> FileIdentity:
         digest = hashlib.sha256()
         n_bytes = 0
         if name == "ngrams":
             digest.update(rows.order.tobytes())
             n_bytes += rows.order.nbytes
-        for span, values in rows.blocks():
-            is_bad = ~np.isfinite(values).all(axis=1)
-            if is_bad.any():
-                row = span.start + int(np.argmax(is_bad))
+        for span, values in rows.stretches():
+            bad = first_not_finite(values)
+            if bad is not None:
                 raise InputError(
-                    f"{self._row_name(name, row)} of the gensim model holds NaN, infinite or "
-                    f"too large values for float32; train it again with a lower alpha"
+                    f"{self._row_name(name, span.start + bad)} of the gensim model holds NaN, "
+                    f"infinite or too large values for float32; train it again with a lower alpha"
                 )
             digest.update(values.data)
             n_bytes += values.nbytes
@@ -95,9 +185,9 @@ def content_of_model(model: Word2Vec, only_used_ngrams: bool) -> Content:
     order = _order(model, tokens, counts)
     layers = {}
     if model.negative:
-        layers["negative"] = Rows(_layer(model, "syn1neg"), order.words)
+        layers["negative"] = OrderedRows(_layer(model, "syn1neg"), order.words)
     if order.nodes is not None:
-        layers["hs"] = Rows(_layer(model, "syn1"), order.nodes.order, order.nodes.signs)
+        layers["hs"] = OrderedRows(_layer(model, "syn1"), order.nodes.order, order.nodes.signs)
     return _content(
         model.wv,
         tokens,
@@ -130,12 +220,12 @@ def _content(
 ) -> Content:
     word_rows = ngrams = None
     if isinstance(wv, FastTextKeyedVectors):
-        word_rows = Rows(_matrix(wv, "vectors_vocab", len(tokens)), order)
+        word_rows = OrderedRows(_matrix(wv, "vectors_vocab", len(tokens)), order)
         ngrams = _ngram_rows(wv, only_used_ngrams)
     return Content(
         tokens=tuple(tokens[row] for row in order),
         counts=counts[order],
-        vectors=Rows(_matrix(wv, "vectors", len(tokens)), order),
+        vectors=OrderedRows(_matrix(wv, "vectors", len(tokens)), order),
         word_rows=word_rows,
         ngrams=ngrams,
         **rest,
@@ -146,18 +236,17 @@ def _tokens(wv: KeyedVectors) -> list[str]:
     tokens = list(wv.index_to_key)
     if not tokens:
         raise VocabularyError("the gensim model has no words; train it, or build its vocabulary")
-    seen: set[str] = set()
     for row, token in enumerate(tokens):
         if not isinstance(token, str):
             raise InputError(
                 f"key {row} of the gensim model is {token!r}, of type {type(token).__name__}; "
                 f"every key must be text"
             )
-        if token in seen:
-            raise InputError(f"the gensim model has more than one vector for {token!r}")
         if any("\ud800" <= character <= "\udfff" for character in token):
             raise InputError(f"key {row} of the gensim model, {token!r}, is no valid Unicode text")
-        seen.add(token)
+    again = first_repeated(tokens)
+    if again is not None:
+        raise InputError(f"the gensim model has more than one vector for {again!r}")
     return tokens
 
 
@@ -228,11 +317,11 @@ def _checked(matrix: NDArray[Any] | None, name: str, shape: tuple[int, int]) -> 
     return matrix
 
 
-def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> Rows:
+def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> OrderedRows:
     """Rows that a word of the vocabulary uses, and others that are not zero, by bucket."""
     settings = ngrams_of(wv)
     if not settings.are_on:
-        return Rows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))
+        return OrderedRows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))
     matrix = _matrix(wv, "vectors_ngrams", settings.bucket)
     if not wv.buckets_word:
         wv.recalc_char_ngram_buckets()
@@ -243,7 +332,7 @@ def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> Rows:
         for start in range(0, settings.bucket, 65_536):
             block = slice(start, start + 65_536)
             is_kept[block] |= matrix[block].any(axis=1)
-    return Rows(matrix, np.flatnonzero(is_kept).astype(np.int64))
+    return OrderedRows(matrix, np.flatnonzero(is_kept).astype(np.int64))
 
 
 def _vocabulary_identity(tokens: tuple[str, ...], counts: NDArray[np.int64]) -> FileIdentity:

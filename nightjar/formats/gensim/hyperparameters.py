@@ -24,7 +24,7 @@ _GOLDEN = (3 + math.sqrt(5)) / 2
 
 
 @dataclass(frozen=True)
-class Ngrams:
+class NgramHyperparameters:
     """How FastText cuts a word into n-grams."""
 
     min_n: int
@@ -38,7 +38,7 @@ class Ngrams:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """What Word2Vec and FastText were trained with, by the names of our config."""
 
     trainer: str
@@ -82,7 +82,7 @@ class Settings:
         return {**asdict(self), "engine": "gensim"}
 
 
-S = TypeVar("S", Settings, Ngrams)
+S = TypeVar("S", Hyperparameters, NgramHyperparameters)
 
 
 def trained_with(artifact: Artifact) -> Mapping[str, Any]:
@@ -92,14 +92,14 @@ def trained_with(artifact: Artifact) -> Mapping[str, Any]:
     return model if isinstance(model, Mapping) else {}
 
 
-def read_settings(artifact: Artifact) -> Settings:
+def read_settings(artifact: Artifact) -> Hyperparameters:
     """Raises ArtifactDamaged when the manifest does not say all of it."""
-    return _from_mapping(artifact, Settings)
+    return _from_mapping(artifact, Hyperparameters)
 
 
-def read_ngrams(artifact: Artifact) -> Ngrams:
+def read_ngrams(artifact: Artifact) -> NgramHyperparameters:
     """Raises ArtifactDamaged when the manifest does not say all of it."""
-    return _from_mapping(artifact, Ngrams)
+    return _from_mapping(artifact, NgramHyperparameters)
 
 
 def _from_mapping(artifact: Artifact, kind: type[S]) -> S:
@@ -114,12 +114,12 @@ def _from_mapping(artifact: Artifact, kind: type[S]) -> S:
     return kind(**{name: model[name] for name in names})
 
 
-def settings_of(model: Word2Vec, counts: np.ndarray[Any, np.dtype[np.int64]]) -> Settings:
+def settings_of(model: Word2Vec, counts: np.ndarray[Any, np.dtype[np.int64]]) -> Hyperparameters:
     """The settings of a gensim model whose words have these counts.
 
     Raises InputError when one of them is NaN or infinite.
     """
-    settings = Settings(
+    settings = Hyperparameters(
         trainer=FASTTEXT if isinstance(model, FastText) else WORD2VEC,
         vector_size=int(model.vector_size),
         window=int(model.window),
@@ -143,12 +143,12 @@ def settings_of(model: Word2Vec, counts: np.ndarray[Any, np.dtype[np.int64]]) ->
     return settings
 
 
-def ngrams_of(wv: Any) -> Ngrams:
+def ngrams_of(wv: Any) -> NgramHyperparameters:
     """The n-gram settings of a FastTextKeyedVectors.
 
     There is no n-gram shorter than one character: gensim takes a ``min_n`` of 0 for 1.
     """
-    return Ngrams(max(1, int(wv.min_n)), max(0, int(wv.max_n)), int(wv.bucket))
+    return NgramHyperparameters(max(1, int(wv.min_n)), max(0, int(wv.max_n)), int(wv.bucket))
 
 
 def _sample_as_fraction(sample: float, n_tokens: int) -> float:

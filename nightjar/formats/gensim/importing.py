@@ -8,20 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gensim.models import Doc2Vec, KeyedVectors, Word2Vec
 from gensim.models.fasttext import FastTextKeyedVectors
 from pydantic import TypeAdapter, ValidationError
 
 from nightjar.config.models import Name
 from nightjar.errors import InputError
-from nightjar.formats.gensim.gensim_content import Content, content_of_model, content_of_vectors
-from nightjar.formats.gensim.hyperparameters import FASTTEXT, ngrams_of, settings_of
-from nightjar.formats.gensim.reading_matrices import (
+from nightjar.formats.embeddings import (
     write_ngrams,
     write_output_vectors,
     write_vectors,
     write_word_rows,
 )
+from nightjar.formats.gensim.gensim_content import Content, content_of_model, content_of_vectors
+from nightjar.formats.gensim.hyperparameters import FASTTEXT, ngrams_of, settings_of
 from nightjar.store import BY_HAND, ArtifactRef, Identity, Staging, Store, publish
 from nightjar.store.schemas import EMBEDDINGS
 
@@ -108,14 +109,17 @@ def _content_and_config(
 
 
 def _write(content: Content, identity: Identity, staging: Staging) -> None:
-    write_vectors(staging, content.tokens, content.counts, content.vectors)
+    size = content.vectors.matrix.shape[1]
+    write_vectors(staging, content.tokens, content.counts, size, content.vectors.stretches())
     if content.word_rows is not None:
-        write_word_rows(staging, content.tokens, content.word_rows)
+        write_word_rows(staging, content.tokens, size, content.word_rows.stretches())
     if content.ngrams is not None:
-        write_ngrams(staging, content.ngrams)
+        buckets = content.ngrams.order.astype(np.int32)
+        write_ngrams(staging, buckets, size, content.ngrams.stretches())
         staging.counts["ngram_buckets_kept"] = len(content.ngrams)
     if content.layers:
-        write_output_vectors(staging, content.vectors.matrix.shape[1], content.layers)
+        layers = {kind: rows.stretches() for kind, rows in content.layers.items()}
+        write_output_vectors(staging, size, layers)
     imported = identity.config["imported"]
     n_tokens = int(content.counts.sum())
     staging.counts["vocabulary_kept"] = len(content.tokens)

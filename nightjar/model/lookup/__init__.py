@@ -1,7 +1,7 @@
 """Questions to a table of vectors: what a registered model answers, and how fast.
 
 A served model is a directory of plain files that are memory-mapped, so that opening one takes
-milliseconds and processes share its memory (:mod:`.files`)::
+milliseconds and processes share its memory (:mod:`.lookup_files`)::
 
     vectors.npy    float32 (n_tokens, vector_size)
     norms.npy      float32 (n_tokens,): length of each vector
@@ -12,9 +12,9 @@ milliseconds and processes share its memory (:mod:`.files`)::
     phrases.json   which words become one token, where phrases are joined
     lookup.json    sizes of all of them
 
-:mod:`.table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
+:mod:`.vector_table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
 :mod:`.approximate` nearly all of them faster, from an index that was built for them;
-:mod:`.suggestions` says what an unknown word may have meant, :mod:`.subwords` a vector for it.
+:mod:`.token_index` says what an unknown word may have meant, :mod:`.vector_table` a vector for it.
 A :class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`answer`
 (:mod:`.requests`) what comes over HTTP and through MLflow. :mod:`.packing` writes all of it.
 

@@ -26,13 +26,11 @@ from ..tokenization import (
     make_word_finder,
 )
 from .approximate import ApproximateIndex
-from .clusters import cluster_rows
 from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import map_array
-from .nearest import Nearest, row_lengths, unit_rows
-from .subwords import Subwords
-from .suggestions import MAX_WORDS, suggest
-from .vector_table import VectorTable
+from .nearest import Nearest, cluster_rows, row_lengths, unit_rows
+from .token_index import MAX_WORDS, suggest
+from .vector_table import SubwordVectors, VectorTable
 
 SETTINGS = "settings.json"
 DEFINITION = "tokenizer.json"
@@ -74,7 +72,7 @@ class VectorModel:
         name: str,
         table: VectorTable,
         tokenizer: TokenizerSettings,
-        subwords: Subwords | None = None,
+        subwords: SubwordVectors | None = None,
         definition: str | None = None,
         phrases: Path | None = None,
     ) -> None:
@@ -105,7 +103,9 @@ class VectorModel:
         subwords = None
         if ngrams is not None:
             buckets, rows = (map_array(directory / name) for name in (NGRAM_BUCKETS, NGRAM_ROWS))
-            subwords = Subwords(buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"])
+            subwords = SubwordVectors(
+                buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"]
+            )
         return cls(name, table, tokenizer, subwords, definition, phrases)
 
     # -- words -----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""The exact nearest rows of many queries: a matrix product a block of rows at a time.
+"""The exact nearest rows of many queries, and groups of rows that point the same way.
 
-Only what beats the worst answer so far is looked at after the product, so choosing costs one
-comparison a score instead of a partial sort of all scores.
+A matrix product a block of rows at a time. Only what beats the worst answer so far is looked at
+after the product, so choosing costs one comparison a score instead of a partial sort of all
+scores. Groups are found by spherical k-means.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+F = TypeVar("F", bound="np.floating[Any]")
 
 _SCORES_AT_ONCE = 16 * 1024 * 1024
 """Scores in memory (64 MiB)."""
@@ -34,15 +37,26 @@ class Nearest:
 
 def row_lengths(matrix: Floats) -> Floats:
     """Euclidean length of each row, summed in float64: squares of float32 may overflow."""
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
-    lengths: Floats = np.sqrt(squares).astype(np.float32)
+    lengths: Floats = _exact_lengths(matrix).astype(np.float32)
     return lengths
 
 
-def unit_rows(matrix: Floats, lengths: Floats) -> Floats:
-    """Rows divided by their lengths; a row of zeros stays one."""
-    divisors = np.where(lengths > 0, lengths, np.float32(1))
-    return np.divide(matrix, divisors[:, np.newaxis], dtype=np.float32)
+def _exact_lengths(matrix: NDArray[F]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    return lengths
+
+
+def unit_rows(matrix: NDArray[F], lengths: Floats | None = None) -> NDArray[F]:
+    """Rows divided by their lengths; a row of zeros stays one, a row with NaN has it.
+
+    Without ``lengths`` they are measured, and divided by in float64.
+    """
+    known = _exact_lengths(matrix) if lengths is None else lengths
+    divisors = np.where(known > 0, known, known.dtype.type(1))
+    units = np.empty_like(matrix)
+    with np.errstate(invalid="ignore"):  # a row with an infinity becomes one with NaN
+        np.divide(matrix, divisors[:, np.newaxis], out=units, casting="same_kind")
+    return units
 
 
 def nearest_rows(
@@ -157,3 +171,44 @@ class _Best:
             Nearest(self._rows[first:stop], self._scores[first:stop])
             for first, stop in pairwise(bounds.tolist())
         ]
+
+
+_MAX_ROUNDS = 100
+
+
+def cluster_rows(vectors: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    """The cluster of each row, numbered from 0 in the order in which they are met.
+
+    Spherical k-means (Dhillon and Modha 2001) with k-means++ seeding (Arthur and
+    Vassilvitskii 2007); the same seed gives the same clusters. ``n_clusters`` is at most the
+    number of rows; fewer are found when rows repeat.
+    """
+    units = unit_rows(vectors, row_lengths(vectors))
+    centres = _first_centres(units, n_clusters, np.random.default_rng(seed))
+    labels = np.full(len(units), -1)
+    for _ in range(_MAX_ROUNDS):
+        assigned = np.argmax(units @ centres.T, axis=1)
+        if np.array_equal(assigned, labels):
+            break
+        labels = assigned
+        sums = np.zeros_like(centres)
+        np.add.at(sums, labels, units)
+        lengths = row_lengths(sums)
+        centres = np.where(lengths[:, np.newaxis] > 0, unit_rows(sums, lengths), centres)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def _first_centres(
+    units: NDArray[np.float32], n_clusters: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Rows drawn with chances in proportion to their distance from the ones before."""
+    chosen = [int(generator.integers(len(units)))]
+    distances = np.maximum(0.0, 1.0 - units @ units[chosen[0]]).astype(np.float64)
+    for _ in range(1, n_clusters):
+        total = distances.sum()
+        if total <= 0:
+            break  # every row repeats one that is chosen
+        chosen.append(int(generator.choice(len(units), p=distances / total)))
+        np.minimum(distances, np.maximum(0.0, 1.0 - units @ units[chosen[-1]]), out=distances)
+    return units[chosen]

@@ -1,15 +1,128 @@
-"""The tokenizer ``subword``: pieces of words, by a definition of Hugging Face's tokenizers."""
+"""The tokenizer ``subword``: a definition of Hugging Face's tokenizers, given or trained here.
+
+Trained are merges of pairs (BPE), or the unigram model (Kudo 2018, arXiv:1804.10959): a word's
+probability is the sum over all ways to cut it of the products of its pieces' probabilities.
+Expectation maximisation fits those; the pieces whose loss costs the least are then left out, a
+quarter at a time, until the vocabulary has its size. Everything is added up in one order, so the
+same counts give the same numbers.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .libraries import import_library
-from .settings import TokenizerSettings
+from .sentences import make_sentence_splitter
+from .settings import DefinitionError, TokenizerSettings, import_library
 from .text_cutting import Cutter, Token
-from .tokenization_errors import DefinitionError
+
+_KEPT = 0.75
+"""Share of the pieces that a round of pruning leaves."""
+_ROUNDS_OF_EM = 2
+_LEAST_EXPECTED = 0.5
+"""A piece that is expected less often is left out; a character counts as that often."""
+MAX_PIECE_CHARS = 16
+_STRETCH = 24
+"""Longer words are trained on in stretches: products of more probabilities may underflow."""
+
+
+def train_unigram(
+    counts: Mapping[str, int], seeds: Sequence[str], size: int
+) -> list[tuple[str, float]]:
+    """At most ``size`` of ``seeds`` with the logarithm of their probability, best first.
+
+    ``counts[word]`` is how often a word occurs. The characters of all words are pieces,
+    whether they are seeds or not. In memory: words and pieces.
+    """
+    stretches: defaultdict[str, int] = defaultdict(int)
+    for word, count in counts.items():
+        for start in range(0, len(word), _STRETCH):
+            stretches[word[start : start + _STRETCH]] += count
+    characters = set().union(*stretches)
+    pieces = sorted(characters.union(seed for seed in seeds if len(seed) <= MAX_PIECE_CHARS))
+    probabilities = dict.fromkeys(pieces, 1 / len(pieces))
+    while True:
+        for _ in range(_ROUNDS_OF_EM):
+            expected = _expected(stretches, probabilities)
+            probabilities = _maximised(expected, characters)
+        if len(probabilities) <= size:
+            break
+        kept = max(size, int(_KEPT * len(probabilities)))
+        probabilities = _pruned(probabilities, expected, kept)
+    logarithms = {piece: round(math.log(p), 6) for piece, p in probabilities.items()}
+    return sorted(logarithms.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def _expected(
+    stretches: Mapping[str, int], probabilities: Mapping[str, float]
+) -> defaultdict[str, float]:
+    """How often each piece is expected, over all ways to cut the words."""
+    expected: defaultdict[str, float] = defaultdict(float)
+    for word, count in stretches.items():
+        edges, forward = _lattice(word, probabilities)
+        if not forward[-1]:
+            continue
+        backward = [0.0] * len(word) + [1.0]
+        scale = count / forward[-1]
+        for start, end, piece, probability in reversed(edges):
+            reached = probability * backward[end]
+            backward[start] += reached
+            expected[piece] += forward[start] * reached * scale
+    return expected
+
+
+def _lattice(
+    word: str, probabilities: Mapping[str, float]
+) -> tuple[list[tuple[int, int, str, float]], list[float]]:
+    """The pieces in a word, by start, and the probability of the word up to each place."""
+    edges = []
+    forward = [1.0] + [0.0] * len(word)
+    for start in range(len(word)):
+        for end in range(start + 1, min(start + MAX_PIECE_CHARS, len(word)) + 1):
+            piece = word[start:end]
+            probability = probabilities.get(piece)
+            if probability is not None:
+                edges.append((start, end, piece, probability))
+                forward[end] += forward[start] * probability
+    return edges, forward
+
+
+def _maximised(expected: Mapping[str, float], characters: set[str]) -> dict[str, float]:
+    """Probabilities in proportion to what is expected, sorted by the piece."""
+    kept = {piece: n for piece, n in sorted(expected.items()) if n >= _LEAST_EXPECTED}
+    kept |= {sign: max(expected.get(sign, 0.0), _LEAST_EXPECTED) for sign in sorted(characters)}
+    total = math.fsum(kept.values())
+    return {piece: n / total for piece, n in kept.items()}
+
+
+def _pruned(
+    probabilities: Mapping[str, float], expected: Mapping[str, float], size: int
+) -> dict[str, float]:
+    """The characters and the pieces that would be missed most, ``size`` together."""
+    losses = {
+        piece: expected[piece] * (math.log(probability) - _without(piece, probabilities))
+        for piece, probability in probabilities.items()
+        if len(piece) > 1
+    }
+    n_characters = len(probabilities) - len(losses)
+    ranked = sorted(losses, key=lambda piece: (-losses[piece], piece))
+    kept = set(ranked[: max(0, size - n_characters)])
+    return {p: value for p, value in probabilities.items() if len(p) == 1 or p in kept}
+
+
+def _without(piece: str, probabilities: Mapping[str, float]) -> float:
+    """The logarithm of the best way to cut a piece into others."""
+    best = [0.0] + [-math.inf] * len(piece)
+    for start in range(len(piece)):
+        for end in range(start + 1, len(piece) + 1):
+            part = piece[start:end]
+            if part in probabilities and part != piece:
+                best[end] = max(best[end], best[start] + math.log(probabilities[part]))
+    return best[-1]
+
 
 MARK = "\u2581"
 """In front of the first piece of a word, as SentencePiece has it. By itself it is no token."""
@@ -67,3 +180,108 @@ def _unknown_id(tokenizer: Any, model: Mapping[str, Any]) -> int | None:
     number: int | None = model.get("unk_id")
     piece = model.get("unk_token")
     return tokenizer.token_to_id(piece) if number is None and piece else number
+
+
+DEFAULT_VOCABULARY = 8_000
+UNKNOWN = "<unk>"
+_WORDS = (
+    r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*"
+    "(?:(?:['\u00b7\u05f3\u05f4\u200c\u200d]|[.,\u066b\u066c]"
+    r"(?<=\p{Nd}.)(?=\p{Nd}))[\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*"
+)
+"""Words as the tokenizer ``unicode`` has them, but ideographs and Hiragana run on."""
+_APOSTROPHES = ("\u2019", "\u02bc", "\uff07")
+_SOFT_HYPHEN = "\u00ad"
+_SEED_FACTOR = 4
+"""Unigram starts from so many times the pieces that it is to end with."""
+_REPEATS = 500
+_LONGEST = 200
+"""Characters of a word that are trained on as one."""
+
+
+def train_subword(settings: TokenizerSettings, texts: Iterator[str]) -> str:
+    """Train ``subword_vocabulary`` pieces on the documents; the text of a tokenizer.json.
+
+    ``bpe`` (Sennrich et al. 2016, arXiv:1508.07909) is the library's, ``unigram`` (Kudo 2018,
+    arXiv:1804.10959) is :mod:`.subword`: the library's own depends on the order of a hash
+    table. Words are marked by ▁ in front. The same texts give the same text, whatever the
+    number of threads. Every character of the corpus is a piece. In memory: every distinct
+    word. Raises LibraryMissing, and DefinitionError when the corpus has more characters than
+    the vocabulary is to have pieces, or no word.
+    """
+    library = import_library("tokenizers", "subword")
+    size = settings.subword_vocabulary or DEFAULT_VOCABULARY
+    counts = _count_words(_blank(library), settings, texts)
+    if not counts:
+        raise DefinitionError("tokenize: the documents have no word to train pieces of words on")
+    n_characters = len(set().union(*counts)) + 1  # and the unknown piece
+    if n_characters >= size:
+        raise DefinitionError(
+            f"tokenize.subword_vocabulary is {size}, but the documents have {n_characters - 1} "
+            f"different characters, each of which is a piece; choose more than {n_characters}"
+        )
+    is_unigram = settings.subword_algorithm == "unigram"
+    tokenizer = _train_bpe(library, counts, size * _SEED_FACTOR if is_unigram else size)
+    if is_unigram:
+        seeds = [piece for piece in tokenizer.get_vocab() if piece != UNKNOWN]
+        pieces = train_unigram(counts, seeds, size - 1)
+        vocabulary = [(UNKNOWN, 0.0), *pieces]
+        tokenizer.model = library.models.Unigram(vocabulary, unk_id=0, byte_fallback=False)
+    written: str = tokenizer.to_str(pretty=True)
+    return written + "\n"
+
+
+def _blank(library: Any) -> Any:
+    """A tokenizer that knows words, but no pieces yet."""
+    tokenizer = library.Tokenizer(library.models.BPE(unk_token=UNKNOWN))
+    replace = library.normalizers.Replace
+    signs = [replace(apostrophe, "'") for apostrophe in _APOSTROPHES]
+    tokenizer.normalizer = library.normalizers.Sequence([*signs, replace(_SOFT_HYPHEN, "")])
+    cut = library.pre_tokenizers
+    tokenizer.pre_tokenizer = cut.Sequence(
+        [
+            cut.Split(library.Regex(_WORDS), "removed", invert=True),
+            cut.Metaspace(MARK, prepend_scheme="always", split=False),
+        ]
+    )
+    tokenizer.decoder = library.decoders.Metaspace(MARK, prepend_scheme="always", split=False)
+    return tokenizer
+
+
+def _count_words(
+    tokenizer: Any, settings: TokenizerSettings, texts: Iterator[str]
+) -> dict[str, int]:
+    """How often each marked word occurs, sorted by the word."""
+    split = make_sentence_splitter(settings)
+    spell, cut = tokenizer.normalizer.normalize_str, tokenizer.pre_tokenizer.pre_tokenize_str
+    counts: Counter[str] = Counter()
+    for text in texts:
+        for sentence in split(text):
+            for word, _ in cut(spell(sentence)):
+                counts.update(_stretches(word))
+    return dict(sorted(counts.items()))
+
+
+def _stretches(word: str) -> list[str]:
+    """The word, or the parts of one so long that every merge would take its time."""
+    if len(word) <= _LONGEST:
+        return [word]
+    plain = word.removeprefix(MARK)
+    return [MARK + plain[start : start + _LONGEST] for start in range(0, len(plain), _LONGEST)]
+
+
+def _train_bpe(library: Any, counts: dict[str, int], size: int) -> Any:
+    tokenizer = _blank(library)
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[UNKNOWN], show_progress=False
+    )
+    tokenizer.train_from_iterator(_repeated(counts), trainer)
+    return tokenizer
+
+
+def _repeated(counts: dict[str, int]) -> Iterator[str]:
+    """Each word as often as it occurs, some hundreds to a text."""
+    for word, count in counts.items():
+        plain = word.removeprefix(MARK) + " "
+        for done in range(0, count, _REPEATS):
+            yield plain * min(_REPEATS, count - done)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Keep, Stage
-from nightjar.core.erasure import Erased, Eraser, Fate
+from nightjar.core.stage import Erased, Eraser, Fate
 from nightjar.pipeline.retention.needs import Key
 from nightjar.stages.ingest import FETCHED_DIR
 from nightjar.stages.ingest.admission import purged_rows

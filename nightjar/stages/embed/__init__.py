@@ -1,19 +1,16 @@
 """Documents as vectors: by a model of ours, or by a pre-trained text encoder.
 
-An encoder is anything with ``encode(texts)`` (:mod:`.encoding`). What a
-version hangs on is known without loading one (:mod:`.encoder_identity`). The stage
-(:mod:`.embedding`) goes through a documents artifact part by part; finished
-parts outlive a kill (:mod:`.parts`), and texts that an earlier artifact has
-are not encoded again (:mod:`.earlier`). torch and the encoders' libraries are
-imported here alone, and only when one is loaded.
+An encoder is anything with ``encode(texts)`` (:mod:`.encoding`). What a version hangs on is known
+without loading one. The stage (:mod:`.embed_stage`) goes through a documents artifact part by
+part; finished parts outlive a kill, and texts that an earlier artifact has are not encoded again
+(:mod:`.known_vectors`). torch and the encoders' libraries are imported here alone, and only when
+one is loaded.
 """
 
-from nightjar.stages.embed.earlier import find_earlier
-from nightjar.stages.embed.embedding import embed_documents
-from nightjar.stages.embed.encoder_identity import document_vectors_identity
+from nightjar.stages.embed.embed_stage import document_vectors_identity, embed_documents
 from nightjar.stages.embed.encoder_opening import encoder_of, opened_encoder
 from nightjar.stages.embed.encoding import Encoded, TextEncoder
-from nightjar.stages.embed.parts import parts_directory, unwanted_parts
+from nightjar.stages.embed.known_vectors import find_earlier, parts_directory, unwanted_parts
 
 __all__ = [
     "Encoded",

@@ -44,14 +44,3 @@ class TextEncoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """The vectors of what is searched for among documents."""
-
-
-def to_unit_length(vectors: Floats) -> Floats:
-    """Rows scaled to length 1; zero rows stay."""
-    # In float64: the square of a large or tiny float32 is not one.
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, np.newaxis]
-    with np.errstate(invalid="ignore"):  # who asked for the vectors looks for NaN
-        scaled = np.divide(wide, lengths, out=wide, where=lengths > 0)
-    unit: Floats = scaled.astype(np.float32)
-    return unit

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
-from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progress, to_unit_length
-from nightjar.stages.embed.extras import import_extra
+from nightjar.model.lookup.nearest import unit_rows
+from nightjar.stages.embed.encoder_files import import_extra
+from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progress
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class SentenceEncoder:
         return {"processing_kwargs": {"text": text}}
 
     def _scaled(self, vectors: Floats) -> Floats:
-        return to_unit_length(vectors) if self._config.normalize else vectors
+        return unit_rows(vectors) if self._config.normalize else vectors
 
 
 def _padded(n_tokens: int, max_length: int) -> int:

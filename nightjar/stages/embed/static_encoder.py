@@ -11,8 +11,9 @@ import numpy as np
 
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
-from nightjar.stages.embed.encoding import Encoded, ignore_progress, to_unit_length
-from nightjar.stages.embed.extras import import_extra
+from nightjar.model.lookup.nearest import unit_rows
+from nightjar.stages.embed.encoder_files import import_extra
+from nightjar.stages.embed.encoding import Encoded, ignore_progress
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What loading raises for a folder that is no model or was cut."""
@@ -57,7 +58,7 @@ class StaticEncoder:
             advance(len(batch))
         is_known = np.atleast_1d(vectors.any(axis=1))
         if self._config.normalize:
-            vectors = to_unit_length(vectors)
+            vectors = unit_rows(vectors)
         return Encoded(vectors, is_known, is_cut)
 
     def _are_cut(self, batch: Sequence[str]) -> list[bool]:

@@ -1,13 +1,11 @@
 """Evaluate: embeddings in, scores with coverage and intervals out.
 
-Benchmark files are read by :mod:`.benchmarks`, their words looked up by
-:mod:`.benchmark_words`, scored by :mod:`.similarity`,
-:mod:`.analogies` and, for texts, :mod:`.semantic_similarity`, with
-intervals from :mod:`.bootstrap`, and :mod:`.evaluating`
-publishes it.
+Benchmark files are read by :mod:`.benchmarks`, answered by the vectors in
+:mod:`.benchmark_answers`, scored with intervals from :mod:`.bootstrap`, and :mod:`.evaluate_stage`
+publishes that.
 """
 
-from nightjar.stages.evaluate.evaluating import evaluate, evaluation_identity
-from nightjar.stages.evaluate.semantic_similarity import Encoder
+from nightjar.stages.evaluate.benchmark_answers import Encoder
+from nightjar.stages.evaluate.evaluate_stage import evaluate, evaluation_identity
 
 __all__ = ["Encoder", "evaluate", "evaluation_identity"]

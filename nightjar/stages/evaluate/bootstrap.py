@@ -21,7 +21,7 @@ _BLOCK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ScoreEstimate:
     """A score and its interval; None where the items do not define it."""
 
     value: float | None
@@ -46,36 +46,36 @@ class Resampling:
         digest = hashlib.sha256("\x00".join(names).encode()).digest()
         return np.random.default_rng([self.seed, *np.frombuffer(digest, "<u4").tolist()])
 
-    def interval(self, value: float, resampled: NDArray[np.float64]) -> Estimate:
+    def interval(self, value: float, resampled: NDArray[np.float64]) -> ScoreEstimate:
         """``value`` with the percentile interval of ``resampled``."""
         if len(resampled) == 0:
-            return Estimate(value)
+            return ScoreEstimate(value)
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(resampled, [tail, 1 - tail])
-        return Estimate(value, float(low), float(high))
+        return ScoreEstimate(value, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Correlations:
     """Of two scores of the same items."""
 
-    spearman: Estimate
-    pearson: Estimate
+    spearman: ScoreEstimate
+    pearson: ScoreEstimate
 
 
 def estimate_accuracy(
     n_correct: int, n_items: int, resampling: Resampling, *names: str
-) -> Estimate:
+) -> ScoreEstimate:
     """Share of correct items.
 
     The number of correct items in a resample is binomial, so it is drawn as such. When all
     items or none are correct there is no variance to resample and no interval.
     """
     if n_items == 0:
-        return Estimate(None)
+        return ScoreEstimate(None)
     value = n_correct / n_items
     if n_items < MIN_ITEMS or n_correct in (0, n_items):
-        return Estimate(value)
+        return ScoreEstimate(value)
     draws = resampling.generator(*names).binomial(n_items, value, resampling.samples)
     return resampling.interval(value, draws / n_items)
 
@@ -90,7 +90,7 @@ def estimate_correlations(
     """
     n_items = len(x)
     if n_items < MIN_ITEMS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlations(Estimate(None), Estimate(None))
+        return Correlations(ScoreEstimate(None), ScoreEstimate(None))
     x_groups, y_groups = _Groups.of(x), _Groups.of(y)
     value = _correlate(np.ones((1, n_items)), x, y, x_groups, y_groups)
     generator = resampling.generator(*names)

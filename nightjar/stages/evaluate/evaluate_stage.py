@@ -1,16 +1,326 @@
-"""Evaluate: scores of one model on the configured benchmarks."""
+"""Evaluate: an embeddings artifact and benchmark files in, scores of one model out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
-from nightjar.config import NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
-from nightjar.formats.model_files import temporary_text_model
-from nightjar.stages.evaluate import Encoder, evaluate, evaluation_identity
-from nightjar.store import Identity, schemas
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nightjar.config import EvaluationConfig, NightjarConfig, StsBenchmark
+from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.core.stage import StageContext
+from nightjar.errors import BenchmarkError, TrainingError
+from nightjar.formats.embeddings import Embeddings
+from nightjar.formats.model_files import model_code_digest, temporary_text_model
+from nightjar.progress import Progress
+from nightjar.stages.evaluate.benchmark_answers import (
+    Encoder,
+    WordTable,
+    answer_questions,
+    correlate_pairs,
+    find_pairs,
+    find_questions,
+    is_covered,
+    text_similarities,
+)
+from nightjar.stages.evaluate.benchmarks import (
+    SEMANTIC,
+    SYNTACTIC,
+    AnalogySet,
+    BenchmarkItems,
+    SimilaritySet,
+    StsSet,
+    benchmark_path,
+    read_benchmark,
+)
+from nightjar.stages.evaluate.bootstrap import (
+    Resampling,
+    ScoreEstimate,
+    estimate_accuracy,
+    estimate_correlations,
+)
+from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions, schemas
+from nightjar.store.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
+
+logger = logging.getLogger(__name__)
+
+
+REVISION = 1
+"""Raise when the same embeddings and benchmarks give other scores than before."""
+
+_MISSING_EXAMPLES = 10
+_SYNTACTIC_CATEGORY = re.compile(r"gram\d")
+
+
+def evaluation_identity(
+    model_name: str, config: EvaluationConfig, base_dir: Path, embeddings_version: str
+) -> Identity:
+    """What shapes the scores of one model; reads the benchmark files for their hashes.
+
+    A benchmark is its name, type and content, wherever its file lies. Raises BenchmarkError
+    or SourceError when a file is missing or cannot be read.
+    """
+    is_encoding = any(isinstance(item, StsBenchmark) for item in config.benchmarks.values())
+    # Texts are encoded by what travels with a model.
+    encoding = {"lookup": model_code_digest()} if is_encoding else {}
+    benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
+    inputs = []
+    for name, benchmark in config.benchmarks.items():
+        entry = file_identity(benchmark_path(name, benchmark, base_dir))
+        inputs.append(replace(entry, name=f"{name}/{entry.name}"))
+    return Identity(
+        stage=schemas.EVALUATION,
+        name=model_name,
+        config={
+            "model": model_name,
+            **config.model_dump(mode="json", exclude={"benchmarks"}),
+            "benchmarks": benchmarks,
+        },
+        parents={schemas.EMBEDDINGS: embeddings_version},
+        inputs=inputs,
+        code={"revision": REVISION, **library_versions("numpy"), **encoding},
+    )
+
+
+def evaluate(
+    config: EvaluationConfig,
+    embeddings: Artifact,
+    context: StageContext,
+    open_encoder: Callable[[], Encoder] | None = None,
+) -> None:
+    """Write the table ``scores``: every benchmark and category, with coverage and interval.
+
+    ``staging.report["summary"]`` has the main score of each benchmark, ``missing_words``
+    what was not covered, ``warnings`` the benchmarks without a covered item. In memory: the
+    vectors twice (as trained and of unit length) and one block of similarities.
+
+    ``open_encoder`` is called when a benchmark has texts: it gives what encodes them.
+
+    Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
+    has a covered item; TrainingError when the vectors are not finite.
+    """
+    model_name, staging, progress = context.identity.name, context.staging, context.progress
+    logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
+    items = {
+        name: read_benchmark(name, benchmark, context.base_dir)
+        for name, benchmark in config.benchmarks.items()
+    }
+    table = Embeddings.from_artifact(embeddings)
+    if not np.isfinite(table.matrix).all():
+        raise TrainingError(
+            f"{embeddings.ref} ({model_name}) has NaN or infinite values; train the model anew "
+            f"with a lower learning rate"
+        )
+    scorer = _Scorer(
+        WordTable.of(table, config.max_vocabulary, config.case_insensitive),
+        Resampling(config.bootstrap_samples, config.confidence, config.seed),
+        progress,
+        None if open_encoder is None else cache(open_encoder),
+    )
+    progress.start(f"evaluate {model_name}", sum(map(len, items.values())), "items")
+    scores: list[Score] = []
+    missing: dict[str, Any] = {}
+    for name, benchmark in items.items():
+        started = time.perf_counter()
+        result = scorer.score(name, benchmark)
+        seconds = time.perf_counter() - started
+        scores += [row.as_score(model_name, name, config, seconds) for row in result.rows]
+        missing[name] = {
+            "n_words": len(result.missing_words),
+            "examples": result.missing_words[:_MISSING_EXAMPLES],
+        }
+    _report(scores, missing, staging)
+    if not any(score.n_covered for score in scores):
+        raise _nothing_covered(model_name, table, config, missing)
+    rows = [asdict(score) for score in scores]
+    staging.write("scores", pa.Table.from_pylist(rows, schema=schemas.SCORES_SCHEMA))
+
+
+@dataclass(frozen=True)
+class _Row:
+    category: str
+    metric: str
+    estimate: ScoreEstimate
+    n_items: int
+    n_covered: int
+    n_words: int | None = None
+    """Words that took part, where it is not the cap of the configuration."""
+
+    def as_score(
+        self, model: str, benchmark: str, config: EvaluationConfig, seconds: float
+    ) -> Score:
+        return Score(
+            model=model,
+            benchmark=benchmark,
+            category=self.category,
+            metric=self.metric,
+            value=self.estimate.value,
+            ci_low=self.estimate.ci_low,
+            ci_high=self.estimate.ci_high,
+            n_items=self.n_items,
+            n_covered=self.n_covered,
+            max_vocabulary=self.n_words or config.max_vocabulary,
+            seconds=seconds,
+        )
+
+
+@dataclass(frozen=True)
+class _Result:
+    rows: list[_Row]
+    missing_words: list[str]
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    words: WordTable
+    resampling: Resampling
+    progress: Progress
+    open_encoder: Callable[[], Encoder] | None
+
+    def score(self, name: str, items: BenchmarkItems) -> _Result:
+        """All rows of one benchmark, the one over all items first."""
+        if isinstance(items, StsSet):
+            return self._texts(name, items)
+        if isinstance(items, SimilaritySet):
+            return self._similarity(name, items)
+        return self._analogies(name, items)
+
+    def _similarity(self, name: str, items: SimilaritySet) -> _Result:
+        pairs = find_pairs(items, self.words)
+        found = correlate_pairs(items, pairs, self.words, self.resampling, name)
+        n_covered = int(is_covered(pairs).sum())
+        self.progress.advance(len(items), name)
+        rows = [
+            _Row(ALL, SPEARMAN, found.spearman, len(items), n_covered),
+            _Row(ALL, PEARSON, found.pearson, len(items), n_covered),
+        ]
+        words = [*items.left, *items.right]
+        return _Result(rows, _missing(words, pairs.T.ravel()))
+
+    def _texts(self, name: str, items: StsSet) -> _Result:
+        if self.open_encoder is None:
+            raise ValueError(f"{name} has texts, and no encoder is given")
+        similarities = text_similarities(items, self.open_encoder())
+        covered = ~np.isnan(similarities)
+        self.progress.advance(len(items), name)
+        rows: list[_Row] = []
+        for category, of_category in _categories(items.categories, len(items)):
+            chosen = of_category & covered
+            found = estimate_correlations(
+                similarities[chosen], items.gold[chosen], self.resampling, name, category
+            )
+            counts = (int(of_category.sum()), int(chosen.sum()), len(self.words.unit_matrix))
+            rows.append(_Row(category, SPEARMAN, found.spearman, *counts))
+            rows.append(_Row(category, PEARSON, found.pearson, *counts))
+        pairs = zip(items.left, items.right, covered.tolist(), strict=True)
+        missing = [f"{left} | {right}" for left, right, is_covered in pairs if not is_covered]
+        return _Result(rows, missing)
+
+    def _analogies(self, name: str, items: AnalogySet) -> _Result:
+        questions = find_questions(items, self.words)
+        covered = is_covered(questions)
+        self.progress.advance(len(items) - int(covered.sum()), name)
+        is_right = np.zeros(len(items), np.bool_)
+        is_right[covered] = answer_questions(
+            questions[covered],
+            self.words,
+            lambda n_questions: self.progress.advance(n_questions, name),
+        )
+        rows = [
+            self._accuracy(name, category, of_category, covered, is_right)
+            for category, of_category in _categories(items.categories, len(items))
+        ]
+        words = [word for question in items.questions for word in question]
+        return _Result(rows, _missing(words, questions.ravel()))
+
+    def _accuracy(
+        self,
+        name: str,
+        category: str,
+        of_category: NDArray[np.bool_],
+        covered: NDArray[np.bool_],
+        is_right: NDArray[np.bool_],
+    ) -> _Row:
+        n_covered = int((of_category & covered).sum())
+        n_right = int((of_category & is_right).sum())
+        estimate = estimate_accuracy(n_right, n_covered, self.resampling, name, category)
+        return _Row(category, ACCURACY, estimate, int(of_category.sum()), n_covered)
+
+
+def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """All items, the semantic and the syntactic ones if there are both, each category.
+
+    The syntactic categories of Google's set are called gram1-... to gram9-...
+    """
+    names = np.array(categories)
+    yield ALL, np.ones(n_items, np.bool_)
+    ordered = list(dict.fromkeys(categories))
+    syntactic = [name for name in ordered if _SYNTACTIC_CATEGORY.match(name)]
+    if 0 < len(syntactic) < len(ordered):
+        is_syntactic = np.isin(names, syntactic)
+        yield SEMANTIC, ~is_syntactic
+        yield SYNTACTIC, is_syntactic
+    for name in ordered:
+        yield name, np.equal(names, name)
+
+
+def _missing(words: Iterable[str], rows: NDArray[np.int64]) -> list[str]:
+    """The words without a row, each once, in the benchmark's order."""
+    return list(
+        dict.fromkeys(word for word, row in zip(words, rows.tolist(), strict=True) if row < 0)
+    )
+
+
+def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> None:
+    main = main_scores(scores)
+    staging.report["summary"] = {
+        name: {
+            "metric": score.metric,
+            "value": score.value,
+            "ci_low": score.ci_low,
+            "ci_high": score.ci_high,
+            "coverage": score.coverage,
+            "n_items": score.n_items,
+            "n_covered": score.n_covered,
+        }
+        for name, score in main.items()
+    }
+    staging.report["missing_words"] = missing
+    staging.report["warnings"] = [
+        f"{name}: none of its {score.n_items} items is covered, so it has no score"
+        for name, score in main.items()
+        if score.n_covered == 0
+    ]
+    for warning in staging.report["warnings"]:
+        logger.warning("%s", warning)
+    n_items = sum(score.n_items for score in main.values())
+    n_covered = sum(score.n_covered for score in main.values())
+    staging.counts.update(
+        items_read=n_items, items_covered=n_covered, item_not_covered=n_items - n_covered
+    )
+
+
+def _nothing_covered(
+    model_name: str, table: Embeddings, config: EvaluationConfig, missing: dict[str, Any]
+) -> BenchmarkError:
+    n_words = min(len(table.tokens), config.max_vocabulary)
+    examples = [word for entry in missing.values() for word in entry["examples"]]
+    return BenchmarkError(
+        f"{model_name}: none of the {n_words} words that take part covers an item of "
+        f"{', '.join(config.benchmarks)} (missing: {', '.join(examples[:5])}); evaluate on a "
+        f"benchmark in the language of the corpus, lower models.{model_name}.min_count, raise "
+        f"evaluation.max_vocabulary, or check evaluation.case_insensitive"
+    )
 
 
 class Evaluate(Stage):

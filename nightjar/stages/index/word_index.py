@@ -9,8 +9,14 @@ from typing import Any
 from nightjar.errors import ArtifactDamaged, InputError
 from nightjar.model.lookup import ApproximateIndex, QueryError, TableDamaged, VectorModel
 from nightjar.progress import Progress
-from nightjar.stages.index.building import IndexedRows, build_index
-from nightjar.stages.index.index_settings import DTYPE, INDEX_FILE, IndexSettings, usearch_version
+from nightjar.stages.index.building import (
+    DTYPE,
+    INDEX_FILE,
+    IndexedRows,
+    IndexSettings,
+    build_index,
+    usearch_version,
+)
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 REVISION = 1

@@ -3,7 +3,7 @@
 The rule is that of reading one document after the other: each is compared with those kept
 before it, until a limit is full. What is behind that is not there: neither kept nor dropped, and
 no other is its duplicate. Nearly all documents share neither text nor id with another, which a
-pass over the digests shows (:mod:`.repetition`); only the rest is gone through
+pass over the digests shows (:mod:`.duplicates`); only the rest is gone through
 one by one.
 """
 
@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from nightjar.config import IngestConfig
 from nightjar.stages.ingest.document_tables import side_by_side
-from nightjar.stages.ingest.near_duplicates import Bands, NearDuplicates, decoded
+from nightjar.stages.ingest.duplicates import Bands, NearDuplicates, RepeatedKeys, decoded
 from nightjar.stages.ingest.purge_list import DIGEST_BYTES, NOTHING, Purged
 from nightjar.stages.ingest.records import Reason
-from nightjar.stages.ingest.repetition import RepeatedKeys
 from nightjar.stages.ingest.sharding import FoundShard
 from nightjar.store import Artifact, fingerprint
 from nightjar.store.schemas import DOCUMENTS

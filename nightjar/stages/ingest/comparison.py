@@ -15,7 +15,7 @@ from nightjar.store import Artifact
 from nightjar.store.schemas import DOCUMENTS
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """What became of a document."""
 
     ADDED = "added"
@@ -28,7 +28,7 @@ class ChangedDocument:
     """A document that is not the same in both."""
 
     doc_id: str
-    change: Change
+    change: ChangeKind
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Comparison:
 
     old: str
     new: str
-    counts: dict[Change, dict[str, int]]
+    counts: dict[ChangeKind, dict[str, int]]
     """How many documents of each source."""
     n_unchanged: int
     _documents: pa.Table
@@ -55,7 +55,7 @@ class Comparison:
         """Those that are not the same: added, changed, removed, each in its artifact's order."""
         for batch in self._documents.to_batches():
             for doc_id, change in zip(*(column.to_pylist() for column in batch), strict=True):
-                yield ChangedDocument(doc_id, Change(change))
+                yield ChangedDocument(doc_id, ChangeKind(change))
 
 
 def compare(old: Artifact, new: Artifact) -> Comparison:
@@ -76,9 +76,9 @@ def compare(old: Artifact, new: Artifact) -> Comparison:
     earlier = before.take(was_at.drop_null())
     differs = pc.not_equal(known.column("content_sha256"), earlier.column("content_sha256"))
     found = {
-        Change.ADDED: after.filter(pc.invert(is_known)),
-        Change.CHANGED: known.filter(differs),
-        Change.REMOVED: before.filter(pc.is_null(is_at)),
+        ChangeKind.ADDED: after.filter(pc.invert(is_known)),
+        ChangeKind.CHANGED: known.filter(differs),
+        ChangeKind.REMOVED: before.filter(pc.is_null(is_at)),
     }
     return Comparison(
         old=str(old.ref),
@@ -87,7 +87,7 @@ def compare(old: Artifact, new: Artifact) -> Comparison:
             change: dict(sorted(Counter(table.column("source").to_pylist()).items()))
             for change, table in found.items()
         },
-        n_unchanged=n_same + len(known) - len(found[Change.CHANGED]),
+        n_unchanged=n_same + len(known) - len(found[ChangeKind.CHANGED]),
         _documents=pa.concat_tables(
             pa.table(
                 {

@@ -21,7 +21,7 @@ PART_BYTES = 64_000_000
 """Of texts in a part of the documents."""
 
 
-class RowGroups:
+class RowGroupWriter:
     """Collects rows and writes a row group whenever enough are there.
 
     Holds at most MAX_ROWS rows, or MAX_BYTES and one row.
@@ -53,7 +53,7 @@ class RowGroups:
         self._n_bytes = 0
 
 
-class Parts:
+class DocumentParts:
     """A table written in parts of PART_BYTES each, so that what reads it can share the work.
 
     ``entries`` are those of the finished parts; the last one is finished by :meth:`finish`.
@@ -64,7 +64,7 @@ class Parts:
         self._table = table
         self._schema = schema
         self._open = ExitStack()
-        self._rows: RowGroups | None = None
+        self._rows: RowGroupWriter | None = None
         self._n_bytes = 0
         self.entries: list[FileEntry] = []
 
@@ -81,14 +81,14 @@ class Parts:
         if self._n_bytes >= PART_BYTES:
             self._end()
 
-    def _begin(self) -> RowGroups:
+    def _begin(self) -> RowGroupWriter:
         path = self._directory / self._name
         root = self._directory.parents[1]
         with only_writes(root):
             path.parent.mkdir(exist_ok=True)
         writer = self._open.enter_context(table_writer(root, path, self._schema))
         self._n_bytes = 0
-        return RowGroups(writer, self._schema)
+        return RowGroupWriter(writer, self._schema)
 
     def _end(self) -> None:
         if self._rows is not None:

@@ -1,4 +1,4 @@
-"""Character encodings as readers need them: where a line ends in bytes, and byte order marks."""
+"""Character encodings as readers need them: which one a text is in, where a line ends in bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,107 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nightjar.config.sections import AUTO_ENCODING
-from nightjar.stages.ingest.detection import detect_encoding
+
+_SAMPLE_BYTES = 1 << 16
+_CANDIDATES = (
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8", "koi8_r", "koi8_u", "cp866",
+    "cp874", "cp932", "euc_jp", "gb18030", "big5", "cp949",
+)  # fmt: skip
+"""What text files are found in. Those of old Macs and of DOS are confused with Windows' own."""
+_WIDE = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
+"""Encoding, bytes of a unit, and which of them is not zero in Latin text."""
+_WIDE_MARKS = ("\u3000", "\u3001", "\u3002")
+"""Space, comma and full stop of Chinese and Japanese, which have few others."""
+_CONTROLS = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\r\f")
+_USUAL = "cp1252"
+_DOUBT = 0.02
+_THRESHOLDS = (0.2, 0.5)
+"""Of mess; the stricter one passes over related encodings of one that fails."""
+_ESCAPED_JAPANESE = b"\x1b$B"
+
+
+def detect_encoding(head: bytes, *, is_whole: bool = False) -> str:
+    """The encoding of a text that starts with ``head`` (or is it) and has no byte order mark.
+
+    UTF-16 and UTF-32 show by their zero bytes, which no other encoding has. Else it is UTF-8
+    where most lines beyond ASCII are: a few others are then spoilt lines, not the file's
+    encoding. Else what charset-normalizer finds most plausible in the first 64 KiB, in doubt
+    Windows-1252. The same bytes give the same answer; a line of text or two is too little to
+    tell related encodings apart.
+    """
+    if 0 in head and not _has_stray_zeros(head, is_whole):
+        wide = _wide_encoding(head)
+        if wide is not None:
+            return wide
+    if _ESCAPED_JAPANESE in head:
+        return "iso2022_jp"
+    return "utf-8" if _is_mostly_utf_8(head, is_whole) else _most_plausible(head)
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """The one of UTF-16 and UTF-32 whose spaces and line ends are there, if any is."""
+    best, most = None, 0
+    for name, unit, place in _WIDE:
+        whole = head[: len(head) - len(head) % unit]
+        text = whole.decode(name, "replace")
+        if "\ufffd" in text[:-1] or "\0" in text:
+            continue
+        low_bytes = whole[place::unit]
+        n_low = low_bytes.count(b" ") + low_bytes.count(b"\n")
+        n_spaces = text.count(" ") + text.count("\n")
+        if 2 * n_spaces < n_low:
+            continue  # letters of one byte, and a zero byte astray
+        found = n_spaces + sum(map(text.count, _WIDE_MARKS))
+        if found > most:
+            best, most = name, found
+    return best
+
+
+def _has_stray_zeros(head: bytes, is_whole: bool) -> bool:
+    """Whether it is text in UTF-8 but for a few zero bytes; other alphabets have controls too."""
+    n_controls = len(head) - len(head.translate(None, _CONTROLS))
+    is_text = 5 * head.count(0) < len(head) and 50 * n_controls < len(head)
+    return is_text and _is_mostly_utf_8(head, is_whole)
+
+
+def _is_mostly_utf_8(head: bytes, is_whole: bool) -> bool:
+    lines = head.split(b"\n")
+    n_valid = n_invalid = 0
+    for number, line in enumerate(lines, 1):
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            is_cut = not is_whole and number == len(lines) and len(line) - error.start < 4
+            n_valid, n_invalid = n_valid + is_cut, n_invalid + (not is_cut)
+        else:
+            n_valid += 1
+    return n_valid >= n_invalid
+
+
+def _most_plausible(head: bytes) -> str:
+    from charset_normalizer import from_bytes  # noqa: PLC0415  # few sources need it
+
+    for threshold in _THRESHOLDS:
+        matches = from_bytes(
+            head[:_SAMPLE_BYTES],
+            cp_isolation=list(_CANDIDATES),
+            threshold=threshold,
+            preemptive_behaviour=False,
+        )
+        best = matches.best()
+        if best is not None:
+            break
+    else:
+        return "utf-8"
+    for match in matches:
+        is_as_good = match.chaos <= best.chaos and match.coherence >= best.coherence - _DOUBT
+        if is_as_good and _USUAL in match.could_be_from_charset:
+            return _USUAL
+    return best.encoding
+
 
 _BOMS = {
     "utf-8": codecs.BOM_UTF8,

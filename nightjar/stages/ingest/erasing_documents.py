@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nightjar.core.erasure import Erased, Fate, Rewriting, are_of
+from nightjar.core.stage import Erased, Fate, Rewriting, are_of
 from nightjar.stages.ingest.admission import purged_rows
 from nightjar.stages.ingest.merging import QUARANTINE
 from nightjar.stages.ingest.purge_list import DIGEST_BYTES, Purged

@@ -20,7 +20,7 @@ from nightjar.stages.ingest.cleaning import code_identity
 from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.records import storable
 from nightjar.stages.ingest.remote import (
-    Request,
+    FetchRequest,
     TableRequest,
     fetch_files,
     fetch_rows,
@@ -124,7 +124,7 @@ def select_files(
         if isinstance(source, SqlSource):
             files += _rows(TableRequest(name, source, base_dir, purged_ids), fetching)
         elif source.is_remote:
-            request = Request(
+            request = FetchRequest(
                 name,
                 source.patterns,
                 source.storage or StorageConfig(),
@@ -186,7 +186,7 @@ def _rows(request: TableRequest, fetching: Fetching) -> list[SourceFile]:
     return [SourceFile(request.name, part.label, part.path, part.sha256) for part in parts]
 
 
-def _fetched(request: Request, fetching: Fetching) -> list[SourceFile]:
+def _fetched(request: FetchRequest, fetching: Fetching) -> list[SourceFile]:
     if fetching.is_offline:
         files = known_files(request, fetching.directory)
     else:

@@ -7,8 +7,12 @@ behind every plot are tables of the artifact.
 """
 
 from nightjar.stages.report.measures import NewWords, compare_vocabularies
-from nightjar.stages.report.report_identity import corpus_report_identity
-from nightjar.stages.report.reporting import PAGE, page_with_comparison, report_corpus
+from nightjar.stages.report.report_stage import (
+    PAGE,
+    corpus_report_identity,
+    page_with_comparison,
+    report_corpus,
+)
 
 __all__ = [
     "PAGE",

@@ -1,15 +1,228 @@
-"""Report: what a corpus is like, as tables and a page."""
+"""Report: what a corpus is like, from documents and tokens to tables and a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
 
 from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
-from nightjar.core.erasure import hold_nothing
+from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.core.stage import StageContext, hold_nothing
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
-from nightjar.stages.report import PAGE, corpus_report_identity, report_corpus
-from nightjar.store import Identity, Manifest, schemas
+from nightjar.stages.report.measures import (
+    Languages,
+    Lengths,
+    NewWords,
+    measure_languages,
+    measure_lengths,
+)
+from nightjar.stages.report.page import Page, draw_bars, draw_curve, draw_shares
+from nightjar.store import Artifact, Identity, Manifest, Staging, library_versions, schemas
+from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
+
+REVISION = 2
+"""Raised whenever the same artifacts give another report than before."""
+
+
+def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Identity:
+    """Of the versions of documents and tokens; what is compared with them is no part of it."""
+    return Identity(
+        stage=CORPUS_REPORT,
+        name=corpus,
+        config={},
+        parents={DOCUMENTS: documents, TOKENS: tokens},
+        code={"revision": REVISION, **library_versions("matplotlib", "py3langid")},
+    )
+
+
+PAGE = "report.html"
+_MAX_LANGUAGES = 12
+
+
+def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) -> None:
+    """Write the tables and ``report.html``. In memory: a row group of the tokens."""
+    staging = context.staging
+    counts = {**documents.manifest.counts, **tokens.manifest.counts}
+    lengths = measure_lengths(tokens, counts["documents_without_tokens"], context.progress)
+    languages = measure_languages(documents)
+    _write_tables(documents, tokens, lengths, languages, staging)
+    staging.counts.update(
+        documents=counts["documents_kept"],
+        quarantined=counts["quarantined"],
+        characters=counts["characters_kept"],
+        sentences=counts["sentences"],
+        words=counts["tokens"],
+        distinct_words=counts["vocabulary"],
+    )
+    page = _page(context.identity.name, documents, tokens, lengths, languages)
+    staging.add_file(PAGE).write_text(page, encoding="utf-8")
+
+
+def _drops(documents: Artifact, tokens: Artifact) -> list[dict[str, Any]]:
+    """What was quarantined, skipped, changed and dropped, by source, as rows."""
+    rows = []
+    for source, counts in documents.manifest.report["sources"].items():
+        for name, count in counts.items():
+            if not isinstance(count, int) or name in _NO_DROPS or not count:
+                continue
+            step = "quarantine" if name.startswith("quarantined_") else "clean"
+            if name.endswith("_skipped"):
+                step = "skip"
+            reason = name.removeprefix("quarantined_").removesuffix("_skipped")
+            rows.append({"step": step, "source": source, "reason": reason, "count": count})
+    return rows + [
+        {"step": "tokenize", "source": None, "reason": name, "count": count}
+        for name in ("documents_without_tokens", "token_too_short", "token_too_long")
+        if (count := tokens.manifest.counts[name])
+    ]
+
+
+_NO_DROPS = frozenset(
+    ("files_read", "documents_kept", "characters_kept", "quarantined", "documents")
+)
+
+
+def _write_tables(
+    documents: Artifact,
+    tokens: Artifact,
+    lengths: Lengths,
+    languages: Languages,
+    staging: Staging,
+) -> None:
+    sources = documents.manifest.report["sources"]
+    shares = languages.shares
+    for name, schema, rows in (
+        (
+            "sources",
+            schemas.REPORT_SOURCES_SCHEMA,
+            [
+                {
+                    "source": source,
+                    "documents": counts["documents_kept"],
+                    "characters": counts["characters_kept"],
+                    "words": lengths.words_by_source.get(source, 0),
+                    "quarantined": counts["quarantined"],
+                }
+                for source, counts in sources.items()
+            ],
+        ),
+        ("drops", schemas.REPORT_DROPS_SCHEMA, _drops(documents, tokens)),
+        (
+            "lengths",
+            schemas.REPORT_LENGTHS_SCHEMA,
+            [
+                {"min_words": low, "max_words": high, "documents": n}
+                for (low, high), n in _ranges(lengths.by_bin).items()
+            ],
+        ),
+        (
+            "growth",
+            schemas.REPORT_GROWTH_SCHEMA,
+            [{"words": words, "distinct_words": n} for words, n in lengths.growth],
+        ),
+        (
+            "languages",
+            schemas.REPORT_LANGUAGES_SCHEMA,
+            [
+                {
+                    "language": language,
+                    "declared": languages.declared.get(language, 0),
+                    "sampled": languages.sampled.get(language, 0),
+                    "share": share,
+                }
+                for language, share in shares.items()
+            ],
+        ),
+    ):
+        staging.write(name, pa.Table.from_pylist(rows, schema))
+
+
+def _ranges(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """Documents by their least and greatest number of words; without a gap."""
+    if not by_bin:
+        return {}
+    bins = range(min(by_bin), max(by_bin) + 1)
+    return {(0, 0) if b < 0 else (1 << b, (1 << (b + 1)) - 1): by_bin.get(b, 0) for b in bins}
+
+
+def _page(
+    corpus: str,
+    documents: Artifact,
+    tokens: Artifact,
+    lengths: Lengths,
+    languages: Languages,
+) -> str:
+    counts = {**documents.manifest.counts, **tokens.manifest.counts}
+    page = Page(f"The corpus {corpus}")
+    page.text(f"{documents.ref} and {tokens.ref}")
+    page.figures(
+        {
+            "documents": f"{counts['documents_kept']:,}",
+            "words": f"{counts['tokens']:,}",
+            "distinct words": f"{counts['vocabulary']:,}",
+            "sentences": f"{counts['sentences']:,}",
+            "in quarantine": f"{counts['quarantined']:,}",
+        }
+    )
+    page.heading("Sources")
+    page.table(
+        ("source", "documents", "words", "in quarantine"),
+        [
+            (
+                source,
+                found["documents_kept"],
+                lengths.words_by_source.get(source, 0),
+                found["quarantined"],
+            )
+            for source, found in documents.manifest.report["sources"].items()
+        ],
+    )
+    ranges = _ranges(lengths.by_bin)
+    page.heading("Length of documents")
+    page.plot(
+        draw_bars(
+            [str(low) if low == high else f"{low:,} to {high:,}" for low, high in ranges],
+            list(ranges.values()),
+            "documents",
+        ),
+        "documents by their number of words",
+    )
+    page.heading("Vocabulary growth")
+    page.plot(draw_curve(lengths.growth, "words", "distinct words"), "distinct words by words")
+    shares = dict(list(languages.shares.items())[:_MAX_LANGUAGES])
+    page.heading("Languages")
+    if n_sampled := sum(languages.sampled.values()):
+        page.text(f"estimated from {n_sampled:,} documents for those whose source names none")
+    height = 1 + 0.25 * len(shares)
+    page.plot(draw_shares(list(shares), list(shares.values())), "share of each language", height)
+    page.heading("Dropped, skipped and changed")
+    drops = _drops(documents, tokens)
+    if drops:
+        page.table(
+            ("step", "source", "what", "count"),
+            [(row["step"], row["source"] or "", row["reason"], row["count"]) for row in drops],
+        )
+    else:
+        page.text("nothing")
+    return page.html()
+
+
+def page_with_comparison(
+    report: Artifact, tokens: Artifact, before: Artifact, new: NewWords
+) -> str:
+    """The page of ``report``, with the words that came and went since ``before``."""
+    page = Page("What is new")
+    page.text(f"{tokens.ref}, compared with {before.ref}")
+    for title, n_words, table in (
+        ("New words", new.n_appeared, new.appeared),
+        ("Words that are gone", new.n_vanished, new.vanished),
+    ):
+        page.heading(f"{title}: {n_words:,}")
+        columns = (table.column(name).to_pylist() for name in ("token", "count"))
+        page.words(list(zip(*columns, strict=True)))
+    return page.appended_to(report.file_path(PAGE).read_text(encoding="utf-8"))
 
 
 class Report(Stage):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.config import TokenizeConfig
-from nightjar.core.erasure import Erased, Fate, Rewriting
+from nightjar.core.stage import Erased, Fate, Rewriting
 from nightjar.store import Artifact, FileEntry, Staging, Store, part_name, schemas, write_part
 
 _GROUP_ROWS = 1 << 24

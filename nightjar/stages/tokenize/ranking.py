@@ -1,19 +1,96 @@
-"""From the ids of a token shard to the ranks of its tokens in the whole vocabulary."""
+"""The vocabulary of all shards, and from a shard's own ids to the ranks of its tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nightjar.core.executors import Advance
-from nightjar.stages.tokenize.vocabulary_counts import ranks_of
 from nightjar.store import Artifact, FileEntry, schemas, write_part
+from nightjar.store.schemas import SHARD_VOCABULARY_SCHEMA, VOCABULARY_SCHEMA
+
+MERGED_ROWS = 1 << 19
+"""Rows of shards' vocabularies that are held before they are added up, or as many as tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The tokens of all shards, by count descending, then by code points."""
+
+    table: pa.Table
+    """As VOCABULARY_SCHEMA says."""
+
+    @classmethod
+    def of(cls, shards: Iterable[pa.Table]) -> Ranking:
+        """Add up the vocabularies of shards (SHARD_VOCABULARY_SCHEMA).
+
+        In memory: the distinct tokens of all twice, or once and MERGED_ROWS rows.
+        """
+        waiting: list[pa.Table] = []
+        n_rows = n_added_up = 0
+        for shard in shards:
+            waiting.append(shard)
+            n_rows += len(shard)
+            if n_rows > max(MERGED_ROWS, n_added_up) and len(waiting) > 1:
+                waiting = [_added_up(waiting)]
+                n_rows, n_added_up = 0, len(waiting[0])
+        if not waiting:
+            return cls(VOCABULARY_SCHEMA.empty_table())
+        # UTF-8 sorts as code points do.
+        merged = _added_up(waiting).sort_by([("count", "descending"), ("token", "ascending")])
+        numbers = pa.py_buffer(np.arange(len(merged), dtype=np.int32))
+        ids = pa.Array.from_buffers(pa.int32(), len(merged), [None, numbers])
+        columns = [ids, *(merged.column(name) for name in ("token", "count", "n_documents"))]
+        return cls(pa.table(columns, schema=VOCABULARY_SCHEMA).combine_chunks())
+
+    def __len__(self) -> int:
+        """How many tokens there are."""
+        return len(self.table)
+
+    @property
+    def tokens(self) -> pa.ChunkedArray:
+        """In the order of their ranks."""
+        return self.table.column("token")
+
+
+def ranks_of(tokens: pa.ChunkedArray, ranked: Iterable[pa.Array]) -> NDArray[np.int32]:
+    """The rank of each of ``tokens``, all different, among ``ranked``; -1 where it is not there.
+
+    ``ranked`` comes in pieces, and what is looked things up in are the tokens: those of a shard
+    are few beside those of a corpus, so that memory does not grow with the vocabulary.
+    """
+    ranks = np.full(len(tokens), -1, np.int32)
+    first = 0
+    for piece in ranked:
+        found = pc.index_in(piece, tokens).fill_null(-1).to_numpy(zero_copy_only=False)
+        places = np.flatnonzero(found >= 0)
+        ranks[found[places]] = first + places
+        first += len(piece)
+    return ranks
+
+
+def _added_up(tables: list[pa.Table]) -> pa.Table:
+    merged = pa.concat_tables(tables)
+    encoded = merged.column("token").dictionary_encode()
+    if not encoded.num_chunks:
+        return merged
+    tokens = encoded.chunk(encoded.num_chunks - 1).dictionary  # that of all chunks
+    codes = np.concatenate([np.from_dlpack(chunk.indices) for chunk in encoded.chunks])
+    columns = [tokens]
+    for name in ("count", "n_documents"):
+        sums = np.zeros(len(tokens), np.int64)
+        counts = np.concatenate([np.from_dlpack(chunk) for chunk in merged.column(name).chunks])
+        np.add.at(sums, codes, counts)
+        columns.append(pa.Array.from_buffers(pa.int64(), len(sums), [None, pa.py_buffer(sums)]))
+    return pa.table(columns, schema=SHARD_VOCABULARY_SCHEMA)
+
 
 _ROWS = 1 << 18
 """Of the vocabulary, held at once."""

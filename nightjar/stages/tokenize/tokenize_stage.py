@@ -2,13 +2,222 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from nightjar.config import NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext
-from nightjar.stages.tokenize import tokenize, tokens_identity
+from nightjar.config import NightjarConfig, TokenizeConfig
+from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.core.executors import INLINE, INLINE_BYTES, Executor
+from nightjar.core.stage import StageContext
+from nightjar.errors import VocabularyError
+from nightjar.progress import Progress
+from nightjar.stages.tokenize import phrases
+from nightjar.stages.tokenize.cutting import (
+    CutPart,
+    cut_part,
+    definition_inputs,
+    open_tokenizer,
+    tokenizer_libraries,
+    write_definition,
+)
 from nightjar.stages.tokenize.erasing_tokens import erase_from_token_shard, erase_from_tokens
-from nightjar.store import Identity, schemas
+from nightjar.stages.tokenize.ranking import Ranking, RankShard, rank_shard
+from nightjar.store import (
+    Artifact,
+    FileEntry,
+    FileIdentity,
+    Identity,
+    Staging,
+    Store,
+    part_name,
+    schemas,
+)
+
+logger = logging.getLogger(__name__)
+
+
+REVISION = 4
+"""Raise when the same config and documents give other tokens than before."""
+
+
+def tokens_identity(
+    config: TokenizeConfig, documents_version: str, base_dir: Path = Path(), corpus: str = ""
+) -> Identity:
+    """What shapes the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
+
+    Raises ConfigError for a pattern that matches the empty string or a definition that is
+    not there, and InputError when a library that the tokenizer needs is missing.
+    """
+    if config.tokenizer == "regex":
+        open_tokenizer(config)
+    return Identity(
+        stage=schemas.TOKENS,
+        name=corpus,
+        config=config.shaping(),
+        parents={schemas.DOCUMENTS: documents_version},
+        inputs=definition_inputs(config, base_dir),
+        code=_code(config) | ({} if config.phrases is None else {"phrases": phrases.REVISION}),
+    )
+
+
+def token_shard_identity(
+    config: TokenizeConfig, part: FileEntry, definition: str | None
+) -> Identity:
+    """What shapes the tokens of a part of the documents: its content, wherever it is.
+
+    Phrases are found in all parts together, after that.
+    """
+    inputs = [FileIdentity(schemas.DOCUMENTS, part.bytes, part.sha256)]
+    if definition is not None:
+        content = definition.encode()
+        digest = hashlib.sha256(content).hexdigest()
+        inputs.append(FileIdentity(schemas.TOKENIZER_FILE, len(content), digest))
+    return Identity(
+        stage=schemas.TOKEN_SHARDS,
+        name="",
+        config=config.shaping_words(),
+        inputs=inputs,
+        code=_code(config),
+    )
+
+
+def _code(config: TokenizeConfig) -> dict[str, Any]:
+    return {
+        "revision": REVISION,
+        "unicode": unicodedata.unidata_version,
+        **tokenizer_libraries(config),
+    }
+
+
+_MOST_FREQUENT = 20
+_COUNTED = (
+    "documents_read",
+    "documents_without_tokens",
+    "sentences",
+    "tokens",
+    "token_too_short",
+    "token_too_long",
+)
+
+
+def tokenize(
+    config: TokenizeConfig,
+    documents: Artifact,
+    context: StageContext,
+) -> None:
+    """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
+
+    That file is the definition of a tokenizer that needs one (:mod:`.cutting`). Where
+    phrases are joined, the table ``phrases`` is written, too.
+
+    Two passes: each part of the documents is cut into tokens with ids of its own, unless that
+    is published from an earlier night; then, counts being known, those ids are replaced by
+    ranks, after phrases are found and joined (:mod:`.phrases.shards`). In memory: what
+    :func:`.cutting.cut_part` holds, for each worker, and the distinct tokens of
+    the corpus (before any ``min_count``).
+
+    Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
+    the empty string.
+    """
+    staging, progress, executor = context.staging, context.progress, context.executor
+    logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
+    definition = write_definition(config, context.base_dir, documents, staging)
+    definition_path = None if definition is None else staging.directory / schemas.TOKENIZER_FILE
+    pieces = [
+        CutPart(
+            config,
+            documents,
+            part,
+            token_shard_identity(config, part, definition),
+            definition_path,
+            staging.root,
+            context.git_commit,
+        )
+        for part in documents.parts(schemas.DOCUMENTS)
+    ]
+    shards = _cut(pieces, staging, progress, executor)
+    staging.report["pieces"] = {
+        schemas.TOKEN_SHARDS: sorted({shard.ref.version for shard in shards})
+    }
+    counts = dict.fromkeys(_COUNTED, 0)
+    for shard in shards:
+        for name in _COUNTED:
+            counts[name] += shard.manifest.counts[name]
+    staging.counts.update(counts)
+    staging.report["dropped"] = _dropped(config)
+    if counts["tokens"] == 0:
+        raise _nothing_left(config, staging.counts)
+    ranking = Ranking.of(shard.read("vocabulary") for shard in shards)
+    filled = [shard for shard in shards if shard.rows("sentences")]
+    n_bytes = sum(entry.bytes for shard in filled for entry in shard.parts("tokens"))
+    chosen = executor if n_bytes >= INLINE_BYTES else INLINE
+    if config.phrases is None:
+        _rank(filled, ranking, staging, progress, chosen)
+    else:
+        from nightjar.stages.tokenize.phrases.shards import PhraseStage  # noqa: PLC0415
+
+        stage = PhraseStage(config.phrases, filled, staging, progress, chosen)
+        ranking = stage.run(ranking.table)
+    staging.counts["vocabulary"] = len(ranking)
+    staging.report["most_frequent"] = ranking.tokens[:_MOST_FREQUENT].to_pylist()
+
+
+def _cut(
+    pieces: list[CutPart], staging: Staging, progress: Progress, executor: Executor
+) -> list[Artifact]:
+    """Have the parts cut that are not yet, and open all their token shards."""
+    store = Store(staging.root)
+    due = [
+        piece
+        for piece in pieces
+        if not store.is_published(schemas.TOKEN_SHARDS, piece.identity.version)
+    ]
+    progress.start("tokenize", sum(piece.part.rows for piece in due), "documents")
+    if len(due) < len(pieces):
+        logger.info("%d of %d parts are new", len(due), len(pieces))
+    chosen = executor if sum(piece.part.bytes for piece in due) >= INLINE_BYTES else INLINE
+    for _version in chosen.map(cut_part, due, progress.advance):
+        pass
+    return [store.open(store.ref(schemas.TOKEN_SHARDS, piece.identity.version)) for piece in pieces]
+
+
+def _rank(
+    shards: list[Artifact], ranking: Ranking, staging: Staging, progress: Progress, chosen: Executor
+) -> None:
+    """Write ``vocabulary``, and ``sentences``, a part for each shard."""
+    staging.write("vocabulary", ranking.table)
+    pieces = [
+        RankShard(shard, staging.directory, part_name("sentences", number))
+        for number, shard in enumerate(shards)
+    ]
+    progress.start("rank tokens", staging.counts["tokens"], "tokens")
+    staging.add_parts("sentences", list(chosen.map(rank_shard, pieces, progress.advance)))
+
+
+def _dropped(config: TokenizeConfig) -> dict[str, str]:
+    return {
+        "token_too_short": f"fewer characters than tokenize.min_token_chars "
+        f"({config.min_token_chars})",
+        "token_too_long": f"more characters than tokenize.max_token_chars "
+        f"({config.max_token_chars})",
+        "documents_without_tokens": "documents in which the tokenizer found no token, or of "
+        "which every token was dropped",
+    }
+
+
+def _nothing_left(config: TokenizeConfig, counts: Counter[str]) -> VocabularyError:
+    return VocabularyError(
+        f"no token is left of {counts['documents_read']} documents (tokenizer "
+        f"{config.tokenizer}; dropped as too short: {counts['token_too_short']}, as too long: "
+        f"{counts['token_too_long']}); check sources, tokenize.tokenizer and "
+        f"tokenize.pattern, tokenize.min_token_chars ({config.min_token_chars}) and "
+        f"tokenize.max_token_chars ({config.max_token_chars})"
+    )
 
 
 class Tokenize(Stage):

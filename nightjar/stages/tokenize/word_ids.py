@@ -64,13 +64,17 @@ class WordCutter:
     def __init__(
         self, config: TokenizeConfig, make: Callable[[], tuple[SentenceSplitter, Tokenizer]]
     ) -> None:
-        self._config = config
+        self._rules = kernel.Rules(
+            config.split_sentences, config.min_token_chars, config.max_token_chars
+        )
         self._make = cache(make)  # only where it is needed: to compile its patterns takes a while
         self._characters = _character_table(config)
-        self._slots = np.full(2 * _FIRST_TOKENS, -1, np.int32)
-        self._token_starts = np.zeros(_FIRST_TOKENS + 1, np.int64)
-        self._token_characters = np.zeros(_FIRST_CHARACTERS, np.uint32)
-        self._counts = np.zeros((_FIRST_TOKENS, 3), np.int64)
+        self._tokens = kernel.TokenTable(
+            np.full(2 * _FIRST_TOKENS, -1, np.int32),
+            np.zeros(_FIRST_TOKENS + 1, np.int64),
+            np.zeros(_FIRST_CHARACTERS, np.uint32),
+            np.zeros((_FIRST_TOKENS, 3), np.int64),
+        )
         self._state = np.zeros(kernel.STATE_SIZE, np.int64)
         self._n_documents = 0
 
@@ -98,7 +102,9 @@ class WordCutter:
         self._n_documents += len(texts)
         n_ids, n_sentences = self._state[[kernel.N_IDS, kernel.N_SENTENCES]]
         return CutBatch(
-            output.ids[:n_ids], output.lengths[:n_sentences], output.documents[:n_sentences]
+            output.sentences.ids[:n_ids],
+            output.sentences.lengths[:n_sentences],
+            output.sentences.documents[:n_sentences],
         )
 
     def _run_kernel(self, texts: pa.LargeStringArray, first: int, output: _Output) -> int:
@@ -107,33 +113,21 @@ class WordCutter:
         if table is None:
             self._state[kernel.IS_FULL] = 0
             return first
-        offsets, data = _buffers(texts)
         return kernel.cut_documents(
-            data,
-            offsets,
+            _buffers(texts),
             first,
             self._n_documents,
-            table.flags,
-            table.lowered,
-            self._config.split_sentences,
-            self._config.min_token_chars,
-            self._config.max_token_chars,
-            output.characters,
-            output.begins,
-            output.ends,
-            self._slots,
-            self._token_starts,
-            self._token_characters,
-            self._counts,
-            output.ids,
-            output.lengths,
-            output.documents,
+            table,
+            self._rules,
+            output.found,
+            self._tokens,
+            output.sentences,
             self._state,
         )
 
     def _need(self, texts: pa.LargeStringArray, document: int) -> tuple[int, int]:
         """Tokens and characters that a document can add, at most."""
-        offsets, _ = _buffers(texts)
+        offsets = _buffers(texts).offsets
         n_bytes = int(offsets[document + 1] - offsets[document])
         return n_bytes // 2 + 1, n_bytes
 
@@ -154,21 +148,14 @@ class WordCutter:
             ends.append(kernel.SENTENCE_END)
         output.make_room(len(begins), self._state)
         codes = np.frombuffer("".join(characters).encode("utf-32-le"), np.uint32)
+        found = kernel.FoundTokens(codes, np.array(begins, np.int64), np.array(ends, np.int64))
         while not kernel.add_document(
-            codes,
-            np.array(begins, np.int64),
-            np.array(ends, np.int64),
+            found,
             document,
             self._n_documents + document,
-            self._config.min_token_chars,
-            self._config.max_token_chars,
-            self._slots,
-            self._token_starts,
-            self._token_characters,
-            self._counts,
-            output.ids,
-            output.lengths,
-            output.documents,
+            self._rules,
+            self._tokens,
+            output.sentences,
             self._state,
         ):
             self._make_room(len(begins), len(codes))
@@ -177,25 +164,29 @@ class WordCutter:
         """Let at least so many new tokens and characters in."""
         n_known = int(self._state[kernel.N_TOKENS])
         n_after = n_known + n_tokens
-        if n_after >= len(self._token_starts) or 2 * n_after > len(self._slots):
+        known = self._tokens
+        if n_after >= len(known.starts) or 2 * n_after > len(known.slots):
             size = 1 << (n_after + 1).bit_length()
-            self._token_starts = _longer(self._token_starts, size + 1)
-            self._counts = _longer(self._counts, size)
-            self._slots = np.full(2 * size, -1, np.int32)
-            kernel.fill_slots(self._token_starts, self._token_characters, n_known, self._slots)
-        n_needed = int(self._token_starts[n_known]) + n_characters
-        if n_needed > len(self._token_characters):
+            self._tokens = known = kernel.TokenTable(
+                np.full(2 * size, -1, np.int32),
+                _longer(known.starts, size + 1),
+                known.characters,
+                _longer(known.counts, size),
+            )
+            kernel.fill_slots(known, n_known)
+        n_needed = int(known.starts[n_known]) + n_characters
+        if n_needed > len(known.characters):
             size = 1 << n_needed.bit_length()
-            self._token_characters = _longer(self._token_characters, size)
+            self._tokens = known._replace(characters=_longer(known.characters, size))
 
     def vocabulary(self) -> pa.Table:
         """Token, count and number of documents of each id."""
         n_tokens = int(self._state[kernel.N_TOKENS])
-        starts = self._token_starts[: n_tokens + 1]
-        text = self._token_characters[: starts[-1]].tobytes().decode("utf-32-le")
+        starts = self._tokens.starts[: n_tokens + 1]
+        text = self._tokens.characters[: starts[-1]].tobytes().decode("utf-32-le")
         bounds = starts.tolist()
         tokens = [text[bounds[i] : bounds[i + 1]] for i in range(n_tokens)]
-        counts = self._counts[:n_tokens]
+        counts = self._tokens.counts[:n_tokens]
         columns = [
             pa.array(tokens, pa.string()),
             pa.array(np.ascontiguousarray(counts[:, 0])),
@@ -208,23 +199,25 @@ class _Output:
     """What the kernels write for one batch of texts."""
 
     def __init__(self, texts: pa.LargeStringArray) -> None:
-        offsets, _ = _buffers(texts)
+        offsets = _buffers(texts).offsets
         size = int(offsets[-1] - offsets[0]) // 2 + len(texts)
         longest = int(np.diff(offsets).max(initial=0))
-        self.ids = np.empty(size, np.int32)
-        self.lengths = np.empty(size, np.int32)
-        self.documents = np.empty(size, np.int32)
-        self.characters = np.empty(longest, np.uint32)
-        self.begins = np.empty(longest + 1, np.int64)
-        self.ends = np.empty(longest + 1, np.int64)
+        self.sentences = kernel.CutSentences(
+            np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
+        )
+        self.found = kernel.FoundTokens(
+            np.empty(longest, np.uint32),
+            np.empty(longest + 1, np.int64),
+            np.empty(longest + 1, np.int64),
+        )
 
     def make_room(self, n_tokens: int, state: NDArray[np.int64]) -> None:
         """For tokenizers that find more tokens than a word for each two bytes."""
         size = int(state[kernel.N_IDS]) + n_tokens
-        if size > len(self.ids):
-            self.ids = _longer(self.ids, 2 * size)
-            self.lengths = _longer(self.lengths, 2 * size)
-            self.documents = _longer(self.documents, 2 * size)
+        if size > len(self.sentences.ids):
+            self.sentences = kernel.CutSentences(
+                *(_longer(values, 2 * size) for values in self.sentences)
+            )
 
 
 def _longer(values: NDArray[Number], size: int) -> NDArray[Number]:
@@ -233,22 +226,14 @@ def _longer(values: NDArray[Number], size: int) -> NDArray[Number]:
     return longer
 
 
-def _buffers(texts: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Offsets and bytes of the texts."""
+def _buffers(texts: pa.LargeStringArray) -> kernel.Texts:
+    """Bytes and offsets of the texts."""
     _, offsets, data = texts.buffers()
     found = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return found, np.frombuffer(data or b"", np.uint8)
+    return kernel.Texts(np.frombuffer(data or b"", np.uint8), found)
 
 
-@dataclass(frozen=True, eq=False)
-class _CharacterTable:
-    """By code point of the basic multilingual plane: the kernel's flags, and the lower case."""
-
-    flags: NDArray[np.uint16]
-    lowered: NDArray[np.uint16]
-
-
-def _character_table(config: TokenizeConfig) -> _CharacterTable | None:
+def _character_table(config: TokenizeConfig) -> kernel.Characters | None:
     """The tables for the kernel; None for what it does not do."""
     if config.tokenizer != "unicode" or config.casefold or config.locale is not None:
         return None
@@ -264,7 +249,7 @@ def _make_table(
     lowercase: bool,
     inner: str,
     replaced: tuple[tuple[str, str | None], ...],
-) -> _CharacterTable:
+) -> kernel.Characters:
     codes = range(LAST_BASIC + 1)
     flags = np.array([_flags(chr(code)) for code in codes], np.uint16)
     for first, last in unspaced_ranges():
@@ -286,7 +271,7 @@ def _make_table(
     if form is not None:
         flags[list(_seconds_of_compositions())] |= kernel.UNKNOWN
         _leave_out_what_changes(form, flags, lowered)
-    return _CharacterTable(flags, lowered)
+    return kernel.Characters(flags, lowered)
 
 
 _SETS = (

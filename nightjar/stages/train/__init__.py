@@ -2,22 +2,20 @@
 
 ::
 
-    identity.py       what an embeddings artifact depends on; imports nothing heavy
-    stage.py          vocabulary, checks, then the trainer of the model
-    trainer.py        the protocol of trainers
+    train_stage.py    counting and training: vocabulary, checks, then the trainer of the model
+    training_identity.py  what their artifacts depend on; imports nothing heavy
+    trainer.py        what trainers are given and do; matrices to Parquet, block by block
     engines.py        the explicit mapping (trainer, engine) -> engine, and its version
     estimates.py      memory and disk before training, and the refusal of what cannot fit; with
-                      ngram_use.py (n-gram rows), subsampling.py (tokens kept),
-                      resources.py (what there is), durations.py (time)
-    vocabulary.py     min_count and max_vocabulary cut a prefix of the vocabulary
-    corpus.py         token ids streamed from Parquet, row group by row group
-    spans.py          what a worker trains on at a time
+                      ngram_use.py (n-gram rows), resources.py (what there is), durations.py (time)
+    model_corpus.py   min_count and max_vocabulary cut a prefix of the vocabulary; token ids
+                      streamed from Parquet, row group by row group
+    spans.py          what a worker trains on at a time, and how often frequent words are kept
     epochs.py         threads, losses, progress, divergence: what all native trainers share
     checkpoints.py    the state of a training that goes on
-    tables.py         matrices to Parquet, block by block; the check for NaN and infinities
-    word2vec.py       Word2Vec; sampling.py and huffman.py for its output layers
+    word2vec.py       Word2Vec
     fasttext.py       FastText; kernels/ngrams.py hashes its n-grams
-    window_learner.py what the two have in common
+    window_learner.py what the two have in common; output_layers.py for its noise and tree
     gensim_engine.py  Word2Vec and FastText by gensim; the only module here that imports it
     line_sentences.py the text files gensim trains from
     cooccurrence.py   the stage before GloVe: counts, in the order it trains in
@@ -26,8 +24,9 @@
     glove.py          GloVe
     starting_point.py where a model with ``init_from`` starts
     imports.py        pre-trained vectors from a file
-    sentence_encoder.py  SIF and uSIF: rows weighted by the corpus' counts
-    kernels/          compiled loops; import numpy and numba alone
+    sif.py            SIF and uSIF: rows weighted by the corpus' counts
+
+The compiled loops are in :mod:`nightjar.kernels`.
 
 What a model publishes (schemas in :mod:`nightjar.store.schemas`), rows in vocabulary order:
 
@@ -57,7 +56,7 @@ and two runs differ slightly. ``deterministic: true`` is one worker.
 from nightjar.stages.train.checkpoints import checkpoint_path, unwanted_checkpoints
 from nightjar.stages.train.imports import import_vectors
 from nightjar.stages.train.sif import fit_encoder
-from nightjar.stages.train.training import Lessons, count, train
+from nightjar.stages.train.train_stage import Lessons, count, train
 from nightjar.stages.train.training_identity import (
     Parents,
     cooccurrences_identity,

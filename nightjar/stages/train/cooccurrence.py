@@ -25,10 +25,9 @@ from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.core.executors import Advance, Executor
 from nightjar.kernels.cooccurrence_counts import TILE_CELLS, split_cells
 from nightjar.progress import Progress
-from nightjar.stages.train.id_stream import Corpus
+from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
 from nightjar.stages.train.pair_counting import UNIT, PairCounter, n_tiles
 from nightjar.stages.train.sorted_runs import Run, SpilledRun, merged
-from nightjar.stages.train.vocabulary import Vocabulary, select_vocabulary
 from nightjar.store import Artifact, FileEntry, Staging, schemas
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ def count_cooccurrences(
     before counting when there is nothing to count, or more than 64 bits can number or sum.
     """
     vocabulary = select_vocabulary(tokens, model, name)
-    corpus = Corpus(tokens, vocabulary)
+    corpus = ModelCorpus(tokens, vocabulary)
     size = corpus.measure(progress, name)
     staging.counts.update(vocabulary.dropped)
     staging.counts.update(vocabulary_kept=len(vocabulary), tokens_kept=size.n_tokens_kept)
@@ -131,7 +130,7 @@ def _count_part(piece: _PartCounting, advance: Advance) -> str:
     """Write the part's counts as one run; returns its path."""
     counting = piece.counting
     vocabulary = select_vocabulary(counting.tokens, counting.model, counting.name)
-    corpus = Corpus(counting.tokens, vocabulary, piece.part)
+    corpus = ModelCorpus(counting.tokens, vocabulary, piece.part)
     # Names of this attempt's own: a worker that was given up may still be writing.
     attempt = f"{piece.number}-{uuid.uuid4().hex}"
     counter = counting.counter(vocabulary, 1, below=f"runs-{attempt}")

@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import TrainedConfig
 from nightjar.stages.train.checkpoints import Position
-from nightjar.stages.train.trainer import TrainingJob
-from nightjar.stages.train.writing_matrices import check_finite, diverged, write_losses
+from nightjar.stages.train.trainer import TrainingJob, check_finite, diverged, write_losses
 from nightjar.store import release_free_memory
 
 S = TypeVar("S")

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig, GloVeConfig, TrainedConfig, Word2VecConfig
 from nightjar.errors import ModelTooLarge
+from nightjar.formats.embeddings import BLOCK_ROWS
+from nightjar.stages.train.model_corpus import n_kept_words
 from nightjar.stages.train.ngram_use import EXACT_WORDS, NgramUse, count_ngrams
 from nightjar.stages.train.resources import Resources
-from nightjar.stages.train.subsampling import keep_limits
-from nightjar.stages.train.vocabulary import n_kept_words
-from nightjar.stages.train.writing_matrices import BLOCK_ROWS
+from nightjar.stages.train.spans import keep_limits
 from nightjar.store import Artifact
 
 INTERPRETER_BYTES = 150_000_000

@@ -21,6 +21,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig
+from nightjar.formats.embeddings import (
+    stretches,
+    write_ngrams,
+    write_output_vectors,
+    write_vectors,
+    write_word_rows,
+)
 from nightjar.kernels.ngrams import (
     add_uses,
     hash_ngrams,
@@ -38,10 +45,10 @@ from nightjar.kernels.subword_steps import (
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices
 from nightjar.stages.train.epochs import fit
+from nightjar.stages.train.model_corpus import Vocabulary
+from nightjar.stages.train.spans import keep_limits
 from nightjar.stages.train.starting_point import start_ngrams, start_outputs, start_words
-from nightjar.stages.train.subsampling import keep_limits
 from nightjar.stages.train.trainer import TrainingJob
-from nightjar.stages.train.vocabulary import Vocabulary
 from nightjar.stages.train.window_learner import (
     WindowLearner,
     aligned_zeros,
@@ -51,8 +58,7 @@ from nightjar.stages.train.window_learner import (
     row_width,
 )
 from nightjar.stages.train.word2vec import output_layers
-from nightjar.stages.train.writing_matrices import blocks, vector_array, write_output_vectors
-from nightjar.store import Artifact, Staging, schemas
+from nightjar.store import Artifact
 
 _ALWAYS = float(1 << 32)
 _MEANS_AT_ONCE = 512
@@ -60,7 +66,7 @@ _MEANS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class NgramRows:
+class SubwordRows:
     """Which rows make up a word: its own, and those of its n-grams.
 
     ``subwords`` for the kernels; ``row_of_word`` int64 (n_words,) and ``row_of_bucket`` int64
@@ -98,14 +104,17 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     fit(job, WindowLearner(job, matrices, rows.n_rows, kernels))
     job.staging.counts["ngram_buckets_used"] = len(rows.buckets)
     inputs = matrices.inputs[:, : model.vector_size]
-    _write_vectors(job.staging, vocabulary, rows.subwords, inputs)
-    _write_word_rows(job.staging, vocabulary, inputs, rows.row_of_word)
-    _write_ngrams(job.staging, rows, inputs)
-    write_output_vectors(job.staging, model.vector_size, output_layers(model, matrices, n_words))
+    staging, size = job.staging, model.vector_size
+    means = word_means(rows.subwords, inputs)
+    write_vectors(staging, vocabulary.words, vocabulary.counts, size, means)
+    write_word_rows(staging, vocabulary.words, size, stretches(inputs, rows.row_of_word))
+    write_ngrams(staging, rows.buckets, size, stretches(inputs, rows.row_of_bucket))
+    layers = output_layers(model, matrices, n_words)
+    write_output_vectors(staging, size, {kind: stretches(layers[kind]) for kind in layers})
 
 
 def _start(
-    base: Artifact, vocabulary: Vocabulary, rows: NgramRows, matrices: Matrices, vector_size: int
+    base: Artifact, vocabulary: Vocabulary, rows: SubwordRows, matrices: Matrices, vector_size: int
 ) -> None:
     """Give the words and n-grams of ``base`` its vectors, and the outputs its outputs.
 
@@ -125,7 +134,7 @@ def _start(
     start_outputs(base, vocabulary, matrices.noise_outputs[:, :vector_size])
 
 
-def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:
+def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> SubwordRows:
     """Number the rows of words and n-grams, the busiest first.
 
     How busy a row is: the occurrences, after subsampling, of the words that it is part of.
@@ -145,7 +154,7 @@ def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> NgramRows:
     place = np.empty(len(by_use), np.int64)
     place[by_use] = np.arange(len(by_use))
     renumber(rows, place)
-    return NgramRows(Subwords(offsets, rows), place[:n_words], place[n_words:], buckets)
+    return SubwordRows(Subwords(offsets, rows), place[:n_words], place[n_words:], buckets)
 
 
 def _buckets_of_words(
@@ -165,7 +174,9 @@ def _buckets_of_words(
     return offsets, buckets
 
 
-def initial_matrices(model: FastTextConfig, rows: NgramRows, n_workers: int, seed: int) -> Matrices:
+def initial_matrices(
+    model: FastTextConfig, rows: SubwordRows, n_workers: int, seed: int
+) -> Matrices:
     """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero."""
     n_words, vector_size = len(rows.row_of_word), model.vector_size
     matrices = new_matrices(model, rows.n_rows, n_words, n_workers)
@@ -204,44 +215,3 @@ def word_means(
         sums = np.add.reduceat(rows, offsets[:-1] - offsets[0], axis=0)
         sums /= np.diff(offsets)[:, None]
         yield slice(first, first + len(sums)), sums
-
-
-def _write_vectors(
-    staging: Staging, vocabulary: Vocabulary, subwords: Subwords, inputs: NDArray[np.float32]
-) -> None:
-    schema = schemas.vectors_schema(inputs.shape[1])
-    with staging.writer("vectors", schema) as writer:
-        for words, means in word_means(subwords, inputs):
-            columns = [
-                pa.array(vocabulary.words[words], pa.string()),
-                pa.array(vocabulary.counts[words]),
-                vector_array(means),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def _write_word_rows(
-    staging: Staging,
-    vocabulary: Vocabulary,
-    inputs: NDArray[np.float32],
-    row_of_word: NDArray[np.int64],
-) -> None:
-    schema = schemas.input_vectors_schema(inputs.shape[1])
-    with staging.writer("word_rows", schema) as writer:
-        for block in blocks(len(vocabulary)):
-            columns = [
-                pa.array(vocabulary.words[block], pa.string()),
-                vector_array(inputs[row_of_word[block]]),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def _write_ngrams(staging: Staging, rows: NgramRows, inputs: NDArray[np.float32]) -> None:
-    schema = schemas.ngrams_schema(inputs.shape[1])
-    with staging.writer("ngrams", schema) as writer:
-        for block in blocks(len(rows.buckets)):
-            columns = [
-                pa.array(rows.buckets[block]),
-                vector_array(inputs[rows.row_of_bucket[block]]),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))

@@ -21,7 +21,6 @@ from queue import Queue
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from gensim.models import FastText, Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
 from gensim.models.fasttext import ft_ngram_hashes
@@ -29,18 +28,18 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig, Word2VecConfig
 from nightjar.errors import TrainingError
-from nightjar.progress import Progress
-from nightjar.stages.train.line_sentences import BATCH_WORDS, LineFile, line_files
-from nightjar.stages.train.trainer import TrainingJob
-from nightjar.stages.train.vocabulary import Vocabulary
-from nightjar.stages.train.writing_matrices import (
+from nightjar.formats.embeddings import (
     blocks,
-    check_finite,
-    vector_array,
+    stretches,
+    write_ngrams,
     write_output_vectors,
     write_vectors,
+    write_word_rows,
 )
-from nightjar.store import Staging, schemas
+from nightjar.progress import Progress
+from nightjar.stages.train.line_sentences import BATCH_WORDS, LineFile, line_files
+from nightjar.stages.train.model_corpus import Vocabulary
+from nightjar.stages.train.trainer import TrainingJob, check_finite
 
 _KEEP_EVERY_WORD = 0.999_999
 """A subsampling threshold under which no word is ever left out."""
@@ -151,8 +150,7 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     model = _Word2Vec(**_parameters(job, n_workers))
     model.build_vocab_from_freq(_frequencies(job.corpus.vocabulary))
     _fit(model, job)
-    write_vectors(job.staging, job.corpus.vocabulary, model.wv.vectors)
-    write_output_vectors(job.staging, job.model.vector_size, _output_layers(model))
+    _write(job, model)
 
 
 def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
@@ -164,10 +162,21 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     used_buckets = _install_ngrams(model.wv, vocabulary.words, config, job.seed)
     _fit(model, job)
     job.staging.counts["ngram_buckets_used"] = len(used_buckets)
-    write_vectors(job.staging, vocabulary, model.wv.vectors)
-    _write_word_rows(job.staging, vocabulary, model.wv.vectors_vocab)
-    _write_ngrams(job.staging, used_buckets, model.wv.vectors_ngrams)
-    write_output_vectors(job.staging, config.vector_size, _output_layers(model))
+    _write(job, model)
+    size = config.vector_size
+    write_word_rows(job.staging, vocabulary.words, size, stretches(model.wv.vectors_vocab))
+    write_ngrams(job.staging, used_buckets, size, stretches(model.wv.vectors_ngrams))
+
+
+def _write(
+    job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig], model: _Word2Vec | _FastText
+) -> None:
+    """The tables that all models have."""
+    size, vocabulary = job.model.vector_size, job.corpus.vocabulary
+    vectors = stretches(model.wv.vectors)
+    write_vectors(job.staging, vocabulary.words, vocabulary.counts, size, vectors)
+    layers = _output_layers(model)
+    write_output_vectors(job.staging, size, {kind: stretches(layers[kind]) for kind in layers})
 
 
 def _parameters(
@@ -303,21 +312,3 @@ def _initial_rows(
     result -= 1.0
     result /= config.vector_size
     return result
-
-
-def _write_word_rows(staging: Staging, vocabulary: Vocabulary, matrix: NDArray[np.float32]) -> None:
-    schema = schemas.input_vectors_schema(matrix.shape[1])
-    with staging.writer("word_rows", schema) as writer:
-        for rows in blocks(len(vocabulary)):
-            columns = [pa.array(vocabulary.words[rows], pa.string()), vector_array(matrix[rows])]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def _write_ngrams(
-    staging: Staging, buckets: NDArray[np.int32], matrix: NDArray[np.float32]
-) -> None:
-    schema = schemas.ngrams_schema(matrix.shape[1])
-    with staging.writer("ngrams", schema) as writer:
-        for rows in blocks(len(buckets)):
-            columns = [pa.array(buckets[rows]), vector_array(matrix[rows])]
-            writer.write_batch(pa.record_batch(columns, schema=schema))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import GloVeConfig
 from nightjar.errors import ArtifactDamaged, VocabularyError
-from nightjar.formats.embeddings import matrix_of
+from nightjar.formats.embeddings import blocks, matrix_of, stretches, vector_array, write_vectors
 from nightjar.kernels.adagrad import (
     AdaGradKernel,
     Cells,
@@ -41,10 +41,9 @@ from nightjar.kernels.adagrad_rows import (
 )
 from nightjar.kernels.vector_code import LANES
 from nightjar.stages.train.epochs import SpanResult, fit
+from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.starting_point import base_places, start_words
 from nightjar.stages.train.trainer import TrainingJob
-from nightjar.stages.train.vocabulary import Vocabulary
-from nightjar.stages.train.writing_matrices import blocks, vector_array, write_vectors
 from nightjar.store import Artifact, RowGroups, Staging, schemas
 
 COLUMNS = ["row", "column", "count"]
@@ -70,7 +69,8 @@ def train_glove(job: TrainingJob[GloVeConfig]) -> None:
     _write_parameters(job.staging, vocabulary, layers)
     if model.combine == "sum":
         layers.vectors("word")[:] += layers.vectors("context")
-    write_vectors(job.staging, vocabulary, layers.vectors("word"))
+    vectors = stretches(layers.vectors("word"))
+    write_vectors(job.staging, vocabulary.words, vocabulary.counts, model.vector_size, vectors)
 
 
 def cooccurrences_of(job: TrainingJob[GloVeConfig]) -> Artifact:

@@ -7,16 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.config.models import ImportConfig
-from nightjar.formats import Ngrams, read_vectors
-from nightjar.formats.embeddings import NGRAMS, NgramSizes
+from nightjar.formats import read_vectors
+from nightjar.formats.embeddings import NGRAMS, NgramSizes, stretches, write_ngrams, write_vectors
 from nightjar.progress import Progress
 from nightjar.stages.train.training_identity import import_path
-from nightjar.stages.train.writing_matrices import blocks, vector_array
-from nightjar.store import Staging, schemas
+from nightjar.store import Staging
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +33,12 @@ def import_vectors(
     progress.start(f"import {name}", 1, "files")
     kind, found = read_vectors(path, model.format, model.max_vocabulary)
     counts, order = _ranked(found.tokens, found.counts)
-    _write_vectors(found.tokens, counts, found.matrix, order, staging)
-    if found.ngrams is not None:
-        _write_ngrams(found.ngrams, staging)
+    words = [found.tokens[row] for row in order.tolist()]
+    size = found.matrix.shape[1]
+    write_vectors(staging, words, counts, size, stretches(found.matrix, order))
+    if (ngrams := found.ngrams) is not None:
+        write_ngrams(staging, ngrams.buckets, size, stretches(ngrams.vectors))
+        staging.report[NGRAMS] = asdict(NgramSizes(ngrams.min_n, ngrams.max_n, ngrams.bucket))
     staging.counts.update(found.faults)
     staging.counts["vocabulary_kept"] = len(found.tokens)
     staging.report.update(trainer=model.trainer, format=kind, counts_are_ranks=found.counts is None)
@@ -55,30 +56,3 @@ def _ranked(
     ranks = sorted(range(len(tokens)), key=lambda row: (-int(counts[row]), tokens[row]))
     order = np.array(ranks, np.int64)
     return counts[order], order
-
-
-def _write_vectors(
-    tokens: list[str],
-    counts: NDArray[np.int64],
-    matrix: NDArray[np.float32],
-    order: NDArray[np.int64],
-    staging: Staging,
-) -> None:
-    schema = schemas.vectors_schema(matrix.shape[1])
-    with staging.writer("vectors", schema) as writer:
-        for rows in blocks(len(tokens)):
-            columns = [
-                pa.array([tokens[row] for row in order[rows].tolist()], pa.string()),
-                pa.array(counts[rows]),
-                vector_array(matrix[order[rows]]),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-
-
-def _write_ngrams(ngrams: Ngrams, staging: Staging) -> None:
-    schema = schemas.ngrams_schema(ngrams.vectors.shape[1])
-    with staging.writer(NGRAMS, schema) as writer:
-        for rows in blocks(len(ngrams.buckets)):
-            columns = [pa.array(ngrams.buckets[rows]), vector_array(ngrams.vectors[rows])]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-    staging.report[NGRAMS] = asdict(NgramSizes(ngrams.min_n, ngrams.max_n, ngrams.bucket))

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.progress import Progress
-from nightjar.stages.train.id_stream import Corpus, CorpusSize
+from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus
 
 BATCH_WORDS = 10_000
 """MAX_SENTENCE_LEN of gensim: words of a batch that are trained."""
@@ -52,7 +52,7 @@ class LineFile:
 
 @contextmanager
 def line_files(
-    corpus: Corpus, size: CorpusSize, n_files: int, directory: Path, progress: Progress
+    corpus: ModelCorpus, size: CorpusSize, n_files: int, directory: Path, progress: Progress
 ) -> Iterator[list[LineFile]]:
     """The corpus in ``n_files`` files of about equally many words.
 
@@ -71,7 +71,7 @@ def line_files(
 
 
 def _write(
-    corpus: Corpus, n_tokens: int, n_files: int, below: Path, progress: Progress
+    corpus: ModelCorpus, n_tokens: int, n_files: int, below: Path, progress: Progress
 ) -> list[LineFile]:
     names = [str(word_id) for word_id in range(len(corpus.vocabulary))]
     files: list[LineFile] = []
@@ -92,7 +92,7 @@ def _write(
     return files
 
 
-def _lines(corpus: Corpus, progress: Progress) -> Iterator[NDArray[np.int32]]:
+def _lines(corpus: ModelCorpus, progress: Progress) -> Iterator[NDArray[np.int32]]:
     """Word ids of each line: sentences of two words or more, split at BATCH_WORDS."""
     for batch in corpus.batches():
         for start, stop in pairwise(batch.offsets.tolist()):

@@ -27,9 +27,8 @@ from nightjar.kernels.cooccurrence_counts import (
     take_dense_tile,
 )
 from nightjar.progress import Progress
-from nightjar.stages.train.id_stream import TokenBatch
+from nightjar.stages.train.model_corpus import TokenBatch, Vocabulary
 from nightjar.stages.train.sorted_runs import CELL_BYTES, HeldRun, Run, Source, SpilledRuns, merged
-from nightjar.stages.train.vocabulary import Vocabulary
 
 UNIT = 1 << 30
 """What a pair of neighbours counts while sums are whole numbers."""

@@ -32,10 +32,17 @@ from numpy.typing import NDArray
 
 from nightjar.config.models import SifConfig, UsifConfig
 from nightjar.errors import VocabularyError
-from nightjar.formats.embeddings import NGRAMS, Embeddings, matrix_of, ngram_sizes
+from nightjar.formats.embeddings import (
+    NGRAMS,
+    Embeddings,
+    blocks,
+    matrix_of,
+    ngram_sizes,
+    vector_array,
+    write_vectors,
+)
 from nightjar.formats.model_files import write_words
 from nightjar.progress import Progress
-from nightjar.stages.train.writing_matrices import blocks, vector_array
 from nightjar.store import Artifact, Staging, schemas
 
 logger = logging.getLogger(__name__)
@@ -200,16 +207,12 @@ def _means(
 def _write_vectors(
     staging: Staging, embeddings: Embeddings, weighted: NDArray[np.float32], removal: Removal
 ) -> None:
-    schema = schemas.vectors_schema(weighted.shape[1])
     matrix = removal.matrix
-    with staging.writer("vectors", schema) as writer:
-        for rows in blocks(len(weighted)):
-            columns = [
-                pa.array(embeddings.tokens[rows], pa.string()),
-                pa.array(embeddings.counts[rows]),
-                vector_array((weighted[rows] @ matrix).astype(np.float32)),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
+    vectors = (
+        (rows, (weighted[rows] @ matrix).astype(np.float32)) for rows in blocks(len(weighted))
+    )
+    size = weighted.shape[1]
+    write_vectors(staging, embeddings.tokens, embeddings.counts, size, vectors)
 
 
 def _write_components(staging: Staging, removal: Removal) -> None:

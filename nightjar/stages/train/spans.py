@@ -1,4 +1,4 @@
-"""Spans: the piece of the corpus that a worker trains on at a time."""
+"""Spans: what a worker trains on at a time, and which of its frequent words are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.stages.train.id_stream import TokenBatch
+from nightjar.stages.train.model_corpus import TokenBatch
+
+_ALWAYS = 1 << 32
+
+
+def keep_limits(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
+    """Of 2**32, how often a token of each word stays; all of them with ``sample`` 0.
+
+    The probability is (sqrt(x) + 1) / x with x = count / (sample * all), as in word2vec.c.
+    """
+    if sample == 0:
+        return np.full(len(counts), _ALWAYS, np.uint64)
+    excess = np.maximum(counts, 1) / (sample * counts.sum())
+    probabilities = np.minimum((np.sqrt(excess) + 1) / excess, 1.0)
+    limits: NDArray[np.uint64] = (probabilities * _ALWAYS).astype(np.uint64)
+    return limits
+
 
 SPAN_TOKENS = 100_000
 """Tokens a worker takes at a time: about a tenth of a second."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nightjar.config.models import FastTextConfig, TrainedConfig
 from nightjar.errors import InputError
 from nightjar.formats.embeddings import matrix_of, ngram_sizes
-from nightjar.stages.train.vocabulary import Vocabulary
+from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.store import Artifact
 
 

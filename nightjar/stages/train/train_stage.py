@@ -1,31 +1,246 @@
-"""Train: the embeddings of one model, learnt, imported or made from another model's."""
+"""Train and count: from tokens to the embeddings of one model, and to GloVe's co-occurrences."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from nightjar.config import (
-    GloVeConfig,
-    ImportConfig,
-    NightjarConfig,
-    SifConfig,
-    UsifConfig,
-    base_of,
-)
-from nightjar.core import Keep, Of, Parent, Planning, Stage, StageContext, Wanted
-from nightjar.stages.train import (
-    Lessons,
+from pydantic import ByteSize
+
+from nightjar.config import ImportConfig, NightjarConfig, SifConfig, UsifConfig, base_of
+from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
+from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
+from nightjar.core.stage import StageContext
+from nightjar.formats.model_files import write_words
+from nightjar.stages.train.checkpoints import Checkpoints, checkpoint_path, unwanted_checkpoints
+from nightjar.stages.train.engines import engine_of
+from nightjar.stages.train.estimates import check_fits, need, subsampling_warning, workload
+from nightjar.stages.train.imports import import_vectors
+from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
+from nightjar.stages.train.resources import Resources, read_resources
+from nightjar.stages.train.sif import fit_encoder
+from nightjar.stages.train.starting_point import base_words, check_base
+from nightjar.stages.train.trainer import TrainingJob
+from nightjar.stages.train.training_identity import (
     Parents,
-    checkpoint_path,
+    cooccurrences_identity,
     embeddings_identity,
-    fit_encoder,
-    import_vectors,
-    train,
-    unwanted_checkpoints,
+    model_seed,
 )
-from nightjar.stages.train.resources import read_resources
-from nightjar.store import ArtifactRef, Identity, names, schemas
+from nightjar.store import (
+    Artifact,
+    ArtifactRef,
+    Identity,
+    Staging,
+    names,
+    release_free_memory,
+    schemas,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a model learns from."""
+
+    tokens: Artifact
+    cooccurrences: Artifact | None = None
+    """What GloVe learns from."""
+    base: Artifact | None = None
+    """The embeddings that a model with ``init_from`` starts from."""
+
+
+def count(
+    name: str,
+    model: GloVeConfig,
+    training: TrainingConfig,
+    tokens: Artifact,
+    context: StageContext,
+    resources: Resources | None = None,
+) -> None:
+    """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
+
+    With ``resources``, less than ``training.max_memory`` is taken where there is less. On a
+    cluster its workers count the parts of the tokens: the counts are the same. See
+    :func:`.cooccurrence.count_cooccurrences`, which is imported when counting
+    starts: planning needs none of its kernels.
+    """
+    from nightjar.stages.train.cooccurrence import count_cooccurrences  # noqa: PLC0415
+
+    if resources is not None:
+        training = _within(training, resources)
+    count_cooccurrences(
+        model,
+        training,
+        tokens,
+        context.staging,
+        context.progress,
+        context.n_workers,
+        name,
+        context.executor if context.executor.is_cluster else None,
+    )
+
+
+def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
+    """``training`` with a ``max_memory`` of at most half of what there is."""
+    most = max(MIN_MEMORY, resources.memory_available // 2)
+    if training.max_memory <= most:
+        return training
+    logger.warning(
+        "counting takes %d MB instead of training.max_memory, half of what %s has left; the "
+        "rest goes through the disk",
+        most // 1_000_000,
+        resources.memory_limit,
+    )
+    return training.model_copy(update={"max_memory": ByteSize(most)})
+
+
+def train(
+    name: str,
+    model: TrainedConfig,
+    training: TrainingConfig,
+    lessons: Lessons,
+    context: StageContext,
+    resources: Resources | None = None,
+) -> None:
+    """Train ``model``, called ``name``, and write its tables, counts and report.
+
+    A native trainer saves its state every ``training.checkpoint_minutes`` beside the artifacts
+    of its stage, and goes on from what it finds there.
+
+    A model with ``init_from`` starts from the embeddings ``lessons.base``, whose words it
+    gets. With ``resources``, a model that would need more is refused.
+
+    ``context.n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
+    vocabulary, the model's matrices, and one row group of sentences; of the co-occurrences,
+    which GloVe learns from instead, one row group per thread. Raises VocabularyError before
+    training when there is nothing to learn from, ModelTooLarge when it cannot fit,
+    TrainingError when the model diverges.
+    """
+    tokens, staging = lessons.tokens, context.staging
+    vocabulary = _words_to_learn(name, model, lessons, staging)
+    work = workload(model, vocabulary.words, vocabulary.counts, tokens.rows("sentences"))
+    n_workers = 1 if training.deterministic else context.n_workers
+    if resources is not None:
+        check_fits(name, model, work, n_workers, resources)
+    corpus = ModelCorpus(tokens, vocabulary)
+    job = TrainingJob(
+        model=model,
+        seed=model_seed(model, training),
+        n_workers=n_workers,
+        corpus=corpus,
+        size=corpus.measure(context.progress, name),
+        staging=staging,
+        progress=context.progress,
+        checkpoints=_checkpoints(training, context),
+        cooccurrences=lessons.cooccurrences,
+        base=lessons.base,
+    )
+    _report(job)
+    staging.report["estimated_memory_bytes"] = need(model, work, n_workers).memory_bytes
+    if warning := subsampling_warning(name, model, work):
+        logger.warning("%s", warning)
+        staging.report["warning"] = warning
+    write_words(tokens, staging)
+    engine = engine_of(model).load()
+    release_free_memory()
+    engine(job)
+
+
+def _words_to_learn(
+    name: str, model: TrainedConfig, lessons: Lessons, staging: Staging
+) -> Vocabulary:
+    vocabulary = select_vocabulary(lessons.tokens, model, name)
+    if lessons.base is not None:
+        check_base(name, model, lessons.base)
+        vocabulary = vocabulary.extended(base_words(lessons.base))
+        staging.counts["vocabulary_from_base"] = vocabulary.n_from_base
+    return vocabulary
+
+
+def _report(job: TrainingJob[Any]) -> None:
+    """Say what is learnt from, and by what, in counts, report and log."""
+    model, size, vocabulary = job.model, job.size, job.corpus.vocabulary
+    job.staging.counts.update(vocabulary.dropped)
+    job.staging.counts.update(
+        vocabulary_kept=vocabulary.n_learned,
+        tokens_kept=size.n_tokens_kept,
+        tokens_without_context=size.n_tokens_kept - size.n_tokens_with_context,
+        sentences=size.n_sentences,
+        sentences_without_context=size.n_sentences - size.n_sentences_with_context,
+    )
+    job.staging.report.update(
+        trainer=model.trainer,
+        engine=model.engine,
+        seed=job.seed,
+        n_workers=job.n_workers,
+        dropped={
+            "min_count": f"words that occur fewer than {model.min_count} times",
+            "max_vocabulary": "words beyond the most frequent max_vocabulary",
+            "without_context": "sentences (and their tokens) left with fewer than two words",
+        },
+    )
+    logger.info(
+        "training %s by %s: %d words, %d tokens, %d workers",
+        model.trainer,
+        model.engine,
+        len(vocabulary),
+        size.n_tokens_with_context,
+        job.n_workers,
+    )
+
+
+def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints | None:
+    if training.checkpoint_minutes is None:
+        return None
+    identity = context.identity
+    path = checkpoint_path(context.store.root / identity.stage, identity.version)
+    return Checkpoints(path, 60 * training.checkpoint_minutes, context.staging.directory)
+
+
+class Count(Stage):
+    """Co-occurrences; models that count alike share them."""
+
+    name = schemas.COOCCURRENCES
+    verb = "count"
+    of = Of.MODEL
+    keep = Keep.CORPUS
+    about = "for GloVe: which words occur near each other, once for all models that count alike"
+    tables = {"cooccurrences": schemas.COOCCURRENCES_SCHEMA}
+    uses_executor = True
+
+    @classmethod
+    def subjects(cls, config: NightjarConfig) -> Iterable[str]:
+        """Every GloVe model."""
+        return [name for name, model in config.models.items() if isinstance(model, GloVeConfig)]
+
+    def parents(self) -> Iterable[Parent]:
+        """The tokens of the model's corpus."""
+        return (Parent(schemas.TOKENS, self.config.corpus_of(self.subject)),)
+
+    def identity(self, planning: Planning) -> Identity:
+        """Only what shapes the counts."""
+        identity = cooccurrences_identity(
+            self._model, planning.parents[schemas.TOKENS], self.config.corpus_of(self.subject)
+        )
+        if identity is None:
+            raise TypeError(f"{self.subject} learns from no co-occurrences")
+        return identity
+
+    def write(self, context: StageContext) -> None:
+        """As :func:`.count`."""
+        tokens = context.parent(schemas.TOKENS)
+        resources = read_resources(self.loaded.artifacts_dir)
+        count(self.subject, self._model, self.config.training, tokens, context, resources)
+
+    @property
+    def _model(self) -> GloVeConfig:
+        return cast("GloVeConfig", self.config.models[self.subject])
+
 
 _VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
 """By trainer, of those that do not train."""

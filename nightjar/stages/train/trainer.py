@@ -1,4 +1,4 @@
-"""The trainer protocol: what a trainer gets, and what it has to do.
+"""What a trainer gets and what it has to do.
 
 A trainer is a function of a :class:`TrainingJob`: it reads the job's corpus, writes its
 tables, counts and report into the job's staging and tells the job's progress. It raises
@@ -8,14 +8,21 @@ TrainingError when the model diverges. To add one, write such a function and nam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from nightjar.config.models import TrainedConfig
+from nightjar.errors import TrainingError
+from nightjar.formats.embeddings import blocks
 from nightjar.progress import Progress
 from nightjar.stages.train.checkpoints import Checkpoints
-from nightjar.stages.train.id_stream import Corpus, CorpusSize
-from nightjar.store import Artifact, Staging
+from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus
+from nightjar.store import Artifact, Staging, schemas
 
 M = TypeVar("M", bound=TrainedConfig)
 
@@ -28,7 +35,7 @@ class TrainingJob(Generic[M]):
     seed: int
     n_workers: int
     """Threads to use; one makes the result a function of corpus, model and seed."""
-    corpus: Corpus
+    corpus: ModelCorpus
     size: CorpusSize
     staging: Staging
     progress: Progress
@@ -45,3 +52,26 @@ class Trainer(Protocol[M]):
 
     def __call__(self, job: TrainingJob[M]) -> None:
         """Train ``job.model`` and write its tables into ``job.staging``."""
+
+
+def write_losses(staging: Staging, mean_losses: list[float]) -> None:
+    """Write ``losses``: the mean loss of each epoch; epochs count from 1."""
+    epochs = np.arange(1, len(mean_losses) + 1, dtype=np.int32)
+    columns = [pa.array(epochs), pa.array(mean_losses, pa.float64())]
+    staging.write("losses", pa.table(columns, schema=schemas.LOSSES_SCHEMA))
+
+
+def check_finite(matrices: Mapping[str, NDArray[np.float32]], epoch: int, advice: str) -> None:
+    """Raise TrainingError when any value is NaN or infinite, naming epoch and ``advice``."""
+    for name, matrix in matrices.items():
+        for rows in blocks(len(matrix)):
+            if not np.isfinite(matrix[rows]).all():
+                raise diverged(f"the {name} hold NaN or infinite values", epoch, advice)
+
+
+def diverged(finding: str, epoch: int, advice: str) -> TrainingError:
+    """The error of a model that diverged in ``epoch`` (from 1)."""
+    return TrainingError(
+        f"training diverged in epoch {epoch}: {finding}. The learning rate is the likely "
+        f"cause: {advice}. Nothing was published"
+    )

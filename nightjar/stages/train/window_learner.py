@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig, Word2VecConfig
+from nightjar.formats.embeddings import blocks
 from nightjar.kernels.logistic_rows import MAX_SLOTS
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import (
@@ -30,12 +31,9 @@ from nightjar.kernels.windows import (
     SpanKernel,
 )
 from nightjar.stages.train.epochs import SpanResult
-from nightjar.stages.train.huffman import huffman_paths
-from nightjar.stages.train.sampling import draw_noise
-from nightjar.stages.train.spans import MAX_SENTENCE_TOKENS, Span, spans
-from nightjar.stages.train.subsampling import keep_limits
+from nightjar.stages.train.output_layers import draw_noise, huffman_paths
+from nightjar.stages.train.spans import MAX_SENTENCE_TOKENS, Span, keep_limits, spans
 from nightjar.stages.train.trainer import TrainingJob
-from nightjar.stages.train.writing_matrices import blocks
 
 WindowConfig = Word2VecConfig | FastTextConfig
 

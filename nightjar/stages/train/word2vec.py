@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config.models import Word2VecConfig
+from nightjar.formats.embeddings import stretches, write_output_vectors, write_vectors
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices, SpanKernel, cbow_kernel, skipgram_kernel
 from nightjar.stages.train.epochs import fit
@@ -24,7 +25,6 @@ from nightjar.stages.train.window_learner import (
     initial_rows,
     new_matrices,
 )
-from nightjar.stages.train.writing_matrices import write_output_vectors, write_vectors
 
 
 def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
@@ -43,8 +43,11 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
         model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
     )
     fit(job, WindowLearner(job, matrices, n_words, [kernel] * job.n_workers))
-    write_vectors(job.staging, vocabulary, matrices.inputs[:n_words, : model.vector_size])
-    write_output_vectors(job.staging, model.vector_size, output_layers(model, matrices, n_words))
+    size = model.vector_size
+    vectors = stretches(matrices.inputs[:n_words, :size])
+    write_vectors(job.staging, vocabulary.words, vocabulary.counts, size, vectors)
+    layers = output_layers(model, matrices, n_words)
+    write_output_vectors(job.staging, size, {kind: stretches(layers[kind]) for kind in layers})
 
 
 def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: int) -> Matrices:

@@ -5,12 +5,12 @@
 it is not wanted (:class:`Dropped`).
 
 - A **step** is a pure function from a text to a text which adds what it changed to
-  :class:`Changes`: ``markup`` (html), ``repair`` (ftfy), ``characters`` (unicode,
+  :class:`Changes`: ``markup`` (html), ``characters`` (repair by ftfy, unicode,
   control_characters, white_space), ``addresses`` (urls, emails, numbers), ``personal``
-  (personal_data; ``cards``, ``ibans`` and ``phones`` find the values). Steps run in the order
+  (personal_data; ``account_numbers`` finds those of cards and accounts). Steps run in the order
   of ``steps``; there is no other state.
-- **Filters** see the cleaned text: ``filters`` counts words and shares of characters,
-  ``language`` asks py3langid.
+- **Filters** see the cleaned text: ``document_filters`` counts words and shares of
+  characters, and asks py3langid for the language.
 - **Linear.** No text, however hostile, takes more than time linear in its length: regular
   expressions never look twice at what an earlier attempt has read, but for a bounded piece.
 - **Fast where there is nothing to do.** A step first looks for what it needs (a ``<``, an
@@ -25,8 +25,7 @@ it is not wanted (:class:`Dropped`).
 Held in memory: the text, and the text of the step before.
 """
 
-from nightjar.stages.ingest.cleaning.cleaner import Cleaner, make_cleaner
-from nightjar.stages.ingest.cleaning.cleaning_identity import code_identity
+from nightjar.stages.ingest.cleaning.cleaner import Cleaner, code_identity, make_cleaner
 from nightjar.stages.ingest.cleaning.results import Change, Changes, Cleaned, Dropped, DropReason
 
 __all__ = [

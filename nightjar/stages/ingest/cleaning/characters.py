@@ -1,4 +1,4 @@
-"""The steps ``unicode``, ``control_characters`` and ``white_space``."""
+"""The steps ``repair``, ``unicode``, ``control_characters`` and ``white_space``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain
 
-from nightjar.config.cleaning import ControlCharactersConfig, UnicodeConfig, WhiteSpaceConfig
+from nightjar.config.cleaning import (
+    ControlCharactersConfig,
+    RepairConfig,
+    UnicodeConfig,
+    WhiteSpaceConfig,
+)
 from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
 
 MAX_MARKS = 30
@@ -173,3 +178,43 @@ def _joined(ranges: _Ranges) -> list[tuple[int, int]]:
 def _inside(ranges: _Ranges) -> str:
     """The inside of ``[...]`` for these ranges of code points."""
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+
+
+_ESCAPE = "\033"
+
+
+def make_repair(config: RepairConfig) -> Step:
+    """The step that ``config`` describes; imports ftfy.
+
+    Lines are repaired one by one, and only those with characters beyond ASCII or a
+    terminal's escape: ftfy has nothing to do in others. Of a line that is longer than a
+    million characters ftfy sees pieces.
+    """
+    import ftfy  # noqa: PLC0415 (no import while planning)
+
+    fixer = ftfy.TextFixerConfig(
+        unescape_html=False,
+        remove_terminal_escapes=config.terminal_escapes,
+        fix_encoding=config.encoding,
+        fix_c1_controls=config.encoding,
+        fix_latin_ligatures=config.ligatures,
+        fix_character_width=config.character_width,
+        uncurl_quotes=config.quotes,
+        fix_line_breaks=False,
+        fix_surrogates=config.surrogates,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
+
+    def repair(text: str, changes: Changes) -> str:
+        if text.isascii() and _ESCAPE not in text:
+            return text
+        repaired = "\n".join(
+            line if line.isascii() and _ESCAPE not in line else ftfy.fix_text(line, fixer)
+            for line in text.split("\n")
+        )
+        changes.add(Change.REPAIRED, repaired != text)
+        return repaired
+
+    return repair

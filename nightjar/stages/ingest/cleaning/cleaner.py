@@ -1,8 +1,10 @@
-"""The cleaner: steps, then filters, for one text after the other."""
+"""The cleaner: steps, then filters, for one text after the other; and what shapes its results."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from types import MappingProxyType
 
 from nightjar.config.cleaning import CleaningConfig, StepName
@@ -14,14 +16,39 @@ from nightjar.stages.ingest.cleaning.addresses import (
 from nightjar.stages.ingest.cleaning.characters import (
     make_control_remover,
     make_normalizer,
+    make_repair,
     make_respacer,
 )
-from nightjar.stages.ingest.cleaning.document_filters import Filter, make_filters
-from nightjar.stages.ingest.cleaning.language import LanguageFilter
+from nightjar.stages.ingest.cleaning.document_filters import Filter, LanguageFilter, make_filters
 from nightjar.stages.ingest.cleaning.markup import remove_html
 from nightjar.stages.ingest.cleaning.personal import MAX_CHARS, make_masker
-from nightjar.stages.ingest.cleaning.repair import make_repair
 from nightjar.stages.ingest.cleaning.results import Changes, Cleaned, Dropped, Step
+
+REVISION = 1
+"""Raised whenever the same text and configuration give another result than before."""
+_ASK_UNICODE = frozenset({"repair", "unicode", "urls", "emails", "personal_data", "numbers"})
+"""Steps that ask Python's tables what a letter is, or how characters are composed."""
+
+
+def code_identity(config: CleaningConfig) -> dict[str, str]:
+    """Revision, and the versions of what ``config`` uses; imports none of it.
+
+    Unicode's version is that of Python's tables, for what asks them about characters.
+    """
+    identity = {"revision": str(REVISION)}
+    if "repair" in config.steps:
+        identity["ftfy"] = metadata.version("ftfy")
+    if config.language.languages:
+        identity["py3langid"] = metadata.version("py3langid")
+    filters = config.filters
+    if (
+        _ASK_UNICODE & set(config.steps)
+        or filters.max_symbol_ratio is not None
+        or filters.max_digit_ratio is not None
+    ):
+        identity["unicode"] = unicodedata.unidata_version
+    return identity
+
 
 _MAKERS: Mapping[StepName, Callable[[CleaningConfig], Step]] = MappingProxyType(
     {

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from html.entities import html5
 
+from nightjar.files.html.html_elements import BLOCKS, CELLS, LINE_BREAK
 from nightjar.stages.ingest.cleaning.results import Change, Changes
 
 _INLINE = (
@@ -19,18 +20,14 @@ _INLINE = (
     "sub sup time tt u var wbr"
 )
 _REPLACED = "audio button canvas embed iframe img input math object picture select svg video"
-_BLOCK = (
-    "address applet area article aside base blockquote body br caption center col colgroup "
-    "datalist dd details dialog dir div dl dt fieldset figcaption figure footer form frame "
-    "frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li link listing main map "
-    "marquee menu menuitem meta nav noframes noscript ol optgroup option p param plaintext pre "
-    "script search section source style summary table tbody td template textarea tfoot th thead "
-    "title tr track ul xmp"
+_HEAD_AND_PARTS = (
+    "applet area base col colgroup datalist frame link map marquee menuitem meta noframes noscript "
+    "param script source style template textarea track"
 )
 _INSTEAD = {
     **dict.fromkeys(_INLINE.split(), ""),
     **dict.fromkeys(_REPLACED.split(), " "),
-    **dict.fromkeys(_BLOCK.split(), "\n"),
+    **dict.fromkeys((*BLOCKS, *CELLS, LINE_BREAK, *_HEAD_AND_PARTS.split()), "\n"),
 }
 """What stands for an element's tags: what is around it may be one word, words, or lines."""
 _PREFIXES = frozenset({"fb", "m", "o", "st1", "svg", "v", "w"})

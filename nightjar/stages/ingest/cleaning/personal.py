@@ -1,16 +1,117 @@
-"""The step ``personal_data``: e-mail addresses, phone, card and IBAN numbers masked."""
+"""The step ``personal_data``: e-mail addresses, phone, card and IBAN numbers masked.
+
+Phone numbers have no checksum, so form decides. Found are:
+
+- international ones: ``+`` or ``00``, a country code, 8 to 15 digits in all (ITU-T E.164);
+- North American ones: three, three and four digits with separators, ``(212) 555-0123``;
+- national ones with a leading zero: 9 to 12 digits in groups, ``030 1234567``,
+  ``01 23 45 67 89``, or 10 or 11 together;
+- any 6 to 15 digits behind a word such as ``tel`` or ``phone``.
+
+Not found: years, dates, amounts with thousands separators, numbers behind the word ISBN, and
+local numbers of seven digits without such a word.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nightjar.config.cleaning import PersonalDataConfig, PersonalKind
+from nightjar.stages.ingest.cleaning.account_numbers import find_cards, find_ibans
 from nightjar.stages.ingest.cleaning.addresses import EMAIL
-from nightjar.stages.ingest.cleaning.card_numbers import find_cards
-from nightjar.stages.ingest.cleaning.ibans import find_ibans
-from nightjar.stages.ingest.cleaning.phones import find_phones
 from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
+
+_BLANKS = r" \u00a0\u202f"
+_DASHES = r"\-\u2010-\u2013"
+_SEPARATOR = rf"[{_BLANKS}{_DASHES}./()]"
+_GAP = rf"[{_BLANKS}{_DASHES}.]"
+
+_START = r"(?<![0-9A-Za-z])(?<![0-9][.,/\-])"
+"""Neither in a word nor behind a decimal point or a part of a longer number."""
+
+_SPAN = re.compile(rf"[+(0-9][0-9{_BLANKS}{_DASHES}./()]{{5,}}+")
+"""Characters of which phone numbers consist; they are looked for within such a span alone."""
+_PHONE = re.compile(
+    rf"(?P<international>\+[{_BLANKS}]?\(?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{7,14}}"
+    rf"|{_START}00[{_BLANKS}]?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{8,13}})"
+    rf"(?![0-9])"
+    rf"|(?P<american>{_START}(?:1{_GAP})?"
+    rf"(?:\([2-9][0-9]{{2}}\)[{_BLANKS}]?|[2-9][0-9]{{2}}{_GAP})"
+    rf"[2-9][0-9]{{2}}{_GAP}[0-9]{{4}})(?![0-9]|[.,/\-][0-9])"
+    rf"|(?P<national>{_START}\(?0[1-9][0-9]{{0,4}}\)?"
+    rf"(?:{_SEPARATOR}{{1,2}}[0-9]{{2,8}}){{1,4}}"
+    rf"|{_START}0[1-9][0-9]{{8,9}})(?![0-9])"
+)
+_ANY = re.compile(rf"\(?[0-9](?:{_SEPARATOR}{{0,3}}[0-9]){{5,14}}(?![0-9])")
+_KEYWORD = re.compile(
+    r"(?<![^\W\d_])(?:tel|phone|telephone|fax|mobile|mob|cell|telefon|telefax|handy|telefono"
+    r"|tel[eé]fono|t[eé]l[eé]phone|t[eé]l)[^\w\n]{0,3}(?:no[^\w\n]{1,3})?$",
+    re.IGNORECASE,
+)
+_KEYWORD_CHARS = 16
+_ASCII_DIGITS = "0123456789"
+_WORD = re.compile("[0-9A-Za-z_]")
+_ISBN = re.compile(r"ISBN(?:-1[03])?[^\w\n]{0,3}$", re.IGNORECASE)
+_ISBN_DIGITS = re.compile("(?:97[89][- ]?)?[0-9](?:[- ]?[0-9]){8}[- ]?[0-9X]?")
+_DATE = re.compile(
+    rf"[0-9]{{1,2}}{_SEPARATOR}[0-9]{{1,2}}{_SEPARATOR}(?:1[5-9]|20)[0-9]{{2}}(?![0-9])"
+)
+_AMOUNT = re.compile(r"\+?[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+")
+_YEARS = re.compile(rf"(?:1[5-9]|20)[0-9]{{2}}[{_BLANKS}{_DASHES}/.]{{1,3}}(?:1[5-9]|20)[0-9]{{2}}")
+_MAX_AMOUNT_DIGITS = 10
+_NATIONAL_DIGITS = range(9, 13)
+
+
+def find_phones(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each phone number, in order."""
+    for span in _SPAN.finditer(text):
+        start, end = span.span()
+        # The end of the span hides from the patterns that a word goes on.
+        while text[end - 1] in _ASCII_DIGITS and _WORD.match(text, end):
+            end -= 1
+        yield from _within(text, start, end)
+
+
+def _within(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    before = text[max(0, start - _KEYWORD_CHARS) : start]
+    if _ISBN.search(before) and (isbn := _ISBN_DIGITS.match(text, start, end)):
+        start = isbn.end()
+    if _KEYWORD.search(before):
+        match = _ANY.match(text, start, end)
+        if match is not None and _is_no_other_number(match.group()):
+            yield _without_open_bracket(match)
+            start = match.end()
+    while match := _PHONE.search(text, start, end):
+        if _is_phone(match):
+            yield _without_open_bracket(match)
+            start = match.end()
+        else:
+            start = match.start() + 1
+
+
+def _without_open_bracket(match: re.Match[str]) -> tuple[int, int]:
+    """The span of ``match`` without a bracket in front that closes behind it."""
+    is_open = match.group()[0] == "(" and ")" not in match.group()
+    return match.start() + is_open, match.end()
+
+
+def _is_phone(match: re.Match[str]) -> bool:
+    found = match.group()
+    if match.lastgroup == "national":
+        n_digits = sum(character.isdigit() for character in found)
+        return n_digits in _NATIONAL_DIGITS and not _DATE.match(found)
+    return match.lastgroup == "american" or _is_no_other_number(found)
+
+
+def _is_no_other_number(found: str) -> bool:
+    """Whether it is neither an amount nor a span of years nor a date."""
+    if _DATE.match(found) or _YEARS.fullmatch(found):
+        return False
+    n_digits = sum(character.isdigit() for character in found)
+    return not (_AMOUNT.fullmatch(found) and n_digits <= _MAX_AMOUNT_DIGITS)
+
 
 MAX_CHARS = 700
 """No masked value is longer, but for e-mail addresses that are written together."""

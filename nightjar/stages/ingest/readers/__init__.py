@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nightjar.stages.ingest.archives import archive_members, is_archive
-from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.input_file import InputFile, archive_members, is_archive
 from nightjar.stages.ingest.readers.csv_rows import read_csv
 from nightjar.stages.ingest.readers.html_pages import read_html
-from nightjar.stages.ingest.readers.json_lines import read_json_lines
-from nightjar.stages.ingest.readers.mediawiki import read_mediawiki
+from nightjar.stages.ingest.readers.json_lines import read_json_lines, read_rows
+from nightjar.stages.ingest.readers.mediawiki_pages import read_mediawiki
 from nightjar.stages.ingest.readers.parquet_rows import read_parquet
 from nightjar.stages.ingest.readers.plain_text import read_text
-from nightjar.stages.ingest.readers.sql_rows import read_rows
 from nightjar.stages.ingest.records import Record
 
 Reader = Callable[[Any, InputFile, int], Iterator[Record]]

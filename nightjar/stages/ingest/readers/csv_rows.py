@@ -14,9 +14,8 @@ from nightjar.config.sections import AUTO_DELIMITER
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.encodings import decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.lines import Line, split_lines
-from nightjar.stages.ingest.readers.fields import missing_field
-from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldMapping, missing_field
+from nightjar.stages.ingest.readers.plain_text import Line, split_lines
 from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Reason, Record, Rejection, excerpt
 
 _MIN_FIELD_LIMIT = 1 << 20

@@ -11,7 +11,7 @@ from nightjar.config.sections import is_for_files
 from nightjar.files.html import html_to_text
 from nightjar.stages.ingest.encodings import decoded, open_encoded, sniff_bom
 from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.lines import read_whole
+from nightjar.stages.ingest.readers.plain_text import read_whole
 from nightjar.stages.ingest.records import (
     MAX_BYTES_PER_CHAR,
     Document,

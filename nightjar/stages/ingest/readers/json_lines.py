@@ -1,20 +1,19 @@
-"""JSON Lines: an object a line."""
+"""JSON Lines: an object a line; and rows of a database, from the files made of them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from nightjar.config import JsonLinesSource
+from nightjar.config import JsonLinesSource, SqlSource
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.encodings import decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.lines import Line, split_lines
-from nightjar.stages.ingest.readers.fields import FieldCheck
-from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldCheck, FieldMapping
+from nightjar.stages.ingest.readers.plain_text import Line, split_lines
 from nightjar.stages.ingest.records import Reason, Record, Rejection, excerpt
 
 _MAX_BYTES_PER_CHAR = 12
@@ -119,3 +118,25 @@ def _type(value: object) -> str:
     """What JSON calls the type of ``value``."""
     names = {bool: "boolean", dict: "object", list: "array", str: "string"}
     return "null" if value is None else names.get(type(value), "number")
+
+
+_MAX_BYTES = 1 << 31
+"""Of a row; databases allow no more."""
+
+
+def read_rows(source: SqlSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """A document a row, called by its key. Holds one row, however long: it is a value there."""
+    del max_chars  # cleaning rejects what is longer
+    mapping = FieldMapping.of(source)
+    for line in split_lines(open_encoded(file.content(), "utf-8"), _MAX_BYTES):
+        row: dict[str, Any] = json.loads(line.data)
+        locator = f"{source.key_column} {row[source.key_column]}"
+        yield mapping.record(locator, partial(_value, row), _kind_in_database, (line.data, "utf-8"))
+
+
+def _value(row: Mapping[str, Any], name: str) -> object:
+    return row.get(name, MISSING)
+
+
+def _kind_in_database(value: object) -> str:
+    return "null" if value is None else f"a {type(value).__name__}"

@@ -1,15 +1,19 @@
-"""The pages of a MediaWiki XML export, parsed as a stream."""
+"""MediaWiki XML exports as a stream: the pages of the configured namespaces as plain text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
+from nightjar.config import MediaWikiSource
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.input_file import InputFile
+from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
+from nightjar.stages.ingest.wikitext import WikitextStripper
 
 _FEED_BYTES = 1 << 16
 _MAX_DEPTH = 32
@@ -24,7 +28,7 @@ _FILE_NAMESPACES = (-2, 6, 14)
 
 
 @dataclass(frozen=True)
-class Page:
+class WikiPage:
     """A page; of a history its last revision."""
 
     id: str
@@ -74,7 +78,7 @@ class PageStream:
         """Known once the first page is there."""
         return self._target.site
 
-    def __iter__(self) -> Iterator[Page]:
+    def __iter__(self) -> Iterator[WikiPage]:
         parser = DefusedXMLParser(target=self._target, forbid_dtd=True)
         n_silent = 0
         for data in _stretches(self._file.content()):
@@ -131,7 +135,7 @@ class _Target:
         self.site = Site()
         self._max_chars = max_chars
         self._path: list[str] = []
-        self._pages: list[Page] = []
+        self._pages: list[WikiPage] = []
         self._fields: dict[str, str] = {}
         self._is_redirect = False
         self._n_text_chars = 0
@@ -145,7 +149,7 @@ class _Target:
         has_news, self._has_news = self._has_news, False
         return has_news
 
-    def take_pages(self) -> list[Page]:
+    def take_pages(self) -> list[WikiPage]:
         """The pages that ended since the last call."""
         pages, self._pages = self._pages, []
         return pages
@@ -204,9 +208,9 @@ class _Target:
         if self._namespace_key.removeprefix("-").isdecimal():
             self.site.namespaces[int(self._namespace_key)] = name
 
-    def _page(self) -> Page:
+    def _page(self) -> WikiPage:
         title = self._fields.get("page/title", "")
-        return Page(
+        return WikiPage(
             id=self._fields.get("page/id", ""),
             title=title,
             namespace=self.site.namespace(self._fields.get("page/ns", ""), title),
@@ -215,3 +219,44 @@ class _Target:
             text=self._fields.get("page/revision/text", ""),
             n_chars=self._n_text_chars,
         )
+
+
+_REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
+_MARKUP_PER_CHAR = 4
+_MIN_PAGE_CHARS = 1 << 22
+"""Well above MediaWiki's own limit of a page, 2 MiB."""
+
+
+def read_mediawiki(source: MediaWikiSource, file: InputFile, max_chars: int) -> Iterator[Record]:
+    """Documents with the page id as their id, without markup; redirects are skipped.
+
+    Of a page with its history the last revision counts. Holds one page, of whose markup no
+    more than four times ``max_chars`` (at least 4 million characters). Raises SourceError as
+    :class:`PageStream` does.
+    """
+    pages = PageStream(file, max(_MARKUP_PER_CHAR * max_chars, _MIN_PAGE_CHARS))
+    namespaces = frozenset(source.namespaces)
+    stripper: WikitextStripper | None = None
+    for page in pages:
+        stripper = stripper or WikitextStripper(pages.site.hidden_namespaces)
+        if page.namespace not in namespaces:
+            yield Skip.OTHER_NAMESPACE
+        elif page.is_redirect or _REDIRECT.match(page.text):
+            yield Skip.REDIRECT
+        else:
+            yield _record(page, stripper, file.label)
+
+
+def _record(page: WikiPage, stripper: WikitextStripper, label: str) -> Record:
+    locator = f"{label}: page {excerpt(page.id)} ({excerpt(page.title)})"
+    if page.model not in {"", "wikitext"}:
+        detail = f"its content model is {page.model}"
+        return Rejection(locator, Reason.NOT_WIKITEXT, detail, excerpt(page.text))
+    if page.n_chars > len(page.text):
+        detail = f"{page.n_chars} characters of markup"
+        return Rejection(locator, Reason.TOO_LONG, detail, excerpt(page.text))
+    text = stripper.strip(page.text)
+    if not text:
+        detail = "no text but markup" if page.text.strip() else "the page is empty"
+        return Rejection(locator, Reason.EMPTY, detail, excerpt(page.text))
+    return Document(locator, page.id, text)

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from nightjar.config import ParquetSource
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.input_file import InputFile, unreadable, vanished
-from nightjar.stages.ingest.readers.fields import missing_field
-from nightjar.stages.ingest.readers.mapping import MISSING, FieldMapping
+from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldMapping, missing_field
 from nightjar.stages.ingest.records import Record
 
 _BATCH_ROWS = 256

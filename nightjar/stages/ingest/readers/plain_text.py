@@ -1,13 +1,13 @@
-"""Plain text: a document a line, or a file."""
+"""Plain text: a stream of bytes cut into lines, in bounded memory; a document a line, or a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from nightjar.config import TextSource
-from nightjar.stages.ingest.encodings import decoded, open_encoded
+from nightjar.stages.ingest.encodings import EncodedStream, Encoding, decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.lines import read_whole, split_lines
 from nightjar.stages.ingest.records import (
     MAX_BYTES_PER_CHAR,
     Document,
@@ -16,6 +16,102 @@ from nightjar.stages.ingest.records import (
     Rejection,
     excerpt,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its end."""
+
+    number: int
+    """From 1."""
+    data: bytes
+    n_bytes: int
+    """Length in the file; more than ``len(data)`` when the line was cut."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the line is longer than was asked for."""
+        return self.n_bytes > len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a file holds, if it is not too long."""
+
+    data: bytes
+    n_bytes: int
+    """More than ``len(data)`` when it is."""
+
+
+def read_whole(pieces: Iterable[bytes], max_bytes: int) -> Whole:
+    """All ``pieces``, of which no more than ``max_bytes`` are held."""
+    kept, n_bytes = [], 0
+    for piece in pieces:
+        if n_bytes < max_bytes:
+            kept.append(piece[: max_bytes - n_bytes])
+        n_bytes += len(piece)
+    return Whole(b"".join(kept), n_bytes)
+
+
+def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:
+    r"""The lines of ``stream``, which end with ``\n``, ``\r\n`` or ``\r``.
+
+    Of a line longer than ``max_bytes`` only its first ``max_bytes`` are kept; the rest is
+    passed over piece by piece, so that at most that much and one piece are in memory.
+    """
+    encoding = stream.encoding
+    line = _Growing(max_bytes - max_bytes % encoding.unit)
+    number = 1
+    held = b""
+    for piece in stream.pieces:
+        data = held + piece
+        usable = len(data) - len(data) % encoding.unit
+        if data.endswith(encoding.carriage_return, 0, usable):
+            usable -= encoding.unit  # a line feed may follow in the next piece
+        start = 0
+        for end, next_start in _line_ends(encoding, data, usable):
+            yield line.finish(number, data[start:end])
+            number += 1
+            start = next_start
+        line.add(data[start:usable])
+        held = data[usable:]
+    if held == encoding.carriage_return:
+        yield line.finish(number, b"")
+    elif held or line.n_bytes:
+        yield line.finish(number, held)
+
+
+def _line_ends(encoding: Encoding, data: bytes, usable: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each line end in ``data[:usable]``."""
+    position = 0
+    while match := encoding.line_end.search(data, position, usable):
+        if match.start() % encoding.unit:
+            position = match.start() + 1  # bytes of two neighbouring characters
+        else:
+            position = match.end()
+            yield match.span()
+
+
+class _Growing:
+    """A line that is not complete yet, cut at ``max_bytes``."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self.n_bytes = 0
+
+    def add(self, part: bytes) -> None:
+        room = self._max_bytes - self.n_bytes
+        if part and room > 0:
+            self._parts.append(part[:room])
+        self.n_bytes += len(part)
+
+    def finish(self, number: int, part: bytes) -> Line:
+        self.add(part)
+        line = Line(number, b"".join(self._parts), self.n_bytes)
+        self._parts.clear()
+        self.n_bytes = 0
+        return line
 
 
 def read_text(source: TextSource, file: InputFile, max_chars: int) -> Iterator[Record]:

@@ -18,8 +18,8 @@ each time and its content decides. The stage uses nothing but the plan: the sha2
 name of an object say which file it is (:func:`fetched_file`), so that a night whose URLs
 stand for something else meanwhile still reads what was planned.
 
-A database's rows become parts, files of JSON Lines among the objects (``tables``, ``row_parts``,
-``rows``), read through SQLAlchemy (``database``); the index has the highest watermark, too.
+A database's rows become parts, files of JSON Lines among the objects (``database_tables``,
+``row_parts``), read through SQLAlchemy (``database``); the index has the highest watermark, too.
 
 ``http`` speaks to web servers, ``buckets`` to S3, Google Cloud Storage and Azure through
 fsspec; both give :mod:`.object_storage`'s interface to ``download``, which
@@ -28,14 +28,19 @@ never reach a file, a message or a log: messages of libraries are redacted and n
 """
 
 from nightjar.stages.ingest.remote.database_tables import TableRequest, fetch_rows, known_rows
-from nightjar.stages.ingest.remote.directories import FETCHED_DIR, fetched_file
-from nightjar.stages.ingest.remote.fetching import FetchedFile, Request, fetch_files, known_files
-from nightjar.stages.ingest.remote.stale import surplus_downloads
+from nightjar.stages.ingest.remote.erasing_fetched import surplus_downloads
+from nightjar.stages.ingest.remote.fetched_files import FETCHED_DIR, fetched_file
+from nightjar.stages.ingest.remote.fetching import (
+    FetchedFile,
+    FetchRequest,
+    fetch_files,
+    known_files,
+)
 
 __all__ = [
     "FETCHED_DIR",
+    "FetchRequest",
     "FetchedFile",
-    "Request",
     "TableRequest",
     "fetch_files",
     "fetch_rows",

@@ -21,9 +21,9 @@ from nightjar.stages.ingest.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,
+    ObjectVersion,
     RemoteObject,
     Rest,
-    Version,
 )
 
 _CONNECT_SECONDS = 10
@@ -130,7 +130,7 @@ class BucketStorage:
 
     @contextmanager
     def open(
-        self, found: RemoteObject, known: Version | None, rest: Rest | None
+        self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> Iterator[Body | None]:
         """As :class:`.object_storage.Storage`."""
         path = found.url.partition("://")[2]
@@ -155,7 +155,7 @@ class BucketStorage:
         return RemoteObject(f"{self._family}://{name}", place, _version(info))
 
     def _pieces(
-        self, url: str, path: str, stream: Any, version: Version, start: int
+        self, url: str, path: str, stream: Any, version: ObjectVersion, start: int
     ) -> Iterator[bytes]:
         with self._translated(url):
             stream.seek(start)
@@ -236,14 +236,14 @@ def _reason(error: BaseException) -> str:
     return urls.redacted(" ".join(str(error).split())) or type(error).__name__
 
 
-def _version(info: Mapping[str, Any]) -> Version:
+def _version(info: Mapping[str, Any]) -> ObjectVersion:
     n_bytes = info.get("size")
     for mark in _MARKS:
         if info.get(mark):
-            return Version({mark.lower(): str(info[mark])}, n_bytes)
+            return ObjectVersion({mark.lower(): str(info[mark])}, n_bytes)
     times = [str(info[name]) for name in _TIMES if info.get(name)]
     marks = {"last-modified": times[0]} if times and n_bytes is not None else {}
-    return Version(marks, n_bytes, is_exact=False)
+    return ObjectVersion(marks, n_bytes, is_exact=False)
 
 
 def _is_shown(name: str, pattern: str) -> bool:

@@ -25,7 +25,7 @@ from nightjar.config import SqlSource
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
 from nightjar.stages.ingest.purge_list import digest_of
-from nightjar.stages.ingest.remote.directories import Directories
+from nightjar.stages.ingest.remote.fetched_files import Directories
 from nightjar.stages.ingest.remote.fetched_index import (
     Index,
     Known,
@@ -35,10 +35,16 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import Version
-from nightjar.stages.ingest.remote.patience import persist
-from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart
-from nightjar.stages.ingest.remote.rows import Key, Row, as_key, key_digest, make_row
+from nightjar.stages.ingest.remote.object_storage import ObjectVersion, persist
+from nightjar.stages.ingest.remote.row_parts import (
+    Key,
+    PartsWriter,
+    Row,
+    RowPart,
+    as_key,
+    key_digest,
+    make_row,
+)
 from nightjar.store import fingerprint, only_writes
 
 logger = logging.getLogger(__name__)
@@ -233,7 +239,7 @@ class _Fetching:
     def _save(self, parts: Sequence[RowPart], n_known: int) -> None:
         watermark = None if self._source.watermark_column is None else _encoded(self._last)
         objects = {
-            part.name: Known(Version({}, part.n_bytes), part.n_bytes, part.sha256, part.name)
+            part.name: Known(ObjectVersion({}, part.n_bytes), part.n_bytes, part.sha256, part.name)
             for part in parts
         }
         listing = tuple(Listed(part.name, part.name) for part in parts)

@@ -1,23 +1,71 @@
-"""Bringing one object here, whatever happens on the way."""
+"""Bringing one object here, whatever happens on the way; how far several downloads are."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.remote.directories import Directories
+from nightjar.progress import Progress
+from nightjar.stages.ingest.remote.fetched_files import Directories, Partial, Writing
 from nightjar.stages.ingest.remote.fetched_index import Known
 from nightjar.stages.ingest.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,
+    Patience,
     RemoteObject,
+    Stopped,
     Storage,
 )
-from nightjar.stages.ingest.remote.partial import Partial, Writing
-from nightjar.stages.ingest.remote.patience import Patience, Stopped
-from nightjar.stages.ingest.remote.tally import Tally
+
+
+class Tally:
+    """Counts what threads bring; :meth:`tell` passes it on.
+
+    ``sizes`` are the bytes that are to come of each object, None where only the answer
+    tells: once all are known, the progress has a total.
+    """
+
+    def __init__(self, progress: Progress, label: str, sizes: Mapping[str, int | None]) -> None:
+        self._progress = progress
+        self._label = label
+        self._sizes = dict(sizes)
+        self._lock = threading.Lock()
+        self._n_bytes = 0
+        self._n_told = 0
+        self._name = ""
+        self._total = self._sum()
+        if sizes:
+            progress.start(label, self._total, "B")
+
+    def expect(self, url: str, n_bytes: int | None) -> None:
+        """So much is to come of the object at ``url``; called by any thread."""
+        with self._lock:
+            self._sizes[url] = n_bytes
+
+    def add(self, n_bytes: int, name: str) -> None:
+        """So much more came, of the object ``name``; called by any thread."""
+        with self._lock:
+            self._n_bytes += n_bytes
+            self._name = name
+
+    def tell(self) -> None:
+        """Tell what came since the last time."""
+        with self._lock:
+            n_bytes, name = self._n_bytes, self._name
+            total = self._sum() if self._total is None else self._total
+        if total is not None and self._total is None:
+            self._total, self._n_told = total, 0
+            self._progress.start(self._label, total, "B")
+        if n_bytes > self._n_told:
+            self._progress.advance(n_bytes - self._n_told, f"{n_bytes / 1e6:,.1f} MB, {name}")
+            self._n_told = n_bytes
+
+    def _sum(self) -> int | None:
+        sizes = [size for size in self._sizes.values() if size is not None]
+        return sum(sizes) if len(sizes) == len(self._sizes) else None
 
 
 @dataclass(frozen=True)

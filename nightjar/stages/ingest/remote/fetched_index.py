@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.stages.ingest.remote.directories import Directories, fetched_file
-from nightjar.stages.ingest.remote.object_storage import Version
+from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
+from nightjar.stages.ingest.remote.object_storage import ObjectVersion
 from nightjar.stages.ingest.remote.row_parts import RowPart
 from nightjar.store import is_held, replace, waited_lease
 
@@ -26,7 +26,7 @@ _FORMAT = 1
 class Known:
     """An object that was fetched, and of which version it was then."""
 
-    version: Version
+    version: ObjectVersion
     n_bytes: int
     sha256: str
     name: str

@@ -16,8 +16,8 @@ from nightjar.config import StorageConfig
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.files import urls
 from nightjar.progress import Progress
-from nightjar.stages.ingest.remote.directories import Directories, fetched_file
-from nightjar.stages.ingest.remote.download import Downloads
+from nightjar.stages.ingest.remote.download import Downloads, Tally
+from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
 from nightjar.stages.ingest.remote.fetched_index import (
     Index,
     Known,
@@ -26,9 +26,7 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import RemoteObject, Storage
-from nightjar.stages.ingest.remote.patience import Stopped, persist
-from nightjar.stages.ingest.remote.tally import Tally
+from nightjar.stages.ingest.remote.object_storage import RemoteObject, Stopped, Storage, persist
 from nightjar.store import fingerprint, only_writes
 
 logger = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ _SAVED_EVERY_OBJECTS = 256
 
 
 @dataclass(frozen=True)
-class Request:
+class FetchRequest:
     """What of a source's configuration its files hang on."""
 
     source: str
@@ -76,7 +74,7 @@ class FetchedFile:
     sha256: str
 
 
-def fetch_files(request: Request, fetched: Path, progress: Progress) -> list[FetchedFile]:
+def fetch_files(request: FetchRequest, fetched: Path, progress: Progress) -> list[FetchedFile]:
     """Bring every object of a source here that is not; all of them, in the order of the URLs.
 
     Several downloads at once. In memory: the listing, and a piece for each download. Raises
@@ -97,7 +95,7 @@ def fetch_files(request: Request, fetched: Path, progress: Progress) -> list[Fet
             storage.close()
 
 
-def known_files(request: Request, fetched: Path) -> list[FetchedFile]:
+def known_files(request: FetchRequest, fetched: Path) -> list[FetchedFile]:
     """What :func:`fetch_files` found the last time; asks no server.
 
     Raises SourceError when these URLs were never fetched, or a file is gone.
@@ -131,7 +129,7 @@ def _named(source: str) -> Iterator[None]:
         raise SourceUnavailable(f"sources.{source}.path: {error}") from None
 
 
-def _storage_of(request: Request) -> Storage:
+def _storage_of(request: FetchRequest) -> Storage:
     if request.family == "http":
         from nightjar.stages.ingest.remote.http import HttpStorage  # noqa: PLC0415 (imports httpx)
 
@@ -144,7 +142,7 @@ def _storage_of(request: Request) -> Storage:
 class _Fetching:
     def __init__(
         self,
-        request: Request,
+        request: FetchRequest,
         directories: Directories,
         path: Path,
         storage: Storage,

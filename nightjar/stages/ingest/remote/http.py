@@ -25,9 +25,9 @@ from nightjar.stages.ingest.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,
+    ObjectVersion,
     RemoteObject,
     Rest,
-    Version,
 )
 from nightjar.version import __version__
 
@@ -89,7 +89,7 @@ class HttpStorage:
 
     @contextmanager
     def open(
-        self, found: RemoteObject, known: Version | None, rest: Rest | None
+        self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> Iterator[Body | None]:
         """As :class:`.object_storage.Storage`."""
         headers = {**_unless(known), **_range_of(rest)}
@@ -243,7 +243,7 @@ def _body(url: str, response: httpx.Response, rest: Rest | None) -> Body:
     return Body(version, 0, _pieces(url, response))
 
 
-def _checked_range(response: httpx.Response, version: Version, rest: Rest | None) -> Rest:
+def _checked_range(response: httpx.Response, version: ObjectVersion, rest: Rest | None) -> Rest:
     """``rest``. Raises ObjectChanged unless that is what comes, of the same version."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if rest is None or found is None or int(found[1]) != rest.start:
@@ -255,16 +255,16 @@ def _checked_range(response: httpx.Response, version: Version, rest: Rest | None
     return rest
 
 
-def _version(response: httpx.Response) -> Version:
+def _version(response: httpx.Response) -> ObjectVersion:
     length = response.headers.get("content-length", "")
     n_bytes = int(length) if length.isdecimal() and response.status_code == 200 else None
     etag = response.headers.get(_ETAG, "")
     if etag:
-        return Version({_ETAG: etag}, n_bytes, is_exact=not etag.startswith("W/"))
+        return ObjectVersion({_ETAG: etag}, n_bytes, is_exact=not etag.startswith("W/"))
     modified = response.headers.get(_MODIFIED, "")
     if modified and _is_past(modified, response.headers.get("date", "")):
-        return Version({_MODIFIED: modified}, n_bytes)
-    return Version({}, n_bytes, is_exact=False)
+        return ObjectVersion({_MODIFIED: modified}, n_bytes)
+    return ObjectVersion({}, n_bytes, is_exact=False)
 
 
 def _is_past(modified: str, date: str) -> bool:
@@ -275,7 +275,7 @@ def _is_past(modified: str, date: str) -> bool:
         return False
 
 
-def _unless(known: Version | None) -> dict[str, str]:
+def _unless(known: ObjectVersion | None) -> dict[str, str]:
     marks = {} if known is None else known.marks
     names = {_ETAG: "If-None-Match", _MODIFIED: "If-Modified-Since"}
     return {names[name]: value for name, value in marks.items() if name in names}

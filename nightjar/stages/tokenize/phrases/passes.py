@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
-from nightjar.stages.tokenize.phrases.joining import (
+from nightjar.stages.tokenize.phrases.phrase_table import (
     PhraseIndex,
-    Shard,
+    PhraseTable,
+    SentenceIds,
     apply_phrases,
     index_phrases,
+    new_words,
 )
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable, new_words
 from nightjar.stages.tokenize.phrases.scoring import ScoreSettings, score
 
 
@@ -40,7 +41,7 @@ class PhraseSettings(ScoreSettings, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Vocabulary:
+class KnownWords:
     """The words by id, those of a first pass before the phrases of the next ones."""
 
     words: list[str]
@@ -48,15 +49,15 @@ class Vocabulary:
     is_connector: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, words: Iterable[str], connectors: frozenset[str]) -> Vocabulary:
+    def of(cls, words: Iterable[str], connectors: frozenset[str]) -> KnownWords:
         """Ids in the order of ``words``, which are all different."""
         held = list(words)
         is_connector = np.fromiter((word in connectors for word in held), np.bool_, len(held))
         return cls(held, {word: number for number, word in enumerate(held)}, is_connector)
 
-    def extended(self, table: PhraseTable, connectors: frozenset[str]) -> Vocabulary:
+    def extended(self, table: PhraseTable, connectors: frozenset[str]) -> KnownWords:
         """The same ids, and new ones for the phrases that are no words yet."""
-        return Vocabulary.of([*self.words, *new_words(table, self.id_of)], connectors)
+        return KnownWords.of([*self.words, *new_words(table, self.id_of)], connectors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +73,15 @@ class FoundPhrases:
     """The phrases of each pass, the vocabulary with them, and what joins them in shards."""
 
     tables: list[PhraseTable]
-    vocabulary: Vocabulary
+    vocabulary: KnownWords
     indexes: list[PhraseIndex]
 
-    def join(self, shard: Shard) -> Shard:
+    def join(self, shard: SentenceIds) -> SentenceIds:
         """The shard with the phrases of all passes joined."""
         return joined(shard, self.indexes)
 
 
-def joined(shard: Shard, indexes: Sequence[PhraseIndex]) -> Shard:
+def joined(shard: SentenceIds, indexes: Sequence[PhraseIndex]) -> SentenceIds:
     """The shard after the passes of ``indexes``."""
     for index in indexes:
         shard = apply_phrases(shard.ids, shard.offsets, index)
@@ -88,7 +89,7 @@ def joined(shard: Shard, indexes: Sequence[PhraseIndex]) -> Shard:
 
 
 def count_for_pass(
-    shard: Shard, indexes: Sequence[PhraseIndex], is_connector: NDArray[np.bool_]
+    shard: SentenceIds, indexes: Sequence[PhraseIndex], is_connector: NDArray[np.bool_]
 ) -> ShardCounts:
     """What one shard adds to the next pass, those of ``indexes`` being done.
 
@@ -99,13 +100,13 @@ def count_for_pass(
     return ShardCounts(words, count_shard(shard.ids, shard.offsets, is_connector))
 
 
-CountPass = Callable[[Sequence[PhraseIndex], Vocabulary], Iterable[ShardCounts]]
+CountPass = Callable[[Sequence[PhraseIndex], KnownWords], Iterable[ShardCounts]]
 """The counts of all shards, by :func:`count_for_pass`, for the indexes of the passes before."""
 
 
 def find_phrases(
     words: Iterable[str],
-    read_shards: Callable[[], Iterable[Shard]],
+    read_shards: Callable[[], Iterable[SentenceIds]],
     settings: PhraseSettings,
     spill_dir: Path | None = None,
     max_bytes: int = 1 << 30,
@@ -117,7 +118,7 @@ def find_phrases(
     :func:`find_phrases_by` says.
     """
 
-    def count_pass(indexes: Sequence[PhraseIndex], vocabulary: Vocabulary) -> Iterator[ShardCounts]:
+    def count_pass(indexes: Sequence[PhraseIndex], vocabulary: KnownWords) -> Iterator[ShardCounts]:
         for shard in read_shards():
             yield count_for_pass(shard, indexes, vocabulary.is_connector)
 
@@ -137,7 +138,7 @@ def find_phrases_by(
     shard, and what :func:`~.counts.merge_counts` says.
     """
     connectors = settings.connectors
-    vocabulary = Vocabulary.of(words, connectors)
+    vocabulary = KnownWords.of(words, connectors)
     tables: list[PhraseTable] = []
     indexes: list[PhraseIndex] = []
     for _ in range(settings.passes):

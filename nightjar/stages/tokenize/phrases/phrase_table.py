@@ -1,14 +1,15 @@
-"""The phrase table: what was found in one pass or in all of them, as a Parquet table too."""
+"""The phrase table of one pass or of all, and joining its phrases in the sentences of a shard."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nightjar.kernels.phrase_counting import child_slots, fill_phrases, join_phrases
 from nightjar.store import schemas
 
 
@@ -80,3 +81,96 @@ def new_words(table: PhraseTable, known: Container[str]) -> list[str]:
     In a vocabulary their ids follow those of the known words.
     """
     return [phrase for phrase in dict.fromkeys(table.phrases) if phrase not in known]
+
+
+_CONNECTOR = 1
+_FIRST = 2
+_LAST = 4
+_MIN_SLOTS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class SentenceIds:
+    """Sentences one after the other: sentence i is ``ids[offsets[i]:offsets[i + 1]]``.
+
+    The first offset is 0, the last one the number of ids.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseIndex:
+    """A phrase table as the kernels look things up in it: by :func:`index_phrases`."""
+
+    roles: NDArray[np.uint8]
+    run_keys: NDArray[np.int64]
+    run_nodes: NDArray[np.int32]
+    pairs: NDArray[np.uint64]
+    nodes: NDArray[np.int32]
+    joined: NDArray[np.int32]
+
+
+def index_phrases(
+    table: PhraseTable, id_of: Mapping[str, int], is_connector: NDArray[np.bool_]
+) -> PhraseIndex:
+    """Make ``table`` ready for :func:`apply_phrases`.
+
+    ``id_of`` has the ids of the phrases and of their tokens; ``is_connector`` is by id. A
+    phrase with a token that has no id cannot occur and is left out.
+    """
+    kept = [
+        ([id_of[token] for token in tokens], id_of[phrase])
+        for phrase, tokens in zip(table.phrases, table.tokens, strict=True)
+        if all(token in id_of for token in tokens)
+    ]
+    firsts = np.array([ids[0] for ids, _ in kept], np.int64)
+    lasts = np.array([ids[-1] for ids, _ in kept], np.int64)
+    roles = np.where(is_connector, _CONNECTOR, 0).astype(np.uint8)
+    roles[firsts] |= _FIRST
+    roles[lasts] |= _LAST
+    node_of: dict[tuple[int, int], int] = {}
+    nodes = np.array([_node(ids[1:-1], node_of) for ids, _ in kept], np.int32)
+    parents = np.array([0, *(parent for parent, _ in node_of)], np.int32)
+    words = np.array([0, *(word for _, word in node_of)], np.int32)
+    run_keys, run_nodes = child_slots(parents, words, _n_slots(len(parents)))
+    n_slots = _n_slots(len(kept))
+    index = PhraseIndex(
+        *(roles, run_keys, run_nodes, np.zeros(n_slots, np.uint64)),
+        *(np.full(n_slots, -1, np.int32), np.zeros(n_slots, np.int32)),
+    )
+    pairs = (firsts.astype(np.uint64) << np.uint64(32)) | lasts.astype(np.uint64)
+    joined = np.array([joined for _, joined in kept], np.int32)
+    fill_phrases(pairs, nodes, joined, index.pairs, index.nodes, index.joined)
+    return index
+
+
+def _node(run: list[int], node_of: dict[tuple[int, int], int]) -> int:
+    """The node of ``run`` in a tree of runs, made if need be."""
+    node = 0
+    for word in run:
+        node = node_of.setdefault((node, word), len(node_of) + 1)
+    return node
+
+
+def _n_slots(n_entries: int) -> int:
+    return max(_MIN_SLOTS, 1 << (2 * n_entries).bit_length())
+
+
+def apply_phrases(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], index: PhraseIndex
+) -> SentenceIds:
+    """The shard's sentences with phrases as one token each, from left to right.
+
+    As gensim's ``Phrases`` does it: a word that is no connector word and what follows it up
+    to the next such word is a phrase or is left alone; the last word of a phrase begins no
+    other one. There are as many sentences as before. In memory: 8 bytes a token.
+    """
+    joined = np.empty(len(ids), np.int32)
+    joined_offsets = np.empty(len(offsets), np.int64)
+    n = join_phrases(
+        *(ids, offsets, index.roles, index.run_keys, index.run_nodes),
+        *(index.pairs, index.nodes, index.joined, joined, joined_offsets),
+    )
+    return SentenceIds(joined[:n].copy(), joined_offsets)

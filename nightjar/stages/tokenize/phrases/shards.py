@@ -28,18 +28,21 @@ from nightjar.core.executors import Advance, Executor
 from nightjar.kernels.phrase_counting import count_documents
 from nightjar.progress import Progress
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, merge_counts
-from nightjar.stages.tokenize.phrases.joining import PhraseIndex, Shard
 from nightjar.stages.tokenize.phrases.passes import (
     FoundPhrases,
+    KnownWords,
     ShardCounts,
-    Vocabulary,
     count_for_pass,
     find_phrases_by,
     joined,
 )
-from nightjar.stages.tokenize.phrases.phrase_table import PhraseTable, to_arrow
-from nightjar.stages.tokenize.ranking import RankedRows, local_ranks, ranked_rows
-from nightjar.stages.tokenize.vocabulary_counts import Ranking
+from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIndex,
+    PhraseTable,
+    SentenceIds,
+    to_arrow,
+)
+from nightjar.stages.tokenize.ranking import RankedRows, Ranking, local_ranks, ranked_rows
 from nightjar.store import (
     Artifact,
     FileEntry,
@@ -119,7 +122,7 @@ class PhraseStage:
 
     def _find(self, words: list[str]) -> FoundPhrases:
         def count_pass(
-            indexes: Sequence[PhraseIndex], vocabulary: Vocabulary
+            indexes: Sequence[PhraseIndex], vocabulary: KnownWords
         ) -> Iterator[ShardCounts]:
             self._save_state(indexes, vocabulary)
             label = f"find phrases, pass {len(indexes) + 1} of {self._config.passes}"
@@ -165,7 +168,7 @@ class PhraseStage:
             for number, shard in enumerate(self._shards)
         ]
 
-    def _save_state(self, indexes: Sequence[PhraseIndex], vocabulary: Vocabulary) -> None:
+    def _save_state(self, indexes: Sequence[PhraseIndex], vocabulary: KnownWords) -> None:
         np.save(self._scratch / f"connectors-{len(indexes)}.npy", vocabulary.is_connector)
         if indexes:
             arrays = {field.name: getattr(indexes[-1], field.name) for field in fields(PhraseIndex)}
@@ -185,7 +188,9 @@ def count_in_shard(piece: PhraseShard, advance: Advance) -> Path:
 
     def counted() -> Iterator[PhraseCounts]:
         for rows in _rows(piece):
-            found = count_for_pass(Shard(rows.ids, rows.offsets), state.indexes, state.is_connector)
+            found = count_for_pass(
+                SentenceIds(rows.ids, rows.offsets), state.indexes, state.is_connector
+            )
             np.add(words, found.words, out=words)
             advance(len(rows.ids))
             yield found.phrases
@@ -222,7 +227,7 @@ def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
     n_words = len(state.is_connector)
     counts, seen, document = np.zeros((2, n_words), np.int64), np.zeros(n_words, np.int64), 0
     for rows in _rows(piece):
-        shard = joined(Shard(rows.ids, rows.offsets), state.indexes)
+        shard = joined(SentenceIds(rows.ids, rows.offsets), state.indexes)
         is_first = rows.sentences.column("sentence").to_numpy() == 0
         document = count_documents(
             shard.ids, shard.offsets, is_first, document, seen, counts[0], counts[1]
@@ -240,7 +245,7 @@ def join_shard(piece: PhraseShard, advance: Advance) -> FileEntry:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for rows in _rows(piece):
-            shard = joined(Shard(rows.ids, rows.offsets), state.indexes)
+            shard = joined(SentenceIds(rows.ids, rows.offsets), state.indexes)
             yield rows.batch(rank_of[shard.ids], shard.offsets)
             advance(len(rows.ids))
 

@@ -1,0 +1,158 @@
+"""Parts of a source: ``where``, which records count, and ``storage``, how its URLs are reached."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nightjar.config.sections import Section, Text
+from nightjar.files import urls
+
+_KEYS = ("min", "max", "regex", "not")
+
+
+def checked_conditions(where: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``where`` itself. Raises ValueError naming the field whose condition is none."""
+    for field, condition in where.items():
+        if not field:
+            raise ValueError("the name of a field is empty")
+        _check(field, condition)
+    return where
+
+
+def _check(field: str, condition: Any) -> None:
+    if isinstance(condition, Mapping):
+        _check_mapping(field, condition)
+    elif isinstance(condition, list):
+        if not condition:
+            raise ValueError(f"{field}: the list is empty, so no record would be left")
+        for value in condition:
+            _check_value(field, value)
+    else:
+        _check_value(field, condition)
+
+
+def _check_value(field: str, value: Any) -> None:
+    is_value = value is None or isinstance(value, bool | int | float | str)
+    if not is_value:
+        raise ValueError(
+            f"{field}: expected text, a number, true, false, null, a list of them or "
+            f"{{{', '.join(_KEYS)}}} (got {value!r}); put dates in quotes"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{field}: {value!r} compares with nothing")
+
+
+def _check_mapping(field: str, condition: Mapping[Any, Any]) -> None:
+    unknown = [str(key) for key in condition if key not in _KEYS]
+    if unknown or not condition:
+        found = ", ".join(unknown) or "nothing"
+        raise ValueError(f"{field}: expected {', '.join(_KEYS)} (got {found})")
+    bounds = [condition[key] for key in ("min", "max") if key in condition]
+    for bound in bounds:
+        _check_value(f"{field}: min and max", bound)
+    is_text = {isinstance(bound, str) for bound in bounds}
+    is_number = all(isinstance(bound, int | float | str) for bound in bounds)
+    if len(is_text) > 1 or not is_number or any(isinstance(bound, bool) for bound in bounds):
+        raise ValueError(f"{field}: min and max are two numbers, or two texts such as '2026-01-31'")
+    if len(bounds) == 2 and bounds[0] > bounds[1]:
+        raise ValueError(f"{field}: min is above max, so no record would be left")
+    if "regex" in condition:
+        _check_regex(field, condition["regex"])
+    if "not" in condition:
+        _check(field, condition["not"])
+
+
+def _check_regex(field: str, pattern: Any) -> None:
+    if not isinstance(pattern, str):
+        raise ValueError(f"{field}: a regex is text (got {pattern!r})")
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{field}: not a regular expression: {error}") from error
+
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "endpoint_url": ("s3", "gs"),
+    "region": ("s3",),
+    "profile": ("s3",),
+    "anonymous": ("s3", "gs", "az"),
+    "requester_pays": ("s3", "gs"),
+    "project": ("gs",),
+    "account": ("az",),
+    "headers_env": ("http",),
+}
+"""By key, the kinds of storage that have it."""
+
+
+def check_variable_name(name: str) -> str:
+    """``name``, which an environment variable can have; ValueError repeats nothing of another."""
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise ValueError("is the name of an environment variable")
+    return name
+
+
+def _names_of_variables(headers: dict[str, str]) -> dict[str, str]:
+    # No value is repeated: it is a secret if it is not what belongs here.
+    for header, variable in headers.items():
+        if not _HEADER_NAME.fullmatch(header):
+            raise ValueError("a header's name holds letters, digits and dashes")
+        if not _ENVIRONMENT_NAME.fullmatch(variable):
+            raise ValueError(
+                f"{header}: is the name of an environment variable that holds the header's value"
+            )
+    return headers
+
+
+def _plain_endpoint(url: str) -> str:
+    if urls.scheme_of(url) not in urls.HTTP_SCHEMES:
+        raise ValueError("is a URL with http:// or https://")
+    urls.check_url(url)
+    return url
+
+
+class StorageConfig(Section):
+    """How URLs are reached; credentials come from the environment (docs/sources.md)."""
+
+    endpoint_url: Annotated[Text, AfterValidator(_plain_endpoint)] | None = Field(
+        None, description="s3, gs: of a server of your own, as in http://127.0.0.1:9000"
+    )
+    region: Text | None = Field(None, description="s3: as in eu-central-1")
+    profile: Text | None = Field(None, description="s3: which of those in ~/.aws")
+    anonymous: bool = Field(False, description="s3, gs, az: public data, without credentials")
+    requester_pays: bool = Field(False, description="s3, gs: who reads pays")
+    project: Text | None = Field(None, description="gs: which is billed")
+    account: Text | None = Field(None, description="az: the storage account")
+    headers_env: Annotated[dict[str, str], AfterValidator(_names_of_variables)] = Field(
+        {},
+        description="http: by header the environment variable that holds its value, "
+        "as in {Authorization: DATA_AUTHORIZATION}",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for key in values:
+                if key not in cls.model_fields and urls.is_secret_name(str(key)):
+                    hints = [urls.credentials_hint(kind) for kind in ("s3", "gs", "az", "http")]
+                    raise ValueError(
+                        f"{key} is a credential, which does not belong in the config. "
+                        f"For s3: {hints[0]}; gs: {hints[1]}; az: {hints[2]}; http: {hints[3]}"
+                    )
+        return values
+
+    def check_family(self, family: str) -> None:
+        """Raise ValueError when a key is set that URLs of that kind do not have."""
+        if family == "local":
+            raise ValueError("storage: is for URLs; path holds local files")
+        for key in sorted(self.model_fields_set):
+            if family not in _FAMILIES[key]:
+                mine = ", ".join(name for name, of in _FAMILIES.items() if family in of)
+                raise ValueError(f"storage.{key}: is not for {family}, which has {mine}")

@@ -1,0 +1,232 @@
+"""Tags and text of a page, and the elements that are open at a place of it.
+
+Tags and text are told apart as by the tokenizer of the HTML standard. Here is also which elements
+break lines, for pages as for texts with some HTML in them.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from nightjar.files.html.selectors import Selector
+
+_MARK = re.compile(
+    r"<(?:(?P<comment>!--)|(?P<bogus>[!?]|/(?![a-zA-Z]))"
+    r"|(?P<end>/)?(?P<name>[a-zA-Z][^\s/>]*+)(?P<closed>>)?)"
+)
+_TAG_END = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))*+>""")
+_COMMENT_END = re.compile(r"--!?>")
+_ATTRIBUTE = re.compile(
+    r"""([^\s/>=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))?""",
+)
+_LONG_REFERENCE = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{9,});?")
+_RAW = ("script", "style", "xmp", "iframe", "noembed", "noframes")
+_RAW_WITH_ENTITIES = ("title", "textarea")
+_RAW_END = {
+    name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW + _RAW_WITH_ENTITIES
+}
+
+
+class Text(NamedTuple):
+    """Running text, its entities resolved."""
+
+    data: str
+
+
+class RawText(NamedTuple):
+    """What an element holds in which there are no tags, such as ``<script>``."""
+
+    name: str
+    data: str
+
+
+class Tag(NamedTuple):
+    """A tag; ``attributes`` are as written."""
+
+    name: str
+    is_end: bool
+    is_self_closing: bool
+    attributes: str
+
+
+Token = Text | RawText | Tag
+
+
+def scan(page: str) -> Iterator[Token]:
+    """The tokens of ``page``. A tag or a comment that is never closed reaches to the end."""
+    position = 0
+    while mark := _MARK.search(page, position):
+        if mark.start() > position:
+            yield Text(unescaped(page[position : mark.start()]))
+        if mark["name"] is None:
+            position = _after_comment(page, mark)
+            continue
+        is_end = mark["end"] is not None
+        position = mark.end()
+        written = ""
+        if mark["closed"] is None:
+            tag_end = _TAG_END.match(page, position)
+            if tag_end is None:
+                return
+            written = page[position : tag_end.end() - 1]
+            position = tag_end.end()
+        tag = Tag(mark["name"].lower(), is_end, written.endswith("/"), written)
+        yield tag
+        if not is_end and tag.name in _RAW_END:
+            closing = _RAW_END[tag.name].search(page, position)
+            end = len(page) if closing is None else closing.start()
+            data = page[position:end]
+            yield RawText(tag.name, unescaped(data) if tag.name in _RAW_WITH_ENTITIES else data)
+            position = end
+    if position < len(page):
+        yield Text(unescaped(page[position:]))
+
+
+def _after_comment(page: str, mark: re.Match[str]) -> int:
+    if mark["comment"]:
+        if page.startswith((">", "->"), mark.end()):
+            return page.index(">", mark.end()) + 1
+        closing = _COMMENT_END.search(page, mark.end())
+        return len(page) if closing is None else closing.end()
+    end = page.find(">", mark.end())
+    return len(page) if end < 0 else end + 1
+
+
+def attributes(written: str) -> dict[str, str]:
+    """Attributes by lower-case name; of several of a name the first counts."""
+    found: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(written):
+        value = match[2] or ""
+        if value[:1] in {'"', "'"}:
+            value = value[1:-1]
+        found.setdefault(match[1].lower(), unescaped(value))
+    return found
+
+
+def unescaped(text: str) -> str:
+    """``text`` with its entities resolved; numbers that no character has are U+FFFD."""
+    if "&" not in text:
+        return text
+    # The library refuses numbers of more than 4,300 digits.
+    return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
+
+
+_MAX_DEPTH = 512
+"""As in browsers: what is nested deeper is read as if it were at this depth."""
+TEXT_BLOCKS = frozenset((
+    "blockquote", "center", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
+    "ol", "p", "section", "tr", "ul",
+))  # fmt: skip
+"""Elements that begin and end lines and that people write into running text."""
+BLOCKS = TEXT_BLOCKS | frozenset((
+    "address", "article", "aside", "body", "caption", "details", "dialog", "dir", "fieldset",
+    "figcaption", "figure", "footer", "form", "frameset", "head", "header", "hgroup", "html",
+    "legend", "listing", "main", "menu", "nav", "optgroup", "option", "plaintext", "pre", "search",
+    "summary", "table", "tbody", "tfoot", "thead", "title", "xmp",
+))  # fmt: skip
+"""Elements that begin and end lines."""
+CELLS = frozenset(("td", "th"))
+LINE_BREAK = "br"
+SKIPPED = frozenset((
+    "applet", "audio", "button", "canvas", "datalist", "iframe", "map", "math", "nav", "noembed",
+    "noframes", "noscript", "object", "script", "select", "style", "svg", "template", "textarea",
+    "video",
+))  # fmt: skip
+"""Elements whose text is no text of the page."""
+_ONCE = frozenset(("html", "head", "body"))
+_ENDED_BY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "li": (("li",), ("ul", "ol", "menu", "dir")),
+    "dt": (("dt", "dd"), ("dl",)),
+    "dd": (("dt", "dd"), ("dl",)),
+    "td": (("td", "th"), ("tr", "table")),
+    "th": (("td", "th"), ("tr", "table")),
+    "tr": (("tr",), ("table",)),
+    "tbody": (("thead", "tbody", "tfoot"), ("table",)),
+    "tfoot": (("thead", "tbody", "tfoot"), ("table",)),
+    "option": (("option",), ("select", "datalist")),
+    "body": (("head",), ()),
+}
+"""Which open elements a start tag ends, and within which ones that holds."""
+
+
+class Element(NamedTuple):
+    """An open element."""
+
+    name: str
+    is_skipped: bool
+    """It or one around it holds no text of the page."""
+    is_chosen: bool
+    """It or one around it is what was selected."""
+    bits: int
+    around_bits: int
+
+
+class OpenElements:
+    """A stack of elements; end tags that the page leaves out are understood.
+
+    Holds at most 512 elements; each tag takes constant time over the page as a whole.
+    """
+
+    def __init__(self, selector: Selector | None) -> None:
+        self._selector = selector
+        self._stack: list[Element] = []
+        self._places: dict[str, list[int]] = defaultdict(list)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether text here is wanted."""
+        if not self._stack:
+            return self._selector is None
+        return self._stack[-1].is_chosen and not self._stack[-1].is_skipped
+
+    @property
+    def is_preformatted(self) -> bool:
+        """Whether white space here is text."""
+        return bool(self._places["pre"])
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+        if name in _ONCE and self._places[name]:
+            return
+        if name in BLOCKS:
+            self._cut_back(self._last("p"))
+        if name in _ENDED_BY:
+            ended, within = _ENDED_BY[name]
+            place = max(self._last(other) for other in ended)
+            if place > max((self._last(other) for other in within), default=-1):
+                self._cut_back(place)
+        if len(self._stack) < _MAX_DEPTH:
+            self._push(name, attributes)
+
+    def _push(self, name: str, attributes: Mapping[str, str]) -> None:
+        parent = self._stack[-1] if self._stack else None
+        is_skipped = name in SKIPPED or "hidden" in attributes
+        is_chosen, bits, around = self._selector is None, 0, 0
+        if parent is not None:
+            is_skipped = is_skipped or parent.is_skipped
+            around = parent.bits | parent.around_bits
+        if self._selector is not None:
+            parent_bits = parent.bits if parent is not None else 0
+            bits = self._selector.match(name, attributes, parent_bits, around)
+            is_chosen = self._selector.is_chosen(bits) or (parent is not None and parent.is_chosen)
+        self._places[name].append(len(self._stack))
+        self._stack.append(Element(name, is_skipped, is_chosen, bits, around))
+
+    def end(self, name: str) -> None:
+        """An element ends, if it is open, and with it all that is open inside."""
+        place = self._last(name)
+        if name in {"html", "body"} or (name != "table" and place < self._last("table")):
+            return
+        self._cut_back(place)
+
+    def _last(self, name: str) -> int:
+        places = self._places.get(name)
+        return places[-1] if places else -1
+
+    def _cut_back(self, place: int) -> None:
+        while 0 <= place < len(self._stack):
+            self._places[self._stack.pop().name].pop()

@@ -1,0 +1,212 @@
+"""Vectors that need no encoding: of the finished parts of a killed run, and of an earlier artifact.
+
+Parts lie in one directory beside the artifacts of the stage, named by the version it is to
+become. Each part is a file of its own, which is whole or not there. It names the documents it is
+of by the hash of their texts' hashes, and is checked before it is used. NumPy's ``.npz`` without
+pickle: every array has a checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nightjar.errors import StoreError
+from nightjar.stages.embed.encoding import Bools, Encoded, Floats
+from nightjar.store import Artifact, Identity, Store, replace
+from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS
+
+logger = logging.getLogger(__name__)
+
+
+PREFIX = ".parts-"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
+"""What reading a file raises that is no whole part."""
+
+
+def parts_directory(stage_dir: Path, version: str) -> Path:
+    """Where the parts of the artifact that is to be ``version`` are."""
+    return stage_dir / f"{PREFIX}{version}"
+
+
+def unwanted_parts(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
+    """The parts of artifacts that are not to become one of the ``wanted`` versions."""
+    return [
+        path
+        for path in sorted(stage_dir.glob(f"{PREFIX}*"))
+        if path.name.removeprefix(PREFIX) not in wanted
+    ]
+
+
+@dataclass(frozen=True)
+class PartKey:
+    """A part by its place and its documents."""
+
+    number: int
+    n_documents: int
+    sha256: bytes
+    """Of the hashes of the documents' texts, in order."""
+
+    @classmethod
+    def of(cls, number: int, hashes: Sequence[str]) -> PartKey:
+        """The key of the part that holds the texts with these hashes."""
+        return cls(number, len(hashes), hashlib.sha256("\n".join(hashes).encode()).digest())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The finished parts in ``directory``, of vectors with ``vector_size`` values."""
+
+    directory: Path
+    vector_size: int
+
+    def save(self, key: PartKey, encoded: Encoded) -> None:
+        """Write a part: whole, or not at all. Raises StoreNotWritable."""
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            documents=np.frombuffer(key.sha256, np.uint8),
+            vectors=encoded.vectors,
+            is_known=encoded.is_known,
+            is_cut=encoded.is_cut,
+        )
+        replace(self._path(key), stream.getvalue())
+
+    def load(self, key: PartKey) -> Encoded | None:
+        """A part, if it is there and whole; one of other documents counts as damaged."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                if arrays["documents"].tobytes() != key.sha256:
+                    raise ValueError("it is of other documents")
+                encoded = Encoded(arrays["vectors"], arrays["is_known"], arrays["is_cut"])
+            _check_arrays(encoded, (key.n_documents, self.vector_size))
+        except _DAMAGE as error:
+            logger.warning("%s cannot be used, it is encoded anew: %s", path, error)
+            return None
+        return encoded
+
+    def _path(self, key: PartKey) -> Path:
+        return self.directory / f"part-{key.number:06}.npz"
+
+
+def _check_arrays(encoded: Encoded, shape: tuple[int, int]) -> None:
+    if encoded.vectors.shape != shape or encoded.vectors.dtype != np.float32:
+        found = f"{encoded.vectors.dtype} of {encoded.vectors.shape}"
+        raise ValueError(f"its vectors are {found}, not float32 of {shape}")
+    for flags in (encoded.is_known, encoded.is_cut):
+        if flags.shape != shape[:1] or flags.dtype != np.bool_:
+            raise ValueError("its flags are not those of its vectors")
+
+
+_READ_ROWS = 4_096
+
+
+def find_earlier(store: Store, identity: Identity) -> Artifact | None:
+    """The newest whole artifact made like ``identity``, of any documents and under any name."""
+    wanted = _encoder_of(identity.as_json())
+    for ref in reversed(store.versions(DOCUMENT_VECTORS)):
+        try:
+            artifact = store.open(ref)
+        except StoreError as error:
+            logger.warning("%s: its vectors are not used again: %s", ref, error)
+            continue
+        if _encoder_of(artifact.manifest.identity) == wanted:
+            return artifact
+    return None
+
+
+def _encoder_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What shapes a text's vector: all of the identity but the documents and the name."""
+    config = {key: value for key, value in identity["config"].items() if key != "name"}
+    parents = {key: value for key, value in identity["parents"].items() if key != DOCUMENTS}
+    return {
+        "config": config,
+        "parents": parents,
+        "inputs": list(identity["inputs"]),
+        "code": identity["code"],
+    }
+
+
+class EarlierVectors:
+    """The vectors of an earlier artifact, by the hash of their text.
+
+    Held in memory: the hashes (72 bytes a document). The vectors are a temporary file of
+    4 bytes a value, memory-mapped.
+    """
+
+    def __init__(self, hashes: NDArray[np.bytes_], vectors: Floats, is_known: Bools) -> None:
+        self._order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[self._order]
+        self._vectors = vectors
+        self._is_known = is_known
+
+    def rows(self, hashes: Sequence[str]) -> NDArray[np.int64]:
+        """Where the vector of each text is, -1 where it has none."""
+        wanted = np.array(hashes, dtype="S64")
+        places = np.searchsorted(self._hashes, wanted)
+        places[places == len(self._hashes)] = 0
+        if len(self._hashes) == 0:
+            return np.full(len(wanted), -1, np.int64)
+        return np.where(self._hashes[places] == wanted, self._order[places], -1)
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Floats, Bools]:
+        """The vectors of ``rows``, and whether each has one."""
+        return np.asarray(self._vectors[rows]), self._is_known[rows]
+
+
+@contextmanager
+def earlier_vectors(
+    artifact: Artifact | None, directory: Path, vector_size: int
+) -> Iterator[EarlierVectors | None]:
+    """The vectors of ``artifact``, in a temporary file in ``directory``; None without one.
+
+    A damaged artifact, or one of other sizes, is left out with a warning: everything is encoded.
+    """
+    if artifact is None:
+        yield None
+        return
+    with TemporaryDirectory(prefix=".earlier-", dir=directory) as temporary:
+        try:
+            found = _read(artifact, Path(temporary) / "vectors.f32", vector_size)
+        except StoreError as error:
+            logger.warning("%s: its vectors are not used again: %s", artifact.ref, error)
+            found = None
+        yield found
+
+
+def _read(artifact: Artifact, path: Path, vector_size: int) -> EarlierVectors:
+    n_rows = artifact.rows("vectors")
+    found_size = artifact.schema("vectors").field("vector").type.list_size
+    if found_size != vector_size:
+        raise StoreError(f"they have {found_size} values, the encoder gives {vector_size}")
+    hashes = np.zeros(n_rows, "S64")
+    is_known = np.zeros(n_rows, np.bool_)
+    start = 0
+    with path.open("wb") as stream:
+        columns = ["content_sha256", "vector", "is_known"]
+        for batch in artifact.batches("vectors", columns, _READ_ROWS):
+            end = start + len(batch)
+            hashes[start:end] = batch.column("content_sha256").to_pylist()
+            is_known[start:end] = batch.column("is_known").to_numpy(zero_copy_only=False)
+            # flatten() respects the offset of a sliced batch, .values does not.
+            stream.write(batch.column("vector").flatten().to_numpy().tobytes())
+            start = end
+    if not n_rows:
+        return EarlierVectors(hashes, np.zeros((0, vector_size), np.float32), is_known)
+    vectors = np.memmap(path, np.float32, "r", shape=(n_rows, vector_size))
+    return EarlierVectors(hashes, vectors, is_known)

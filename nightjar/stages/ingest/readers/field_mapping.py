@@ -1,0 +1,296 @@
+"""From the fields of a record to a document: text, id, language, and whether it is wanted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
+from nightjar.errors import SourceError
+from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
+
+_MAX_SHOWN = 30
+
+
+class FieldCheck:
+    """Notices a field that no object of a file has: then the config is wrong, not the data."""
+
+    def __init__(self, path: Path, key: str, field: str, is_in: Callable[[Any], bool]) -> None:
+        self._path = path
+        self._key = key
+        self._field = field
+        self._is_in = is_in
+        self._is_found = False
+        self._seen: dict[str, None] = {}
+
+    def see(self, value: Mapping[str, Any]) -> None:
+        """Take note of one object."""
+        if self._is_found or self._is_in(value):
+            self._is_found = True
+        elif len(self._seen) < _MAX_SHOWN:
+            self._seen.update(dict.fromkeys(value))
+
+    def finish(self) -> None:
+        """Raise SourceError when there were objects, but none with the field."""
+        if not self._is_found and self._seen:
+            raise missing_field(self._path, self._key, self._field, self._seen)
+
+
+def missing_field(path: Path, key: str, field: str, available: Iterable[str]) -> SourceError:
+    """The error for a configured ``field`` that a file does not have."""
+    names = [excerpt(name) for name in available]
+    shown = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
+    close = difflib.get_close_matches(field, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return SourceError(f"{path}: there is no {key} {field!r}; it has {shown or 'none'}{hint}")
+
+
+Test = Callable[[object], bool]
+
+
+def compiled(condition: Any) -> Test:
+    """The test that ``condition`` (as :mod:`nightjar.config.source_sections` takes it) asks for.
+
+    A number also equals text that reads as that number, true and false the words, as tables
+    without types need it. Text compares with text character by character, dates as in
+    2026-01-31. A list fulfils a condition when one of its values does. What is missing is null.
+    """
+    if isinstance(condition, Mapping):
+        tests = [_KEYS[key](wanted) for key, wanted in condition.items()]
+        return lambda value: all(test(value) for test in tests)
+    if isinstance(condition, list):
+        options = [compiled(option) for option in condition]
+        return lambda value: any(option(value) for option in options)
+    return _of_any_element(_equality(condition))
+
+
+def _equality(wanted: str | float | bool | None) -> Test:
+    if wanted is None:
+        return lambda value: value is None
+    if isinstance(wanted, bool):
+        return lambda value: _as_bool(value) is wanted
+    if isinstance(wanted, str):
+        return lambda value: _as_text(value) == wanted
+    return lambda value: _as_number(value) == wanted
+
+
+def _minimum(bound: str | float) -> Test:
+    return _comparison(bound, lambda value, bound: bool(value >= bound))
+
+
+def _maximum(bound: str | float) -> Test:
+    return _comparison(bound, lambda value, bound: bool(value <= bound))
+
+
+def _comparison(bound: str | float, holds: Callable[[Any, Any], bool]) -> Test:
+    convert = _as_text if isinstance(bound, str) else _as_number
+
+    def test(value: object) -> bool:
+        converted = convert(value)
+        return converted is not None and holds(converted, bound)
+
+    return _of_any_element(test)
+
+
+def _regex(pattern: str) -> Test:
+    search = re.compile(pattern).search
+
+    def test(value: object) -> bool:
+        text = _as_text(value)
+        return text is not None and search(text) is not None
+
+    return _of_any_element(test)
+
+
+def _negation(condition: Any) -> Test:
+    test = compiled(condition)
+    return lambda value: not test(value)
+
+
+_KEYS: Mapping[str, Callable[[Any], Test]] = {
+    "min": _minimum,
+    "max": _maximum,
+    "regex": _regex,
+    "not": _negation,
+}
+
+
+def _of_any_element(test: Test) -> Test:
+    return lambda value: (
+        any(test(element) for element in value) if isinstance(value, list) else test(value)
+    )
+
+
+def _as_bool(value: object) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str | decimal.Decimal):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
+        return None
+    return str(value)
+
+
+class _Missing:
+    """The type of MISSING, for a field that a record does not have."""
+
+
+MISSING: Final = _Missing()
+Get = Callable[[str], object]
+"""The value of a field, or MISSING. Bytes that are not UTF-8 raise UnicodeDecodeError."""
+_MAX_LANGUAGE_CHARS = 35
+"""Of a BCP 47 tag, by its section 4.4.1."""
+
+
+@dataclass(frozen=True)
+class FieldUse:
+    """A field that the configuration names, and by which key."""
+
+    key: str
+    field: str
+    is_optional: bool = False
+    """Whether a file may lack it."""
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """Which fields make a document."""
+
+    text: tuple[str, ...]
+    join: str
+    id: str | None
+    language: str | None
+    where: tuple[tuple[str, Test], ...]
+    suffix: str
+    """Of the keys in the configuration: ``field`` or ``column``."""
+
+    @classmethod
+    def of(cls, source: JsonLinesSource | ParquetSource | CsvSource | SqlSource) -> FieldMapping:
+        """The mapping that ``source`` configures."""
+        if isinstance(source, JsonLinesSource):
+            text, id_name, language = source.text_field, source.id_field, source.language_field
+            suffix = "field"
+        else:
+            text, language, suffix = source.text_column, source.language_column, "column"
+            id_name = source.key_column if isinstance(source, SqlSource) else source.id_column
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        tests = tuple((name, compiled(condition)) for name, condition in source.where.items())
+        return cls(texts, source.join, id_name, language, tests, suffix)
+
+    def uses(self) -> Iterator[FieldUse]:
+        """Every field that is named, texts first; one may come twice."""
+        for name in self.text:
+            yield FieldUse(f"text_{self.suffix}", name)
+        if self.id is not None:
+            yield FieldUse(f"id_{self.suffix}", self.id)
+        if self.language is not None:
+            yield FieldUse(f"language_{self.suffix}", self.language)
+        for name, test in self.where:
+            yield FieldUse("where", name, is_optional=test(None))
+
+    def record(
+        self,
+        locator: str,
+        get: Get,
+        kind_of: Callable[[object], str],
+        shown: tuple[bytes, str] = (b"", "utf-8"),
+    ) -> Record:
+        """The document whose fields ``get`` gives, a Skip when it is not wanted, or why not.
+
+        ``kind_of`` names a value's type for people, ``shown`` what a rejection
+        shows an excerpt of, and its encoding.
+        """
+        try:
+            if self.where and not self._is_wanted(get):
+                return Skip.FILTERED
+            text = self._text(get, kind_of)
+            language = None if self.language is None else _language(get(self.language))
+        except UnicodeDecodeError as error:
+            return Rejection(locator, Reason.UNDECODABLE, str(error), excerpt(error.object))
+        if isinstance(text, _Problem):
+            return Rejection(locator, text.reason, text.detail, excerpt(*shown))
+        if self.id is None:
+            return Document(locator, None, text, language)
+        try:
+            native_id = get(self.id)
+        except UnicodeDecodeError as error:
+            return Rejection(locator, Reason.INVALID_ID, str(error), excerpt(error.object))
+        if native_id is None or native_id is MISSING:
+            return Document(locator, None, text, language)
+        if isinstance(native_id, bool) or not isinstance(native_id, (int, str)):
+            detail = f"{self.id!r} is {kind_of(native_id)}"
+            return Rejection(locator, Reason.INVALID_ID, detail, excerpt(*shown))
+        return Document(locator, str(native_id).strip() or None, text, language)
+
+    def _is_wanted(self, get: Get) -> bool:
+        for name, test in self.where:
+            value = get(name)
+            if not test(None if value is MISSING else value):
+                return False
+        return True
+
+    def _text(self, get: Get, kind_of: Callable[[object], str]) -> str | _Problem:
+        """Of several texts those that are there, and not blank."""
+        if len(self.text) == 1:
+            value = get(self.text[0])
+            return value if isinstance(value, str) else _problem(self.text[0], value, kind_of)
+        values = {name: get(name) for name in self.text}
+        there = {
+            name: value for name, value in values.items() if not (value is None or value is MISSING)
+        }
+        texts = []
+        for name, value in there.items():
+            if not isinstance(value, str):
+                return _problem(name, value, kind_of)
+            texts.append(value)
+        if texts:
+            return self.join.join(text for text in texts if text.strip())
+        names = ", ".join(repr(name) for name in self.text)
+        if all(value is MISSING for value in values.values()):
+            return _Problem(Reason.MISSING_FIELD, f"none of the fields {names}")
+        return _Problem(Reason.NOT_TEXT, f"none of {names} is text")
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    reason: Reason
+    detail: str
+
+
+def _problem(name: str, value: object, kind_of: Callable[[object], str]) -> _Problem:
+    if value is MISSING:
+        return _Problem(Reason.MISSING_FIELD, f"no field {name!r}")
+    return _Problem(Reason.NOT_TEXT, f"{name!r} is {kind_of(value)}")
+
+
+def _language(value: object) -> str | None:
+    """The record's own language; None when it does not say one."""
+    if not isinstance(value, str):
+        return None
+    value = value.strip()
+    return value if 0 < len(value) <= _MAX_LANGUAGE_CHARS else None

@@ -1,0 +1,172 @@
+"""Where fetched files lie, and a download that is not whole yet: its bytes, and their version."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightjar.stages.ingest.remote.object_storage import Body, ObjectVersion, Rest
+from nightjar.store import only_writes, sync
+
+logger = logging.getLogger(__name__)
+
+
+FETCHED_DIR = "fetched"
+"""Below the artifact directory."""
+
+
+def fetched_file(fetched: Path, sha256: str, name: str) -> Path:
+    """The file of an object with that content and that name (no folders)."""
+    return Directories(fetched).objects / sha256 / name
+
+
+@dataclass(frozen=True)
+class Directories:
+    """The folders below ``fetched``."""
+
+    root: Path
+
+    @property
+    def objects(self) -> Path:
+        """Whole files, by content."""
+        return self.root / "objects"
+
+    @property
+    def index(self) -> Path:
+        """What is known of each source's URLs."""
+        return self.root / "index"
+
+    @property
+    def partial(self) -> Path:
+        """Downloads that are not whole."""
+        return self.root / "partial"
+
+    def make(self) -> None:
+        """Make those that are not there."""
+        for path in (self.objects, self.index, self.partial):
+            path.mkdir(parents=True, exist_ok=True)
+
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that is whole."""
+
+    n_bytes: int
+    sha256: str
+
+
+@cache
+def _versions() -> TypeAdapter[ObjectVersion]:
+    return TypeAdapter(ObjectVersion)
+
+
+class Partial:
+    """The download ``key``; one process at a time has it (the lock of the index)."""
+
+    def __init__(self, directories: Directories, key: str) -> None:
+        self._directories = directories
+        self._path = directories.partial / key
+        self._version_path = directories.partial / f"{key}.json"
+
+    @property
+    def n_bytes(self) -> int:
+        """How many are here."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def rest(self) -> Rest | None:
+        """What is missing of an earlier try; None when it starts from the beginning."""
+        try:
+            version = _versions().validate_json(self._version_path.read_bytes(), strict=True)
+        except (FileNotFoundError, ValidationError):
+            return None
+        start = self.n_bytes
+        is_part = version.n_bytes is None or start < version.n_bytes
+        return Rest(version, start) if start and version.is_exact and is_part else None
+
+    def forget(self) -> None:
+        """Start from the beginning the next time."""
+        with only_writes(self._directories.root):
+            self._version_path.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+
+    def write(self, body: Body) -> Writing:
+        """Take in ``body``: behind what is here, or anew."""
+        return Writing(self._directories, self._path, self._version_path, body)
+
+
+class Writing:
+    """Writes a body; leave the ``with`` block to close the file, which stays as it is."""
+
+    def __init__(
+        self, directories: Directories, path: Path, version_path: Path, body: Body
+    ) -> None:
+        self._directories = directories
+        self._path = path
+        self._version_path = version_path
+        self._body = body
+        self._digest = hashlib.sha256()
+        self.n_bytes = body.start
+
+    def __enter__(self) -> Writing:
+        with only_writes(self._directories.root):
+            if self._body.start:
+                self._stream: BinaryIO = self._path.open("r+b")
+                self._skip(self._body.start)
+                self._stream.truncate()
+            else:
+                self._version_path.unlink(missing_ok=True)  # of what is overwritten now
+                self._stream = self._path.open("wb")
+                self._version_path.write_bytes(_versions().dump_json(self._body.version))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with only_writes(self._directories.root):
+            self._stream.close()
+
+    def add(self, piece: bytes) -> None:
+        """Write one more piece. Raises StoreNotWritable, for example when the disk is full."""
+        with only_writes(self._directories.root):
+            self._stream.write(piece)
+        self._digest.update(piece)
+        self.n_bytes += len(piece)
+
+    def publish(self, name: str) -> Stored:
+        """Make the whole file an object called ``name``."""
+        stored = Stored(self.n_bytes, self._digest.hexdigest())
+        target = fetched_file(self._directories.root, stored.sha256, name)
+        with only_writes(self._directories.root):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            target.parent.mkdir(exist_ok=True)
+            self._path.replace(target)
+            sync(target.parent)
+            self._version_path.unlink(missing_ok=True)
+        return stored
+
+    def _skip(self, n_bytes: int) -> None:
+        """Hash what is here already."""
+        while n_bytes:
+            piece = self._stream.read(min(n_bytes, _CHUNK_BYTES))
+            if not piece:
+                raise ValueError("there is less here than the download goes on from")
+            self._digest.update(piece)
+            n_bytes -= len(piece)
