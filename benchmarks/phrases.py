@@ -171,7 +171,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from nightjar.config.tokenize import PhrasesConfig
-from nightjar.stages.tokenize.phrases.phrase_table import Shard
+from nightjar.stages.tokenize.phrases.phrase_table import SentenceIds
 from nightjar.stages.tokenize.phrases.passes import find_phrases
 
 def peak():
@@ -182,7 +182,7 @@ def peak():
 def shards():
     for path in sorted(directory.glob("*.npz")):
         with np.load(path) as arrays:
-            yield Shard(arrays["ids"], arrays["offsets"])
+            yield SentenceIds(arrays["ids"], arrays["offsets"])
 
 directory = Path(sys.argv[1])
 config = PhrasesConfig.model_validate_json(sys.argv[2])
