@@ -17,22 +17,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SERVER = """
-import json, os, sys
+import atexit, json, os, sys, threading, traceback
 sys.path.insert(0, "tests")
 {code}
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        act(*json.loads(line))
-        break
+        code = 0
+        try:
+            act(*json.loads(line))
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else int(done.code is not None)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # not as Python ends: libraries would join threads that a fork has not
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 @dataclass(frozen=True)
 class Victims:
-    """Calls ``act`` of some code in processes of their own, each of which ends as Python ends."""
+    """Calls ``act`` of some code in processes of their own."""
 
     server: subprocess.Popen[str]
 
