@@ -238,7 +238,7 @@ def test_what_is_in_the_way_without_a_manifest_is_set_aside(
         ref = publish(tmp_path, IDENTITY, write_rows)
     assert Store(tmp_path).verify(ref) == []
     moved = tmp_path / "set-aside" / f"documents-{IDENTITY.version}-1"
-    assert f"is now {moved}" in caplog.text
+    assert f"moved it to {moved}" in caplog.text
     if kind == "dangling link":
         assert moved.is_symlink()
     else:
