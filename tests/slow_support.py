@@ -3,7 +3,7 @@
     make test ARGS="--junitxml report.xml"
     python tests/slow_support.py report.xml
 
-renews tests/slow_tests.txt: a line for each test function of which one case took longer than a
+renews tests/slow_tests.txt: a line for each test function of which one case took longer than half a
 second, on whatever machine that was.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 LIST = Path(__file__).with_name("slow_tests.txt")
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 0.5
 
 
 def slow_tests() -> frozenset[str]:
