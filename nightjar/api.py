@@ -22,11 +22,12 @@ import numpy as np
 
 from nightjar.config import TokenizeConfig, load_config
 from nightjar.core import Night, Nights, Plan
-from nightjar.errors import ConfigError, InputError, UnknownTokenError
-from nightjar.formats import read_vectors
+from nightjar.errors import ConfigError, InputError, ModelFilesDamaged, UnknownTokenError
+from nightjar.formats import Ngrams, read_vectors
 from nightjar.model.lookup import (
     ModelContent,
     Neighbor,
+    NgramRows,
     OddOneOut,
     QueryError,
     Rows,
@@ -56,7 +57,8 @@ from nightjar.pipeline.retention import (
 )
 from nightjar.pipeline.searching import Question, find_documents
 from nightjar.promotion import Change, Event, Promoter, Serving, Steward, read_events
-from nightjar.registry import CHAMPION, RegisteredVersion, RegistryPlace
+from nightjar.registry import CHAMPION, RegisteredVersion, RegistryPlace, masked
+from nightjar.registry.uris import sqlite_path
 from nightjar.store import acquire_lease
 
 if TYPE_CHECKING:
@@ -384,7 +386,7 @@ def _open_registered(uri: str, tracking_uri: str | None) -> Model:
     reader = place.reader()
     found = reader.alias(name, alias or CHAMPION) if at else reader.version(name, int(number))
     if found is None:
-        raise InputError(f"{uri}: the registry at {tracking_uri} has no such version")
+        raise InputError(f"{uri}: the registry at {masked(tracking_uri)} has no such version")
     model = Model(open_registered(place, found))
     model.version, model.embeddings_version = found.version, found.embeddings_version
     return model
@@ -392,8 +394,9 @@ def _open_registered(uri: str, tracking_uri: str | None) -> Model:
 
 def _files_beside(tracking_uri: str) -> Path:
     """The artifact directory of a local registry; of a server where its files are kept here."""
-    if tracking_uri.startswith("sqlite:///"):
-        return Path(tracking_uri.removeprefix("sqlite:///")).parents[1]
+    database = sqlite_path(tracking_uri)
+    if database is not None:
+        return database.absolute().parent.parent
     cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(cache) / "nightjar"
 
@@ -407,6 +410,7 @@ def _read_file(path: Path) -> Model:
         n_tokens=len(read.tokens),
         vector_size=int(read.matrix.shape[1]),
         rows=[Rows(read.tokens, counts, read.matrix)],
+        ngrams=None if read.ngrams is None else _ngram_rows(read.ngrams),
     )
     directory = tempfile.TemporaryDirectory(prefix=".model-")
     with _named_errors():
@@ -416,6 +420,16 @@ def _read_file(path: Path) -> Model:
     return model
 
 
+def _ngram_rows(ngrams: Ngrams) -> NgramRows:
+    return NgramRows(
+        ngrams.min_n,
+        ngrams.max_n,
+        ngrams.bucket,
+        len(ngrams.buckets),
+        [(ngrams.buckets, ngrams.vectors)],
+    )
+
+
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """What a model raises, which knows nothing of Nightjar, as Nightjar's errors."""
@@ -423,7 +437,9 @@ def _named_errors() -> Iterator[None]:
         yield
     except UnknownWords as error:
         raise UnknownTokenError(str(error)) from error
-    except (QueryError, TableDamaged) as error:
+    except TableDamaged as error:
+        raise ModelFilesDamaged(str(error)) from error
+    except QueryError as error:
         raise InputError(str(error)) from error
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from asking_support import asked, asked_json
+from gensim.models import FastText
+from gensim.models.fasttext import save_facebook_model
 from nights_support import GOOD, HandMade, outcome
 
 import nightjar
 from nightjar.core import NightStatus
+from nightjar.errors import ModelFilesDamaged
 from nightjar.formats import FORMATS
 
 PUBLIC = """ConfigError InputError LeaseTaken Model NightjarError Pipeline ProgressReport
@@ -178,3 +181,30 @@ def test_registered_models_directories_and_files_are_opened(
     names = {nightjar.open_model(directory).name for directory in directories}
     assert names == {"small-cbow", "small-glove"}
     assert nightjar.open_model(directories[0].parents[1]).name in names
+
+
+def test_a_file_of_fasttext_still_answers_for_words_that_it_never_saw(tmp_path: Path) -> None:
+    sentences = [["the", "king", "walks"], ["the", "queen", "walks"]] * 20
+    model = FastText(sentences, vector_size=8, min_count=1, bucket=100, epochs=1, workers=1)
+    path = tmp_path / "words.bin"
+    save_facebook_model(model, str(path))
+    opened = nightjar.open_model(path)
+    assert "kingly" not in opened
+    np.testing.assert_allclose(opened.vectors(["kingly"])[0], model.wv["kingly"], rtol=1e-4)
+
+
+def test_the_registry_may_be_a_relative_path(
+    finished_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nightjar.InputError, match="no such version"):
+        nightjar.open_model("models:/small-glove@champion", "sqlite:///absent.db")
+    monkeypatch.chdir(finished_config.parent / "artifacts" / "mlflow")
+    model = nightjar.open_model("models:/small-glove@champion", "sqlite:///mlflow.db")
+    assert model.version == 1
+
+
+def test_a_damaged_directory_is_no_mistake_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "lookup.json").write_text("{")
+    with pytest.raises(ModelFilesDamaged, match="cannot be read"):
+        nightjar.open_model(tmp_path)
