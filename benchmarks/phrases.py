@@ -39,6 +39,7 @@ from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
 from nightjar.stages.tokenize.phrases.counts import merge_counts
 from nightjar.stages.tokenize.phrases.passes import KnownWords, ShardCounts, count_for_pass
 from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIds,
     PhraseIndex,
     PhraseTable,
     SentenceIds,
@@ -114,7 +115,7 @@ def ours(
 
         seconds[f"score_{number}"], table = seconds_of(find)
         vocabulary = known.extended(table, config.connectors)
-        index = index_phrases(table, vocabulary.id_of, vocabulary.is_connector)
+        index = index_phrases(PhraseIds.of(table, vocabulary.id_of), vocabulary.is_connector)
 
         def join(
             shards: Sequence[SentenceIds] = shards, index: PhraseIndex = index

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
 from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIds,
     PhraseIndex,
     PhraseTable,
     SentenceIds,
@@ -150,7 +151,8 @@ def find_phrases_by(
             break
         vocabulary = vocabulary.extended(table, connectors)
         tables.append(table)
-        indexes.append(index_phrases(table, vocabulary.id_of, vocabulary.is_connector))
+        phrases = PhraseIds.of(table, vocabulary.id_of)
+        indexes.append(index_phrases(phrases, vocabulary.is_connector))
     return FoundPhrases(tables, vocabulary, indexes)
 
 

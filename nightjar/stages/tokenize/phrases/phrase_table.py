@@ -101,9 +101,31 @@ class SentenceIds:
 
 
 @dataclass(frozen=True, eq=False)
-class PhraseIndex:
-    """A phrase table as the kernels look things up in it: by :func:`index_phrases`."""
+class PhraseIds:
+    """Phrases by ids: ``token_ids[i]`` joined are ``phrase_ids[i]``."""
 
+    token_ids: Sequence[Sequence[int]]
+    phrase_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, table: PhraseTable, id_of: Mapping[str, int]) -> PhraseIds:
+        """Look the phrases of ``table`` and their tokens up in ``id_of``.
+
+        A phrase with a token that has no id cannot occur and is left out.
+        """
+        kept = [
+            ([id_of[token] for token in tokens], id_of[phrase])
+            for phrase, tokens in zip(table.phrases, table.tokens, strict=True)
+            if all(token in id_of for token in tokens)
+        ]
+        return cls([ids for ids, _ in kept], [phrase for _, phrase in kept])
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseIndex:
+    """Phrases as the kernels look them up: by :func:`index_phrases`."""
+
+    phrases: PhraseIds
     roles: NDArray[np.uint8]
     run_keys: NDArray[np.int64]
     run_nodes: NDArray[np.int32]
@@ -112,41 +134,30 @@ class PhraseIndex:
     joined: NDArray[np.int32]
 
 
-def index_phrases(
-    table: PhraseTable, id_of: Mapping[str, int], is_connector: NDArray[np.bool_]
-) -> PhraseIndex:
-    """Make ``table`` ready for :func:`apply_phrases`.
-
-    ``id_of`` has the ids of the phrases and of their tokens; ``is_connector`` is by id. A
-    phrase with a token that has no id cannot occur and is left out.
-    """
-    kept = [
-        ([id_of[token] for token in tokens], id_of[phrase])
-        for phrase, tokens in zip(table.phrases, table.tokens, strict=True)
-        if all(token in id_of for token in tokens)
-    ]
-    firsts = np.array([ids[0] for ids, _ in kept], np.int64)
-    lasts = np.array([ids[-1] for ids, _ in kept], np.int64)
+def index_phrases(phrases: PhraseIds, is_connector: NDArray[np.bool_]) -> PhraseIndex:
+    """Make ``phrases`` ready for :func:`apply_phrases`; ``is_connector`` is by id."""
+    firsts = np.array([ids[0] for ids in phrases.token_ids], np.int64)
+    lasts = np.array([ids[-1] for ids in phrases.token_ids], np.int64)
     roles = np.where(is_connector, _CONNECTOR, 0).astype(np.uint8)
     roles[firsts] |= _FIRST
     roles[lasts] |= _LAST
     node_of: dict[tuple[int, int], int] = {}
-    nodes = np.array([_node(ids[1:-1], node_of) for ids, _ in kept], np.int32)
+    nodes = np.array([_node(ids[1:-1], node_of) for ids in phrases.token_ids], np.int32)
     parents = np.array([0, *(parent for parent, _ in node_of)], np.int32)
     words = np.array([0, *(word for _, word in node_of)], np.int32)
     run_keys, run_nodes = child_slots(parents, words, _n_slots(len(parents)))
-    n_slots = _n_slots(len(kept))
+    n_slots = _n_slots(len(firsts))
     index = PhraseIndex(
-        *(roles, run_keys, run_nodes, np.zeros(n_slots, np.uint64)),
+        *(phrases, roles, run_keys, run_nodes, np.zeros(n_slots, np.uint64)),
         *(np.full(n_slots, -1, np.int32), np.zeros(n_slots, np.int32)),
     )
     pairs = (firsts.astype(np.uint64) << np.uint64(32)) | lasts.astype(np.uint64)
-    joined = np.array([joined for _, joined in kept], np.int32)
+    joined = np.array(phrases.phrase_ids, np.int32)
     fill_phrases(pairs, nodes, joined, index.pairs, index.nodes, index.joined)
     return index
 
 
-def _node(run: list[int], node_of: dict[tuple[int, int], int]) -> int:
+def _node(run: Sequence[int], node_of: dict[tuple[int, int], int]) -> int:
     """The node of ``run`` in a tree of runs, made if need be."""
     node = 0
     for word in run:
