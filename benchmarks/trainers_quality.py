@@ -19,7 +19,7 @@ def quality(embeddings: Embeddings, directory: Path) -> float:
     By the evaluation stage's own functions: pairs with an unknown word are left out. A set
     in which fewer than three pairs are known counts as 0.
     """
-    words = WordTable.of(embeddings, len(embeddings.tokens), case_insensitive=True)
+    words = WordTable.of(embeddings.tokens, embeddings.matrix, case_insensitive=True)
     correlations = []
     for name in WORD_PAIRS:
         items = read_similarity(directory / f"{name}.tsv")

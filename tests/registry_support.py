@@ -24,6 +24,7 @@ from nightjar.config import (
     Word2VecConfig,
 )
 from nightjar.config.models import ModelConfig
+from nightjar.formats.model_files import array_hashes, temporary_model_files
 from nightjar.progress import SILENT
 from nightjar.registry import (
     RegisteredVersion,
@@ -131,13 +132,14 @@ class World:
         key: Any,
         tables: Mapping[str, pa.Table],
         config: dict[str, Any] | None = None,
+        report: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Publish tables as they are; ``key`` tells versions apart."""
 
         def write(staging: Staging) -> None:
             for table, data in tables.items():
                 staging.write(table, data)
-            staging.report["n_workers"] = 1
+            staging.report.update(report or {"n_workers": 1})
 
         identity = Identity(
             stage, name, config=config or {"key": key, "model": {"seed": 1}, "deterministic": True}
@@ -205,10 +207,15 @@ class World:
         config = None if model is None else {"model": model.model_dump(mode="json")}
         return self.publish(schemas.EMBEDDINGS, name, key, tables, config)
 
-    def evaluation(self, scores: Sequence[dict[str, Any]], name: str = "w2v") -> Artifact:
-        """An evaluation with those scores."""
+    def evaluation(
+        self, embeddings: Artifact, scores: Sequence[dict[str, Any]], name: str = "w2v"
+    ) -> Artifact:
+        """An evaluation of ``embeddings`` with those scores."""
         table = pa.Table.from_pylist(list(scores), schema=schemas.SCORES_SCHEMA)
-        return self.publish(schemas.EVALUATION, name, list(scores), {"scores": table})
+        with temporary_model_files(name, embeddings) as files:
+            report = {"model_files": array_hashes(files)}
+        key = [embeddings.manifest.digest, *scores]
+        return self.publish(schemas.EVALUATION, name, key, {"scores": table}, report=report)
 
     def request(
         self,
@@ -227,6 +234,7 @@ class World:
         registry = registry or self.registry
         embeddings = embeddings or self.embeddings()
         evaluation = self.evaluation(
+            embeddings,
             [
                 score_row("wordsim353", wordsim, n_covered),
                 score_row("simlex999", simlex, n_covered),

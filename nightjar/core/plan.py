@@ -172,7 +172,9 @@ class Planner:
     def _step(self, stage: Stage, identity: Identity, ref: ArtifactRef) -> Step:
         if self._store.is_published(ref.stage, ref.version):
             with suppress(ArtifactMissing):  # deleted a moment ago
-                self._store.open(ref)
+                other = self._store.replaced_parent(self._store.open(ref).manifest)
+                if other:
+                    return Step(stage, identity, ref, Action.RUN, made_again(other))
                 return Step(stage, identity, ref, Action.REUSE, "published, unchanged")
         return Step(stage, identity, ref, Action.RUN, self._why(stage, identity))
 
@@ -190,6 +192,11 @@ class Planner:
         shown = ", ".join(changes[:_MAX_REASONS])
         rest = len(changes) - _MAX_REASONS
         return shown + (f" and {rest} more" if rest > 0 else "")
+
+
+def made_again(parent: str) -> str:
+    """Why a step is due whose version is published: its parent is not the same any more."""
+    return f"{parent} were made again and differ"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

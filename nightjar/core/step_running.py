@@ -75,13 +75,16 @@ def run_step(
 ) -> ArtifactRef:
     """Do what ``step`` is about and publish it; its parents must be published.
 
-    A version that is published already (by another run, meanwhile) is returned as it is.
+    A version that is published already (by another run, meanwhile) is returned as it is, unless
+    its parent was made again with other bytes.
     ``executor`` is where shards are worked on; None: processes of this machine, for this step.
     Raises what the stage raises, with the corpus named where it is about one.
     """
     store = Store(loaded.artifacts_dir)
     if store.is_published(step.stage, step.ref.version):
-        return store.open(step.ref).ref
+        published = store.open(step.ref)
+        if not store.replaced_parent(published.manifest):
+            return published.ref
     if executor is not None and not step.work.uses_executor:
         executor.release()  # training takes the memory and the cores
 

@@ -27,7 +27,7 @@ from nightjar.model.lookup import (
     write_model,
 )
 from nightjar.model.tokenization import Settings, phrases_to_json
-from nightjar.store import Artifact, Staging, schemas
+from nightjar.store import Artifact, Staging, file_identity, schemas
 
 
 def model_code_digest() -> str:
@@ -98,19 +98,29 @@ def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
 
 
 @contextmanager
-def temporary_model(
+def temporary_model_files(
     name: str, embeddings: Artifact, directory: Path | None = None
-) -> Iterator[VectorModel]:
-    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
+) -> Iterator[Path]:
+    """A model's files from its embeddings artifact; they are gone after the block.
 
     They are written below ``directory``, or in the system's temporary directory: 4 bytes a
-    value. Raises StoreNotWritable, and ArtifactDamaged.
+    value. Raises StoreNotWritable, ArtifactDamaged, and QueryError for a value that is not
+    finite.
     """
     with ExitStack() as opened:
         with _named_refusals(name) if directory is None else nullcontext():
             temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
             files = Path(opened.enter_context(temporary))
             write_model(files, model_content(name, embeddings))
+        yield files
+
+
+@contextmanager
+def temporary_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block: :func:`temporary_model_files`."""
+    with temporary_model_files(name, embeddings, directory) as files:
         yield VectorModel.open(files)
 
 
@@ -120,14 +130,27 @@ def temporary_text_model(
 ) -> Iterator[VectorModel]:
     """Like :func:`temporary_model`, for a model that is to encode texts.
 
-    Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
+    Raises EncoderError as :func:`check_cuts_texts` does.
     """
     with temporary_model(name, embeddings, directory) as model:
-        try:
-            model.words("")
-        except QueryError as error:
-            raise EncoderError(str(error)) from error
+        check_cuts_texts(model)
         yield model
+
+
+def check_cuts_texts(model: VectorModel) -> None:
+    """Raise EncoderError unless the tokenizer can be made: a library or definition is missing."""
+    try:
+        model.words("")
+    except QueryError as error:
+        raise EncoderError(str(error)) from error
+
+
+def array_hashes(directory: Path) -> dict[str, str]:
+    """The sha256 of each array among a model's files, by file name.
+
+    Everything that the model computes with. The same embeddings give the same arrays.
+    """
+    return {path.name: file_identity(path).sha256 for path in sorted(directory.glob("*.npy"))}
 
 
 @contextmanager

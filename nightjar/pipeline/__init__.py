@@ -28,7 +28,6 @@ from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import make_plan, plan_entries
 from nightjar.pipeline.serving import (
     accept_last_night,
-    champion_embeddings,
     prepare_serving,
     served_documents,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "Runner",
     "Step",
     "accept_last_night",
-    "champion_embeddings",
     "claim_pipeline",
     "forecast",
     "has_changed",

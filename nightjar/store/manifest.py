@@ -76,6 +76,10 @@ class Manifest:
     """ISO 8601, UTC, microseconds; orders as text. Metadata: never part of the version."""
     seconds: float
     schema_version: int = field(default=SCHEMA_VERSION)
+    parent_digests: Mapping[str, str] = field(default_factory=dict)
+    """The :attr:`digest` of each parent when this was written, by stage."""
+    former_digests: tuple[str, ...] = ()
+    """The digests that this artifact had before a person's documents were erased from it."""
 
     @property
     def parents(self) -> dict[str, str]:

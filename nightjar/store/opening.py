@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,6 +216,22 @@ class Store:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise _damaged(ref, f"{entry.name} {found}, the manifest says {entry.bytes}")
         return Artifact(ref, manifest)
+
+    def replaced_parent(self, manifest: Manifest) -> str:
+        """The stage of a parent that was made again and differs from what this was made of.
+
+        Two trainings of one version may differ in bytes. "" when there is none; a parent that
+        is gone, or from which documents were erased, is no other one.
+        """
+        for stage, version in manifest.parents.items():
+            digest = manifest.parent_digests.get(stage)
+            if digest is None or not self.is_published(stage, version):
+                continue
+            with suppress(ArtifactDamaged):  # 'nightjar verify' reports it
+                parent = Manifest.read(self.root / stage / version)
+                if digest not in (parent.digest, *parent.former_digests):
+                    return stage
+        return ""
 
     def versions(self, stage: str) -> list[ArtifactRef]:
         """Every published version of ``stage``, oldest first.

@@ -33,6 +33,7 @@ from nightjar.stages.embed.known_vectors import (
     PartKey,
     Parts,
     earlier_vectors,
+    embeddings_digest,
     find_earlier,
     parts_directory,
     unwanted_parts,
@@ -125,7 +126,9 @@ def embed_documents(
     staging, identity = context.staging, context.identity
     parts_dir = parts_directory(context.store.root / identity.stage, identity.version)
     with earlier_vectors(earlier, staging.directory, encoder.vector_size) as known:
-        run = _Embedding(encoder, documents, staging, Parts(parts_dir, encoder.vector_size), known)
+        parts = Parts(parts_dir, encoder.vector_size)
+        digest = embeddings_digest(context.store, identity)
+        run = _Embedding(encoder, documents, staging, parts, known, digest)
         run.write(run.encode(context.progress), context.progress)
     staging.report["reused_from"] = str(earlier.ref) if earlier is not None and known else None
     logger.info("document vectors: %s", dict(staging.counts))
@@ -138,6 +141,7 @@ class _Embedding:
     staging: Staging
     parts: Parts
     earlier: EarlierVectors | None
+    embeddings_digest: str
 
     def encode(self, progress: Progress) -> list[PartKey]:
         """Have every part on disk; what is in which."""
@@ -150,7 +154,7 @@ class _Embedding:
         meter = _Meter(progress, n_documents - n_reused)
         keys = []
         for part in self._pending():
-            key = PartKey.of(part.number, part.hashes)
+            key = PartKey.of(part.number, part.hashes, self.embeddings_digest)
             keys.append(key)
             encoded = self.parts.load(key)
             if encoded is None:

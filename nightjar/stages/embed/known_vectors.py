@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from nightjar.errors import StoreError
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats
 from nightjar.store import Artifact, Identity, Store, replace
-from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS
+from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS, EMBEDDINGS
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,17 @@ class PartKey:
     number: int
     n_documents: int
     sha256: bytes
-    """Of the hashes of the documents' texts, in order."""
+    """Of the hashes of the documents' texts, in order, and of what encodes them."""
 
     @classmethod
-    def of(cls, number: int, hashes: Sequence[str]) -> PartKey:
-        """The key of the part that holds the texts with these hashes."""
-        return cls(number, len(hashes), hashlib.sha256("\n".join(hashes).encode()).digest())
+    def of(cls, number: int, hashes: Sequence[str], embeddings_digest: str = "") -> PartKey:
+        """The key of the part that holds the texts with these hashes.
+
+        ``embeddings_digest``: of what encodes them, if it is a model: it may be made again with
+        other bytes.
+        """
+        content = "\n".join([embeddings_digest, *hashes]).encode()
+        return cls(number, len(hashes), hashlib.sha256(content).digest())
 
 
 @dataclass(frozen=True)
@@ -119,15 +124,25 @@ _READ_ROWS = 4_096
 def find_earlier(store: Store, identity: Identity) -> Artifact | None:
     """The newest whole artifact made like ``identity``, of any documents and under any name."""
     wanted = _encoder_of(identity.as_json())
+    digest = embeddings_digest(store, identity)
     for ref in reversed(store.versions(DOCUMENT_VECTORS)):
         try:
             artifact = store.open(ref)
         except StoreError as error:
             logger.warning("%s: its vectors are not used again: %s", ref, error)
             continue
-        if _encoder_of(artifact.manifest.identity) == wanted:
+        is_alike = _encoder_of(artifact.manifest.identity) == wanted
+        if is_alike and artifact.manifest.parent_digests.get(EMBEDDINGS, "") == digest:
             return artifact
     return None
+
+
+def embeddings_digest(store: Store, identity: Identity) -> str:
+    """The digest of the embeddings that encode the documents; "" for a pre-trained encoder."""
+    version = identity.parents.get(EMBEDDINGS)
+    if version is None or not store.is_published(EMBEDDINGS, version):
+        return ""
+    return store.open(store.ref(EMBEDDINGS, version)).manifest.digest
 
 
 def _encoder_of(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Benchmark files are read by :mod:`.benchmarks`, answered by the vectors in
 publishes that.
 """
 
-from nightjar.stages.evaluate.benchmark_answers import Encoder
 from nightjar.stages.evaluate.evaluate_stage import evaluate, evaluation_identity
 
-__all__ = ["Encoder", "evaluate", "evaluation_identity"]
+__all__ = ["evaluate", "evaluation_identity"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.formats.embeddings import Embeddings
+from nightjar.model.lookup import VectorModel
 from nightjar.model.lookup.nearest import unit_rows
 from nightjar.stages.evaluate.benchmarks import AnalogySet, SimilaritySet, StsSet
 from nightjar.stages.evaluate.bootstrap import Correlations, Resampling, estimate_correlations
@@ -30,15 +30,23 @@ class WordTable:
     case_insensitive: bool
 
     @classmethod
-    def of(cls, embeddings: Embeddings, max_vocabulary: int, case_insensitive: bool) -> WordTable:
-        """The ``max_vocabulary`` most frequent tokens of ``embeddings``."""
-        tokens = embeddings.tokens[:max_vocabulary]
+    def of_model(cls, model: VectorModel, max_vocabulary: int, case_insensitive: bool) -> WordTable:
+        """The ``max_vocabulary`` most frequent tokens of ``model``."""
+        n_tokens = min(max_vocabulary, len(model.table))
+        tokens = model.table.tokens_of(np.arange(n_tokens))
+        return cls.of(tokens, model.table.vectors[:n_tokens], case_insensitive)
+
+    @classmethod
+    def of(
+        cls, tokens: Sequence[str], vectors: NDArray[np.float32], case_insensitive: bool
+    ) -> WordTable:
+        """All of ``tokens``, most frequent first, with their ``vectors`` (n_tokens, size)."""
         words = [_word(token, case_insensitive) for token in tokens]
         rows: dict[str, int] = {}
         for row, word in enumerate(words):
             rows.setdefault(word, row)
         word_of = np.array([rows[word] for word in words], np.int64)
-        units = unit_rows(embeddings.matrix[:max_vocabulary])
+        units = unit_rows(vectors)
         return cls(units, word_of, rows, case_insensitive)
 
     def find(self, words: Iterable[str]) -> NDArray[np.int64]:

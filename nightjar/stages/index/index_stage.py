@@ -152,7 +152,8 @@ def _encoder(manifest: Manifest) -> dict[str, Any]:
         inputs=manifest.identity["inputs"],
         code=manifest.identity["code"],
     )
-    return identity.as_json()
+    digest = manifest.parent_digests.get(schemas.EMBEDDINGS, "")
+    return {**identity.as_json(), "embeddings_digest": digest}
 
 
 def _previous(
