@@ -1,10 +1,10 @@
-"""Phrases of the token shards of a corpus: each pass is a map of an executor over them.
+"""Phrases of the token shards of a corpus: an executor maps each pass over the shards.
 
-What the workers need and what they find are files of a scratch directory in the staging
-directory, which all of them see: ``ranks-N.npy``, the rank of each id of shard N;
-``connectors-P.npy`` and ``index-P.npz``, the vocabulary's connector words and the phrases after
-pass P; ``counted-N.npz`` and ``recounted-N.npz``, what shard N adds. Ids are ranks of words in
-the vocabulary before phrases, then phrases in the order in which they were found.
+Workers exchange data through files in a scratch directory within the shared staging directory:
+``ranks-N.npy``, the rank of each id of shard N; ``connectors-P.npy`` and ``index-P.npz``, the
+vocabulary's connector words and the phrases after pass P; ``counted-N.npz`` and
+``recounted-N.npz``, the counts of shard N. Ids are ranks of words in the vocabulary before phrases,
+followed by phrases in the order in which they were found.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _BEST = 20
 
 @dataclass(frozen=True)
 class PhraseShard:
-    """A token shard to be counted or joined after ``n_passes`` passes."""
+    """A token shard to count or join after ``n_passes`` passes."""
 
     shard: Artifact
     number: int
@@ -69,7 +69,7 @@ class PhraseShard:
 
     @property
     def scratch(self) -> Path:
-        """Where the files are that workers and the stage exchange."""
+        """The directory for the files that workers and the stage exchange."""
         return self.staging / _SCRATCH
 
     @property
@@ -81,8 +81,8 @@ class PhraseShard:
 class PhraseStage:
     """Finds the phrases of token shards, and writes the tables of the tokens artifact.
 
-    In memory: what :func:`~.passes.find_phrases_by` holds here, and in a worker a row group
-    of a shard (about a million tokens), its candidates, and the shard's candidates so far.
+    Memory here: that of :func:`~.passes.find_phrases_by`; in a worker: a row group of a shard
+    (about a million tokens), its candidates, and the shard's candidates so far.
     """
 
     def __init__(
@@ -104,7 +104,8 @@ class PhraseStage:
     def run(self, words: pa.Table) -> Ranking:
         """Write ``phrases``, ``vocabulary`` and ``sentences``; returns the ranking with phrases.
 
-        ``words`` is the vocabulary before (VOCABULARY_SCHEMA). Counts ``tokens`` again.
+        ``words`` is the vocabulary before phrases (VOCABULARY_SCHEMA). Updates the count
+        ``tokens``.
         """
         with named_write_errors(self._staging.root):
             self._scratch.mkdir()
@@ -136,7 +137,7 @@ class PhraseStage:
         return found
 
     def _rank(self, found: FoundPhrases) -> Ranking:
-        """The vocabulary of the joined shards, written; old ids to ranks are a file, too."""
+        """Write the vocabulary of the joined shards, and a file with the rank of each old id."""
         words = found.vocabulary.words
         counts = np.zeros((2, len(words)), np.int64)
         self._progress.start("count phrases", self._n_tokens, "tokens")
@@ -215,14 +216,14 @@ def _read_counts(path: Path, n_words: int) -> ShardCounts:
         words[held["ids"]] = held["words"]
         ends = np.cumsum(held["run_lengths"])[:-1]
         runs = tuple(tuple(run.tolist()) for run in np.split(held["run_words"], ends))
-        runs = runs[: len(held["run_lengths"])]  # of nothing, split makes one
+        runs = runs[: len(held["run_lengths"])]  # split makes one from nothing
         phrases = PhraseCounts(runs, held["starts"], held["pairs"], held["counts"])
     path.unlink()
     return ShardCounts(words, phrases)
 
 
 def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
-    """Count the tokens of a shard after joining, and in how many documents each is."""
+    """Count a shard's tokens after joining, and the documents that contain each."""
     state = _state(piece.scratch, piece.n_passes)
     n_words = len(state.is_connector)
     counts, seen, document = np.zeros((2, n_words), np.int64), np.zeros(n_words, np.int64), 0
@@ -239,7 +240,7 @@ def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
 
 
 def join_shard(piece: PhraseShard, advance: Advance) -> FileEntry:
-    """Write the part of ``sentences`` that holds the shard's, phrases joined."""
+    """Write the shard's part of ``sentences``, with phrases joined."""
     state = _state(piece.scratch, piece.n_passes)
     rank_of = np.load(piece.scratch / "ranks.npy")
 
@@ -272,7 +273,7 @@ class _State:
 
 @lru_cache(maxsize=1)
 def _state(scratch: Path, n_passes: int) -> _State:
-    """What the passes so far have found; read once by each worker."""
+    """The results of the passes so far; read once by each worker."""
     indexes = []
     for number in range(1, n_passes + 1):
         with np.load(scratch / f"index-{number}.npz") as held:
@@ -288,7 +289,7 @@ def _save(path: Path, **arrays: Any) -> Path:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write the file whole or not at all: a worker that was given up may still be at it, too."""
+    """Write the file atomically: a worker that was given up may still be writing it too."""
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with temporary.open("wb") as stream:
         yield stream
