@@ -1,4 +1,4 @@
-"""The sections ``evaluation``, ``registry`` and ``document_vectors``: what becomes of models."""
+"""The sections ``evaluation``, ``registry`` and ``document_vectors``: how models are used."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class SimilarityBenchmark(Section):
 
 
 class AnalogyBenchmark(Section):
-    """Google's format: ``: category`` lines and four words a line."""
+    """Google's format: ``: category`` lines, and lines of four words."""
 
     type: Literal["analogy"]
     path: Text
 
 
 class StsBenchmark(Section):
-    """Pairs of texts with human scores: tab-separated, a header names the columns.
+    """Pairs of texts with human scores, tab-separated, with a header of column names.
 
-    ``score``, ``sentence1``, ``sentence2``, and ``genre`` or ``category`` if there are several.
+    The columns are ``score``, ``sentence1`` and ``sentence2``, and optionally ``genre`` or
+    ``category``.
     """
 
     type: Literal["sts"]
@@ -42,7 +43,7 @@ BenchmarkConfig = Annotated[
 
 
 class EvaluationConfig(Section):
-    """What each model is scored on."""
+    """The benchmarks that every model is scored on."""
 
     benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
     max_vocabulary: int = Field(300_000, ge=1, description="only the most frequent words take part")
@@ -53,7 +54,7 @@ class EvaluationConfig(Section):
 
 
 class GateConfig(Section):
-    """When a new version may become the champion."""
+    """When a new version may become champion."""
 
     benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
     min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
@@ -96,7 +97,7 @@ class RegistryConfig(Section):
 
 
 class DocumentVectorsConfig(Section):
-    """A vector for every document, by a model of ours or by a pre-trained encoder."""
+    """A vector for every document, by one of our models or a pre-trained encoder."""
 
     model: Name | None = Field(
         None, description="one of models: its champion's vectors; or encoder, not both"

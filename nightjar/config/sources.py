@@ -1,4 +1,4 @@
-"""The section ``ingest``: which text comes in, and what is not a document."""
+"""The section ``ingest``: which text is read, and what is not a document."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LANGUAGE = "goes before the source's language"
 NOT_SHAPING = frozenset(
     ("path", "storage", "url", "url_env", "query", "watermark_column", "check_deleted")
 )
-"""Keys of sources that say where texts come from: what came of it shapes the result."""
+"""Keys that only say where texts are: the texts themselves shape the result."""
 
 
 class _Files(Section):
@@ -93,7 +93,7 @@ class _Source(Section):
 
 
 class _FileSource(_Source, _Files):
-    """Keys of ``_Files`` go first."""
+    """So that keys of ``_Files`` come first."""
 
 
 class MediaWikiSource(_FileSource):
@@ -109,14 +109,14 @@ class _EncodedSource(_FileSource):
 
 
 class TextSource(_EncodedSource):
-    """Plain text (also compressed or in ``.zip``): a document a line, or a file."""
+    """Plain text (also compressed or in ``.zip``): a document per line or per file."""
 
     type: Literal["text"]
     document: Literal["line", "file"] = "line"
 
 
 class HtmlSource(_EncodedSource):
-    """HTML (also compressed or in ``.zip``): a document a file, its title and text."""
+    """HTML (also compressed or in ``.zip``): a document per file, its title and text."""
 
     type: Literal["html"]
     selector: Selector | None = Field(
@@ -128,7 +128,7 @@ class HtmlSource(_EncodedSource):
 
 
 class JsonLinesSource(_EncodedSource):
-    """JSON Lines (also compressed or in ``.zip``): one object a line."""
+    """JSON Lines (also compressed or in ``.zip``): one object per line."""
 
     type: Literal["jsonl"]
     text_field: Text | Patterns = Field(
@@ -176,7 +176,7 @@ class CsvSource(_TableSource):
 
 
 class SqlSource(_Source):
-    """Rows that a query of a database gives, a document each (docs/sources.md)."""
+    """Rows of a database query, one document each (docs/sources.md)."""
 
     type: Literal["sql"]
     url: DatabaseUrl | None = Field(
@@ -200,12 +200,12 @@ class SqlSource(_Source):
 
     @property
     def is_remote(self) -> bool:
-        """Whether its rows are fetched: always."""
+        """Always true: its rows are fetched."""
         return True
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are read, each once, the key first."""
+        """The columns to read, without repetition, the key first."""
         texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column
         others = (*texts, self.language_column, *self.where, self.watermark_column)
         return list(dict.fromkeys([self.key_column, *(name for name in others if name)]))
@@ -224,7 +224,7 @@ SourceConfig = Annotated[FileSourceConfig | SqlSource, Field(discriminator="type
 
 
 class NearDuplicatesConfig(Section):
-    """When two texts are nearly the same."""
+    """When two texts count as near duplicates."""
 
     threshold: float = Field(
         0.8, gt=0, le=1, description="least share of runs of words that both have (Jaccard)"
@@ -233,7 +233,7 @@ class NearDuplicatesConfig(Section):
 
 
 class IngestConfig(Section):
-    """Which text comes in, and what is not a document."""
+    """Which text is read, and what is not a document."""
 
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     deduplicate: bool = Field(True, description="drop documents with the same text")

@@ -1,4 +1,4 @@
-"""The section ``tokenize``: how text is cut into tokens, and which words become one."""
+"""The section ``tokenize``: how text is split into tokens, and which words are joined."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PhrasesConfig(Section):
 
     @property
     def connectors(self) -> frozenset[str]:
-        """The connector words themselves."""
+        """The connector words."""
         if self.connector_words == "english":
             return ENGLISH_CONNECTOR_WORDS
         return frozenset(self.connector_words)
@@ -58,7 +58,7 @@ _OF_TOKENIZER = {
     "subword_algorithm": "subword",
     "subword_vocabulary": "subword",
 }
-"""Keys that only one tokenizer has."""
+"""Keys that apply to one tokenizer only."""
 _WITH_UNICODE_WORDS = ("unicode", "chinese", "japanese", "thai")
 
 
@@ -102,7 +102,7 @@ class TokenizeConfig(Section):
         return self.model_dump(mode="json", exclude={"subword_path"})
 
     def shaping_words(self) -> dict[str, Any]:
-        """Those of them that shape the tokens before phrases are joined."""
+        """The keys that shape the tokens before phrases are joined."""
         return self.model_dump(mode="json", exclude={"subword_path", "phrases"})
 
     @model_validator(mode="after")

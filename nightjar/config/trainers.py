@@ -41,7 +41,7 @@ class _Model(_AnyModel):
 
 
 class _WindowModel(_Model):
-    """What Word2Vec and FastText have in common: prediction within a sliding window."""
+    """Shared by Word2Vec and FastText: prediction within a sliding window."""
 
     engine: str
     architecture: Literal["skipgram", "cbow"] = "skipgram"
@@ -144,7 +144,7 @@ VectorFormat = Literal[
 
 
 class ImportConfig(_AnyModel):
-    """Pre-trained vectors from a file; also what other models may be fine-tuned from."""
+    """Pre-trained vectors from a file; other models may be fine-tuned from them."""
 
     trainer: Literal["import"]
     path: Text = Field(description="file or folder, relative to the config file")
@@ -180,14 +180,14 @@ ModelConfig = Annotated[
 
 
 def base_of(model: ModelConfig) -> str | None:
-    """The configured model that ``model`` is made from, None if from none."""
+    """The configured model that ``model`` is derived from, or None."""
     if isinstance(model, SifConfig | UsifConfig):
         return model.model
     return None if isinstance(model, ImportConfig) else model.init_from
 
 
 class TrainingConfig(Section):
-    """How all models are trained."""
+    """Settings for training that all models share."""
 
     seed: Seed = 1
     workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
