@@ -112,9 +112,9 @@ def _take_place(replacement: Path, path: Path) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Give the bytes of ``source``, which never change, the name ``path`` as well.
+    """Give the bytes of ``source``, which never change, the additional name ``path``.
 
-    They are stored once where the file system has hard links, else copied. An existing ``path`` is
+    They are stored once if the file system has hard links, else copied. An existing ``path`` is
     replaced. Raises OSError.
     """
     unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
