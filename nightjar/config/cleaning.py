@@ -101,7 +101,7 @@ class ControlCharactersConfig(Section):
     zero_width: bool = Field(
         False,
         description="remove zero-width space, word joiner, soft hyphen, tags; never the joiners "
-        "U+200C and U+200D; Khmer, Thai and others part words by the zero-width space",
+        "U+200C and U+200D; Khmer, Thai and others separate words by the zero-width space",
     )
     variation_selectors: bool = Field(False, description="remove them")
 
@@ -163,18 +163,20 @@ class FiltersConfig(Section):
     """
 
     min_words: int | None = Field(
-        None, ge=1, le=MAX_INT32_COUNT, description="parted by white space (50)"
+        None, ge=1, le=MAX_INT32_COUNT, description="separated by white space (50)"
     )
     max_words: int | None = Field(None, ge=1, le=MAX_INT32_COUNT, description="(100000)")
     max_symbol_ratio: Share | None = Field(
         None, description="characters that are neither letter, mark, digit nor white space"
     )
-    max_digit_ratio: Share | None = Field(None, description="digits among all but white space")
+    max_digit_ratio: Share | None = Field(
+        None, description="digits, of the characters that are not white space"
+    )
     max_repeated_line_ratio: Share | None = Field(
-        None, description="characters in lines that stood there before, of all in lines (0.2)"
+        None, description="characters in repeated lines, of those in all lines (0.2)"
     )
     max_repeated_character_ratio: Share | None = Field(
-        None, description="characters in runs of four and more of the same, but white space"
+        None, description="characters in runs of four or more equal ones, except white space"
     )
 
     @model_validator(mode="after")
@@ -191,7 +193,7 @@ class LanguageFilterConfig(Section):
         [], description="codes such as en; none: no filter, nothing is detected"
     )
     min_probability: Share = Field(
-        0.5, description="of these languages together; below, a text is dropped"
+        0.5, description="of these languages together; a text below it is dropped"
     )
     max_chars: int = Field(
         200,

@@ -46,7 +46,7 @@ class EvaluationConfig(Section):
     """The benchmarks that every model is scored on."""
 
     benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    max_vocabulary: int = Field(300_000, ge=1, description="only the most frequent words take part")
+    max_vocabulary: int = Field(300_000, ge=1, description="use only the most frequent words")
     case_insensitive: bool = True
     bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
     confidence: float = Field(0.95, gt=0, lt=1)
@@ -61,11 +61,11 @@ class GateConfig(Section):
     max_drop: float = Field(
         0.05,
         ge=0,
-        description="how far the score may lie below the champion's, and below the reference's",
+        description="how far the score may be below the champion's, and below the reference's",
     )
     first: Literal["promote", "wait"] = Field(
         "promote",
-        description="a model's first champion: by min_coverage alone, or when a person says so",
+        description="a model's first champion: by min_coverage alone, or on a person's order",
     )
 
     @model_validator(mode="after")
@@ -103,39 +103,39 @@ class DocumentVectorsConfig(Section):
         None, description="one of models: its champion's vectors; or encoder, not both"
     )
     corpus: Name | None = Field(
-        None, description="one of corpora: whose documents; default: the model's, or the only one"
+        None,
+        description="the corpus to embed; default: the model's, or the only one",
     )
     encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
         None, description="the library that loads a pre-trained encoder: the extra encoders"
     )
     path: Text | None = Field(
-        None, description="of the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
+        None, description="the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
     )
     revision: Text | None = Field(
-        None, description="of hub:OWNER/NAME; a commit is looked up nowhere; default: main"
+        None, description="of hub:OWNER/NAME; a commit needs no lookup; default: main"
     )
     max_length: int | None = Field(
         None,
         ge=1,
         le=100_000,
-        description="of the encoder, in tokens: the rest of a text is cut, and counted; "
-        "default: the encoder's own, of model2vec 512",
+        description="in tokens; longer texts are cut; default: the encoder's own, model2vec 512",
     )
     prompt: str | None = Field(
         None, description="put before every document; default: the encoder's own, if it has one"
     )
     query_prompt: str | None = Field(
-        None, description="put before what is searched for; default: the encoder's own"
+        None, description="put before every query; default: the encoder's own"
     )
     normalize: bool = Field(False, description="scale every vector to length 1")
     batch_size: int | None = Field(
         None,
         ge=1,
         le=65_536,
-        description="texts the encoder takes at once; default: 8, on a GPU and of model2vec 64",
+        description="texts encoded at once; default: 8, or 64 on a GPU and for model2vec",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="of sentence-transformers; auto: a GPU when there is one"
+        "auto", description="for sentence-transformers; auto: a GPU if there is one"
     )
 
     @model_validator(mode="after")

@@ -133,14 +133,19 @@ class KeepConfig(Section):
     """What is kept besides champions; ``nightjar collect`` deletes the rest (docs/nights.md)."""
 
     accepted_nights: int = Field(
-        2, ge=1, le=10_000, description="documents, tokens and counts of so many accepted nights"
+        2,
+        ge=1,
+        le=10_000,
+        description="number of accepted nights whose documents, tokens and counts are kept",
     )
     rollback_versions: int = Field(
         2, ge=0, le=10_000, description="former champions of a model that can be brought back"
     )
-    trials: int = Field(1, ge=0, le=10_000, description="artifacts of so many runs with overrides")
+    trials: int = Field(
+        1, ge=0, le=10_000, description="number of runs with overrides whose artifacts are kept"
+    )
     records_days: int | None = Field(
-        None, ge=1, description="nights and scores older than so many days; null: for ever"
+        None, ge=1, description="days to keep nights and scores; null: forever"
     )
 
 

@@ -1,4 +1,4 @@
-"""Parts of a source: ``where`` selects records, ``storage`` configures access to its URLs."""
+"""Parts of a source: ``where`` selects records, ``storage`` configures access to URLs."""
 
 from __future__ import annotations
 
@@ -121,18 +121,18 @@ class StorageConfig(Section):
     """How URLs are accessed; credentials come from the environment (docs/sources.md)."""
 
     endpoint_url: Annotated[Text, AfterValidator(_plain_endpoint)] | None = Field(
-        None, description="s3, gs: of a server of your own, as in http://127.0.0.1:9000"
+        None, description="s3, gs: your own server, as in http://127.0.0.1:9000"
     )
     region: Text | None = Field(None, description="s3: as in eu-central-1")
-    profile: Text | None = Field(None, description="s3: which of those in ~/.aws")
+    profile: Text | None = Field(None, description="s3: a profile in ~/.aws")
     anonymous: bool = Field(False, description="s3, gs, az: public data, without credentials")
-    requester_pays: bool = Field(False, description="s3, gs: who reads pays")
-    project: Text | None = Field(None, description="gs: which is billed")
+    requester_pays: bool = Field(False, description="s3, gs: the reader pays")
+    project: Text | None = Field(None, description="gs: the project to bill")
     account: Text | None = Field(None, description="az: the storage account")
     headers_env: Annotated[dict[str, str], AfterValidator(_names_of_variables)] = Field(
         {},
-        description="http: by header the environment variable that holds its value, "
-        "as in {Authorization: DATA_AUTHORIZATION}",
+        description="http: for each header, the environment variable with its value, as in "
+        "{Authorization: DATA_AUTHORIZATION}",
     )
 
     @model_validator(mode="before")
