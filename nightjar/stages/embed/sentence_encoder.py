@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _LENGTHS = (*range(16, 129, 16), *range(160, 513, 32))
 """Lengths, in tokens, to which texts are padded; longer texts to multiples of 128."""
 _CPU_ROWS = 8
-"""More rows are no faster on a CPU, and the last batch of each length is padded with empty rows."""
+"""More rows are no faster on a CPU, and the last batch of each length is padded to this size."""
 _GPU_ROWS = 64
 _COUNTED_TEXTS = 128
 _UNSET_LENGTH = 1_000_000

@@ -1,8 +1,8 @@
 """Which documents are kept, given all others: duplicates, ids, limits.
 
 The result is that of reading documents one after the other, comparing each with those kept before
-it, until a limit is reached. Documents beyond the limit do not exist: they are neither kept nor
-dropped, and no document is their duplicate. Nearly all documents share neither text nor id with
+it, until a limit is reached. Documents beyond the limit count as nonexistent: they are neither kept
+nor dropped, and no document is their duplicate. Nearly all documents share neither text nor id with
 another, which a pass over the digests shows (:mod:`.duplicates`); only the others are compared one
 by one.
 """
