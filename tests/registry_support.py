@@ -48,7 +48,7 @@ VECTORS = np.arange(16, dtype=np.float32).reshape(4, 4) / 7
 
 
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has migrated: takes seconds once, copying it takes none."""
+    """A database that MLflow has migrated, which takes seconds; copying it is fast."""
     database = tmp_path_factory.getbasetemp() / "template" / "mlflow.db"
     if not database.exists():
         connect(f"sqlite:///{database}", database.parent / "artifacts")
@@ -134,7 +134,7 @@ class World:
         config: dict[str, Any] | None = None,
         report: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Publish tables as they are; ``key`` tells versions apart."""
+        """Publish the given tables; ``key`` distinguishes versions."""
 
         def write(staging: Staging) -> None:
             for table, data in tables.items():
@@ -229,7 +229,7 @@ class World:
         embeddings: Artifact | None = None,
         more_scores: Sequence[dict[str, Any]] = (),
     ) -> RegistrationRequest:
-        """A model with those two scores, on its way into the registry."""
+        """A request to register a model with those two scores."""
         name = name or self.model
         registry = registry or self.registry
         embeddings = embeddings or self.embeddings()
@@ -274,12 +274,12 @@ class World:
         return sorted(found, key=lambda version: int(version.version))
 
     def alias(self, alias: str) -> int | None:
-        """The version that MLflow says the alias points to."""
+        """The version that the alias points to in MLflow."""
         number = self.client.get_registered_model(self.name).aliases.get(alias)
         return None if number is None else int(number)
 
     def logged_models(self) -> list[str]:
-        """Ids of the model's logged models, deleted or not, whose row is there."""
+        """Ids of the model's logged models whose rows exist, deleted or not."""
         database = self.artifacts_dir / "mlflow" / "mlflow.db"
         with closing(sqlite3.connect(database)) as connection:
             rows = connection.execute(

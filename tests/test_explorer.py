@@ -187,9 +187,7 @@ for package in (plotly, _plotly_utils):
 installed = {name for name in used if importlib.util.find_spec(name.partition(".")[0])}
 print(sorted(used), sorted(name for name in installed if name not in sys.modules))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     used, _, missing = done.stdout.strip().partition("] [")
     assert "'pandas'" in used
     assert missing == "]"

@@ -1,4 +1,4 @@
-"""Files that a command writes for the user: whole or not at all."""
+"""Files that a command writes for the user, atomically."""
 
 from __future__ import annotations
 

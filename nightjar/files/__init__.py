@@ -1,1 +1,1 @@
-"""What files are, wherever they lie: paths, addresses, compression and the markup of pages."""
+"""Reading files: paths, URLs, decompression, and the text of HTML pages."""

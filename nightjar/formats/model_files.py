@@ -1,8 +1,8 @@
-"""A model's files from its embeddings artifact: what is registered, and what is asked before.
+"""The files of a model, from its embeddings artifact.
 
-:mod:`nightjar.model.lookup` says what the files are. They are kept where a model is registered, and
-nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
-are, writes them for that time (:func:`temporary_model`).
+:mod:`nightjar.model.lookup` describes the files. They are only kept for registered models; to query
+embeddings that are not registered, or to embed and evaluate before they are, the files are written
+temporarily (:func:`temporary_model`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from nightjar.store import Artifact, Staging, file_identity, schemas
 
 
 def model_code_digest() -> str:
-    """Hash of the code that travels with a model, and of what it answers: not of comments."""
+    """Hash of the code that is packaged with a model, ignoring comments."""
     return code_digest("nightjar.model.lookup", "nightjar.model.tokenization")
 
 
 def write_words(tokens: Artifact, staging: Staging) -> None:
-    """Have embeddings that were learnt from ``tokens`` say how texts are cut into words.
+    """Make embeddings learned from ``tokens`` store how texts are split into words.
 
-    So that they can be asked about texts when those tokens are not kept any more.
+    Then they can encode texts even when those tokens have been deleted.
     """
     config = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
     words = {"tokenize": config.shaping_words(), "phrases": _phrases(tokens, config)}
@@ -50,7 +50,7 @@ def write_words(tokens: Artifact, staging: Staging) -> None:
 
 
 def model_content(name: str, embeddings: Artifact) -> ModelContent:
-    """What goes into the model's files, read by row group as it is written."""
+    """The content of the model's files, read by row group as it is written."""
     definition = None
     if embeddings.has_file(schemas.TOKENIZER_FILE):
         definition = embeddings.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
@@ -67,13 +67,13 @@ def model_content(name: str, embeddings: Artifact) -> ModelContent:
 
 
 def tokenizer_settings(embeddings: Artifact) -> Settings:
-    """How texts are cut for a model: as those it learnt from were, or as its import says."""
+    """How texts are split for a model: as its training text was, or as its import says."""
     config = TokenizeConfig.model_validate(_words(embeddings)["tokenize"])
     return Settings(**config.shaping_words())
 
 
 def _words(embeddings: Artifact) -> dict[str, Any]:
-    """What :func:`write_words` wrote; of an imported model what its configuration says."""
+    """What :func:`write_words` wrote, or the configuration of an imported model."""
     if not embeddings.has_file(schemas.WORDS_FILE):
         imported = embeddings.manifest.identity["config"].get("tokenize")
         return {"tokenize": imported or {}, "phrases": None}
@@ -86,7 +86,7 @@ def _words(embeddings: Artifact) -> dict[str, Any]:
 
 
 def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
-    """What joins phrases in a text as they are joined in ``tokens``; None where none are."""
+    """The rules that join phrases in a text as in ``tokens``; None without phrases."""
     if config.phrases is None:
         return None
     passes: list[list[list[str]]] = []
@@ -155,7 +155,7 @@ def array_hashes(directory: Path) -> dict[str, str]:
 
 @contextmanager
 def _named_refusals(name: str) -> Iterator[None]:
-    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    """Convert errors of writing to the system's temporary directory to StoreNotWritable."""
     try:
         yield
     except OSError as error:

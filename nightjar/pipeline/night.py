@@ -4,7 +4,7 @@ The order of a night, without an orchestrator::
 
     corpora -> accepted or not
             -> models -> registered -> judged -> served -> promoted or not
-            -> accepted corpora are recorded, what nobody needs is deleted
+            -> accepted corpora are recorded, unneeded artifacts are deleted
 
 A :class:`Runner` runs the steps: this process, or Prefect's tasks in ``flows``.
 """
@@ -86,8 +86,8 @@ logger = logging.getLogger(__name__)
 class Runner(Protocol):
     """Does the work of a night.
 
-    Each call raises what the work raises. A NightjarError stops only what depends on the step;
-    any other error is a bug and ends the night.
+    Each call raises what the work raises. A NightjarError stops only the steps that depend on the
+    failed one; any other error is a bug and ends the night.
     """
 
     def start(self, plan: Plan) -> None:
@@ -114,12 +114,12 @@ class DirectRunner:
         """Do nothing."""
 
     def run(self, step: Step) -> None:
-        """As :func:`nightjar.core.run_step`."""
+        """See :func:`nightjar.core.run_step`."""
         progress = self.progress(step.label)
         run_step(self.loaded, step, progress, self.provenance, self.executor)
 
     def register(self, request: RegistrationRequest) -> RegisteredVersion:
-        """As :func:`nightjar.registry.ensure_registered`."""
+        """See :func:`nightjar.registry.ensure_registered`."""
         return ensure_registered(request, self.progress(f"register {request.model_name}"))
 
 
@@ -297,7 +297,7 @@ class _Night:
             self.alarm("finished an interrupted purge")
 
     def collect(self) -> None:
-        """Delete what nobody needs; if that fails, the next night tries again."""
+        """Delete what is no longer needed; if that fails, the next night tries again."""
         try:
             collected = collect(self.loaded, self.request.stages)
         except (NightjarError, OSError) as error:
@@ -530,7 +530,7 @@ class _Night:
         return decided_scores(self.promoter.ledger.events(), model, version)
 
     def veto(self, model: str) -> str:
-        """Why no score can get the model promoted: its corpus is not accepted; "" if it is."""
+        """Why no score can promote the model: its corpus is not accepted; "" if it is."""
         corpus = self.loaded.config.corpus_of(model)
         verdict = self.verdicts.get(corpus)
         if isinstance(self.loaded.config.models[model], ImportConfig):

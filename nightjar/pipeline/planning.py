@@ -23,7 +23,7 @@ def make_plan(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Plan every step of tonight: what is made of tonight's corpora, and what readers get.
+    """Plan every step of tonight: those from tonight's corpora, and those for readers.
 
     See :func:`nightjar.core.make_plan`. Raises RegistryUnavailable when MLflow does not answer.
     """
@@ -39,7 +39,7 @@ def plan_made(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Plan the steps made of tonight's corpora, which do not depend on any champion."""
+    """Plan the steps from tonight's corpora, which do not depend on any champion."""
     last = Nights(loaded.pipeline_dir).last()
     return plan_stages(
         loaded,

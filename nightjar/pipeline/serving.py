@@ -34,7 +34,7 @@ class ServingBuilder:
 
     loaded: LoadedConfig
     run: Callable[[Plan], bool]
-    """Runs the due steps of a plan; returns whether all its artifacts exist then."""
+    """Runs the due steps of a plan; returns whether all its artifacts then exist."""
     documents: Mapping[str, str]
     """By corpus: the documents that readers search."""
     champions: Mapping[str, VersionRef]

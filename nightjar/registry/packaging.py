@@ -60,7 +60,7 @@ class LoggedModel:
 
     model_id: str
     files_sha256: str
-    """Sha256 of the list of its files, which lies beside them."""
+    """Sha256 of the list of its files, which is stored beside them."""
 
 
 def log_model(

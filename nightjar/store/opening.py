@@ -90,7 +90,7 @@ class Artifact:
             return parquet.schema_arrow
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """Read the whole table into memory and check its schema against the manifest.
+        """Read the complete table into memory and check its schema against the manifest.
 
         Raises ArtifactMissing for a table or column that the artifact does not have,
         ArtifactDamaged when its pages cannot be read or fail their checksums.
@@ -151,7 +151,7 @@ class Artifact:
 
 
 class RowGroups:
-    """The row groups of an open table, those of all its parts."""
+    """The row groups of an open table, across all its parts."""
 
     def __init__(
         self,
@@ -168,11 +168,11 @@ class RowGroups:
         ]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of row groups."""
         return len(self._groups)
 
     def sizes(self) -> list[int]:
-        """The number of rows of each."""
+        """Number of rows of each."""
         return [parquet.metadata.row_group(number).num_rows for _, parquet, number in self._groups]
 
     def read(self, number: int) -> pa.Table:
@@ -278,7 +278,7 @@ class Store:
         raise ArtifactMissing(f"{prefix}: no artifact matches; 'nightjar versions' lists them")
 
     def verify(self, ref: ArtifactRef) -> list[str]:
-        """Return what is wrong with an artifact, one line each; empty when it is whole.
+        """Return what is wrong with an artifact, one line each; empty when it is intact.
 
         Reads every byte. Checks sizes, hashes, schemas, row counts, and that the version is the
         hash of the identity.

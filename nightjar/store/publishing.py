@@ -1,10 +1,10 @@
 """Publishing an artifact: all of it or nothing, once.
 
-Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed and described by
-the manifest, which is written last; then the directory becomes ``<stage>/<version>``. If two
-runs publish the same version at once, the first one wins and the other uses its artifact.
+Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed and described by the
+manifest, which is written last; then the directory becomes ``<stage>/<version>``. If two runs
+publish the same version at once, the first one wins and the other uses its artifact.
 
-Beside a staging directory lies a file that its writer holds (:mod:`.holding`), made before the
+Beside a staging directory is a file that its writer holds (:mod:`.holding`), created before the
 directory and removed after it. A staging directory is abandoned when nobody holds that file.
 Processes that write parts for the writer hold nothing: once the writer is gone, their files are
 abandoned, too.
@@ -122,7 +122,7 @@ class Staging:
         return self.directory / name
 
     def write(self, table: str, data: pa.Table) -> None:
-        """Write a whole table that is already in memory."""
+        """Write a complete table that is already in memory."""
         with self.writer(table, data.schema) as writer:
             writer.write_table(data)
 

@@ -1,4 +1,4 @@
-"""Evaluate: an embeddings artifact and benchmark files in, scores of one model out."""
+"""Evaluate: from an embeddings artifact and benchmark files to the scores of one model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 
 REVISION = 1
-"""Raise when the same embeddings and benchmarks give other scores than before."""
+"""Raise it when the same embeddings and benchmarks give different scores than before."""
 
 _MISSING_EXAMPLES = 10
 _SYNTACTIC_CATEGORY = re.compile(r"gram\d")
@@ -68,9 +68,9 @@ _SYNTACTIC_CATEGORY = re.compile(r"gram\d")
 def evaluation_identity(
     model_name: str, config: EvaluationConfig, base_dir: Path, embeddings_version: str
 ) -> Identity:
-    """What shapes the scores of one model; reads the benchmark files for their hashes.
+    """The identity of the scores of one model; hashes the benchmark files.
 
-    A benchmark is its name, type and content, wherever its file lies. Raises BenchmarkError
+    A benchmark is identified by its name, type and content, not by its path. Raises BenchmarkError
     or SourceError when a file is missing or cannot be read.
     """
     benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
@@ -163,7 +163,7 @@ class _Row:
     n_items: int
     n_covered: int
     n_words: int | None = None
-    """Words that took part, where it is not the cap of the configuration."""
+    """Number of words taken into account, if other than ``max_vocabulary``."""
 
     def as_score(
         self, model: str, benchmark: str, config: EvaluationConfig, seconds: float
@@ -197,7 +197,7 @@ class _Scorer:
     progress: Progress
 
     def score(self, name: str, items: BenchmarkItems) -> _Result:
-        """All rows of one benchmark, the one over all items first."""
+        """All rows of one benchmark, starting with the one over all items."""
         if isinstance(items, StsSet):
             return self._texts(name, items)
         if isinstance(items, SimilaritySet):
@@ -269,9 +269,9 @@ class _Scorer:
 
 
 def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """All items, the semantic and the syntactic ones if there are both, each category.
+    """All items; the semantic and the syntactic ones if there are both; then each category.
 
-    The syntactic categories of Google's set are called gram1-... to gram9-...
+    Google's set names its syntactic categories gram1-... to gram9-...
     """
     names = np.array(categories)
     yield ALL, np.ones(n_items, np.bool_)
@@ -286,7 +286,7 @@ def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, 
 
 
 def _missing(words: Iterable[str], rows: NDArray[np.int64]) -> list[str]:
-    """The words without a row, each once, in the benchmark's order."""
+    """The words without a row, without repetition, in the benchmark's order."""
     return list(
         dict.fromkeys(word for word, row in zip(words, rows.tolist(), strict=True) if row < 0)
     )
@@ -334,7 +334,7 @@ def _nothing_covered(
 
 
 class Evaluate(Stage):
-    """Scores of a model's embeddings."""
+    """The stage that scores a model's embeddings."""
 
     name = schemas.EVALUATION
     verb = "evaluate"
@@ -353,18 +353,18 @@ class Evaluate(Stage):
         return (Parent(schemas.EMBEDDINGS, self.subject),)
 
     def identity(self, planning: Planning) -> Identity:
-        """Embeddings, and the benchmarks by content."""
+        """The embeddings, and the content of the benchmark files."""
         embeddings = planning.parents[schemas.EMBEDDINGS]
         return evaluation_identity(
             self.subject, self.config.evaluation, self.loaded.base_dir, embeddings
         )
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.evaluate`."""
+        """See :func:`.evaluate`."""
         evaluate(self.config.evaluation, context.parent(schemas.EMBEDDINGS), context)
 
     def changed_input(self, planned: Identity) -> str:
-        """Whether a benchmark file is not that of the plan any more."""
+        """What changed since the plan (a benchmark file), as text; empty if nothing did."""
         parents = dict(planned.parents)
         now = self.identity(Planning(parents))
         return "" if now.inputs == planned.inputs else f"a benchmark file of {self.label}"

@@ -1,4 +1,4 @@
-"""Phrases of the token shards of a corpus: each pass is a map of an executor over them.
+"""Phrases of the token shards of a corpus: an executor maps each pass over the shards.
 
 What the workers need and what they find are tables of a scratch directory in the staging
 directory, which all of them see (:mod:`.scratch_tables`).
@@ -63,7 +63,7 @@ _BEST = 20
 
 @dataclass(frozen=True)
 class PhraseShard:
-    """A token shard to be counted or joined after ``n_passes`` passes."""
+    """A token shard to count or join after ``n_passes`` passes."""
 
     shard: Artifact
     number: int
@@ -72,7 +72,7 @@ class PhraseShard:
 
     @property
     def scratch(self) -> Path:
-        """Where the files are that workers and the stage exchange."""
+        """The directory for the files that workers and the stage exchange."""
         return self.staging / _SCRATCH
 
     @property
@@ -84,8 +84,8 @@ class PhraseShard:
 class PhraseStage:
     """Finds the phrases of token shards, and writes the tables of the tokens artifact.
 
-    In memory: what :func:`~.passes.find_phrases_by` holds here, and in a worker a row group
-    of a shard (about a million tokens), its candidates, and the shard's candidates so far.
+    Memory here: that of :func:`~.passes.find_phrases_by`; in a worker: a row group of a shard
+    (about a million tokens), its candidates, and the shard's candidates so far.
     """
 
     def __init__(
@@ -107,7 +107,8 @@ class PhraseStage:
     def run(self, words: pa.Table) -> Ranking:
         """Write ``phrases``, ``vocabulary`` and ``sentences``; returns the ranking with phrases.
 
-        ``words`` is the vocabulary before (VOCABULARY_SCHEMA). Counts ``tokens`` again.
+        ``words`` is the vocabulary before phrases (VOCABULARY_SCHEMA). Updates the count
+        ``tokens``.
         """
         with named_write_errors(self._staging.root):
             self._scratch.mkdir()
@@ -139,7 +140,7 @@ class PhraseStage:
         return found
 
     def _rank(self, found: FoundPhrases) -> Ranking:
-        """The vocabulary of the joined shards, written; old ids to ranks are a file, too."""
+        """Write the vocabulary of the joined shards, and a file with the rank of each old id."""
         words = found.vocabulary.words
         counts = np.zeros((2, len(words)), np.int64)
         self._progress.start("count phrases", self._n_tokens, "tokens")
