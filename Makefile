@@ -37,6 +37,7 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/architecture_picture.py --check
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
