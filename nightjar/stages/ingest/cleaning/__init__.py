@@ -26,13 +26,19 @@ Held in memory: the text, and the text of the step before.
 """
 
 from nightjar.stages.ingest.cleaning.cleaner import Cleaner, code_identity, make_cleaner
-from nightjar.stages.ingest.cleaning.results import Change, Changes, Cleaned, Dropped, DropReason
+from nightjar.stages.ingest.cleaning.results import (
+    Changes,
+    Cleaned,
+    CleaningChange,
+    Dropped,
+    DropReason,
+)
 
 __all__ = [
-    "Change",
     "Changes",
     "Cleaned",
     "Cleaner",
+    "CleaningChange",
     "DropReason",
     "Dropped",
     "code_identity",

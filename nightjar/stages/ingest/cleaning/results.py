@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Change(StrEnum):
+class CleaningChange(StrEnum):
     """What a step changed, as it is counted; docs/cleaning.md explains each."""
 
     HTML_TAGS = "html_tags_removed"
@@ -42,10 +42,10 @@ class DropReason(StrEnum):
     OTHER_LANGUAGE = "other_language"
 
 
-class Changes(dict[Change, int]):
+class Changes(dict[CleaningChange, int]):
     """How many of what were changed; what was not is not there."""
 
-    def add(self, what: Change, n: int) -> None:
+    def add(self, what: CleaningChange, n: int) -> None:
         """Count ``n`` more of it, if any."""
         if n:
             self[what] = self.get(what, 0) + n
