@@ -16,7 +16,7 @@ from nightjar.cli.display import steps_progress
 from nightjar.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, errors, print_json
 from nightjar.config import LoadedConfig, load_config
 from nightjar.errors import PromotionRefused
-from nightjar.explorer.harmless_text import visible
+from nightjar.files.harmless_text import visible
 from nightjar.pipeline.provenance import actor, read_provenance
 from nightjar.promotion import (
     Change,

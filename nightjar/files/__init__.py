@@ -1,1 +1,1 @@
-"""What files are, wherever they lie: paths, addresses, compression and the markup of pages."""
+"""What files are, wherever they lie: paths, addresses, compression, markup, harmless text."""
