@@ -26,7 +26,7 @@ from nightjar.cli.options import (
 from nightjar.cli.outputs import save_text
 from nightjar.config import load_config
 from nightjar.errors import InputError
-from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Question, find_documents
+from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 from nightjar.stages.ingest import ChangeKind, Comparison
 
@@ -68,7 +68,7 @@ def search(
 ) -> None:
     """Find the documents nearest in meaning, and the best sentence of each."""
     console = Console()
-    question = Question(
+    question = SearchRequest(
         query=query,
         name=name,
         night=night,

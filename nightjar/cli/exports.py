@@ -13,7 +13,7 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.model.lookup import VectorModel
-from nightjar.pipeline.answerers import Answerers, AskedModel
+from nightjar.pipeline.answerers import Answerers, AskedVersion
 from nightjar.registry import BASE
 from nightjar.store.schemas import EMBEDDINGS
 
@@ -86,7 +86,7 @@ def export(
     )
 
 
-def _source(answerers: Answerers, asked: AskedModel) -> dict[str, str]:
+def _source(answerers: Answerers, asked: AskedVersion) -> dict[str, str]:
     """Where the vectors come from, by the registered version's tags or the manifest."""
     source = {
         "model": answerers.registered_name(asked.model),

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from nightjar.cli.indexes import attach_index
 from nightjar.config import LoadedConfig
-from nightjar.errors import InputError, UnknownTokenError
-from nightjar.model.lookup import QueryError, UnknownWords, answer
-from nightjar.pipeline.answerers import Answerers, NobodyAnswersError
+from nightjar.errors import InputError
+from nightjar.model.lookup import answer
+from nightjar.pipeline.answerers import Answerers, named_model_errors
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def ask(
     for name in names:
         try:
             answers.append(Answer(name, _ask_one(answerers, name, asked.night, items, parameters)))
-        except (QueryError, InputError) as error:
-            if len(names) == 1 or not isinstance(error, QueryError | NobodyAnswersError):
-                raise _as_input_error(error) from error
+        except InputError as error:
+            if len(names) == 1:
+                raise
             answers.append(Answer(name, None, str(error)))
     if all(found.problem for found in answers):
-        raise UnknownTokenError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
+        raise InputError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
     return tuple(answers)
 
 
@@ -78,10 +78,5 @@ def _ask_one(
     with answerers.opened(asked) as model:
         if parameters.get("approximate"):
             attach_index(answerers, asked, model, Console(stderr=True))
-        return answer(model, items, parameters)
-
-
-def _as_input_error(error: QueryError | InputError) -> InputError:
-    if isinstance(error, UnknownWords):
-        return UnknownTokenError(str(error))
-    return error if isinstance(error, InputError) else InputError(str(error))
+        with named_model_errors():
+            return answer(model, items, parameters)
