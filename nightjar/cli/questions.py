@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from rich.console import Console
+import typer
 
 from nightjar.cli.indexes import attach_index
+from nightjar.cli.options import NightOption
+from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.model.lookup import answer
@@ -22,12 +24,20 @@ from nightjar.pipeline.answerers import Answerers, named_model_errors
 
 @dataclass(frozen=True)
 class Asked:
-    """The models and the night that should answer."""
+    """The models that should answer: champions, or a night's candidates.
 
-    model: str | None = None
-    """See :meth:`~nightjar.pipeline.answerers.Answerers.model`; None: every model."""
-    night: int | None = None
-    """None: the champions."""
+    ``model`` names one as :meth:`nightjar.pipeline.answerers.Answerers.model` reads it.
+    """
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Ask one model, as glove, glove@2, glove@challenger; default: all.",
+        ),
+    ] = None
+    night: NightOption = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,9 @@ def ask(
 ) -> tuple[Answer, ...]:
     """Ask one model, or all.
 
-    When several are asked, one that cannot answer says why in ``problem``. Raises InputError
-    when there is no answer at all.
+    ``parameters`` are those of :class:`nightjar.model.lookup.requests.Parameters`, so the answers
+    are those of a served model. When several are asked, one that cannot answer says why in
+    ``problem``. Raises InputError when there is no answer at all.
     """
     answerers = Answerers(loaded)
     names = list(loaded.config.models) if asked.model is None else [asked.model]
@@ -77,6 +88,6 @@ def _ask_one(
     asked = answerers.model(name, night)
     with answerers.opened(asked) as model:
         if parameters.get("approximate"):
-            attach_index(answerers, asked, model, Console(stderr=True))
+            attach_index(answerers, asked, model, errors)
         with named_model_errors():
             return answer(model, items, parameters)
