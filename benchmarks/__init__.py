@@ -1,1 +1,1 @@
-"""Speed and memory, measured; what is found goes into docs/experiments.md."""
+"""Measurements of speed and memory; results go into docs/experiments.md."""

@@ -1,11 +1,11 @@
-"""How fast each step and each filter of cleaning is, alone and together.
+"""The speed of each cleaning step and filter, alone and together.
 
     python -m benchmarks.cleaning --json FILE [--data DIR] [--files 8] [--repeats 3]
 
-Reads reviews (``imdb/*.parquet``, column ``text``) below ``--data``, by default
-../shared/data beside the project. Each cleaner takes all reviews, one after the other, on one
-core, in turns, after a first time that counts; the figures are medians of the repeats.
-``mb_per_second``: millions of bytes of UTF-8 going in; ``microseconds``: for a review.
+Reads reviews (``imdb/*.parquet``, column ``text``) below ``--data``, by default ../shared/data
+beside the project. Each cleaner processes all reviews in order on one core, the cleaners taking
+turns, after a first pass that counts changes; the figures are medians of the repeats.
+``mb_per_second``: millions of bytes of UTF-8 input; ``microseconds``: per review.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Measured:
 
 
 def cleaners() -> dict[str, CleaningConfig]:
-    """Each step and filter by itself, the default, all steps, all of both."""
+    """Each step and filter by itself, the default, all steps, and all steps and filters."""
     sections: dict[str, dict[str, Any]] = {"nothing": {"steps": []}}
     sections |= {step: {"steps": [step]} for step in STEPS}
     sections |= {key: {"steps": [], "filters": {key: limit}} for key, limit in FILTERS.items()}
@@ -65,7 +65,7 @@ def cleaners() -> dict[str, CleaningConfig]:
 
 
 def reviews(data: Path, n_files: int) -> list[str]:
-    """The texts of so many files. Ends the program when there are none."""
+    """The texts of the first ``n_files`` files. Ends the program when there are none."""
     texts: list[str] = []
     for path in sorted((data / "imdb").glob("*.parquet"))[:n_files]:
         texts += pq.read_table(path, columns=["text"])["text"].to_pylist()
@@ -98,7 +98,7 @@ def measure(texts: Sequence[str], repeats: int) -> dict[str, Measured]:
 
 
 def _counted(cleaner: Cleaner, texts: Sequence[str]) -> tuple[dict[str, int], int]:
-    """What is changed in all texts, and how many are dropped; loads what is loaded once."""
+    """Changes in all texts, and texts dropped; loads what is loaded once."""
     changes, n_dropped = Changes(), 0
     for text in texts:
         result = cleaner.clean(text)

@@ -1,4 +1,4 @@
-"""Ingest, tokenize and count a vocabulary, beside the usual gensim script in one run.
+"""Ingest, tokenize and count a vocabulary, compared with the usual gensim script in one run.
 
     python -m benchmarks.corpus --json FILE [--data DIR] [--repeats 3] [--no-large]
 
@@ -6,16 +6,16 @@ Film reviews (``imdb/*.parquet``, columns ``id`` and ``text``) below ``--data``,
 ../shared/data beside the project. The peer reads the same files and gives every text to gensim's
 ``simple_preprocess`` and the tokens to its ``Dictionary``, one after the other, as scripts do. Ours
 is what a night does before training: the files are hashed, read and cleaned with the default steps,
-duplicates dropped, all of it published, tokenized into sentences of ranks and published, by
-as many processes as there are cores. Each side is a process of its own each time, in turns.
+duplicates dropped, all of it published, tokenized into sentences of ranks and published, by as many
+processes as there are cores. Each side is a process of its own each time, in turns.
 
 ``speed_ratio``: the peer's seconds divided by ours, medians, for ``default`` and for
 ``near_duplicates`` (with them dropped, too). ``words_per_second``: of the words between white space
 that go in. ``peak_rss_mb``: of all processes together, in a run of its own (:func:`peak_memory`).
-``cpu_seconds_per_million_words``: of one core, by phase, with those of finding and joining phrases.
+``cpu_seconds_per_million_words``: of one core, by phase, including finding and joining phrases.
 ``seconds_per_million_words``: for 1, 2, 4 and 8 shards; flat if time is linear. ``ten_times``: the
 same for ten times the text, made of the reviews' sentences in another order, and ``night``: one
-shard more when all others are known.
+additional shard when all others are known.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
 
 
 class _Phases:
-    """Listens to the progress of stages: the processor time of each phase."""
+    """Listens to the progress of stages and measures the processor time of each phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -115,7 +115,7 @@ class _Phases:
 
 
 def our_phases(files: Sequence[str], store: Path) -> int:
-    """What each phase costs one core, phrases included; a first turn loads what is compiled."""
+    """The cost of each phase on one core, phrases included; a first run loads compiled code."""
     from nightjar.config import IngestConfig, PhrasesConfig, TokenizeConfig  # noqa: PLC0415
     from nightjar.stages.ingest import Fetching, documents_identity, ingest  # noqa: PLC0415
     from nightjar.stages.tokenize import tokenize, tokens_identity  # noqa: PLC0415
@@ -156,7 +156,7 @@ SIDES = {
 
 
 def run_side(side: str, files: Sequence[str], store: Path) -> dict[str, float]:
-    """Run a side in a process of its own: seconds of its work, distinct words."""
+    """Run a side in a separate process; returns seconds of work and distinct words."""
     output, _ = _begin_side(side, files, store).communicate()
     if not output:
         raise RuntimeError(f"{side} ended without a result")
@@ -165,10 +165,10 @@ def run_side(side: str, files: Sequence[str], store: Path) -> dict[str, float]:
 
 
 def peak_memory(side: str, files: Sequence[str], store: Path) -> dict[str, int]:
-    """Run a side once more, and look at the memory of all its processes every 50 ms.
+    """Run a side again, and sample the memory of all its processes every 50 ms.
 
-    ``peak_rss_mb``: what is resident, pages that processes share (code, mapped files) counted
-    once; ``peak_rss_mb_by_process``: added up process by process, so that they count several times.
+    ``peak_rss_mb``: resident memory, with pages that processes share (code, mapped files) counted
+    once; ``peak_rss_mb_by_process``: summed by process, so that shared pages count several times.
     """
     child = _begin_side(side, files, store)
     root = psutil.Process(child.pid)
@@ -193,7 +193,7 @@ def peak_memory(side: str, files: Sequence[str], store: Path) -> dict[str, int]:
 def _begin_side(side: str, files: Sequence[str], store: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.corpus", "--side", side, "--store", str(store)]
     environment = dict(os.environ)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would compile all imports, every time
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else all imports would be compiled each time
     return subprocess.Popen(
         [*command, *files],
         stdout=subprocess.PIPE,
@@ -233,7 +233,7 @@ def make_copies(files: Sequence[str], directory: Path) -> list[str]:
 
 
 def measure(files: Sequence[str], repeats: int, directory: Path) -> dict[str, Any]:
-    """Every side in turns on all files, ours on fewer, and on one more than is known."""
+    """Every side in turns on all files, ours also on fewer, and with one new file."""
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES if side != "phases"}
     for _ in range(repeats):
         for side, found in runs.items():

@@ -1,8 +1,8 @@
-"""Reading and writing files of vectors, beside gensim in one run.
+"""Reading and writing files of vectors, compared with gensim in one run.
 
     python -m benchmarks.formats --json FILE [--words 400000] [--size 300]
 
-Random vectors under words of realistic lengths. ``speed_ratio``: gensim's seconds divided by
+Uses random vectors and words of realistic lengths. ``speed_ratio``: gensim's seconds divided by
 ours, the median of the repeats, in turns: ``read_binary``, ``read_text``, ``write_binary``,
 ``write_text``. Both read into one float32 matrix and a list of words.
 """
@@ -31,7 +31,7 @@ KINDS = {"binary": "word2vec-binary", "text": "word2vec"}
 
 
 def model(n_words: int, size: int) -> ExportedVectors:
-    """Words of 4 to 12 letters, values as trained ones are spread."""
+    """Words of 4 to 12 letters, with values distributed like trained ones."""
     generator = np.random.default_rng(1)
     letters = generator.integers(97, 123, (n_words, 12), np.uint8)
     lengths = generator.integers(4, 13, n_words)
@@ -51,7 +51,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(vectors: ExportedVectors, directory: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of both sides and their ratio, by what is done."""
+    """Seconds of both sides and their ratio, by operation."""
     keyed = KeyedVectors(vectors.vector_size, len(vectors.tokens), np.float32)
     keyed.index_to_key = list(vectors.tokens)
     keyed.key_to_index = {token: row for row, token in enumerate(vectors.tokens)}

@@ -1,11 +1,11 @@
-"""Opening a model and asking it, beside gensim's KeyedVectors, in one run.
+"""Opening and querying a model, compared with gensim's KeyedVectors in one run.
 
-Then the approximate index beside our exact neighbours, over vectors that lie in clusters as
-words do; random directions have no near neighbours that a graph could lead to.
+Then the approximate index is compared with our exact neighbours, on clustered vectors, as words
+are: random directions have no near neighbours that a graph could lead to.
 
-Random vectors under random words, by default 400,000 of 300 values. Both sides read the same
-vectors from the same disk (cached: each file has just been written), each measurement in a
-process of its own that has imported its libraries before the clock starts.
+The vectors and words are random, by default 400,000 words with 300 dimensions. Both sides read the
+same vectors from the same disk (cached: each file has just been written). Each measurement is a
+separate process that has imported its libraries before the clock starts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TOPN = 10
 _STRETCH = 10_000
 WORDS_IN_A_CLUSTER = 100
 SPREAD = 0.7
-"""Of a cluster's words around its centre, in parts of the centres' own spread."""
+"""Spread of a cluster's words around its centre, relative to that of the centres."""
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def figures(
 
 
 def approximate(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds to build the index, its recall, and queries a second beside exact ones."""
+    """Seconds to build the index, its recall, and queries per second compared with exact ones."""
     matrix = clustered(arguments.words, arguments.vector_size)
     lengths = row_lengths(matrix)
     started = time.perf_counter()
@@ -161,7 +161,7 @@ def approximate(directory: Path, arguments: argparse.Namespace) -> dict[str, Any
 
 
 def clustered(n_words: int, vector_size: int) -> NDArray[np.float32]:
-    """Vectors around centres drawn at random, a hundred to a centre."""
+    """Vectors around random centres, a hundred per centre."""
     generator = np.random.default_rng(1)
     n_centres = max(1, n_words // WORDS_IN_A_CLUSTER)
     centres = generator.standard_normal((n_centres, vector_size), dtype=np.float32)
@@ -186,7 +186,7 @@ def some_words(n_words: int) -> list[str]:
 
 
 def write_models(directory: Path, n_words: int, vector_size: int) -> dict[str, float]:
-    """The same vectors as our files and as gensim's binary and native ones."""
+    """Write the same vectors as our files and as gensim's binary and native ones."""
     from gensim.models import KeyedVectors  # noqa: PLC0415
 
     words = some_words(n_words)
@@ -216,7 +216,7 @@ def write_models(directory: Path, n_words: int, vector_size: int) -> dict[str, f
 
 
 def measure(name: str, directory: Path, n_queries: int) -> dict[str, Any]:
-    """One measurement in a process of its own."""
+    """Run one measurement in a separate process."""
     command = [sys.executable, "-m", "benchmarks.lookup", "--measure", name]
     command += ["--directory", str(directory), "--queries", str(n_queries)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -240,13 +240,13 @@ def words_to_ask(directory: Path, n_words: int) -> list[str]:
 
 
 def ours_open(directory: Path, _n_queries: int) -> dict[str, Any]:
-    """Open, and look one word up: opening alone would read next to nothing."""
+    """Open, and look up one word: opening alone would read next to nothing."""
     word = words_to_ask(directory, 1)[0]
     return timed(lambda: float(VectorModel.open(directory / "ours").vectors([word])[0, 0]))
 
 
 def gensim_open_binary(directory: Path, _n_queries: int) -> dict[str, Any]:
-    """The format that most vectors are handed round in."""
+    """The format in which most vectors are distributed."""
     from gensim.models import KeyedVectors  # noqa: PLC0415
 
     word, path = words_to_ask(directory, 1)[0], str(directory / "gensim.bin")
@@ -254,7 +254,7 @@ def gensim_open_binary(directory: Path, _n_queries: int) -> dict[str, Any]:
 
 
 def gensim_open_mmap(directory: Path, _n_queries: int) -> dict[str, Any]:
-    """Its own format, the matrix memory-mapped."""
+    """The native format of gensim, with the matrix memory-mapped."""
     from gensim.models import KeyedVectors  # noqa: PLC0415
 
     word, path = words_to_ask(directory, 1)[0], str(directory / "gensim.kv")
@@ -262,7 +262,7 @@ def gensim_open_mmap(directory: Path, _n_queries: int) -> dict[str, Any]:
 
 
 def ours_vectors(directory: Path, _n_queries: int) -> dict[str, Any]:
-    """A warm batch: one of the same size comes before the clock starts, on both sides."""
+    """A warm batch: on both sides, one of the same size runs before the clock starts."""
     words = words_to_ask(directory, N_WORDS_LOOKED_UP)
     model = VectorModel.open(directory / "ours")
     model.vectors(words)
@@ -288,12 +288,12 @@ def ours_neighbors(directory: Path, n_queries: int) -> dict[str, Any]:
 
 
 def gensim_neighbors(directory: Path, n_queries: int) -> dict[str, Any]:
-    """One call a word: gensim has no batch of queries."""
+    """One call per word: gensim has no batch queries."""
     from gensim.models import KeyedVectors  # noqa: PLC0415
 
     words = words_to_ask(directory, n_queries)
     vectors = KeyedVectors.load(str(directory / "gensim.kv"), mmap="r")
-    vectors.most_similar(words[0], topn=TOPN)  # the lengths of all vectors, once
+    vectors.most_similar(words[0], topn=TOPN)  # computes the lengths of all vectors once
     return timed(
         lambda: [[near for near, _ in vectors.most_similar(word, topn=TOPN)] for word in words]
     )

@@ -1,17 +1,16 @@
-"""What a whole night costs: wall time, orchestration's share, peak memory, disk.
+"""The cost of a complete night: wall time, the share of orchestration, peak memory, disk.
 
     python -m benchmarks.nightly --json FILE
     python -m benchmarks.nightly --nights 10 --data ../shared/data/imdb --json FILE
 
-Runs the shipped configuration in a directory of its own: first with the embedded Prefect
-server and nothing published, then again with nothing to do, then with another seed for one
-model against a Prefect server that is already running. Orchestration is wall time less the
-seconds that the record of the night says its steps took, and its registrations and decisions.
-Memory is the sum of the resident sets of the process and its children, sampled.
+Runs the shipped configuration in a directory of its own: first with the embedded Prefect server and
+nothing published, then again with nothing to do, then with another seed for one model against a
+Prefect server that is already running. Orchestration is wall time minus the seconds of steps,
+registrations and decisions in the night's record. Memory is the sampled sum of the resident sets of
+the process and its children.
 
-With ``--nights`` a text grows night by night instead: each one has so many more reviews of
-the Parquet files in ``--data`` (columns ``id`` and ``text``), and what lies on the disk
-afterwards is measured as well.
+With ``--nights`` a text grows night by night instead: each night adds reviews from the Parquet
+files in ``--data`` (columns ``id`` and ``text``), and disk usage is measured as well.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Measured:
     peak_process_mb: float
     """The ``nightjar`` process alone."""
     disk_mb: float
-    """All that lies below the artifact directory afterwards, hard links counted once."""
+    """Size of the artifact directory afterwards, with hard links counted once."""
     n_promoted: int
 
 
@@ -204,7 +203,7 @@ def _three_runs(directory: Path) -> list[Measured]:
 
 
 def main() -> None:
-    """Run the measurements and print, or write, what they gave."""
+    """Run the measurements; print or write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--nights", type=int, help="so many nights of growing text instead")

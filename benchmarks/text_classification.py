@@ -1,8 +1,7 @@
-"""Sentiment of film reviews from sentence vectors, beside a bag of words.
+"""Sentiment of film reviews from sentence vectors, compared with a bag of words.
 
-The pipeline trains vectors on all reviews, without their labels. A logistic regression then
-learns from some labelled reviews and is tested on others. The vectors come from the registry,
-as a consumer loads them.
+The pipeline trains vectors on all reviews, without labels. Then a logistic regression is trained on
+some labelled reviews and tested on others. The vectors come from the registry, as for any consumer.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from nightjar.config import LoadedConfig
 from nightjar.registry import tracking_uri
 
 TRAINING_SIZES = (100, 1_000)
-"""And all there are."""
+"""And all that there are."""
 TEST_SHARE = 0.2
 
 

@@ -1,16 +1,16 @@
-"""Our trainers beside gensim's: speed, quality and memory, in one run.
+"""Our trainers compared with gensim's: speed, quality and memory, in one run.
 
     python -m benchmarks.trainers --json FILE [--models NAME ...] [--without PART ...]
                                   [--resume FILE.partial]
 
 Reads the film reviews ``imdb/*.parquet`` and the word pairs ``eval/similarity/*.tsv`` below
-``--data`` (default: ../shared/data beside the project). Every training is a process of its
-own, so its peak memory is its own, too. Engines take turns, seed by seed, so that other load
-on the machine meets both. Speed is the median of the repeats, quality the mean over their
-seeds. Kernels are compiled before any clock runs, and how long that takes is reported apart.
+``--data`` (default: ../shared/data beside the project). Every training is a separate process, so
+its peak memory is measured separately. Engines take turns, seed by seed, so that other load on the
+machine affects both. Speed is the median of the repeats, quality the mean over their seeds. Kernels
+are compiled before timing, and compile time is reported separately.
 
-FILE.partial holds what is done after each training; ``--resume`` goes on from there. This
-process imports nothing but the standard library (see benchmarks/trainers_records.py).
+FILE.partial is updated after each training; ``--resume`` continues from there. This process only
+imports the standard library (see benchmarks/trainers_records.py).
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ PROJECT = Path(__file__).parents[1]
 DATA = PROJECT.parent / "shared" / "data"
 LIBRARIES = ("numpy", "numba", "llvmlite", "gensim", "pyarrow")
 PEAKS, START_UP = "peaks", "start-up"
-"""What may be left out, besides SCALING: the machine's limits, compilation."""
+"""Parts that may be left out, besides SCALING: the machine's limits, compilation."""
 PEAK_TRIAL_SECONDS = 0.15
 COMPILES_AGAIN = 2
-"""Attempts at a training in whose clock a kernel was compiled: the first then was the last."""
+"""Attempts at a training if a kernel is compiled while it is timed."""
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """Where the processes work."""
+    """Starts the processes that do the work."""
 
     root: Path
     settings: Settings
@@ -82,7 +82,7 @@ class _Bench:
         return answer
 
     def native(self, task: str, **job: Any) -> dict[str, Any]:
-        """Ask the process that trains by Nightjar."""
+        """Run a task in the process for Nightjar's trainers."""
         settings = asdict(self.settings)
         return self.ask("trainers_native", task=task, root=str(self.root), settings=settings, **job)
 
@@ -105,9 +105,9 @@ class _Bench:
         return run
 
     def _train_natively(self, training: Training, facts: CorpusFacts) -> Run:
-        """One process for each step between the tokens and the embeddings."""
+        """One process for each step from the tokens to the embeddings."""
         store = self.root / "corpus" / "store"
-        if training.part == SCALING:  # co-occurrences serve again
+        if training.part == SCALING:  # reuse co-occurrences
             clear(store, tuple(path.name for path in store.iterdir() if path.name != "embeddings"))
         else:
             clear(store, BEFORE_MODELS)
@@ -141,9 +141,9 @@ class _Bench:
 
 
 def trainings(settings: Settings, missing: dict[str, str]) -> Iterator[Training]:
-    """What the ratios need, in order: engines in turns, seed by seed; then for the memory.
+    """The trainings for the ratios, in order: engines in turns, seed by seed; then for memory.
 
-    GloVe without skip-gram still needs gensim's skip-gram, its peer.
+    GloVe without skip-gram still needs its peer, gensim's skip-gram.
     """
     for seed in range(1, settings.repeats + 1):
         for model in MODELS:
@@ -174,7 +174,7 @@ def _training(settings: Settings, model: str, engine: str, seed: int) -> Trainin
 
 
 def _start_up(bench: _Bench, missing: dict[str, str]) -> dict[str, Any]:
-    """Seconds of imports and of numba until all kernels run: nothing cached, then everything."""
+    """Seconds of imports and numba until all kernels run, with an empty cache and a full one."""
     models = [model for model in bench.settings.models if model not in missing]
     trainings = [asdict(_training(bench.settings, model, NATIVE, 1)) for model in models]
     found = {}
@@ -233,7 +233,7 @@ def _begin(bench: _Bench, memory_mb: int, without: list[str]) -> Record:
 
 
 def _resumed(bench: _Bench, path: Path) -> Record:
-    """The record in ``path``; refused when it is of other settings, text or kernels."""
+    """The record in ``path``; rejected if its settings, text or kernels differ."""
     record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
     prepared = bench.native("prepare")
     if (record.settings, record.facts) != (bench.settings, CorpusFacts(**prepared["facts"])):
@@ -243,7 +243,7 @@ def _resumed(bench: _Bench, path: Path) -> Record:
 
 
 def _measure(bench: _Bench, record: Record, todo: list[Training], partial: Path | None) -> None:
-    """Do the trainings that ``record`` lacks, and write it after each."""
+    """Run the trainings that ``record`` lacks, and write it after each."""
     done = {run.training for run in record.runs}
     for number, training in enumerate(todo, 1):
         if training in done:

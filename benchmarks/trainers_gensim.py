@@ -2,9 +2,10 @@
 
     python -m benchmarks.trainers_gensim JOB
 
-``JOB`` is JSON: ``settings``, ``training``, ``corpus_file``, ``pairs``. The last line printed
-is the run as JSON. gensim reads a corpus file not quite whole and partly twice
-(nightjar/stages/train/line_sentences.py); its words a second are those of the corpus all the same.
+``JOB`` is JSON: ``settings``, ``training``, ``corpus_file``, ``pairs``. The last line printed is
+the run as JSON. gensim skips parts of a corpus file and reads others twice
+(nightjar/stages/train/line_sentences.py); its words per second are computed from the full corpus
+nevertheless.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.trainers_records import CBOW, FASTTEXT, MB, Run, Settings, Train
 
 
 class _EpochSeconds(CallbackAny2Vec):  # type: ignore[misc]
-    """The clock runs within the epochs: not for the scan of the vocabulary."""
+    """Times the epochs only, without the vocabulary scan."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -65,7 +66,7 @@ def _fit(
 
 
 def _quality(model: Word2Vec, pairs: Path) -> float:
-    # Imported when the peak of memory is known: pyarrow comes along.
+    # Imported after peak memory was measured, because it imports pyarrow.
     from benchmarks.trainers_quality import quality  # noqa: PLC0415
     from nightjar.formats.embeddings import Embeddings  # noqa: PLC0415
 
@@ -75,7 +76,7 @@ def _quality(model: Word2Vec, pairs: Path) -> float:
 
 
 def main() -> None:
-    """Do the training named on the command line."""
+    """Run the training given on the command line."""
     job = json.loads(sys.argv[1])
     settings, training = Settings(**job["settings"]), Training(**job["training"])
     load_average = os.getloadavg()[0]

@@ -1,11 +1,11 @@
-"""What the machine can do at best, with compiled loops of as many threads as the trainers.
+"""The peak performance of the machine, with compiled loops on as many threads as the trainers.
 
     python -m benchmarks.trainers_machine JOB
 
 ``JOB`` is JSON: ``workers``, ``memory_mb``, ``row_values``, ``trial_seconds``. The last line
-printed is the answer as JSON. Multiply-adds come from chains that do not wait for each
-other, in vectors of 8 float32 and, where the processor has them, of 16; memory from passes
-over arrays of three sizes, and over rows in random order. The best of several trials counts.
+printed is the answer as JSON. Multiply-adds are measured with independent chains, in vectors of 8
+float32 and, if the processor has them, of 16; memory with passes over arrays of three sizes, and
+over rows in random order. The best of several trials counts.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ TRIALS = 5
 CHAINS = 10
 """Enough for two units of four cycles' latency; their sums stay in 16 registers."""
 L2_BYTES = 512 << 10
-"""A thread's working set that lies in any second-level cache, and in no first-level one."""
+"""A thread's working set that fits into any L2 cache, and into no L1 cache."""
 MATRICES_BYTES = 64 << 20
-"""All threads together: what the matrices of the trainers occupy."""
+"""For all threads together: the size of the trainers' matrices."""
 
 
 @intrinsic(prefer_literal=True)
@@ -130,7 +130,7 @@ def copy_all(source: NDArray[np.float32], target: NDArray[np.float32], n_passes:
 def change_rows(
     matrix: NDArray[np.float32], order: NDArray[np.int64], value: float, n_passes: int
 ) -> float:
-    """Add to every value of each row, rows in ``order``."""
+    """Add to every value of each row, in the order ``order``."""
     change = np.float32(value)
     for _ in range(n_passes):
         for n in range(order.shape[0]):
@@ -149,7 +149,7 @@ class _Threads:
     trial_seconds: float
 
     def best_rate(self, amount: float, work: Callable[[int, int], float]) -> float:
-        """Amount a second of all; ``work(worker, times)`` does ``times`` the amount."""
+        """Total amount per second; ``work(worker, times)`` does ``times`` the amount."""
         self._seconds(work, 1)
         times = 1
         while (taken := self._seconds(work, times)) < self.trial_seconds / 4:
@@ -166,7 +166,7 @@ class _Threads:
 
 
 def _multiply_adds(threads: _Threads) -> dict[str, float]:
-    """A second, of all threads, by the width of the vectors."""
+    """Multiply-adds per second, over all threads, by vector width."""
     n_steps = 100_000
     widths = [8, 16] if "avx512f" in binding.get_host_cpu_features().flatten() else [8]
     rates = {}
@@ -181,7 +181,7 @@ def _multiply_adds(threads: _Threads) -> dict[str, float]:
 
 
 def _passes(threads: _Threads, n_bytes: int) -> dict[str, float]:
-    """Bytes a second that all threads read, write, or copy (read plus written)."""
+    """Bytes per second that all threads read, write, or copy (read plus written)."""
     n_values = n_bytes // 8
     sources = [np.ones(n_values, np.float32) for _ in range(threads.n_workers)]
     targets = [np.ones(n_values, np.float32) for _ in range(threads.n_workers)]
@@ -202,7 +202,7 @@ def _passes(threads: _Threads, n_bytes: int) -> dict[str, float]:
 
 
 def _random_rows(threads: _Threads, row_values: int) -> float:
-    """Bytes a second, read plus written, of rows in random order, each thread its own."""
+    """Bytes per second, read plus written, of rows in random order, for separate threads."""
     n_rows = MATRICES_BYTES // threads.n_workers // (4 * row_values)
     orders = [
         np.random.default_rng(worker).permutation(n_rows) for worker in range(threads.n_workers)
@@ -220,7 +220,7 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     n_workers = int(job["workers"])
     features = binding.get_host_cpu_features().flatten()
-    # LLVM else takes some processors for ones that 512-bit vectors slow down.
+    # By default, LLVM avoids 512-bit vectors on processors that they may slow down.
     config: Any = numba.config
     config.CPU_NAME = binding.get_host_cpu_name()
     config.CPU_FEATURES = f"{features},-prefer-256-bit" if "avx512f" in features else features

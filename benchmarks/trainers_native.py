@@ -2,10 +2,9 @@
 
     python -m benchmarks.trainers_native JOB
 
-``JOB`` is JSON: ``task`` and its arguments (see the functions named ``task_*``). The last
-line printed is the answer as JSON. The configuration is generated, with one model in it;
-whatever stages lie between tokens and embeddings are run and timed like the pipeline runs
-them, one a process.
+``JOB`` is JSON: ``task`` and its arguments (see the functions named ``task_*``). The last line
+printed is the answer as JSON. The configuration is generated, with one model; the stages between
+tokens and embeddings are run and timed as in the pipeline, one per process.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _AFTER_MODELS = (schemas.EVALUATION,)
 
 
 class _Seconds(event.Listener):
-    """Wall-clock seconds of numba's events of one kind; nested ones count once."""
+    """Wall-clock seconds of one kind of numba event; nested ones count once."""
 
     def __init__(self, kind: str) -> None:
         self.total = 0.0
@@ -116,7 +115,7 @@ def _reviews(settings: Settings) -> dict[str, Any]:
 
 
 def _due(loaded: LoadedConfig) -> list[Step]:
-    """The steps to do up to the embeddings, upstream first."""
+    """The due steps up to the embeddings, upstream first."""
     return [step for step in make_plan(loaded).due if step.stage not in _AFTER_MODELS]
 
 
@@ -130,7 +129,7 @@ def _run(loaded: LoadedConfig, step: Step, n_workers: int) -> Artifact:
 
 
 def task_prepare(root: Path, settings: Settings) -> dict[str, Any]:
-    """Publish the tokens, write gensim's text file and a warm-up text; what the corpus holds."""
+    """Publish the tokens, write gensim's text file and a warm-up text; returns corpus facts."""
     model = settings.model(SKIPGRAM, NATIVE, settings.vector_size, 1)
     loaded = _write_config(root / "corpus", settings, _reviews(settings), model, 1)
     _run_before_models(loaded)
@@ -149,7 +148,7 @@ def _run_before_models(loaded: LoadedConfig) -> None:
 
 
 def _missing(settings: Settings) -> dict[str, str]:
-    """The models that this version of Nightjar cannot train by its own engine."""
+    """The models that this version of Nightjar cannot train with its own engine."""
     trainers = {name: settings.model(name, NATIVE, 1, 1)["trainer"] for name in settings.models}
     return {
         name: f"there is no native engine for {trainer}"
@@ -159,7 +158,7 @@ def _missing(settings: Settings) -> dict[str, str]:
 
 
 def _write_texts(root: Path, corpus: ModelCorpus) -> None:
-    """A sentence a line, of kept words; sentences with nothing kept are left out."""
+    """One sentence of kept words per line; sentences without kept words are left out."""
     words = corpus.vocabulary.words
     if broken := [word for word in words if len(word.split()) != 1]:
         raise SystemExit(f"gensim would split these words of the vocabulary: {broken[:5]}")
@@ -179,7 +178,7 @@ def _lines(corpus: ModelCorpus, words: tuple[str, ...]) -> Iterator[str]:
 
 
 def _facts(corpus: ModelCorpus, settings: Settings) -> CorpusFacts:
-    """Count the corpus, and what one draw of subsampling leaves of it (seed 1)."""
+    """Count the corpus, and what remains after one draw of subsampling (seed 1)."""
     counts = corpus.vocabulary.counts
     keep = keep_limits(counts, settings.sample) / 2.0**32
     subword_rows = _subword_rows(corpus.vocabulary.words, settings)
@@ -208,7 +207,7 @@ def _facts(corpus: ModelCorpus, settings: Settings) -> CorpusFacts:
 
 
 def _predictions(lengths: NDArray[np.int64], window: int) -> float:
-    """Expected pairs: words d apart are in a window whose size is drawn from 1..window."""
+    """Expected pairs: words d apart share a window whose size is drawn from 1..window."""
     distances = range(1, window + 1)
     return float(
         sum(
@@ -218,14 +217,14 @@ def _predictions(lengths: NDArray[np.int64], window: int) -> float:
 
 
 def _subword_rows(words: tuple[str, ...], settings: Settings) -> NDArray[np.int64]:
-    """Rows that FastText adds up for each word: its own and those of the n-grams of <word>."""
+    """The rows that FastText sums for each word: its own and those of its n-grams."""
     lengths = np.array([len(word) + 2 for word in words])
     sizes = range(settings.min_n, settings.max_n + 1)
     return 1 + sum((np.maximum(lengths - n + 1, 0) for n in sizes), np.zeros_like(lengths))
 
 
 def task_warm_up(root: Path, settings: Settings, trainings: list[Training]) -> dict[str, Any]:
-    """Train each model on a few sentences: seconds of imports, and of numba until it runs.
+    """Train each model on a few sentences; returns seconds of imports and of numba.
 
     The first model also pays for what numba does once in a process.
     """
@@ -255,9 +254,9 @@ def _warm_up_config(root: Path, settings: Settings, model: dict[str, Any]) -> Lo
 
 
 def task_train(root: Path, settings: Settings, training: Training) -> dict[str, Any]:
-    """Do the first step that is due, kernels loaded before the clock runs unless for MEMORY.
+    """Run the first due step; kernels are loaded before timing, except for MEMORY.
 
-    ``is_last`` says whether it was the training itself; else call again.
+    ``is_last`` says whether that was the training itself; otherwise call it again.
     """
     load_average = os.getloadavg()[0]
     compilation = _Seconds("numba:compile")
@@ -280,7 +279,7 @@ def task_train(root: Path, settings: Settings, training: Training) -> dict[str, 
 
 
 def _reported(artifact: Artifact, training: Training, pairs: Path) -> dict[str, Any]:
-    """What the step says of itself: seconds, losses, sizes."""
+    """What the step reports: seconds, losses, sizes."""
     report, counts = artifact.manifest.report, artifact.manifest.counts
     if artifact.ref.stage != schemas.EMBEDDINGS:
         return {
@@ -305,7 +304,7 @@ def _reported(artifact: Artifact, training: Training, pairs: Path) -> dict[str, 
 
 
 def _matrices_mb(artifact: Artifact, vector_size: int) -> float:
-    """What is learned, without padding; FastText's ``vectors`` follow from its rows."""
+    """Size of the learned values, without padding; FastText's ``vectors`` follow from its rows."""
     tables = {entry.name.removesuffix(".parquet"): entry.rows for entry in artifact.manifest.files}
     if "parameters" in tables:
         return tables["parameters"] * (2 * vector_size + 2) * 4 / MB
@@ -314,7 +313,7 @@ def _matrices_mb(artifact: Artifact, vector_size: int) -> float:
 
 
 def main() -> None:
-    """Do the task named on the command line and print its answer."""
+    """Run the task given on the command line and print its answer."""
     job = json.loads(sys.argv[1])
     arguments: dict[str, Any] = {
         "root": Path(job["root"]),

@@ -1,4 +1,4 @@
-"""How well vectors rank word pairs as people do: the quality beside every speed."""
+"""The quality reported with every speed: how well vectors rank word pairs as people do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WORD_PAIRS = ("wordsim353", "simlex999", "men", "mturk771")
 def quality(embeddings: Embeddings, directory: Path) -> float:
     """Mean Spearman correlation over the sets of word pairs in ``directory``.
 
-    By the evaluation stage's own functions: pairs with an unknown word are left out. A set
-    in which fewer than three pairs are known counts as 0.
+    Uses the evaluation stage's functions: pairs with an unknown word are left out. A set in which
+    fewer than three pairs are known counts as 0.
     """
-    words = WordTable.of(embeddings, len(embeddings.tokens), case_insensitive=True)
+    words = WordTable.of(embeddings.tokens, embeddings.matrix, case_insensitive=True)
     correlations = []
     for name in WORD_PAIRS:
         items = read_similarity(directory / f"{name}.tsv")

@@ -1,7 +1,7 @@
-"""What the benchmark of the trainers passes between its processes, as JSON.
+"""The JSON that the processes of the trainers' benchmark exchange.
 
-Standard library alone: Linux hands the peak memory of a process down to those it starts, so
-the process that starts the trainings must stay smaller than any of them.
+It only uses the standard library: on Linux, child processes inherit the peak memory of their
+parent, so the process that starts the trainings must stay smaller than any of them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 SKIPGRAM, CBOW, FASTTEXT, GLOVE = "skipgram", "cbow", "fasttext", "glove"
 MODELS = (SKIPGRAM, GLOVE, CBOW, FASTTEXT)
-"""In the order of training: GloVe beside skip-gram, whose peer is its own."""
+"""In the order of training: GloVe beside skip-gram, because gensim's skip-gram is its peer."""
 NATIVE, GENSIM = "native", "gensim"
 MAIN, MEMORY, SCALING = "main", "memory", "scaling"
-"""What a training is for: speed and quality; the peak of memory; threads and vector size.
+"""The purpose of a training: speed and quality; peak memory; threads and vector size.
 
-Before the clock of the others runs, they train on a few sentences so that the kernels are
-loaded, which leaves some 20 MB behind. For the memory nothing comes before the training.
+The others first train on a few sentences, so that kernels are loaded before timing, which leaves
+about 20 MB behind. For memory nothing runs before the training.
 """
 MB = 1e6
 BEFORE_MODELS = ("documents", "tokens")
-"""Stages that serve every training."""
+"""Stages whose artifacts all trainings share."""
 
 
 ALPHA = {SKIPGRAM: 0.025, CBOW: 0.05, FASTTEXT: 0.05}
@@ -32,7 +32,7 @@ ALPHA = {SKIPGRAM: 0.025, CBOW: 0.05, FASTTEXT: 0.05}
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trainings of one benchmark have in common; figures of others do not mix."""
+    """Settings shared by all trainings of one benchmark; figures with other settings do not mix."""
 
     data: str
     """The absolute directory of the reviews and the word pairs."""
@@ -85,7 +85,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Training:
-    """One training to do, in a process of its own."""
+    """One training, in a separate process."""
 
     model: str
     engine: str
@@ -98,7 +98,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Run:
-    """One training done. Seconds are wall-clock, memory is the peak of its process."""
+    """A finished training. Seconds are wall-clock; memory is the peak of its process."""
 
     training: Training
     n_words: int
@@ -109,21 +109,21 @@ class Run:
     count_seconds: float | None = None
     """GloVe: counting the co-occurrences and putting them in order."""
     n_entries: int | None = None
-    """GloVe: co-occurrences of an epoch."""
+    """GloVe: co-occurrences per epoch."""
     quality: float | None = None
     peak_rss_mb: float = 0.0
     count_peak_rss_mb: float | None = None
-    """GloVe: of the counting, when that is a process of its own."""
+    """GloVe: peak of the counting, if that is a separate process."""
     matrices_mb: float = 0.0
-    """All float32 values that are learned, and GloVe's accumulators."""
+    """All learned float32 values, and GloVe's accumulators."""
     first_mean_loss: float | None = None
     last_mean_loss: float | None = None
     seconds: float = 0.0
-    """From start to end of the process or processes: what training costs besides epochs."""
+    """From start to end of the process or processes, including everything besides epochs."""
     compile_seconds: float = 0.0
-    """Of compilation within the clock; a training with any is done again."""
+    """Compile time while it was timed; a training with any is repeated."""
     load_average: float = 0.0
-    """Of the machine before it began."""
+    """Load of the machine before it started."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Run:
@@ -133,14 +133,14 @@ class Run:
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """What the corpus holds, and what follows from it for the arithmetic of an epoch."""
+    """Facts about the corpus, and what follows for the arithmetic of an epoch."""
 
     n_sentences: int
     n_corpus_words: int
-    """Words kept by min_count, in sentences of two or more of them: an epoch."""
+    """Words kept by min_count, in sentences with at least two of them; one epoch."""
     n_vocabulary: int
     n_centres: int
-    """Words that one draw of subsampling leaves."""
+    """Words that remain after one draw of subsampling."""
     n_predictions: float
     """Expected pairs of a centre and a word of its shrinking window, after that draw."""
     n_subword_rows: int
@@ -151,7 +151,7 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class Record:
-    """All that was measured: what a report is made from, and a killed benchmark resumed."""
+    """All measurements: the input of the report, and of a resumed benchmark."""
 
     settings: Settings
     facts: CorpusFacts
@@ -163,7 +163,7 @@ class Record:
     """Why a model has no training by an engine."""
 
     def to_json(self) -> dict[str, Any]:
-        """As :func:`json.dump` takes it."""
+        """As for :func:`json.dump`."""
         return asdict(self)
 
     @classmethod

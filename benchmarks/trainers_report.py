@@ -1,7 +1,4 @@
-"""From the trainings to the figures: medians, ratios, shares of the machine; and the table.
-
-Pure functions of a :class:`~benchmarks.trainers_records.Record`.
-"""
+"""From the trainings to the figures and the table: medians, ratios, shares of the machine."""
 
 from __future__ import annotations
 
@@ -83,7 +80,7 @@ def _epoch_seconds(runs: Sequence[Run]) -> float | None:
 
 
 def speed_ratios(record: Record) -> dict[str, float | None]:
-    """Ours to gensim's; None while a training of either is missing."""
+    """Our speed relative to gensim's; None while a training of either is missing."""
     ratios = {
         name: _ratio(
             _value(_of(record, name, NATIVE), lambda run: run.words_per_second),
@@ -114,7 +111,7 @@ def qualities(record: Record) -> dict[str, dict[str, float | None]]:
 
 
 def memory(record: Record) -> dict[str, dict[str, float | None]]:
-    """Largest peak of each, the matrices, and what the peak may be."""
+    """The largest peak of each, the size of the matrices, and the allowed peak."""
     return {name: _memory(record, name) for name in NAMES}
 
 
@@ -150,7 +147,7 @@ def _seconds_of_variants(
 
 
 def thread_scaling(record: Record) -> dict[str, float | None]:
-    """Words a second with all workers over those with one."""
+    """Words per second with all workers, relative to one."""
     settings = record.settings
     size = settings.vector_size
     return {
@@ -163,7 +160,7 @@ def thread_scaling(record: Record) -> dict[str, float | None]:
 
 
 def large_vectors(record: Record) -> dict[str, float | None]:
-    """Seconds a word with vectors three times as long over those with the usual ones."""
+    """Seconds per word with vectors three times as long, relative to the usual ones."""
     settings = record.settings
     workers, size = settings.workers, settings.vector_size
     return {
@@ -181,11 +178,11 @@ def large_vectors(record: Record) -> dict[str, float | None]:
 def epoch_work(record: Record, model: str) -> tuple[float, float] | None:
     """Floating-point operations and bytes that an epoch needs, counted from the equations.
 
-    A pair of rows a, b of D values: their product (2 D) and both updates (4 D). CBOW adds up
-    a window and hands its error back (4 D a pair of words), FastText the rows of a word and
-    its n-grams (4 D a row). An entry of GloVe: product 2 D, gradients 2 D, their squares
-    4 D, and two roots, divisions and subtractions (6 D). Bytes: a row is read and written
-    once a centre that needs it, however long it stays in a cache.
+    A pair of rows a, b of D values: their product (2 D) and both updates (4 D). CBOW sums a window
+    and distributes its error (4 D per pair of words), FastText the same for the rows of a word and
+    its n-grams (4 D per row). An entry of GloVe: product 2 D, gradients 2 D, their squares 4 D, and
+    two roots, divisions and subtractions (6 D). Bytes: a row is read and written once per centre
+    that needs it, even if it stays in a cache.
     """
     settings, facts = record.settings, record.facts
     d, n_outputs = settings.vector_size, settings.negative + 1
@@ -204,7 +201,7 @@ def epoch_work(record: Record, model: str) -> tuple[float, float] | None:
 
 
 def achieved(record: Record) -> dict[str, dict[str, float]]:
-    """What our trainers come to, and which share that is of the machine's best."""
+    """What our trainers achieve, and its share of the machine's peak."""
     peaks = record.peaks
     result = {}
     for model in MODELS:
@@ -230,7 +227,7 @@ def achieved(record: Record) -> dict[str, dict[str, float]]:
 
 
 def figures(record: Record, date: str) -> dict[str, Any]:
-    """Everything as it goes into the JSON file."""
+    """Everything, in the form of the JSON file."""
     engines = [(model, engine) for model in MODELS for engine in (NATIVE, GENSIM)]
     with_runs = [pair for pair in engines if _of(record, *pair)]
     content: dict[str, Any] = {
@@ -284,7 +281,7 @@ def _rounded(value: Any) -> Any:
 
 
 def table(record: Record) -> str:
-    """The figures beside their floors and aims, as plain text."""
+    """The figures with their floors and aims, as plain text."""
     ratios, quality, peaks = speed_ratios(record), qualities(record), memory(record)
     heading = (
         f"{'':16} {'ratio':>7}  {'bound':14} {'aim':>5} {'met':>4}   "
@@ -330,7 +327,7 @@ def _verdict(value: float | None, kind: str, bound: float) -> str:
 
 
 def running_ratio(record: Record, model: str) -> str:
-    """How the running ratios of ``model`` stand, for a progress line."""
+    """The current ratios of ``model``, for a progress line."""
     ratios = speed_ratios(record)
     names = GLOVE_NAMES if model == GLOVE else (model,)
     return ", ".join(f"{name} {_shown(ratios[name], 3)}" for name in names)

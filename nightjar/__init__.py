@@ -10,7 +10,7 @@
     model.neighbors(["king"], topn=5)
 
 The names in ``__all__`` are the public API (docs/api.md); everything else may change. They are
-imported when they are first used, so that ``import nightjar`` takes no time.
+imported on first use, so that ``import nightjar`` is fast.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
+    """Import a public name on first use (PEP 562)."""
     if name not in _API + _ERRORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("nightjar.api" if name in _API else "nightjar.errors"), name)

@@ -1,7 +1,7 @@
-"""The Python API: everything that ``import nightjar`` promises, and nothing else is promised.
+"""The public Python API of ``import nightjar``; everything else may change.
 
-A :class:`Pipeline` plans and runs nights, says what happened and undoes it; a :class:`Model`
-answers questions. Both read the same config, store and ledger as the command line and the Prefect
+A :class:`Pipeline` plans and runs nights, reports on them and undoes promotions; a :class:`Model`
+answers queries. Both read the same config, store and ledger as the command line and the Prefect
 flow, and a run takes the same lease. Nothing is printed. ``import nightjar`` imports this module
 when one of its names is used.
 """
@@ -66,16 +66,16 @@ __all__ = ["Model", "Pipeline", "ProgressReport", "SearchHit", "open_model"]
 _SCHEME = "models:/"
 _LOOKUP_FILE = "lookup.json"
 _PLACES = ("", "lookup", "artifacts/lookup")
-"""Where the files of a model lie within its directory, or within a registered model's."""
+"""Possible paths of a model's files within its directory or a registered model's."""
 
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """How far a step of a night is.
+    """Progress of a step of a night.
 
-    ``step`` is its label, as ``plan()`` has it ("train glove"), ``phase`` what it is doing.
-    ``done`` of ``total`` (None: unknown) are counted in ``unit``; ``note`` is a short remark, the
-    loss say.
+    ``step`` is its label, as in ``plan()`` ("train glove"), and ``phase`` what it is doing.
+    ``done`` of ``total`` (None: unknown) are counted in ``unit``; ``note`` is a short remark, such
+    as the loss.
     """
 
     step: str
@@ -88,7 +88,7 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A document that answers a search.
+    """A document that matches a query.
 
     ``similarity`` is the cosine of query and document, ``snippet`` the part of ``text`` that
     answers best.
@@ -105,10 +105,10 @@ OnProgress = Callable[[ProgressReport], object]
 
 
 class Pipeline:
-    """The nights of one config.
+    """A pipeline, defined by its config file.
 
     ``config`` is the file; ``overrides`` are ``section.key=value`` strings that are applied to it,
-    as ``nightjar run --set`` does. Raises ConfigError.
+    as with ``nightjar run --set``. Raises ConfigError.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Pipeline:
 
     @property
     def artifacts_dir(self) -> Path:
-        """Where everything is published."""
+        """The directory with everything that is published."""
         return self._loaded.artifacts_dir
 
     # -- nights -------------------------------------------------------------------------
@@ -148,9 +148,9 @@ class Pipeline:
         """Run a night in this process, without Prefect; returns its record.
 
         A run with overrides is a trial that promotes and accepts nothing, unless ``promote`` is
-        on. Ctrl-C and ``kill -9`` lose no finished step. Raises LeaseTaken when another run of the
-        pipeline is under way, NightFailed when steps failed (the others are done and judged),
-        ConfigError for ``execution.engine: dask``, which needs ``nightjar run``.
+        set. Ctrl-C and ``kill -9`` lose no finished step. Raises LeaseTaken when another run of the
+        pipeline is in progress, NightFailed when steps failed (the others are finished and
+        evaluated), ConfigError for ``execution.engine: dask``, which needs ``nightjar run``.
         """
         if self._loaded.config.execution.engine != "local":
             raise ConfigError(
@@ -164,22 +164,21 @@ class Pipeline:
         return run_night(self._loaded, runner, provenance, request)
 
     def nights(self) -> list[Night]:
-        """The record of every night, oldest first. Raises StoreError for one that is damaged."""
+        """The record of every night, oldest first. Raises StoreError when one is damaged."""
         return list(Nights(self._loaded.pipeline_dir).newest_first())[::-1]
 
     # -- promotions ---------------------------------------------------------------------
 
     def history(self, subject: str | None = None) -> list[Event]:
-        """The events of the ledger, oldest first; of one model or corpus with ``subject``."""
+        """The events of the ledger, oldest first; with ``subject``, of one model or corpus."""
         events = read_events(self._loaded)
         return [event for event in events if subject in (None, event.subject)]
 
     def rollback(self, model: str, version: int | None = None, reason: str = "") -> Change:
-        """Make the champion before this one champion again, or the earlier ``version``.
+        """Make the previous champion, or the earlier ``version``, champion again.
 
-        The model is held: nights promote nothing until ``nightjar resume``. Raises
-        PromotionRefused when there is no such champion, ModelFilesDamaged when its files are not
-        whole.
+        The model is held: nights promote nothing until ``nightjar resume``. Raises PromotionRefused
+        when there is no such champion, ModelFilesDamaged when its files are damaged.
         """
         provenance = read_provenance(self._loaded)
 
@@ -189,10 +188,10 @@ class Pipeline:
         return Steward(self._loaded, provenance.actor, prepare).rollback(model, version, reason)
 
     def collect(self, *, is_dry_run: bool = False) -> Collected | Collection:
-        """Delete what nobody needs, as the end of every night does.
+        """Delete what is no longer needed, as the end of every night does.
 
-        With ``is_dry_run`` it is only told what would go and what stays. Raises LeaseTaken while a
-        night is under way.
+        With ``is_dry_run`` it deletes nothing and returns what would be deleted and what is kept.
+        Raises LeaseTaken while a night is running.
         """
         loaded = self._loaded
         if is_dry_run:
@@ -210,7 +209,7 @@ class Pipeline:
     def model(self, name: str, night: int | None = None) -> Model:
         """The champion of a model; ``NAME@VERSION`` and ``NAME@ALIAS`` open another version.
 
-        With ``night`` the version that was that night's candidate. Raises ConfigError for an
+        With ``night``, the version that was the candidate of that night. Raises ConfigError for an
         unknown name, InputError for an unknown version and for a model without a champion,
         ModelFilesDamaged, RegistryUnavailable.
         """
@@ -228,9 +227,9 @@ class Pipeline:
     ) -> list[SearchHit]:
         """The documents nearest in meaning, best first, from the last accepted night's index.
 
-        ``entry`` of ``document_vectors`` is searched (default: the only one), with ``night`` as it
-        was then. Raises ConfigError when nothing is embedded, InputError when nothing is indexed
-        yet or the query has no known word, StoreError when the index is damaged.
+        Searches the ``entry`` of ``document_vectors`` (default: the only one), as it was in
+        ``night`` if given. Raises ConfigError when nothing is embedded, InputError when nothing is
+        indexed yet or the query has no known word, StoreError when the index is damaged.
         """
         request = SearchRequest(query, entry, night, topn)
         return [
@@ -246,11 +245,11 @@ class Pipeline:
 
 
 class Model:
-    """An open model: its words, their vectors, and answers. Read only, and safe for threads.
+    """An open model: its words, their vectors, and queries. Read-only and thread-safe.
 
     Made by :meth:`Pipeline.model` and :func:`open_model`. The vectors are memory-mapped: opening
-    takes milliseconds, whatever their size. Words are matched exactly: give them in lower case if
-    the model was trained on lower case. ``version`` is the number of the registered version,
+    takes milliseconds, whatever their size. Words are matched exactly: use lower case if the model
+    was trained on lower case. ``version`` is the number of the registered version,
     ``embeddings_version`` that of the embeddings artifact; both are None for a file.
     """
 
@@ -274,17 +273,17 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The name that it was trained or exported under."""
+        """The name under which it was trained or exported."""
         return self._model.name
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return self._model.table.vector_size
 
     @cached_property
     def words(self) -> list[str]:
-        """Every word, the most frequent first."""
+        """Every word, most frequent first."""
         return self._model.table.tokens_of(np.arange(len(self)))
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
@@ -329,14 +328,14 @@ class Model:
     def encode(self, texts: Sequence[str], unknown: str = "error") -> NDArray[np.float32]:
         """The mean vector of each text's words, float32 (n_texts, vector_size).
 
-        Texts are cut into words as the training text was. ``unknown`` says what becomes of a text
-        without a known word: ``error`` (InputError), ``nan`` or ``zero``.
+        Texts are split into words like the training text. ``unknown`` says what to return for a
+        text without a known word: ``error`` (InputError), ``nan`` or ``zero``.
         """
         with named_model_errors():
             return self._model.encode(texts, unknown)
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
-        """Places of the texts and their similarity to ``query``, best first. Raises InputError."""
+        """Indices of the texts and their similarity to ``query``, best first. Raises InputError."""
         with named_model_errors():
             return self._model.rank(query, texts)
 
@@ -390,7 +389,7 @@ def _open_registered(uri: str, tracking_uri: str | None) -> Model:
 
 
 def _files_beside(tracking_uri: str) -> Path:
-    """The artifact directory of a local registry; of a server where its files are kept here."""
+    """The artifact directory of a local registry; for a server, where its files are kept here."""
     database = sqlite_path(tracking_uri)
     if database is not None:
         return database.absolute().parent.parent
@@ -428,7 +427,7 @@ def _ngram_rows(ngrams: Ngrams) -> NgramRows:
 
 
 class _Listener:
-    """Tells a callback how far a step is."""
+    """Calls a callback with the progress of a step."""
 
     def __init__(self, step: str, tell: OnProgress | None) -> None:
         self._step = step
@@ -438,7 +437,7 @@ class _Listener:
         self._done = 0.0
 
     def start(self, label: str, total: float | None, unit: str) -> None:
-        """Begin a phase."""
+        """Start a phase."""
         self._phase, self._total, self._unit, self._done = label, total, unit, 0.0
         self._say("")
 

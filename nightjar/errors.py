@@ -1,4 +1,4 @@
-"""The exception tree. Each branch stands for what the user should do.
+"""The exception tree. Each branch tells the user how to react.
 
 ::
 
@@ -11,14 +11,14 @@
     |   |-- ClusterUnfit           a cluster's workers lack the code or the storage
     |   |-- EncoderError           an encoder cannot be loaded, or returns unusable vectors
     |   |-- BenchmarkError         an evaluation set is malformed, or no item is covered
-    |   |-- PromotionRefused       an order on a model that cannot be carried out
+    |   |-- PromotionRefused       a command on a model that cannot be carried out
     |   |-- ForeignModel           a registered model that another ledger owns
     |   `-- UnknownTokenError      a lookup of a word that the model does not have
     |-- StoreError                 exit code 1: repair the artifact store
     |   |-- ArtifactMissing        nothing is published under that version
-    |   |-- ArtifactDamaged        what is published is not what the manifest says
+    |   |-- ArtifactDamaged        a published artifact does not match its manifest
     |   |-- LedgerDamaged          an event of the ledger is missing or was changed
-    |   |-- ModelFilesDamaged      the files of a registered version are not whole
+    |   |-- ModelFilesDamaged      the files of a registered version are damaged
     |   `-- StoreNotWritable       no permission, or no space left
     |-- RetryLater                 exit code 1: the same command may work later
     |   |-- RegistryUnavailable    MLflow cannot be reached
@@ -33,8 +33,8 @@
     |-- TrainingError              a model diverged; nothing of it is published
     `-- RecallTooLow               an approximate index misses too much; it is not published
 
-Every message says what is wrong, where, and what to do. Only the command line
-turns these errors into exit codes; nothing below it exits or prints.
+Every message says what is wrong, where, and what to do. Only the command line turns these errors
+into exit codes; nothing below it exits or prints.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class BenchmarkError(InputError):
 
 
 class PromotionRefused(InputError):
-    """A person's order on a model cannot be carried out."""
+    """A user's command on a model cannot be carried out."""
 
 
 class ForeignModel(InputError):
@@ -101,7 +101,7 @@ class ArtifactMissing(StoreError):
 
 
 class ArtifactDamaged(StoreError):
-    """A published artifact is not what its manifest says."""
+    """A published artifact does not match its manifest."""
 
 
 class LedgerDamaged(StoreError):

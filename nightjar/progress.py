@@ -1,7 +1,7 @@
-"""How a stage reports progress, without knowing who listens.
+"""Progress reports of a stage, independent of the listener.
 
-A stage receives a :class:`Progress` and calls it; the command line draws a bar, a Prefect
-task updates a progress artifact, a test listens to nothing (:data:`SILENT`).
+A stage receives a :class:`Progress` and calls it; the command line draws a bar, a Prefect task
+updates a progress artifact, and :data:`SILENT` ignores it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ FETCH = "fetch"
 
 
 class Progress(Protocol):
-    """Listener for the progress of one stage."""
+    """A listener for the progress of one stage."""
 
     def start(self, label: str, total: float | None, unit: str) -> None:
-        """Begin a phase of ``total`` units (None: unknown)."""
+        """Start a phase of ``total`` units (None: unknown)."""
 
     def advance(self, amount: float, note: str = "") -> None:
         """Count ``amount`` more units as done; ``note`` is a short live remark (loss, words/s)."""
@@ -49,7 +49,7 @@ class OnDemand:
         return self._opened is not None
 
     def start(self, label: str, total: float | None, unit: str) -> None:
-        """Begin a phase."""
+        """Start a phase."""
         if self._opened is None:
             self._opened = self._open()
         self._opened.start(label, total, unit)

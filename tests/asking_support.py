@@ -1,4 +1,4 @@
-"""Commands in this process: a tenth of a second each, where a process of its own takes seconds."""
+"""Commands in this process: a tenth of a second each, where a separate process takes seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nightjar.errors import NightjarError
 
 
 def invoked(config: Path, *arguments: object) -> Result:
-    """A command's exit code and output; the log handlers that it adds are taken away again."""
+    """A command's exit code and output; removes the log handlers that it adds."""
     loggers = [logging.getLogger(name) for name in ("nightjar",)]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     try:
@@ -39,7 +39,7 @@ def asked_json(config: Path, *arguments: object) -> Any:
 
 
 def refused(config: Path, *arguments: object) -> NightjarError:
-    """The error of a command that must end with one; it prints nothing before."""
+    """The error that a command must end with; it prints nothing before."""
     done = invoked(config, *arguments)
     assert isinstance(done.exception, NightjarError), (arguments, done.output, done.exception)
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""What the tests of cleaning share: one step alone, and a guard against hanging."""
+"""Shared by the tests of cleaning: one step alone, and a guard against hanging."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cleaned(text: str, *steps: str, **options: Any) -> Cleaned:
 
 
 def dropped(text: str, **options: Any) -> Dropped:
-    """Why ``text`` is not wanted, without any step."""
+    """Why ``text`` is dropped, without any step."""
     result = make_cleaner(config(**options)).clean(text)
     assert isinstance(result, Dropped), result
     return result
@@ -34,7 +34,7 @@ def config(*steps: str, **options: Any) -> CleaningConfig:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Ends what takes a minute: work that is linear takes a second, quadratic takes hours."""
+    """Fails anything that takes a minute: linear work takes a second, quadratic work hours."""
 
     def give_up(_signal: int, _frame: FrameType | None) -> None:
         raise AssertionError(f"not done after {GUARD_SECONDS} s: the time is not linear")

@@ -1,4 +1,4 @@
-"""What the tests of the configuration share: a minimal file, and how a refusal reads."""
+"""Shared by the tests of the configuration: a minimal file, and the text of an error."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def config_of(sources: Mapping[str, Any], **settings: Any) -> IngestConfig:
 def identity_of(
     config: IngestConfig, base_dir: Path, store: str = "artifacts", progress: Progress = SILENT
 ) -> Identity:
-    """What would be ingested; what is remote is fetched into ``store``."""
+    """The identity of what would be ingested; remote files are fetched into ``store``."""
     return documents_identity(config, base_dir, Fetching(base_dir / store / FETCHED_DIR, progress))
 
 
@@ -67,7 +67,7 @@ def run_ingest(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> Ingested:
-    """Plan, publish and open; ``sources`` and ``settings`` as under ``ingest:``."""
+    """Plan, publish and open; ``sources`` and ``settings`` are as under ``ingest:``."""
     config = config_of(sources, **settings)
     identity = identity_of(config, base_dir, store, progress)
     root = base_dir / store

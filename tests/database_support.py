@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pytest
 
-PASSWORD = "pa55-of-the-test"  # of a server on loopback that lives for a test
+PASSWORD = "pa55-of-the-test"  # of a server on loopback that exists for one test
 _START_SECONDS = 60
 
 
@@ -34,7 +34,7 @@ class Reviews(Protocol):
 
 
 def put(reviews: Reviews, numbers: Sequence[int], at: int, word: str = "first") -> None:
-    """Write rows anew, with the watermark ``at``."""
+    """Write rows again, with the watermark ``at``."""
     if not numbers:
         return
     reviews.run("DELETE FROM reviews WHERE id = ?", [(number,) for number in numbers])
@@ -46,7 +46,7 @@ def put(reviews: Reviews, numbers: Sequence[int], at: int, word: str = "first") 
 
 @dataclass
 class SqliteReviews:
-    """In a file ``reviews.db`` of the directory."""
+    """A file ``reviews.db`` in the directory."""
 
     directory: Path
     source: dict[str, Any] = field(
@@ -71,7 +71,7 @@ class SqliteReviews:
 
 @dataclass
 class PostgresReviews:
-    """In a database of its own on a server that asks for a password."""
+    """A separate database on a server that asks for a password."""
 
     port: int
     name: str
@@ -98,7 +98,7 @@ class PostgresReviews:
 
     @property
     def address(self) -> str:
-        """For the tests' own connection."""
+        """URL for the tests' own connection."""
         return (
             f"host=127.0.0.1 port={self.port} dbname={self.name} user=nightjar password={PASSWORD}"
         )
@@ -114,7 +114,7 @@ def _program(name: str) -> str:
 
 @contextmanager
 def running_postgres() -> Iterator[int]:
-    """A PostgreSQL server on loopback; its port. Skips the test where it is not installed."""
+    """A PostgreSQL server on loopback; yields its port. Skips the test if it is not installed."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     initdb, postgres = _program("initdb"), _program("postgres")
     # The server refuses to run as root, and its socket's path has to be short.

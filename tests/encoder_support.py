@@ -1,4 +1,4 @@
-"""Small encoders made on the spot, by the libraries that users make theirs with."""
+"""Small encoders, created with the libraries that users create theirs with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A small registry to explore: one model, two registered versions, one artifact that is not.
+"""A small registry to explore: one model, two registered versions, one unregistered artifact.
 
-Its most frequent tokens are hostile: markup, addresses of scripts, control characters.
+Its most frequent tokens are hostile: markup, script URLs, control characters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIZE = 6
 
 
 def vectors(seed: int) -> NDArray[np.float32]:
-    """Vectors of WORDS: versions of one another turned around, but for one word and noise."""
+    """Vectors of WORDS: versions are rotations of each other, except for one word and noise."""
     common = np.random.default_rng(0).standard_normal((len(WORDS), SIZE))
     generator = np.random.default_rng(seed)
     turn, _ = np.linalg.qr(generator.standard_normal((SIZE, SIZE)))
@@ -46,7 +46,7 @@ def vectors(seed: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Explored:
-    """The configuration, and the embeddings of version 1, version 2 and of no version."""
+    """The configuration, and the embeddings of version 1, version 2 and the unregistered ones."""
 
     config: Path
     embeddings: tuple[str, str, str]

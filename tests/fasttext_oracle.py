@@ -11,7 +11,7 @@ from word2vec_oracle import Matrix, Oracle
 
 @dataclass
 class FastTextOracle(Oracle):
-    """Words are the means of several rows of ``inputs``; else as Word2Vec's oracle."""
+    """Words are the means of several rows of ``inputs``; otherwise as Word2Vec's oracle."""
 
     word_rows: list[list[int]] = field(default_factory=list)
 
@@ -29,7 +29,7 @@ class FastTextOracle(Oracle):
             n_before += len(sentence)
 
     def _train_sentence(self, kept: list[int]) -> None:
-        """Rows are read as a word comes into sight and moved as it goes out of sight."""
+        """Read rows when a word enters the ring, and update them when it leaves."""
         self.seen: dict[int, Matrix] = {}
         self.moved: dict[int, Matrix] = {}
         for position in range(len(kept)):

@@ -1,6 +1,6 @@
 """Processes that are forked from one that has imported everything once.
 
-Those that die in the middle of something, and commands, of which an import would take the most.
+For processes that are killed half way, and for commands, whose imports would take most of the time.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Victims:
-    """Calls ``act`` of some code in processes of their own."""
+    """Calls ``act`` of some code in separate processes."""
 
     server: subprocess.Popen[str]
 
     def run(self, *arguments: object) -> int:
-        """The exit code of ``act(*arguments)``; negative: the number of a signal."""
+        """The exit code of ``act(*arguments)``; negative for the number of a signal."""
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(arguments) + "\n")
@@ -74,14 +74,14 @@ def act(arguments, environment, directory, out, err):
 
 @contextmanager
 def victims_of(code: str) -> Iterator[Victims]:
-    """Run ``code``, which defines ``act``, once, for as many victims as are wanted."""
+    """Run ``code``, which defines ``act``, once for any number of victims."""
     with subprocess.Popen(
         [sys.executable, "-c", _SERVER.format(code=code)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "COLUMNS": "200"},  # of consoles that are made when they are imported
+        env={**os.environ, "COLUMNS": "200"},  # for consoles that are created on import
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
@@ -91,7 +91,7 @@ def victims_of(code: str) -> Iterator[Victims]:
 
 
 class Commands:
-    """Runs ``nightjar`` commands, each in a process of its own that need not import it."""
+    """Runs ``nightjar`` commands, each in a separate process that need not import it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -113,7 +113,7 @@ class Commands:
             )
 
     def close(self) -> None:
-        """Let the process end that commands are forked from."""
+        """End the process that commands are forked from."""
         self._stack.close()
 
 

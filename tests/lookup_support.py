@@ -1,4 +1,4 @@
-"""Small models to ask."""
+"""Small models to query."""
 
 from __future__ import annotations
 

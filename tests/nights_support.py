@@ -1,4 +1,4 @@
-"""A pipeline whose models are written by hand, so that every decision is known beforehand."""
+"""A pipeline with hand-made models, so that every decision is known beforehand."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ class HandMade:
 
 
 def outcome(night: Night, model: str = "words") -> str:
-    """What was decided about a model in a night."""
+    """The decision about a model in a night."""
     (found,) = [entry for entry in night.decisions if entry["model"] == model]
     return str(found["outcome"])

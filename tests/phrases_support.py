@@ -1,4 +1,4 @@
-"""Sentences as shards, and gensim's phrases of them."""
+"""Sentences as shards, and their phrases by gensim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sentences = Sequence[Sequence[str]]
 def shards_of(
     sentences: Sentences, cuts: Sequence[int] = ()
 ) -> tuple[list[str], list[SentenceIds]]:
-    """The words in the order of first sight, and the sentences cut before ``cuts``."""
+    """The words by first occurrence, and the sentences split before ``cuts``."""
     id_of: dict[str, int] = {}
     numbers = [[id_of.setdefault(word, len(id_of)) for word in one] for one in sentences]
     edges = [0, *sorted(min(cut, len(sentences)) for cut in cuts), len(sentences)]
@@ -64,7 +64,7 @@ def gensim_passes(sentences: Sentences, config: PhrasesConfig) -> Iterator[tuple
 
 
 def scores_by_gensim(model: Phrases, sentences: Sentences) -> dict[tuple[str, ...], float]:
-    """Every candidate of the sentences that the model takes for a phrase."""
+    """Every candidate of the sentences that the model accepts as a phrase."""
     found = {}
     for sentence in sentences:
         start: list[str] = []

@@ -1,7 +1,7 @@
 """A pipeline whose candidates have the scores that a test gives them, with MLflow on SQLite.
 
-Registered versions are quick to make: a version in MLflow with the tags and a folder with the
-list of files that registering leaves, but no model in it.
+Registered versions are quick to create: a version in MLflow with the tags and the list of files
+that registering writes, but without a model.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def scores(value: float | None, coverage: float = 0.9) -> dict[str, BenchmarkSco
 
 
 def served(version: VersionRef, night: int = 1, model: str = "w2v") -> Serving:
-    """What is searched when ``version`` is champion."""
+    """What is served when ``version`` is champion."""
     index = ServedIndex(
         f"d{night}", f"v{night}{version.embeddings}", "i", model, version.embeddings
     )
@@ -119,7 +119,7 @@ class Pipeline:
         return Ledger(ledger_directory(self.loaded))
 
     def events(self, model: str | None = None) -> list[Event]:
-        """What the ledger says, of one model if named."""
+        """The events in the ledger, of one model if given."""
         return [event for event in read_events(self.loaded) if model in (None, event.subject)]
 
     def kinds(self, model: str = "w2v") -> list[tuple[str, int | None]]:
@@ -133,12 +133,12 @@ class Pipeline:
         return self.promoter().standing().model(model)
 
     def alias(self, alias: str = "champion", model: str = "w2v") -> int | None:
-        """The version that MLflow says the alias points to."""
+        """The version that the alias points to in MLflow."""
         number = self.client.get_registered_model(f"night-{model}").aliases.get(alias)
         return None if number is None else int(number)
 
     def mark(self, model: str = "w2v") -> str | None:
-        """The event that the registered model says is applied."""
+        """The event that the registered model's tag names as applied."""
         tags: dict[str, str] = self.client.get_registered_model(f"night-{model}").tags
         return tags.get("nightjar.ledger_event")
 
@@ -157,7 +157,7 @@ class Pipeline:
     def version(
         self, key: str, value: float | None = 0.5, model: str = "w2v", base: str = ""
     ) -> VersionRef:
-        """The registered version of the embeddings ``key``, made if it is not there."""
+        """The registered version of the embeddings ``key``, created if it does not exist."""
         digest = hashlib.sha256(f"{model} {key}".encode()).hexdigest()
         self.evaluations.setdefault(digest, scores(value))
         name = f"night-{model}"
@@ -202,7 +202,7 @@ class Pipeline:
     def question(
         self, candidate: VersionRef, model: str = "w2v", base: VersionRef | None = None
     ) -> Question:
-        """May the candidate take the champion's place?"""
+        """Whether the candidate may replace the champion."""
         standing = self.standing(model)
         asked = self.contender(candidate)
         assert asked is not None

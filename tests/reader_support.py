@@ -40,7 +40,7 @@ def rejections(records: Iterator[Record]) -> list[tuple[str, str]]:
 
 
 def read_until_error(records: Iterator[Record]) -> tuple[list[str], str]:
-    """The texts before the reader gives up, and why it does."""
+    """The texts before the reader fails, and its error."""
     found: list[str] = []
     try:
         found.extend(record.text for record in records if isinstance(record, Document))

@@ -24,6 +24,7 @@ from nightjar.config import (
     Word2VecConfig,
 )
 from nightjar.config.models import ModelConfig
+from nightjar.formats.model_files import array_hashes, temporary_model_files
 from nightjar.progress import SILENT
 from nightjar.registry import (
     RegisteredVersion,
@@ -47,7 +48,7 @@ VECTORS = np.arange(16, dtype=np.float32).reshape(4, 4) / 7
 
 
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has migrated: takes seconds once, copying it takes none."""
+    """A database that MLflow has migrated, which takes seconds; copying it is fast."""
     database = tmp_path_factory.getbasetemp() / "template" / "mlflow.db"
     if not database.exists():
         connect(f"sqlite:///{database}", database.parent / "artifacts")
@@ -131,13 +132,14 @@ class World:
         key: Any,
         tables: Mapping[str, pa.Table],
         config: dict[str, Any] | None = None,
+        report: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Publish tables as they are; ``key`` tells versions apart."""
+        """Publish the given tables; ``key`` distinguishes versions."""
 
         def write(staging: Staging) -> None:
             for table, data in tables.items():
                 staging.write(table, data)
-            staging.report["n_workers"] = 1
+            staging.report.update(report or {"n_workers": 1})
 
         identity = Identity(
             stage, name, config=config or {"key": key, "model": {"seed": 1}, "deterministic": True}
@@ -205,10 +207,15 @@ class World:
         config = None if model is None else {"model": model.model_dump(mode="json")}
         return self.publish(schemas.EMBEDDINGS, name, key, tables, config)
 
-    def evaluation(self, scores: Sequence[dict[str, Any]], name: str = "w2v") -> Artifact:
-        """An evaluation with those scores."""
+    def evaluation(
+        self, embeddings: Artifact, scores: Sequence[dict[str, Any]], name: str = "w2v"
+    ) -> Artifact:
+        """An evaluation of ``embeddings`` with those scores."""
         table = pa.Table.from_pylist(list(scores), schema=schemas.SCORES_SCHEMA)
-        return self.publish(schemas.EVALUATION, name, list(scores), {"scores": table})
+        with temporary_model_files(name, embeddings) as files:
+            report = {"model_files": array_hashes(files)}
+        key = [embeddings.manifest.digest, *scores]
+        return self.publish(schemas.EVALUATION, name, key, {"scores": table}, report=report)
 
     def request(
         self,
@@ -222,11 +229,12 @@ class World:
         embeddings: Artifact | None = None,
         more_scores: Sequence[dict[str, Any]] = (),
     ) -> RegistrationRequest:
-        """A model with those two scores, on its way into the registry."""
+        """A request to register a model with those two scores."""
         name = name or self.model
         registry = registry or self.registry
         embeddings = embeddings or self.embeddings()
         evaluation = self.evaluation(
+            embeddings,
             [
                 score_row("wordsim353", wordsim, n_covered),
                 score_row("simlex999", simlex, n_covered),
@@ -266,12 +274,12 @@ class World:
         return sorted(found, key=lambda version: int(version.version))
 
     def alias(self, alias: str) -> int | None:
-        """The version that MLflow says the alias points to."""
+        """The version that the alias points to in MLflow."""
         number = self.client.get_registered_model(self.name).aliases.get(alias)
         return None if number is None else int(number)
 
     def logged_models(self) -> list[str]:
-        """Ids of the model's logged models, deleted or not, whose row is there."""
+        """Ids of the model's logged models whose rows exist, deleted or not."""
         database = self.artifacts_dir / "mlflow" / "mlflow.db"
         with closing(sqlite3.connect(database)) as connection:
             rows = connection.execute(

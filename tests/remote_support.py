@@ -1,4 +1,4 @@
-"""A web server on loopback that misbehaves as it is told, for the tests of remote files."""
+"""A web server on loopback with configurable faults, for the tests of remote files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from nightjar.stages.ingest.remote import FetchRequest
 
 @dataclass
 class Served:
-    """An object of the server, and how its answers go wrong."""
+    """An object of the server, and the faults of its answers."""
 
     content: bytes = b""
     etag: str | None = "auto"
     """``auto``: by content; None: no ETag."""
     modified: str | None = None
     faults: list[Fault] = field(default_factory=list)
-    """Each spoils one answer, the first the first."""
+    """Each affects one answer, in order."""
     ignores_ranges: bool = False
     ignores_if_range: bool = False
     ignores_conditions: bool = False
     has_length: bool = True
     extra_length: int = 0
-    """What Content-Length lies by."""
+    """How much Content-Length is off."""
     location: str = ""
     """Where it is redirected to."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -44,24 +44,24 @@ class Served:
 
 @dataclass
 class Fault:
-    """What goes wrong with one answer."""
+    """The fault of one answer."""
 
     status: int = 0
     """Instead of the object."""
     drop_after: int | None = None
-    """The connection breaks after so many bytes."""
+    """The connection breaks after this many bytes."""
     hangs: threading.Event | None = None
     """Set when those bytes are out; the connection then stays open and silent."""
     until: threading.Event | None = None
     """The answer waits for it."""
     then: bytes | None = None
-    """What the object holds from then on."""
+    """The content of the object from then on."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Seen:
-    """A request, and how much was sent in answer."""
+    """A request, and how many bytes were sent in answer."""
 
     path: str
     headers: dict[str, str]
@@ -70,7 +70,7 @@ class Seen:
 
 
 class Site:
-    """What a running server serves, and what it was asked."""
+    """What a running server serves, and its requests."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -87,7 +87,7 @@ class Site:
         return [seen.n_sent for seen in self.seen if seen.path == path]
 
     def statuses(self, path: str) -> list[int]:
-        """What was answered to each request of ``path``."""
+        """The status of the answer to each request of ``path``."""
         return [seen.status for seen in self.seen if seen.path == path]
 
 
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         seen.n_sent = len(content[:end])
         if fault is not None and fault.hangs is not None:
             fault.hangs.set()
-            self.rfile.read(1)  # until the other side is gone
+            self.rfile.read(1)  # until the client disconnects
         if end < len(content) or (served is not None and served.extra_length):
             self.close_connection = True
 

@@ -1,4 +1,4 @@
-"""A small real project whose text grows, and what its directory takes on the disk."""
+"""A small real project with a growing text, and its size on the disk."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def make_project(directory: Path, **changes: Any) -> Project:
 
 
 def disk_bytes(*places: Path) -> int:
-    """What is on the disk below ``places``: a file with several names counts once."""
+    """Bytes on the disk below ``places``; a file with several names counts once."""
     sizes = {}
     for place in places:
         for path in place.rglob("*"):
@@ -115,7 +115,7 @@ def disk_bytes(*places: Path) -> int:
 
 
 def places_of(word: str, root: Path) -> list[str]:
-    """Files below ``root`` that hold ``word``: as bytes, in a Parquet table, in a database."""
+    """Files below ``root`` that contain ``word``: as bytes, in a Parquet table, in a database."""
     wanted = word.encode()
     return [
         path.relative_to(root).as_posix()
@@ -129,7 +129,7 @@ def _holds(path: Path, wanted: bytes) -> bool:
 
 
 def _decoded(path: Path) -> Iterator[bytes]:
-    """What a search for bytes does not see: pages are compressed."""
+    """Content that a search for bytes would miss because pages are compressed."""
     if path.suffix == ".parquet":
         yield str(pq.ParquetFile(path).read().to_pydict()).encode()
     elif path.suffix == ".db":

@@ -1,6 +1,6 @@
-"""Every stage on a tiny input, and what it wrote: see tests/test_revisions.py.
+"""Runs every stage on a tiny input, and pins what it wrote: see tests/test_revisions.py.
 
-``python tests/revisions_support.py`` renews ``revisions.json``. It refuses where a stage writes
+``python tests/revisions_support.py`` renews ``revisions.json``. It refuses when a stage writes
 something else under the same revision.
 """
 
@@ -354,9 +354,9 @@ def _first_document(shard: Artifact) -> str:
 # -- what they wrote ---------------------------------------------------------------------------
 
 _VOLATILE = {"seconds"}
-"""Columns that are others each time."""
+"""Columns that differ each time."""
 _UNSIGNED = {"components.vector"}
-"""Directions, whose sign means nothing."""
+"""Directions with an arbitrary sign."""
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ class Pin:
 
     @classmethod
     def of(cls, artifacts: Sequence[Artifact]) -> Pin:
-        """What ``artifacts`` of one stage hold, one behind the other."""
+        """The content of ``artifacts`` of one stage, in order."""
         code = dict(_flat(artifacts[0].manifest.identity["code"]))
         tables: dict[str, Any] = {}
         numbers: dict[str, list[float]] = {}
@@ -404,9 +404,9 @@ class Pin:
         return cls(value["revision"], value["code"], value["tables"], value["numbers"])
 
     def differences(self, other: Pin, tolerance: float = 1.0) -> list[str]:
-        """The tables, files and columns that ``other`` has differently.
+        """The tables, files and columns that differ in ``other``.
 
-        ``tolerance``: how many times as much as usual numbers may differ.
+        ``tolerance`` multiplies the usual tolerance for numbers.
         """
         names = {*self.tables, *other.tables}
         found = {name for name in names if self.tables.get(name) != other.tables.get(name)}
@@ -478,11 +478,11 @@ def _rounded(numbers: Sequence[float]) -> list[float]:
 
 
 def _are_close(one: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
-    """Whether they differ by no more than on two processors.
+    """Whether they differ by no more than between two processors.
 
-    Kernels are compiled for the processor: the order of sums and fused operations change the
-    last bits of a number, and training carries them on. Between an old and a new processor it
-    was a fiftieth of what is allowed here; a change of behaviour is far more.
+    Kernels are compiled for the processor: the order of sums and fused operations change the last
+    bits of a number, and training carries them on. Between an old and a new processor it was a
+    fiftieth of what is allowed here; a change of behaviour is far more.
     """
     return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=1e-3 * tolerance, abs_tol=1e-5 * tolerance)
@@ -491,17 +491,17 @@ def _are_close(one: Sequence[float], other: Sequence[float], tolerance: float) -
 
 
 def _tolerance(name: str) -> float:
-    """gensim looks sigmoids up in a table of 1,000: a last bit may become a step in it."""
+    """gensim looks sigmoids up in a table of 1,000, so a last bit may become a step."""
     return 100.0 if name.endswith("-gensim") else 1.0
 
 
 def read_pins() -> dict[str, Pin]:
-    """What is held against."""
+    """The stored pins."""
     return {name: Pin.read(value) for name, value in json.loads(PINS.read_bytes()).items()}
 
 
 def problem(name: str, pinned: Pin | None, found: Pin) -> str:
-    """What is wrong with a stage, and what to do; "" where it writes what it is pinned to."""
+    """What is wrong with a stage, and what to do; "" if it matches its pin."""
     if pinned is None:
         return f"{name} is not pinned: {RENEW}"
     differences = ", ".join(pinned.differences(found, _tolerance(name)))
@@ -522,10 +522,10 @@ def problem(name: str, pinned: Pin | None, found: Pin) -> str:
 
 
 def renewed(pins: Mapping[str, Pin], found: Mapping[str, Pin]) -> dict[str, Pin]:
-    """What is to be held against from now on.
+    """The pins from now on.
 
-    Where nothing differs, numbers stay as they were. Ends the process where something does
-    under the same revision.
+    Numbers stay unchanged where nothing differs. Ends the process when something differs under the
+    same revision.
     """
     result = {}
     for name, pin in found.items():
@@ -538,7 +538,7 @@ def renewed(pins: Mapping[str, Pin], found: Mapping[str, Pin]) -> dict[str, Pin]
 
 
 def main() -> None:
-    """Write PINS anew."""
+    """Write PINS again."""
     with tempfile.TemporaryDirectory() as directory:
         found = {name: Pin.of(made) for name, made in run_stages(Path(directory)).items()}
     pins = renewed(read_pins() if PINS.exists() else {}, found)

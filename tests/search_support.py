@@ -16,7 +16,7 @@ from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 @dataclass(frozen=True)
 class Text:
-    """A document to publish; ``vector`` None: no word of it is known."""
+    """A document to publish; ``vector`` is None if none of its words is known."""
 
     doc_id: str
     text: str
@@ -51,7 +51,7 @@ def publish_documents(root: Path, texts: Sequence[Text], group: int = 3) -> Arti
 def publish_vectors(
     root: Path, texts: Sequence[Text], embeddings: str = "e1", name: str = "documents"
 ) -> Artifact:
-    """``embeddings``: the version of what made the vectors."""
+    """``embeddings`` is the version of what made the vectors."""
     documents = publish_documents(root, texts)
     size = next(len(text.vector) for text in texts if text.vector is not None)
     element = pa.field("element", pa.float32(), nullable=False)

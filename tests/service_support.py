@@ -1,4 +1,4 @@
-"""A running ``nightjar serve``, and what its Prefect server answers."""
+"""A running ``nightjar serve``, and queries to its Prefect server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NightShift:
         )
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """What the API answers; asked again while its database is locked, as Prefect does."""
+        """The API's answer; retried while its database is locked, as Prefect does."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             response = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
@@ -67,7 +67,7 @@ def environment_of_a_user(**more: str) -> dict[str, str]:
 def serving(
     command: Sequence[str], project: Path, directory: Path, environment: Mapping[str, str]
 ) -> Iterator[NightShift]:
-    """Run ``command`` (a ``nightjar serve``) in the project; its Prefect keeps all in directory."""
+    """Run ``command`` (a ``nightjar serve``) in the project; its Prefect uses ``directory``."""
     port = _free_port()
     environment = {
         **environment,

@@ -3,8 +3,8 @@
     make test ARGS="--junitxml report.xml"
     python tests/slow_support.py report.xml
 
-renews tests/slow_tests.txt: a line for each test function of which one case took longer than half a
-second, on whatever machine that was.
+renews tests/slow_tests.txt: a line for each test function with a case that took longer than half a
+second on that machine.
 """
 
 from __future__ import annotations

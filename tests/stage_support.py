@@ -1,4 +1,4 @@
-"""Stages called directly: the context that a test gives them."""
+"""Calling stages directly: the context that a test gives them."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ NO_IDENTITY = Identity("none", "", {})
 def context_of(
     staging: Staging, identity: Identity = NO_IDENTITY, base_dir: Path = Path(), **changes: Any
 ) -> StageContext:
-    """A context that writes into ``staging``; the rest as a night without workers has it."""
+    """A context that writes into ``staging``; otherwise as in a night without workers."""
     return StageContext(identity=identity, staging=staging, base_dir=base_dir, **changes)

@@ -291,8 +291,8 @@ API_HEAD = """# Python API
 
 <!-- made from the docstrings: python tests/test_docs.py renews it -->
 
-`import nightjar` promises what stands here and nothing else. Nothing is printed; progress goes to a
-callback. The types that are returned have more attributes, which their docstrings explain:
+This page is all that `import nightjar` promises. Nothing is printed; progress goes to a callback.
+The types that are returned have more attributes, which their docstrings explain:
 `help(nightjar.Pipeline.run)`.
 
 ```python

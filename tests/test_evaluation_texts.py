@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lookup_support import model_of_artifact
 from numpy.typing import NDArray
 from scipy import stats
 from stage_support import context_of
 from test_evaluation_stage import publish_vectors
 
 from nightjar.config import EvaluationConfig, SimilarityBenchmark, StsBenchmark
-from nightjar.errors import BenchmarkError
-from nightjar.stages.evaluate import Encoder, evaluate, evaluation_identity
+from nightjar.errors import BenchmarkError, EncoderError
+from nightjar.formats.model_files import model_code_digest
+from nightjar.model.lookup import QueryError, VectorModel
+from nightjar.stages.evaluate import evaluate, evaluation_identity
 from nightjar.stages.evaluate.benchmark_answers import text_similarities
 from nightjar.stages.evaluate.benchmarks import StsSet
 from nightjar.store import Artifact, Store, publish, schemas
@@ -47,18 +48,7 @@ def sts(tmp_path: Path) -> Path:
     return path
 
 
-def encoder(model: Artifact) -> Encoder:
-    served = model_of_artifact(model)
-
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        return served.encode(texts, unknown="nan")
-
-    return encode
-
-
-def scores_of(
-    model: Artifact, path: Path, root: Path, encode: Encoder
-) -> dict[tuple[str, str], Score]:
+def scores_of(model: Artifact, path: Path, root: Path) -> dict[tuple[str, str], Score]:
     config = EvaluationConfig(
         benchmarks={"texts": StsBenchmark(type="sts", path=str(path))}, bootstrap_samples=50
     )
@@ -66,9 +56,7 @@ def scores_of(
     ref = publish(
         root,
         identity,
-        lambda staging: evaluate(
-            config, model, context_of(staging, identity, root), lambda: encode
-        ),
+        lambda staging: evaluate(config, model, context_of(staging, identity, root)),
     )
     scores = read_scores(Store(root).open(ref))
     return {(score.category, score.metric): score for score in scores}
@@ -94,7 +82,7 @@ def expected_cosines(model: Artifact) -> list[float | None]:
 def test_scores_are_scipys_correlations_over_the_covered_pairs(
     model: Artifact, sts: Path, tmp_path: Path
 ) -> None:
-    scores = scores_of(model, sts, tmp_path / "store", encoder(model))
+    scores = scores_of(model, sts, tmp_path / "store")
     cosines = expected_cosines(model)
     for category in ("all", "talk", "news"):
         pairs = [
@@ -122,15 +110,20 @@ def test_zero_vectors_are_similar_to_nothing_and_nan_is_not_covered() -> None:
     np.testing.assert_allclose(text_similarities(items, encode), [1.0, 0.0, np.nan])
 
 
-def test_each_text_is_encoded_once(sts: Path, model: Artifact, tmp_path: Path) -> None:
+def test_each_text_is_encoded_once(
+    sts: Path, model: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
-    encode = encoder(model)
+    encode = VectorModel.encode
 
-    def counting(texts: Sequence[str]) -> NDArray[np.float32]:
+    def counting(
+        self: VectorModel, texts: Sequence[str], unknown: str = "error"
+    ) -> NDArray[np.float32]:
         seen.extend(texts)
-        return encode(texts)
+        return encode(self, texts, unknown)
 
-    scores_of(model, sts, tmp_path / "store", counting)
+    monkeypatch.setattr(VectorModel, "encode", counting)
+    scores_of(model, sts, tmp_path / "store")
     texts = [text for _, _, left, right in PAIRS for text in (left, right)]
     assert len(seen) == len(set(seen)) == len(set(texts))
 
@@ -141,16 +134,24 @@ def test_a_benchmark_of_texts_in_another_language_is_refused(
     path = tmp_path / "sts.tsv"
     path.write_text("score\tsentence1\tsentence2\n1\tder Hund\tein Hund\n", encoding="utf-8")
     with pytest.raises(BenchmarkError, match=r"missing: der Hund \| ein Hund"):
-        scores_of(model, path, tmp_path / "store", encoder(model))
+        scores_of(model, path, tmp_path / "store")
 
 
-def test_only_texts_bind_the_scores_to_the_code_that_encodes(sts: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_cut_texts_is_named(
+    sts: Path, model: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(self: VectorModel, text: str) -> list[str]:
+        raise QueryError("the tokenizer needs jieba")
+
+    monkeypatch.setattr(VectorModel, "words", missing)
+    with pytest.raises(EncoderError, match="needs jieba"):
+        scores_of(model, sts, tmp_path / "store")
+
+
+def test_the_scores_depend_on_the_code_that_travels_with_the_model(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("a\tb\t1\n", encoding="utf-8")
     words = {"words": SimilarityBenchmark(type="similarity", path=str(pairs))}
-    texts = {"texts": StsBenchmark(type="sts", path=str(sts))}
-    with_words = evaluation_identity("m", EvaluationConfig(benchmarks=words), tmp_path, "0" * 12)
-    with_texts = evaluation_identity("m", EvaluationConfig(benchmarks=texts), tmp_path, "0" * 12)
-    assert "lookup" not in with_words.code
-    assert "lookup" in with_texts.code
-    assert with_texts.stage == schemas.EVALUATION
+    identity = evaluation_identity("m", EvaluationConfig(benchmarks=words), tmp_path, "0" * 12)
+    assert identity.code["lookup"] == model_code_digest()
+    assert identity.stage == schemas.EVALUATION

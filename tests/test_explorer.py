@@ -173,6 +173,26 @@ def test_the_moved_page_sorts_as_the_address_says(library: Library) -> None:
 # -- prefixes --------------------------------------------------------------------------------
 
 
+def test_what_plotly_uses_once_it_is_imported_is_imported_before_requests_come() -> None:
+    """Else a request meets a module that another request's thread is importing."""
+    code = """
+import importlib.util, pathlib, re, sys
+import _plotly_utils, plotly
+from nightjar.explorer.server import import_what_answers_need
+import_what_answers_need()
+used = set()
+for package in (plotly, _plotly_utils):
+    for path in pathlib.Path(package.__file__).parent.rglob("*.py"):
+        used |= set(re.findall(r'get_module\\("([\\w.]+)", should_load=False\\)', path.read_text()))
+installed = {name for name in used if importlib.util.find_spec(name.partition(".")[0])}
+print(sorted(used), sorted(name for name in installed if name not in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    used, _, missing = done.stdout.strip().partition("] [")
+    assert "'pandas'" in used
+    assert missing == "]"
+
+
 def test_prefixes_find_the_most_frequent_words_in_any_spelling(tmp_path: Path) -> None:
     words = ["zebra", "kind", "King", "König", "kilo", "king", "ki", "a", "Zoo"]
     table = lookup_model(tmp_path / "model", words).table

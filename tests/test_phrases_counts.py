@@ -22,6 +22,7 @@ from nightjar.config.tokenize import PhrasesConfig
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
 from nightjar.stages.tokenize.phrases.passes import KnownWords, find_phrases
 from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIds,
     PhraseTable,
     SentenceIds,
     apply_phrases,
@@ -110,7 +111,7 @@ def test_many_long_runs_of_connector_words_are_counted_exactly() -> None:
     )
     vocabulary = KnownWords.of(map(str, range(40)), frozenset(map(str, connectors)))
     vocabulary = vocabulary.extended(table, frozenset(map(str, connectors)))
-    index = index_phrases(table, vocabulary.id_of, vocabulary.is_connector)
+    index = index_phrases(PhraseIds.of(table, vocabulary.id_of), vocabulary.is_connector)
     one = shard(sentences)
     joined = apply_phrases(one.ids, one.offsets, index)
     # Every candidate is a phrase, so two words that are no connector words are never left.
@@ -206,7 +207,7 @@ def test_an_empty_phrase_table_comes_back_from_arrow() -> None:
 
 def test_a_phrase_of_words_that_a_vocabulary_does_not_have_is_left_out() -> None:
     table = PhraseTable(["a_b", "c_d"], [("a", "b"), ("c", "d")], np.ones(2, int), np.ones(2))
-    index = index_phrases(table, {"a": 0, "b": 1, "a_b": 2}, np.zeros(3, np.bool_))
+    index = index_phrases(PhraseIds.of(table, {"a": 0, "b": 1, "a_b": 2}), np.zeros(3, np.bool_))
     joined = apply_phrases(np.array([0, 1, 1], np.int32), np.array([0, 3]), index)
     assert joined.ids.tolist() == [2, 1]
 

@@ -573,3 +573,17 @@ def test_progress_tells_each_step(world: World) -> None:
         "model stored",
         "version 1",
     ]
+
+
+def test_a_model_whose_arrays_were_not_scored_is_not_registered(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    world = World.create(tmp_path, tmp_path_factory)
+    scored = world.request()
+    other = world.embeddings("other bytes", vectors=VECTORS[::-1].copy())
+    with pytest.raises(
+        RegistryUnavailable, match=r"\.npy as MLflow stored it is not what evaluation/.* scored"
+    ):
+        world.register(replace(scored, embeddings=other))
+    assert world.client.search_model_versions() == []
+    assert world.register(scored).version == 1

@@ -127,7 +127,7 @@ def test_a_table_that_is_not_as_declared_is_not_published(finished_copy: Path) -
 
 
 UNDER_PREFECT = """
-import os, sys
+import atexit, os, sys
 from pathlib import Path
 from nightjar.cli.environment import prepare_environment
 from nightjar.cli.embedded_server import EmbeddedServer
@@ -135,24 +135,25 @@ from nightjar.config import load_config
 
 loaded = load_config(Path(sys.argv[1]))
 prepare_environment(loaded.artifacts_dir)
-with EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.environ) as server:
-    server.wait()
-    os.environ["PREFECT_API_URL"] = server.url
-    from prefect import flow, get_client
-    from nightjar.flows.nightly import PrefectRunner
-    from nightjar.pipeline import NightRequest, run_night
-    from test_toy_stage import PROVENANCE, WITH_TOY
+server = EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.environ)
+atexit.register(server.stop)  # before Prefect is imported: Prefect sends its last events until then
+server.wait()
+os.environ["PREFECT_API_URL"] = server.url
+from prefect import flow, get_client
+from nightjar.flows.nightly import PrefectRunner
+from nightjar.pipeline import NightRequest, run_night
+from test_toy_stage import PROVENANCE, WITH_TOY
 
-    @flow(name="toy")
-    def toy():
-        runner = PrefectRunner(loaded, PROVENANCE)
-        with runner.opened:
-            request = NightRequest("toy", stages=WITH_TOY)
-            return run_night(loaded, runner, PROVENANCE, request).number
+@flow(name="toy")
+def toy():
+    runner = PrefectRunner(loaded, PROVENANCE)
+    with runner.opened:
+        request = NightRequest("toy", stages=WITH_TOY)
+        return run_night(loaded, runner, PROVENANCE, request).number
 
-    toy()
-    with get_client(sync_client=True) as client:
-        print("tasks:", [run.name for run in client.read_task_runs()])
+toy()
+with get_client(sync_client=True) as client:
+    print("tasks:", [run.name for run in client.read_task_runs()])
 """
 
 

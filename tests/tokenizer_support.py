@@ -1,4 +1,4 @@
-"""Tokenizers to try: settings, texts of the world, and which extras are here."""
+"""Tokenizers to test: settings, texts in many languages, and installed extras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nightjar.model.tokenization import EXTRAS, make_word_finder
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 
 TOKENIZER_OF = {"cmn_hans": "chinese", "cmn_hant": "chinese", "jpn": "japanese", "tha": "thai"}
-"""What cuts a language of the UDHR; the others: unicode."""
+"""The tokenizer for a language of the UDHR; for others: unicode."""
 LANGUAGES = (
     "arb", "ben", "cmn_hans", "cmn_hant", "ell_monotonic", "eng", "fin", "fra", "heb", "hin",
     "jpn", "kor", "pol", "rus", "spa", "tam", "tha", "tur", "vie",
@@ -23,7 +23,7 @@ LANGUAGES = (
 
 
 def config(tokenizer: str = "unicode", **keys: Any) -> TokenizeConfig:
-    """The settings, where the extra is here; else the test is skipped."""
+    """The settings if the extra is installed; otherwise skips the test."""
     extra = EXTRAS.get(tokenizer)
     for distribution in () if extra is None else extra.distributions:
         try:

@@ -63,7 +63,7 @@ def vocabulary_of(sentences: Sentences) -> list[tuple[str, int]]:
 
 
 def publish_tokens(root: Path, sentences: Sentences, row_group: int = 1000) -> Artifact:
-    """Publish ``sentences`` as a tokens artifact, ``row_group`` of them a row group."""
+    """Publish ``sentences`` as a tokens artifact, with ``row_group`` of them per row group."""
     words = vocabulary_of(sentences)
     ids = {word: row for row, (word, _) in enumerate(words)}
     n_documents = Counter(token for sentence in sentences for token in set(sentence))
@@ -204,7 +204,7 @@ def topic_separation(artifact: Artifact) -> float:
 
 @dataclass
 class RecordedProgress:
-    """Remembers the phases and how far each came."""
+    """Records the phases and how far each got."""
 
     totals: dict[str, float | None] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)

@@ -24,7 +24,7 @@ class Oracle:
     keep_limits: list[int]
     noise: list[int]
     paths: list[list[tuple[int, float]]]
-    """(node, sign) from the root on, of each word."""
+    """(node, sign) from the root on, for each word."""
     window: int
     shrinks: bool
     n_negative: int
@@ -37,7 +37,7 @@ class Oracle:
     def train(
         self, sentences: list[list[int]], first: float, slope: float, least: float, state: int
     ) -> None:
-        """The sentences of one span, from that random state."""
+        """Train on the sentences of one span, from that random state."""
         self.state = state
         self.cursor = (state >> 32) * len(self.noise) >> 32
         n_before = 0
@@ -100,7 +100,7 @@ class Oracle:
             yield ([(centre, 1.0, 1.0)] if start == 0 else []) + group
 
     def _step(self, rows: Matrix, outputs: Matrix, group: list[Output]) -> Matrix:
-        """Move the outputs along the gradient; the change of the input ``rows``."""
+        """Move the outputs along the gradient; returns the change of the input ``rows``."""
         slots = [row for row, _, _ in group]
         signs = np.array([sign for _, sign, _ in group])
         weights = np.array([weight for _, _, weight in group])
@@ -113,7 +113,7 @@ class Oracle:
 
 
 def huffman_codes(counts: list[int]) -> list[list[tuple[int, float]]]:
-    """(node, sign) of each word from the root on, by gensim's recipe."""
+    """(node, sign) for each word from the root on, by gensim's recipe."""
     heap = [_Node(count, word) for word, count in enumerate(counts)]
     heapq.heapify(heap)
     for made in range(len(counts) - 1):

@@ -1,13 +1,13 @@
 """A Prefect server that lives exactly as long as the run that started it.
 
 Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and keeps running for
-good. This one watches its parent and ends when the parent is gone, for whatever reason.
-Otherwise it is the same: the API application without the user interface, on loopback.
+good. This one watches its parent and ends when the parent is gone, for whatever reason. Otherwise
+it is the same: the API application without the user interface, on loopback.
 
-With an empty database, half of the start would be spent on Prefect's whole history of
+With an empty database, half of the start would be spent on Prefect's complete history of
 migrations. Instead the database is made from ``prefect_database.sql``, the result of those
-migrations; a newer Prefect migrates on from there. ``python tests/test_embedded_server.py``
-renews the file.
+migrations; a newer Prefect migrates on from there. ``python tests/test_embedded_server.py`` renews
+the file.
 
 As a script, this module is the server process: ``python embedded_server.py PORT PARENT_PID``.
 """
@@ -102,8 +102,8 @@ class EmbeddedServer:
 def prepare_database(environment: Mapping[str, str]) -> None:
     """Make the SQLite database of a server with ``environment`` if it is missing.
 
-    It appears whole or not at all, so two runs may do this at once. If that fails, or the user
-    chose another database, Prefect makes it.
+    It appears atomically, so two runs may do this at once. If that fails, or the user chose another
+    database, Prefect makes it.
     """
     home = environment.get("PREFECT_HOME")
     if home is None or any(environment.get(name) for name in _DATABASE_URLS):

@@ -1,7 +1,7 @@
 """What commands give a user: JSON, lines and tables on the terminal, and files.
 
 A command prints what it found in its own module, with these primitives. Text from data is printed
-as it is, without markup. A file is written whole or not at all.
+as it is, without markup. Files are written atomically.
 """
 
 from __future__ import annotations

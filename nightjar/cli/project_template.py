@@ -2,7 +2,7 @@
 
 A template is a directory of files. Two files of ``text`` are links to those at the top of the
 repository; a wheel contains their content. Only the pipeline's name differs between projects. A
-project is written whole or not at all, and never overwrites anything.
+project is written completely or not at all, and never overwrites anything.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ def purge(
 ) -> None:
     """Erase documents from everything that is kept, and keep them from coming back.
 
-    Documents with the same text are erased, too. Vectors that were learnt from them are only
-    listed: they stay until nights have trained new ones.
+    Documents with the same text are erased, too. Vectors learned from them are only listed: they
+    stay until nights have trained new ones.
     """
     loaded = common.load()
     request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)

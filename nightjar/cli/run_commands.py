@@ -285,6 +285,6 @@ def _program(name: str) -> str:
 
 
 def _near(path: Path) -> str:
-    """``path`` relative to the working directory if it lies below it."""
+    """``path`` relative to the working directory if it is below it."""
     directory = Path.cwd()
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)

@@ -1,9 +1,9 @@
-"""The configuration: what ``pipeline_config.yaml`` may say, checked before anything runs.
+"""The configuration: the schema of ``pipeline_config.yaml``, validated before anything runs.
 
-``models`` declares every key with its type, bounds, default and meaning; ``loading`` reads
-the file, applies ``a.b=c`` overrides and turns validation failures into one message that
-names the key and the closest valid one. A hyper-parameter's value lives in the YAML, its
-type and meaning in ``models``, nowhere else.
+``models`` declares every key with its type, bounds, default and meaning; ``loading`` reads the
+file, applies ``a.b=c`` overrides and turns validation failures into one message that names the key
+and the closest valid one. The YAML holds a hyper-parameter's value, and ``models`` its type and
+meaning; neither is repeated elsewhere.
 """
 
 from nightjar.config.loading import LoadedConfig, load_config

@@ -1,4 +1,4 @@
-"""The section ``cleaning``: what is done to a text before it is a document."""
+"""The section ``cleaning``: how a source's text is cleaned, and which texts are dropped."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ StepName = Literal[
     "white_space",
 ]
 STEPS: tuple[StepName, ...] = get_args(StepName)
-"""Every step, in the order that serves most texts."""
+"""Every step, in the order that suits most texts."""
 _LAY_OPEN = frozenset({"html", "repair", "unicode", "control_characters"})
-"""Steps after which a text may hold an address or a number that could not be read before."""
+"""Steps that may reveal an address or a number that was unreadable before."""
 Handling = Literal["keep", "remove", "mask"]
 PersonalKind = Literal["email", "phone", "card", "iban"]
 
@@ -77,7 +77,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RepairConfig(Section):
-    """Of the step ``repair``: which of ftfy's mendings."""
+    """The step ``repair``: which of ftfy's fixes to apply."""
 
     encoding: bool = Field(True, description="text that was decoded wrongly: Ã¼ becomes ü")
     surrogates: bool = Field(True, description="two halves of a character become one")
@@ -88,53 +88,53 @@ class RepairConfig(Section):
 
 
 class UnicodeConfig(Section):
-    """Of the step ``unicode``."""
+    """The step ``unicode``."""
 
     form: Literal["NFC", "NFKC"] = "NFC"
 
 
 class ControlCharactersConfig(Section):
-    """Of the step ``control_characters``: what goes beside C0, C1, BOMs and noncharacters."""
+    """The step ``control_characters``: what to remove besides C0, C1, BOMs and noncharacters."""
 
     bidi: bool = Field(True, description="remove marks of writing direction")
     private_use: bool = Field(True, description="private use characters become a blank")
     zero_width: bool = Field(
         False,
         description="remove zero-width space, word joiner, soft hyphen, tags; never the joiners "
-        "U+200C and U+200D; Khmer, Thai and others part words by the zero-width space",
+        "U+200C and U+200D; Khmer, Thai and others separate words by the zero-width space",
     )
     variation_selectors: bool = Field(False, description="remove them")
 
 
 class WhiteSpaceConfig(Section):
-    """Of the step ``white_space``."""
+    """The step ``white_space``."""
 
     max_blank_lines: int = Field(1, ge=0, description="in a row; further ones are removed")
 
 
 class UrlsConfig(Section):
-    """Of the step ``urls``."""
+    """The step ``urls``."""
 
     handling: Handling = "mask"
     mask: DigitlessMask = "url"
 
 
 class EmailsConfig(Section):
-    """Of the step ``emails``."""
+    """The step ``emails``."""
 
     handling: Handling = "mask"
     mask: DigitlessMask = "email"
 
 
 class NumbersConfig(Section):
-    """Of the step ``numbers``: numbers that stand by themselves, not mp3 or 1990s."""
+    """The step ``numbers``: standalone numbers, not mp3 or 1990s."""
 
     handling: Handling = "mask"
     mask: Mask = "number"
 
 
 class PersonalDataConfig(Section):
-    """Of the step ``personal_data``: what is masked, and by what."""
+    """The step ``personal_data``: what to mask, and with what."""
 
     kinds: Annotated[list[PersonalKind], Field(min_length=1), AfterValidator(_each_once)] = Field(
         ["email", "phone", "card", "iban"], description="card and iban: with a valid checksum"
@@ -145,7 +145,7 @@ class PersonalDataConfig(Section):
     iban_mask: DigitlessMask = "iban"
 
     def mask_of(self, kind: PersonalKind) -> str:
-        """What stands for a value of that kind."""
+        """The replacement for a value of that kind."""
         masks = {
             "email": self.email_mask,
             "phone": self.phone_mask,
@@ -156,25 +156,27 @@ class PersonalDataConfig(Section):
 
 
 class FiltersConfig(Section):
-    """Which cleaned texts are dropped; null: none for that. Ratios are shares from 0 to 1.
+    """Which cleaned texts are dropped; null turns a filter off. Ratios are from 0 to 1.
 
-    Values in brackets are those of Rae et al. 2021 (Gopher), table A1. How many characters a
-    document has is ``min_chars`` and ``max_chars``.
+    Values in parentheses are those of Rae et al. 2021 (Gopher), table A1. The number of characters
+    is limited by ``min_chars`` and ``max_chars``.
     """
 
     min_words: int | None = Field(
-        None, ge=1, le=MAX_INT32_COUNT, description="parted by white space (50)"
+        None, ge=1, le=MAX_INT32_COUNT, description="separated by white space (50)"
     )
     max_words: int | None = Field(None, ge=1, le=MAX_INT32_COUNT, description="(100000)")
     max_symbol_ratio: Share | None = Field(
         None, description="characters that are neither letter, mark, digit nor white space"
     )
-    max_digit_ratio: Share | None = Field(None, description="digits among all but white space")
+    max_digit_ratio: Share | None = Field(
+        None, description="digits, of the characters that are not white space"
+    )
     max_repeated_line_ratio: Share | None = Field(
-        None, description="characters in lines that stood there before, of all in lines (0.2)"
+        None, description="characters in repeated lines, of those in all lines (0.2)"
     )
     max_repeated_character_ratio: Share | None = Field(
-        None, description="characters in runs of four and more of the same, but white space"
+        None, description="characters in runs of four or more equal ones, except white space"
     )
 
     @model_validator(mode="after")
@@ -185,13 +187,13 @@ class FiltersConfig(Section):
 
 
 class LanguageFilterConfig(Section):
-    """Which languages are kept, by py3langid."""
+    """Which languages are kept, as detected by py3langid."""
 
     languages: Annotated[list[Language], AfterValidator(_each_once)] = Field(
         [], description="codes such as en; none: no filter, nothing is detected"
     )
     min_probability: Share = Field(
-        0.5, description="of these languages together; below, a text is dropped"
+        0.5, description="of these languages together; a text below it is dropped"
     )
     max_chars: int = Field(
         200,
@@ -207,9 +209,9 @@ class LanguageFilterConfig(Section):
 
 
 class CleaningConfig(Section):
-    """What is done to a text before it is a document, step by step, and which are dropped.
+    """How texts are cleaned, step by step, and which are dropped.
 
-    Options of a step are in the section of its name. Steps run in the order given here.
+    The options of a step are in the section of its name. Steps run in the order given here.
     """
 
     steps: Annotated[list[StepName], AfterValidator(_each_once)] = Field(

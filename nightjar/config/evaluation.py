@@ -1,4 +1,4 @@
-"""The sections ``evaluation``, ``registry`` and ``document_vectors``: what becomes of models."""
+"""The sections ``evaluation``, ``registry`` and ``document_vectors``: how models are used."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class SimilarityBenchmark(Section):
 
 
 class AnalogyBenchmark(Section):
-    """Google's format: ``: category`` lines and four words a line."""
+    """Google's format: ``: category`` lines, and lines of four words."""
 
     type: Literal["analogy"]
     path: Text
 
 
 class StsBenchmark(Section):
-    """Pairs of texts with human scores: tab-separated, a header names the columns.
+    """Pairs of texts with human scores, tab-separated, with a header of column names.
 
-    ``score``, ``sentence1``, ``sentence2``, and ``genre`` or ``category`` if there are several.
+    The columns are ``score``, ``sentence1`` and ``sentence2``, and optionally ``genre`` or
+    ``category``.
     """
 
     type: Literal["sts"]
@@ -42,10 +43,10 @@ BenchmarkConfig = Annotated[
 
 
 class EvaluationConfig(Section):
-    """What each model is scored on."""
+    """The benchmarks that every model is scored on."""
 
     benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    max_vocabulary: int = Field(300_000, ge=1, description="only the most frequent words take part")
+    max_vocabulary: int = Field(300_000, ge=1, description="use only the most frequent words")
     case_insensitive: bool = True
     bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
     confidence: float = Field(0.95, gt=0, lt=1)
@@ -53,18 +54,18 @@ class EvaluationConfig(Section):
 
 
 class GateConfig(Section):
-    """When a new version may become the champion."""
+    """When a new version may become champion."""
 
     benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
     min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
     max_drop: float = Field(
         0.05,
         ge=0,
-        description="how far the score may lie below the champion's, and below the reference's",
+        description="how far the score may be below the champion's, and below the reference's",
     )
     first: Literal["promote", "wait"] = Field(
         "promote",
-        description="a model's first champion: by min_coverage alone, or when a person says so",
+        description="a model's first champion: by min_coverage alone, or on a person's order",
     )
 
     @model_validator(mode="after")
@@ -96,45 +97,45 @@ class RegistryConfig(Section):
 
 
 class DocumentVectorsConfig(Section):
-    """A vector for every document, by a model of ours or by a pre-trained encoder."""
+    """A vector for every document, by one of our models or a pre-trained encoder."""
 
     model: Name | None = Field(
         None, description="one of models: its champion's vectors; or encoder, not both"
     )
     corpus: Name | None = Field(
-        None, description="one of corpora: whose documents; default: the model's, or the only one"
+        None,
+        description="the corpus to embed; default: the model's, or the only one",
     )
     encoder: Literal["sentence-transformers", "model2vec"] | None = Field(
         None, description="the library that loads a pre-trained encoder: the extra encoders"
     )
     path: Text | None = Field(
-        None, description="of the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
+        None, description="the encoder: a folder, package:NAME/FOLDER or hub:OWNER/NAME"
     )
     revision: Text | None = Field(
-        None, description="of hub:OWNER/NAME; a commit is looked up nowhere; default: main"
+        None, description="of hub:OWNER/NAME; a commit needs no lookup; default: main"
     )
     max_length: int | None = Field(
         None,
         ge=1,
         le=100_000,
-        description="of the encoder, in tokens: the rest of a text is cut, and counted; "
-        "default: the encoder's own, of model2vec 512",
+        description="in tokens; longer texts are cut; default: the encoder's own, model2vec 512",
     )
     prompt: str | None = Field(
         None, description="put before every document; default: the encoder's own, if it has one"
     )
     query_prompt: str | None = Field(
-        None, description="put before what is searched for; default: the encoder's own"
+        None, description="put before every query; default: the encoder's own"
     )
     normalize: bool = Field(False, description="scale every vector to length 1")
     batch_size: int | None = Field(
         None,
         ge=1,
         le=65_536,
-        description="texts the encoder takes at once; default: 8, on a GPU and of model2vec 64",
+        description="texts encoded at once; default: 8, or 64 on a GPU and for model2vec",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="of sentence-transformers; auto: a GPU when there is one"
+        "auto", description="for sentence-transformers; auto: a GPU if there is one"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What the config models declare at a place: sections, maps of named sections, unions.
+"""The declarations at a place of the config: sections, maps of named sections, unions.
 
 A place is a path of the user's keys: ``models``, ``glove``, ``window``.
 """
@@ -29,17 +29,17 @@ def plain(annotation: Any) -> Any:
 
 
 def is_union(annotation: Any) -> bool:
-    """Whether a value there is one of several kinds."""
+    """Whether a value there has one of several types."""
     return get_origin(plain(annotation)) in (Union, UnionType)
 
 
 def is_map(annotation: Any) -> bool:
-    """Whether the user chooses the keys there: ``sources``, ``models``, ``benchmarks``."""
+    """Whether the user chooses the keys there, as in ``sources``, ``models``, ``benchmarks``."""
     return get_origin(plain(annotation)) is dict
 
 
 def is_section(annotation: Any) -> bool:
-    """Whether keys belong there, not a value."""
+    """Whether there are keys there rather than a value."""
     annotation = plain(annotation)
     return _is_model(annotation) or is_map(annotation) or bool(members(annotation))
 
@@ -51,7 +51,7 @@ def members(annotation: Any) -> list[type[BaseModel]]:
 
 
 def tag_field(annotation: Any) -> str:
-    """The key whose value chooses among :func:`members`: "type" or "trainer"."""
+    """The key that selects among :func:`members`: "type" or "trainer"."""
     return next(
         name
         for name, field in members(annotation)[0].model_fields.items()
@@ -60,7 +60,7 @@ def tag_field(annotation: Any) -> str:
 
 
 def member(annotation: Any, tag: Any) -> Any:
-    """The member of a union that ``tag`` chooses, or None."""
+    """The member of a union that ``tag`` selects, or None."""
     for option in members(annotation):
         field = option.model_fields[tag_field(annotation)]
         if tag in get_args(field.annotation):
@@ -79,14 +79,14 @@ def tags(annotation: Any) -> list[str]:
 
 
 def field_names(annotation: Any) -> list[str]:
-    """The keys that a section may have, sorted; of a union those of every member."""
+    """The keys that a section may have, sorted; for a union, those of all members."""
     annotation = plain(annotation)
     sections = [annotation] if _is_model(annotation) else members(annotation)
     return sorted({name for section in sections for name in section.model_fields})
 
 
 def child(annotation: Any, key: str | int) -> Any:
-    """What is declared below ``key``, or None."""
+    """The declaration of ``key``, or None."""
     annotation = plain(annotation)
     if _is_model(annotation):
         field = annotation.model_fields.get(str(key))
@@ -99,7 +99,7 @@ def child(annotation: Any, key: str | int) -> Any:
 
 
 def at(keys: Sequence[str | int], document: Any) -> Any:
-    """What is declared at ``keys``, given the values of ``document`` (for the tags)."""
+    """The declaration at ``keys``; tags are taken from ``document``."""
     annotation: Any = NightjarConfig
     for key in keys:
         if members(annotation):
@@ -111,7 +111,7 @@ def at(keys: Sequence[str | int], document: Any) -> Any:
 
 
 def value_at(keys: Sequence[str | int], document: Any, default: Any = None) -> Any:
-    """The value at ``keys``, or ``default`` where there is none."""
+    """The value at ``keys``, or ``default`` if there is none."""
     for key in keys:
         is_key = isinstance(document, dict) and key in document
         is_index = isinstance(document, list) and isinstance(key, int) and key < len(document)
@@ -122,7 +122,7 @@ def value_at(keys: Sequence[str | int], document: Any, default: Any = None) -> A
 
 
 def has(keys: Sequence[str | int], document: Any) -> bool:
-    """Whether ``document`` has a value, null included, at ``keys``."""
+    """Whether ``document`` has a value (possibly null) at ``keys``."""
     return value_at(keys, document, default=_NOTHING) is not _NOTHING
 
 

@@ -1,4 +1,4 @@
-"""Reading ``pipeline_config.yaml``: the file, the overrides, and what is wrong with them."""
+"""Reading ``pipeline_config.yaml``: the file, the overrides, and errors in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nightjar.files import urls
 
 @dataclass(frozen=True)
 class Override:
-    """One override: as written, the keys it leads to and the value it gives."""
+    """One override: as written, its keys and its value."""
 
     text: str
     keys: tuple[str, ...]
@@ -55,8 +55,8 @@ def parse_override(text: str) -> Override:
 def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
     """A copy of ``document`` with each override applied in turn.
 
-    Null removes a section and otherwise is a value. Raises ConfigError when a key leads
-    through a value, or null is to remove a named section that is not there.
+    Null removes a section; otherwise it is a value. Raises ConfigError when a key leads through a
+    value, or a named section to remove does not exist.
     """
     for override in overrides:
         document = _applied(document, override)
@@ -64,7 +64,7 @@ def apply_overrides(document: dict[str, Any], overrides: Sequence[Override]) -> 
 
 
 def _applied(document: dict[str, Any], override: Override) -> dict[str, Any]:
-    # Only what lies on the way is copied: YAML aliases share sections that must not change.
+    # Only sections along the path are copied: others may be shared by YAML aliases.
     result = dict(document)
     target = result
     for depth, key in enumerate(override.keys[:-1], start=1):
@@ -115,9 +115,9 @@ _EXPECTED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ConfigText:
-    """Where a configuration came from: the file, and what was changed by overrides.
+    """The origin of a configuration: the file, and the overrides.
 
-    ``original`` is the file's content, ``document`` the same with ``overrides`` applied.
+    ``original`` is the content of the file, ``document`` the same with ``overrides`` applied.
     """
 
     name: str
@@ -128,7 +128,7 @@ class ConfigText:
 
 
 def problems(error: ValidationError, source: ConfigText) -> list[str]:
-    """A line for each thing that is wrong: where it is, what it should be, what it was."""
+    """A line for each error: its place, the expected value, the actual one."""
     lines = []
     for detail in error.errors(include_url=False):
         keys = _user_keys(detail["loc"], source.document)
@@ -138,9 +138,9 @@ def problems(error: ValidationError, source: ConfigText) -> list[str]:
 
 
 def _user_keys(location: tuple[int | str, ...], document: Mapping[str, Any]) -> Keys | None:
-    """Where an error is, without the names that pydantic gives to the members of a union.
+    """The place of an error, without the names that pydantic gives to members of a union.
 
-    None for an error of a member that the value was not meant to be: text or a list.
+    None for an error in a member that the value was not meant to be: text or a list.
     """
     annotation: Any = NightjarConfig
     keys: list[int | str] = []
@@ -204,7 +204,7 @@ def _unknown_key(keys: Keys, source: ConfigText) -> str:
 
 
 def _chosen(keys: Keys, source: ConfigText) -> Any:
-    """The section at ``keys``, of a union the member that its tag chooses."""
+    """The section at ``keys``; for a union, the member that its tag selects."""
     annotation = layout.at(keys, source.document)
     if not layout.members(annotation):
         return annotation
@@ -219,7 +219,7 @@ def _tag_missing(keys: Keys, source: ConfigText) -> str:
     tags = f"it is one of {', '.join(layout.tags(annotation))}"
     siblings = layout.value_at(keys[:-1], source.original)
     if not layout.has(keys, source.original) and isinstance(siblings, Mapping):
-        # An override made this section: a new one without its tag, or a name misspelt.
+        # An override created this section: either a new one without its tag, or a misspelt name.
         hint = _did_you_mean(keys[-1], list(map(str, siblings)))
         return f"{where}: there is no {_dotted(keys)!r}{hint or f'; to add it: {missing}, {tags}'}"
     return f"{where}: {missing}; {tags}"
@@ -241,7 +241,7 @@ def _did_you_mean(word: str | int, known: Sequence[str]) -> str:
 
 
 def _where(keys: Keys, source: ConfigText) -> str:
-    """The override that gave the value at ``keys``, else the file and the line."""
+    """The override that gave the value at ``keys``, or the file and line."""
     is_in_file = layout.has(keys, source.original)
     for override in reversed(source.overrides):
         gave_it = keys[: len(override.keys)] == override.keys
@@ -253,7 +253,7 @@ def _where(keys: Keys, source: ConfigText) -> str:
 
 
 def _overrides_below(keys: Keys, source: ConfigText) -> str:
-    """The overrides that a rule about a whole section may be broken by."""
+    """The overrides that may break a rule about an entire section."""
     below = [
         str(override)
         for override in source.overrides
@@ -271,7 +271,7 @@ def _has_parts(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML would write it, short."""
+    """A value as short YAML."""
     if isinstance(value, Mapping | list):
         return "a section" if isinstance(value, Mapping) else "a list"
     if value is None or isinstance(value, bool):
@@ -286,10 +286,10 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A valid configuration and where its relative paths start.
+    """A valid configuration, and the directory that relative paths start from.
 
-    ``config`` holds every value with defaults filled in; ``base_dir`` is the absolute
-    directory of the file; ``artifacts_dir`` is absolute.
+    ``config`` holds every value with defaults filled in; ``base_dir`` is the absolute directory of
+    the file; ``artifacts_dir`` is absolute.
     """
 
     config: NightjarConfig
@@ -299,7 +299,7 @@ class LoadedConfig:
 
     @property
     def artifacts_dir(self) -> Path:
-        """Absolute directory of the artifact store. Raises ConfigError when there is none."""
+        """Absolute directory of the artifact store. Raises ConfigError if none is configured."""
         artifacts_dir = self.config.pipeline.artifacts_dir
         try:
             return (self.base_dir / Path(artifacts_dir).expanduser()).resolve()
@@ -318,9 +318,9 @@ class LoadedConfig:
 def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Read and validate ``path``, with ``overrides`` of the form ``a.b=value`` applied.
 
-    A value is read as YAML, so ``training.seed=3`` is a number and ``models.glove=null``
-    removes that model. Raises ConfigError naming each wrong key, its value, and the line
-    of the file or the override that gave it.
+    A value is read as YAML, so ``training.seed=3`` is a number and ``models.glove=null`` removes
+    that model. Raises ConfigError with each wrong key, its value, and the line of the file or the
+    override that set it.
     """
     try:
         path = path.expanduser().absolute()

@@ -1,15 +1,14 @@
 """Every key of ``pipeline_config.yaml``: type, bounds, default and meaning.
 
-A kind of corpus is a section here and the stages in :mod:`nightjar.stages` that make its
-artifacts; every kind ends in tokens, which the models learn from.
+A kind of corpus is a section here, plus the stages in :mod:`nightjar.stages` that make its
+artifacts; every kind ends in tokens, which models learn from.
 
-Unknown keys are refused, and so is a value of another type: ``"5"`` and ``true`` are not
-numbers, ``5.0`` is not a whole one; a whole number is a number. Defaults are those of the
-papers and of the reference implementations; the shipped YAML states each value again so
-that a reader sees it.
+Unknown keys are rejected, and so are values of another type: ``"5"`` and ``true`` are not numbers,
+``5.0`` is not an integer; an integer is also a number. Defaults are those of the papers and
+reference implementations; the shipped YAML repeats each value for the reader.
 
-Larger sections are in modules of their own (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
-:mod:`.trainers`, :mod:`.evaluation`); here is the whole file, with the rules that hold between
+Larger sections have their own modules (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
+:mod:`.trainers`, :mod:`.evaluation`); this one has the complete file, and the rules between
 sections.
 """
 
@@ -75,7 +74,7 @@ from nightjar.config.trainers import (
 
 
 class AcceptConfig(Section):
-    """When a night's corpus is good enough to be searched, compared with and promoted from."""
+    """When a night's corpus is good enough to search, to compare with and to promote from."""
 
     max_documents_lost: float = Field(
         0.2, ge=0, le=1, description="share of the documents of the last accepted night"
@@ -94,17 +93,17 @@ class TextCorpusConfig(IngestConfig):
 
     @property
     def ingest(self) -> IngestConfig:
-        """What shapes the documents: all but how they are cut and judged."""
+        """The settings that shape the documents: all except tokenization and acceptance."""
         values = {name: getattr(self, name) for name in IngestConfig.model_fields}
         return IngestConfig.model_construct(**values)
 
 
 CorpusConfig = TextCorpusConfig
-"""One section for each kind; a second kind makes this a union told apart by ``kind``."""
+"""One section for each kind; a second kind turns this into a union selected by ``kind``."""
 
 
 class ExecutionConfig(Section):
-    """Where shards are read, tokenized and counted; ``execution: dask`` is short for its engine."""
+    """Where shards are read, tokenized and counted; ``execution: dask`` is short for the engine."""
 
     engine: Literal["local", "dask"] = Field(
         "local", description="processes of this machine, or a Dask cluster (the extra dask)"
@@ -134,14 +133,19 @@ class KeepConfig(Section):
     """What is kept besides champions; ``nightjar collect`` deletes the rest (docs/nights.md)."""
 
     accepted_nights: int = Field(
-        2, ge=1, le=10_000, description="documents, tokens and counts of so many accepted nights"
+        2,
+        ge=1,
+        le=10_000,
+        description="number of accepted nights whose documents, tokens and counts are kept",
     )
     rollback_versions: int = Field(
         2, ge=0, le=10_000, description="former champions of a model that can be brought back"
     )
-    trials: int = Field(1, ge=0, le=10_000, description="artifacts of so many runs with overrides")
+    trials: int = Field(
+        1, ge=0, le=10_000, description="number of runs with overrides whose artifacts are kept"
+    )
     records_days: int | None = Field(
-        None, ge=1, description="nights and scores older than so many days; null: for ever"
+        None, ge=1, description="days to keep nights and scores; null: forever"
     )
 
 
@@ -201,7 +205,7 @@ __all__ = [
 
 
 class PipelineConfig(Section):
-    """Which pipeline this is and where it keeps its artifacts."""
+    """The pipeline's name, and where it keeps its artifacts."""
 
     name: Name = Field("nightjar", description="prefix of the registered model names")
     artifacts_dir: Text = Field("artifacts", description="relative to the config file")
@@ -211,7 +215,7 @@ class PipelineConfig(Section):
 
 
 class NightjarConfig(Section):
-    """The whole file."""
+    """The complete file."""
 
     pipeline: PipelineConfig = PipelineConfig()
     corpora: dict[Name, CorpusConfig] = Field(min_length=1)
@@ -232,7 +236,7 @@ class NightjarConfig(Section):
         return tuple(name for name, corpus in found if isinstance(corpus, TextCorpusConfig))
 
     def corpus_of(self, model: str) -> str:
-        """The corpus that ``model`` learns from: its own, its base's, the only one."""
+        """The corpus that ``model`` learns from: its own, its base's, or the only one."""
         config = self.models[model]
         if config.corpus is not None:
             return config.corpus
@@ -282,7 +286,7 @@ class NightjarConfig(Section):
         return self
 
     def registry_of(self, name: str) -> RegistryConfig:
-        """The section ``registry`` with the gate as it is for that model."""
+        """The section ``registry`` with that model's gate."""
         benchmarks = self.models[name].gate_benchmarks
         if benchmarks is None:
             return self.registry
@@ -321,7 +325,7 @@ class NightjarConfig(Section):
         return self
 
     def _check_ends(self, name: str) -> None:
-        """Refuse a model that is made from itself by way of others."""
+        """Reject a model that is derived from itself through other models."""
         chain = [name]
         while (base := base_of(self.models[chain[-1]])) is not None and base in self.models:
             if base in chain:

@@ -1,4 +1,4 @@
-"""What all sections of the configuration share: the base class and the types of values."""
+"""What all sections of the configuration share: the base class and value types."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, Str
 from nightjar.files.html import parse_selector
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-"""Lower-case letters, digits and dashes: valid as a file, Prefect and MLflow name."""
+"""Lower-case letters, digits and dashes: valid as a file name and as a name in Prefect and
+MLflow."""
 
 Text = Annotated[str, Field(min_length=1)]
 Patterns = Annotated[list[Text], Field(min_length=1)]
 
 MAX_INT32_COUNT = 2_000_000_000
-"""Ceiling of what is counted in an int32 column."""
+"""Largest count that an int32 column can hold."""
 MAX_SEED = 4_000_000_000
-"""A ceiling that every library takes (numpy's legacy generator ends at 2**32 - 1)."""
+"""Largest seed that every library accepts (numpy's legacy generator ends at 2**32 - 1)."""
 MAX_EPOCHS = 1_000_000
 AUTO_ENCODING = "auto"
 AUTO_DELIMITER = "auto"
@@ -28,11 +29,11 @@ _NOT_FOR_FILES = frozenset(
     ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
 )
 MIN_MEMORY = 64_000_000
-"""Bytes: less makes the runs on disk tiny."""
+"""In bytes; with less, the runs on disk would be tiny."""
 
 
 def is_for_files(name: str) -> bool:
-    """Whether text files are written in the encoding ``name`` (host names, say, are not)."""
+    """Whether ``name`` is an encoding for text files (the one for host names, say, is not)."""
     return codecs.lookup(name).name.replace("_", "-") not in _NOT_FOR_FILES
 
 
@@ -100,11 +101,11 @@ def _positive_size(size: ByteSize) -> ByteSize:
 
 
 Encoding = Annotated[str, AfterValidator(_known_encoding_or_auto)]
-"""An encoding of text files, or ``auto``: each file's is found out."""
+"""An encoding of text files, or ``auto`` to detect it for each file."""
 CsvMark = Annotated[str, AfterValidator(_usable_mark)]
 Selector = Annotated[str, AfterValidator(_parsable_selector)]
 Delimiter = Annotated[str, AfterValidator(_usable_delimiter_or_auto)]
-"""One character, or ``auto``: each file's is found out."""
+"""One character, or ``auto`` to detect it for each file."""
 Regex = Annotated[str, AfterValidator(_compiling_pattern)]
 MemorySize = Annotated[ByteSize, AfterValidator(_enough_memory)]
 ExpandedSize = Annotated[ByteSize, AfterValidator(_positive_size)]
@@ -112,6 +113,6 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Section(BaseModel):
-    """A section of the file: immutable, unknown keys refused, no silent type changes."""
+    """A section of the file: immutable, without unknown keys or silent type conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

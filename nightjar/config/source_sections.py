@@ -1,4 +1,4 @@
-"""Parts of a source: ``where``, which records count, and ``storage``, how its URLs are reached."""
+"""Parts of a source: ``where`` selects records, ``storage`` configures access to URLs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYS = ("min", "max", "regex", "not")
 
 
 def checked_conditions(where: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``where`` itself. Raises ValueError naming the field whose condition is none."""
+    """``where`` itself. Raises ValueError with the field whose condition is invalid."""
     for field, condition in where.items():
         if not field:
             raise ValueError("the name of a field is empty")
@@ -88,18 +88,18 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "account": ("az",),
     "headers_env": ("http",),
 }
-"""By key, the kinds of storage that have it."""
+"""The kinds of storage that have each key."""
 
 
 def check_variable_name(name: str) -> str:
-    """``name``, which an environment variable can have; ValueError repeats nothing of another."""
+    """``name``, if it is valid for an environment variable; the ValueError does not quote it."""
     if not _ENVIRONMENT_NAME.fullmatch(name):
         raise ValueError("is the name of an environment variable")
     return name
 
 
 def _names_of_variables(headers: dict[str, str]) -> dict[str, str]:
-    # No value is repeated: it is a secret if it is not what belongs here.
+    # Values are not quoted: if one is not a variable's name, it may be a secret.
     for header, variable in headers.items():
         if not _HEADER_NAME.fullmatch(header):
             raise ValueError("a header's name holds letters, digits and dashes")
@@ -118,21 +118,21 @@ def _plain_endpoint(url: str) -> str:
 
 
 class StorageConfig(Section):
-    """How URLs are reached; credentials come from the environment (docs/sources.md)."""
+    """How URLs are accessed; credentials come from the environment (docs/sources.md)."""
 
     endpoint_url: Annotated[Text, AfterValidator(_plain_endpoint)] | None = Field(
-        None, description="s3, gs: of a server of your own, as in http://127.0.0.1:9000"
+        None, description="s3, gs: your own server, as in http://127.0.0.1:9000"
     )
     region: Text | None = Field(None, description="s3: as in eu-central-1")
-    profile: Text | None = Field(None, description="s3: which of those in ~/.aws")
+    profile: Text | None = Field(None, description="s3: a profile in ~/.aws")
     anonymous: bool = Field(False, description="s3, gs, az: public data, without credentials")
-    requester_pays: bool = Field(False, description="s3, gs: who reads pays")
-    project: Text | None = Field(None, description="gs: which is billed")
+    requester_pays: bool = Field(False, description="s3, gs: the reader pays")
+    project: Text | None = Field(None, description="gs: the project to bill")
     account: Text | None = Field(None, description="az: the storage account")
     headers_env: Annotated[dict[str, str], AfterValidator(_names_of_variables)] = Field(
         {},
-        description="http: by header the environment variable that holds its value, "
-        "as in {Authorization: DATA_AUTHORIZATION}",
+        description="http: for each header, the environment variable with its value, as in "
+        "{Authorization: DATA_AUTHORIZATION}",
     )
 
     @model_validator(mode="before")
@@ -149,7 +149,7 @@ class StorageConfig(Section):
         return values
 
     def check_family(self, family: str) -> None:
-        """Raise ValueError when a key is set that URLs of that kind do not have."""
+        """Raise ValueError when a key is set that does not apply to URLs of that kind."""
         if family == "local":
             raise ValueError("storage: is for URLs; path holds local files")
         for key in sorted(self.model_fields_set):

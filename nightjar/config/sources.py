@@ -1,4 +1,4 @@
-"""The section ``ingest``: which text comes in, and what is not a document."""
+"""The sources of a text corpus, and what is not a document."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def _checked_query(query: str) -> str:
 
 
 Query = Annotated[Text, AfterValidator(_checked_query)]
-_ENCODING = "or auto: a byte order mark, UTF-8 where it is, else detected"
-_ERRORS = "what is not in the encoding; replace: with U+FFFD"
+_ENCODING = "or auto: by a byte order mark, else UTF-8 if valid, else detected"
+_ERRORS = "for invalid bytes; replace: with U+FFFD"
 _WHERE = "field: value, list of values, or {min, max, regex, not}; other records are skipped"
 
 
 _TEXTS = "or several, joined"
-_JOIN = "what stands between several texts"
-_LANGUAGE = "goes before the source's language"
+_JOIN = "put between several texts"
+_LANGUAGE = "takes precedence over the source's language"
 
 NOT_SHAPING = frozenset(
     ("path", "storage", "url", "url_env", "query", "watermark_column", "check_deleted")
 )
-"""Keys of sources that say where texts come from: what came of it shapes the result."""
+"""Keys that only say where texts are: the texts themselves shape the result."""
 
 
 class _Files(Section):
     path: Text | Patterns = Field(
         description="path, glob, package:NAME/FILE or URL (docs/sources.md), or a list"
     )
-    storage: StorageConfig | None = Field(None, description="how URLs are reached")
+    storage: StorageConfig | None = Field(None, description="how URLs are accessed")
 
     @property
     def patterns(self) -> list[str]:
@@ -89,11 +89,11 @@ class _Files(Section):
 
 class _Source(Section):
     language: str | None = Field(None, description="language code stored with each document")
-    limit: int | None = Field(None, ge=1, description="at most so many documents are kept")
+    limit: int | None = Field(None, ge=1, description="keep at most this many documents")
 
 
 class _FileSource(_Source, _Files):
-    """Keys of ``_Files`` go first."""
+    """So that keys of ``_Files`` come first."""
 
 
 class MediaWikiSource(_FileSource):
@@ -109,26 +109,26 @@ class _EncodedSource(_FileSource):
 
 
 class TextSource(_EncodedSource):
-    """Plain text (also compressed or in ``.zip``): a document a line, or a file."""
+    """Plain text (also compressed or in ``.zip``): a document per line or per file."""
 
     type: Literal["text"]
     document: Literal["line", "file"] = "line"
 
 
 class HtmlSource(_EncodedSource):
-    """HTML (also compressed or in ``.zip``): a document a file, its title and text."""
+    """HTML (also compressed or in ``.zip``): a document per file, its title and text."""
 
     type: Literal["html"]
     selector: Selector | None = Field(
-        None, description="only what a CSS selector chooses, as in 'article, div.text > p'"
+        None, description="only what this CSS selector selects, as in 'article, div.text > p'"
     )
     encoding: Encoding = Field(
-        "auto", description="of pages without a byte order mark and a charset of their own"
+        "auto", description="of pages with neither a byte order mark nor a declared charset"
     )
 
 
 class JsonLinesSource(_EncodedSource):
-    """JSON Lines (also compressed or in ``.zip``): one object a line."""
+    """JSON Lines (also compressed or in ``.zip``): one object per line."""
 
     type: Literal["jsonl"]
     text_field: Text | Patterns = Field(
@@ -160,7 +160,7 @@ class CsvSource(_TableSource):
     type: Literal["csv"]
     delimiter: Delimiter = Field(",", description="or auto: found by the header line")
     quote: CsvMark | None = Field('"', description="null: quotes are text")
-    escape: CsvMark | None = Field(None, description='makes the next mark text, as in \\"')
+    escape: CsvMark | None = Field(None, description='makes the next character literal, as in \\"')
     columns: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="names of the columns of files without a header line"
     )
@@ -176,22 +176,22 @@ class CsvSource(_TableSource):
 
 
 class SqlSource(_Source):
-    """Rows that a query of a database gives, a document each (docs/sources.md)."""
+    """Rows of a database query, one document each (docs/sources.md)."""
 
     type: Literal["sql"]
     url: DatabaseUrl | None = Field(
         None, description="as in postgresql://reader@host/base or sqlite:///file.db; no password"
     )
     url_env: EnvironmentName | None = Field(
-        None, description="or the environment variable that holds the URL, password and all"
+        None, description="or the environment variable with the URL, including its password"
     )
-    query: Query = Field(description="a SELECT; it is read as a table of its own")
-    key_column: Text = Field(description="tells rows apart, and is the document's id")
+    query: Query = Field(description="a SELECT; it is used as a subquery")
+    key_column: Text = Field(description="unique key of a row; also the document's id")
     watermark_column: Text | None = Field(
-        None, description="rises with each change: a night reads what lies past the last one"
+        None, description="increases with each change; a night reads rows from the last value on"
     )
     check_deleted: bool = Field(
-        True, description="with a watermark: read all keys, to notice rows that are gone"
+        True, description="with a watermark: read all keys, to notice deleted rows"
     )
     text_column: Text | Patterns = Field("text", description=_TEXTS)
     join: str = Field("\n\n", description=_JOIN)
@@ -200,12 +200,12 @@ class SqlSource(_Source):
 
     @property
     def is_remote(self) -> bool:
-        """Whether its rows are fetched: always."""
+        """Always true: its rows are fetched."""
         return True
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are read, each once, the key first."""
+        """The columns to read, without repetition, the key first."""
         texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column
         others = (*texts, self.language_column, *self.where, self.watermark_column)
         return list(dict.fromkeys([self.key_column, *(name for name in others if name)]))
@@ -224,16 +224,16 @@ SourceConfig = Annotated[FileSourceConfig | SqlSource, Field(discriminator="type
 
 
 class NearDuplicatesConfig(Section):
-    """When two texts are nearly the same."""
+    """When two texts count as near duplicates."""
 
     threshold: float = Field(
-        0.8, gt=0, le=1, description="least share of runs of words that both have (Jaccard)"
+        0.8, gt=0, le=1, description="least Jaccard similarity of their shingles (runs of words)"
     )
-    shingle: int = Field(5, ge=1, le=100, description="words of such a run")
+    shingle: int = Field(5, ge=1, le=100, description="words in a shingle")
 
 
 class IngestConfig(Section):
-    """Which text comes in, and what is not a document."""
+    """Which text is read, and what is not a document."""
 
     sources: dict[Name, SourceConfig] = Field(min_length=1)
     deduplicate: bool = Field(True, description="drop documents with the same text")
@@ -250,7 +250,7 @@ class IngestConfig(Section):
     )
 
     limit: int | None = Field(
-        None, ge=1, description="at most so many documents, the first ones; null: all"
+        None, ge=1, description="keep only the first documents, up to this number; null: all"
     )
     on_error: Literal["fail", "quarantine"] = Field(
         "fail",
@@ -269,7 +269,7 @@ class IngestConfig(Section):
     max_expansion_ratio: int = Field(
         200,
         ge=1,
-        description="or, beyond 100 MB, to more than so many times its size: a bomb",
+        description="or, beyond 100 MB, to more than this many times its size",
     )
     max_fetch_bytes: ExpandedSize = Field(
         ByteSize(100_000_000_000), description="a larger file is not fetched from a URL"

@@ -1,4 +1,4 @@
-"""The section ``tokenize``: how text is cut into tokens, and which words become one."""
+"""The section ``tokenize``: how text is split into tokens, and which words are joined."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ class PhrasesConfig(Section):
         "default", description="word2phrase's, or normalized pointwise mutual information"
     )
     min_count: int = Field(
-        5, ge=1, description="default scoring subtracts it, npmi drops what is rarer"
+        5, ge=1, description="the default scoring subtracts it, npmi drops rarer phrases"
     )
-    threshold: float = Field(10.0, description="a phrase scores above it; of npmi between -1 and 1")
+    threshold: float = Field(
+        10.0, description="a phrase must score above it; for npmi between -1 and 1"
+    )
     delimiter: Annotated[Text, AfterValidator(_inside_a_token)] = Field(
         "_", description="between the words of a phrase"
     )
     connector_words: Literal["english"] | list[Text] = Field(
-        [], description="words that a phrase may have inside, as tokens; english: gensim's list"
+        [], description="words that a phrase may contain, as tokens; english: gensim's list"
     )
     passes: int = Field(1, ge=1, description="2: phrases are joined with words and phrases, ...")
 
@@ -44,7 +46,7 @@ class PhrasesConfig(Section):
 
     @property
     def connectors(self) -> frozenset[str]:
-        """The connector words themselves."""
+        """The connector words."""
         if self.connector_words == "english":
             return ENGLISH_CONNECTOR_WORDS
         return frozenset(self.connector_words)
@@ -58,7 +60,7 @@ _OF_TOKENIZER = {
     "subword_algorithm": "subword",
     "subword_vocabulary": "subword",
 }
-"""Keys that only one tokenizer has."""
+"""Keys that apply to one tokenizer only."""
 _WITH_UNICODE_WORDS = ("unicode", "chinese", "japanese", "thai")
 
 
@@ -68,7 +70,7 @@ class TokenizeConfig(Section):
     tokenizer: Literal[
         "unicode", "whitespace", "regex", "chinese", "japanese", "thai", "subword", "spacy"
     ] = "unicode"
-    pattern: Regex | None = Field(None, description="of the regex tokenizer: what is a token")
+    pattern: Regex | None = Field(None, description="for the regex tokenizer: what a token is")
     normalization: Literal["NFC", "NFKC"] | None = "NFKC"
     lowercase: bool = True
     casefold: bool = Field(False, description="lower-case by full case folding: ß is ss")
@@ -78,21 +80,24 @@ class TokenizeConfig(Section):
     apostrophes: Literal["keep", "split"] = Field("keep", description="inside a word: don't")
     hyphens: Literal["split", "keep"] = Field("split", description="inside a word: re-read")
     japanese_mode: Literal["A", "B", "C"] | None = Field(
-        None, description="of japanese: A short units, B middle, C names whole; default: C"
+        None, description="for japanese: A short units, B middle, C names unsplit; default: C"
     )
     spacy_language: Text | None = Field(
-        None, description="of spacy: language code; default: xx, any language"
+        None, description="for spacy: language code; default: xx, any language"
     )
     subword_path: Text | None = Field(
-        None, description="of subword: a tokenizer.json; default: one is trained on the corpus"
+        None, description="for subword: a tokenizer.json; default: one is trained on the corpus"
     )
     subword_algorithm: Literal["bpe", "unigram"] | None = Field(
-        None, description="of subword, trained; default: bpe"
+        None, description="for subword, if trained; default: bpe"
     )
     subword_vocabulary: int | None = Field(
-        None, ge=2, le=1_000_000, description="of subword, trained: pieces; default: 8000"
+        None,
+        ge=2,
+        le=1_000_000,
+        description="for subword, if trained: number of pieces; default: 8000",
     )
-    split_sentences: bool = Field(True, description="else a line is a sentence")
+    split_sentences: bool = Field(True, description="otherwise a line is a sentence")
     min_token_chars: int = Field(1, ge=1)
     max_token_chars: int = Field(40, ge=1)
     phrases: PhrasesConfig | None = Field(None, description="null: a token is a word")
@@ -102,7 +107,7 @@ class TokenizeConfig(Section):
         return self.model_dump(mode="json", exclude={"subword_path"})
 
     def shaping_words(self) -> dict[str, Any]:
-        """Those of them that shape the tokens before phrases are joined."""
+        """The keys that shape the tokens before phrases are joined."""
         return self.model_dump(mode="json", exclude={"subword_path", "phrases"})
 
     @model_validator(mode="after")

@@ -19,10 +19,11 @@ from nightjar.config.sections import (
 
 class _AnyModel(Section):
     corpus: Name | None = Field(
-        None, description="one of corpora; not needed when there is one, or with a base model"
+        None, description="one of corpora; optional if there is only one, or with a base model"
     )
     gate_benchmarks: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        None, description="what decides about this model; default: registry.gate.benchmarks"
+        None,
+        description="benchmarks that decide about this model; default: registry.gate.benchmarks",
     )
 
 
@@ -31,7 +32,7 @@ class _Model(_AnyModel):
     window: int = Field(5, ge=1, le=1_000, description="context words on each side")
     min_count: int = Field(5, ge=1, description="rarer words have no vector")
     max_vocabulary: int | None = Field(
-        None, ge=2, description="keep at most so many of the most frequent words"
+        None, ge=2, description="keep only the most frequent words, up to this number"
     )
     epochs: int = Field(5, ge=1, le=MAX_EPOCHS, description="passes over the corpus")
     seed: Seed | None = Field(None, description="default: training.seed")
@@ -41,7 +42,7 @@ class _Model(_AnyModel):
 
 
 class _WindowModel(_Model):
-    """What Word2Vec and FastText have in common: prediction within a sliding window."""
+    """Shared by Word2Vec and FastText: prediction within a sliding window."""
 
     engine: str
     architecture: Literal["skipgram", "cbow"] = "skipgram"
@@ -115,10 +116,10 @@ class GloVeConfig(_Model):
     engine: Literal["native"] = "native"
     window: int = Field(15, ge=1, le=1_000, description="context words on each side")
     epochs: int = Field(25, ge=1, le=MAX_EPOCHS, description="passes over the non-zero counts")
-    x_max: float = Field(100.0, gt=0, description="counts above weigh 1")
+    x_max: float = Field(100.0, gt=0, description="counts above it have weight 1")
     alpha: float = Field(0.75, ge=0, le=10, description="exponent of the weighting")
     eta: float = Field(0.05, gt=0, le=10, description="initial learning rate of AdaGrad")
-    symmetric: bool = Field(True, description="count left and right context, else left")
+    symmetric: bool = Field(True, description="count left and right context, otherwise only left")
     distance_weighting: bool = Field(True, description="a pair d words apart counts 1/d")
     combine: Literal["sum", "word"] = Field(
         "sum", description="published vector: word + context, or word alone"
@@ -144,12 +145,14 @@ VectorFormat = Literal[
 
 
 class ImportConfig(_AnyModel):
-    """Pre-trained vectors from a file; also what other models may be fine-tuned from."""
+    """Pre-trained vectors from a file; other models may be fine-tuned from them."""
 
     trainer: Literal["import"]
     path: Text = Field(description="file or folder, relative to the config file")
     format: VectorFormat = Field("auto", description="auto: by the content")
-    max_vocabulary: int | None = Field(None, ge=2, description="read the first so many words")
+    max_vocabulary: int | None = Field(
+        None, ge=2, description="read only the first words, up to this number"
+    )
 
 
 class _SentenceEncoder(_AnyModel):
@@ -160,7 +163,7 @@ class SifConfig(_SentenceEncoder):
     """SIF (Arora et al. 2017, openreview.net/forum?id=SyK00v5xx): a text is a weighted mean."""
 
     trainer: Literal["sif"]
-    a: float = Field(1e-3, gt=0, le=1, description="a word of probability p weighs a / (a + p)")
+    a: float = Field(1e-3, gt=0, le=1, description="a word of probability p has weight a / (a + p)")
     components: int = Field(1, ge=0, le=100, description="common components to remove")
 
 
@@ -180,14 +183,14 @@ ModelConfig = Annotated[
 
 
 def base_of(model: ModelConfig) -> str | None:
-    """The configured model that ``model`` is made from, None if from none."""
+    """The configured model that ``model`` is derived from, or None."""
     if isinstance(model, SifConfig | UsifConfig):
         return model.model
     return None if isinstance(model, ImportConfig) else model.init_from
 
 
 class TrainingConfig(Section):
-    """How all models are trained."""
+    """Settings for training that all models share."""
 
     seed: Seed = 1
     workers: int | None = Field(None, ge=1, le=1024, description="default: every core")
@@ -197,9 +200,9 @@ class TrainingConfig(Section):
     checkpoint_minutes: float | None = Field(
         10.0,
         gt=0,
-        description="a native trainer saves its state so often, to go on after a kill; null: never",
+        description="interval of the checkpoints that resume a killed training; null: none",
     )
     max_memory: MemorySize = Field(
         ByteSize(1_000_000_000),
-        description="of counting co-occurrences, as in 512MB or 2GiB; beyond, disk is used",
+        description="for counting co-occurrences, as in 512MB or 2GiB; beyond that, disk is used",
     )

@@ -13,7 +13,7 @@ from nightjar.errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key written twice, and reads ``1e-3`` as a number."""
+    """A safe loader that rejects repeated keys, and reads ``1e-3`` as a number."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-# PyYAML follows YAML 1.1, which wants a point and a signed exponent: 1.0e-3.
+# PyYAML follows YAML 1.1, which requires a point and a signed exponent: 1.0e-3.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
@@ -39,7 +39,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_text(path: Path) -> str:
-    """The file's text. Raises ConfigError when there is none, or it is not UTF-8."""
+    """The file's text. Raises ConfigError when it does not exist, or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -58,7 +58,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str) -> Any:
-    """The value of a YAML text. Raises yaml.YAMLError, also for what cannot be built."""
+    """The value of a YAML text. Raises yaml.YAMLError, also for values that cannot be built."""
     try:
         # _Loader is a SafeLoader: no tag can construct an arbitrary object.
         return yaml.load(text, Loader=_Loader)  # noqa: S506
@@ -69,7 +69,7 @@ def parse(text: str) -> Any:
 
 
 def parse_document(text: str, path: Path) -> dict[str, Any]:
-    """The sections of a config file. Raises ConfigError naming the line."""
+    """The sections of a config file. Raises ConfigError with the line."""
     try:
         document = parse(text)
     except yaml.YAMLError as error:
@@ -84,7 +84,7 @@ def parse_document(text: str, path: Path) -> dict[str, Any]:
 
 
 def line_of(text: str, keys: Sequence[str | int]) -> int | None:
-    """The line, from 1, of the key that ``keys`` lead to, or of the last one that is there."""
+    """The line, from 1, of the key at ``keys``, or of its last existing parent."""
     node = yaml.compose(text, Loader=_Loader)
     line = None
     for key in keys:
@@ -101,7 +101,7 @@ def line_of(text: str, keys: Sequence[str | int]) -> int | None:
 
 
 def problem_of(error: yaml.YAMLError) -> tuple[int | None, str]:
-    """The line of an error, from 1, where it has one, and what is wrong there."""
+    """The line of an error, from 1, if known, and what is wrong."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         parts = [part for part in (error.context, error.problem) if part]
         return error.problem_mark.line + 1, ": ".join(parts)

@@ -1,9 +1,8 @@
-"""Stages, plans and nights: knows no stage by name, no Prefect and no MLflow.
+"""Stages, plans and nights; this package knows no stage by name, no Prefect and no MLflow.
 
-A stage is declared once (:mod:`.stage`). A plan says which of its artifacts are
-due and why (:mod:`.plan`), one due step is one call
-(:mod:`.step_running`), and a night leaves a record that survives ``kill -9``
-(:mod:`.nights`).
+A stage is declared once (:mod:`.stage`). A plan says which artifacts are due and why
+(:mod:`.plan`), one call runs a due step (:mod:`.step_running`), and a night leaves a record that
+survives ``kill -9`` (:mod:`.nights`).
 """
 
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord

@@ -1,10 +1,9 @@
-"""Nights: the record of each run, written as it goes on, read by everything that says "last".
+"""Nights: the record of each run, written while it runs; the source for the "last" night.
 
-``nights/000017/`` below the pipeline's directory: ``begin.json`` first, a file for each event
-as it happens, ``night.json`` with all of it at the end. A night without ``night.json`` runs, or
-died: the next one marks it as ended early, with what its events say. Names are given
-exclusively and nothing is renamed or changed, so that the record survives ``kill -9`` and works
-on any storage.
+``nights/000017/`` below the pipeline's directory has ``begin.json`` first, then a file for each
+event, and at the end ``night.json`` with everything. A night without ``night.json`` is running or
+died: the next one marks it as ended early, with what its events say. Files are created exclusively
+and never renamed or changed, so the record survives ``kill -9`` and works on any storage.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class NightStatus(StrEnum):
 
 
 class StepOutcome(StrEnum):
-    """What became of a step."""
+    """The outcome of a step."""
 
     PLANNED = "planned"
     REUSED = "reused"
@@ -56,7 +55,7 @@ class StepOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A step of a night: why it was due, and what became of it."""
+    """A step of a night: why it was due, and its outcome."""
 
     stage: str
     subjects: tuple[str, ...]
@@ -65,15 +64,15 @@ class StepRecord:
     reason: str
     outcome: StepOutcome = StepOutcome.PLANNED
     digest: str | None = None
-    """Of the manifest, once it is published."""
+    """Hash of the manifest, once it is published."""
     seconds: float = 0.0
     memory_bytes: int = 0
-    """The process' largest resident size while the step ran; 0 where none is known."""
+    """The process's peak resident size during the step; 0 if unknown."""
     error: str = ""
 
     @property
     def was_run(self) -> bool:
-        """Whether it was due and is published."""
+        """Whether it was due and its artifact was published."""
         return self.outcome is StepOutcome.PUBLISHED
 
 
@@ -86,12 +85,12 @@ class Night:
     started_at: str
     """ISO 8601, UTC."""
     owner: str
-    """Who ran it, and as what."""
+    """Who ran it, and in what role."""
     config: Mapping[str, Any]
     config_hash: str
     overrides: tuple[str, ...]
     is_trial: bool
-    """Whether it could promote and accept nothing, for its overrides."""
+    """Whether it could not promote or accept anything, because of its overrides."""
     code: Mapping[str, str]
     """Versions of the code and its libraries, and the commit of the project."""
     status: NightStatus = NightStatus.RUNNING
@@ -101,7 +100,7 @@ class Night:
     decisions: tuple[Mapping[str, Any], ...] = ()
     alarms: tuple[str, ...] = ()
     accepted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By corpus: whether the night was accepted, why, and the versions it is about."""
+    """By corpus: whether the night was accepted, why, and the versions concerned."""
 
     @property
     def versions(self) -> dict[Parent, str]:
@@ -113,7 +112,7 @@ class Night:
         }
 
     def version(self, stage: str, subject: str) -> str | None:
-        """The version of ``stage`` for ``subject`` that was there at the end of the night."""
+        """The version of ``stage`` for ``subject`` that existed at the end of the night."""
         for step in self.steps:
             is_there = step.outcome in (StepOutcome.REUSED, StepOutcome.PUBLISHED)
             if step.stage == stage and subject in step.subjects and is_there:
@@ -121,7 +120,7 @@ class Night:
         return None
 
     def ended_early(self) -> Night:
-        """The same night, known to have died."""
+        """The same night, marked as having died."""
         return replace(self, status=NightStatus.ENDED_EARLY)
 
     def as_json(self) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 class Nights:
-    """The nights of one pipeline, for reading; :meth:`begin` starts one."""
+    """Reads the nights of one pipeline; :meth:`begin` starts one."""
 
     def __init__(self, pipeline_dir: Path) -> None:
         self.directory = pipeline_dir / "nights"
@@ -151,11 +150,11 @@ class Nights:
         return [int(name) for name in names(self.directory) if name.isdecimal()]
 
     def all(self) -> list[Night]:
-        """Every night, the first one first."""
+        """Every night, oldest first."""
         return [self.get(number) for number in self.numbers()]
 
     def get(self, number: int) -> Night:
-        """A night. Raises InputError when there is none, StoreError when it cannot be read."""
+        """A night. Raises InputError when it does not exist, StoreError when it cannot be read."""
         directory = self._of(number)
         whole = _read(directory / _END)
         if whole is not None:
@@ -170,18 +169,18 @@ class Nights:
         return night
 
     def newest_first(self) -> Iterator[Night]:
-        """Every night, read when it is asked for."""
+        """Every night, read lazily."""
         for number in reversed(self.numbers()):
             yield self.get(number)
 
     def last(self) -> Night | None:
-        """The newest night that is no trial and got as far as its plan."""
+        """The newest night that is not a trial and got as far as its plan."""
         return next(
             (night for night in self.newest_first() if night.steps and not night.is_trial), None
         )
 
     def newest_trials(self, n_trials: int) -> Iterator[Night]:
-        """The newest runs with overrides, ``n_trials`` at most; of the others little is read."""
+        """At most ``n_trials`` runs with overrides, newest first; reads little of other nights."""
         for number in reversed(self.numbers()):
             if n_trials == 0:
                 return
@@ -191,10 +190,10 @@ class Nights:
                 yield self.get(number)
 
     def told_twice(self) -> list[Path]:
-        """The files of events of ended nights: their records have it all.
+        """The event files of ended nights, which their records repeat.
 
-        Of each night those that came last go first: up to the first file it can be seen that they
-        are not all gone. Looked for from the newest night on, up to one that has none.
+        In each night, the last events come first, so as long as any file is left, the first one is.
+        Searches from the newest night back to the first without such files.
         """
         found: list[Path] = []
         for number in reversed(self.numbers()):
@@ -207,11 +206,11 @@ class Nights:
         return found
 
     def path(self, number: int) -> Path:
-        """Where the record of a night is."""
+        """The directory of a night's record."""
         return self._of(number)
 
     def started_at(self, number: int) -> str:
-        """When a night began; little is read. Raises StoreError without such a record."""
+        """When a night began, read from little data. Raises StoreError without such a record."""
         begun = _read(self._of(number) / _BEGIN)
         if begun is None:
             raise StoreError(f"{self._of(number)}: this night's record has no {_BEGIN}")
@@ -228,7 +227,7 @@ class Nights:
     ) -> NightRecorder:
         """Start a record; the caller holds the pipeline's lease.
 
-        Nights before it that have no end died: they are marked so. Raises StoreNotWritable.
+        Earlier nights without an end died, and are marked so. Raises StoreNotWritable.
         """
         for number in reversed(self.numbers()):
             directory = self._of(number)
@@ -259,7 +258,7 @@ class Nights:
 
 
 class NightRecorder:
-    """The record of the night under way. Every call is on the disk when it returns."""
+    """The record of the current night. Every call returns once its event is on disk."""
 
     def __init__(self, directory: Path, night: Night) -> None:
         self._directory = directory
@@ -268,7 +267,7 @@ class NightRecorder:
         self.night = night
 
     def planned(self, plan: Plan) -> None:
-        """The plan, with reasons; what is reused is known to be there."""
+        """Record the plan with its reasons; reused artifacts are known to exist."""
         subjects: dict[tuple[str, str], list[str]] = {}
         for key, step in plan.shared.items():
             subjects.setdefault((step.stage, step.ref.version), []).append(key.subject)
@@ -292,7 +291,7 @@ class NightRecorder:
 
     @contextmanager
     def step(self, step: Step) -> Iterator[None]:
-        """Around a step that runs: seconds, memory, and what became of it."""
+        """Wrap a running step: records seconds, memory and the outcome."""
         started = time.monotonic()
         found: dict[str, Any] = {"outcome": StepOutcome.FAILED}
         try:
@@ -311,20 +310,20 @@ class NightRecorder:
             self._tell({"step": [step.stage, step.ref.version], "became": found})
 
     def left_out(self, step: Step, why: str) -> None:
-        """A due step does not run, for what it is made of is missing."""
+        """Record that a due step does not run, because its inputs are missing."""
         found = {"outcome": StepOutcome.LEFT_OUT, "error": why}
         self._tell({"step": [step.stage, step.ref.version], "became": found})
 
     def decision(self, decision: Mapping[str, Any]) -> None:
-        """What was decided about a model."""
+        """Record what was decided about a model."""
         self._tell({"decision": dict(decision)})
 
     def accepted(self, corpus: str, acceptance: Mapping[str, Any]) -> None:
-        """Whether the night is accepted for a corpus, and why."""
+        """Record whether the night is accepted for a corpus, and why."""
         self._tell({"corpus": corpus, "acceptance": dict(acceptance)})
 
     def alarm(self, message: str) -> None:
-        """Something that a person should look at."""
+        """Record something that a person should look at."""
         self._tell({"alarm": message})
 
     def end(self, status: NightStatus) -> Night:
@@ -346,7 +345,7 @@ class NightRecorder:
 
 
 def _digest(step: Step) -> str | None:
-    """Of the manifest; None when the artifact was deleted a moment ago, or cannot be read."""
+    """Hash of the manifest; None when the artifact was just deleted, or cannot be read."""
     try:
         return Manifest.read(Path(step.ref.path)).digest
     except ArtifactDamaged:
@@ -354,7 +353,7 @@ def _digest(step: Step) -> str | None:
 
 
 def _with_event(night: Night, event: Mapping[str, Any]) -> Night:
-    """``night`` with one more thing that happened."""
+    """``night`` with one more event applied."""
     if "steps" in event:
         steps = TypeAdapter(tuple[StepRecord, ...]).validate_python(event["steps"])
         return replace(night, steps=(*night.steps, *steps))
@@ -390,7 +389,7 @@ def _night(directory: Path, content: Any) -> Night:
 
 
 def _read(path: Path) -> Any:
-    """The JSON in a file; None when it is not there."""
+    """The JSON in a file; None if it does not exist."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:

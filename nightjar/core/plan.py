@@ -27,10 +27,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One artifact of the night: what it is made of, whether it is due, and why."""
+    """One artifact of the night: its inputs, whether it is due, and why."""
 
     work: Stage
-    """The stage, of the first subject that asks for this artifact."""
+    """The stage, for the first subject that needs this artifact."""
     identity: Identity
     ref: ArtifactRef
     action: Action
@@ -43,7 +43,7 @@ class Step:
 
     @property
     def subject(self) -> str:
-        """The corpus, model or entry that it is of."""
+        """The corpus, model or entry that it belongs to."""
         return self.work.subject
 
     @property
@@ -53,7 +53,7 @@ class Step:
 
     @property
     def parents(self) -> frozenset[tuple[str, str]]:
-        """Stage and version of each artifact it is made of directly."""
+        """Stage and version of each direct parent."""
         return frozenset(self.identity.parents.items())
 
 
@@ -63,7 +63,7 @@ class Plan:
 
     steps: tuple[Step, ...]
     shared: Mapping[Parent, Step]
-    """The step of every stage and subject: several may share one."""
+    """The step of every stage and subject; several may share one."""
 
     @property
     def due(self) -> tuple[Step, ...]:
@@ -80,7 +80,7 @@ class Plan:
         return next(iter(found.values()))
 
     def extended(self, other: Plan) -> Plan:
-        """Both plans in one."""
+        """Both plans combined."""
         known = {step.ref for step in self.steps}
         added = tuple(step for step in other.steps if step.ref not in known)
         return Plan((*self.steps, *added), {**other.shared, **self.shared})
@@ -95,12 +95,12 @@ def make_plan(
     before: Mapping[Parent, str] | None = None,
     given: Mapping[Parent, str] | None = None,
 ) -> Plan:
-    """Compute every version of ``stages`` and look up which are published whole.
+    """Compute every version of ``stages``, and look up which are published and intact.
 
-    Reads input files (for their hashes) and manifests. Writes nothing but what remote sources
-    have that is not here. ``before`` has the versions of the last night, which reasons compare
-    with; ``given`` the versions of parents that are no steps of this plan. Raises the error that
-    the run would meet: a missing source, a damaged artifact.
+    Reads input files (for their hashes) and manifests. Writes only missing files of remote sources.
+    ``before`` has the versions of the last night, to compare with for the reasons; ``given`` has
+    versions of parents that are not steps of this plan. Raises the error that the run would meet: a
+    missing source, a damaged artifact.
     """
     planner = Planner(loaded, progress, is_offline, before or {}, given or {})
     for stage in _in_order(loaded, stages):
@@ -109,7 +109,7 @@ def make_plan(
 
 
 def _in_order(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[Stage]:
-    """The stages of every subject: corpora first, then all of one model after the other."""
+    """The stages of every subject: corpora first, then one model after the other."""
     for kind in Of:
         of_kind = {
             stage: set(stage.subjects(loaded.config)) for stage in stages if stage.of is kind
@@ -121,7 +121,7 @@ def _in_order(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[S
 
 
 class Planner:
-    """Adds steps one by one, each behind its parents."""
+    """Adds steps one by one, each after its parents."""
 
     def __init__(
         self,
@@ -142,11 +142,11 @@ class Planner:
 
     @property
     def plan(self) -> Plan:
-        """What was added so far."""
+        """The steps added so far."""
         return Plan(tuple(self._steps.values()), self._shared)
 
     def add(self, stage: Stage, stages: Sequence[type[Stage]]) -> str:
-        """The version of ``stage``, whose step is added behind those of its parents."""
+        """Add the step of ``stage`` and, before it, those of its parents; returns its version."""
         key = Parent(stage.name, stage.subject)
         if key in self._shared:
             return self._shared[key].ref.version
@@ -171,8 +171,10 @@ class Planner:
 
     def _step(self, stage: Stage, identity: Identity, ref: ArtifactRef) -> Step:
         if self._store.is_published(ref.stage, ref.version):
-            with suppress(ArtifactMissing):  # deleted a moment ago
-                self._store.open(ref)
+            with suppress(ArtifactMissing):  # just deleted
+                other = self._store.replaced_parent(self._store.open(ref).manifest)
+                if other:
+                    return Step(stage, identity, ref, Action.RUN, made_again(other))
                 return Step(stage, identity, ref, Action.REUSE, "published, unchanged")
         return Step(stage, identity, ref, Action.RUN, self._why(stage, identity))
 
@@ -184,7 +186,7 @@ class Planner:
             return "no longer there"
         try:
             latest = Manifest.read(Path(self._store.ref(stage.name, version).path))
-        except ArtifactDamaged:  # or gone; it explains nothing, 'nightjar verify' reports it
+        except ArtifactDamaged:  # or deleted; it gives no reason, 'nightjar verify' reports it
             return "changed since the last night"
         changes = list(differences(latest.identity, identity.as_json()))
         shown = ", ".join(changes[:_MAX_REASONS])
@@ -192,8 +194,13 @@ class Planner:
         return shown + (f" and {rest} more" if rest > 0 else "")
 
 
+def made_again(parent: str) -> str:
+    """Why a step is due whose version is published: its parent is not the same any more."""
+    return f"{parent} were made again and differ"
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """What changed between two identities, in words."""
+    """The differences between two identities, in words."""
     yield from (
         f"{stage} changed"
         for stage, version in new["parents"].items()

@@ -1,16 +1,16 @@
-"""What a stage is: one kind of artifact, how it is made, and how a person is erased from it.
+"""The definition of a stage: its kind of artifact, how to make it, how to erase a person from it.
 
-A stage is a subclass of :class:`Stage`, in a package of its own, and one line in
-:data:`nightjar.stages.STAGES`. Its class attributes say what it is called, what it is one of and
-how long its artifacts are kept; an instance is the stage of one subject (a corpus, a model,
-an entry of ``document_vectors``) under one config. Plan, run, Prefect task, ``verify``,
-``versions``, retention and the table of stages in docs/artifacts.md follow from that.
+A stage is a subclass of :class:`Stage` in a package of its own, and one line in
+:data:`nightjar.stages.STAGES`. Its class attributes give its name, its kind of subject and how long
+its artifacts are kept; an instance is the stage of one subject (a corpus, a model, an entry of
+``document_vectors``) under one config. Plan, run, Prefect task, ``verify``, ``versions``, retention
+and the table of stages in docs/artifacts.md follow from that.
 
-Published means never modified; a person's right to erasure is the one exception. Then each
-artifact that holds rows of the documents is written anew without them, and takes the place of the
-old one under the same version (:func:`nightjar.store.rewrite`). A stage declares how, in
-``Stage.erasers``; without that its artifacts are deleted when they descend from such rows, but for
-vectors and scores, which are learnt from all documents together.
+Published artifacts are never modified, with one exception: a person's right to erasure. Then each
+artifact with rows of the documents is rewritten without them, and replaces the old one under the
+same version (:func:`nightjar.store.rewrite`). A stage declares how in ``Stage.erasers``. Artifacts
+without an eraser that descend from such rows are deleted, except vectors and scores, which are
+learned from all documents together.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, S
 
 @dataclass
 class Erased:
-    """The documents that are to be erased, as far as they are found in a directory."""
+    """The documents to erase, as far as they are found in a directory."""
 
     texts: frozenset[bytes]
     """Digests of their texts, cleaned and raw."""
     doc_ids: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Their ids in each documents artifact that has some, by its version."""
+    """Their ids in each documents artifact that contains some, by its version."""
     places: set[tuple[str, str]] = field(default_factory=set)
     """Source and locator of the records that they were read from."""
 
@@ -50,31 +50,31 @@ class Erased:
 
 
 class Fate(StrEnum):
-    """What becomes of an artifact that is not written anew."""
+    """What happens to an artifact that is not rewritten."""
 
     UNTOUCHED = "untouched"
     DELETED = "deleted"
 
 
 Rewriting = Callable[[Staging], None]
-"""Writes the artifact without the documents; ``counts`` and ``report`` are the old ones'."""
+"""Writes the artifact without the documents; ``counts`` and ``report`` start as the old ones."""
 
 Eraser = Callable[[Store, Artifact, Erased], Rewriting | Fate]
-"""Looks whether an artifact holds something of the documents, and says what is done."""
+"""Checks whether an artifact contains something of the documents, and decides what to do."""
 
 Erasers = Mapping[str, Eraser]
-"""By the name under which artifacts are published: a stage's own, and those of its pieces."""
+"""By the name under which artifacts are published: the stage's own, and those of its pieces."""
 
 
 def are_of(hashes: pa.Array | pa.ChunkedArray, texts: frozenset[bytes]) -> pa.Array:
-    """Which of some ``content_sha256`` are of ``texts``, as booleans."""
+    """Which ``content_sha256`` values are in ``texts``, as booleans."""
     n_digits = 2 * max((len(text) for text in texts), default=0)
     wanted = pa.array([text.hex() for text in texts], pa.string())
     return pc.is_in(pc.utf8_slice_codeunits(hashes, 0, n_digits), value_set=wanted)
 
 
 def hold_nothing(store: Store, artifact: Artifact, erased: Erased) -> Fate:
-    """The eraser of artifacts that hold counts alone."""
+    """The eraser for artifacts that contain nothing but counts."""
     del store, artifact, erased
     return Fate.UNTOUCHED
 
@@ -84,7 +84,7 @@ Tables = Mapping[str, pa.Schema | Callable[[int], pa.Schema]]
 
 
 class Of(StrEnum):
-    """What there is an artifact of: the section of the config that names the subjects."""
+    """The kind of subject: the section of the config that names the subjects."""
 
     CORPUS = "corpora"
     MODEL = "models"
@@ -103,7 +103,7 @@ class Keep(StrEnum):
 
 @dataclass(frozen=True)
 class Parent:
-    """An artifact that another is made of: its stage and whose it is."""
+    """A direct parent of an artifact: its stage and subject."""
 
     stage: str
     subject: str
@@ -111,20 +111,20 @@ class Parent:
 
 @dataclass(frozen=True)
 class Planning:
-    """What a stage may ask while its identity is computed.
+    """What a stage may use to compute its identity.
 
     With ``is_offline`` no server is asked: remote files are those that the last plan fetched.
     """
 
     parents: Mapping[str, str]
-    """Version of each parent by stage."""
+    """Version of each parent, by stage."""
     progress: Progress = SILENT
     is_offline: bool = False
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """All that a stage is given to write one artifact."""
+    """Everything that a stage needs to write one artifact."""
 
     identity: Identity
     staging: Staging
@@ -132,36 +132,36 @@ class StageContext:
     """Where relative paths of the config start."""
     progress: Progress = SILENT
     executor: Executor = INLINE
-    """Where shards are worked on."""
+    """Where shards are processed."""
     n_workers: int = 1
-    """Threads of a training."""
+    """Threads for training."""
     git_commit: str | None = None
     actor: str = ""
 
     @property
     def store(self) -> Store:
-        """The store that is written to, for reading."""
+        """The store being written to, for reading."""
         return Store(self.staging.root)
 
     def parent(self, stage: str) -> Artifact:
-        """The published parent of ``stage``. Raises KeyError when the identity names none."""
+        """The published parent of ``stage``. Raises KeyError when the identity has none."""
         return self.store.open(self.store.ref(stage, self.identity.parents[stage]))
 
     def find_parent(self, stage: str) -> Artifact | None:
-        """The published parent of ``stage``; None when the identity names none."""
+        """The published parent of ``stage``; None when the identity has none."""
         return self.parent(stage) if stage in self.identity.parents else None
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is still wanted of a stage."""
+    """What is still needed of a stage."""
 
     planned: Collection[str]
-    """Versions that a kept night planned, whether they were made or not."""
+    """Versions that a kept night planned, whether or not they were made."""
     kept: Collection[str]
     """Versions that stay."""
     is_quiet: bool
-    """Whether no other night is under way in the directory."""
+    """Whether no other night is running in the directory."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,9 @@ class Stage(ABC):
     subject: str
 
     name: ClassVar[str]
-    """What its artifacts are called: the directory below the artifact store."""
+    """Name of its artifacts: the directory below the artifact store."""
     verb: ClassVar[str]
-    """What is done, in a word: the Prefect task."""
+    """What it does, in one word; the name of the Prefect task."""
     of: ClassVar[Of]
     keep: ClassVar[Keep]
     about: ClassVar[str]
@@ -182,30 +182,30 @@ class Stage(ABC):
     tables: ClassVar[Tables]
     """Every table that an artifact may have."""
     files: ClassVar[tuple[str, ...]] = ()
-    """Files that are no tables, where there are any."""
+    """Files other than tables."""
     page: ClassVar[str] = ""
-    """The file that people look at, where there is one."""
+    """The file for people to look at, if there is one."""
     pieces: ClassVar[Mapping[str, Tables]] = {}
-    """What artifacts are put together from, published by themselves: stage and tables."""
+    """Stages of the separately published pieces of its artifacts, with their tables."""
     uses_executor: ClassVar[bool] = False
-    """Whether shards are worked on by the executor; else it lets go of memory and cores."""
+    """Whether the executor processes its shards; otherwise the executor frees memory and cores."""
     erasers: ClassVar[Erasers] = {}
     """How a person's documents are erased from its artifacts."""
     is_served: ClassVar[bool] = False
-    """Whether it is made of what readers use (accepted corpus, champion), not of tonight's."""
+    """Whether its inputs are what readers use (accepted corpus, champion), not tonight's."""
 
     @classmethod
     @abstractmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
-        """Whose artifacts ``config`` asks for, in its order."""
+        """The subjects that ``config`` asks for, in its order."""
 
     @abstractmethod
     def parents(self) -> Iterable[Parent]:
-        """What the artifact is made of directly."""
+        """The direct parents of the artifact."""
 
     @abstractmethod
     def identity(self, planning: Planning) -> Identity:
-        """Everything that shapes the artifact. Reads external inputs, for their hashes."""
+        """Everything that shapes the artifact. Reads external inputs, to hash them."""
 
     @abstractmethod
     def write(self, context: StageContext) -> None:
@@ -213,22 +213,22 @@ class Stage(ABC):
 
     @property
     def config(self) -> NightjarConfig:
-        """The whole configuration."""
+        """The complete configuration."""
         return self.loaded.config
 
     @property
     def subject_verb(self) -> str:
-        """What is done to this subject, where it is not what the stage does in general."""
+        """The verb for this subject, if it differs from the stage's."""
         return self.verb
 
     @property
     def label(self) -> str:
-        """For people: "train glove"; the only corpus is not named."""
+        """A readable label: "train glove"; the name of an only corpus is left out."""
         is_only = self.of is Of.CORPUS and len(self.config.corpora) == 1
         return self.subject_verb if is_only else f"{self.subject_verb} {self.subject}"
 
     def changed_input(self, planned: Identity) -> str:
-        """What was edited since ``planned`` was computed, read once more; "" for nothing.
+        """What changed since ``planned`` was computed, by reading inputs again; "" for nothing.
 
         For stages whose inputs are not checked as they are read.
         """
@@ -236,25 +236,25 @@ class Stage(ABC):
         return ""
 
     def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
-        """Remove what was kept in case the writing was killed; the artifact is published."""
+        """Delete what was kept in case writing was killed, now that the artifact is published."""
 
     @classmethod
     def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
-        """Remove what was logged elsewhere of an artifact that is about to be deleted.
+        """Delete what was logged elsewhere about an artifact that is about to be deleted.
 
-        Returns the number of bytes that are gone, in a dry run that would be.
+        Returns the number of bytes deleted, or in a dry run, to be deleted.
         """
         del loaded, manifest, is_dry_run
         return 0
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """What lies below ``root`` for work of this stage that nobody will go on from."""
+        """Leftover files of this stage below ``root`` that no planned work will resume."""
         del root, wanted
         return ()
 
     def named(self, error: NightjarError) -> NightjarError:
-        """The error with the corpus that it is about, as a key of the config."""
+        """The error with the name of its corpus, as a key of the config."""
         if self.of is not Of.CORPUS or isinstance(error, StoreError):
             return error
         message = str(error)

@@ -1,8 +1,7 @@
-"""Doing one due step: the stage writes, the store publishes under the step's version.
+"""Running one due step: the stage writes, the store publishes under the step's version.
 
-The memory that a step needed at most is measured, too. Linux keeps a high-water mark that can be
-set back (proc(5), ``clear_refs``); elsewhere the mark of the whole process is what there is. Both
-are read, not sampled.
+A step's peak memory is measured, too. Linux has a high-water mark that can be reset (proc(5),
+``clear_refs``); elsewhere the mark of the entire process is used. Both are read, not sampled.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ _RESET_PEAK = "5"
 
 @dataclass
 class MemoryPeak:
-    """Filled in when the block is left."""
+    """Set when the block ends."""
 
     bytes: int = 0
 
 
 @contextmanager
 def memory_peak() -> Iterator[MemoryPeak]:
-    """Measure the block's largest resident size, of this process without its children."""
+    """Measure the block's peak resident size, in this process without its children."""
     peak = MemoryPeak()
     with suppress(OSError):
         _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
@@ -59,7 +58,7 @@ def _high_water_mark() -> int:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who runs a night and from which code; ``n_workers`` is the number of threads."""
+    """Who runs a night, from which code, with how many threads (``n_workers``)."""
 
     git_commit: str | None
     actor: str
@@ -73,17 +72,20 @@ def run_step(
     provenance: Provenance,
     executor: Executor | None = None,
 ) -> ArtifactRef:
-    """Do what ``step`` is about and publish it; its parents must be published.
+    """Run ``step`` and publish its artifact; its parents must be published.
 
-    A version that is published already (by another run, meanwhile) is returned as it is.
+    A version that is published already (by another run, meanwhile) is returned as it is, unless
+    its parent was made again with other bytes.
     ``executor`` is where shards are worked on; None: processes of this machine, for this step.
     Raises what the stage raises, with the corpus named where it is about one.
     """
     store = Store(loaded.artifacts_dir)
     if store.is_published(step.stage, step.ref.version):
-        return store.open(step.ref).ref
+        published = store.open(step.ref)
+        if not store.replaced_parent(published.manifest):
+            return published.ref
     if executor is not None and not step.work.uses_executor:
-        executor.release()  # training takes the memory and the cores
+        executor.release()  # training needs the memory and the cores
 
     def write(staging: Staging) -> None:
         with _opened(executor, provenance.n_workers) as shards:
@@ -120,7 +122,7 @@ def _opened(executor: Executor | None, n_workers: int) -> Iterator[Executor]:
 
 
 def _check_inputs(step: Step) -> None:
-    """Refuse what was made of a file that was edited between planning and reading."""
+    """Reject an artifact made from a file that was edited between planning and reading."""
     changed = step.work.changed_input(step.identity)
     if changed:
         raise SourceChanged(f"{changed} changed since the run was planned; run again")

@@ -1,11 +1,10 @@
-"""What is in use is not deleted: how those who delete and those who use keep apart.
+"""Keeping deletion and use apart, so that artifacts in use are not deleted.
 
-Who deletes what nobody needs (:mod:`nightjar.pipeline.retention`) holds the collector's lease
-from the moment it reads what is needed until the rest is gone. A night first records what it is
-going to use, then takes that lease for a moment and looks whether all of it is still there: a
-collector before it has deleted, one after it reads the record. A command that makes something
-champion or accepted has no record; it says that it is at work, and nothing is collected
-meanwhile.
+Retention (:mod:`nightjar.pipeline.retention`) holds the collector's lease from reading what is
+needed until everything else is deleted. A night first records what it is going to use, then takes
+that lease for a moment and checks that all of it still exists: an earlier collector has finished
+deleting, and a later one reads the record. A command that makes something champion or accepted has
+no record; it announces that it is at work, and nothing is collected meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from nightjar.core.plan import Action, Plan
 from nightjar.store import Store, acquire_lease, delete, is_held, names, waited_lease
 
 PIPELINES = "pipelines"
-"""Below the artifact store: a directory for each pipeline, with its records."""
+"""Below the artifact store: a directory with the records of each pipeline."""
 _COLLECTOR = ".collector.lease"
 _COMMANDS = "commands"
 _NIGHT = "lease"
@@ -35,9 +34,9 @@ def collecting(root: Path, owner: str) -> Iterator[None]:
 
 
 def claim(root: Path, plan: Plan, record: Callable[[Plan], None], owner: str) -> Plan:
-    """Have ``plan`` recorded, then look again what of it is there; what is not, is due.
+    """Record ``plan``, then check again which of its artifacts exist; missing ones become due.
 
-    ``record`` puts it where collectors read it. From then on nothing of it is deleted.
+    ``record`` puts it where collectors read it. From then on nothing in it is deleted.
     """
     record(plan)
     store = Store(root)
@@ -57,19 +56,19 @@ def claim(root: Path, plan: Plan, record: Callable[[Plan], None], owner: str) ->
 
 @contextmanager
 def at_work(pipeline_dir: Path, owner: str) -> Iterator[None]:
-    """Say that a command uses and makes artifacts, which no record names until it ends."""
+    """Announce that a command uses and makes artifacts that no record names until it ends."""
     path = pipeline_dir / _COMMANDS / secrets.token_hex(8)
     try:
         with acquire_lease(path, owner):
             with collecting(pipeline_dir.parents[1], owner):
-                pass  # a collector that has not seen this command is done
+                pass  # a collector that missed this command is done
             yield
     finally:
         delete(path)
 
 
 def commands_at_work(root: Path) -> list[str]:
-    """The pipelines that a command is at work in, by name; removes what killed ones have left."""
+    """Names of the pipelines with a command at work; removes leftovers of killed ones."""
     found = []
     for name in names(root / PIPELINES):
         directory = root / PIPELINES / name / _COMMANDS
@@ -78,7 +77,7 @@ def commands_at_work(root: Path) -> list[str]:
         if held:
             found.append(name)
         for path in commands:
-            if path not in held and names(path):  # else it is about to be held
+            if path not in held and names(path):  # otherwise it is about to be held
                 delete(path)
     return found
 

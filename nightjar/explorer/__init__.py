@@ -8,7 +8,7 @@ Data, no Dash::
     catalogue   the versions to look at: registered ones with aliases, and unregistered artifacts
     library     opens versions, and holds what is derived from them
     jobs        makes slow derived data once, in a thread, with a progress note
-    derived     directories of derived arrays: whole or missing
+    derived     directories of derived arrays: complete or missing
     prefixes    words by prefix: a sorted order on disk, searched by bisection
     placement   a point and a cluster for every word, cached on disk
     neighbour_graph   the layout that keeps neighbours together
@@ -27,7 +27,7 @@ Pages, Dash::
 The address is the state: a field changes the address, and the page is drawn from the address. So
 every view can be shared and the browser's back button works.
 
-Derived arrays lie in ``explorer/<embeddings version>-<digest>-<kind and revision>`` below the
-artifact store. They can be deleted at any time; the explorer deletes those of versions that are
-no longer kept when it starts. Nothing else is written there.
+Derived arrays are in ``explorer/<embeddings version>-<digest>-<kind and revision>`` below the
+artifact store. They can be deleted at any time; the explorer deletes those of versions that are no
+longer kept when it starts. Nothing else is written there.
 """

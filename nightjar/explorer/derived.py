@@ -1,4 +1,4 @@
-"""Derived arrays on disk: a directory of NumPy files and a description, whole or missing."""
+"""Derived arrays on disk: a directory of NumPy files and a description, complete or missing."""
 
 from __future__ import annotations
 

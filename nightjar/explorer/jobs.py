@@ -38,7 +38,7 @@ class _Job:
 class Jobs:
     """Recently requested results by key; does one piece of work at a time.
 
-    Threads are daemons: Ctrl-C does not wait for them, and what they write is whole or missing.
+    Threads are daemons: Ctrl-C does not wait for them, and what they write is complete or missing.
     """
 
     def __init__(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:

@@ -51,8 +51,7 @@ def labelled(
 ) -> list[int]:
     """Indices of the texts to show: in order, each that overlaps no earlier one.
 
-    ``pixels`` is the width and height of the window on the screen; labels lie above their
-    points.
+    ``pixels`` is the width and height of the window on the screen; labels are above their points.
     """
     x0, x1, y0, y1 = box
     scale = np.array([pixels[0] / (x1 - x0), pixels[1] / (y1 - y0)])

@@ -38,7 +38,7 @@ class WordMap:
     positions: NDArray[np.float32]
     clusters: NDArray[np.uint8]
     typical: NDArray[np.int64]
-    """Rows of three words that stand for each cluster, shape (N_CLUSTERS, 3), -1 for none."""
+    """Rows of three words that represent each cluster, shape (N_CLUSTERS, 3), -1 for none."""
 
 
 def open_map(directory: Path, model: VectorModel, method: str, report: Report) -> WordMap:

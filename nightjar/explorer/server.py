@@ -14,6 +14,7 @@ import logging
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from dash import Dash
@@ -40,7 +41,7 @@ def serve(
     with listening, Library(loaded) as library:
         library.remove_derived()
         port = listening.getsockname()[1]
-        _import_what_answers_need()
+        import_what_answers_need()
         app = make_app(library)
         is_local = _is_loopback(host)
         protect(app, f"{_shown_host(host)}:{port}" if is_local else None, port)
@@ -58,13 +59,16 @@ def serve(
         say("Explorer ended.")
 
 
-def _import_what_answers_need() -> None:
-    """Import what Dash would import during its first, concurrent requests.
+def import_what_answers_need() -> None:
+    """Import what the first, concurrent requests would import.
 
     Two threads that import packages with circular imports can see half-initialized modules.
+    Plotly also uses pandas and Pillow as soon as another thread begins to import them.
     """
-    for name in ("plotly.io.json", "plotly.offline", "plotly.graph_objects"):
+    for name in ("plotly.io.json", "plotly.offline", "plotly.graph_objects", "pandas"):
         importlib.import_module(name)
+    with suppress(ImportError):
+        importlib.import_module("PIL.Image")
 
 
 class _Quiet(WSGIRequestHandler):

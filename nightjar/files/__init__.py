@@ -1,1 +1,1 @@
-"""What files are, wherever they lie: paths, addresses, compression, markup, harmless text."""
+"""Files: paths, URLs, decompression, the text of HTML pages, and text that does no harm."""

@@ -1,9 +1,9 @@
-"""Decompressing ``.gz``, ``.bz2``, ``.xz`` and ``.zst`` piece by piece, refusing what is damaged.
+"""Decompressing ``.gz``, ``.bz2``, ``.xz`` and ``.zst`` in pieces, rejecting damaged data.
 
-The standard library's file objects pass over garbage after a bzip2 stream, and those of the
-zstandard package over a frame that ends early. Here every byte has to belong to a whole
-stream (a file may hold several), or SourceError says where it went wrong. What was whole
-before the damage is yielded first.
+The standard library's file objects ignore garbage after a bzip2 stream, and those of the zstandard
+package a truncated frame. Here every byte has to belong to a complete stream (a file may have
+several); otherwise SourceError says where it went wrong, after the intact data before the damage
+was yielded.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from nightjar.errors import SourceError
 
 MAX_PIECE_BYTES = 1 << 20
 _SLICE_BYTES = 1 << 13
-"""Fed at a time: of damaged data at most so much that was whole is lost."""
+"""Bytes fed at a time: at most this much intact data is lost before the damage."""
 _ZSTD_SLICE_BYTES = 1 << 11
 _GZIP_WINDOW_BITS = 31
 _XZ_MAX_MEMORY = 1 << 28
-"""``xz -9`` takes 65 MiB; a dictionary may be 4 GiB."""
+"""``xz -9`` needs 65 MiB; a dictionary may be 4 GiB."""
 _UNSUPPORTED = frozenset(
     (".7z", ".lz4", ".lzma", ".rar", ".tar", ".tbz2", ".tgz", ".txz", ".zip", ".z")
 )
 _FREE_BYTES = 100_000_000
-"""Expanded to no more than this, a file may have any ratio."""
+"""Up to this expanded size, any ratio is allowed."""
 
 
 @dataclass(frozen=True)
 class ExpansionLimits:
-    """How far a compressed file may expand before it is taken for a bomb.
+    """How far a compressed file may expand before it counts as a bomb.
 
     The defaults are those of ``max_expanded_bytes`` and ``max_expansion_ratio``.
     """
 
     max_bytes: int = 100_000_000_000
     max_ratio: int = 200
-    """Bytes for each compressed byte, once there are more than 100 MB."""
+    """Bytes per compressed byte, beyond the first 100 MB."""
 
 
 class Expansion:
-    """Counts what comes out of ``path`` and stops it at the limits."""
+    """Counts the decompressed bytes of ``path`` and enforces the limits."""
 
     def __init__(self, path: Path, limits: ExpansionLimits) -> None:
         self._path = path
@@ -57,7 +57,7 @@ class Expansion:
         self._n_bytes = 0
 
     def add(self, n_bytes: int, n_compressed: int) -> None:
-        """``n_bytes`` more came out of the first ``n_compressed``. Raises SourceError."""
+        """Count ``n_bytes`` out of the first ``n_compressed``. Raises SourceError at a limit."""
         self._n_bytes += n_bytes
         if self._n_bytes > self._limits.max_bytes:
             raise SourceError(
@@ -77,11 +77,11 @@ class _Member(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether its end was seen."""
+        """Whether its end was reached."""
 
     @property
     def rest(self) -> bytes:
-        """What was fed beyond its end."""
+        """Input beyond its end."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompress more of it."""
@@ -146,9 +146,9 @@ class _XzMember:
 
 
 class _ZstdMember:
-    """A frame. Its output cannot be limited, so it is fed little at a time.
+    """A frame. Its output cannot be limited, so it is fed in small slices.
 
-    Four bytes may stand for a block of 128 KiB: a slice expands to 64 MiB at the very most.
+    Four bytes may expand to a block of 128 KiB: a slice expands to at most 64 MiB.
     """
 
     def __init__(self) -> None:
@@ -196,11 +196,11 @@ _CODECS = (
 def decompress(
     path: Path, chunks: Iterable[bytes], limits: ExpansionLimits | None = None
 ) -> Iterator[bytes]:
-    """The content of ``path``, whose bytes are ``chunks``, by its suffix.
+    """The decompressed content of ``path``, whose bytes are ``chunks``, by its suffix.
 
-    Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB of hostile Zstandard). Raises
-    SourceError when the data is not what the suffix says, is damaged, ends early, is
-    compressed in a way that is not supported, or expands beyond ``limits``.
+    Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB for hostile Zstandard). Raises
+    SourceError when the data does not match the suffix, is damaged or truncated, uses an
+    unsupported compression, or expands beyond ``limits``.
     """
     suffix = path.suffix.lower()
     inner = Path(path.stem).suffix.lower()
@@ -231,7 +231,7 @@ def decompress(
 
 
 class _Stream:
-    """One file's compressed streams, one after the other."""
+    """The compressed streams of one file, in order."""
 
     def __init__(self, path: Path, codec: _Codec, expansion: Expansion | None) -> None:
         self._path = path
@@ -241,7 +241,7 @@ class _Stream:
         self._n_read = 0
 
     def pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Decompress until the file ends, which has to be at the end of a stream."""
+        """Decompress to the end of the file, which has to be the end of a stream."""
         for chunk in chunks:
             for start in range(0, len(chunk), _SLICE_BYTES):
                 data = chunk[start : start + _SLICE_BYTES]

@@ -17,12 +17,11 @@ PACKAGE_SCHEME = "package:"
 
 
 def resolve_pattern(pattern: str, base_dir: Path) -> Path:
-    """The absolute path (or glob) that ``pattern`` stands for.
+    """The absolute path (or glob) for ``pattern``.
 
-    Relative paths are taken from ``base_dir``, ``~`` is the home directory, and
-    ``package:NAME/FILE`` lies in the installed package NAME. Raises InputError when that
-    package is not installed, when FILE leaves it by ``..``, or when a home directory is
-    unknown.
+    Relative paths start at ``base_dir``, ``~`` is the home directory, and ``package:NAME/FILE`` is
+    in the installed package NAME. Raises InputError when that package is not installed, when FILE
+    leaves it through ``..``, or when a home directory is unknown.
     """
     return Path(*_split(pattern, base_dir))
 
@@ -30,11 +29,10 @@ def resolve_pattern(pattern: str, base_dir: Path) -> Path:
 def expand(pattern: str, base_dir: Path) -> list[Path]:
     """The files that ``pattern`` matches, sorted; empty when there is none.
 
-    A path that exists is taken literally even if it holds glob characters, and only the
-    pattern is a glob: ``base_dir`` never is. ``**`` matches any number of directories; a
-    name that starts with a dot has to be spelt out. Directories are never part of the
-    result. Raises InputError as :func:`resolve_pattern` does, and when the system refuses
-    to look a path up.
+    A path that exists is taken literally even if it has glob characters, and ``base_dir`` is never
+    a glob. ``**`` matches any number of directories; a leading dot must be explicit. Directories
+    are never part of the result. Raises InputError as :func:`resolve_pattern` does, and when the
+    system fails to look a path up.
     """
     root, rest = _split(pattern, base_dir)
     try:
@@ -83,6 +81,6 @@ def _split_package(pattern: str) -> tuple[Path, str]:
         raise InputError(
             f"{pattern}: '..' would leave the package; name a file outside it by its path"
         )
-    # A namespace package may lie in several directories: the first that has the file.
+    # A namespace package may have several directories: the first with the file counts.
     locations = [Path(location) for location in spec.submodule_search_locations]
     return next((root for root in locations if (root / inside).exists()), locations[0]), inside

@@ -1,4 +1,4 @@
-"""URLs of sources: which there are, where they lie, and what of them must not be written down."""
+"""URLs of sources: the supported schemes, and keeping secrets out of messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAMILIES = {
     "http": "http",
     "https": "http",
 }
-"""By scheme, the kind of storage."""
+"""The kind of storage for each scheme."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _SECRET_NAME = re.compile(
@@ -44,21 +44,21 @@ def is_remote(pattern: str) -> bool:
 
 
 def local_path(pattern: str) -> str:
-    """The path that a ``file://`` URL stands for; anything else as it is."""
+    """The path in a ``file://`` URL; anything else unchanged."""
     if scheme_of(pattern) != FILE_SCHEME:
         return pattern
     return unquote(_SCHEME.sub("", pattern, count=1).removeprefix("localhost"))
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a value of that name is likely to be a credential."""
+    """Whether a value with that name is likely to be a credential."""
     return _SECRET_NAME.search(name.lower()) is not None
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError when ``url`` is of no known scheme, holds a credential or names nothing.
+    """Raise ValueError for an unknown scheme, a credential in the URL, or a missing name.
 
-    The message repeats no part of the URL that may be secret.
+    The message quotes no part of the URL that may be secret.
     """
     scheme = scheme_of(url)
     if scheme and scheme != FILE_SCHEME and scheme not in FAMILIES:
@@ -66,7 +66,7 @@ def check_url(url: str) -> None:
         raise ValueError(f"{scheme}:// is not supported; there are {known}")
     found = _AUTHORITY.match(url)
     authority = found[1] if found else ""
-    # A secret may hold a slash: then what looks like the bucket holds a colon.
+    # A secret may contain a slash; then what looks like the bucket contains a colon.
     is_plain = "@" not in authority or FAMILIES.get(scheme) == "az"
     if not is_plain or (scheme not in HTTP_SCHEMES and ":" in authority):
         raise ValueError(
@@ -98,7 +98,7 @@ def _check_http_url(url: str) -> None:
 
 
 def checked_database_url(url: str) -> str:
-    """``url`` of a database; ValueError, which repeats nothing of it, when it holds a secret."""
+    """A database's ``url``. Raises ValueError, without quoting it, when it has a secret."""
     found = _AUTHORITY.match(url)
     if found is None:
         raise ValueError("is a URL, as in postgresql://reader@host/base or sqlite:///file.db")
@@ -128,12 +128,12 @@ def credentials_hint(scheme: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """``text`` with users, passwords and queries taken out of the URLs in it."""
+    """``text`` with users, passwords and queries removed from its URLs."""
     return _QUERY.sub(r"\1?...", _USER.sub("://", text))
 
 
 def http_place(url: str) -> PurePosixPath:
-    """Host, folders and name of what a URL of http names, its query as one more folder."""
+    """Host, folders and name in an http URL, with its query as one more folder."""
     parts = urlsplit(url)
     *folders, name = (file_name(unquote(part)) for part in parts.path.split("/"))
     query = [file_name(f"?{parts.query}")] if parts.query else []
@@ -141,7 +141,7 @@ def http_place(url: str) -> PurePosixPath:
 
 
 def file_name(name: str) -> str:
-    """``name`` as a file may be called: no slash, not too long, its end kept."""
+    """``name`` as a valid file name: no slash, not too long, with the end kept."""
     if name in (".", ".."):
         return name.replace(".", "_")
     safe = name.replace("/", "_").replace("\0", "_")

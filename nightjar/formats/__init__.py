@@ -1,9 +1,9 @@
-"""Files of vectors that other tools read and write: export, and reading back.
+"""Reading and writing the vector files of other tools.
 
 ::
 
-    content.py         what is written, and what is read
-    recognition.py     decompressing, and telling a format by its content
+    content.py         the content of a file, as written and as read
+    recognition.py     decompressing, and detecting a format by its content
     word2vec_files.py  word2vec text and binary, GloVe text
     facebook.py        fastText's .bin
     gensim_files.py    gensim's KeyedVectors; the only module here that imports it
@@ -12,16 +12,15 @@
     static.py          sentence-transformers' StaticEmbedding, Model2Vec, a spaCy pipeline
     registry.py        all of them by name
     embeddings.py      embeddings artifacts in memory
-    model_files.py     a model's files, from its embeddings artifact
-    gensim/            whole models of gensim, both ways
+    model_files.py     the files of a model, from its embeddings artifact
+    gensim/            complete gensim models, import and export
 
-A format is a writer and a reader of the same name in :data:`FORMATS`. Both see plain files: a
-compressed one is decompressed beside the system's temporary files first. Libraries of the
-extra ``formats`` are imported where they are used. What each keeps and loses: docs/formats.md.
+A format is a writer and a reader of the same name in :data:`FORMATS`. Both work on plain files: a
+compressed file is first decompressed to a temporary file. Libraries of the extra ``formats`` are
+imported where they are used. docs/formats.md says what each format keeps and loses.
 
-What is wrong with a file is mended and counted where the right answer is certain (a header
-that counts wrongly, a last row that was cut, a word that comes twice), and refused with the
-place and what to do where it is not.
+A fault in a file is repaired and counted if the fix is certain (a wrong count in the header, a
+truncated last row, a repeated word). Otherwise the file is rejected, with the place and what to do.
 """
 
 from nightjar.formats.content import ExportedVectors, Ngrams, ReadVectors

@@ -1,9 +1,9 @@
-"""safetensors and NumPy: the arrays of a model under names, tokens as UTF-8 and offsets.
+"""safetensors and NumPy: a model's named arrays, with tokens as UTF-8 and offsets.
 
-``vectors`` float32 (n_tokens, vector_size); ``counts`` int64; ``tokens`` uint8, all of them end
-to end, the i-th from ``token_offsets[i]`` to ``token_offsets[i + 1]``. With n-grams
-``ngram_buckets``, ``ngram_vectors`` and ``ngram_sizes`` (min_n, max_n, bucket). NumPy's archive
-holds ``tokens`` as an array of strings instead.
+``vectors`` float32 (n_tokens, vector_size); ``counts`` int64; ``tokens`` uint8, end to end, the
+i-th from ``token_offsets[i]`` to ``token_offsets[i + 1]``. With n-grams also ``ngram_buckets``,
+``ngram_vectors`` and ``ngram_sizes`` (min_n, max_n, bucket). NumPy's archive stores ``tokens`` as
+an array of strings instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _ngram_arrays(vectors: ExportedVectors) -> dict[str, NDArray[Any]]:
 
 @contextmanager
 def tensor_errors() -> Iterator[None]:
-    """Turn what safetensors raises into the OSError that it stands for."""
+    """Convert errors of safetensors to the OSError that they mean."""
     refused = extra_module("safetensors").SafetensorError
     try:
         yield
@@ -45,7 +45,7 @@ def tensor_errors() -> Iterator[None]:
 
 
 def write_safetensors(vectors: ExportedVectors, path: Path) -> None:
-    """The source is in the metadata, as strings. In memory: the file once."""
+    """Write the arrays, with the source as strings in the metadata. Memory: the file once."""
     save_file = extra_module("safetensors.numpy").save_file
     encoded = [token.encode() for token in vectors.tokens]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
@@ -62,7 +62,7 @@ def write_safetensors(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_safetensors(path: Path, limit: int | None = None) -> ReadVectors:
-    """What :func:`write_safetensors` wrote. Raises InputError for other tensors."""
+    """Read what :func:`write_safetensors` wrote. Raises InputError for other tensors."""
     safetensors = extra_module("safetensors")
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
@@ -86,7 +86,7 @@ def _tokens_of_bytes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[str
 
 
 def write_numpy(vectors: ExportedVectors, path: Path) -> None:
-    """``numpy.load(path)["vectors"]``; no pickle. The source is a JSON string."""
+    """Write an archive for ``numpy.load``, without pickle; the source is a JSON string."""
     arrays: dict[str, Any] = _ngram_arrays(vectors)
     arrays["source"] = np.array(json.dumps(dict(vectors.source)))
     with path.open("wb") as file:
@@ -100,7 +100,7 @@ def write_numpy(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_numpy(path: Path, limit: int | None = None) -> ReadVectors:
-    """``vectors`` and ``tokens`` of an archive, and the rest if it is there."""
+    """Read ``vectors`` and ``tokens`` of an archive, and the other arrays if present."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name != "source"}

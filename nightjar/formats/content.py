@@ -1,4 +1,4 @@
-"""What is written to a file of vectors, and what is read from one."""
+"""The content of a vector file, as written and as read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nightjar.errors import InputError
 from nightjar.model.tokenization import TokenizerSettings
 
 WORD2VEC_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
-"""How many words, and how many values each has."""
+"""Number of words, and dimensions of their vectors."""
 BLOCK_ROWS = 8_192
 """Rows that are written at once."""
 
@@ -27,7 +27,7 @@ BLOCK_ROWS = 8_192
 class Ngrams:
     """FastText's n-grams: ``vectors[i]`` (float32) is the row of bucket ``buckets[i]`` (int32).
 
-    Buckets ascend; one that is not there is a row of zeros.
+    Buckets ascend; a missing one is a row of zeros.
     """
 
     min_n: int
@@ -39,10 +39,10 @@ class Ngrams:
 
 @dataclass(frozen=True, eq=False)
 class ExportedVectors:
-    """A model on its way into a file.
+    """A model to be written to a file.
 
-    ``matrix[i]``, float32 of shape (n_tokens, vector_size) and perhaps memory-mapped, is the
-    vector of ``tokens[i]``, which occurs ``counts[i]`` (int64) times; most frequent first.
+    ``matrix[i]`` is the vector of ``tokens[i]``, which occurs ``counts[i]`` (int64) times; most
+    frequent first. ``matrix`` is float32 of shape (n_tokens, vector_size) and may be memory-mapped.
     """
 
     tokens: Sequence[str]
@@ -51,23 +51,23 @@ class ExportedVectors:
     tokenizer: TokenizerSettings
     ngrams: Ngrams | None = None
     source: Mapping[str, str] = field(default_factory=dict)
-    """Where it comes from: model, versions, git commit."""
+    """Its origin: model, versions, git commit."""
     has_phrases: bool = False
-    """Whether texts are cut into words of which some are then joined."""
+    """Whether words of a text are joined to phrases."""
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return int(self.matrix.shape[1])
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Some rows at a time, copied, so that a memory map is read in order."""
+        """Copies of consecutive rows, so that a memory map is read in order."""
         for start in range(0, len(self.tokens), BLOCK_ROWS):
             rows = slice(start, min(start + BLOCK_ROWS, len(self.tokens)))
             yield rows, np.ascontiguousarray(self.matrix[rows])
 
     def without(self, left_out: Callable[[str], bool]) -> ExportedVectors:
-        """Less the tokens that ``left_out`` says cannot be written; itself if it is none."""
+        """Without the tokens that ``left_out`` matches; itself if there are none."""
         kept = [row for row, token in enumerate(self.tokens) if not left_out(token)]
         if len(kept) == len(self.tokens):
             return self
@@ -90,7 +90,7 @@ class ExportedVectors:
 
 @dataclass(frozen=True, eq=False)
 class ReadVectors:
-    """What a file holds: finite vectors of distinct tokens, in the file's order."""
+    """The content of a file: finite vectors of distinct tokens, in the file's order."""
 
     tokens: list[str]
     matrix: NDArray[np.float32]
@@ -99,11 +99,11 @@ class ReadVectors:
     """None when the format has none."""
     ngrams: Ngrams | None = None
     faults: Counter[str] = field(default_factory=Counter)
-    """What was mended, by kind."""
+    """Number of repairs, by kind."""
 
 
 def first_not_finite(matrix: NDArray[Any]) -> int | None:
-    """The first row with a value that is NaN or infinite; a block of rows is looked at at once."""
+    """The first row with a NaN or infinite value; checks a block of rows at a time."""
     for start in range(0, len(matrix), BLOCK_ROWS):
         is_bad = ~np.isfinite(matrix[start : start + BLOCK_ROWS]).all(axis=1)
         if is_bad.any():
@@ -112,7 +112,7 @@ def first_not_finite(matrix: NDArray[Any]) -> int | None:
 
 
 def first_repeated(tokens: Iterable[str]) -> str | None:
-    """The first token that has come before."""
+    """The first token that repeats an earlier one."""
     seen: set[str] = set()
     for token in tokens:
         if token in seen:
@@ -122,9 +122,9 @@ def first_repeated(tokens: Iterable[str]) -> str | None:
 
 
 def checked(path: Path, found: ReadVectors) -> ReadVectors:
-    """``found`` without words that come again; the first of them stays.
+    """``found`` without repeated words; the first of each stays.
 
-    Raises InputError for a file without a vector, and for values that are not finite.
+    Raises InputError for a file without vectors, and for values that are not finite.
     """
     first_rows: dict[str, int] = {}
     for row, token in enumerate(found.tokens):
@@ -153,7 +153,7 @@ def checked(path: Path, found: ReadVectors) -> ReadVectors:
 
 
 def decoded(word: bytes, faults: Counter[str]) -> str:
-    """``word`` as UTF-8; what is not, is replaced and counted."""
+    """``word`` decoded as UTF-8; invalid bytes are replaced and counted."""
     try:
         return word.decode("utf-8")
     except UnicodeDecodeError:
@@ -162,7 +162,7 @@ def decoded(word: bytes, faults: Counter[str]) -> str:
 
 
 def extra_module(name: str, library: str | None = None) -> ModuleType:
-    """Import a library of the extra ``formats``. Raises InputError naming it when missing."""
+    """Import a library of the extra ``formats``. Raises InputError if it is missing."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

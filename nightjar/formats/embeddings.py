@@ -1,6 +1,6 @@
-"""Embeddings artifacts: how all who make and read them write their tables and hold their vectors.
+"""Embeddings artifacts: writing their tables, and their vectors in memory.
 
-Questions to a model are answered by :mod:`nightjar.model.lookup`, from memory-mapped files.
+Queries are answered by :mod:`nightjar.model.lookup`, from memory-mapped files.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from nightjar.store import Artifact, Staging, schemas
 
 NGRAMS = "ngrams"
-"""The table of FastText's n-grams; and the key of a report that holds their sizes."""
+"""The table of FastText's n-grams, and the report key with their sizes."""
 
 
 @dataclass(frozen=True)
 class NgramSizes:
-    """The lengths of the n-grams, and how many rows they are hashed into."""
+    """Lengths of the n-grams, and the number of buckets that they are hashed into."""
 
     min_n: int
     max_n: int
@@ -30,10 +30,9 @@ class NgramSizes:
 
 
 def ngram_sizes(embeddings: Artifact) -> NgramSizes | None:
-    """Those of a model that composes unknown words; None for one that does not.
+    """The sizes, for a model that composes unknown words; otherwise None.
 
-    A trained model has them in its configuration, one made from a file or from another model
-    in its report.
+    A trained model has them in its configuration; an imported or derived one in its report.
     """
     if not embeddings.has_table(NGRAMS):
         return None
@@ -54,7 +53,7 @@ def matrix_of(batch: pa.RecordBatch, column: str = "vector") -> NDArray[np.float
 BLOCK_ROWS = 8_192
 """Rows of a row group."""
 Stretches = Iterable[tuple[slice, NDArray[np.float32]]]
-"""Some rows of a table at a time, in order: which, and their vectors."""
+"""Consecutive rows of a table, in order: their slice, and their vectors."""
 
 
 def blocks(n_rows: int) -> Iterator[slice]:
@@ -65,7 +64,7 @@ def blocks(n_rows: int) -> Iterator[slice]:
 
 
 def stretches(matrix: NDArray[np.float32], order: NDArray[np.int64] | None = None) -> Stretches:
-    """The rows of ``matrix``; with ``order`` those rows."""
+    """The rows of ``matrix``; with ``order`` those rows in that order."""
     for rows in blocks(len(matrix) if order is None else len(order)):
         yield rows, matrix[rows] if order is None else matrix[order[rows]]
 
@@ -98,7 +97,7 @@ def write_vectors(
 def write_word_rows(
     staging: Staging, tokens: Sequence[str], vector_size: int, word_rows: Stretches
 ) -> None:
-    """Write ``word_rows``: the own row of each word of FastText."""
+    """Write ``word_rows``: FastText's own row of each word."""
     schema = schemas.input_vectors_schema(vector_size)
     with staging.writer("word_rows", schema) as writer:
         for rows, values in word_rows:
@@ -149,8 +148,8 @@ class Embeddings:
     def from_artifact(cls, artifact: Artifact) -> Embeddings:
         """Read the ``vectors`` table of an embeddings artifact.
 
-        All of it is in memory, and one row group more while it is read. The arrays are
-        read-only. Raises ArtifactMissing and ArtifactDamaged.
+        Memory: the table, and one more row group while reading. The arrays are read-only. Raises
+        ArtifactMissing and ArtifactDamaged.
         """
         n_tokens = artifact.rows("vectors")
         vector_size = artifact.schema("vectors").field("vector").type.list_size
@@ -168,5 +167,5 @@ class Embeddings:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Row of each token."""
+        """The row of each token."""
         return {token: row for row, token in enumerate(self.tokens)}

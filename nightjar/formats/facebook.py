@@ -1,8 +1,8 @@
 """fastText's ``.bin`` (version 12 of its format): words, their own rows, rows of n-grams.
 
-A word's vector is the mean of its own row and of its n-grams' (Bojanowski et al. 2017). The
-program reads the output layer too; it is written as zeros: the file answers for words, it is
-not meant to go on training.
+A word's vector is the mean of its own row and its n-grams' rows (Bojanowski et al. 2017). The
+output layer that fastText's program expects is written as zeros: the file answers queries, but
+cannot be trained further.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _MAX_WORD_BYTES = 1 << 16
 
 
 def cannot_hold(token: str) -> bool:
-    """A word ends with a zero byte."""
+    """Whether ``token`` has a zero byte, which would end the word."""
     return token == "" or "\0" in token
 
 
 def write_fasttext(vectors: ExportedVectors, path: Path) -> None:
-    """All ``bucket`` rows are written, those that no word uses as zeros."""
+    """Write all ``bucket`` rows; those that no word uses are zeros."""
     ngrams, size = vectors.ngrams, vectors.vector_size
     min_n, max_n, bucket = (ngrams.min_n, ngrams.max_n, ngrams.bucket) if ngrams else (0, 0, 0)
     n_words = len(vectors.tokens)
@@ -58,7 +58,7 @@ def write_fasttext(vectors: ExportedVectors, path: Path) -> None:
 
 
 def own_rows(vectors: ExportedVectors) -> Iterator[NDArray[np.float32]]:
-    """What its vector, the mean of all its rows, leaves to a word's own: blocks of rows."""
+    """Each word's own row, such that the mean of all its rows is its vector; in blocks."""
     ngrams = vectors.ngrams
     for rows, block in vectors.blocks():
         if ngrams is None:
@@ -71,7 +71,7 @@ def own_rows(vectors: ExportedVectors) -> Iterator[NDArray[np.float32]]:
 def _ngram_sums(
     words: Sequence[str], ngrams: Ngrams
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """How many rows each word has, its own included, and the sum of its n-grams' rows."""
+    """The number of rows of each word, including its own, and the sum of its n-grams' rows."""
     buckets = [ngram_buckets(word, ngrams.min_n, ngrams.max_n, ngrams.bucket) for word in words]
     wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
     n_known = len(ngrams.buckets)
@@ -103,10 +103,10 @@ def _write_zeros(file: IO[bytes], n_bytes: int) -> None:
 
 
 def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
-    """Words, their vectors, and the n-grams' rows that are not zero.
+    """Read words, their vectors, and the non-zero rows of n-grams.
 
-    In memory: the vectors; the matrix of the file is memory-mapped. Raises InputError for a
-    file that was cut, for a quantized model and for one of a classifier without words.
+    Memory: the vectors; the file's matrix is memory-mapped. Raises InputError for a truncated file,
+    a quantized model, and a classifier without words.
     """
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -123,7 +123,7 @@ def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
             raise InputError(f"{path}: is quantized and holds no plain vectors; use the .bin file")
         n_rows, width = _unpack(path, file, _SHAPE)
         start = file.tell()
-    # Rows of labels stand between those of words and n-grams.
+    # The rows of labels are between those of words and n-grams.
     n_matrix = 4 * n_rows * width
     if not (
         0 < width == size and 0 <= bucket <= n_rows - len(words) and start + n_matrix <= n_bytes
@@ -190,7 +190,7 @@ def _read_word(path: Path, file: IO[bytes]) -> bytes:
 def _read_ngrams(
     matrix: NDArray[np.float32], min_n: int, max_n: int, bucket: int, first: int
 ) -> Ngrams:
-    """The rows that are not zero, copied."""
+    """Copies of the rows that are not zero."""
     used = np.concatenate(
         [
             start + np.flatnonzero(matrix[first + start : first + start + BLOCK_ROWS].any(axis=1))

@@ -1,4 +1,4 @@
-"""gensim's own files: KeyedVectors, and FastTextKeyedVectors where there are n-grams."""
+"""gensim's own files: KeyedVectors, and FastTextKeyedVectors for models with n-grams."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nightjar.formats.facebook import own_rows
 
 
 def write_gensim(vectors: ExportedVectors, path: Path) -> None:
-    """``KeyedVectors.load(path, mmap="r")`` opens it; large arrays lie in files beside it.
+    """Write ``vectors.kv`` in the folder ``path``, for ``KeyedVectors.load(FILE, mmap="r")``.
 
-    ``path`` is a folder, in which the file is ``vectors.kv``. In memory: all vectors, and
-    of n-grams all ``bucket`` rows.
+    Large arrays are separate files in the folder. Memory: all vectors, and for n-grams all
+    ``bucket`` rows.
     """
     path.mkdir()
     keyed = _keyed_vectors(vectors)
@@ -45,14 +45,14 @@ def _keyed_vectors(vectors: ExportedVectors) -> KeyedVectors:
     keyed.expandos = {"count": np.array(vectors.counts, np.int64)}
     keyed.norms = None
     if ngrams is not None:
-        # gensim saves these alone and computes the vectors when it loads them.
+        # gensim saves only these, and computes the vectors when it loads them.
         keyed.vectors_vocab = np.concatenate(list(own_rows(vectors)))
         keyed.recalc_char_ngram_buckets()
     return keyed
 
 
 def read_gensim(path: Path, limit: int | None = None) -> ReadVectors:
-    """What gensim saved: a pickle, so whoever wrote it is trusted. Raises InputError."""
+    """Read what gensim saved. It is a pickle, so its author is trusted. Raises InputError."""
     file = path / "vectors.kv" if path.is_dir() else path
     try:
         loaded: Any = KeyedVectors.load(str(file), mmap="r")

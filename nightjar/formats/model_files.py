@@ -1,8 +1,8 @@
-"""A model's files from its embeddings artifact: what is registered, and what is asked before.
+"""The files of a model, from its embeddings artifact.
 
-:mod:`nightjar.model.lookup` says what the files are. They are kept where a model is registered, and
-nowhere else: who asks embeddings that are not registered, or embeds and evaluates before they
-are, writes them for that time (:func:`temporary_model`).
+:mod:`nightjar.model.lookup` describes the files. They are only kept for registered models; to query
+embeddings that are not registered, or to embed and evaluate before they are, the files are written
+temporarily (:func:`temporary_model`).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from nightjar.model.lookup import (
     write_model,
 )
 from nightjar.model.tokenization import Settings, phrases_to_json
-from nightjar.store import Artifact, Staging, schemas
+from nightjar.store import Artifact, Staging, file_identity, schemas
 
 
 def model_code_digest() -> str:
-    """Hash of the code that travels with a model, and of what it answers: not of comments."""
+    """Hash of the code that is packaged with a model, ignoring comments."""
     return code_digest("nightjar.model.lookup", "nightjar.model.tokenization")
 
 
 def write_words(tokens: Artifact, staging: Staging) -> None:
-    """Have embeddings that were learnt from ``tokens`` say how texts are cut into words.
+    """Make embeddings learned from ``tokens`` store how texts are split into words.
 
-    So that they can be asked about texts when those tokens are not kept any more.
+    Then they can encode texts even when those tokens have been deleted.
     """
     config = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
     words = {"tokenize": config.shaping_words(), "phrases": _phrases(tokens, config)}
@@ -50,7 +50,7 @@ def write_words(tokens: Artifact, staging: Staging) -> None:
 
 
 def model_content(name: str, embeddings: Artifact) -> ModelContent:
-    """What goes into the model's files, read by row group as it is written."""
+    """The content of the model's files, read by row group as it is written."""
     definition = None
     if embeddings.has_file(schemas.TOKENIZER_FILE):
         definition = embeddings.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
@@ -67,13 +67,13 @@ def model_content(name: str, embeddings: Artifact) -> ModelContent:
 
 
 def tokenizer_settings(embeddings: Artifact) -> Settings:
-    """How texts are cut for a model: as those it learnt from were, or as its import says."""
+    """How texts are split for a model: as its training text was, or as its import says."""
     config = TokenizeConfig.model_validate(_words(embeddings)["tokenize"])
     return Settings(**config.shaping_words())
 
 
 def _words(embeddings: Artifact) -> dict[str, Any]:
-    """What :func:`write_words` wrote; of an imported model what its configuration says."""
+    """What :func:`write_words` wrote, or the configuration of an imported model."""
     if not embeddings.has_file(schemas.WORDS_FILE):
         imported = embeddings.manifest.identity["config"].get("tokenize")
         return {"tokenize": imported or {}, "phrases": None}
@@ -86,7 +86,7 @@ def _words(embeddings: Artifact) -> dict[str, Any]:
 
 
 def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
-    """What joins phrases in a text as they are joined in ``tokens``; None where none are."""
+    """The rules that join phrases in a text as in ``tokens``; None without phrases."""
     if config.phrases is None:
         return None
     passes: list[list[list[str]]] = []
@@ -98,19 +98,29 @@ def _phrases(tokens: Artifact, config: TokenizeConfig) -> str | None:
 
 
 @contextmanager
-def temporary_model(
+def temporary_model_files(
     name: str, embeddings: Artifact, directory: Path | None = None
-) -> Iterator[VectorModel]:
-    """A model from its embeddings artifact, open for the block; its files are gone afterwards.
+) -> Iterator[Path]:
+    """A model's files from its embeddings artifact; they are gone after the block.
 
     They are written below ``directory``, or in the system's temporary directory: 4 bytes a
-    value. Raises StoreNotWritable, and ArtifactDamaged.
+    value. Raises StoreNotWritable, ArtifactDamaged, and QueryError for a value that is not
+    finite.
     """
     with ExitStack() as opened:
         with _named_refusals(name) if directory is None else nullcontext():
             temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
             files = Path(opened.enter_context(temporary))
             write_model(files, model_content(name, embeddings))
+        yield files
+
+
+@contextmanager
+def temporary_model(
+    name: str, embeddings: Artifact, directory: Path | None = None
+) -> Iterator[VectorModel]:
+    """A model from its embeddings artifact, open for the block: :func:`temporary_model_files`."""
+    with temporary_model_files(name, embeddings, directory) as files:
         yield VectorModel.open(files)
 
 
@@ -120,19 +130,32 @@ def temporary_text_model(
 ) -> Iterator[VectorModel]:
     """Like :func:`temporary_model`, for a model that is to encode texts.
 
-    Raises EncoderError when its tokenizer cannot be made: a library or a definition is missing.
+    Raises EncoderError as :func:`check_cuts_texts` does.
     """
     with temporary_model(name, embeddings, directory) as model:
-        try:
-            model.words("")
-        except QueryError as error:
-            raise EncoderError(str(error)) from error
+        check_cuts_texts(model)
         yield model
+
+
+def check_cuts_texts(model: VectorModel) -> None:
+    """Raise EncoderError unless the tokenizer can be made: a library or definition is missing."""
+    try:
+        model.words("")
+    except QueryError as error:
+        raise EncoderError(str(error)) from error
+
+
+def array_hashes(directory: Path) -> dict[str, str]:
+    """The sha256 of each array among a model's files, by file name.
+
+    Everything that the model computes with. The same embeddings give the same arrays.
+    """
+    return {path.name: file_identity(path).sha256 for path in sorted(directory.glob("*.npy"))}
 
 
 @contextmanager
 def _named_refusals(name: str) -> Iterator[None]:
-    """The system's refusals to write into its temporary directory as StoreNotWritable."""
+    """Convert errors of writing to the system's temporary directory to StoreNotWritable."""
     try:
         yield
     except OSError as error:

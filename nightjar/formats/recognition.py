@@ -1,4 +1,4 @@
-"""Telling a file's format by what it holds, and decompressing it."""
+"""Detecting a file's format by its content, and decompressing it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ZIP_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     RuntimeError,  # encrypted
-    NotImplementedError,  # a way of compressing that zipfile does not know
+    NotImplementedError,  # a compression method that zipfile does not know
 )
 _HEAD_BYTES = 1 << 16
 _FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
-"""Suffixes of what :func:`.decompress` opens, or refuses by name."""
+"""Suffixes that :func:`.decompress` opens, or rejects by name."""
 _FOLDERS = (
     ("config_sentence_transformers.json", "sentence-transformers"),
     ("tokenizer.json", "model2vec"),
@@ -44,8 +44,8 @@ _MAGICS = (
 def plain_file(path: Path) -> Iterator[Path]:
     """``path``, or its content decompressed into a temporary file.
 
-    A zip archive with one member is taken for compressed, as GloVe's are. Raises SourceError
-    when the data is damaged, InputError for an archive of several files.
+    A zip archive with one member counts as a compressed file, since GloVe's are like that. Raises
+    SourceError when the data is damaged, InputError for an archive of several files.
     """
     if path.is_dir() or not (path.suffix.lower() in _COMPRESSED or _is_archive(path)):
         yield path
@@ -65,7 +65,7 @@ def plain_file(path: Path) -> Iterator[Path]:
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether it is a zip archive of something else than NumPy arrays."""
+    """Whether it is a zip archive of anything but NumPy arrays."""
     return zipfile.is_zipfile(path) and not any(name.endswith(".npy") for name in _members(path))
 
 
@@ -99,9 +99,9 @@ def _content(path: Path) -> Iterator[bytes]:
 
 
 def detect(path: Path) -> str:
-    """The format of a plain file or folder. Raises InputError for none that is known.
+    """The format of a plain file or folder. Raises InputError for an unknown one.
 
-    A pickle is never opened unasked, so gensim's files have to be named.
+    Pickles are never opened unless asked for, so the format of gensim's files has to be named.
     """
     if path.is_dir():
         for name, found in _FOLDERS:
@@ -136,7 +136,7 @@ def _detect_file(path: Path, head: bytes) -> str:
 
 
 def _is_text(rows: bytes) -> bool:
-    """Whether the first row has numbers as text behind its word."""
+    """Whether the numbers after the word in the first row are text."""
     fields = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:]
     if not fields:
         return not rows

@@ -1,4 +1,4 @@
-"""All formats by name, and the two functions that write and read them."""
+"""All formats by name, and the functions that write and read them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Format:
     """One kind of file or folder."""
 
     what: str
-    """A line for people who choose."""
+    """A one-line description."""
     suffix: str
-    """Of a file; "" for a folder."""
+    """Suffix of a file; "" for a folder."""
     write: Writer
     read: Reader
     loading: str
@@ -158,16 +158,16 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
     }
 )
-"""What ``nightjar export --format`` and a model of trainer ``import`` may name."""
+"""The names for ``nightjar export --format`` and for models with trainer ``import``."""
 
 
 def write_vectors(
     vectors: ExportedVectors, name: str, path: Path, *, replaces: bool = False
 ) -> Counter[str]:
-    """Write ``path`` in the format ``name``, whole or not at all; what was left out, by kind.
+    """Write ``path`` in the format ``name``, atomically; returns what was left out, by kind.
 
-    It is written beside ``path`` and renamed. Raises InputError when there is something at
-    ``path`` already, unless it ``replaces`` that, and when it cannot be written.
+    It is written beside ``path`` and renamed. Raises InputError when ``path`` exists, unless
+    ``replaces``, and when it cannot be written.
     """
     form = FORMATS[name]
     if path.exists() and not replaces:
@@ -193,7 +193,7 @@ def write_vectors(
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename; a folder cannot replace another in one step, so the old one goes first."""
+    """Rename; a folder cannot replace another in one step, so the old one is moved first."""
     if path.is_dir() or (path.exists() and unfinished.is_dir()):
         old = path.with_name(f"{unfinished.name}.old")
         path.rename(old)
@@ -215,11 +215,11 @@ def _remove(path: Path) -> None:
 
 
 def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tuple[str, ReadVectors]:
-    """The format of ``path`` (``name``, or told by its content) and what it holds.
+    """Read ``path``; returns its format (``name``, or detected) and its content.
 
-    ``limit``: the first so many words. Words that come twice, empty ones and what the format's
-    reader mends are counted in ``faults``. Raises InputError naming the place of what is
-    wrong, SourceError for damaged compression.
+    ``limit`` reads only the first words. Repeated and empty words and the reader's repairs are
+    counted in ``faults``. Raises InputError with the place of the error, SourceError for damaged
+    compression.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; correct the path")

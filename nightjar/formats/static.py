@@ -1,14 +1,14 @@
 """Static text embeddings: Model2Vec's folder, sentence-transformers' StaticEmbedding, spaCy's.
 
-The first two take the mean of the rows of a text's tokens. Their tokenizer is ours as one of
-Hugging Face's, so that they encode as :meth:`nightjar.model.lookup.VectorModel.encode` does,
-sentence encoders included. Words are marked by a lower one eighth block in front (as SentencePiece
-marks them) and are entries of a BPE vocabulary without merges and without an unknown token: a word
-that is there is taken whole, another one falls apart into characters, none of which is an entry,
-and vanishes. So what is left of a text are the ids of its known words.
+The first two take the mean of the rows of a text's tokens. Their tokenizer is ours, expressed as a
+Hugging Face tokenizer, so that they encode as :meth:`nightjar.model.lookup.VectorModel.encode`
+does, sentence encoders included. Each word is prefixed with a lower one eighth block
+(SentencePiece's marker) and is an entry of a BPE vocabulary without merges and without an unknown
+token: a known word is one token, while an unknown one falls apart into characters that are not
+entries, and vanishes. What remains of a text are the ids of its known words.
 
-Different from ours: unknown words of FastText are not composed; a Greek sigma at the end of a
-word is lower-cased as elsewhere; Unicode's tables are those of the library.
+Differences from ours: FastText's unknown words are not composed; a Greek sigma at the end of a word
+is lower-cased like others; the library's Unicode tables are used.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _EXPRESSIBLE = ("unicode", "whitespace", "regex")
 
 
 def make_hf_tokenizer(words: Sequence[str], settings: TokenizerSettings) -> Any:
-    """A ``tokenizers.Tokenizer`` whose id of ``words[i]`` is i.
+    """A ``tokenizers.Tokenizer`` in which the id of ``words[i]`` is i.
 
-    Raises InputError without the library, and for a tokenizer, a case folding or a pattern
-    that it cannot express.
+    Raises InputError without the library, and for a tokenizer, case folding or pattern that it
+    cannot express.
     """
     _check_expressible(settings)
     library = extra_module("tokenizers")
@@ -56,7 +56,7 @@ def make_hf_tokenizer(words: Sequence[str], settings: TokenizerSettings) -> Any:
 
 
 def _check_expressible(settings: TokenizerSettings) -> None:
-    """Raise InputError for settings whose words no Hugging Face tokenizer would find."""
+    """Raise InputError for settings whose words a Hugging Face tokenizer would not find."""
     reasons = []
     if settings.tokenizer not in _EXPRESSIBLE:
         reasons.append(f"tokenizer: {settings.tokenizer}")
@@ -72,7 +72,7 @@ def _check_expressible(settings: TokenizerSettings) -> None:
 
 
 def words_of(tokenizer: Any) -> list[str]:
-    """The entries of a tokenizer in the order of their ids, without our mark."""
+    """The entries of a tokenizer in the order of their ids, without our prefix."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     ordered = sorted(vocabulary, key=vocabulary.__getitem__)
     if all(word.startswith(MARK) for word in ordered):
@@ -95,7 +95,7 @@ def _normalizers(library: Any, settings: TokenizerSettings) -> list[Any]:
 
 
 def _words(library: Any, settings: TokenizerSettings) -> Any:
-    """What cuts a text into words: the matches of the tokenizer's pattern."""
+    """The pre-tokenizer that finds words: the matches of the tokenizer's pattern."""
     if settings.tokenizer == "whitespace":
         return library.pre_tokenizers.WhitespaceSplit()
     pattern = settings.pattern or ""
@@ -127,9 +127,9 @@ _WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
 
 
 def write_model2vec(vectors: ExportedVectors, path: Path) -> None:
-    """``model2vec.StaticModel.from_pretrained(path)`` opens it. No vector is normalised.
+    """Write a folder for ``model2vec.StaticModel.from_pretrained``. Vectors are not normalized.
 
-    In memory: the vectors once.
+    Memory: the vectors once.
     """
     tokenizer = _tokenizer(vectors)
     model = extra_module("model2vec").StaticModel(
@@ -145,7 +145,7 @@ def write_model2vec(vectors: ExportedVectors, path: Path) -> None:
 
 
 def write_sentence_transformers(vectors: ExportedVectors, path: Path) -> None:
-    """``SentenceTransformer(path)`` opens it; writing takes no torch."""
+    """Write a folder for ``SentenceTransformer(path)``, without needing torch."""
     save_file = extra_module("safetensors.numpy").save_file
     tokenizer = _tokenizer(vectors)
     module = path / _MODULE
@@ -177,7 +177,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def read_static(path: Path, limit: int | None = None) -> ReadVectors:
-    """The rows and tokens of either folder; of another tokenizer the tokens as it has them."""
+    """Read rows and tokens of either folder, also with a tokenizer other than ours."""
     folder = path / _MODULE if (path / _MODULE).is_dir() else path
     missing = [name for name in (_WEIGHTS, _TOKENIZER) if not (folder / name).is_file()]
     if missing:
@@ -203,7 +203,7 @@ def read_static(path: Path, limit: int | None = None) -> ReadVectors:
 
 
 def _rows(folder: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """The row of each token: Model2Vec may share rows, and weigh them."""
+    """The row of each token: Model2Vec may share rows and weight them."""
     found = arrays.get("embedding.weight", arrays.get("embeddings"))
     if found is None or found.ndim != 2:
         raise InputError(
@@ -221,12 +221,12 @@ _SEGMENTED = ("chinese", "japanese", "thai", "subword")
 
 
 def write_spacy(vectors: ExportedVectors, path: Path) -> None:
-    """``spacy.load(path)`` opens it: a blank pipeline of no language (``xx``).
+    """Write a folder for ``spacy.load(path)``: a blank pipeline without a language (``xx``).
 
-    spaCy cuts texts with its own tokenizer and looks words up as they stand, so text has to be
-    lower-cased before, where the model was trained on lower case. A model whose texts were cut
-    by the tokenizer ``spacy`` gets the pipeline of that language. In memory: the vectors.
-    Raises InputError for tokenizers whose words spaCy's rules would never find.
+    spaCy splits texts with its own tokenizer and looks words up unchanged, so for a model trained
+    on lower case, texts have to be lower-cased first. A model whose texts were cut by the tokenizer
+    ``spacy`` gets the pipeline of that language. Memory: the vectors. Raises InputError for
+    tokenizers whose words spaCy's rules would never find.
     """
     settings = vectors.tokenizer
     if settings.tokenizer in _SEGMENTED:
@@ -249,7 +249,7 @@ def write_spacy(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
-    """The vectors of a pipeline, each under the first of its keys."""
+    """Read the vectors of a pipeline, each under its first key."""
     spacy = extra_module("spacy")
     try:
         vocab = spacy.load(path, exclude=["tokenizer"]).vocab

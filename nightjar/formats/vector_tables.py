@@ -29,17 +29,17 @@ CREATE TABLE metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 
 def breaks_a_line(token: str) -> bool:
-    """Whether ``token`` would break a line or a column of a table of tabs."""
+    """Whether ``token`` would break a line or column of a tab-separated table."""
     return token == "" or any(char in token for char in "\t\n\r\0")
 
 
 def holds_nul(token: str) -> bool:
-    """SQLite's text functions end at a zero character."""
+    """Whether ``token`` contains NUL, which ends text in SQLite's functions."""
     return "\0" in token
 
 
 def write_parquet(vectors: ExportedVectors, path: Path) -> None:
-    """Columns token, count and vector (a list of fixed size); the source is in the schema."""
+    """Write columns token, count and vector (a fixed-size list); the source is in the schema."""
     metadata = {"nightjar": json.dumps(dict(vectors.source))}
     schema = schemas.vectors_schema(vectors.vector_size).with_metadata(metadata)
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["token"]) as writer:
@@ -56,7 +56,7 @@ def write_parquet(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_parquet(path: Path, limit: int | None = None) -> ReadVectors:
-    """Columns ``token`` and ``vector``, a list of floats of one length; ``count`` if there is."""
+    """Read ``token`` and ``vector``, float lists of one length, and ``count`` if present."""
     try:
         file = pq.ParquetFile(path)
         missing = sorted({"token", "vector"} - set(file.schema_arrow.names))
@@ -90,7 +90,7 @@ def _matrix(path: Path, column: pa.ChunkedArray) -> NDArray[np.float32]:
 
 
 def write_sqlite(vectors: ExportedVectors, path: Path) -> None:
-    """``SELECT vector FROM vectors WHERE token = ?``: float32 values, little-endian."""
+    """Write a table for ``SELECT vector FROM vectors WHERE token = ?``: float32, little-endian."""
     try:
         with closing(sqlite3.connect(path)) as database:
             _fill(database, vectors)
@@ -120,7 +120,7 @@ def _sqlite_rows(vectors: ExportedVectors) -> Iterator[tuple[str, int, int, byte
 
 
 def read_sqlite(path: Path, limit: int | None = None) -> ReadVectors:
-    """What :func:`write_sqlite` wrote, most frequent first."""
+    """Read what :func:`write_sqlite` wrote, most frequent first."""
     query = "SELECT token, count, vector FROM vectors ORDER BY rank LIMIT ?"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -139,7 +139,7 @@ def read_sqlite(path: Path, limit: int | None = None) -> ReadVectors:
 
 
 def write_projector(vectors: ExportedVectors, path: Path) -> None:
-    """A folder for TensorBoard's embedding projector: values, labels and its configuration."""
+    """Write a folder for TensorBoard's embedding projector: values, labels and configuration."""
     path.mkdir()
     options = pcsv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
     names = [str(place) for place in range(vectors.vector_size)]
@@ -156,7 +156,7 @@ def write_projector(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_projector(path: Path, limit: int | None = None) -> ReadVectors:
-    """The folder that :func:`write_projector` writes; without a header the labels are tokens."""
+    """Read such a folder; labels without a header are tokens."""
     labels = _labels(path / "metadata.tsv")
     numbered = path / "vectors.tsv"
     matrix = _projector_values(numbered)

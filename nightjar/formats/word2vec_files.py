@@ -1,8 +1,8 @@
-"""word2vec's and GloVe's files.
+"""The file formats of word2vec and GloVe.
 
-Text formats: a word and its values a line, word2vec's with a header, GloVe's without; written by
-Arrow with as many digits as it takes to read the same float32 back. word2vec's binary format:
-``n_tokens vector_size``, then a word, a space and float32 values.
+The text formats have one word and its values per line; word2vec's has a header, GloVe's has none.
+Arrow writes as many digits as are needed to read the same float32 back. word2vec's binary format is
+``n_tokens vector_size``, then for each word: the word, a space and float32 values.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _MAX_LINE_BYTES = 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _BYTES = "latin-1"
 _MAX_SHORT_ROWS = 0.01
-"""Share of rows with too few values above which a file is refused."""
+"""A file with a larger share of rows with too few values is rejected."""
 
 
 def has_space(token: str) -> bool:
-    """Whether ``token`` cannot stand in a line whose columns spaces separate."""
+    """Whether ``token`` would break a line of space-separated columns."""
     return token == "" or any(char.isspace() or char == "\0" for char in token)
 
 
 def write_word2vec(vectors: ExportedVectors, path: Path) -> None:
-    """``n_tokens vector_size``, then a line a word, as word2vec.c and gensim write it."""
+    """Write ``n_tokens vector_size``, then a line per word, as word2vec.c and gensim do."""
     header = f"{len(vectors.tokens)} {vectors.vector_size}\n"
     _write(vectors, path, header.encode())
 
 
 def write_glove(vectors: ExportedVectors, path: Path) -> None:
-    """A line a word, without a header."""
+    """Write a line per word, without a header."""
     _write(vectors, path, b"")
 
 
@@ -58,7 +58,7 @@ def _write(vectors: ExportedVectors, path: Path, header: bytes) -> None:
 
 
 def _joined(parts: list[NDArray[np.float32]], vector_size: int) -> NDArray[np.float32]:
-    """All rows in one matrix; ``parts`` is emptied on the way, so they are not held twice."""
+    """All rows in one matrix; empties ``parts`` as it goes, so that they are not held twice."""
     matrix = np.empty((sum(map(len, parts)), vector_size), np.float32)
     stop = len(matrix)
     while parts:
@@ -70,10 +70,10 @@ def _joined(parts: list[NDArray[np.float32]], vector_size: int) -> NDArray[np.fl
 
 @dataclass
 class _Shape:
-    """What the first lines say of a file."""
+    """What the first lines reveal about a file."""
 
     skipped_bytes: int
-    """Mark of the byte order and header."""
+    """Byte order mark and header."""
     n_declared: int | None
     vector_size: int
     has_trailing_space: bool
@@ -82,7 +82,7 @@ class _Shape:
 
 @dataclass
 class _OddRows:
-    """Rows with another number of columns than the others, as Arrow meets them."""
+    """Collects rows whose number of columns differs, as Arrow reports them."""
 
     expected: int
     longer: list[tuple[int, str]] = field(default_factory=list)
@@ -101,11 +101,11 @@ class _OddRows:
 
 
 def read_text(path: Path, limit: int | None = None) -> ReadVectors:
-    """Both kinds. In memory: the vectors (twice where words hold spaces), megabytes of text.
+    """Read either kind. Memory: the vectors (twice if words contain spaces), and some text.
 
-    Mended and counted: a header with another number of rows; a last row that was cut; rows with
-    too few values (up to a hundredth of them); words that are not UTF-8; words that hold
-    spaces. Raises InputError for what holds no vectors.
+    Repaired and counted: a header with a wrong number of rows; a truncated last row; rows with too
+    few values (up to a hundredth of them); words that are not UTF-8; words with spaces. Raises
+    InputError for a file without vectors.
     """
     shape = _look(path)
     width = 1 + shape.vector_size + shape.has_trailing_space
@@ -167,7 +167,7 @@ def _next_line(file: IO[bytes]) -> bytes:
 
 
 def _vector_size(first: bytes, second: bytes, delimiter: str) -> int:
-    """Without a header: the fields but one; words with a space in them have more."""
+    """Without a header: the number of fields minus one; a word with a space adds fields."""
     counts = [
         len(line.rstrip(b" \t\r\n").split(delimiter.encode())) - 1
         for line in (first, second)
@@ -199,7 +199,8 @@ def _batches(
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
                 column_names=names,
-                # Arrow cannot show us an odd row that is no UTF-8, and any bytes are Latin-1.
+                # As Latin-1 any bytes are valid, because Arrow cannot report an odd row that is not
+                # UTF-8.
                 encoding=_BYTES,
             ),
             pcsv.ParseOptions(
@@ -226,7 +227,7 @@ def _with_longer_rows(
     shape: _Shape,
     faults: Counter[str],
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Put rows back in whose word holds spaces, as the last columns are its values."""
+    """Insert the rows whose word contains spaces: their values are the last columns."""
     found: list[tuple[int, str, list[float]]] = []
     for number, text in odd.longer:
         fields = text.rstrip(" \t").split(shape.delimiter)
@@ -240,7 +241,7 @@ def _with_longer_rows(
     if not found:
         return tokens, matrix
     faults["token_with_spaces"] += len(found)
-    # Arrow numbers rows from 1, the odd ones included.
+    # Arrow numbers rows from 1, including odd ones.
     numbers = np.array([number for number, _, _ in found])
     places = np.clip(numbers - 1 - np.arange(len(found)), 0, len(tokens))
     order = np.argsort(np.concatenate([np.arange(len(tokens)) + 0.5, places]), kind="stable")
@@ -262,7 +263,7 @@ def _count_short_rows(path: Path, odd: _OddRows, n_rows: int, faults: Counter[st
 
 
 def _decoded(token: str, faults: Counter[str]) -> str:
-    """What was read as bytes, as UTF-8; what is not, is replaced and counted."""
+    """Decode what was read as bytes as UTF-8; invalid bytes are replaced and counted."""
     if token.isascii():
         return token
     return decoded(token.encode(_BYTES), faults)
@@ -277,12 +278,12 @@ _MAX_WORD_BYTES = 1 << 16
 
 
 def cannot_hold(token: str) -> bool:
-    """Whether a reader would end ``token`` early, or take a line break off it."""
+    """Whether a reader would end ``token`` early, or strip a line break from it."""
     return token == "" or " " in token or "\n" in token
 
 
 def write_word2vec_binary(vectors: ExportedVectors, path: Path) -> None:
-    """As word2vec.c and gensim write it: little-endian, no line breaks between rows."""
+    """Write as word2vec.c and gensim do: little-endian, without line breaks between rows."""
     with path.open("wb") as file:
         file.write(f"{len(vectors.tokens)} {vectors.vector_size}\n".encode())
         for rows, block in vectors.blocks():
@@ -294,10 +295,10 @@ def write_word2vec_binary(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_word2vec_binary(path: Path, limit: int | None = None) -> ReadVectors:
-    """Also as the authors' program writes it, with a line break behind each row.
+    """Read it, also as the authors' program writes it, with a line break after each row.
 
-    Mended and counted: a header with another number of rows, a last row that was cut, words
-    that are not UTF-8. Raises InputError for what is no such file. In memory: the vectors.
+    Repaired and counted: a header with a wrong number of rows, a truncated last row, words that are
+    not UTF-8. Raises InputError for any other file. Memory: the vectors.
     """
     with path.open("rb") as file:
         if not file.seek(0, 2):
@@ -314,7 +315,7 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
             f"binary format?"
         )
     n_declared, size = int(header[1]), int(header[2])
-    # A row has a word of one byte and a space at least.
+    # A row has at least a word of one byte and a space.
     n_possible = (len(data) - header.end()) // (4 * size + 2) if size else 0
     if size == 0 or n_possible == 0:
         raise InputError(
@@ -341,7 +342,7 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
 
 
 def _check_rest(path: Path, place: int, end: int, n_bytes: int, width: int) -> None:
-    """Raise InputError unless what follows ``place`` may be a row that was cut."""
+    """Raise InputError unless the bytes from ``place`` on may be a truncated row."""
     rest = n_bytes - place
     if rest > _MAX_WORD_BYTES + width or (end < 0 and rest > _MAX_WORD_BYTES):
         raise InputError(

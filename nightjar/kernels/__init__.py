@@ -1,7 +1,7 @@
-"""Compiled loops: plain functions of arrays and scalars.
+"""Compiled loops: functions of arrays and scalars.
 
-They import NumPy and Numba alone and hold no state; random numbers come in as arguments.
-Shapes and dtypes are in each docstring. Compilation: :mod:`.compilation`. What
-those of tokenization compute is what :mod:`nightjar.model.tokenization` computes, faster; tests
-hold the two together.
+They only import NumPy and Numba and hold no state; random numbers are passed as arguments. Shapes
+and dtypes are in each docstring. See :mod:`.compilation` for how they are compiled. The
+tokenization kernels compute the same as :mod:`nightjar.model.tokenization`, but faster; tests
+compare the two.
 """

@@ -20,14 +20,14 @@ from nightjar.kernels.cooccurrence_counts import TILE_BITS
 from nightjar.kernels.random_bits import shuffle
 
 BLOCK_BITS = 4
-"""A block is 16 rows of a tile: their words stay in the innermost cache."""
+"""A block is 16 rows of a tile: their words stay in the L1 cache."""
 
 
 class Cells(NamedTuple):
     """Cells of the co-occurrence matrix: ``rows``, ``columns`` int32, ``counts`` float64.
 
-    Symmetric: a cell off the diagonal stands for two equal entries, one on it was met from
-    both sides and counts twice.
+    Symmetric: an off-diagonal cell represents two equal entries; a diagonal cell was counted from
+    both sides, so it counts twice.
     """
 
     rows: NDArray[np.int32]
@@ -46,11 +46,10 @@ class Weighting(NamedTuple):
 AdaGradKernel = Callable[
     [Cells, NDArray[np.int32], NDArray[np.float32], Weighting, np.float32], float
 ]
-"""Steps the entries of cells in an order, on rows as in adagrad_rows, with a learning rate.
+"""Steps the entries of cells in a given order, on rows as in adagrad_rows, with a learning rate.
 
-A cell off a symmetric diagonal is entry (row, column), then (column, row). Returns the
-float64 sum of the losses, each before its step. Threads may run on the same rows at once
-without locks.
+A cell off a symmetric diagonal is entry (row, column), then (column, row). Returns the float64 sum
+of the losses, each before its step. Threads may work on the same rows at once without locks.
 """
 
 
@@ -71,7 +70,7 @@ def weight(log_x: np.float32, weighting: Weighting) -> np.float32:
 
 
 def adagrad_kernel(n_chunks: int) -> AdaGradKernel:
-    """The pass for vectors of ``16 * n_chunks`` values; compiled for them."""
+    """The pass for vectors of ``16 * n_chunks`` values, compiled for that size."""
 
     @compiled(has_fast_sums=True)
     def adagrad_pass(
@@ -104,7 +103,7 @@ def adagrad_kernel(n_chunks: int) -> AdaGradKernel:
 
 @compiled()
 def untrained_losses(cells: Cells, weighting: Weighting) -> tuple[int, float]:
-    """The number of entries, and the sum of their losses where all products are zero."""
+    """The number of entries, and the sum of their losses if all products are zero."""
     n_entries = 0
     loss = 0.0
     for n in range(cells.rows.shape[0]):
@@ -120,10 +119,10 @@ def untrained_losses(cells: Cells, weighting: Weighting) -> tuple[int, float]:
 def draw_order(
     rows: NDArray[np.int32], columns: NDArray[np.int32], state: np.uint64
 ) -> NDArray[np.int32]:
-    """A random order of ascending cells that keeps close what shares words.
+    """A random order of ascending cells that keeps cells with shared words close together.
 
-    The tiles in random order, in each its blocks of 16 rows, in each block its cells. int32,
-    of the length of ``rows``.
+    The tiles in random order, in each its blocks of 16 rows, in each block its cells. int32, of the
+    length of ``rows``.
     """
     n_cells = rows.shape[0]
     blocks = np.empty(n_cells + 1, np.int32)  # first cell of each

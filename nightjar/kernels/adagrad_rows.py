@@ -1,11 +1,11 @@
 """One AdaGrad step of GloVe on the rows of two words, as LLVM vectors of 16 float32.
 
-A word's row holds four vectors of 16 * n_chunks values, end to end, so that all of it is one
-stretch of memory: the word vector, its sums of squared gradients, the context vector, and
-its sums. The last two lanes make the biases part of the product: those of a word vector are
-its bias and 1, those of a context vector are 1 and its bias. The ones never move.
+A word's row holds four vectors of 16 * n_chunks values in contiguous memory: the word vector, its
+sums of squared gradients, the context vector, and its sums. The last two lanes make the biases part
+of the product: those of a word vector are its bias and 1, those of a context vector are 1 and its
+bias. The ones never change.
 
-numba's own compiler does not find these loops: it cannot know that two rows of one array do
+numba's own compiler does not vectorize these loops: it cannot know that two rows of one array do
 not overlap.
 """
 
@@ -30,19 +30,19 @@ from nightjar.kernels.vector_code import (
 WORD_BIAS, WORD_ONE = CONTEXT_ONE, CONTEXT_BIAS = LANES - 2, LANES - 1
 """Lanes of a vector's last chunk."""
 N_EXTRA = 2
-"""How many these are."""
+"""Number of these lanes."""
 
 
 _WORD, _CONTEXT = 0, 2
-"""Parts of a row; the sums of squares are the part behind each."""
+"""Parts of a row; the sums of squares are the part after each."""
 
 
 @in_kernels
 def pair_products(_context: Any, rows: Any, a: Any, b: Any, n_chunks: Any) -> Any:
     """Word vector a with context vector b, and word vector b with context vector a.
 
-    ``rows`` float32 (n_words, 4 * 16 * n_chunks); biases are part of the products.
-    ``n_chunks`` is a constant. Rows must exist: only with NUMBA_BOUNDSCHECK is that checked.
+    ``rows`` float32 (n_words, 4 * 16 * n_chunks); biases are part of the products. ``n_chunks`` is
+    a constant. Rows must exist; this is only checked with NUMBA_BOUNDSCHECK.
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
         return None
@@ -65,8 +65,8 @@ def step_pair(
 ) -> Any:
     """AdaGrad's step on word a with context b, and on word b with context a; a is not b.
 
-    A step is the learning rate times the loss's derivative by the product. ``rows`` and
-    ``n_chunks`` as in :func:`pair_products`.
+    A step is the learning rate times the derivative of the loss with respect to the product.
+    ``rows`` and ``n_chunks`` as in :func:`pair_products`.
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
         return None
@@ -122,7 +122,7 @@ class _RowCode(VectorCode):
         return [self._sum(total) for total in self.chunks([zeros] * 2, body, self._part_chunks)]
 
     def step(self, pairs: Sequence[tuple[Any, Any, Any]]) -> None:
-        """The steps of pairs (row of the word, row of the context, step), no vector twice."""
+        """The steps of pairs (row of the word, row of the context, step) without common vectors."""
         splats = [self.splat(step) for _, _, step in pairs]
 
         def body(offset: Any, _state: list[Any]) -> list[Any]:
@@ -164,10 +164,10 @@ class _RowCode(VectorCode):
     def _move(
         self, row: Any, part: int, offset: Any, values: Any, squares: Any, gradient: Any
     ) -> None:
-        """Store a part's moved values, and behind them the squares with this gradient's.
+        """Store a part's updated values, and after them its squares with this gradient's added.
 
-        Where compiled with fast sums, LLVM divides by the root through the processor's
-        estimate of 1 / sqrt(x) and a Newton step, if it has one.
+        With fast sums, LLVM divides by the root using the processor's estimate of 1 / sqrt(x) and a
+        Newton step, if there is one.
         """
         root = self.call("llvm.sqrt.v16f32", VECTOR, squares)
         moved = self.builder.fsub(values, self.builder.fdiv(gradient, root))
@@ -182,7 +182,7 @@ class _RowCode(VectorCode):
         return self.builder.insert_element(vector, zero, ir.Constant(INT32, lane))
 
     def _sum(self, vector: Any) -> Any:
-        """The sum of the lanes, by halves."""
+        """The sum of the lanes, by repeated halving."""
         n = LANES
         while n > 1:
             n //= 2

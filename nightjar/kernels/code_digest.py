@@ -1,16 +1,16 @@
-"""Which code shapes a result, as a hash that comments, docstrings and layout leave as it is.
+"""The code that shapes a result, as a hash that ignores comments, docstrings and layout.
 
-A trainer's vectors are shaped by its module and by what that imports, kernels and compiler
-flags included. :func:`code_digest` follows the imports within the package, wherever in a module
-they stand, and hashes what each module does: its syntax tree without positions, docstrings,
-types of arguments and local variables, and messages to the log. Modules are read, not imported,
-and the hash is the same under every version of Python.
+A trainer's vectors are shaped by its module and its imports, including kernels and compiler flags.
+:func:`code_digest` follows the imports within the package, wherever in a module they are, and
+hashes what each module does: its syntax tree without positions, docstrings, types of arguments and
+local variables, and log messages. Modules are read, not imported, and the hash is the same under
+every version of Python.
 
-``from module import name`` takes in all of that module. So what must not count lies in modules
-of its own, which are left out: :data:`NOT_SHAPING`, and what a caller names.
+``from module import name`` includes all of that module. So code that must not count is in modules
+of its own, which are left out: :data:`NOT_SHAPING`, and those that a caller names.
 
-Syntax trees take a fifth of a second at every start, so what was found is kept by the content of
-the files, in the user's cache directory. Where that cannot be read or written, it is found again.
+Parsing takes a fifth of a second at every start, so results are cached by the content of the files,
+in the user's cache directory. If that cannot be read or written, they are computed again.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-"""What holds the package."""
+"""The directory that contains the package."""
 
 NOT_SHAPING = (
     *("nightjar.config", "nightjar.core", "nightjar.errors", "nightjar.progress"),
     "nightjar.kernels.machine_code",
     *("nightjar.files.paths", "nightjar.files.urls", "nightjar.store"),
 )
-"""Left out of every digest: what says where and how work is done, not what comes of it. Values of
-the configuration are in each identity by themselves; the tables' columns are held by the test
-that pins what each stage writes (tests/test_revisions.py)."""
+"""Left out of every digest, because they decide where and how work is done, not its result. Values
+of the configuration are in each identity anyway; the tables' columns are checked by the test that
+pins what each stage writes (tests/test_revisions.py)."""
 
 _SKIPPED_FIELDS = frozenset(("ctx", "kind", "type_comment", "type_ignores", "type_params"))
-"""Of syntax trees: what says nothing here."""
+"""Fields of syntax trees without meaning here."""
 
 
 _MAX_KEPT = 500
-"""Modules whose analysis is kept on disk: those of a few versions of this package."""
+"""Modules whose analysis is cached on disk: those of a few versions of this package."""
 
 
 def code_digest(*names: str, without: Sequence[str] = (), root: Path = ROOT) -> str:
     """Hex sha256 of what the modules ``names``, and all that they import, do.
 
-    Of a package all modules count. ``without`` names modules and packages that are left out, with
-    what they import. Raises ValueError for a name that is no module below ``root``.
+    For a package, all its modules count. ``without`` names modules and packages that are left out,
+    with their imports. Raises ValueError for a name that is not a module below ``root``.
     """
     digest = hashlib.sha256()
     for name, module in _shaping(names, without, root).items():
@@ -59,16 +59,16 @@ def code_digest(*names: str, without: Sequence[str] = (), root: Path = ROOT) -> 
 
 
 def shaping_modules(*names: str, without: Sequence[str] = (), root: Path = ROOT) -> tuple[str, ...]:
-    """The names of the modules that :func:`code_digest` takes in for the same arguments."""
+    """The names of the modules that :func:`code_digest` includes for the same arguments."""
     return tuple(_shaping(names, without, root))
 
 
 @dataclass(frozen=True)
 class _Module:
     digest: str
-    """Of what it does."""
+    """Hash of what it does."""
     imports: tuple[tuple[str, str], ...]
-    """Module or package, and the name in it that is imported; "" for the module itself."""
+    """Module or package, and the name that is imported from it; "" for the module itself."""
 
 
 def _shaping(names: Sequence[str], without: Sequence[str], root: Path) -> dict[str, _Module]:
@@ -102,7 +102,7 @@ def _shaping(names: Sequence[str], without: Sequence[str], root: Path) -> dict[s
 
 @cache
 def _own_source() -> bytes:
-    """What tells what is kept from what another version of this module found."""
+    """The source of this module: results of other versions of it are not used."""
     return Path(__file__).read_bytes()
 
 
@@ -113,7 +113,7 @@ def _kept_path() -> Path:
 
 @cache
 def _known() -> dict[str, _Module]:
-    """What is known of modules, by hash of their content: what an earlier process kept."""
+    """Cached results of an earlier process, by hash of the module's content."""
     try:
         kept = json.loads(_kept_path().read_bytes())
         return {
@@ -121,11 +121,11 @@ def _known() -> dict[str, _Module]:
             for key, (digest, imports) in kept.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # not there, or not ours
+        return {}  # missing, or not ours
 
 
 def _keep(known: dict[str, _Module]) -> None:
-    """Replace the file of what is known; what was found first makes room."""
+    """Replace the cache file; the oldest results are dropped first."""
     latest = list(known.items())[-_MAX_KEPT:]
     text = json.dumps({key: (module.digest, module.imports) for key, module in latest})
     path = _kept_path()
@@ -138,7 +138,7 @@ def _keep(known: dict[str, _Module]) -> None:
 
 
 def _modules_of(name: str, root: Path) -> Iterator[str]:
-    """The module ``name``; of a package all modules."""
+    """The module ``name``; for a package, all its modules."""
     yield name
     for path in root.joinpath(*name.split(".")).rglob("*.py"):
         parts = path.relative_to(root).with_suffix("").parts
@@ -154,17 +154,17 @@ def _path_of(name: str, root: Path) -> Path | None:
 
 
 def _imported(module: str, attribute: str, root: Path) -> str:
-    """The module behind ``from module import attribute``."""
+    """The module that ``from module import attribute`` refers to."""
     name = f"{module}.{attribute}"
     return name if attribute and _path_of(name, root) is not None else module
 
 
 def _analysed(source: bytes, package: str) -> _Module:
-    """What the module with that ``source``, in that ``package``, does and imports."""
+    """What the module with ``source``, in ``package``, does and imports."""
     tree = ast.parse(source)
     first = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     rest = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
-    # How imports are ordered and cut into lines is layout.
+    # The order and line breaks of imports are layout.
     parts = sorted(
         f"{module}\0{attribute}\0{alias}"
         for node in first
@@ -182,7 +182,7 @@ def _analysed(source: bytes, package: str) -> _Module:
 
 
 def _names(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, str, str]]:
-    """What is imported: module, name in it or "", and what it is called here or ""."""
+    """Imports: module, name in it or "", and local name or ""."""
     if isinstance(node, ast.Import):
         yield from ((alias.name, "", alias.asname or "") for alias in node.names)
         return
@@ -194,7 +194,7 @@ def _names(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[st
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of ``tree`` but those that only a type checker sees."""
+    """All nodes of ``tree`` except those that only a type checker sees."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -211,7 +211,7 @@ def _is_for_types(node: ast.AST) -> bool:
 
 
 def _is_idle(node: ast.AST) -> bool:
-    """Whether leaving the statement out changes no result: docstrings, pass, the log, types."""
+    """Whether a statement has no effect on results: docstrings, pass, logging, types."""
     if isinstance(node, ast.Pass) or _is_for_types(node):
         return True
     if not isinstance(node, ast.Expr):
@@ -234,7 +234,7 @@ def _describe_body(nodes: Iterable[ast.AST], parts: list[str], *, is_class: bool
 
 
 def _describe(node: ast.AST, parts: list[str], *, is_field: bool = False) -> None:
-    """Append what tells ``node`` from others; the types of a class' fields belong to that."""
+    """Append what distinguishes ``node``, including the types of a class' fields."""
     if isinstance(node, ast.AnnAssign) and not is_field:
         if node.value is None:
             return
@@ -263,7 +263,7 @@ def _is_type_of_function(node: ast.AST, field: str) -> bool:
 def _describe_list(
     values: Sequence[ast.AST | str | None], parts: list[str], *, is_text: bool
 ) -> None:
-    """``is_text``: of an f-string, which under some versions of Python has empty pieces."""
+    """As :func:`_describe`; ``is_text`` is for f-strings, which some Pythons give empty pieces."""
     for value in values:
         if isinstance(value, ast.Constant) and value.value == "" and is_text:
             continue

@@ -1,6 +1,6 @@
-"""Compiling kernels with numba: the flags, which shape what they compute.
+"""Compiling kernels with numba, and the compiler flags, which shape their results.
 
-Machine code is kept from run to run (:mod:`.machine_code`).
+Machine code is cached between runs (:mod:`.machine_code`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FAST_SUMS = frozenset(("reassoc", "contract", "nsz", "arcp"))
-"""Sums in any order, fused multiply-add, reciprocals; NaN and infinities keep their meaning."""
+"""Sums in any order, fused multiply-add, reciprocals; NaN and infinities stay exact."""
 
 
 def compiled(*, has_fast_sums: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: compile a function on its first call, without the interpreter lock.
+    """Decorator: compile a function on its first call, to run without the interpreter lock.
 
     Division by zero gives an infinity or NaN, as in numpy: the check that Python's
-    ZeroDivisionError would need keeps loops from being vectorised (3.5 times slower).
-    ``has_fast_sums`` lets the compiler reorder float sums, which vectorises them; the result
-    is still the same run after run on one machine.
+    ZeroDivisionError would need keeps loops from being vectorized (3.5 times slower).
+    ``has_fast_sums`` lets the compiler reorder float sums, which vectorizes them; results are still
+    reproducible on one machine.
     """
 
     def compile_lazily(function: Callable[P, R]) -> Callable[P, R]:
@@ -41,5 +41,5 @@ def compiled(*, has_fast_sums: bool = False) -> Callable[[Callable[P, R]], Calla
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: part of the kernels that call it, where constants of theirs stay constant."""
+    """Decorator: inline the function into kernels, so that their constants stay constant."""
     return cast("Callable[P, R]", numba.njit(inline="always")(function))

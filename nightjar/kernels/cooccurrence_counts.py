@@ -1,11 +1,10 @@
 """Counting which words occur within a window of each other.
 
-A cell of the co-occurrence matrix has one number, which is ascending in the published order:
-tile by tile of TILE x TILE words, and within a tile row by row (:func:`cell_number`). Pairs
-of frequent words are added up in a dense array at once. A pair with a rarer word is written
-as one integer key, its cell with its distance in the lowest bits; keys are sorted by cell
-and summed later. Weights and sums are whole numbers, so neither the order of the pairs nor
-how they were cut into batches can change a sum.
+Cells of the co-occurrence matrix are numbered in the published order: tile by tile of TILE x TILE
+words, and within a tile row by row (:func:`cell_number`). Pairs of frequent words are summed
+directly in a dense array. A pair with a rarer word is written as one integer key, its cell with its
+distance in the lowest bits; keys are later sorted by cell and summed. Weights and sums are
+integers, so neither the order of the pairs nor the division into batches can change a sum.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _IN_TILE = TILE - 1
 _DIGIT_BITS = 11
 _DIGITS = 1 << _DIGIT_BITS
 _MAX_PASSES = 6
-"""Digits of a key of 63 bits."""
+"""Digits of a 63-bit key."""
 
 
 @inlined
@@ -48,18 +47,18 @@ def count_pairs(
     keys: NDArray[np.int64],
     n_keys: int,
 ) -> tuple[int, int]:
-    """Count the pairs of each token with up to ``len(weights)`` tokens on its left.
+    """Count the pairs of each token with up to ``len(weights)`` tokens to its left.
 
-    ``ids`` (n_tokens,) are sentences end to end, ``sentence_starts[p]`` is the position at
-    which the sentence of token p starts. Begins at token ``position`` and stops before the
-    token whose keys might not fit behind the first ``n_keys`` of ``keys``. Symmetric: row is
-    the smaller id, so that each unordered pair has one cell; else row is the token and
-    column the one on its left. ``weights[d - 1]`` is what a pair d apart counts.
+    ``ids`` (n_tokens,) are sentences end to end, ``sentence_starts[p]`` is the position at which
+    the sentence of token p starts. Starts at token ``position`` and stops before a token whose keys
+    might not fit after the first ``n_keys`` of ``keys``. If symmetric, the row is the smaller id,
+    so that each unordered pair has one cell; otherwise the row is the token and the column the one
+    to its left. ``weights[d - 1]`` is the count of a pair d apart.
 
-    ``dense``, of n_dense_tiles**2 * TILE_CELLS: sums of the cells among the first words.
-    Other pairs are keys, ``slot_bits`` wide enough for any d - 1.
+    ``dense``, of length n_dense_tiles**2 * TILE_CELLS, has the sums of the cells among the first
+    words. Other pairs become keys; ``slot_bits`` are enough for any d - 1.
 
-    Returns the next position and the number of keys written in all.
+    Returns the next position and the total number of keys written.
     """
     n_dense = n_dense_tiles * TILE
     window = weights.shape[0]
@@ -87,9 +86,9 @@ def count_pairs(
 def sort_keys(
     keys: NDArray[np.int64], spare: NDArray[np.int64], low_bit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sort non-negative ``keys`` by their bits from ``low_bit`` up, by radix.
+    """Radix-sort non-negative ``keys`` by their bits from ``low_bit`` up.
 
-    ``spare`` is as long as ``keys``. Returns the sorted one of the two and the other.
+    ``spare`` is as long as ``keys``. Returns the sorted one of the two, then the other.
     """
     counts = _digit_counts(keys, low_bit)
     for digit in range(_MAX_PASSES):
@@ -112,9 +111,9 @@ def sort_cells(
     spare_cells: NDArray[np.int64],
     spare_sums: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sort ``cells`` and, alongside, ``sums``; all four are of one length.
+    """Sort ``cells`` and, alongside, ``sums``; all four arrays have the same length.
 
-    Returns the sorted cells and sums, which are two of the four.
+    Returns the sorted cells and sums, which are two of the four arrays.
     """
     counts = _digit_counts(cells, 0)
     for digit in range(_MAX_PASSES):
@@ -153,7 +152,7 @@ def _digit_counts(keys: NDArray[np.int64], low_bit: int) -> NDArray[np.int64]:
 
 @compiled()
 def _begin_pass(counts: NDArray[np.int64], n_keys: int) -> bool:
-    """Turn the counts of a digit into first places; False when all keys have the same."""
+    """Turn the counts of a digit into start positions; False when all keys have the same digit."""
     place = np.int64(0)
     is_needed = False
     for value in range(counts.shape[0]):
@@ -173,8 +172,7 @@ def sum_keys(
 ) -> int:
     """Sum the weights of sorted keys by cell.
 
-    The cells overwrite the beginning of ``keys``, their sums are put into ``sums``; returns
-    how many there are.
+    The cells overwrite the start of ``keys``, their sums go into ``sums``; returns their number.
     """
     last = -1
     previous = np.int64(-1)
@@ -192,7 +190,7 @@ def sum_keys(
 
 @compiled()
 def sum_cells(cells: NDArray[np.int64], sums: NDArray[np.int64]) -> int:
-    """Add up, in place, the sums of equal neighbours in sorted ``cells``; how many are left."""
+    """Merge equal neighbours in sorted ``cells`` in place, adding ``sums``; their new number."""
     last = -1
     previous = np.int64(-1)
     for n in range(cells.shape[0]):
@@ -214,10 +212,10 @@ def take_dense_tile(
     cells: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> int:
-    """Write the cells of a tile of :func:`count_pairs` that are not zero; how many there are.
+    """Write the non-zero cells of a tile of :func:`count_pairs`; returns their number.
 
-    ``dense`` (n_workers, n) holds the tile from column ``start`` on, a row a worker, to be
-    added up; ``first_cell`` is the number of its first cell. Room for TILE_CELLS.
+    ``dense`` (n_workers, n) has the tile from column ``start`` on, with a row per worker to be
+    summed; ``first_cell`` is the number of its first cell. Outputs have room for TILE_CELLS.
     """
     n_cells = 0
     for n in range(TILE_CELLS):
@@ -241,7 +239,7 @@ def split_cells(
     columns: NDArray[np.int32],
     counts: NDArray[np.float64],
 ) -> int:
-    """Write row, column and count (sum * unit) of each cell; how many lie on the diagonal."""
+    """Write row, column and count (sum * unit) of each cell; returns how many are diagonal."""
     n_diagonal = 0
     for n in range(cells.shape[0]):
         tile = cells[n] >> (2 * TILE_BITS)

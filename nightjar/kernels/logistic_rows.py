@@ -1,14 +1,13 @@
 """One step of logistic regression between a few input rows and a few output rows.
 
-Word2Vec's inner loop: for input rows a and output rows b with sign y (+1 for what occurred,
--1 for noise) the loss of a pair is log(1 + exp(-y a.b)) (Mikolov et al. 2013,
-arXiv:1310.4546, equation 4), and both rows move along its gradient. One or two input rows
-and up to eight output rows make a small matrix product whose sums stay in registers: that
-needs a loop that numba's own compiler does not find, so it is written here as LLVM vectors
-of 16 float32, which LLVM maps to the vectors of any processor.
+Word2Vec's inner loop: for input rows a and output rows b with sign y (+1 for observed words, -1 for
+noise) the loss of a pair is log(1 + exp(-y a.b)) (Mikolov et al. 2013, arXiv:1310.4546, equation
+4), and both rows move along its gradient. One or two input rows and up to eight output rows make a
+small matrix product whose sums stay in registers. numba's own compiler does not find that loop, so
+it is written here as LLVM vectors of 16 float32, which LLVM maps to the vectors of any processor.
 
-All rows of a step are read before any is written. Output rows are written from the last to
-the first: a slot that repeats the row of slot 0 with weight 0 has no effect.
+All rows of a step are read before any is written. Output rows are written from the last to the
+first: a slot that repeats the row of slot 0 with weight 0 has no effect.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from nightjar.kernels.vector_code import (
 )
 
 MAX_SLOTS = 8
-"""Output rows of one step, at most."""
+"""Most output rows in one step."""
 _INT_VECTOR = ir.VectorType(INT32, LANES)
 _DOUBLE_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _LIMIT = 80.0
-"""Beyond, exp(-|x|) is 0 in float32 for every purpose here."""
+"""Beyond this, exp(-|x|) is effectively 0 in float32."""
 _EXP2 = (1.00000008, 0.69314721, 0.24022107, 0.05550327, 0.00967604, 0.00134004)
 """2**x in -0.5..0.5, relative error 1e-7 (fitted at Chebyshev nodes)."""
 _LOG1P = (
@@ -71,12 +70,11 @@ def logistic_step(
     """Step input rows ``row_a`` (and ``row_b`` if ``n_rows`` is 2) with ``n_slots`` outputs.
 
     ``inputs``, ``errors``, ``outputs``: float32 of shape (any, 16 * n_chunks); the inputs'
-    gradients are added to the same rows of ``errors``, which may be ``inputs``. ``slots``
-    int64 (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often
-    the pair counts. ``losses`` float64 (16,): the weighted losses before the step are
-    added, and their sum is the loss. ``n_rows``, ``n_slots``, ``n_chunks`` are constants at
-    compile time. ``row_a`` and ``row_b`` differ. Rows must exist: only with
-    NUMBA_BOUNDSCHECK is that checked.
+    gradients are added to the same rows of ``errors``, which may be ``inputs``. ``slots`` int64
+    (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often the pair
+    counts. ``losses`` float64 (16,): the weighted losses before the step are added to it; its sum
+    is the total loss. ``n_rows``, ``n_slots``, ``n_chunks`` are constants at compile time.
+    ``row_a`` and ``row_b`` differ. Rows must exist; this is only checked with NUMBA_BOUNDSCHECK.
     """
     constants = (n_rows, n_slots, n_chunks)
     if not all(isinstance(kind, types.IntegerLiteral) for kind in constants):
@@ -117,7 +115,7 @@ class _Shape:
 
 
 class _StepCode(VectorCode):
-    """Writes the instructions of a step. Lane 8 r + k of a vector is row r with slot k."""
+    """Generates the instructions of a step. Lane 8 r + k of a vector is row r with slot k."""
 
     def __init__(self, context: Any, builder: Any, shape: _Shape) -> None:
         super().__init__(context, builder, shape.n_chunks)
@@ -183,10 +181,10 @@ class _StepCode(VectorCode):
         return self._sum_each(by_lane)
 
     def _sum_each(self, vectors: list[Any]) -> Any:
-        """The sum of vector i in lane i: 15 additions of halves instead of 16 of everything.
+        """The sum of vector i in lane i, with 15 additions of halves instead of 16 full sums.
 
-        Every level adds the even half of the pieces of two vectors to the odd half: pieces
-        of 8 lanes, then 4; within blocks of 4 lanes, where shuffles are cheap, 2, then 1.
+        Every level adds the even pieces of two vectors to the odd ones: pieces of 8 lanes, then 4;
+        within blocks of 4 lanes, where shuffles are cheap, 2, then 1.
         """
         vectors = [vectors[i] for i in _SUM_ORDER]
         for even, odd in _SUM_LEVELS:
@@ -198,7 +196,7 @@ class _StepCode(VectorCode):
         return vectors[0]
 
     def _exp(self, value: Any) -> Any:
-        """Exponential of each lane within +-80 (Cephes: 2**n times a polynomial of the rest)."""
+        """Exponential of each lane within +-80 (Cephes: 2**n times a polynomial)."""
         builder = self.builder
         low = self.call("llvm.maxnum.v16f32", VECTOR, value, self.constant(-_LIMIT))
         bounded = self.call("llvm.minnum.v16f32", VECTOR, low, self.constant(_LIMIT))
@@ -210,7 +208,7 @@ class _StepCode(VectorCode):
         return builder.bitcast(bits, VECTOR)
 
     def _log(self, value: Any) -> Any:
-        """Natural logarithm of each lane, which is normal and positive."""
+        """Natural logarithm of each lane, which must be normal and positive."""
         builder = self.builder
         bits = builder.bitcast(value, _INT_VECTOR)
         from_root = builder.sub(bits, self._integers(0x3F3504F3))  # sqrt(0.5)
@@ -263,7 +261,7 @@ class _StepCode(VectorCode):
 
 
 def _sum_levels() -> tuple[list[tuple[list[int], list[int]]], list[int]]:
-    """Shuffles of each level of ``_sum_each``, and the order that puts sum i into lane i."""
+    """Shuffles for each level of ``_sum_each``, and the order that puts sum i into lane i."""
     blocks = range(0, LANES, 4)
     levels = [
         ([*range(8), *range(16, 24)], [*range(8, 16), *range(24, 32)]),

@@ -1,16 +1,16 @@
-"""Where the machine code of kernels is kept, once per version of their sources.
+"""The cache for machine code of kernels, one directory per version of their sources.
 
-numba decides by one file's time stamp whether cached machine code is fresh, so a changed
-function in another kernel file, inlined into this one, goes unnoticed. Here the cache
-directory is named by a hash of all kernel sources instead, and by what the machine code is
-for (processor, versions): in NUMBA_CACHE_DIR if that is set, else in the user's cache
-directory, else (no home, or read-only) in a private directory below the system's temporary
-one, else nowhere: every process then compiles for itself. Directories of former sources are
-removed when they have not been used for a while.
+numba decides by one file's time stamp whether cached machine code is fresh, so it misses a change
+in another kernel file whose functions are inlined into this one. Here the cache directory is named
+after a hash of all kernel sources instead, and the target of the machine code (processor,
+versions). It is in NUMBA_CACHE_DIR if that is set, else in the user's cache directory, else (no
+home, or read-only) in a private directory below the system's temporary one. If none works, every
+process compiles for itself. Directories of former sources are removed when they have not been used
+for a while.
 
-A kernel made by a factory is one function to numba's index however many sizes it is made
-for; its key holds the values of the closure. The index is read, added to and replaced: two
-processes that do so at once would give two kernels the same file. So it is locked.
+A kernel made by a factory is one function in numba's index, whatever sizes it is made for; its key
+holds the values of the closure. The index is read, extended and replaced: two processes that do so
+at once would give two kernels the same file, so it is locked.
 """
 
 from __future__ import annotations
@@ -41,32 +41,32 @@ from numba.core.runtime import nrt as _nrt
 logger = logging.getLogger(__name__)
 
 _CONFIG: Any = numba.config
-"""Filled from the environment when numba is imported, so its attributes have no types."""
+"""Filled from the environment when numba is imported, so its attributes are untyped."""
 
 _KEPT_DIRECTORIES = 3
-"""Directories of machine code, the newest, that are never removed."""
+"""The newest directories of machine code are never removed, up to this number."""
 _UNUSED_SECONDS = 7 * 86_400.0
-"""How long another one must not have been used before it is."""
+"""Others are removed when they were not used for this long."""
 _DIRECTORY_NAME = re.compile(r"[0-9a-f]{16}(-[a-z0-9-]+)?")
 _LOCK_NAME = ".lock"
 _DAMAGE = (
     *(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError),
     *(ImportError, IndexError, KeyError, RuntimeError),
 )
-"""What loading a truncated or foreign file raises: pickle promises no less."""
+"""Errors from loading a truncated or foreign file: pickle may raise any of these."""
 
 
 class _SharedCache(FunctionCache):
-    """numba's cache of one function, for several processes at once and disks that refuse.
+    """numba's cache of one function, safe for several processes and disks with errors.
 
-    What cannot be read is compiled again; what cannot be written is left out.
+    What cannot be read is compiled again; what cannot be written is not cached.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code for the signature ``sig``, or None when it must be compiled.
 
-        numba prepares its compiler before it loads anything, which takes half a second and
-        imports scipy. What is compiled already needs none of that, and compiling does it anyway.
+        numba prepares its compiler before it loads anything, which takes half a second and imports
+        scipy. Cached code needs none of that, and compiling does it anyway.
         """
         try:
             _nrt.rtsys.initialize(target_context)
@@ -79,7 +79,7 @@ class _SharedCache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep machine code; a warning when the disk refuses."""
+        """Cache machine code; warns when it cannot be written."""
         directory = Path(self.cache_path)
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -93,9 +93,9 @@ class _SharedCache(FunctionCache):
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[None]:
-    """Be the only process that changes the indexes in ``directory``.
+    """Let only one process at a time change the indexes in ``directory``.
 
-    Where the file system knows no locks, go on without: nothing else would be possible.
+    On a file system without locks, continues without one, since there is no alternative.
     """
     with (directory / _LOCK_NAME).open("ab") as stream:
         with suppress(OSError):
@@ -104,17 +104,17 @@ def _lock(directory: Path) -> Iterator[None]:
 
 
 def keep_machine_code(dispatcher: Any, function: Callable[..., Any]) -> None:
-    """Have numba's ``dispatcher`` of ``function`` load and keep its machine code, if it can."""
+    """Let numba's ``dispatcher`` of ``function`` load and cache its machine code, if possible."""
     directory = _cache_dir()
     if directory is not None:
         with _numba_cache_dir(directory):
-            # What cache=True sets.
+            # As cache=True does.
             dispatcher._cache = _SharedCache(function)  # type: ignore[no-untyped-call] # noqa: SLF001
 
 
 @contextmanager
 def _numba_cache_dir(directory: Path) -> Iterator[None]:
-    """Point numba's cache at ``directory``; a kernel remembers it from its decoration on."""
+    """Point numba's cache at ``directory``; a kernel remembers it from when it was decorated."""
     previous = _CONFIG.CACHE_DIR
     _CONFIG.CACHE_DIR = str(directory)
     try:
@@ -125,9 +125,9 @@ def _numba_cache_dir(directory: Path) -> Iterator[None]:
 
 @cache
 def _cache_dir() -> Path | None:
-    """The first of the places named above that can be written, with the key below it.
+    """The first writable one of the places named above, with the key below it.
 
-    Its time stamp is that of its last use.
+    Its modification time is the time of its last use.
     """
     for place in _places():
         directory = place / _key()
@@ -146,7 +146,7 @@ def _cache_dir() -> Path | None:
 
 
 def _key() -> str:
-    """The sources, and what machine code is for: processor, Python, numba, checks."""
+    """The sources, and the target of the machine code: processor, Python, numba, checks."""
     features = sorted(name for name, is_on in binding.get_host_cpu_features().items() if is_on)
     machine = "\0".join(
         (
@@ -154,7 +154,7 @@ def _key() -> str:
             *(platform.python_version(), numba.__version__, llvmlite.__version__),
         )
     )
-    checks = "-boundscheck" if _CONFIG.BOUNDSCHECK else ""  # numba's own key leaves this out
+    checks = "-boundscheck" if _CONFIG.BOUNDSCHECK else ""  # numba's own key lacks this
     return f"{_sources_sha256()[:16]}{checks}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
 
 
@@ -162,7 +162,7 @@ _NO_KERNELS = ("__init__.py", "code_digest.py", "machine_code.py")
 
 
 def _sources_sha256() -> str:
-    """Hex sha256 of all kernels and of their flags."""
+    """Hex sha256 of all kernels and their flags."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -176,8 +176,8 @@ def _sources_sha256() -> str:
 def _remove_unused(directory: Path) -> None:
     """Remove directories beside ``directory`` that no process has used for a week.
 
-    Three stay whatever their age. A process that runs on without its directory makes it
-    anew when it compiles something.
+    Three are kept whatever their age. A running process whose directory was removed creates it
+    again when it compiles something.
     """
     try:
         used_at = {
@@ -199,7 +199,7 @@ def _places() -> Iterator[Path]:
     home = os.path.expanduser("~")  # noqa: PTH111 (Path.home raises where there is none)
     yield Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "nightjar" / "kernels"
     private = Path(tempfile.gettempdir()) / f"nightjar-kernels-{os.getuid()}"
-    # Machine code is loaded from there: nobody else may have made it or write to it.
+    # Machine code is loaded from there, so nobody else may have created it or may write to it.
     try:
         private.mkdir(mode=0o700, exist_ok=True)
         found = private.lstat()

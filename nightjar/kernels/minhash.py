@@ -1,11 +1,11 @@
-"""Signatures of texts: one-permutation MinHash of the runs of words that they have in common.
+"""Signatures of texts: one-permutation MinHash of their shingles.
 
-A text is a set of shingles, runs of ``n_words`` words. Each shingle is hashed once; the upper
-bits of the hash choose a bin, the least of the lower bits is what a bin keeps (Li, Owen and
-Zhang, "One Permutation Hashing", 2012). An empty bin gets the value of one that a hash of its
-number chooses among the others (Shrivastava, "Optimal Densification for Fast and Accurate Minwise
-Hashing", 2017). The share of bins in which two texts agree then estimates the Jaccard similarity
-of their shingles, with a standard error of sqrt(J (1 - J) / n_bins).
+A text is a set of shingles, runs of ``n_words`` words. Each shingle is hashed once; the upper bits
+of the hash select a bin, and a bin keeps the minimum of the lower bits (Li, Owen and Zhang, "One
+Permutation Hashing", 2012). An empty bin copies the value of another bin, selected by a hash of its
+number (Shrivastava, "Optimal Densification for Fast and Accurate Minwise Hashing", 2017). The share
+of bins in which two texts agree then estimates the Jaccard similarity of their shingles, with a
+standard error of sqrt(J (1 - J) / n_bins).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.uint32(0xFFFFFFFF)
 
 _UNSPACED_FROM = 0x2E80
-"""From here on scripts write no spaces, but for Hangul; each character is a word."""
+"""From here on, except for Hangul, scripts have no spaces; each character is a word."""
 
 
 @compiled()
@@ -34,10 +34,10 @@ def sign_texts(
 ) -> None:
     """Fill ``signatures`` (n_texts, n_bins), n_bins a power of two from 2 to 65,536.
 
-    Text i is ``data[offsets[i]:offsets[i + 1]]``, valid UTF-8. Words are runs of letters,
-    digits and other characters beyond ASCII, in ASCII's lower case. A text of fewer words than
-    ``n_words`` is one shingle; the signature of one without a word is all zeros.
-    ``hashes`` is for work: as long as the longest text in bytes.
+    Text i is ``data[offsets[i]:offsets[i + 1]]``, valid UTF-8. Words are runs of letters, digits
+    and other characters beyond ASCII, in ASCII's lower case. A text of fewer words than ``n_words``
+    is one shingle; the signature of a text without words is all zeros. ``hashes`` is scratch space,
+    as long as the longest text in bytes.
     """
     n_bins = signatures.shape[1]
     shift = np.uint64(64)
@@ -73,7 +73,7 @@ def _mixed(value: np.uint64) -> np.uint64:
 
 @compiled()
 def _hash_words(data: NDArray[np.uint8], start: int, end: int, hashes: NDArray[np.uint64]) -> int:
-    """The hashes of the words of a text; their number."""
+    """Hash the words of a text; returns their number."""
     n_found, position = 0, start
     hashed, is_open = _FNV_OFFSET, False
     while position < end:
@@ -129,8 +129,8 @@ def _fill_empty(signature: NDArray[np.uint32]) -> None:
     for place in range(len(signature)):
         if signature[place] != _EMPTY:
             continue
-        # The values of bins that are filled here have the upper bit set, so that no bin takes
-        # a value that was taken from another.
+        # Values of bins that are filled here have the upper bit set, so that no bin copies a value
+        # that was itself copied.
         chosen = np.uint64(place)
         while True:
             chosen = _mixed(chosen * _GAMMA + np.uint64(place + 1))

@@ -1,11 +1,12 @@
 """Hashing the character n-grams of words, and numbering the buckets that occur.
 
-The n-grams of ``<word>`` are counted in characters and hashed by 32-bit FNV-1a over their
-UTF-8 bytes, each extended with its sign (fastText, ``Dictionary::computeSubwords``; gensim's
-``ft_ngram_hashes``). Words lie end to end as UTF-8: word w is ``text[starts[w]:starts[w + 1]]``.
+The n-grams of ``<word>`` are counted in characters and hashed by 32-bit FNV-1a over their UTF-8
+bytes, each extended with its sign (fastText, ``Dictionary::computeSubwords``; gensim's
+``ft_ngram_hashes``). Words are stored end to end as UTF-8: word w is
+``text[starts[w]:starts[w + 1]]``.
 
-A set of buckets is a bitmap: bit b & 63 of ``bits[b >> 6]``. The rank of a bucket in it is
-the number of set bits before, so numbering them densely needs 1.5 bits a bucket and no sorting.
+A set of buckets is a bitmap: bit b & 63 of ``bits[b >> 6]``. The rank of a bucket in it is the
+number of set bits before, so numbering them densely needs 1.5 bits per bucket and no sorting.
 """
 
 from __future__ import annotations
@@ -47,10 +48,9 @@ def hash_ngrams(
 ) -> None:
     """Write the bucket of each n-gram of each word, or only count them.
 
-    Counting sets ``offsets`` (n_words + 1,): each word has one place more than it has n-grams.
-    With these offsets, ``buckets[offsets[w] + 1:offsets[w + 1]]`` are then those of word w, by
-    their first character, then by length, repetitions included; ``buckets[offsets[w]]`` is left
-    alone.
+    Counting sets ``offsets`` (n_words + 1,): each word has one slot more than it has n-grams. With
+    these offsets, ``buckets[offsets[w] + 1:offsets[w + 1]]`` are then those of word w, by first
+    character, then by length, including repetitions; ``buckets[offsets[w]]`` is not written.
     """
     n = 0
     offsets[0] = 0
@@ -60,7 +60,7 @@ def hash_ngrams(
         n += 1
         for first in range(n_bytes):
             if byte_of(text, start, stop, first) & 0xC0 == 0x80:
-                continue  # within a character
+                continue  # inside a character
             state = _OFFSET_BASIS
             place, n_characters = first, 0
             while place < n_bytes and n_characters < max_n:
@@ -82,7 +82,7 @@ def hash_ngrams(
 
 @inlined
 def n_bits(word: np.uint64) -> int:
-    """How many bits are set (Hacker's Delight, section 5-1)."""
+    """Number of set bits (Hacker's Delight, section 5-1)."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + (
         (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
@@ -98,9 +98,9 @@ def mark_buckets(
     bits: NDArray[np.uint64],
     n_before: NDArray[np.int32],
 ) -> int:
-    """Set the bits of all buckets, and count those before each element; how many there are.
+    """Set the bits of all buckets, and count those before each element; returns their number.
 
-    ``offsets`` and ``buckets`` are those of :func:`hash_ngrams`; ``bits`` is 0 at first,
+    ``offsets`` and ``buckets`` are those of :func:`hash_ngrams`; ``bits`` is initially 0, and
     ``n_before`` has its length.
     """
     for word in range(offsets.shape[0] - 1):
@@ -116,7 +116,7 @@ def mark_buckets(
 
 @compiled()
 def list_buckets(bits: NDArray[np.uint64], buckets: NDArray[np.int32]) -> None:
-    """Write the buckets whose bit is set, ascending."""
+    """Write the buckets whose bits are set, ascending."""
     n = 0
     for i in range(bits.shape[0]):
         element = bits[i]
@@ -159,6 +159,6 @@ def add_uses(
 
 @compiled()
 def renumber(rows: NDArray[np.int32], place: NDArray[np.int64]) -> None:
-    """Replace each row by its place, in place."""
+    """Replace each row with its new position, in place."""
     for i in range(rows.shape[0]):
         rows[i] = place[rows[i]]

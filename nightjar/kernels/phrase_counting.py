@@ -1,11 +1,11 @@
-"""Compiled loops of phrases: plain functions of arrays and scalars.
+"""Loops for counting, scoring and joining phrases.
 
-A candidate is a first word, a run of connector words (empty
-for most) and a last word. It is written as ``pair`` (uint64: id of the first word << 32 | id of
-the last one) and the ``node`` of its run in a tree of runs: node 0 is the empty run, and the
-child of a node for a connector word is the run with that word at its end. ``slot_keys`` (int64:
-node << 32 | connector word, -1 where free) and ``slot_nodes`` (int32) are a hash table of these
-children, of a length that is a power of two and at least twice the number of nodes.
+A candidate is a first word, a run of connector words (usually empty) and a last word. It is
+represented by ``pair`` (uint64: id of the first word << 32 | id of the last one) and the ``node``
+of its run in a tree of runs: node 0 is the empty run, and the child of a node for a connector word
+is the run with that word appended. ``slot_keys`` (int64: node << 32 | connector word, -1 if free)
+and ``slot_nodes`` (int32) are a hash table of these children, whose length is a power of two and at
+least twice the number of nodes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nightjar.kernels.compilation import compiled
 
 @compiled()
 def _mixed(key: np.uint64) -> np.uint64:
-    """Spread the bits of ``key`` (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """Spread the bits of ``key`` (the finalizer of SplitMix64, Steele et al. 2014)."""
     key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return key ^ (key >> np.uint64(31))
@@ -28,7 +28,7 @@ def _mixed(key: np.uint64) -> np.uint64:
 
 @compiled()
 def _child_slot(slot_keys: NDArray[np.int64], key: np.int64) -> np.int64:
-    """Where the child ``key`` is, or the free slot where it belongs."""
+    """The slot of the child ``key``, or the free slot for it."""
     mask = len(slot_keys) - 1
     slot = np.int64(_mixed(np.uint64(key)) & np.uint64(mask))
     while slot_keys[slot] != -1 and slot_keys[slot] != key:
@@ -46,9 +46,9 @@ def find_candidates(
 ) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
     """Write the candidates of every sentence to ``pairs`` and ``nodes``, in order.
 
-    Sentence i is ``ids[offsets[i]:offsets[i + 1]]``; ``is_connector`` is by id. Both outputs
-    have room for a candidate a token. Returns how many there are, and for each node of the
-    tree its parent and its last connector word (int32, node 0 has neither).
+    Sentence i is ``ids[offsets[i]:offsets[i + 1]]``; ``is_connector`` is by id. Both outputs have
+    room for one candidate per token. Returns the number of candidates, and for each node of the
+    tree its parent and its last connector word (int32; node 0 has neither).
     """
     parents = np.zeros(64, np.int32)
     words = np.zeros(64, np.int32)
@@ -111,10 +111,10 @@ def group_by_run(
     bounds: NDArray[np.int64],
     grouped: NDArray[np.uint64],
 ) -> None:
-    """Write ``pairs`` to ``grouped``, those of one run together, runs by rank.
+    """Write ``pairs`` to ``grouped``, grouped by run, with runs ordered by rank.
 
-    The pairs of rank r will be ``grouped[bounds[r]:bounds[r + 1]]``; ``bounds`` comes in as
-    zeros, one more than there are ranks.
+    The pairs of rank r will be ``grouped[bounds[r]:bounds[r + 1]]``; ``bounds`` is initially zeros,
+    one more than there are ranks.
     """
     for node in nodes:
         bounds[rank_of_node[node] + 1] += 1
@@ -131,9 +131,9 @@ def group_by_run(
 def count_equal(
     pairs: NDArray[np.uint64], bounds: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> int:
-    """Leave each of the sorted ``pairs`` of a run once and write how often it was there.
+    """Deduplicate the sorted ``pairs`` of each run, and write how often each occurred.
 
-    Returns how many are left; ``bounds`` becomes that of the pairs left.
+    Returns how many are left; ``bounds`` is updated to match.
     """
     n = 0
     start = bounds[0]
@@ -167,10 +167,10 @@ def merge_runs(
     merged_pairs: NDArray[np.uint64],
     merged_counts: NDArray[np.int64],
 ) -> None:
-    """Merge two sorted tables of counts run by run; equal pairs become one.
+    """Merge two sorted tables of counts run by run, adding the counts of equal pairs.
 
-    ``spans`` (n, 4): start and end of each run in the one table and in the other. ``starts``
-    (n + 1) gets where each run begins in the merged table.
+    ``spans`` (n, 4): start and end of each run in the first table and in the second. ``starts`` (n
+    + 1) gets the start of each run in the merged table.
     """
     n = 0
     for rank in range(len(spans)):
@@ -209,12 +209,12 @@ def score_pairs(
     is_npmi: bool,
     scores: NDArray[np.float64],
 ) -> None:
-    """Score each pair; minus infinity where NPMI finds fewer than ``min_count``.
+    """Score each pair; minus infinity for fewer than ``min_count`` with NPMI.
 
     By default ``(count - min_count) / (count(a) count(b)) * n_types``: Mikolov et al. 2013,
     equation 6, times the number of types as in word2phrase. With ``is_npmi``
-    ``ln(p(a, b) / (p(a) p(b))) / -ln p(a, b)``: Bouma 2009, equation 8. Both in the order of
-    operations of gensim, so that the last bits agree.
+    ``ln(p(a, b) / (p(a) p(b))) / -ln p(a, b)``: Bouma 2009, equation 8. Both use gensim's order of
+    operations, so that the last bits agree.
     """
     for index in range(len(pairs)):
         first = np.float64(word_counts[pairs[index] >> np.uint64(32)])
@@ -234,7 +234,7 @@ def score_pairs(
 def _pair_slot(
     slot_pairs: NDArray[np.uint64], slot_runs: NDArray[np.int32], pair: np.uint64, node: np.int64
 ) -> np.int64:
-    """Where the phrase of ``pair`` and ``node`` is, or the free slot (run -1) for it."""
+    """The slot of the phrase of ``pair`` and ``node``, or the free slot (run -1) for it."""
     mask = len(slot_pairs) - 1
     slot = np.int64(_mixed(pair ^ (np.uint64(node) << np.uint64(20))) & np.uint64(mask))
     while slot_runs[slot] != -1 and (slot_pairs[slot] != pair or slot_runs[slot] != node):
@@ -251,9 +251,9 @@ def fill_phrases(
     slot_runs: NDArray[np.int32],
     slot_joined: NDArray[np.int32],
 ) -> None:
-    """Put phrases into a hash table of a length that is a power of two.
+    """Put phrases into a hash table whose length is a power of two.
 
-    ``slot_runs`` comes in as -1; the table is at least twice as long as the phrases.
+    ``slot_runs`` is initially -1; the table is at least twice as long as there are phrases.
     """
     for index in range(len(pairs)):
         slot = _pair_slot(slot_pairs, slot_runs, pairs[index], np.int64(nodes[index]))
@@ -275,17 +275,17 @@ def join_phrases(
     joined_ids: NDArray[np.int32],
     joined_offsets: NDArray[np.int64],
 ) -> int:
-    """Write the sentences with phrases joined, left to right, none overlapping another.
+    """Write the sentences with phrases joined, left to right, without overlaps.
 
-    ``roles`` by id: 1 a connector word, 2 a phrase starts with it, 4 a phrase ends with it.
-    ``joined_ids`` has room for as many tokens as there are. Returns how many were written.
+    ``roles`` by id: 1 for a connector word, 2 if a phrase starts with it, 4 if a phrase ends with
+    it. ``joined_ids`` has room for as many tokens as there are. Returns how many were written.
     """
     n = 0
     for sentence in range(len(offsets) - 1):
         joined_offsets[sentence] = n
         end = offsets[sentence + 1]
-        start = offsets[sentence]  # of what is not written yet
-        first_role = 0  # that of the word at `start`, 0 where nothing waits
+        start = offsets[sentence]  # of the tokens not yet written
+        first_role = 0  # of the word at `start`; 0 if nothing is pending
         node = np.int64(0)
         for position in range(start, end):
             role = roles[ids[position]]
@@ -327,11 +327,11 @@ def hash_texts(
     powers: NDArray[np.uint64],
     is_marked: NDArray[np.bool_],
 ) -> None:
-    """Hash texts so that the hash of two, one after the other, follows from theirs.
+    """Hash texts so that the hash of a concatenation can be computed from those of its parts.
 
     Text i is ``data[offsets[i]:offsets[i + 1]]``. Its hash is a polynomial of its bytes modulo
-    2**64: that of ``xy`` is ``hash(x) power(y) + hash(y)``. ``is_marked`` becomes true for
-    texts with a byte for which ``marked`` (256) is.
+    2**64: that of ``xy`` is ``hash(x) power(y) + hash(y)``. ``is_marked`` is set for texts with a
+    byte for which ``marked`` (256) is set.
     """
     base = np.uint64(0x9E3779B97F4A7C15)
     for index in range(len(offsets) - 1):
@@ -357,11 +357,11 @@ def count_documents(
     counts: NDArray[np.int64],
     n_documents: NDArray[np.int64],
 ) -> int:
-    """Add to ``counts`` how often each id occurs, to ``n_documents`` in how many documents.
+    """Add how often each id occurs to ``counts``, and in how many documents to ``n_documents``.
 
-    Sentence i, which begins a document if ``is_first[i]``, is ``ids[offsets[i]:offsets[i + 1]]``.
-    ``seen`` has the last document that had each id, numbered from 1; ``document`` is the last
-    one so far, and the last one is returned.
+    Sentence i is ``ids[offsets[i]:offsets[i + 1]]`` and starts a document if ``is_first[i]``.
+    ``seen`` has the last document with each id, numbered from 1; ``document`` is the last one so
+    far, and the new last one is returned.
     """
     for sentence in range(len(offsets) - 1):
         if is_first[sentence]:

@@ -1,8 +1,8 @@
-"""Random numbers of the kernels: a 64-bit linear congruential generator, its state an argument.
+"""Random numbers for kernels: a 64-bit linear congruential generator with its state as an argument.
 
-Knuth's MMIX constants (The Art of Computer Programming, volume 2, 3.3.4); only the upper 32
-bits are used. One addition and one multiplication a draw: quality beyond that does not
-matter for subsampling and window sizes.
+Knuth's MMIX constants (The Art of Computer Programming, volume 2, 3.3.4); only the upper 32 bits
+are used. Each draw takes one addition and one multiplication; subsampling and window sizes need no
+better quality.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def below(state: np.uint64, bound: np.uint64) -> int:
 
 @compiled()
 def shuffle(values: NDArray[np.int32], state: np.uint64) -> np.uint64:
-    """Put ``values`` into a random order in place (Fisher and Yates); the next state."""
+    """Shuffle ``values`` in place (Fisher and Yates); returns the next state."""
     for last in range(values.shape[0] - 1, 0, -1):
         state = next_state(state)
         other = below(state, np.uint64(last + 1))

@@ -1,20 +1,21 @@
 """FastText over a span of sentences: words as the sum of their n-grams (Bojanowski et al. 2017).
 
 A word is the mean of several input rows: its own and those of its character n-grams
-(arXiv:1607.04606, section 3.2; with the mean of the authors' program). Otherwise the steps
-are those of :mod:`.windows`: noise words shared by a window, two window words at a time.
+(arXiv:1607.04606, section 3.2; with the mean as in the authors' program). Otherwise the steps are
+those of :mod:`.windows`: noise words are shared by a window, and two window words are processed at
+a time.
 
-Some 17 rows a word, read and written for each of its ten windows, would be most of the
-work. So a word of a sentence gets a place in a ring as it comes into sight of the first
-window, where its rows are added up once; the steps of all its windows move what is in the
-ring; and as it goes out of sight its rows take over the movement, once. That is exact as
-long as no other place moves the same rows meanwhile: the error of a word goes undivided to
-each of its rows (as in fastText and gensim), so the mean moves as each row does. Words in
-sight at the same time that share rows do not see each other's movement until then.
+Reading and writing about 17 rows per word for each of its ten windows would be most of the work. So
+a word gets a slot in a ring buffer when it enters its first window, with the sum of its rows; the
+steps of all its windows update the slot; and when the word leaves its last window, the total update
+is applied to its rows, once. That is exact as long as no other slot updates the same rows
+meanwhile: the error of a word is applied undivided to each of its rows (as in fastText and gensim),
+so the mean changes by the same amount as each row. Words that share rows and are in the ring at the
+same time do not see each other's updates until then.
 
-CBOW predicts the centre from the mean, or the sum, of all rows of all words of the window;
-its error goes to every one of them, undivided for the mean, divided by their number for the
-sum, as in gensim.
+CBOW predicts the centre from the mean, or the sum, of all rows of all words of the window. Its
+error is applied to every row: undivided for the mean, divided by their number for the sum, as in
+gensim.
 """
 
 from __future__ import annotations
@@ -47,30 +48,30 @@ from nightjar.kernels.windows import (
 )
 
 EXCHANGE_TOKENS = 8_192
-"""Tokens after which a worker's copies meet the shared rows.
+"""Tokens between exchanges of a worker's copies with the shared rows.
 
-More often than for Word2Vec: a busy n-gram is part of many words, and a word takes longer.
+More often than for Word2Vec, because a busy n-gram is part of many words, and a word takes longer.
 """
 FETCHED_AHEAD = 2
-"""Words before they come into sight, at which their rows are fetched."""
+"""How many words before they enter the ring their rows are prefetched."""
 
 
 class Subwords(NamedTuple):
     """The input rows of each word: its own and those of its n-grams."""
 
     offsets: NDArray[np.int64]
-    """(n_words + 1,): the rows of word w are ``rows[offsets[w]:offsets[w + 1]]``, one or more."""
+    """(n_words + 1,): the rows of word w are ``rows[offsets[w]:offsets[w + 1]]``, at least one."""
     rows: NDArray[np.int32]
     """The busier a row, the smaller its number."""
 
 
 class Ring(NamedTuple):
-    """The words in sight, each at the place position & (n_places - 1); one for each worker."""
+    """The words in current windows, in slots position & (n_places - 1); one ring per worker."""
 
     values: NDArray[np.float32]
     """(n_places, width), a power of 2 above 2 * window: the means (skip-gram) or sums (CBOW)."""
     others: NDArray[np.float32]
-    """The same shape: the means as they came into sight, or how far each row is to move."""
+    """The same shape: the means on entry, or the update to apply to each row."""
 
 
 SubwordKernel = Callable[
@@ -94,7 +95,7 @@ SubwordKernel = Callable[
 
 @compiled()
 def fill_places(position: int, size: int, n_kept: int, mask: int, window: NDArray[np.int64]) -> int:
-    """The places of the up to ``size`` words on each side of ``position``; their number."""
+    """Fill in the slots of up to ``size`` words on each side; returns their number."""
     n = 0
     for other in range(max(0, position - size), min(n_kept, position + size + 1)):
         window[n] = other & mask
@@ -106,7 +107,7 @@ def fill_places(position: int, size: int, n_kept: int, mask: int, window: NDArra
 def n_rows_near(
     subwords: Subwords, kept: NDArray[np.int32], n_kept: int, position: int, size: int
 ) -> int:
-    """How many rows the words of the window have together."""
+    """How many rows the words of the window have in total."""
     n_rows = 0
     for other in range(max(0, position - size), min(n_kept, position + size + 1)):
         word = int(kept[other])
@@ -119,7 +120,7 @@ def n_rows_near(
 def fetch_ahead(
     matrices: Matrices, subwords: Subwords, replica: Replica, word: int, n_chunks: int
 ) -> None:
-    """Fetch the rows of a word that comes into sight soon; copies are near anyway."""
+    """Prefetch the rows of a word that enters the ring soon; copies are in the cache anyway."""
     n_copied = replica.inputs_before.shape[0]
     for i in range(subwords.offsets[word], subwords.offsets[word + 1]):
         row = int(subwords.rows[i])
@@ -137,7 +138,7 @@ def fetch_outputs(
     n_negative: int,
     n_chunks: int,
 ) -> None:
-    """Fetch the output rows of the next centre."""
+    """Prefetch the output rows of the next centre."""
     if n_negative:
         fetch_row(matrices.noise_outputs, output_row_of(centre, replica), n_chunks)
         for output in range(min(n_negative, MAX_SLOTS)):
@@ -156,7 +157,7 @@ def come_into_sight(
     takes_mean: bool,
     n_chunks: int,
 ) -> None:
-    """Add up the rows of the word at ``position``."""
+    """Sum the rows of the word at ``position``, which enters the ring."""
     place = position & (ring.values.shape[0] - 1)
     word = int(kept[position])
     start, stop = subwords.offsets[word], subwords.offsets[word + 1]
@@ -180,7 +181,7 @@ def go_out_of_sight(
     takes_mean: bool,
     n_chunks: int,
 ) -> None:
-    """Move the rows of the word at ``position`` as its place has moved."""
+    """Apply the update of the word at ``position``, which leaves the ring, to its rows."""
     place = position & (ring.values.shape[0] - 1)
     word = int(kept[position])
     if takes_mean:
@@ -196,7 +197,7 @@ def go_out_of_sight(
 def sum_places(
     ring: Ring, n_window: int, scale: np.float32, scratch: Scratch, n_chunks: int
 ) -> None:
-    """The hidden vector of CBOW: ``scale`` times the sum of the window; its error is 0."""
+    """Set CBOW's hidden vector to ``scale`` times the sum of the window, and its error to 0."""
     scratch.hidden[:] = 0.0
     scratch.error[:] = 0.0
     for i in range(n_window):
@@ -215,7 +216,7 @@ def move_places(
     scratch: Scratch,
     n_chunks: int,
 ) -> None:
-    """Move each row of each word of the window by ``scale`` times the hidden vector's error."""
+    """Add ``scale`` times the hidden vector's error to each row of each word of the window."""
     for other in range(max(0, position - size), min(n_kept, position + size + 1)):
         if other != position:
             word, place = int(kept[other]), other & (ring.values.shape[0] - 1)
@@ -228,7 +229,7 @@ def move_places(
 def subword_kernel(
     is_skipgram: bool, n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool
 ) -> SubwordKernel:
-    """The kernel for rows of ``16 * n_chunks`` values; compiled for these five values."""
+    """The kernel for rows of ``16 * n_chunks`` values, compiled for these five values."""
     n_slots = group_slots(1 + n_negative)
     one = np.float32(1.0)
 
@@ -246,7 +247,7 @@ def subword_kernel(
         replica: Replica,
         scratch: Scratch,
     ) -> tuple[int, np.uint64, int]:
-        """Train on the kept words; predictions, the next state, the next cursor."""
+        """Train on the kept words; returns predictions, the next state, the next cursor."""
         kept, reach = scratch.kept, int(draws.window)
         n_predictions = n_seen = n_gone = 0
         for position in range(n_kept):

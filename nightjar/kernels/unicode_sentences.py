@@ -1,9 +1,9 @@
 """From UTF-8 to sentences of word ids: the tokenizer ``unicode`` in one pass over the bytes.
 
-Characters are looked up in a table of the basic multilingual plane (65,536 entries of uint16):
-the flags below, and in a second table what a character becomes in lower case. A text with a
-character whose flags are UNKNOWN is left to the tokenizer in Python: normalisation would change
-it, it has marks, or its lower case is more than a table can say.
+Characters are looked up in two tables of the basic multilingual plane (65,536 entries of uint16):
+the flags below, and the lower case. A text with a character flagged UNKNOWN is left to the
+tokenizer in Python, because normalization would change it, it has marks, or its lower case does not
+fit into the table.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nightjar.kernels.compilation import compiled, inlined
 
 UNKNOWN = 1 << 0
 FIRST = 1 << 1
-"""May begin a word."""
+"""May start a word."""
 INSIDE = 1 << 2
-"""May go on with a word."""
+"""May continue a word."""
 SINGLE = 1 << 3
 """A word by itself."""
 INNER = 1 << 4
@@ -30,7 +30,7 @@ DIGIT = 1 << 6
 SPACE = 1 << 7
 LINE_END = 1 << 8
 STOP = 1 << 9
-"""Ends a sentence, perhaps."""
+"""May end a sentence."""
 WIDE_STOP = 1 << 10
 """Ends a sentence whatever follows."""
 CLOSER = 1 << 11
@@ -38,7 +38,7 @@ OPENER = 1 << 12
 LOWER = 1 << 13
 UPPER = 1 << 14
 WORD = 1 << 15
-r"""What ``\w`` matches."""
+r"""Matches ``\w``."""
 
 FULL_STOP = 46
 LINE_FEED = 10
@@ -47,23 +47,23 @@ _FNV_PRIME = np.uint64(0x100000001B3)
 
 
 N_IDS, N_SENTENCES, N_TOKENS, N_TOO_SHORT, N_TOO_LONG, IS_FULL = range(6)
-"""Places of the numbers in ``state``; IS_FULL is 1 when a table had no room for a document."""
+"""Indices of ``state``; IS_FULL is 1 when a table had no room for a document."""
 STATE_SIZE = 6
 
 SENTENCE_END = -1
-"""Stands among the beginnings of tokens."""
+"""A sentence end among the starts of tokens."""
 
 
 class Characters(NamedTuple):
-    """By code point of the basic multilingual plane."""
+    """Tables by code point of the basic multilingual plane."""
 
     flags: NDArray[np.uint16]
     lowered: NDArray[np.uint16]
-    """What it becomes in lower case."""
+    """Its lower case."""
 
 
 class Rules(NamedTuple):
-    """Which tokens and sentences there are, beside what the characters say."""
+    """The rules for tokens and sentences that do not depend on characters."""
 
     splits_sentences: bool
     min_chars: int
@@ -78,10 +78,10 @@ class Texts(NamedTuple):
 
 
 class FoundTokens(NamedTuple):
-    """Of one document: token i is ``characters[begins[i]:ends[i]]``.
+    """The tokens of one document: token i is ``characters[begins[i]:ends[i]]``.
 
-    Where ``begins[i]`` is SENTENCE_END, a sentence ends. There is room for the longest document, in
-    ``begins`` and ``ends`` for one entry a byte and one more.
+    A sentence ends where ``begins[i]`` is SENTENCE_END. There is room for the longest document;
+    ``begins`` and ``ends`` have an entry per byte and one more.
     """
 
     characters: NDArray[np.uint32]
@@ -90,10 +90,10 @@ class FoundTokens(NamedTuple):
 
 
 class TokenTable(NamedTuple):
-    """The vocabulary: ``slots`` (a power of two of them, -1 where free) by hash.
+    """The vocabulary: ``slots`` (a power of two of them, -1 if free) by hash.
 
     Token t is ``characters[starts[t]:starts[t + 1]]``; ``counts`` (n, 3): how often it occurs, in
-    how many documents, and the number of the last one of these plus one.
+    how many documents, and the number of the last of these plus one.
     """
 
     slots: NDArray[np.int32]
@@ -103,9 +103,9 @@ class TokenTable(NamedTuple):
 
 
 class CutSentences(NamedTuple):
-    """Kept tokens, and of each sentence that has any its length and its document.
+    """Kept tokens, and for each non-empty sentence its length and its document.
 
-    There is room for a token for each two bytes and document.
+    There is room for one token per two bytes and one per document.
     """
 
     ids: NDArray[np.int32]
@@ -125,12 +125,12 @@ def cut_documents(
     sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> int:
-    """Cut the documents from ``document`` on; returns the first one that is left to do.
+    """Cut the documents from ``document`` on; returns the first one that is left.
 
-    It is left because the tables have no room for its words (``state[IS_FULL]``), or because
-    it has a character that is not for the kernel. ``first_document`` is the number of the first
-    of ``texts``. ``found`` is for the kernel alone; ``tokens`` and ``sentences`` are added to, and
-    ``state`` holds how far each is.
+    It is left because the tables have no room for its words (``state[IS_FULL]``), or because it has
+    a character that the kernel does not support. ``first_document`` is the number of the first of
+    ``texts``. ``found`` is scratch space; ``tokens`` and ``sentences`` are appended to, and
+    ``state`` has their sizes.
     """
     data, offsets = texts
     state[IS_FULL] = 0
@@ -164,9 +164,9 @@ def add_document(
     sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> bool:
-    """Add a document whose tokens are found already; False, and nothing done, without room.
+    """Add a document with known tokens; without room, returns False and changes nothing.
 
-    The rest as for :func:`cut_documents`.
+    The other arguments are as for :func:`cut_documents`.
     """
     n_found = len(found.begins)
     if not _has_room(n_found, len(found.characters), tokens, state):
@@ -177,7 +177,7 @@ def add_document(
 
 @compiled()
 def fill_slots(tokens: TokenTable, n_tokens: int) -> None:
-    """Enter all tokens into new ``slots``, which are -1."""
+    """Enter all tokens into new ``slots``, which are all -1."""
     slots = tokens.slots
     mask = np.uint64(len(slots) - 1)
     for token in range(n_tokens):
@@ -192,7 +192,7 @@ def fill_slots(tokens: TokenTable, n_tokens: int) -> None:
 def _has_room(
     n_tokens: int, n_characters: int, tokens: TokenTable, state: NDArray[np.int64]
 ) -> bool:
-    """Whether so many new tokens fit, with half of the slots free."""
+    """Whether that many new tokens fit, with half of the slots free."""
     n_after = state[N_TOKENS] + n_tokens
     return bool(
         2 * n_after <= len(tokens.slots)
@@ -209,7 +209,7 @@ def _decode(
     flags: NDArray[np.uint16],
     characters: NDArray[np.uint32],
 ) -> int:
-    """Code points of valid UTF-8; their number, or -1 when one is not for the kernel."""
+    """Decode valid UTF-8; returns the number of code points, -1 if one is not supported."""
     position, n_characters = start, 0
     while position < end:
         byte = np.uint32(data[position])
@@ -239,9 +239,9 @@ def _decode(
 def _mark_sentences(
     characters: NDArray[np.uint32], n_characters: int, flags: NDArray[np.uint16]
 ) -> None:
-    """Put a line feed for the last stop of each sentence.
+    """Replace the last stop of each sentence with a line feed.
 
-    What closes it (quotes, brackets) then begins the next one, which makes no difference to the
+    Closing quotes and brackets then start the next sentence, which makes no difference to the
     words.
     """
     position = 0
@@ -263,7 +263,7 @@ def _mark_sentences(
 def _sentence_may_begin(
     characters: NDArray[np.uint32], position: int, n_characters: int, flags: NDArray[np.uint16]
 ) -> bool:
-    """Whether behind closing marks there is white space, and then no lower-case letter."""
+    """Whether closing marks are followed by white space, and then not by a lower-case letter."""
     while position < n_characters and flags[characters[position]] & CLOSER:
         position += 1
     space = position
@@ -278,7 +278,7 @@ def _sentence_may_begin(
 
 @compiled()
 def _is_initial(characters: NDArray[np.uint32], stop: int, flags: NDArray[np.uint16]) -> bool:
-    """Whether the full stop at ``stop`` is behind a single capital letter."""
+    """Whether the full stop at ``stop`` follows a single capital letter."""
     if characters[stop] != FULL_STOP or stop == 0 or not flags[characters[stop - 1]] & UPPER:
         return False
     return stop == 1 or not flags[characters[stop - 2]] & WORD
@@ -293,7 +293,7 @@ def _find_tokens(
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> int:
-    """Put the characters into lower case; where tokens begin and end, and sentences end."""
+    """Lower-case the characters, and find the tokens and sentence ends; returns their number."""
     for place in range(n_characters):
         characters[place] = lowered[characters[place]]
     position, n_found = 0, 0
@@ -320,7 +320,7 @@ def _find_tokens(
 def _word_end(
     characters: NDArray[np.uint32], end: int, n_characters: int, flags: NDArray[np.uint16]
 ) -> int:
-    """Where the word ends of which ``end`` is behind the first character."""
+    """The end of a word, given that ``end`` is after its first character."""
     while True:
         while end < n_characters and flags[characters[end]] & INSIDE:
             end += 1
@@ -338,7 +338,7 @@ def _word_end(
 
 @inlined
 def _first_slot(characters: NDArray[np.uint32], begin: int, end: int, mask: np.uint64) -> np.uint64:
-    """Where to look for a token first: FNV-1a over its code points (Fowler, Noll and Vo)."""
+    """The first slot to search for a token: FNV-1a over its code points (Fowler, Noll and Vo)."""
     hashed = _FNV_OFFSET
     for place in range(begin, end):
         hashed = (hashed ^ np.uint64(characters[place])) * _FNV_PRIME
@@ -356,7 +356,7 @@ def _add_tokens(
     sentences: CutSentences,
     state: NDArray[np.int64],
 ) -> None:
-    """Count the tokens of a document and write their ids, unless they are too short or long."""
+    """Count the tokens of a document and write their ids, except those too short or too long."""
     characters, begins, ends = found
     slots, token_starts, token_characters, counts = tokens
     ids, sentence_lengths, sentence_documents = sentences

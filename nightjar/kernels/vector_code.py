@@ -1,7 +1,7 @@
-"""Writing LLVM code by hand for rows of float32: what the intrinsics of the kernels share.
+"""Generating LLVM code for rows of float32: shared by the intrinsics of the kernels.
 
-A row is a whole number of chunks, vectors of 16 float32, which LLVM maps to the vectors of
-any processor. Within a kernel the number of chunks is a constant.
+A row is a number of chunks, vectors of 16 float32, which LLVM maps to the vectors of any processor.
+Within a kernel the number of chunks is a constant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 16
-"""Values of a vector; rows are padded with zeros to a multiple of it."""
+"""Values in a vector; rows are padded with zeros to a multiple of it."""
 
 FLOAT = ir.FloatType()
 INT32 = ir.IntType(32)
@@ -25,12 +25,12 @@ _CONFIG: Any = numba.config
 
 
 def in_kernels(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the function types and writes the code of its calls; constants are literals."""
+    """Decorator: the function types its calls and generates their code; constants are literals."""
     return cast("Callable[..., Any]", intrinsic(prefer_literal=True)(function))
 
 
 class VectorCode:
-    """Writes instructions at a place of a kernel, for rows of ``n_chunks``."""
+    """Generates instructions at a place in a kernel, for rows of ``n_chunks``."""
 
     def __init__(self, context: Any, builder: Any, n_chunks: int) -> None:
         self.context = context
@@ -38,7 +38,7 @@ class VectorCode:
         self.n_chunks = n_chunks
 
     def constant(self, value: float) -> Any:
-        """Every lane ``value``."""
+        """A vector with ``value`` in every lane."""
         return ir.Constant(VECTOR, [value] * LANES)
 
     def call(self, name: str, kind: Any, *arguments: Any) -> Any:
@@ -54,12 +54,12 @@ class VectorCode:
         return self.call("llvm.fmuladd.v16f32", VECTOR, a, b, c)
 
     def shuffle(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
-        """The lanes of a, then b, by number."""
+        """The numbered lanes of a, followed by b."""
         mask = ir.Constant(ir.VectorType(INT32, len(lanes)), list(lanes))
         return self.builder.shuffle_vector(a, b, mask)
 
     def splat(self, scalar: Any) -> Any:
-        """Every lane ``scalar``."""
+        """A vector with ``scalar`` in every lane."""
         undefined = ir.Constant(VECTOR, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(INT32, 0))
         return self.shuffle(first, undefined, [0] * LANES)
@@ -77,7 +77,7 @@ class VectorCode:
         self.builder.store(value, self.address(pointer, index, value.type), align=4)
 
     def row(self, matrix: Any, row: Any) -> Any:
-        """Address of the first value of a row of an array; checked as numba checks indices."""
+        """Address of the first value of a row of an array, with numba's bounds check."""
         builder = self.builder
         if _CONFIG.BOUNDSCHECK:
             n_rows = builder.extract_value(matrix.shape, 0)
@@ -94,7 +94,7 @@ class VectorCode:
         body: Callable[[Any, list[Any]], list[Any]],
         n_chunks: int | None = None,
     ) -> list[Any]:
-        """A loop over the first ``n_chunks`` (all) of a row that carries ``state`` along."""
+        """A loop over the first ``n_chunks`` (default: all) of a row, carrying ``state`` along."""
         builder = self.builder
         before = builder.block
         loop = builder.append_basic_block("chunks")

@@ -1,8 +1,8 @@
-"""Adding whole rows: into one another, many into one, and one to many.
+"""Adding complete rows: one to another, many to one, and one to many.
 
-Rows are float32 of 16 * ``n_chunks`` values, a constant at compile time. Rows must exist:
-only with NUMBA_BOUNDSCHECK is that checked. Of many rows, numbers below ``n_copied`` stand
-for a copy: row ``first_copy`` + number.
+Rows are float32 of 16 * ``n_chunks`` values, a constant at compile time. Rows must exist; this is
+only checked with NUMBA_BOUNDSCHECK. In the functions for many rows, a number below ``n_copied``
+stands for its copy, row ``first_copy`` + number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numba.core import types
 from nightjar.kernels.vector_code import INT32, INT64, LANES, VectorCode, in_kernels
 
 _CHUNKS_AT_ONCE = 14
-"""Chunks of a row that stay in registers while row after row is met."""
+"""Chunks of a row that stay in registers while looping over many rows."""
 
 
 @in_kernels
@@ -50,9 +50,9 @@ def add_scaled_row(
 
 @in_kernels
 def fetch_row(_context: Any, matrix: Any, row: Any, n_chunks: Any) -> Any:
-    """Ask the processor to bring a row near for writing: it is needed soon.
+    """Prefetch a row for writing.
 
-    Rows of frequent words lie changed in the cache of another core, those of rare ones in
+    Rows of frequent words are modified in the cache of another core, those of rare words are in
     none; waiting for them took more than half of the time of two threads.
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
@@ -129,7 +129,7 @@ def add_to_rows(
 ) -> Any:
     """Add row ``source`` of ``sources`` to many rows of ``matrix``: ``rows[start:stop]``, int32.
 
-    There is at least one; one that is named twice moves twice.
+    There is at least one; a repeated row is updated each time.
     """
     if not isinstance(n_chunks, types.IntegerLiteral):
         return None
@@ -168,7 +168,7 @@ def _generator(
     n_chunks: int,
     write: Callable[[VectorCode, Sequence[Any], Sequence[Any]], None],
 ) -> Callable[[Any, Any, Any, Sequence[Any]], Any]:
-    """What numba calls to have the code of a call written; ``write`` gets the arrays opened."""
+    """The code generator for numba; ``write`` gets the opened arrays."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
         arrays = [
@@ -182,7 +182,7 @@ def _generator(
 
 
 def _offset_groups(n_chunks: int) -> list[list[Any]]:
-    """The offsets of a row's chunks, as many at once as stay in registers."""
+    """The offsets of a row's chunks, in groups that fit into registers."""
     offsets = [ir.Constant(INT64, chunk * LANES) for chunk in range(n_chunks)]
     return [
         offsets[first : first + _CHUNKS_AT_ONCE] for first in range(0, n_chunks, _CHUNKS_AT_ONCE)
@@ -199,7 +199,7 @@ def _each_row(
 ) -> list[Any]:
     """A loop over ``rows[start:stop]`` that carries ``state``; ``body`` gets each row's address.
 
-    ``span``: start, stop, n_copied, first_copy.
+    ``span`` is start, stop, n_copied, first_copy.
     """
     start, stop, n_copied, first_copy = span
     builder = code.builder

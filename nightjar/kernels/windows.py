@@ -1,13 +1,13 @@
 """Word2Vec over a span of sentences: skip-gram and CBOW (Mikolov et al. 2013).
 
-Skip-gram predicts the centre from each word of its window. The centre's noise words are
-drawn once and shared by its whole window (Ji et al. 2016, arXiv:1604.04661), so that two
-window words at a time meet all of them in one small matrix product. The steps are
-those of :mod:`.logistic_rows`, in this order: the groups of output rows of a centre, and
-within a group its window from left to right, two rows at a time unless both are the same
-word. Each step sees the rows that the one before left.
+Skip-gram predicts the centre from each word of its window. The centre's noise words are drawn once
+and shared by its entire window (Ji et al. 2016, arXiv:1604.04661), so that two window words at a
+time are multiplied with all of them in one small matrix product. The steps are those of
+:mod:`.logistic_rows`, in this order: the groups of output rows of a centre, and within a group its
+window from left to right, two rows at a time unless both are the same word. Each step sees the
+updates of the previous one.
 
-CBOW predicts the centre from the mean or the sum of its window. Its error goes to every
+CBOW predicts the centre from the mean or the sum of its window. Its error is applied to every
 window word: undivided for the mean, divided by their number for the sum, as in gensim.
 """
 
@@ -26,7 +26,7 @@ from nightjar.kernels.whole_rows import add_scaled_row, fetch_row
 
 
 class Matrices(NamedTuple):
-    """What is learned: float32 rows, padded with zeros to a multiple of 16 values."""
+    """The learned parameters: float32 rows, padded with zeros to a multiple of 16 values."""
 
     inputs: NDArray[np.float32]
     """(n_words, width) and the threads' copies: the vectors."""
@@ -37,29 +37,29 @@ class Matrices(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """What is drawn from, and the window."""
+    """The random draws and the window."""
 
     keep_limits: NDArray[np.uint64]
-    """(n_words,): a token stays when its 32 random bits are below."""
+    """(n_words,): a token is kept when its 32 random bits are below the limit."""
     noise: NDArray[np.int32]
-    """Noise words drawn ahead; their number is a power of 2."""
+    """Noise words drawn in advance; their number is a power of 2."""
     window: np.uint64
     shrinks: bool
     """Whether a window's size is drawn from 1..window."""
 
 
 class Paths(NamedTuple):
-    """The way of each word from the root of the Huffman tree; empty arrays without."""
+    """The path of each word from the root of the Huffman tree; empty arrays without a tree."""
 
     offsets: NDArray[np.int64]
     """(n_words + 1,): the nodes of word w are ``nodes[offsets[w]:offsets[w + 1]]``."""
     nodes: NDArray[np.int32]
     signs: NDArray[np.float32]
-    """+1 where the way goes on by code 0, -1 by code 1."""
+    """+1 for code 0, -1 for code 1."""
 
 
 class Rate(NamedTuple):
-    """The learning rate falls by ``slope`` a token, sentence by sentence, to ``least``."""
+    """The learning rate: decreases by ``slope`` per token, sentence by sentence, to ``least``."""
 
     first: float
     slope: float
@@ -67,16 +67,16 @@ class Rate(NamedTuple):
 
 
 class Replica(NamedTuple):
-    """Rows of a thread's own for the most frequent words and the nodes nearest to the root.
+    """A thread's own copies of the rows of the most frequent words and of nodes near the root.
 
-    Two threads that write the same rows pass them from one core's cache to the other's most
-    of the time. So a thread works on copies of the ``n_rows`` busiest rows of each matrix,
-    which lie behind all rows in the same matrix, and every EXCHANGE_TOKENS adds what it has
-    changed to the shared row and takes that over. One thread alone needs none.
+    When two threads write the same rows, these move between the caches of two cores most of the
+    time. So a thread works on copies of the ``n_rows`` busiest rows of each matrix, which follow
+    all rows in the same matrix. Every EXCHANGE_TOKENS it adds its changes to the shared rows and
+    copies those again. A single thread needs no copies.
     """
 
     worker: int
-    """Of which it is, from 0: its copies lie behind those of the workers before."""
+    """The worker's number, from 0: its copies follow those of earlier workers."""
     n_inputs: int
     n_words: int
     n_nodes: int
@@ -84,11 +84,11 @@ class Replica(NamedTuple):
     inputs_before: NDArray[np.float32]
     noise_outputs_before: NDArray[np.float32]
     node_outputs_before: NDArray[np.float32]
-    """(n_rows, width): copies as they were at the last exchange; no rows where none are."""
+    """(n_rows, width): the copies at the last exchange; no rows if there are none."""
 
 
 class Scratch(NamedTuple):
-    """What a span works with; the same for each of a thread's spans."""
+    """Scratch memory for a span; reused for each of a thread's spans."""
 
     kept: NDArray[np.int32]
     """As long as the longest sentence."""
@@ -102,11 +102,11 @@ class Scratch(NamedTuple):
     error: NDArray[np.float32]
     """(1, width) each."""
     losses: NDArray[np.float64]
-    """(16,): losses are added; their sum is the loss of the span."""
+    """(16,): losses are added to it; its sum is the loss of the span."""
 
 
 EXCHANGE_TOKENS = 32_768
-"""Tokens after which a thread's copies meet the shared rows."""
+"""Tokens between exchanges of a thread's copies with the shared rows."""
 
 SpanKernel = Callable[
     [
@@ -135,7 +135,7 @@ def keep_some(
     state: np.uint64,
     kept: NDArray[np.int32],
 ) -> tuple[int, np.uint64]:
-    """Subsampling: copy the tokens that stay to ``kept``; their number and the next state."""
+    """Subsampling: copy the tokens to keep to ``kept``; returns their number and the next state."""
     n_kept = 0
     for token in sentence:
         state = next_state(state)
@@ -152,7 +152,7 @@ def exchange_rows(
     before: NDArray[np.float32],
     is_start: bool,
 ) -> None:
-    """Add the change of the copies since ``before`` to the shared rows, and copy those anew.
+    """Add the change of the copies since ``before`` to the shared rows, and copy those again.
 
     At the start of a span there is no change yet.
     """
@@ -197,21 +197,21 @@ def first_node_copy(replica: Replica) -> int:
 
 @compiled()
 def input_row_of(row: int, replica: Replica) -> int:
-    """An input row or its copy: the busiest ones, the first, have one."""
+    """An input row, or its copy if it is one of the busiest, which come first."""
     is_copied = row < replica.inputs_before.shape[0]
     return row + first_input_copy(replica) if is_copied else row
 
 
 @compiled()
 def output_row_of(word: int, replica: Replica) -> int:
-    """The output row of a word or its copy: the most frequent ones, the first, have one."""
+    """A word's output row, or its copy if it is among the most frequent, which come first."""
     is_copied = word < replica.noise_outputs_before.shape[0]
     return word + first_output_copy(replica) if is_copied else word
 
 
 @compiled()
 def node_row_of(node: int, replica: Replica) -> int:
-    """The row of a node or its copy: those nearest to the root, the last, have one."""
+    """A node's row, or its copy if it is among those nearest to the root, which come last."""
     first = replica.n_nodes - replica.node_outputs_before.shape[0]
     return node - first + first_node_copy(replica) if node >= first else node
 
@@ -225,7 +225,7 @@ def fill_window(
     replica: Replica,
     window: NDArray[np.int64],
 ) -> int:
-    """The rows of the up to ``size`` words on each side of position ``centre``; their number."""
+    """Fill in the rows of up to ``size`` words on each side of ``centre``; returns their number."""
     n = 0
     for position in range(max(0, centre - size), centre):
         window[n] = input_row_of(int(kept[position]), replica)
@@ -249,9 +249,8 @@ def fill_noise_slots(
 ) -> int:
     """Fill the slots with outputs ``first``.. of row ``centre`` (0) and its noise words (1..).
 
-    A noise word equal to the centre counts nothing; one drawn twice has the weight 2 in one
-    slot. Slots without a row of their own repeat slot 0 with weight 0. Returns the next
-    cursor into ``noise``.
+    A noise word equal to the centre is ignored; one drawn twice gets weight 2 in one slot. Unused
+    slots repeat slot 0 with weight 0. Returns the next cursor into ``noise``.
     """
     slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
     for k in range(n_slots):
@@ -307,7 +306,7 @@ def fetch_ahead(
     n_negative: int,
     n_chunks: int,
 ) -> None:
-    """Fetch the rows that the centre after this one brings in."""
+    """Prefetch the additional rows for the next centre."""
     in_window = int(kept[min(position + 1 + int(draws.window), n_kept - 1)])
     fetch_row(matrices.inputs, input_row_of(in_window, replica), n_chunks)
     if n_negative:
@@ -358,7 +357,7 @@ def step_hidden(
     n_slots: int,
     n_chunks: int,
 ) -> None:
-    """Step the hidden vector of CBOW with the rows in the slots; its error is added up."""
+    """Step CBOW's hidden vector with the rows in the slots; accumulates its error."""
     logistic_step(
         hidden, scratch.error, 0, 0, outputs, scratch.slots, scratch.signs, scratch.weights,
         rate, scratch.losses, 1, n_slots, n_chunks,
@@ -382,7 +381,7 @@ def predict_from_window(
     n_chunks: int,
     n_slots: int,
 ) -> int:
-    """Predict ``word`` from each row of the window; the next cursor into the noise words."""
+    """Predict ``word`` from each row of the window; returns the next noise cursor."""
     if has_paths:
         end = paths.offsets[word + 1]
         for first in range(paths.offsets[word], end, MAX_SLOTS):
@@ -412,7 +411,7 @@ def predict_from_hidden(
     n_chunks: int,
     n_slots: int,
 ) -> int:
-    """Predict ``word`` from the hidden vector; the next cursor into the noise words."""
+    """Predict ``word`` from the hidden vector; returns the next noise cursor."""
     hidden = scratch.hidden
     if has_paths:
         end = paths.offsets[word + 1]
@@ -432,7 +431,7 @@ def predict_from_hidden(
 def sum_window(
     inputs: NDArray[np.float32], n_window: int, scale: np.float32, scratch: Scratch, n_chunks: int
 ) -> None:
-    """The hidden vector of CBOW: ``scale`` times the sum of the window; its error is 0."""
+    """Set CBOW's hidden vector to ``scale`` times the sum of the window, and its error to 0."""
     scratch.hidden[:] = 0.0
     scratch.error[:] = 0.0
     for i in range(n_window):
@@ -449,13 +448,13 @@ def move_window(
 
 
 def group_slots(n_outputs: int) -> int:
-    """Slots of the equal groups into which ``n_outputs`` output rows are split."""
+    """Number of slots per group when ``n_outputs`` output rows are split evenly."""
     n_groups = -(-n_outputs // MAX_SLOTS)
     return -(-n_outputs // n_groups)
 
 
 def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKernel:
-    """Skip-gram for rows of ``16 * n_chunks`` values; compiled for these three values."""
+    """Skip-gram for rows of ``16 * n_chunks`` values, compiled for these three values."""
     n_slots = group_slots(1 + n_negative)
 
     @compiled()
@@ -507,7 +506,7 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
 
 
 def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) -> SpanKernel:
-    """CBOW for rows of ``16 * n_chunks`` values; compiled for these four values."""
+    """CBOW for rows of ``16 * n_chunks`` values, compiled for these four values."""
     n_slots = group_slots(1 + n_negative)
 
     @compiled()

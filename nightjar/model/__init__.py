@@ -1,4 +1,4 @@
-"""What travels with a registered model: its lookup and its tokenization.
+"""The code that is packaged with a registered model: lookup and tokenization.
 
-NumPy and pyarrow alone are needed, Nightjar is not: both packages are copied into the model.
+It needs only NumPy and pyarrow, not Nightjar: both packages are copied into the model.
 """

@@ -1,11 +1,11 @@
-"""The stages put together, without an orchestrator: what is due, a night, what came out.
+"""The stages combined, without an orchestrator: planning, running a night, and its outcome.
 
 Every version follows from the config, the inputs and the code alone, so the whole plan is known
 before anything runs (:mod:`.planning`), and the needs of the due trainings can be estimated
 (:mod:`.forecast`). A night (:mod:`.night`) runs the plan, applies each corpus' rule
-(:mod:`.acceptance`), has each model judged and updates what readers are served. Its outcome is
-read back from what was published and decided (:mod:`.outcome`), never from memory, so it is
-correct after a crash, too.
+(:mod:`.acceptance`), judges each model and updates what readers are served. Its outcome is read
+back from what was published and decided (:mod:`.outcome`), never from memory, so it is correct
+after a crash, too.
 """
 
 from nightjar.core import Action, Plan, Provenance, Step, run_step
@@ -28,7 +28,6 @@ from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import make_plan, plan_entries
 from nightjar.pipeline.serving import (
     accept_last_night,
-    champion_embeddings,
     prepare_serving,
     served_documents,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "Runner",
     "Step",
     "accept_last_night",
-    "champion_embeddings",
     "claim_pipeline",
     "forecast",
     "has_changed",

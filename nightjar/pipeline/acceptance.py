@@ -1,4 +1,4 @@
-"""Whether a night's corpus is good enough to be searched, compared with and promoted from."""
+"""Whether a night's corpus is good enough to search, to compare with and to promote from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CORPUS_STAGES = (schemas.DOCUMENTS, schemas.TOKENS)
 
 @dataclass(frozen=True)
 class CorpusVerdict:
-    """What the corpus' own rule says about tonight, with its numbers."""
+    """The result of a corpus' own rule for tonight, with its numbers."""
 
     corpus: str
     is_accepted: bool
@@ -40,7 +40,7 @@ def judge_corpus(
 ) -> CorpusVerdict | None:
     """Judge tonight's ``corpus`` against the ``last`` accepted night; None until it is made.
 
-    Depends only on the published manifests and the config: the same question gets the same answer.
+    Depends only on the published manifests and the config, so the verdict is reproducible.
     """
     store = Store(loaded.artifacts_dir)
     found: dict[str, Artifact] = {}

@@ -1,9 +1,9 @@
-"""What answers a question: which version of a model, which night of a corpus, which index.
+"""What answers a query: which version of a model, which night of a corpus, which index.
 
-By the ledger, a model's champion and a corpus' last accepted night answer questions; another
-version (``MODEL@VERSION``) or night (``--night ID``) answers only if it is named. "Newest" plays
-no part, except among embeddings that no night made. Nothing is written to the artifacts:
-unregistered embeddings are unpacked into the system's temporary directory while in use.
+The ledger decides: a model's champion and a corpus' last accepted night answer queries; another
+version (``MODEL@VERSION``) or night (``--night ID``) answers only if it is named. "Newest" only
+matters among embeddings that no night made. Nothing is written to the artifacts: unregistered
+embeddings are unpacked into the system's temporary directory while in use.
 
 MLflow is imported only where the registry is not a SQLite file; Prefect never.
 """
@@ -83,7 +83,7 @@ class AskedCorpus:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """A readable name."""
         night = "a night" if self.night is None else f"night {self.night}"
         return f"{night} of {self.corpus}"
 
@@ -200,7 +200,7 @@ class Answerers:
         return AskedVersion(model, found.embeddings_version, found)
 
     def _candidate(self, model: str, night: Night) -> AskedVersion:
-        """The version that a night had judged; else the embeddings it trained."""
+        """The version that a night judged; else the embeddings that it trained."""
         decision = next((found for found in night.decisions if found["model"] == model), None)
         if decision is not None:
             number = decision["candidate"]["version"]
@@ -419,7 +419,7 @@ class Answerers:
 
 @contextmanager
 def named_model_errors() -> Iterator[None]:
-    """Raise what a model raises, whose code knows nothing of Nightjar, as Nightjar's errors."""
+    """Convert the errors of a model, which knows nothing of Nightjar, to Nightjar's."""
     try:
         yield
     except UnknownWords as error:

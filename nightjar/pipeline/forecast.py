@@ -18,7 +18,7 @@ from nightjar.store import Artifact, Manifest, Store, schemas
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one training needs."""
+    """The needs of one training."""
 
     n_words: int
     n_tokens: int
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A due training: its estimate (None until its tokens are published) and its refusal."""
+    """A due training: its estimate (None until its tokens are published) and why it cannot run."""
 
     model: str
     estimate: Estimate | None = None
@@ -44,8 +44,8 @@ def forecast(
 ) -> tuple[Forecast, ...]:
     """Forecast the due trainings of ``plan``, in order. Reads vocabularies and manifests.
 
-    Models that import files or weigh another model's vectors do not train and are left out. What
-    a fine-tuned model gets from its base is not counted: the base may not exist yet.
+    Models that import files or reweight another model's vectors do not train and are left out. The
+    words that a fine-tuned model gets from its base are not counted: the base may not exist yet.
 
     Each training is compared with ``resources`` by itself, because they run one after another.
     """

@@ -4,7 +4,7 @@ The order of a night, without an orchestrator::
 
     corpora -> accepted or not
             -> models -> registered -> judged -> served -> promoted or not
-            -> accepted corpora are recorded, what nobody needs is deleted
+            -> accepted corpora are recorded, unneeded artifacts are deleted
 
 A :class:`Runner` runs the steps: this process, or Prefect's tasks in ``flows``.
 """
@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,7 @@ from nightjar.core import (
 )
 from nightjar.core.executors import Executor
 from nightjar.core.nights import config_hash
+from nightjar.core.plan import made_again
 from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.files import urls
@@ -56,6 +57,8 @@ from nightjar.promotion import (
     SettledDecision,
     VersionRef,
     benchmark_scores,
+    decided_scores,
+    is_of,
 )
 from nightjar.registry import (
     RegisteredVersion,
@@ -83,8 +86,8 @@ logger = logging.getLogger(__name__)
 class Runner(Protocol):
     """Does the work of a night.
 
-    Each call raises what the work raises. A NightjarError stops only what depends on the step;
-    any other error is a bug and ends the night.
+    Each call raises what the work raises. A NightjarError stops only the steps that depend on the
+    failed one; any other error is a bug and ends the night.
     """
 
     def start(self, plan: Plan) -> None:
@@ -111,12 +114,12 @@ class DirectRunner:
         """Do nothing."""
 
     def run(self, step: Step) -> None:
-        """As :func:`nightjar.core.run_step`."""
+        """See :func:`nightjar.core.run_step`."""
         progress = self.progress(step.label)
         run_step(self.loaded, step, progress, self.provenance, self.executor)
 
     def register(self, request: RegistrationRequest) -> RegisteredVersion:
-        """As :func:`nightjar.registry.ensure_registered`."""
+        """See :func:`nightjar.registry.ensure_registered`."""
         return ensure_registered(request, self.progress(f"register {request.model_name}"))
 
 
@@ -294,7 +297,7 @@ class _Night:
             self.alarm("finished an interrupted purge")
 
     def collect(self) -> None:
-        """Delete what nobody needs; if that fails, the next night tries again."""
+        """Delete what is no longer needed; if that fails, the next night tries again."""
         try:
             collected = collect(self.loaded, self.request.stages)
         except (NightjarError, OSError) as error:
@@ -313,6 +316,7 @@ class _Night:
     def run_step(self, step: Step) -> None:
         """Run a step if it is due and its parents exist; keep its failure."""
         key = (step.stage, step.ref.version)
+        step = self.checked(step)
         if step.action is Action.REUSE:
             logger.info("%s: reused %s", step.label, step.ref)
             return
@@ -328,6 +332,16 @@ class _Night:
         except NightjarError as error:
             self.failures[step.label] = error
             self.missing.add(key)
+
+    def checked(self, step: Step) -> Step:
+        """The step, due if a parent was made again tonight and differs: training with threads."""
+        if step.action is Action.RUN:
+            return step
+        try:
+            other = self.store.replaced_parent(self.store.open(step.ref).manifest)
+        except StoreError:  # its reader reports it
+            return step
+        return replace(step, action=Action.RUN, reason=made_again(other)) if other else step
 
     def run_extra(self, plan: Plan) -> bool:
         """Run steps known only after decisions; return whether all their artifacts exist."""
@@ -393,7 +407,7 @@ class _Night:
             decision = self.promoter.judge(question)
             serving: Serving | None = {}
             if not self.is_trial and self.promoter.will_promote(question, decision):
-                promoted = {model: question.candidate.version.embeddings}
+                promoted = {model: question.candidate.version}
                 serving = self.builder(promoted).of_model(model)
             if serving is None:  # without an index nothing is promoted; the failure is recorded
                 return
@@ -451,14 +465,14 @@ class _Night:
     ) -> Question:
         """The candidate, champion and reference, all scored on tonight's items."""
         standing = self.promoter.standing().model(model)
-        scores = {candidate.embeddings: benchmark_scores(evaluation)}
+        scores = {candidate.digest: benchmark_scores(evaluation)}
 
         def contender(version: VersionRef | None) -> Contender | None:
             if version is None:
                 return None
-            if version.embeddings not in scores:
-                scores[version.embeddings] = self.evaluated(model, version)
-            return Contender(version, scores[version.embeddings])
+            if version.digest not in scores:
+                scores[version.digest] = self.evaluated(model, version)
+            return Contender(version, scores[version.digest])
 
         base = None
         config = self.loaded.config.models[model]
@@ -468,7 +482,7 @@ class _Night:
             base = BaseUse(config.model, made_from, of_base.manifest.digest)
         return Question(
             model=model,
-            candidate=Contender(candidate, scores[candidate.embeddings]),
+            candidate=Contender(candidate, scores[candidate.digest]),
             champion=contender(standing.champion),
             reference=contender(standing.reference),
             gate=self.loaded.config.registry_of(model).gate,
@@ -479,32 +493,44 @@ class _Night:
     def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
         """The scores of an earlier version on tonight's benchmarks, computed if necessary.
 
-        A version whose vectors are gone or damaged keeps the scores from its registration.
+        A version whose vectors are gone or damaged, or were made again with other bytes, keeps
+        the scores from its registration.
         """
         given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
         planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
         planner.add(Evaluate(self.loaded, model), ())
         step = planner.plan.steps[0]
-        if step.action is Action.RUN:
-            try:
-                self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
-            except StoreError as error:
-                logger.warning("%s version %d is not rescored: %s", model, version.number, error)
-                return self.scores_when_registered(model, version)
-            if not self.run_extra(planner.plan):
-                return self.scores_when_registered(model, version)
-        return benchmark_scores(self.store.open(step.ref))
+        if step.action is Action.RUN and not (
+            self.has_vectors(model, version) and self.run_extra(planner.plan)
+        ):
+            return self.scores_when_registered(model, version)
+        evaluation = self.store.open(step.ref)
+        if is_of(evaluation, version):
+            return benchmark_scores(evaluation)
+        return self.scores_when_registered(model, version)
+
+    def has_vectors(self, model: str, version: VersionRef) -> bool:
+        """Whether the vectors that were registered as ``version`` are still in the store."""
+        try:
+            found = self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
+        except StoreError as error:
+            logger.warning("%s version %d is not rescored: %s", model, version.number, error)
+            return False
+        return found.manifest.digest == version.digest
 
     def scores_when_registered(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
+        """The scores that a version was registered or decided with; none if they are gone."""
         name = registered_name(self.loaded.config.pipeline.name, model)
         found = self.place.reader().version(name, version.number)
         evaluation = "" if found is None else found.tags.get("nightjar.evaluation_version", "")
-        if not self.store.is_published(schemas.EVALUATION, evaluation):
-            return {}
-        return benchmark_scores(self.store.open(self.store.ref(schemas.EVALUATION, evaluation)))
+        if self.store.is_published(schemas.EVALUATION, evaluation):
+            artifact = self.store.open(self.store.ref(schemas.EVALUATION, evaluation))
+            if is_of(artifact, version):
+                return benchmark_scores(artifact)
+        return decided_scores(self.promoter.ledger.events(), model, version)
 
     def veto(self, model: str) -> str:
-        """Why no score can get the model promoted: its corpus is not accepted; "" if it is."""
+        """Why no score can promote the model: its corpus is not accepted; "" if it is."""
         corpus = self.loaded.config.corpus_of(model)
         verdict = self.verdicts.get(corpus)
         if isinstance(self.loaded.config.models[model], ImportConfig):
@@ -515,11 +541,11 @@ class _Night:
 
     # -- what readers are served ----------------------------------------------------------
 
-    def builder(self, promoted: Mapping[str, str] | None = None) -> ServingBuilder:
+    def builder(self, promoted: Mapping[str, VersionRef] | None = None) -> ServingBuilder:
         """A builder of the champions' indexes of accepted documents, ``promoted`` included."""
         standing = self.promoter.standing()
         champions = {
-            model: found.champion.embeddings
+            model: found.champion
             for model, found in standing.models.items()
             if found.champion is not None
         }

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from nightjar.config import LoadedConfig
 from nightjar.core import Nights, Parent, Plan, Planner, Stage
 from nightjar.core import make_plan as plan_stages
+from nightjar.errors import StoreError
 from nightjar.pipeline.acceptance import judge_corpus
 from nightjar.progress import SILENT, Progress
-from nightjar.promotion import Standing, read_standing
+from nightjar.promotion import Standing, VersionRef, read_standing
 from nightjar.registry import RegistryPlace
 from nightjar.stages import STAGES
-from nightjar.store import schemas
+from nightjar.store import Store, schemas
 
 
 def make_plan(
@@ -22,7 +23,7 @@ def make_plan(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Plan every step of tonight: what is made of tonight's corpora, and what readers get.
+    """Plan every step of tonight: those from tonight's corpora, and those for readers.
 
     See :func:`nightjar.core.make_plan`. Raises RegistryUnavailable when MLflow does not answer.
     """
@@ -38,7 +39,7 @@ def plan_made(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Plan the steps made of tonight's corpora, which do not depend on any champion."""
+    """Plan the steps from tonight's corpora, which do not depend on any champion."""
     last = Nights(loaded.pipeline_dir).last()
     return plan_stages(
         loaded,
@@ -70,6 +71,8 @@ def plan_served(
     for model in config.models:
         found = standing.model(model)
         if found.champion is not None:
+            if is_made_again(loaded, found.champion):
+                continue
             given[Parent(schemas.EMBEDDINGS, model)] = found.champion.embeddings
         elif found.last_decision is None:
             candidate = made.step(schemas.EMBEDDINGS, model)
@@ -80,6 +83,16 @@ def plan_served(
         if wanted.model is None or Parent(schemas.EMBEDDINGS, wanted.model) in given
     ]
     return plan_entries(loaded, entries, given, stages)
+
+
+def is_made_again(loaded: LoadedConfig, version: VersionRef) -> bool:
+    """Whether the store has other vectors under a registered version's embeddings version."""
+    store = Store(loaded.artifacts_dir)
+    try:
+        found = store.open(store.ref(schemas.EMBEDDINGS, version.embeddings)).manifest.digest
+    except StoreError:  # gone or damaged; whoever needs them says so
+        return False
+    return found != version.digest
 
 
 def plan_entries(

@@ -1,4 +1,4 @@
-"""Who runs what code: what manifests and the ledger record beside the result."""
+"""Who runs which code, as recorded in manifests and the ledger."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _n_cores() -> int:
 
 
 def n_workers(loaded: LoadedConfig) -> int:
-    """The number of threads for a training: as configured, else every core."""
+    """The number of threads for a training: as configured, else one per core."""
     training = loaded.config.training
     if training.deterministic:
         return 1

@@ -1,4 +1,4 @@
-"""Semantic search: asking the index that an entry of ``document_vectors`` is served with.
+"""Semantic search: queries to the index that serves an entry of ``document_vectors``.
 
 The ledger names that index (:meth:`nightjar.pipeline.answerers.Answerers.served`). Vectors and
 index are built before the event that names them, so nothing is built here.
@@ -34,7 +34,7 @@ class SearchRequest:
     name: str | None = None
     """The document vectors to search; None: the only entry."""
     night: int | None = None
-    """None: what is served now."""
+    """None for what is served now."""
     topn: int = 10
     filters: Filters = field(default_factory=Filters)
     snippet_chars: int = JSON_SNIPPET_CHARS
@@ -110,8 +110,8 @@ def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
 def find_documents(loaded: LoadedConfig, request: SearchRequest) -> Found:
     """Answer ``request`` from the index that is served.
 
-    Raises InputError for a query that cannot be answered, StoreError when the index is gone
-    or damaged.
+    Raises InputError for a query that cannot be answered, StoreError when the index is gone or
+    damaged.
     """
     if not request.query.strip():
         raise InputError("the query is empty: describe what you look for")
@@ -149,7 +149,7 @@ def open_search(
 
 @contextmanager
 def _named(name: str, served: ServedIndex) -> Iterator[None]:
-    """Add to the error of a damaged index what it is for, and what to do."""
+    """Add the index's purpose, and what to do, to the error of a damaged index."""
     try:
         yield
     except (ArtifactMissing, ArtifactDamaged) as error:

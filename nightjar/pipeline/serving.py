@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Action, Nights, Parent, Plan, Provenance, Stage, run_step
 from nightjar.core.using import at_work
 from nightjar.errors import InputError
-from nightjar.pipeline.planning import plan_entries
+from nightjar.pipeline.planning import is_made_again, plan_entries
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import (
     Acceptance,
@@ -17,11 +18,14 @@ from nightjar.promotion import (
     Promoter,
     ServedIndex,
     Serving,
+    VersionRef,
     read_standing,
 )
 from nightjar.registry import RegisteredVersion
 from nightjar.stages import STAGES
 from nightjar.store import Store, schemas
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class ServingBuilder:
 
     loaded: LoadedConfig
     run: Callable[[Plan], bool]
-    """Runs the due steps of a plan; returns whether all its artifacts exist then."""
+    """Runs the due steps of a plan; returns whether all its artifacts then exist."""
     documents: Mapping[str, str]
     """By corpus: the documents that readers search."""
-    champions: Mapping[str, str]
-    """By model: the embeddings that readers use."""
+    champions: Mapping[str, VersionRef]
+    """By model: the version that readers use."""
     stages: Sequence[type[Stage]] = STAGES
 
     def of_model(self, model: str) -> Serving | None:
@@ -68,12 +72,19 @@ class ServingBuilder:
         model = self.loaded.config.document_vectors[entry].model
         corpus = self.loaded.config.corpus_of_vectors(entry)
         documents = self.documents.get(corpus)
-        embeddings = None if model is None else self.champions.get(model)
-        if documents is None or (model is not None and embeddings is None):
+        champion = None if model is None else self.champions.get(model)
+        if documents is None or (model is not None and champion is None):
             return True
         given = {Parent(schemas.DOCUMENTS, corpus): documents}
-        if model is not None and embeddings is not None:
-            given[Parent(schemas.EMBEDDINGS, model)] = embeddings
+        if model is not None and champion is not None:
+            if is_made_again(self.loaded, champion):
+                logger.warning(
+                    "%s: the vectors of %s version %d were made again and differ, so it gets no "
+                    "new documents until another version is champion",
+                    *(entry, model, champion.number),
+                )
+                return False
+            given[Parent(schemas.EMBEDDINGS, model)] = champion.embeddings
         plan = plan_entries(self.loaded, [entry], given, self.stages)
         if not self.run(plan):
             return False
@@ -82,7 +93,7 @@ class ServingBuilder:
             document_vectors=plan.step(schemas.DOCUMENT_VECTORS, entry).ref.version,
             search_index=plan.step(schemas.SEARCH_INDEX, entry).ref.version,
             model=model,
-            embeddings=embeddings,
+            embeddings=None if champion is None else champion.embeddings,
         )
         return True
 
@@ -111,10 +122,10 @@ def served_documents(loaded: LoadedConfig) -> dict[str, str]:
     }
 
 
-def champion_embeddings(loaded: LoadedConfig) -> dict[str, str]:
-    """By model: the embeddings of its champion."""
+def champions(loaded: LoadedConfig) -> dict[str, VersionRef]:
+    """By model: its champion."""
     return {
-        model: standing.champion.embeddings
+        model: standing.champion
         for model, standing in read_standing(loaded).models.items()
         if standing.champion is not None
     }
@@ -127,11 +138,20 @@ def prepare_serving(
     version: RegisteredVersion,
     progress: Callable[[str], Progress] = lambda label: SILENT,  # noqa: ARG005
 ) -> Serving:
-    """For commands: make what readers need once ``version`` is champion of ``model``."""
-    champions = {**champion_embeddings(loaded), model: version.embeddings_version}
+    """For commands: make what readers need once ``version`` is champion of ``model``.
+
+    Raises InputError when the version's vectors are not in the store any more.
+    """
+    after = {**champions(loaded), model: VersionRef.of(version)}
     run = run_directly(loaded, provenance, progress)
-    builder = ServingBuilder(loaded, run, served_documents(loaded), champions)
-    return builder.of_model(model) or {}
+    serving = ServingBuilder(loaded, run, served_documents(loaded), after).of_model(model)
+    if serving is None:
+        raise InputError(
+            f"{version.name} version {version.version} cannot be champion: documents are searched "
+            f"with {model}, and its vectors were made again and differ; choose another version "
+            f"('nightjar history {model}' lists them)"
+        )
+    return serving
 
 
 def accept_last_night(
@@ -162,7 +182,7 @@ def accept_last_night(
         if schemas.DOCUMENTS in artifacts:
             documents[corpus] = artifacts[schemas.DOCUMENTS].version
         run = run_directly(loaded, provenance, progress)
-        builder = ServingBuilder(loaded, run, documents, champion_embeddings(loaded))
+        builder = ServingBuilder(loaded, run, documents, champions(loaded))
         Promoter(loaded, provenance.actor, night.number).accept(
             Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
             builder.of_corpus(corpus),

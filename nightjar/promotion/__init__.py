@@ -16,6 +16,8 @@ from nightjar.promotion.contenders import (
     Contender,
     Question,
     benchmark_scores,
+    decided_scores,
+    is_of,
 )
 from nightjar.promotion.current_standing import Explanation, explain, read_events, read_standing
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
@@ -57,7 +59,9 @@ __all__ = [
     "VersionRef",
     "benchmark_scores",
     "decide",
+    "decided_scores",
     "explain",
+    "is_of",
     "ledger_directory",
     "read_events",
     "read_standing",

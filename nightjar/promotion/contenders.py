@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nightjar.config import GateConfig
-from nightjar.promotion.events import VersionRef
+from nightjar.promotion.events import DECISION, Event, VersionRef
 from nightjar.store import Artifact
+from nightjar.store.schemas import EMBEDDINGS
 from nightjar.store.scores import main_scores, read_scores
 
 
@@ -82,6 +83,26 @@ def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
         )
         for name, score in main_scores(read_scores(evaluation)).items()
     }
+
+
+def is_of(evaluation: Artifact, version: VersionRef) -> bool:
+    """Whether an evaluation scored exactly the vectors of ``version``."""
+    scored = evaluation.manifest.parent_digests.get(EMBEDDINGS)
+    return evaluation.manifest.parents[EMBEDDINGS] == version.embeddings and scored in (
+        version.digest,
+        None,
+    )
+
+
+def decided_scores(
+    events: Sequence[Event], model: str, version: VersionRef
+) -> dict[str, BenchmarkScore]:
+    """The scores that a version was last judged with, by the ledger; empty if it never was."""
+    for event in reversed(events):
+        if event.subject == model and event.new == version and DECISION in event.evidence:
+            found = event.evidence[DECISION]["candidate"]["evaluation"]
+            return {name: BenchmarkScore(**score) for name, score in found.items()}
+    return {}
 
 
 def _benchmark(entry: Mapping[str, Any]) -> str:

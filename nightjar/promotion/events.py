@@ -62,7 +62,7 @@ CROWNINGS = frozenset((EventKind.PROMOTED, EventKind.APPROVED, EventKind.FORCED)
 
 @dataclass(frozen=True)
 class VersionRef:
-    """A registered version of a model, and the embeddings it is made of."""
+    """A registered version of a model, and the embeddings that it is made from."""
 
     number: int
     """MLflow's version number."""

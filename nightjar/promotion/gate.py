@@ -1,10 +1,10 @@
 """The gate: may a version become the champion? Pure arithmetic over scores.
 
-A candidate needs a score and enough coverage on every benchmark of the gate (the floors), and
-its mean score may lie at most ``max_drop`` below the champion's and below the reference's.
-The reference stays while champions come and go, so that the score cannot sink by ``max_drop``
-every night; it moves by itself only to a version that is better by more than ``max_drop``.
-Scores are compared only if they were computed on the same items.
+A candidate needs a score and enough coverage on every benchmark of the gate (the floors), and its
+mean score may be at most ``max_drop`` below the champion's and below the reference's. The reference
+stays while champions come and go, so that the score cannot sink by ``max_drop`` every night; it
+moves by itself only to a version that is better by more than ``max_drop``. Scores are compared only
+if they were computed on the same items.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ class Promoter:
         """Record the decision if it says something new, and move the aliases.
 
         ``serving``, what is searched once the candidate is champion, goes into the promotion's
-        event. A trial records nothing. Raises ModelFilesDamaged before anything is written when
-        the candidate's files are not whole.
+        event. A trial records nothing. Raises ModelFilesDamaged before anything is written when the
+        candidate's files are damaged.
         """
         if is_trial:
             return SettledDecision(decision, None, False, "a trial promotes nothing")

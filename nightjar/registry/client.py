@@ -159,7 +159,7 @@ def _prepare_database(database: Path, artifacts: Path) -> None:
 
     MLflow's first use of an empty database runs all its migrations; two processes at once, or a
     kill in between, leave it broken for good. So it is made under a lease and another name, and
-    renamed once it is whole: an existing database is always whole.
+    renamed once it is complete: an existing database is always complete.
     """
     database = database.absolute()
     database.parent.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ def short_description(summary: ModelSummary) -> str:
 
 
 def model_card(summary: ModelSummary) -> str:
-    """The whole card as Markdown. It depends only on the summary, not on clock or host."""
+    """The complete card as Markdown. It depends only on the summary, not on clock or host."""
     sections = (
         f"# {summary.request.registered_model}\n\n{_sentence(summary)}",
         _use(summary),

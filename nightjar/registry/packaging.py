@@ -20,7 +20,7 @@ from nightjar.model.tokenization import EXTRAS
 from nightjar.registry.client import import_mlflow
 from nightjar.registry.model_card import CARD_NAME, model_card
 from nightjar.registry.readers import RegistryPlace
-from nightjar.registry.registered_files import FILES_NAME, FileList, stored_model
+from nightjar.registry.registered_files import FILES_NAME, LOOKUP, FileList, stored_model
 from nightjar.registry.registered_names import MODEL_CODE_PATH
 from nightjar.registry.summary import ModelSummary
 from nightjar.store import Artifact, library_versions
@@ -60,7 +60,7 @@ class LoggedModel:
 
     model_id: str
     files_sha256: str
-    """Sha256 of the list of its files, which lies beside them."""
+    """Sha256 of the list of its files, which is stored beside them."""
 
 
 def log_model(
@@ -69,7 +69,8 @@ def log_model(
     """Log the model with the list of its files, within :func:`active_run`.
 
     MLflow copies the files twice, through the system's temporary directory. Raises
-    RegistryUnavailable when the stored model does not answer with the vectors it was given.
+    RegistryUnavailable when the stored model does not answer with the vectors it was given, or
+    its arrays are not those that were scored.
     """
     mlflow = import_mlflow()
     versions = library_versions(*_requirements(summary))
@@ -86,12 +87,13 @@ def log_model(
         )
     with stored_model(client, place, info.model_id) as directory:
         _check_answers(summary, directory)
-        listed = FileList.of(directory).to_text()
+        listed = FileList.of(directory)
+    _check_scored(summary, listed)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / FILES_NAME
-        path.write_text(listed, encoding="utf-8")
+        path.write_text(listed.to_text(), encoding="utf-8")
         client.log_model_artifact(info.model_id, str(path))
-    return LoggedModel(info.model_id, hashlib.sha256(listed.encode()).hexdigest())
+    return LoggedModel(info.model_id, hashlib.sha256(listed.to_text().encode()).hexdigest())
 
 
 def _requirements(summary: ModelSummary) -> list[str]:
@@ -156,6 +158,19 @@ def _check_answers(summary: ModelSummary, directory: Path) -> None:
             f"{summary.request.embeddings.ref}: the upload is not whole. It is not registered; "
             f"run the same command again"
         )
+
+
+def _check_scored(summary: ModelSummary, stored: FileList) -> None:
+    """Compare the stored arrays with those that the evaluation scored."""
+    request = summary.request
+    scored: Mapping[str, str] = request.evaluation.manifest.report["model_files"]
+    for name, sha256 in scored.items():
+        found = stored.files.get(f"{LOOKUP}/{name}")
+        if found is None or found.sha256 != sha256:
+            raise RegistryUnavailable(
+                f"{name} as MLflow stored it is not what {request.evaluation.ref} scored: the "
+                f"upload is not whole. It is not registered; run the same command again"
+            )
 
 
 def _published_vectors(embeddings: Artifact, words: Sequence[str]) -> dict[str, list[float]]:

@@ -67,7 +67,7 @@ class RegisteredVersion:
 
     @property
     def embeddings_version(self) -> str:
-        """The embeddings it is made of; "" when Nightjar did not register it."""
+        """The embeddings that it is made from; "" when Nightjar did not register it."""
         return self.tags.get(EMBEDDINGS_TAG, "")
 
     @property

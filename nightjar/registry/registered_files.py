@@ -1,4 +1,4 @@
-"""The files of a registered version: where they are, their hashes, and whether they are whole.
+"""The files of a registered version: where they are, their hashes, and whether they are intact.
 
 ``files.json`` in the model's folder names every other file with its bytes and sha256; the tag
 ``nightjar.files_sha256`` of the version holds the sha256 of the list. Where the registry is a
@@ -112,10 +112,10 @@ class FileList:
 def check_files_whole(
     place: RegistryPlace, version: RegisteredVersion, *, reads_bytes: bool = True
 ) -> list[str]:
-    """Return what is wrong with the files of a version, one line each; empty when they are whole.
+    """Return what is wrong with the files of a version, one line each; empty when they are intact.
 
-    Reads every byte of local files, some 500 MB/s; without ``reads_bytes`` and for a server's
-    files it compares only the sizes. Raises RegistryUnavailable.
+    Reads every byte of local files, some 500 MB/s; without ``reads_bytes`` and for a server's files
+    it compares only the sizes. Raises RegistryUnavailable.
     """
     try:
         if place.is_server:

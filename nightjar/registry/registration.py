@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def ensure_registered(request: RegistrationRequest, progress: Progress) -> RegisteredVersion:
-    """Return the version of these embeddings packaged by this code; make it unless it is whole.
+    """Return the version of these embeddings packaged by this code; make it unless it is intact.
 
     Moves no alias. Holds the model's words and, to check them, its vectors in memory. Raises
     ArtifactDamaged before anything is registered when the embeddings fail their hashes,
-    ForeignModel when another ledger owns the registered model, RegistryUnavailable when MLflow
-    does not answer.
+    ForeignModel when another ledger owns the registered model, RegistryUnavailable when MLflow does
+    not answer.
     """
     place = RegistryPlace.of(request.registry, request.artifacts_dir)
     progress.start(f"register {request.model_name}", 4, "steps")

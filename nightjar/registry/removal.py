@@ -202,7 +202,7 @@ def _delete_run(
 def _delete_files(place: RegistryPlace, location: str, directories: Iterable[Path]) -> int:
     """Delete the first of ``directories`` that exists, else ``location``; return the bytes freed.
 
-    The first one lies beside the artifacts: after a copy MLflow still names the original's.
+    The first one is beside the artifacts: after a copy MLflow still names the original's.
     """
     named = local_directory(location)
     found = next((place for place in [*directories, *named] if place.is_dir()), None)

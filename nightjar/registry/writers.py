@@ -33,7 +33,7 @@ LEDGER_TAG = "nightjar.ledger"
 EVENT_TAG = "nightjar.ledger_event"
 """Tag of a registered model: the last event whose alias was moved."""
 DAMAGED_TAG = "nightjar.damaged_registration_key"
-"""Tag of a version whose files are no longer whole: its registration key."""
+"""Tag of a version whose files are no longer intact: its registration key."""
 
 
 class RegistryWriter(Protocol):

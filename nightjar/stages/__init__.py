@@ -1,4 +1,4 @@
-"""Every stage of the pipeline, upstream first: a new one is a package and a line here."""
+"""Every stage of the pipeline, upstream first. A new stage is a package and a line here."""
 
 from nightjar.core import Stage
 from nightjar.stages.embed.embed_stage import EmbedDocuments

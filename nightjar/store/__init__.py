@@ -1,23 +1,22 @@
 """Versioned Parquet artifacts: what the stages publish and read.
 
-``artifacts/<stage>/<version>/*.parquet`` and ``manifest.json``. A version is the hash of
-everything that shapes the result (:mod:`.fingerprint`), so "already
-published" means "the same result". Publishing writes into a staging directory beside the
-target, syncs, writes the manifest last and renames (:mod:`.publishing`): a
-directory without a manifest does not count as an artifact, and a published artifact is never
-modified. Opening checks names and sizes, reading checks schemas and page checksums, verifying
-checks the hashes (:mod:`.opening`). A damaged artifact is set aside, never deleted
-(:mod:`.setting_aside`). Where the exact bytes matter, :attr:`Manifest.digest` accompanies the
-version.
+``artifacts/<stage>/<version>/*.parquet`` and ``manifest.json``. A version is the hash of everything
+that shapes the result (:mod:`.fingerprint`), so "already published" means "the same result".
+Publishing writes into a staging directory beside the target, syncs, writes the manifest last and
+renames (:mod:`.publishing`): a directory without a manifest does not count as an artifact, and a
+published artifact is never modified. Opening checks names and sizes, reading checks schemas and
+page checksums, verifying checks the hashes (:mod:`.opening`). A damaged artifact is set aside,
+never deleted (:mod:`.setting_aside`). Where the exact bytes matter, :attr:`Manifest.digest`
+accompanies the version.
 
-A process shows that it is alive by holding a file (:mod:`.holding`): a run of a pipeline holds
-its lease (:mod:`.lease`), a writer the file of its staging directory.
+A process shows that it is alive by holding a file (:mod:`.holding`): a run of a pipeline holds its
+lease (:mod:`.lease`), a writer the file of its staging directory.
 
 :mod:`.local_disk` is the contract with the storage: put a new object (:func:`put_new`) or
 directory, :func:`replace` one, list :func:`names`, :func:`delete`, link a part. An object is
-whole and synced before its name appears, and only one of several writers gets a new name.
-Nothing else is assumed: no rename, no hard link, no modification time. Whether something has
-been idle long enough to be removed is judged by what earlier nights saw (:mod:`.idleness`).
+complete and synced before its name appears, and only one of several writers gets a new name.
+Nothing else is assumed: no rename, no hard link, no modification time. Whether something has been
+idle long enough to be removed is decided from what earlier nights saw (:mod:`.idleness`).
 """
 
 from nightjar.store.fingerprint import (

@@ -57,7 +57,7 @@ class Identity:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; NaN and infinities are refused."""
+    """JSON with sorted keys and no spaces; NaN and infinities are rejected."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

@@ -1,14 +1,14 @@
 """Held files: a process shows that it is alive by holding a file.
 
-The holder makes the file, which must be new, and keeps an open lock (``flock``) on it. The
-system drops the lock when the process ends, however it ends. Process ids and host names are
-not used, because containers share them, and the clocks of two machines are never compared.
+The holder creates the file, which must be new, and keeps a lock (``flock``) on it. The system drops
+the lock when the process ends, however it ends. Process ids and host names are not used, because
+containers share them, and the clocks of two machines are never compared.
 
-On a disk of this machine, or through the same mount of the same running system, a free lock
-proves that the holder is gone. Elsewhere it may not: some network disks have no locks, others
-keep each machine's locks apart. So the holder also increments a counter in the file every
-``BEAT_SECONDS``. Where the lock does not decide, an observer watches the content for changes,
-by its own clock and for ``BOUND_SECONDS`` at most.
+On a disk of this machine, or through the same mount of the same running system, a free lock proves
+that the holder is gone. Elsewhere it may not: some network disks have no locks, others keep each
+machine's locks apart. So the holder also increments a counter in the file every ``BEAT_SECONDS``.
+Where the lock does not decide, an observer watches the content for changes, by its own clock and
+for ``BOUND_SECONDS`` at most.
 
 Nobody inherits a held file: it is closed on exec and in forked children.
 """
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
 BOUND_SECONDS = 60.0
-"""A holder whose counter has stood still for so long is gone: six beats."""
+"""A holder whose counter has not changed for this long is gone: six beats."""
 _POLL_SECONDS = 0.2
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS))
 """The errors of a file system without locks."""
@@ -163,9 +163,9 @@ _process = _Process()
 
 
 def hold(path: Path, owner: str) -> Held:
-    """Make ``path`` and hold it until it is released or this process ends.
+    """Create ``path`` and hold it until it is released or this process ends.
 
-    ``owner`` tells people what holds it. Raises FileExistsError when the file exists, held or
+    ``owner`` names the holder in messages. Raises FileExistsError when the file exists, held or
     not, and OSError.
     """
     with _process.guard:
@@ -173,7 +173,7 @@ def hold(path: Path, owner: str) -> Held:
         descriptor = os.open(path, flags, 0o666)
         try:
             _lock(descriptor)
-            # Written after locking: a free lock on a file that names a holder was given up.
+            # Written after locking, so a free lock on a file that names a holder was given up.
             os.pwrite(descriptor, _COUNTER % 0 + _described(owner, descriptor), 0)
         except BaseException:
             with suppress(OSError):

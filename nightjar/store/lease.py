@@ -72,7 +72,7 @@ def acquire_lease(path: Path, owner: str) -> Lease:
             if _last_number(path) == last + 1:
                 _remove_older(path, last + 1)
                 return Lease(path, held)
-            held.remove()  # another process took the lease, released it and removed this number
+            held.remove()  # another process took and released the lease, and removed this number
 
 
 def is_held(path: Path) -> bool:

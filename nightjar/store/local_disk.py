@@ -1,10 +1,10 @@
 """The storage that the store needs, on a local or mounted disk.
 
-The store relies on the contracts of these functions and on nothing else: an object's name
-appears once the object is whole and on the disk, only one of several writers gets a new name, a
-replaced object is either the old one or the new one. No modification time is ever read. How
-this is done (a temporary file, a hard link, a rename) is this module's own affair; object
-storage would do it differently.
+The store relies on the contracts of these functions and on nothing else: an object's name appears
+once the object is complete and on the disk, only one of several writers gets a new name, a replaced
+object is either the old one or the new one. No modification time is ever read. How this is done (a
+temporary file, a hard link, a rename) is private to this module; object storage would do it
+differently.
 
 Names that begin with a dot are not objects: they are unfinished or hold files in use.
 """
@@ -24,7 +24,7 @@ from nightjar.store.writing import make_directory, only_writes, sync
 
 _UNFINISHED = ".unfinished-"
 _REPLACEMENT = ".replacement-"
-"""Prefix of a directory that is whole and about to replace the one whose name follows."""
+"""Prefix of a complete directory that is about to replace the one whose name follows."""
 _N_TRIES = 5
 _NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 """The errors of a file system without hard links, or with too many on one file."""
@@ -34,9 +34,8 @@ _IN_THE_WAY = frozenset((errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR))
 def put_new(path: Path, data: bytes) -> bool:
     """Write ``path`` unless it exists; return False, with nothing changed, when it does.
 
-    A reader sees all of it or nothing, even after a crash. Only one of several concurrent
-    writers gets True. Makes missing parent directories. Raises StoreNotWritable when the disk
-    refuses.
+    A reader sees all of it or nothing, even after a crash. Only one of several concurrent writers
+    gets True. Creates missing parent directories. Raises StoreNotWritable when writing fails.
     """
     with only_writes(path.parent):
         if os.path.lexists(path):
@@ -49,8 +48,8 @@ def put_new(path: Path, data: bytes) -> bool:
 def replace(path: Path, data: bytes) -> None:
     """Write ``path``, whether it exists or not.
 
-    A reader sees the old content or the new, even after a crash. Makes missing parent
-    directories. Raises StoreNotWritable when the disk refuses.
+    A reader sees the old content or the new, even after a crash. Creates missing parent
+    directories. Raises StoreNotWritable when writing fails.
     """
     with only_writes(path.parent):
         _finish(path, data, _rename)
@@ -58,10 +57,9 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def put_directory(staged: Path, path: Path) -> bool:
-    """Make the whole directory ``staged`` the new ``path``; return False when that exists.
+    """Rename the complete directory ``staged`` to ``path``; return False when that exists.
 
-    A reader sees all of it or nothing. An empty directory at ``path`` is replaced. Raises
-    OSError.
+    A reader sees all of it or nothing. An empty directory at ``path`` is replaced. Raises OSError.
     """
     try:
         staged.rename(path)
@@ -74,7 +72,7 @@ def put_directory(staged: Path, path: Path) -> bool:
 
 
 def replace_directory(staged: Path, path: Path) -> None:
-    """Replace the existing directory ``path`` by the whole directory ``staged``.
+    """Replace the existing directory ``path`` with the complete directory ``staged``.
 
     A reader finds the old one or the new one, except in the moment between two renames. If the
     process is killed there, :func:`complete_replacements` finishes the work. Raises OSError.
@@ -114,10 +112,10 @@ def _take_place(replacement: Path, path: Path) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Give the bytes of ``source``, which never change, the name ``path`` as well.
+    """Give the bytes of ``source``, which never change, the additional name ``path``.
 
-    They are stored once where the file system has hard links, else copied. An existing ``path``
-    is replaced. Raises OSError.
+    They are stored once if the file system has hard links, else copied. An existing ``path`` is
+    replaced. Raises OSError.
     """
     unfinished = path.with_name(f"{_UNFINISHED}{secrets.token_hex(8)}")
     try:
@@ -142,8 +140,8 @@ def names(directory: Path) -> list[str]:
 def delete(path: Path, trash: Path | None = None) -> bool:
     """Delete an object or a directory; return whether it existed and is gone.
 
-    Readers lose it at once. What the system refuses to delete, or a kill leaves behind, no longer
-    has its name and lies in ``trash`` (a directory on the same disk) if that is given;
+    It disappears for readers at once. Anything that the system cannot delete, or that a kill leaves
+    behind, has lost its name and is in ``trash`` (a directory on the same disk) if that is given;
     :func:`remove_unfinished` tries again there.
     """
     places = [place for place in (trash, path.parent) if place is not None]
@@ -207,7 +205,7 @@ def _link_unless_there(unfinished: Path, path: Path) -> bool:
     try:
         path.hardlink_to(unfinished)
     except FileExistsError:
-        # A server may have made the link although its answer was lost: the retry finds ours.
+        # A server may have made the link although its answer was lost; a retry finds it here.
         return unfinished.stat().st_nlink > 1
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:

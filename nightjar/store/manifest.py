@@ -63,7 +63,7 @@ class Manifest:
     version: str
     name: str
     identity: Mapping[str, Any]
-    """What the version is the hash of (:class:`.fingerprint.Identity`)."""
+    """The identity that the version is the hash of (:class:`.fingerprint.Identity`)."""
     files: tuple[FileEntry, ...]
     counts: Mapping[str, int]
     """What was read, kept and dropped, by reason."""
@@ -76,6 +76,10 @@ class Manifest:
     """ISO 8601, UTC, microseconds; orders as text. Metadata: never part of the version."""
     seconds: float
     schema_version: int = field(default=SCHEMA_VERSION)
+    parent_digests: Mapping[str, str] = field(default_factory=dict)
+    """The :attr:`digest` of each parent when this was written, by stage."""
+    former_digests: tuple[str, ...] = ()
+    """The digests that this artifact had before a person's documents were erased from it."""
 
     @property
     def parents(self) -> dict[str, str]:
@@ -91,8 +95,8 @@ class Manifest:
     def digest(self) -> str:
         """Hex sha256 that distinguishes artifacts of one version whose bytes differ.
 
-        Computed over the canonical JSON of the identity and of each file's name, rows, bytes and
-        sha256, not over when, where or how fast they were written: the same bytes of the same
+        Computed from the canonical JSON of the identity and of each file's name, rows, bytes and
+        sha256, not from when, where or how fast they were written: the same bytes of the same
         identity have the same digest.
         """
         files = sorted([entry.name, entry.rows, entry.bytes, entry.sha256] for entry in self.files)
@@ -107,7 +111,7 @@ class Manifest:
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """Read ``directory/manifest.json``. Raises ArtifactDamaged when it is no manifest."""
+        """Read ``directory/manifest.json``. Raises ArtifactDamaged when it is not a manifest."""
         path = directory / MANIFEST_NAME
         try:
             content = _read_json(path)
@@ -158,7 +162,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _from_json(content: Mapping[str, Any]) -> Manifest:
     fields = {key: value for key, value in content.items() if key != _CHECKSUM}
-    # Strict JSON rules: "5" is no number, but a list is what JSON has for a tuple.
+    # Strict JSON rules: "5" is not a number, but a JSON list is accepted for a tuple.
     return _adapter().validate_json(json.dumps(fields, allow_nan=False), strict=True)
 
 

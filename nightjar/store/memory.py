@@ -11,8 +11,8 @@ import pyarrow as pa
 def release_free_memory() -> None:
     """Return memory that this process' allocators keep free to the system.
 
-    Reading a corpus leaves some 60 MB with them, writing a table 30 MB, which would add to the
-    next stage's peak.
+    They keep about 60 MB after reading a corpus and 30 MB after writing a table, which would add to
+    the next stage's peak.
     """
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class Artifact:
             return parquet.schema_arrow
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """Read the whole table into memory and check its schema against the manifest.
+        """Read the complete table into memory and check its schema against the manifest.
 
         Raises ArtifactMissing for a table or column that the artifact does not have,
         ArtifactDamaged when its pages cannot be read or fail their checksums.
@@ -151,7 +151,7 @@ class Artifact:
 
 
 class RowGroups:
-    """The row groups of an open table, those of all its parts."""
+    """The row groups of an open table, across all its parts."""
 
     def __init__(
         self,
@@ -168,11 +168,11 @@ class RowGroups:
         ]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of row groups."""
         return len(self._groups)
 
     def sizes(self) -> list[int]:
-        """The number of rows of each."""
+        """Number of rows of each."""
         return [parquet.metadata.row_group(number).num_rows for _, parquet, number in self._groups]
 
     def read(self, number: int) -> pa.Table:
@@ -216,6 +216,22 @@ class Store:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise _damaged(ref, f"{entry.name} {found}, the manifest says {entry.bytes}")
         return Artifact(ref, manifest)
+
+    def replaced_parent(self, manifest: Manifest) -> str:
+        """The stage of a parent that was made again and differs from what this was made of.
+
+        Two trainings of one version may differ in bytes. "" when there is none; a parent that
+        is gone, or from which documents were erased, is no other one.
+        """
+        for stage, version in manifest.parents.items():
+            digest = manifest.parent_digests.get(stage)
+            if digest is None or not self.is_published(stage, version):
+                continue
+            with suppress(ArtifactDamaged):  # 'nightjar verify' reports it
+                parent = Manifest.read(self.root / stage / version)
+                if digest not in (parent.digest, *parent.former_digests):
+                    return stage
+        return ""
 
     def versions(self, stage: str) -> list[ArtifactRef]:
         """Every published version of ``stage``, oldest first.
@@ -262,7 +278,7 @@ class Store:
         raise ArtifactMissing(f"{prefix}: no artifact matches; 'nightjar versions' lists them")
 
     def verify(self, ref: ArtifactRef) -> list[str]:
-        """Return what is wrong with an artifact, one line each; empty when it is whole.
+        """Return what is wrong with an artifact, one line each; empty when it is intact.
 
         Reads every byte. Checks sizes, hashes, schemas, row counts, and that the version is the
         hash of the identity.

@@ -37,7 +37,8 @@ def part_name(table: str, number: int) -> str:
 class _TableWriter(pq.ParquetWriter):  # type: ignore[misc]
     """A Parquet writer whose write failures name the store ``root``.
 
-    So a stage that handles OSError from reading its source does not mistake them for one.
+    So a stage that handles OSError from reading its source does not mistake write failures for read
+    errors.
     """
 
     def __init__(self, root: Path, path: Path, schema: pa.Schema, **options: Any) -> None:
@@ -61,10 +62,9 @@ def table_writer(
     """Open a streaming writer of ``path`` below the store ``root``; each write is a row group.
 
     Only strings are dictionary-encoded, so the same rows written with the same library versions
-    have the same bytes. With lz4, integers use BYTE_STREAM_SPLIT: half the time and three
-    quarters of the size, but not every reader supports it. Pages carry checksums. When the block
-    raises, the file is removed and the block's error propagates. Raises StoreNotWritable when
-    the disk refuses.
+    have the same bytes. With lz4, integers use BYTE_STREAM_SPLIT: half the time and three quarters
+    of the size, but not every reader supports it. Pages carry checksums. When the block raises, the
+    file is removed and the block's error propagates. Raises StoreNotWritable when writing fails.
     """
     strings = [
         column.name
@@ -108,7 +108,7 @@ def write_part(
 ) -> FileEntry:
     """Write ``directory/name``, one row group for each of ``batches``; return its entry.
 
-    The name appears once the file is whole: a worker that was given up on may still be writing
+    The name appears once the file is complete: a worker that was given up on may still be writing
     the same part.
     """
     path = directory / name

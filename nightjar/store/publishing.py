@@ -1,10 +1,10 @@
 """Publishing an artifact: all of it or nothing, once.
 
-Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed and described by
-the manifest, which is written last; then the directory becomes ``<stage>/<version>``. If two
-runs publish the same version at once, the first one wins and the other uses its artifact.
+Files are written into ``<stage>/.staging-<version>-<random>``, synced, hashed and described by the
+manifest, which is written last; then the directory becomes ``<stage>/<version>``. If two runs
+publish the same version at once, the first one wins and the other uses its artifact.
 
-Beside a staging directory lies a file that its writer holds (:mod:`.holding`), made before the
+Beside a staging directory is a file that its writer holds (:mod:`.holding`), created before the
 directory and removed after it. A staging directory is abandoned when nobody holds that file.
 Processes that write parts for the writer hold nothing: once the writer is gone, their files are
 abandoned, too.
@@ -122,7 +122,7 @@ class Staging:
         return self.directory / name
 
     def write(self, table: str, data: pa.Table) -> None:
-        """Write a whole table that is already in memory."""
+        """Write a complete table that is already in memory."""
         with self.writer(table, data.schema) as writer:
             writer.write_table(data)
 
@@ -170,8 +170,9 @@ def publish(
 
     When ``write`` raises, nothing is published and the staging directory is removed. If another
     run publishes the version meanwhile, its artifact stays and is checked as by
-    :meth:`.opening.Store.open`. Raises StoreNotWritable when the directory cannot be written or
-    the disk is full.
+    :meth:`.opening.Store.open`. An artifact whose parent was made again with other bytes
+    (:meth:`.opening.Store.replaced_parent`) is replaced. Raises StoreNotWritable when the
+    directory cannot be written or the disk is full.
     """
     stage_dir = root / identity.stage
     ref = Store(root).ref(identity.stage, identity.version)
@@ -185,8 +186,8 @@ def publish(
             manifest = _manifest(identity, staging, git_commit, seconds)
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
-            is_first = _put_unless_published(staging_dir, Path(ref.path))
-    if not is_first:
+            is_ours = _put(staging_dir, Path(ref.path))
+    if not is_ours:
         Store(root).open(ref)
         logger.info("%s was published by another run meanwhile: using that one", ref)
         return ref
@@ -216,6 +217,7 @@ def rewrite(artifact: Artifact, write: Callable[[Staging], None]) -> None:
                 files=staging.entries(),
                 counts=_whole_numbers(staging.counts),
                 report=_json_value(staging.report),
+                former_digests=(*artifact.manifest.former_digests, artifact.manifest.digest),
             )
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
@@ -230,6 +232,12 @@ def _whole_numbers(counts: Mapping[str, int]) -> dict[str, int]:
 def _manifest(
     identity: Identity, staging: Staging, git_commit: str | None, seconds: float
 ) -> Manifest:
+    store = Store(staging.root)
+    published = {
+        stage: version
+        for stage, version in identity.parents.items()
+        if store.is_published(stage, version)
+    }
     return Manifest(
         stage=identity.stage,
         version=identity.version,
@@ -242,6 +250,10 @@ def _manifest(
         git_commit=git_commit,
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
         seconds=round(seconds, 3),
+        parent_digests={
+            stage: Manifest.read(staging.root / stage / version).digest
+            for stage, version in published.items()
+        },
     )
 
 
@@ -293,11 +305,17 @@ def _is_held_file(path: Path) -> bool:
     return path.name.endswith(_HELD_SUFFIX)
 
 
-def _put_unless_published(staging_dir: Path, target: Path) -> bool:
-    """Rename ``staging_dir`` to ``target``; return False when an artifact is already there."""
+def _put(staging_dir: Path, target: Path) -> bool:
+    """Rename ``staging_dir`` to ``target``; return False when an artifact is already there.
+
+    One whose parent was made again with other bytes is replaced.
+    """
     while not put_directory(staging_dir, target):
         if (target / MANIFEST_NAME).is_file():
-            return False
+            if not Store(target.parents[1]).replaced_parent(Manifest.read(target)):
+                return False
+            replace_directory(staging_dir, target)
+            return True
         set_aside_unpublished(target)
     return True
 

@@ -26,7 +26,7 @@ TOKENIZER_FILE = "tokenizer.json"
 DERIVED_DIR = "explorer"
 """Below the artifact store, but not a stage: the explorer's arrays, ``<embeddings>-...`` each."""
 WORDS_FILE = "words.json"
-"""In embeddings: how their training texts were cut into words."""
+"""In embeddings: how their training texts were split into words."""
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:

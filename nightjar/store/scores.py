@@ -22,8 +22,8 @@ MAIN_METRICS = (SPEARMAN, ACCURACY)
 class Score:
     """One row of the table ``scores``.
 
-    ``value`` is None when the covered items do not define it, ``ci_low`` and ``ci_high``
-    when they do not define an interval.
+    ``value`` is None when it is undefined for the covered items, ``ci_low`` and ``ci_high`` when
+    the interval is.
     """
 
     model: str
@@ -51,7 +51,7 @@ def read_scores(evaluation: Artifact) -> tuple[Score, ...]:
 
 
 def main_scores(scores: Iterable[Score]) -> dict[str, Score]:
-    """The one score that stands for each benchmark, over all of its items."""
+    """The one score that represents each benchmark, over all of its items."""
     return {
         score.benchmark: score
         for score in scores

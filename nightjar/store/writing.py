@@ -1,4 +1,4 @@
-"""Writing to the store: synced, with the system's refusals turned into one clear error."""
+"""Writing to the store: synced, with system errors turned into one clear error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFUSALS = _NO_ROOM | _READ_ONLY | _NOT_ALLOWED | _NOT_A_DIRECTORY
 
 @contextmanager
 def named_write_errors(root: Path) -> Iterator[None]:
-    """Turn the system's refusal to write below ``root`` into StoreNotWritable.
+    """Turn errors of writing below ``root`` into StoreNotWritable.
 
     For code that also reads elsewhere: an error that names a file outside ``root`` passes through,
     and so does one that reading may also cause, unless it names a file below ``root``.
@@ -81,7 +81,7 @@ def make_directory(directory: Path) -> None:
 
 
 def write_synced(path: Path, text: str) -> None:
-    """Write a whole new file and sync it to disk."""
+    """Write a complete new file and sync it to disk."""
     with path.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

@@ -1,4 +1,4 @@
-"""Pieces on the workers of a Dask cluster."""
+"""Processing pieces on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 120.0
-"""How long a cluster may have no worker, or its scheduler give no answer, before that is an error.
+"""How long a cluster may be without workers, or its scheduler without an answer, before that is an
+error.
 
-Workers of a cluster that is there are started again, or replaced by other machines, within it.
+Workers of a healthy cluster are restarted, or replaced by other machines, within that time.
 """
 _LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
@@ -42,9 +43,9 @@ _NEVER: Final = "36500 days"
 class DaskExecutor:
     """The workers of the cluster that ``client`` is connected to.
 
-    Dask gives the piece of a worker that is lost to another one, and gives up a piece that
-    several workers were lost with (``distributed.scheduler.allowed-failures``). It waits for
-    ever for workers that do not come; this waits ``patience_seconds``.
+    Dask reassigns the piece of a lost worker, and gives up a piece that several workers were lost
+    with (``distributed.scheduler.allowed-failures``). Dask waits forever for workers that do not
+    come; this class waits ``patience_seconds``.
     """
 
     is_cluster = True
@@ -52,13 +53,13 @@ class DaskExecutor:
     def __init__(
         self, client: distributed.Client, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        self._client: Any = client  # its methods have no types
+        self._client: Any = client  # its methods are untyped
         self._address = str(cast("Any", client).scheduler.address)
         self._patience_seconds = patience_seconds
 
     @property
     def n_workers(self) -> int:
-        """Threads of all workers that are there now, at least one.
+        """Threads of all current workers, at least one.
 
         Raises ClusterUnavailable when the scheduler does not answer.
         """
@@ -71,7 +72,7 @@ class DaskExecutor:
         return max(1, n_threads)
 
     def release(self) -> None:
-        """Nothing: the workers are the cluster's."""
+        """Do nothing: the workers belong to the cluster."""
 
     def map(
         self,
@@ -79,7 +80,7 @@ class DaskExecutor:
         pieces: Sequence[Piece],
         advance: Advance,
     ) -> Iterator[Result]:
-        """As :meth:`.executor.Executor.map`.
+        """See :meth:`.executor.Executor.map`.
 
         Raises ClusterUnavailable when the scheduler ends, or does not answer in time.
         """
@@ -119,10 +120,10 @@ class DaskExecutor:
 
     @contextmanager
     def checked(self, artifacts_dir: Path) -> Iterator[DaskExecutor]:
-        """The executor, after every worker has shown that it is fit.
+        """The executor, after checking every worker.
 
-        Raises ClusterUnfit where a worker runs other code or does not see ``artifacts_dir``,
-        WorkerLost where there is none or one does not answer.
+        Raises ClusterUnfit if a worker runs other code or cannot see ``artifacts_dir``, WorkerLost
+        if there is none or one does not answer.
         """
         artifacts_dir.mkdir(parents=True, exist_ok=True)
         probe = artifacts_dir / f".probe-{uuid.uuid4().hex}"
@@ -166,17 +167,16 @@ class DaskExecutor:
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
-    """A cluster of ``n_workers`` processes of this machine, each with one thread.
+    """A cluster of ``n_workers`` processes on this machine, with one thread each.
 
-    A process that ends is started again, however often. Raises ClusterUnavailable when they do
-    not start.
+    A process that ends is always restarted. Raises ClusterUnavailable when they do not start.
     """
     import dask  # noqa: PLC0415  # in the extra
     import distributed  # noqa: PLC0415
 
-    # Some time after each loss of a worker Dask looks once whether the worker is back, and if it
-    # is not, then nobody starts it again. A worker that came back and is lost a second time is
-    # not back either while it starts.
+    # Dask checks once, some time after it lost a worker, whether the worker is back, and otherwise
+    # nobody restarts it. A worker that came back and is lost a second time also counts as not back
+    # while it starts.
     with dask.config.set({"distributed.deploy.lost-worker-timeout": _NEVER}):
         try:
             with _killed_after(_START_SECONDS):
@@ -203,9 +203,9 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
 
 @contextmanager
 def _killed_after(seconds: float) -> Iterator[None]:
-    """Kill worker processes that are there after ``seconds``, for as long as the block lasts.
+    """Kill worker processes that exist for longer than ``seconds``, while the block lasts.
 
-    Dask waits for ever for one that stands still before it is a worker, but not for one that
+    Dask waits forever for a process that hangs before it becomes a worker, but not for one that
     ends. (Its own ``death_timeout`` leaves such a process behind, and raises AssertionError.)
     """
     over = threading.Event()
@@ -228,7 +228,7 @@ def _killed_after(seconds: float) -> Iterator[None]:
 
 
 class _Watch:
-    """Waits with patience: asks the scheduler whether anything can still come."""
+    """Waits for results, and checks with the scheduler whether any can still come."""
 
     def __init__(self, client: Any, address: str, patience_seconds: float) -> None:
         self._client = client
@@ -252,8 +252,7 @@ class _Watch:
     def look(self) -> bool:
         """Whether there is a worker that can work.
 
-        Raises WorkerLost, or ClusterUnavailable, when there was none for as long as the patience
-        lasts.
+        Raises WorkerLost or ClusterUnavailable when there has been none for too long.
         """
         trouble = self._trouble()
         if trouble is None:
@@ -267,9 +266,9 @@ class _Watch:
         return False
 
     def workers(self) -> Mapping[str, Any]:
-        """What the scheduler knows of each worker, by address.
+        """What the scheduler knows about each worker, by address.
 
-        Raises OSError without an answer, ClusterUnavailable where none can come any more.
+        Raises OSError without an answer, ClusterUnavailable when no answer can come any more.
         """
         if not self.is_connected():
             raise self.cut_off()
@@ -280,7 +279,7 @@ class _Watch:
         return workers
 
     def is_connected(self) -> bool:
-        """False once the client has tried in vain to connect again, for ever then."""
+        """False once the client has given up reconnecting; it stays False."""
         return self._client.status not in ("closing", "closed")
 
     def _trouble(self) -> RetryLater | None:
@@ -298,14 +297,14 @@ class _Watch:
         )
 
     def silent(self, seconds: float) -> ClusterUnavailable:
-        """The error of a scheduler that is there and does not answer."""
+        """The error for a scheduler that exists but does not answer."""
         return ClusterUnavailable(
             f"the Dask scheduler at {self._address} has not answered for {seconds:.0f} seconds; "
             f"see its log, then run the same command again: what is done stays done"
         )
 
     def cut_off(self) -> ClusterUnavailable:
-        """The error of a scheduler that is gone."""
+        """The error for a scheduler that is gone."""
         return ClusterUnavailable(
             f"the Dask scheduler at {self._address} ended, or the connection to it; see its log, "
             f"then run the same command again: what is done stays done"
@@ -313,7 +312,7 @@ class _Watch:
 
 
 def _can_work(worker: Mapping[str, Any]) -> bool:
-    """A worker short of memory is paused: it ends what it is at, and begins nothing."""
+    """Whether it is running: one short of memory is paused, and finishes only what it has begun."""
     counts = (worker.get("metrics") or {}).get("task_counts") or {}
     return worker["status"] == "running" or bool(counts.get("executing"))
 
@@ -326,14 +325,13 @@ class _Performed:
 
 
 _Queue: TypeAlias = "queue.SimpleQueue[tuple[int, Future[_Performed]]]"
-"""Places of pieces, and what became of them, as they are done."""
+"""Indices of pieces with their results, in the order of completion."""
 
 
 async def _deliver(place: int, future: Any, finished: _Queue) -> None:
-    """Wait in the client's loop, result and all: who waits for ``finished`` can look up meanwhile.
+    """Wait for piece and result in the client's loop, so that the main thread can look around.
 
-    A result is of use when it is here. Its worker may be lost before, and then Dask has the piece
-    done again.
+    A result only counts once it is here: if its worker is lost before, Dask repeats the piece.
     """
     outcome: Future[_Performed] = Future()
     try:

@@ -1,4 +1,4 @@
-"""What every executor does, and the plainest of them: pieces here, one by one."""
+"""The interface of executors, and the simplest one: pieces in this process, one by one."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ Result = TypeVar("Result")
 
 
 class Advance(Protocol):
-    """Told how much more is done, in the unit of the stage's progress."""
+    """Receives progress, in the unit of the stage."""
 
     def __call__(self, amount: float, note: str = "", /) -> None:
         """``amount`` more units are done; ``note`` is a short live remark."""
 
 
 class Executor(Protocol):
-    """Does the pieces of a stage."""
+    """Processes the pieces of a stage."""
 
     @property
     def n_workers(self) -> int:
-        """How many pieces are done at once."""
+        """How many pieces are processed at once."""
 
     @property
     def is_cluster(self) -> bool:
-        """Whether its workers may be other machines, with memory and cores of their own.
+        """Whether its workers may be other machines, with their own memory and cores.
 
-        Work that threads of this process do as well is better done by them where they are not.
+        If not, work that threads of this process can do is better done by them.
         """
 
     def release(self) -> None:
-        """Let go of what is held between two maps; the next one may take longer to start."""
+        """Release resources between two maps; the next one may take longer to start."""
 
     def map(
         self,
@@ -39,11 +39,11 @@ class Executor(Protocol):
         pieces: Sequence[Piece],
         advance: Advance,
     ) -> Iterator[Result]:
-        """``function`` of each piece, in the order of the pieces.
+        """The result of ``function`` for each piece, in the order of the pieces.
 
-        An error of the function is raised as soon as it is known; pieces that are not done by
-        then are given up. Raises WorkerLost when workers end again and again without a result, or
-        when there is none for long.
+        An error of the function is raised as soon as it is known, and the remaining pieces are
+        abandoned. Raises WorkerLost when workers keep ending without a result, or when there is
+        none for too long.
         """
 
 
@@ -65,7 +65,7 @@ class _Inline:
 
 
 INLINE: Executor = _Inline()
-"""For little work: there is nothing to start."""
+"""For small work: nothing has to be started."""
 
 INLINE_BYTES = 8 << 20
-"""Less compressed text than this is not worth the start of processes."""
+"""With less compressed text than this, starting processes does not pay off."""

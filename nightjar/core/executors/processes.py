@@ -1,4 +1,4 @@
-"""Pieces in processes of this machine, each with one thread of work."""
+"""Processing pieces in processes of this machine, each with one worker thread."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from nightjar.errors import WorkerLost
 logger = logging.getLogger(__name__)
 
 MAX_LOSSES = 3
-"""How often in a row the processes may end before one piece more is done."""
+"""How many times in a row processes may end without finishing a piece."""
 _POLL_SECONDS = 0.2
 _NOTICE_SECONDS = 5.0
 _END_SECONDS = 10.0
 
 
 class ProcessExecutor:
-    """``n_workers`` processes, started when there is more than one piece to do.
+    """``n_workers`` processes, started when there is more than one piece.
 
-    ``modules`` are imported as they start, not when the first piece needs them. They are
-    spawned: a forked copy of a process that holds threads (Arrow's, Prefect's) may hang. They
-    end with the ``with`` block, and with the process that started them even when that is killed.
+    They import ``modules`` when they start, not when the first piece needs them. They are spawned:
+    a fork of a process with threads (Arrow's, Prefect's) may hang. They end with the ``with``
+    block, and when the process that started them ends, even if it is killed.
     """
 
     is_cluster = False
@@ -47,7 +47,7 @@ class ProcessExecutor:
         self._pool: _Pool | None = None
 
     def start(self) -> None:
-        """Start the processes now, in the background: there will be pieces soon."""
+        """Start the processes now, in the background, for pieces to come."""
         if self._pool is None and self.n_workers > 1:
             self._pool = _Pool(self.n_workers, self._modules)
 
@@ -68,7 +68,7 @@ class ProcessExecutor:
         pieces: Sequence[Piece],
         advance: Advance,
     ) -> Iterator[Result]:
-        """As :meth:`.executor.Executor.map`; a lost process is replaced."""
+        """See :meth:`.executor.Executor.map`; a lost process is replaced."""
         if self.n_workers == 1 or len(pieces) <= 1:
             yield from INLINE.map(function, pieces, advance)
             return
@@ -106,7 +106,7 @@ class ProcessExecutor:
 
 
 class _Pool:
-    """The processes, and the queue by which they tell how far they are."""
+    """The processes, and the queue in which they report progress."""
 
     def __init__(self, n_processes: int, modules: tuple[str, ...]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -115,7 +115,7 @@ class _Pool:
             n_processes, context, initializer=_begin, initargs=(self._amounts, modules)
         )
         with _without_main():
-            for _ in range(n_processes):  # it starts one for each piece that is waiting
+            for _ in range(n_processes):  # it starts one for each waiting piece
                 self._processes.submit(os.getpid)
 
     def results(
@@ -125,7 +125,7 @@ class _Pool:
         places: Sequence[int],
         advance: Advance,
     ) -> Iterator[tuple[int, Result]]:
-        """Places and results, as they come. Raises BrokenProcessPool when a process has ended."""
+        """Indices and results, as they arrive. Raises BrokenProcessPool if a process has ended."""
         places_of: dict[Future[Any], int] = {
             self._processes.submit(_perform, function, pieces[place]): place for place in places
         }
@@ -143,10 +143,10 @@ class _Pool:
         self._tell(advance)
 
     def _has_lost_one(self) -> bool:
-        """Whether a process has ended, which none does by itself.
+        """Whether a process has ended; none does that in normal operation.
 
-        The pool notices that, but not while it waits for the rest of a result that the process
-        had begun to write.
+        The pool notices that itself, except while it waits for the rest of a result that the
+        process had started to write.
         """
         processes = (self._processes._processes or {}).values()  # noqa: SLF001
         return bool(wait_for([process.sentinel for process in processes], timeout=0))
@@ -163,9 +163,9 @@ class _Pool:
             advance(total, note)
 
     def end(self) -> None:
-        """End the processes now: what they are at is of no use any more."""
-        # Not shutdown alone: that waits for what is under way, and may drop the processes first.
-        # Not SIGTERM: a process that is stopped would not end.
+        """Kill the processes; their current work is not needed any more."""
+        # shutdown alone would wait for running work, and may forget the processes first. SIGTERM
+        # would not end a stopped process.
         processes = list((self._processes._processes or {}).values())  # noqa: SLF001
         results: Any = self._processes._result_queue  # noqa: SLF001
         self._processes.shutdown(wait=False, cancel_futures=True)
@@ -175,7 +175,7 @@ class _Pool:
             process.join(_END_SECONDS)
             if process.is_alive():
                 logger.warning("worker process %d does not end (a disk?)", process.pid)
-        # Who reads them waits for the rest of one as long as anyone could write it.
+        # The reader waits for the rest of a result as long as a writer is open.
         results._writer.close()  # noqa: SLF001
         self._amounts.close()
         self._amounts.join_thread()
@@ -183,10 +183,10 @@ class _Pool:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Processes that are started within do not import this one's main module.
+    """Keep processes started in the block from importing this process's main module.
 
-    Pieces are functions of importable modules, and the main module is the command line, or
-    Prefect's: a second and 100 MB for each process.
+    Pieces are functions of importable modules, and the main module is the command line or
+    Prefect's: that saves a second and 100 MB per process.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -200,10 +200,10 @@ _amounts: Any = None
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Keeps Arrow from importing pandas for its first array: 0.3 s and 50 MB for nothing."""
+    """Keeps Arrow from importing pandas for its first array, which takes 0.3 s and 50 MB."""
 
     def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
-        """Says that there is no pandas, and nothing about others."""
+        """Report pandas as missing; leave other modules to other finders."""
         if fullname == "pandas":
             raise ModuleNotFoundError(f"{fullname}: not for worker processes", name=fullname)
 

@@ -1,7 +1,7 @@
-"""Tags and text of a page, and the elements that are open at a place of it.
+"""Tags and text of a page, and the stack of open elements.
 
-Tags and text are told apart as by the tokenizer of the HTML standard. Here is also which elements
-break lines, for pages as for texts with some HTML in them.
+Tags and text are separated as by the tokenizer of the HTML standard. The lists of elements that
+break lines are also used for texts with some HTML in them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _RAW_END = {
 
 
 class Text(NamedTuple):
-    """Running text, its entities resolved."""
+    """Running text with resolved entities."""
 
     data: str
 
 
 class RawText(NamedTuple):
-    """What an element holds in which there are no tags, such as ``<script>``."""
+    """The content of an element that cannot contain tags, such as ``<script>``."""
 
     name: str
     data: str
@@ -57,7 +57,7 @@ Token = Text | RawText | Tag
 
 
 def scan(page: str) -> Iterator[Token]:
-    """The tokens of ``page``. A tag or a comment that is never closed reaches to the end."""
+    """The tokens of ``page``. An unclosed tag or comment reaches to the end."""
     position = 0
     while mark := _MARK.search(page, position):
         if mark.start() > position:
@@ -97,7 +97,7 @@ def _after_comment(page: str, mark: re.Match[str]) -> int:
 
 
 def attributes(written: str) -> dict[str, str]:
-    """Attributes by lower-case name; of several of a name the first counts."""
+    """Attributes by lower-case name; the first of a name counts."""
     found: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(written):
         value = match[2] or ""
@@ -108,27 +108,27 @@ def attributes(written: str) -> dict[str, str]:
 
 
 def unescaped(text: str) -> str:
-    """``text`` with its entities resolved; numbers that no character has are U+FFFD."""
+    """``text`` with resolved entities; numbers without a character become U+FFFD."""
     if "&" not in text:
         return text
-    # The library refuses numbers of more than 4,300 digits.
+    # The library fails on numbers of more than 4,300 digits.
     return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
 
 
 _MAX_DEPTH = 512
-"""As in browsers: what is nested deeper is read as if it were at this depth."""
+"""As in browsers: deeper elements are treated as if they were at this depth."""
 TEXT_BLOCKS = frozenset((
     "blockquote", "center", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li",
     "ol", "p", "section", "tr", "ul",
 ))  # fmt: skip
-"""Elements that begin and end lines and that people write into running text."""
+"""Elements that start and end lines and that people write into running text."""
 BLOCKS = TEXT_BLOCKS | frozenset((
     "address", "article", "aside", "body", "caption", "details", "dialog", "dir", "fieldset",
     "figcaption", "figure", "footer", "form", "frameset", "head", "header", "hgroup", "html",
     "legend", "listing", "main", "menu", "nav", "optgroup", "option", "plaintext", "pre", "search",
     "summary", "table", "tbody", "tfoot", "thead", "title", "xmp",
 ))  # fmt: skip
-"""Elements that begin and end lines."""
+"""Elements that start and end lines."""
 CELLS = frozenset(("td", "th"))
 LINE_BREAK = "br"
 SKIPPED = frozenset((
@@ -136,7 +136,7 @@ SKIPPED = frozenset((
     "noframes", "noscript", "object", "script", "select", "style", "svg", "template", "textarea",
     "video",
 ))  # fmt: skip
-"""Elements whose text is no text of the page."""
+"""Elements whose text is not part of the page's text."""
 _ONCE = frozenset(("html", "head", "body"))
 _ENDED_BY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "li": (("li",), ("ul", "ol", "menu", "dir")),
@@ -150,7 +150,7 @@ _ENDED_BY: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "option": (("option",), ("select", "datalist")),
     "body": (("head",), ()),
 }
-"""Which open elements a start tag ends, and within which ones that holds."""
+"""The open elements that a start tag closes, and the elements that limit this."""
 
 
 class Element(NamedTuple):
@@ -158,17 +158,17 @@ class Element(NamedTuple):
 
     name: str
     is_skipped: bool
-    """It or one around it holds no text of the page."""
+    """Whether it, or an ancestor, has no text of the page."""
     is_chosen: bool
-    """It or one around it is what was selected."""
+    """Whether it, or an ancestor, was selected."""
     bits: int
     around_bits: int
 
 
 class OpenElements:
-    """A stack of elements; end tags that the page leaves out are understood.
+    """A stack of elements; handles end tags that the page leaves out.
 
-    Holds at most 512 elements; each tag takes constant time over the page as a whole.
+    At most 512 elements; each tag takes amortized constant time.
     """
 
     def __init__(self, selector: Selector | None) -> None:
@@ -178,18 +178,18 @@ class OpenElements:
 
     @property
     def is_shown(self) -> bool:
-        """Whether text here is wanted."""
+        """Whether text at this position is wanted."""
         if not self._stack:
             return self._selector is None
         return self._stack[-1].is_chosen and not self._stack[-1].is_skipped
 
     @property
     def is_preformatted(self) -> bool:
-        """Whether white space here is text."""
+        """Whether white space at this position is significant."""
         return bool(self._places["pre"])
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """An element begins."""
+        """Open an element."""
         if name in _ONCE and self._places[name]:
             return
         if name in BLOCKS:
@@ -217,7 +217,7 @@ class OpenElements:
         self._stack.append(Element(name, is_skipped, is_chosen, bits, around))
 
     def end(self, name: str) -> None:
-        """An element ends, if it is open, and with it all that is open inside."""
+        """Close an element, if it is open, and everything that is open inside it."""
         place = self._last(name)
         if name in {"html", "body"} or (name != "table" and place < self._last("table")):
             return

@@ -1,4 +1,4 @@
-"""Selectors: types, classes, ids and attributes, as descendants or children, or several."""
+"""CSS selectors: types, classes, ids and attributes, descendants and children, alternatives."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _COMMA = re.compile(r"\s*,\s*")
 
 @dataclass(frozen=True, slots=True)
 class Compound:
-    """What one element has to be: ``div.text[lang=en]``."""
+    """The conditions on one element: ``div.text[lang=en]``."""
 
     type: str | None
     conditions: tuple[tuple[str, str | None], ...]
-    """Attribute and value; of ``class`` one of its words; None: any value."""
+    """Attribute and value; for ``class`` one of its words; None for any value."""
     is_child: bool
-    """Whether the one before it is the parent, and not just around it."""
+    """Whether the previous compound must be the parent, rather than any ancestor."""
     is_first: bool
     is_last: bool
 
     def matches(self, name: str, attributes: Mapping[str, str]) -> bool:
-        """Whether an element is one, whatever is around it."""
+        """Whether an element matches, whatever its ancestors."""
         if self.type not in {None, name}:
             return False
         for attribute, value in self.conditions:
@@ -50,16 +50,16 @@ class Compound:
 
 @dataclass(frozen=True)
 class Selector:
-    """Alternatives, one behind the other."""
+    """Alternatives, one after the other."""
 
     compounds: tuple[Compound, ...]
 
     def match(
         self, name: str, attributes: Mapping[str, str], parent_bits: int, around_bits: int
     ) -> int:
-        """A bit for each compound that the element is, with all that is asked before it.
+        """A bit for each compound that the element matches, including everything before it.
 
-        ``parent_bits`` are those of its parent, ``around_bits`` those of all elements around.
+        ``parent_bits`` are those of its parent, ``around_bits`` those of all ancestors.
         """
         bits = 0
         for number, compound in enumerate(self.compounds):
@@ -71,7 +71,7 @@ class Selector:
         return bits
 
     def is_chosen(self, bits: int) -> bool:
-        """Whether an element with these bits is one that the selector chooses."""
+        """Whether the selector selects an element with these bits."""
         return any(
             compound.is_last and bits >> number & 1
             for number, compound in enumerate(self.compounds)
@@ -79,7 +79,7 @@ class Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """The selector ``text``. Raises ValueError at what is not understood."""
+    """Parse ``text``. Raises ValueError for unsupported syntax."""
     compounds: list[Compound] = []
     position, is_first, is_child = 0, True, False
     text = text.strip()

@@ -27,18 +27,18 @@ _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
 
 
 def html_to_text(page: str, selector: str | None = None) -> str:
-    """The text of a page or a fragment of HTML, without tags, entities resolved.
+    """The text of a page or an HTML fragment, without tags, with resolved entities.
 
-    The title comes first, each block (paragraph, heading, list item, row) is a line. Left out
-    are scripts, styles, navigation, templates, forms' controls, pictures and formulas
-    (``SKIPPED``), and what is ``hidden``. With ``selector`` only the elements that it chooses,
-    without the title. Raises ValueError for a selector that is not understood.
+    The title comes first, and each block (paragraph, heading, list item, row) is a line. Scripts,
+    styles, navigation, templates, form controls, images and formulas (``SKIPPED``) are left out,
+    and so is everything ``hidden``. With ``selector`` the result is only the selected elements,
+    without the title. Raises ValueError for a selector with unsupported syntax.
     """
     return _Page(parse_selector(selector) if selector else None).read(page)
 
 
 class _Page:
-    """Collects lines while the tokens of a page go by."""
+    """Collects lines from the tokens of a page."""
 
     def __init__(self, selector: Selector | None) -> None:
         self._elements = OpenElements(selector)

@@ -1,14 +1,14 @@
-"""Interchange with gensim, both ways.
+"""Interchange with gensim, in both directions.
 
 ::
 
-    exporting.py        a published embeddings artifact becomes a gensim model or its own files
-    importing.py        a gensim model becomes a published embeddings artifact
-    gensim_content.py   what is taken out of a gensim model, checked, in our order
-    hyperparameters.py  by our names and by gensim's
+    exporting.py        from a published embeddings artifact to a gensim model or its files
+    importing.py        from a gensim model to a published embeddings artifact
+    gensim_content.py   the content of a gensim model, checked, in our order
+    hyperparameters.py  under our names and gensim's
 
-What is carried over, value by value: the words and their counts, every matrix, and the
-hyper-parameters. What is not: docs/interchange.md.
+Words and their counts, every matrix, and the hyper-parameters are carried over exactly.
+docs/interchange.md lists what is not.
 """
 
 from nightjar.formats.gensim.exporting import load_gensim, save_gensim, to_gensim

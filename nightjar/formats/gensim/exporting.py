@@ -1,4 +1,4 @@
-"""A published embeddings artifact becomes a gensim model; gensim's own files, saved and loaded."""
+"""From a published embeddings artifact to a gensim model; saving and loading gensim's files."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from nightjar.store.schemas import EMBEDDINGS
 
 
 def save_gensim(model: Word2Vec | KeyedVectors, path: Path) -> None:
-    """Write ``model`` as gensim does; large matrices become files beside ``path``.
+    """Write ``model`` in gensim's format; large matrices become files beside ``path``.
 
-    Raises InputError when the place cannot be written.
+    Raises InputError when ``path`` cannot be written.
     """
     try:
         model.save(str(path))
@@ -41,9 +41,9 @@ def save_gensim(model: Word2Vec | KeyedVectors, path: Path) -> None:
 
 
 def load_gensim(path: Path) -> Word2Vec | KeyedVectors:
-    """What gensim saved at ``path``. The file is a pickle: loading one runs what it says.
+    """Load what gensim saved at ``path``, a pickle: loading it runs code that it contains.
 
-    Raises InputError when it cannot be read, or is nothing that gensim saved.
+    Raises InputError when it cannot be read, or was not saved by gensim.
     """
     try:
         model = SaveLoad.load(str(path))
@@ -59,15 +59,16 @@ def load_gensim(path: Path) -> Word2Vec | KeyedVectors:
 def to_gensim(artifact: Artifact) -> Word2Vec | FastText | KeyedVectors:
     """The model as gensim would hold it after training: vectors, output layer, tree, counts.
 
-    Word2Vec and FastText go on training (``train``, also after ``build_vocab(update=True)``)
-    from the ``alpha`` and ``min_alpha`` of the manifest's config; ``comment`` names the
-    artifact. GloVe, and whatever has no output layer, becomes KeyedVectors with the counts as
-    the attribute ``count``; FastText without one FastTextKeyedVectors.
+    Word2Vec and FastText can be trained further (``train``, also after
+    ``build_vocab(update=True)``), from the ``alpha`` and ``min_alpha`` of the manifest's config;
+    ``comment`` names the artifact. GloVe, and any model without an output layer, becomes
+    KeyedVectors with the counts as the attribute ``count``; FastText without an output layer
+    becomes FastTextKeyedVectors.
 
-    The words keep the order of the artifact. In memory: all matrices of the model. FastText
-    has a row for each of ``bucket`` n-grams, used or not, since gensim finds rows by the
-    hash alone: bucket x vector_size x 4 bytes (800 MB for 2,000,000 rows of 100), of which the
-    system gives only the pages that are touched, until the model is saved or copied.
+    Words keep the artifact's order. Memory: all matrices of the model. FastText has a row for each
+    of ``bucket`` n-grams, used or not, because gensim finds rows by hash alone: bucket x
+    vector_size x 4 bytes (800 MB for 2,000,000 rows of 100). The system only allocates the pages
+    that are touched, until the model is saved or copied.
 
     Raises InputError for an artifact of another stage, VocabularyError for one without words,
     ArtifactMissing and ArtifactDamaged.
@@ -157,11 +158,11 @@ def _install_words(wv: KeyedVectors, vectors: Embeddings) -> None:
 def _install_vocabulary(
     model: Word2Vec, artifact: Artifact, settings: Hyperparameters, vectors: Embeddings
 ) -> None:
-    """Have gensim compute what follows from the counts, and say that it has been trained.
+    """Let gensim compute what follows from the counts, and mark the model as trained.
 
     Subsampling, the noise distribution and the Huffman tree come from gensim's own
-    ``prepare_vocab``, without the random matrices that ``build_vocab`` would draw. While it
-    runs, nothing may be trimmed or sorted.
+    ``prepare_vocab``, without the random matrices that ``build_vocab`` would draw. Trimming and
+    sorting are off while it runs.
     """
     model.raw_vocab = dict(zip(vectors.tokens, vectors.counts.tolist(), strict=True))
     model.prepare_vocab()
@@ -178,16 +179,16 @@ def _install_vocabulary(
 
 
 def _install_ngram_rows(wv: Any, artifact: Artifact, vectors: Embeddings) -> None:
-    """Word rows, n-gram rows, and the published vectors, which are the means of both."""
+    """Install word rows, n-gram rows, and the published vectors, which are the means of both."""
     wv.vectors_vocab = _read_word_rows(artifact, vectors.tokens)
     wv.vectors_ngrams = _read_ngram_rows(artifact, wv.bucket)
     wv.recalc_char_ngram_buckets()
-    # Without n-grams gensim trains the vectors themselves: one matrix under two names.
+    # Without n-grams gensim trains the vectors themselves: one matrix with two names.
     wv.vectors = vectors.matrix if wv.bucket else wv.vectors_vocab
 
 
 def _install_output_layers(model: Word2Vec, artifact: Artifact) -> None:
-    """In gensim the tree has a row more than it has inner nodes."""
+    """Install the output layers; gensim's tree has one row more than inner nodes."""
     n_words = len(model.wv)
     if model.negative:
         model.syn1neg = _read_layer(artifact, "negative", n_words, n_words)
@@ -196,7 +197,10 @@ def _install_output_layers(model: Word2Vec, artifact: Artifact) -> None:
 
 
 def _read_word_rows(artifact: Artifact, tokens: Sequence[str]) -> NDArray[np.float32]:
-    """FastText's own row of each of ``tokens``. Raises ArtifactDamaged when they are others."""
+    """FastText's own row of each of ``tokens``.
+
+    Raises ArtifactDamaged when the table has other tokens.
+    """
     matrix = np.empty((len(tokens), _vector_size(artifact, "word_rows")), np.float32)
     n_read = 0
     for batch in artifact.batches("word_rows"):
@@ -211,7 +215,7 @@ def _read_word_rows(artifact: Artifact, tokens: Sequence[str]) -> NDArray[np.flo
 
 
 def _read_ngram_rows(artifact: Artifact, n_buckets: int) -> NDArray[np.float32]:
-    """The whole matrix of ``n_buckets`` rows; a bucket that is not in the table is zero."""
+    """The full matrix of ``n_buckets`` rows; a bucket that is not in the table is zero."""
     matrix = np.zeros((n_buckets, _vector_size(artifact, "ngrams")), np.float32)
     for batch in artifact.batches("ngrams"):
         buckets = batch.column("bucket").to_numpy()

@@ -1,10 +1,10 @@
-"""What is taken out of a gensim model: checked, and in our order of words.
+"""The content of a gensim model: checked, and in our order of words.
 
-A Huffman tree follows from the counts in order; gensim lets the order of equally frequent words
-decide which of two subtrees goes where. Words that change places then change paths, and the
-rows of the inner nodes belong to paths. They can be moved along when the new tree has the
-same paths up to the nodes' numbers and the side of each branch: a branch the other way round
-is a row of opposite sign, since the sigmoid of -x is one minus that of x.
+A Huffman tree is determined by the ordered counts; in gensim the order of equally frequent words
+decides which of two subtrees goes where. Reordering words then changes their paths, and the rows of
+the inner nodes belong to paths. The rows can be moved along if the new tree has the same paths
+except for the nodes' numbers and the side of each branch: for a branch on the other side, the sign
+of the row is flipped, since the sigmoid of -x is one minus that of x.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class OrderedRows:
         return len(self.order)
 
     def stretches(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Which rows, and their values. A value too large for float32 becomes infinite."""
+        """Slices of rows and their values. A value too large for float32 becomes infinite."""
         for span in blocks(len(self.order)):
             with np.errstate(over="ignore"):
                 values = np.ascontiguousarray(self.matrix[self.order[span]], np.float32)
@@ -53,7 +53,7 @@ class OrderedRows:
 
 @dataclass(frozen=True, eq=False)
 class TreePaths:
-    """The way of each word from the root, end to end: inner nodes and codes (0 or 1)."""
+    """The path of each word from the root, end to end: inner nodes and codes (0 or 1)."""
 
     lengths: NDArray[np.int64]
     nodes: NDArray[np.int64]
@@ -62,14 +62,14 @@ class TreePaths:
 
 @dataclass(frozen=True, eq=False)
 class NodeRows:
-    """Row i of our inner nodes is ``signs[i]`` times the row ``order[i]`` of the model's."""
+    """Row i of our inner nodes is ``signs[i]`` times row ``order[i]`` of the model's."""
 
     order: NDArray[np.int64]
     signs: NDArray[np.float32]
 
 
 def sorted_tree(counts: NDArray[np.int64]) -> TreePaths:
-    """The tree that gensim, and our native trainer, make of ``counts`` in descending order."""
+    """The tree that gensim, and our native trainer, build from ``counts`` (descending)."""
     model = Word2Vec(hs=1, negative=0, min_count=1, sorted_vocab=0, sample=0, vector_size=1)
     descending = -np.sort(-counts)
     model.raw_vocab = {str(row): count for row, count in enumerate(descending.tolist())}
@@ -78,7 +78,7 @@ def sorted_tree(counts: NDArray[np.int64]) -> TreePaths:
 
 
 def node_rows(wv: KeyedVectors, ours: TreePaths, order: NDArray[np.int64]) -> NodeRows | None:
-    """How the rows of the model's tree go into ``ours``, the words of ``wv`` in ``order``.
+    """The mapping of the model's tree rows to ``ours``, with the words of ``wv`` in ``order``.
 
     None when no renumbering fits. Raises InputError when the model has no tree.
     """
@@ -114,24 +114,24 @@ _HINT = "pass model.wv to import the vectors alone"
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """The tables of an embeddings artifact: words by count descending, rows accordingly."""
+    """The tables of an embeddings artifact: words by count descending, rows to match."""
 
     tokens: tuple[str, ...]
     counts: NDArray[np.int64]
     vectors: OrderedRows
     word_rows: OrderedRows | None = None
     ngrams: OrderedRows | None = None
-    """Numbered by bucket."""
+    """By bucket number."""
     layers: dict[str, OrderedRows] = field(default_factory=dict)
     are_counts_ranks: bool = False
-    """The model has no counts: the words are in its order, and count down to 1."""
+    """The model has no counts: its words are in its order, with counts down to 1."""
     keeps_ties: bool = False
-    """Equally frequent words are in the model's order, which its Huffman tree hangs on."""
+    """Equally frequent words are in the model's order, because its Huffman tree depends on it."""
 
     def inputs(self) -> tuple[FileIdentity, ...]:
         """Size and sha256 of the words and of every matrix.
 
-        Raises InputError when a matrix holds a value that is not finite in float32.
+        Raises InputError when a matrix has a value that is not finite in float32.
         """
         return (
             _vocabulary_identity(self.tokens, self.counts),
@@ -174,7 +174,7 @@ class Content:
 
 
 def content_of_model(model: Word2Vec, only_used_ngrams: bool) -> Content:
-    """Of Word2Vec and FastText. Raises InputError and VocabularyError."""
+    """The content of Word2Vec or FastText. Raises InputError and VocabularyError."""
     tokens = _tokens(model.wv)
     counts = _counts(model.wv)
     if counts is None or counts.min() < 1:
@@ -200,7 +200,7 @@ def content_of_model(model: Word2Vec, only_used_ngrams: bool) -> Content:
 
 
 def content_of_vectors(wv: KeyedVectors, only_used_ngrams: bool) -> Content:
-    """Of KeyedVectors and FastTextKeyedVectors. Raises InputError and VocabularyError."""
+    """The content of (FastText)KeyedVectors. Raises InputError and VocabularyError."""
     tokens, counts = _tokens(wv), _counts(wv)
     if counts is None:
         counts = np.arange(len(tokens), 0, -1, dtype=np.int64)
@@ -273,7 +273,7 @@ def _by_count_and_token(tokens: list[str], counts: NDArray[np.int64]) -> NDArray
 
 @dataclass(frozen=True, eq=False)
 class _Order:
-    """Where the rows of our tables come from."""
+    """The order of rows for our tables."""
 
     words: NDArray[np.int64]
     nodes: NodeRows | None
@@ -282,7 +282,7 @@ class _Order:
 
 
 def _order(model: Word2Vec, tokens: list[str], counts: NDArray[np.int64]) -> _Order:
-    """By count and word; by count alone where only that keeps the model's tree."""
+    """Order by count and word, or by count alone if only that keeps the model's tree."""
     by_count_and_token = _by_count_and_token(tokens, counts)
     if not model.hs:
         return _Order(by_count_and_token, None, keeps_ties=False)
@@ -318,7 +318,7 @@ def _checked(matrix: NDArray[Any] | None, name: str, shape: tuple[int, int]) -> 
 
 
 def _ngram_rows(wv: FastTextKeyedVectors, only_used_ngrams: bool) -> OrderedRows:
-    """Rows that a word of the vocabulary uses, and others that are not zero, by bucket."""
+    """Rows by bucket: those that a word of the vocabulary uses, and others that are not zero."""
     settings = ngrams_of(wv)
     if not settings.are_on:
         return OrderedRows(np.zeros((0, wv.vector_size), np.float32), np.zeros(0, np.int64))

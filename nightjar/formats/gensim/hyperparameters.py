@@ -1,7 +1,7 @@
 """Hyper-parameters: from a manifest to gensim's arguments, and from a gensim model to ours.
 
-Nothing is validated as a pipeline's config would be: gensim allows values that it does not
-(a final learning rate of 0), and what a model was trained with is a fact.
+They are not validated like a pipeline's config: gensim allows values that the config does not (a
+final learning rate of 0), and a model was trained with whatever it was trained with.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from nightjar.store import Artifact
 WORD2VEC = "word2vec"
 FASTTEXT = "fasttext"
 _GOLDEN = (3 + math.sqrt(5)) / 2
-"""gensim's factor between a ``sample`` of 1 or more and the count it means."""
+"""gensim's factor between a ``sample`` of 1 or more and the count that it means."""
 
 
 @dataclass(frozen=True)
 class NgramHyperparameters:
-    """How FastText cuts a word into n-grams."""
+    """How FastText splits a word into n-grams."""
 
     min_n: int
     max_n: int
@@ -33,13 +33,13 @@ class NgramHyperparameters:
 
     @property
     def are_on(self) -> bool:
-        """Whether any length of n-gram is left."""
+        """Whether any n-gram length is possible."""
         return self.max_n >= self.min_n
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What Word2Vec and FastText were trained with, by the names of our config."""
+    """The settings of a Word2Vec or FastText model, under the names of our config."""
 
     trainer: str
     vector_size: int
@@ -59,7 +59,7 @@ class Hyperparameters:
     shrink_windows: bool
 
     def gensim_arguments(self) -> dict[str, Any]:
-        """Constructor arguments; what trims the vocabulary is set by the caller afterwards."""
+        """Constructor arguments; the caller sets those that trim the vocabulary afterwards."""
         return {
             "vector_size": self.vector_size,
             "window": self.window,
@@ -69,7 +69,7 @@ class Hyperparameters:
             "negative": self.negative,
             "hs": int(self.hs),
             "ns_exponent": self.ns_exponent,
-            # From 1 up gensim takes it for a count; the formula keeps every word.
+            # gensim reads values from 1 up as a count; with the formula they keep every word.
             "sample": self.sample if self.sample < 1 else 0.0,
             "alpha": self.alpha,
             "min_alpha": self.min_alpha,
@@ -78,7 +78,7 @@ class Hyperparameters:
         }
 
     def as_config(self) -> dict[str, Any]:
-        """For the identity of an imported artifact: as a trained one has it."""
+        """As in the identity of a trained artifact, for that of an imported one."""
         return {**asdict(self), "engine": "gensim"}
 
 
@@ -86,19 +86,19 @@ S = TypeVar("S", Hyperparameters, NgramHyperparameters)
 
 
 def trained_with(artifact: Artifact) -> Mapping[str, Any]:
-    """The slice of the config that the manifest's identity says the model is of."""
+    """The model's part of the config in the manifest's identity."""
     config = artifact.manifest.identity.get("config")
     model = config.get("model") if isinstance(config, Mapping) else None
     return model if isinstance(model, Mapping) else {}
 
 
 def read_settings(artifact: Artifact) -> Hyperparameters:
-    """Raises ArtifactDamaged when the manifest does not say all of it."""
+    """The settings in a manifest. Raises ArtifactDamaged when one is missing."""
     return _from_mapping(artifact, Hyperparameters)
 
 
 def read_ngrams(artifact: Artifact) -> NgramHyperparameters:
-    """Raises ArtifactDamaged when the manifest does not say all of it."""
+    """The n-gram settings in a manifest. Raises ArtifactDamaged when one is missing."""
     return _from_mapping(artifact, NgramHyperparameters)
 
 
@@ -146,13 +146,13 @@ def settings_of(model: Word2Vec, counts: np.ndarray[Any, np.dtype[np.int64]]) ->
 def ngrams_of(wv: Any) -> NgramHyperparameters:
     """The n-gram settings of a FastTextKeyedVectors.
 
-    There is no n-gram shorter than one character: gensim takes a ``min_n`` of 0 for 1.
+    An n-gram has at least one character: gensim treats a ``min_n`` of 0 as 1.
     """
     return NgramHyperparameters(max(1, int(wv.min_n)), max(0, int(wv.max_n)), int(wv.bucket))
 
 
 def _sample_as_fraction(sample: float, n_tokens: int) -> float:
-    """To gensim a ``sample`` of 1 or more is a word count; ours is a share of all words."""
+    """Convert gensim's ``sample``, a word count from 1 up, to ours, a share of all words."""
     if sample < 1 or not math.isfinite(sample):
         return sample
     return min(1.0, int(sample * _GOLDEN) / max(1, n_tokens))

@@ -1,4 +1,4 @@
-"""A gensim model becomes a published embeddings artifact."""
+"""From a gensim model to a published embeddings artifact."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nightjar.store.schemas import EMBEDDINGS
 logger = logging.getLogger(__name__)
 
 _REVISION = 1
-"""Raised whenever a change of this package changes what is written."""
+"""Raise it when a change of this package changes what is written."""
 
 
 def from_gensim(
@@ -39,20 +39,20 @@ def from_gensim(
     only_used_ngrams: bool = False,
     git_commit: str | None = None,
 ) -> ArtifactRef:
-    """Publish ``model`` under ``root`` as the embeddings ``name``; the same again is reused.
+    """Publish ``model`` under ``root`` as the embeddings ``name``; an identical one is reused.
 
-    Word2Vec and FastText with their output layers, KeyedVectors, and FastTextKeyedVectors
-    with their n-grams. Words are sorted by count descending, then by the word, and every row
-    goes along; where hierarchical softmax does not allow it, equally frequent words keep
-    gensim's order. The version is the hash of the content and of the hyper-parameters.
+    Accepts Word2Vec and FastText with their output layers, KeyedVectors, and FastTextKeyedVectors
+    with their n-grams. Words are sorted by count descending, then by the word, and every row moves
+    along; if hierarchical softmax does not allow that, equally frequent words keep gensim's order.
+    The version is the hash of content and hyper-parameters.
 
-    gensim gives every n-gram bucket random values, and unknown words are made of them: all rows
-    that are not zero are kept. ``only_used_ngrams`` leaves out those that no word of the
-    vocabulary uses; to unknown words they add nothing from then on.
+    gensim gives every n-gram bucket random values, and composes unknown words from them, so all
+    non-zero rows are kept. ``only_used_ngrams`` drops those that no word of the vocabulary uses;
+    they then add nothing to unknown words.
 
-    Beside the model, a block of rows is in memory. Raises InputError for what is no such
-    model, or has keys, counts, matrices or a tree that do not fit; VocabularyError without
-    words; StoreNotWritable.
+    Memory beside the model: a block of rows. Raises InputError for any other object, and for keys,
+    counts, matrices or a tree that do not fit together; VocabularyError without words;
+    StoreNotWritable.
     """
     _check_name(name)
     content, config = _content_and_config(model, only_used_ngrams)

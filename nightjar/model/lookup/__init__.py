@@ -1,4 +1,4 @@
-"""Questions to a table of vectors: what a registered model answers, and how fast.
+"""Queries on a table of vectors: everything that a registered model answers.
 
 A served model is a directory of plain files that are memory-mapped, so that opening one takes
 milliseconds and processes share its memory (:mod:`.lookup_files`)::
@@ -8,20 +8,20 @@ milliseconds and processes share its memory (:mod:`.lookup_files`)::
     counts.npy     int64 (n_tokens,): how often the corpus had the token
     tokens.arrow   Arrow IPC file, one column ``token``
     hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
-    tokenizer.json what the tokenizer is made of, where its settings do not say it all
-    phrases.json   which words become one token, where phrases are joined
-    lookup.json    sizes of all of them
+    tokenizer.json the tokenizer's definition, if its settings are not enough
+    phrases.json   the phrases to join, if any
+    lookup.json    sizes of all files
 
 :mod:`.vector_table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,
-:mod:`.approximate` nearly all of them faster, from an index that was built for them;
-:mod:`.token_index` says what an unknown word may have meant, :mod:`.vector_table` a vector for it.
-A :class:`VectorModel` (:mod:`.model`) answers about words and texts, :func:`answer`
-(:mod:`.requests`) what comes over HTTP and through MLflow. :mod:`.packing` writes all of it.
+and :mod:`.approximate` finds nearly all of them faster, from an index. For an unknown word,
+:mod:`.token_index` suggests similar ones, and :mod:`.vector_table` composes a vector. A
+:class:`VectorModel` (:mod:`.model`) answers queries about words and texts, :func:`answer`
+(:mod:`.requests`) those that come over HTTP and through MLflow. :mod:`.packing` writes the files.
 
-This package travels with every registered model, beside :mod:`nightjar.model.tokenization`, and is
-imported there under another name: it imports the standard library, numpy and pyarrow alone, and
-itself relatively. An approximate index needs usearch, which is imported when one is opened, and
-some tokenizers a library, which is imported at the first text.
+This package is copied into every registered model, beside :mod:`nightjar.model.tokenization`, and
+is imported there under another name: it only imports the standard library, numpy and pyarrow, and
+itself by relative imports. An approximate index needs usearch, imported when one is opened; some
+tokenizers need a library, imported at the first text.
 """
 
 from .approximate import ApproximateIndex

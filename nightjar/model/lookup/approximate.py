@@ -1,9 +1,9 @@
-"""Approximately nearest rows: a graph of near rows is walked instead of comparing all of them.
+"""Approximate nearest rows: searches a graph of near rows instead of comparing all of them.
 
 The graph is an HNSW index (Malkov and Yashunin 2018) in usearch's own file, memory-mapped, so
-processes share it. It holds the rows in half precision and says which rows may answer; those
-are compared with the query again in full, so similarities are exact, and only an answer may be
-missing. usearch is imported when an index is opened.
+processes share it. It holds the rows in half precision and selects candidates, which are compared
+with the query again in full precision. So similarities are exact, but an answer may be missing.
+usearch is imported when an index is opened.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _VALUES_AT_ONCE = 16 * 1024 * 1024
 class ApproximateIndex:
     """An HNSW index over the rows of a matrix.
 
-    ``index`` is a ``usearch.index.Index`` by inner product; ``rows[key]`` is the row that an
-    entry stands for, and None where keys are rows.
+    ``index`` is a ``usearch.index.Index`` by inner product; ``rows[key]`` is the row of an entry;
+    None if keys are rows.
     """
 
     def __init__(self, index: Any, rows: NDArray[np.int64] | None = None) -> None:
@@ -44,7 +44,8 @@ class ApproximateIndex:
     ) -> ApproximateIndex:
         """Map the index at ``path``. Raises QueryError without usearch, TableDamaged.
 
-        ``expansion_search``: candidates that a search keeps; the file does not hold it.
+        ``expansion_search`` is the number of candidates that a search keeps; the file does not
+        store it.
         """
         try:
             from usearch.index import Index  # noqa: PLC0415 (an extra)
@@ -63,7 +64,7 @@ class ApproximateIndex:
         return cls(index, rows)
 
     def __len__(self) -> int:
-        """How many rows are in it."""
+        """Number of indexed rows."""
         return len(self._index)
 
     def nearest(
@@ -75,7 +76,7 @@ class ApproximateIndex:
         excluded: Sequence[Sequence[int]] | None = None,
         least: float | None = None,
     ) -> list[Nearest]:
-        """What :func:`.nearest_rows` answers, but for rows that the graph did not lead to.
+        """As :func:`.nearest_rows`, but without rows that the graph search misses.
 
         ``matrix`` and ``lengths`` are what the index was built from.
         """
@@ -99,10 +100,10 @@ class ApproximateIndex:
     def _candidates(
         self, units: Floats, wanted: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows (n_queries, wanted), 0 where there are fewer, and how many there are."""
+        """Candidate rows (n_queries, wanted), filled up with 0, and how many are valid."""
         with self._lock:
             found = self._index.search(units, wanted)
-        if len(units) == 1:  # usearch answers one query in another form
+        if len(units) == 1:  # usearch answers a single query in another form
             counts = np.array([len(found.keys)])
             keys = np.zeros((1, wanted), np.int64)
             keys[0, : counts[0]] = found.keys

@@ -1,4 +1,4 @@
-"""What can be wrong with a question, or with the files that should answer it."""
+"""Errors in a query, or in the files that should answer it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 
 class QueryError(ValueError):
-    """The question is wrong: the message says which part, and what would be right."""
+    """The query is wrong; the message says which part, and what would be right."""
 
 
 class UnknownWords(QueryError):
     """Words without a vector.
 
-    ``words`` are all of them, in the order of the question, each once.
+    ``words`` has all of them, in the order of the query, without repetition.
     """
 
     def __init__(self, message: str, words: Sequence[str]) -> None:
@@ -21,4 +21,4 @@ class UnknownWords(QueryError):
 
 
 class TableDamaged(RuntimeError):
-    """A file of the table is missing, cut or of another table."""
+    """A file of the table is missing, truncated or from another table."""

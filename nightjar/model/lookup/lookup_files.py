@@ -1,8 +1,7 @@
 """The files of a table: written in one pass, opened without reading them.
 
-``lookup.json`` is written last and holds the size of every file, so a copy that was cut is
-noticed when it is opened. Every file is of a kind that other tools read: NumPy's own and
-Arrow's IPC format.
+``lookup.json`` is written last and has the size of every file, so a truncated copy is noticed when
+it is opened. Every file has a format that other tools read: NumPy's own or Arrow IPC.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _ARRAYS = ("vectors.npy", "norms.npy", "counts.npy", "hashes.npy", "slots.npy")
 
 
 class Rows(NamedTuple):
-    """A stretch of a table."""
+    """Consecutive rows of a table."""
 
     tokens: Sequence[str]
     counts: NDArray[np.int64]
@@ -51,8 +50,8 @@ def write_table(
 ) -> None:
     """Write the arrays and tokens of a table of ``n_tokens`` rows into ``directory``.
 
-    Holds one stretch, the tokens and the hash table in memory. Raises QueryError for a value
-    that is not finite and for a token that comes twice.
+    Memory: one stretch of rows, the tokens and the hash table. Raises QueryError for a value that
+    is not finite and for a repeated token.
     """
     norms = np.zeros(n_tokens, np.float32)
     counts = np.zeros(n_tokens, np.int64)
@@ -83,7 +82,7 @@ def write_table(
 
 
 def write_description(directory: Path, n_tokens: int, vector_size: int) -> None:
-    """Write ``lookup.json``: the sizes of all files there are. It comes last."""
+    """Write ``lookup.json`` with the sizes of all files. It comes last."""
     description = {
         "format_version": FORMAT_VERSION,
         "n_tokens": n_tokens,
@@ -100,7 +99,7 @@ def write_matrix(
 ) -> Iterator[Callable[[NDArray[np.float32]], object]]:
     """Write a float32 matrix in NumPy's format, some rows at a time.
 
-    Not through a memory map: on a full disk that ends the process instead of raising OSError.
+    Does not use a memory map: on a full disk that would end the process instead of raising OSError.
     """
     header = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, n_columns)}
     with path.open("wb") as file:
@@ -116,7 +115,7 @@ def _check_finite(norms: NDArray[np.float32], tokens: Sequence[str]) -> None:
 
 
 def _check_distinct(tokens: Sequence[str], hashes: NDArray[np.uint32]) -> None:
-    """Only tokens with equal hashes can be equal."""
+    """Raise QueryError for a repeated token; only tokens with equal hashes can be equal."""
     order = np.argsort(hashes, kind="stable")
     is_repeated = hashes[order][1:] == hashes[order][:-1]
     suspects = np.union1d(order[1:][is_repeated], order[:-1][is_repeated])
@@ -137,10 +136,10 @@ def map_table(directory: Path) -> TableFiles:
 
 
 def check_whole(directory: Path) -> None:
-    """Raise TableDamaged unless every file that was written is there, in full.
+    """Raise TableDamaged unless every file that was written exists in full size.
 
-    Reading beyond the end of a mapped file that was cut meanwhile ends the process: whoever
-    must not end asks this first, some 50 microseconds.
+    Reading beyond the end of a mapped file that was truncated meanwhile ends the process, so
+    long-running processes call this first; it takes about 50 microseconds.
     """
     for name, expected in _read_description(directory)["bytes"].items():
         path = directory / name

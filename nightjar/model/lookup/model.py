@@ -1,7 +1,7 @@
-"""A model to ask: words and texts in, vectors, words and similarities out.
+"""An open model: words and texts in; vectors, words and similarities out.
 
-A word is looked up exactly as the tokenizer wrote it; a text is cut by that tokenizer. FastText
-composes words it does not know from their n-grams.
+A word is looked up exactly as the tokenizer wrote it; a text is split by that tokenizer. FastText
+composes unknown words from their n-grams.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from .vector_table import SubwordVectors, VectorTable
 
 SETTINGS = "settings.json"
 DEFINITION = "tokenizer.json"
-"""What the tokenizer is made of, where its settings do not say it all."""
+"""The file with the tokenizer's definition, if its settings are not enough."""
 PHRASES = "phrases.json"
-"""Which words become one token, where phrases are joined."""
+"""The file with the phrases to join, if any."""
 NGRAM_BUCKETS = "ngram_buckets.npy"
 NGRAM_ROWS = "ngram_rows.npy"
 
@@ -58,14 +58,14 @@ class Neighbor:
 
 @dataclass(frozen=True)
 class OddOneOut:
-    """The word that fits the others least, and how each fits the mean of all."""
+    """The word least similar to the others, and the similarity of each to the mean of all."""
 
     word: str
     similarities: tuple[float, ...]
 
 
 class VectorModel:
-    """A table of vectors with what it takes to ask about any word and any text."""
+    """A table of vectors, and everything needed to query it by word or text."""
 
     def __init__(
         self,
@@ -82,9 +82,9 @@ class VectorModel:
         self.subwords = subwords
         self.definition = definition
         self.phrases = phrases
-        """The file of them, which is read at the first text; None where none are joined."""
+        """The file of phrases, which is read at the first text; None without phrases."""
         self.approximate_index: ApproximateIndex | None = None
-        """Over the rows of ``table``; what ``approximate`` questions are answered from."""
+        """The index for ``approximate`` queries, over the rows of ``table``."""
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -113,7 +113,7 @@ class VectorModel:
     def vectors(self, words: Sequence[str], unknown: str = "error") -> Floats:
         """The vector of each word, shape (n_words, vector_size).
 
-        ``unknown``: what to do with a word that has none: ``error`` (UnknownWords, naming
+        ``unknown`` says what to do with a word without a vector: ``error`` (UnknownWords, listing
         all of them), or ``nan``, a row of NaN.
         """
         _check_choice("unknown", unknown, ("error", "nan"))
@@ -137,11 +137,11 @@ class VectorModel:
         threshold: float | None = None,
         approximate: bool = False,
     ) -> list[list[Neighbor]]:
-        """The nearest tokens of each word, itself left out, best first.
+        """The nearest tokens of each word, except itself, best first.
 
-        With ``threshold`` only those at least so similar; with ``approximate`` from
-        ``approximate_index``, which is faster and may miss one. Raises UnknownWords, and
-        QueryError when there is no such index.
+        With ``threshold`` only those at least that similar; with ``approximate`` from
+        ``approximate_index``, which is faster and may miss some. Raises UnknownWords, and
+        QueryError without such an index.
         """
         queries = self.vectors(words)
         excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
@@ -168,8 +168,8 @@ class VectorModel:
     ) -> list[Neighbor]:
         """The nearest tokens of several words at once (3CosAdd, Mikolov et al. 2013).
 
-        The query is the sum of the ``positive`` words' directions less the ``negative``
-        ones'; all of them are left out. Raises UnknownWords, and QueryError without words.
+        The query is the sum of the unit vectors of ``positive`` words minus those of ``negative``
+        ones; all of these words are excluded. Raises UnknownWords, and QueryError without words.
         """
         words = [*positive, *negative]
         if not words:
@@ -230,7 +230,8 @@ class VectorModel:
 
     @cached_property
     def _find_words(self) -> Callable[[str], list[str]]:
-        # Made for the first text: the classes of Unicode characters take a tenth of a second.
+        # Created for the first text: computing the Unicode character classes takes a tenth of a
+        # second.
         try:
             return make_word_finder(self.tokenizer, self.definition, self._joiner())
         except TokenizerError as error:
@@ -247,7 +248,7 @@ class VectorModel:
             ) from error
 
     def words(self, text: str) -> list[str]:
-        """The words of a text, as training would have seen them; known or not.
+        """The words of a text, known or not, as training would have split it.
 
         Raises QueryError when a library that the tokenizer needs is not installed.
         """
@@ -258,8 +259,8 @@ class VectorModel:
     def encode(self, texts: Sequence[str], unknown: str = "error") -> Floats:
         """The mean vector of each text's words, shape (n_texts, vector_size).
 
-        Words without a vector are left out. ``unknown``: what to do with a text of which no
-        word has one: ``error`` (QueryError), ``nan`` or ``zero``.
+        Words without a vector are left out. ``unknown`` says what to do with a text without any
+        known word: ``error`` (QueryError), ``nan`` or ``zero``.
         """
         _check_choice("unknown", unknown, ("error", "nan", "zero"))
         means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
@@ -279,7 +280,7 @@ class VectorModel:
         return means
 
     def _means(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The mean of the known words' vectors of each text; NaN without one.
+        """The mean vector of each text's known words; NaN if there is none.
 
         Every distinct word of the texts is looked up, or composed, once.
         """
@@ -294,14 +295,14 @@ class VectorModel:
             known = is_known[places]
             places, weights = places[known], weights[known]
             if places.size:
-                # Sums of millions of float32 lose digits: the words are weighed in float64.
+                # Sums of millions of float32 lose precision, so they are computed in float64.
                 means[number] = weights @ vectors[places].astype(np.float64) / weights.sum()
         return means
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
-        """Places of the texts and their cosine similarity to the query, best first.
+        """Indices of the texts and their cosine similarity to the query, best first.
 
-        A text without a known word is last, with 0. Raises QueryError for such a query.
+        A text without a known word is last, with 0. Raises QueryError if the query has none.
         """
         queries = self.encode([query])
         vectors = self.encode(texts, unknown="zero")
@@ -312,7 +313,7 @@ class VectorModel:
         clipped = np.clip(similarities, -1, 1)
         return [(int(place), float(clipped[place])) for place in order]
 
-    # -- trouble ---------------------------------------------------------------------------
+    # -- errors ----------------------------------------------------------------------------
 
     @cached_property
     def _frequent(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""The exact nearest rows of many queries, and groups of rows that point the same way.
+"""The exact nearest rows of many queries, and clusters of rows by direction.
 
-A matrix product a block of rows at a time. Only what beats the worst answer so far is looked at
-after the product, so choosing costs one comparison a score instead of a partial sort of all
-scores. Groups are found by spherical k-means.
+Computes a matrix product for a block of rows at a time. Only scores that beat the worst answer so
+far are processed further, so selection costs one comparison per score instead of a partial sort.
+Clustering is spherical k-means.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _MIN_BLOCK_ROWS = 1_024
 _MAX_BLOCK_ROWS = 65_536
 _QUERIES_AT_ONCE = 4_096
 _FEW_QUERIES = 8
-"""Up to so many, dividing scores by lengths is cheaper than dividing rows."""
+"""Up to this number, dividing scores by lengths is cheaper than dividing rows."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Rows and cosine similarities of the answers to one query, best first."""
+    """The rows and cosine similarities of the answers to one query, best first."""
 
     rows: NDArray[np.int64]
     similarities: NDArray[np.float32]
 
 
 def row_lengths(matrix: Floats) -> Floats:
-    """Euclidean length of each row, summed in float64: squares of float32 may overflow."""
+    """Euclidean length of each row, summed in float64, since squares of float32 may overflow."""
     lengths: Floats = _exact_lengths(matrix).astype(np.float32)
     return lengths
 
@@ -47,9 +47,9 @@ def _exact_lengths(matrix: NDArray[F]) -> NDArray[np.float64]:
 
 
 def unit_rows(matrix: NDArray[F], lengths: Floats | None = None) -> NDArray[F]:
-    """Rows divided by their lengths; a row of zeros stays one, a row with NaN has it.
+    """Rows divided by their lengths; zero rows and rows with NaN stay as they are.
 
-    Without ``lengths`` they are measured, and divided by in float64.
+    Without ``lengths`` they are computed, and division is in float64.
     """
     known = _exact_lengths(matrix) if lengths is None else lengths
     divisors = np.where(known > 0, known, known.dtype.type(1))
@@ -69,10 +69,10 @@ def nearest_rows(
 ) -> list[Nearest]:
     """The ``topn`` rows with the highest cosine similarity to each query.
 
-    ``matrix`` (n_rows, d) with ``lengths`` (n_rows,); ``queries`` (n_queries, d), of any
-    length. ``excluded[q]`` are rows that do not answer query q. With ``least`` only rows at
-    least so similar do. Equal similarities are in the order of the rows. A query of zeros has
-    no direction and no answers.
+    ``matrix`` (n_rows, d) with ``lengths`` (n_rows,); ``queries`` (n_queries, d), of any length.
+    ``excluded[q]`` are rows that may not answer query q. With ``least`` only rows at least that
+    similar count. Equal similarities are in row order. A zero query has no direction and no
+    answers.
     """
     unit_queries = unit_rows(queries, row_lengths(queries))
     answers: list[Nearest] = []
@@ -111,7 +111,7 @@ def _search(
 
 
 class _Pairs:
-    """Queries and the rows that do not answer them, flat."""
+    """Queries and their excluded rows, flat."""
 
     def __init__(self, excluded: Sequence[Sequence[int]] | None) -> None:
         pairs = [(q, row) for q, rows in enumerate(excluded or ()) for row in rows]
@@ -119,17 +119,17 @@ class _Pairs:
         self._queries, self._rows = flat[:, 0], flat[:, 1]
 
     def hide(self, scores: Floats, start: int) -> None:
-        """Put their scores below every other."""
+        """Set their scores below all others."""
         is_inside = (self._rows >= start) & (self._rows < start + scores.shape[1])
         scores[self._queries[is_inside], self._rows[is_inside] - start] = -np.inf
 
 
 class _Best:
-    """The best answers so far. Rows are met in ascending order."""
+    """The best answers so far; rows are processed in ascending order."""
 
     def __init__(self, n_queries: int, topn: int, least: float | None) -> None:
         self._topn = topn
-        # Just below what counts; a score must be greater.
+        # Just below the limit, since a score must be greater.
         floor = -2.0 if least is None else np.nextafter(np.float32(least), np.float32(-2))
         self._bounds = np.full(n_queries, floor, np.float32)
         self._queries = np.zeros(0, np.int64)
@@ -137,9 +137,9 @@ class _Best:
         self._scores = np.zeros(0, np.float32)
 
     def meet(self, scores: Floats, start: int) -> None:
-        """Take in the scores (n_queries, n_block) of the rows from ``start`` on."""
+        """Process the scores (n_queries, n_block) of the rows from ``start`` on."""
         if self._topn < scores.shape[1] and not self._rows.size:
-            # Of the first block everything beats the bound: a partial sort says what counts.
+            # In the first block everything beats the bound, so a partial sort selects.
             kth = np.partition(scores, -self._topn, axis=1)[:, -self._topn]
             queries, rows = np.nonzero(
                 (scores >= kth[:, np.newaxis]) & (scores > self._bounds[:, np.newaxis])
@@ -151,7 +151,7 @@ class _Best:
         self._keep(queries, rows + start, scores[queries, rows])
 
     def _keep(self, queries: NDArray[np.int64], rows: NDArray[np.int64], scores: Floats) -> None:
-        """Merge and keep the best ``topn`` of each query."""
+        """Merge them into the best ``topn`` of each query."""
         queries = np.concatenate([self._queries, queries])
         rows = np.concatenate([self._rows, rows])
         scores = np.concatenate([self._scores, np.clip(scores, -1, 1)])
@@ -177,11 +177,11 @@ _MAX_ROUNDS = 100
 
 
 def cluster_rows(vectors: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray[np.int64]:
-    """The cluster of each row, numbered from 0 in the order in which they are met.
+    """The cluster of each row, numbered from 0 in order of first occurrence.
 
-    Spherical k-means (Dhillon and Modha 2001) with k-means++ seeding (Arthur and
-    Vassilvitskii 2007); the same seed gives the same clusters. ``n_clusters`` is at most the
-    number of rows; fewer are found when rows repeat.
+    Spherical k-means (Dhillon and Modha 2001) with k-means++ seeding (Arthur and Vassilvitskii
+    2007); the same seed gives the same clusters. ``n_clusters`` is at most the number of rows;
+    fewer are found when rows repeat.
     """
     units = unit_rows(vectors, row_lengths(vectors))
     centres = _first_centres(units, n_clusters, np.random.default_rng(seed))
@@ -202,13 +202,13 @@ def cluster_rows(vectors: NDArray[np.float32], n_clusters: int, seed: int) -> ND
 def _first_centres(
     units: NDArray[np.float32], n_clusters: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Rows drawn with chances in proportion to their distance from the ones before."""
+    """Rows drawn with probability proportional to their distance from earlier ones."""
     chosen = [int(generator.integers(len(units)))]
     distances = np.maximum(0.0, 1.0 - units @ units[chosen[0]]).astype(np.float64)
     for _ in range(1, n_clusters):
         total = distances.sum()
         if total <= 0:
-            break  # every row repeats one that is chosen
+            break  # every row repeats a chosen one
         chosen.append(int(generator.choice(len(units), p=distances / total)))
         np.minimum(distances, np.maximum(0.0, 1.0 - units @ units[chosen[-1]]), out=distances)
     return units[chosen]

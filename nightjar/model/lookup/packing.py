@@ -16,7 +16,7 @@ from .lookup_files import Rows, write_description, write_matrix, write_table
 from .model import DEFINITION, NGRAM_BUCKETS, NGRAM_ROWS, PHRASES, SETTINGS
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
-"""The code that travels: what :class:`.VectorModel` imports, besides numpy and pyarrow."""
+"""The code to copy: everything that :class:`.VectorModel` imports besides numpy and pyarrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class NgramRows:
 
 @dataclass(frozen=True, eq=False)
 class ModelContent:
-    """What a model's files are made of."""
+    """The content of a model's files."""
 
     name: str
     tokenizer: Settings
@@ -41,15 +41,15 @@ class ModelContent:
     rows: Iterable[Rows]
     ngrams: NgramRows | None = None
     definition: str | None = None
-    """What the tokenizer is made of, where its settings do not say it all."""
+    """The tokenizer's definition, if its settings are not enough."""
     phrases: str | None = None
-    """What joins phrases, by :func:`~..tokenization.phrases_to_json`; None where none are."""
+    """The phrases, from :func:`~..tokenization.phrases_to_json`; None without phrases."""
 
 
 def write_model(directory: Path, content: ModelContent) -> None:
-    """Write the files that :meth:`.VectorModel.open` opens into ``directory``, which is there.
+    """Write the files that :meth:`.VectorModel.open` opens into the existing ``directory``.
 
-    Raises QueryError for a value that is not finite and for a token that comes twice.
+    Raises QueryError for a value that is not finite and for a repeated token.
     """
     write_table(directory, content.rows, content.n_tokens, content.vector_size)
     ngrams = content.ngrams
@@ -85,7 +85,7 @@ def _write_ngrams(directory: Path, ngrams: NgramRows, vector_size: int) -> None:
 
 
 def copy_code(directory: Path) -> None:
-    """Copy the packages that travel into ``directory``."""
+    """Copy the code for a registered model into ``directory``."""
     for package in PACKAGES:
         shutil.copytree(
             package, directory / package.name, ignore=shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""One question as it comes over any door: items, and parameters that say what is asked.
+"""A query from any interface: items, and parameters that say what to do with them.
 
 =========== ================================= ==========================================
 task        items                             answer
@@ -14,11 +14,10 @@ rank        texts, against ``query``          places and similarities, best firs
 encode      texts                             float32 (n_texts, vector_size)
 =========== ================================= ==========================================
 
-Neighbours are objects of ``token`` and ``similarity``. With ``threshold`` the neighbours are
-synonyms: all words at least so similar, up to ``topn``. An item may also be a question of its
-own, an object with ``items`` and parameters: the answer is then a list of answers. With
-``approximate`` neighbours and analogies come from the model's approximate index, where it has
-one.
+Neighbours are objects with ``token`` and ``similarity``. With ``threshold`` they are all words at
+least that similar (synonyms), up to ``topn``. An item may also be a query of its own, an object
+with ``items`` and parameters; the answer is then a list of answers. With ``approximate``,
+neighbours and analogies come from the model's approximate index, if it has one.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ from .model import Neighbor, VectorModel
 
 MAX_TOPN = 100_000
 MAX_ANSWERS = 10_000_000
-"""Neighbours in all answers together, and words times clusters."""
+"""Limit on the neighbours in all answers together, and on words times clusters."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is asked, with its defaults."""
+    """The parameters of a query, with defaults."""
 
     task: str = "vector"
     topn: int = 10
     threshold: float = -1.0
     """Least similarity of a neighbour."""
     together: bool = False
-    """One question of all words, not one of each."""
+    """One query of all words, instead of one for each."""
     negative: tuple[str, ...] = ()
-    """Words to get away from."""
+    """Words to subtract."""
     query: str = ""
     """The text to rank against."""
     n_clusters: int = 2
@@ -58,7 +57,7 @@ class Parameters:
     approximate: bool = False
     """Neighbours and analogies from the approximate index."""
     unknown: str = "error"
-    """What a word without a vector gets: error or nan; a text: error, nan or zero."""
+    """For a word without a vector: error or nan; for a text: error, nan or zero."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Parameters:
@@ -110,9 +109,9 @@ def _string(name: str, value: Any) -> str:
 
 
 def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> Any:
-    """The answer to a question: an array of float32, or what JSON can hold.
+    """The answer to a query: an array of float32, or a value that JSON can represent.
 
-    Raises QueryError for whatever is wrong with the question.
+    Raises QueryError for any error in the query.
     """
     if any(isinstance(item, Mapping) for item in items):
         return _answers(model, items, given)
@@ -121,7 +120,7 @@ def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -
 
 
 def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
-    """Of items that are questions of their own: their ``items`` and parameters, all checked."""
+    """The answers to items that are queries of their own; all are validated first."""
     if Parameters.of(given) != Parameters():
         raise QueryError(
             "the items are questions of their own, so their parameters belong into them, beside "
@@ -224,7 +223,7 @@ TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
     "rank": _rank,
     "encode": _encode,
 }
-"""What answers each task."""
+"""The function that answers each task."""
 
 
 def _words(items: Sequence[Any]) -> list[str]:

@@ -1,11 +1,11 @@
-"""From token to row, and what an unknown word may have meant.
+"""From token to row, and suggestions for unknown words.
 
-A hash table in two arrays, so that it can be memory-mapped. Open addressing with linear probing:
-``slots`` holds row + 1 at the first free place from the token's hash on, 0 where none is;
-``hashes`` has the CRC-32 of each row's token. At most half of the slots are taken. CRC-32 is the
-same in every process, unlike Python's own hash.
+A hash table in two arrays, so that it can be memory-mapped. It uses open addressing with linear
+probing: ``slots`` holds row + 1 in the first free slot from the token's hash on, and 0 in empty
+slots; ``hashes`` has the CRC-32 of each row's token. At most half of the slots are used. Unlike
+Python's own hash, CRC-32 is the same in every process.
 
-An unknown word may have meant words a few letters away, and words it is made of.
+Suggestions are words a few letters away, and known words within the unknown one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 _FREE = 0
 _MANY = 32
-"""From so many words on, all are looked up at once."""
+"""From this number of words on, all are looked up at once."""
 
 
 def token_bytes(token: str) -> bytes:
-    """UTF-8; a lone surrogate, which no stored token can hold, is encoded all the same."""
+    """UTF-8; also encodes a lone surrogate, which no stored token can contain."""
     return token.encode("utf-8", "surrogatepass")
 
 
@@ -36,7 +36,8 @@ def hash_tokens(tokens: Iterable[bytes], n_tokens: int) -> NDArray[np.uint32]:
 def fill_slots(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The slots for rows with these hashes.
 
-    In rounds: of the rows that want a free slot the first gets it, the others try the next.
+    It works in rounds: of the rows that want a free slot, the first gets it and the others try the
+    next.
     """
     n_slots = 1 << max(1, (2 * len(hashes) - 1).bit_length())
     slots = np.zeros(n_slots, np.uint32)
@@ -54,7 +55,7 @@ def fill_slots(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 class TokenIndex:
-    """Rows of tokens. ``tokens`` is a binary array; the arrays may be memory-mapped."""
+    """The rows of tokens. ``tokens`` is a binary array; the arrays may be memory-mapped."""
 
     def __init__(
         self, tokens: pa.BinaryArray, hashes: NDArray[np.uint32], slots: NDArray[np.uint32]
@@ -84,7 +85,7 @@ class TokenIndex:
         return rows
 
     def _rows_of_hashes(self, hashes: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """For each hash the first row that has it, or -1."""
+        """For each hash the first row with it, or -1."""
         mask = len(self._slots) - 1
         found = np.full(len(hashes), -1, np.int64)
         asking = np.arange(len(hashes))
@@ -110,13 +111,13 @@ class TokenIndex:
 
 
 MAX_WORDS = 100_000
-"""Of so many of the most frequent words the distance is measured."""
+"""Edit distances are measured to this many of the most frequent words."""
 _MIN_PART = 4
 _LONGEST = 40
 
 
 def edit_distances(word: str, candidates: Sequence[str]) -> NDArray[np.int64]:
-    """Letters to insert, delete, replace or swap with the next to get from one to the other.
+    """Insertions, deletions, replacements and swaps of adjacent letters between words.
 
     Optimal string alignment (Damerau 1964), for all candidates at once.
     """
@@ -145,11 +146,11 @@ def edit_distances(word: str, candidates: Sequence[str]) -> NDArray[np.int64]:
 
 
 def suggest(word: str, frequent: Sequence[str], index: TokenIndex, topn: int = 3) -> list[str]:
-    """Up to ``topn`` words that ``word`` may stand for, the likeliest first.
+    """Up to ``topn`` words that ``word`` may mean, the likeliest first.
 
-    First other spellings of it (upper and lower case), then words at most a third of its letters
-    away among ``frequent`` (the most frequent words, most frequent first), then the
-    longest known words within it.
+    First its other spellings (upper and lower case), then words among ``frequent`` (most frequent
+    first) within an edit distance of a third of its letters, then the longest known words within
+    it.
     """
     if not word or len(word) > _LONGEST:
         return []

@@ -1,4 +1,4 @@
-"""A table of vectors, open: rows of words, nearest words, and unknown words by their n-grams."""
+"""An open table of vectors: rows of words, nearest words, and unknown words from their n-grams."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .token_index import TokenIndex
 def ngram_buckets(word: str, min_n: int, max_n: int, n_buckets: int) -> list[int]:
     """Bucket of each character n-gram of ``<word>``, as Facebook's fastText numbers them.
 
-    Bojanowski et al. 2017, section 3.2: FNV-1a over the UTF-8 bytes. The reference
-    implementation reads each byte as a signed char; a lone bracket is no n-gram.
+    Bojanowski et al. 2017, section 3.2: FNV-1a over the UTF-8 bytes. The reference implementation
+    reads each byte as a signed char; a lone bracket is not an n-gram.
     """
     characters = [char.encode("utf-8", "surrogatepass") for char in f"<{word}>"]
     return [
@@ -58,7 +58,7 @@ class SubwordVectors:
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The mean over each word's n-grams, shape (n_words, vector_size).
 
-        A row of NaN for a word of which no n-gram has a row.
+        A row of NaN for a word without any known n-gram.
         """
         means = np.full((len(words), self.rows.shape[1]), np.nan, np.float32)
         if len(self.buckets) == 0:
@@ -98,7 +98,7 @@ class VectorTable:
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return int(self.vectors.shape[1])
 
     def row(self, token: str) -> int:
@@ -106,7 +106,7 @@ class VectorTable:
         return self.index.row(token)
 
     def rows(self, tokens: Sequence[str]) -> NDArray[np.int64]:
-        """The row of each token, -1 for those that are not there."""
+        """The row of each token, -1 for unknown ones."""
         return self.index.rows(tokens)
 
     def tokens_of(self, rows: NDArray[np.int64]) -> list[str]:

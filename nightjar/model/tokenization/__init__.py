@@ -1,14 +1,14 @@
-"""From raw text to tokens, the same way for a corpus and for a question to a model.
+"""From raw text to tokens, in the same way for a corpus and for a query to a model.
 
-A text is cut into sentences and normalised (:mod:`.sentences`), each sentence into tokens by the
-tokenizer that the settings name, which also says where a token stands in the raw text
-(:mod:`.tokenizers`, with a module a family); words that belong together then become one token
-(:mod:`.known_phrases`). What counts as a letter is in :mod:`.character_classes`. The settings are
-those of the config's section ``tokenize``.
+A text is split into normalized sentences (:mod:`.sentences`), and each sentence into tokens by the
+configured tokenizer, which can also give their positions in the raw text (:mod:`.tokenizers`, with
+a module for each family); then phrases are joined (:mod:`.known_phrases`).
+:mod:`.character_classes` defines letters. The settings are those of the config's section
+``tokenize``.
 
-This package travels with every registered model, so that raw text is cut there as it was for
-training. It imports the standard library alone, and itself relatively; what a tokenizer needs
-beyond is imported when it is made (:mod:`.settings`).
+This package is copied into every registered model, so that raw text is split there as it was for
+training. It only imports the standard library, and itself by relative imports; the libraries of a
+tokenizer are imported when it is created (:mod:`.settings`).
 """
 
 from .known_phrases import PhraseJoiner, phrases_to_json

@@ -1,7 +1,7 @@
-r"""Which characters are letters, marks and numbers, as classes for regular expressions.
+r"""Letters, marks and numbers, as character classes for regular expressions.
 
-Python's ``\w`` leaves out combining marks, so it cuts Hindi or Tamil words at their vowel
-signs, and it takes in the underscore. The classes here come from the general categories of
+Python's ``\w`` excludes combining marks, so it splits Hindi or Tamil words at their vowel signs,
+and it includes the underscore. The classes here are built from the general categories of
 ``unicodedata`` instead.
 """
 
@@ -37,17 +37,17 @@ _UNSPACED = (
 
 @cache
 def word_characters(*categories: str, astral: bool) -> str:
-    """The inside of ``[...]`` for all characters whose category starts with one of these.
+    """The inside of a ``[...]`` pattern for all characters whose category starts with one of these.
 
-    Ideographs and Hiragana are left out (:func:`unspaced_characters`). Without ``astral``
-    the class ends with the basic multilingual plane: ``re`` looks such a class up in a
-    table, and tries every range of a longer one in turn.
+    Ideographs and Hiragana are excluded (:func:`unspaced_characters`). Without ``astral`` the class
+    ends with the basic multilingual plane: ``re`` looks such a class up in a table, but tries every
+    range of a longer one in turn.
     """
     return _class_of(categories, astral, is_unspaced=False)
 
 
 def unspaced_ranges() -> list[tuple[int, int]]:
-    """First and last code points of what :func:`unspaced_characters` are among."""
+    """Ranges (first and last code point) that contain the :func:`unspaced_characters`."""
     return [(min(codes), max(codes)) for codes in _UNSPACED if codes.step == 1] + [
         (code, code) for codes in _UNSPACED if codes.step > 1 for code in codes
     ]
@@ -68,11 +68,11 @@ def ideographs() -> str:
 
 @cache
 def continuing_characters() -> str:
-    """Like :func:`word_characters`, for what normalisation may join to the character before.
+    """Like :func:`word_characters`, for what normalization may join to the previous character.
 
-    Combining marks, the second parts of composed characters, vowels and final consonants
-    of Hangul, and whatever decomposes into something that starts with one of these. A text
-    may be cut before any other character, and its parts normalised by themselves.
+    These are combining marks, the second parts of composed characters, vowels and final consonants
+    of Hangul, and characters that decompose into something starting with one of these. A text may
+    be split before any other character, and its parts normalized separately.
     """
     decomposed = (unicodedata.decomposition(chr(code)).split() for code in _every())
     seconds = {int(parts[1], 16) for parts in decomposed if len(parts) == 2 and parts[0][0] != "<"}
@@ -87,9 +87,9 @@ def continuing_characters() -> str:
 
 @cache
 def combining_characters() -> str:
-    """Like :func:`word_characters`, for what normalisation sorts, or makes such characters of.
+    """Like :func:`word_characters`, for characters that normalization sorts, or turns into such.
 
-    In all planes. They are marks, but for the voiced sound marks of half-width Katakana (Lm).
+    In all planes. They are marks, and the voiced sound marks of half-width Katakana (Lm).
     """
     return _class(
         code
@@ -118,7 +118,7 @@ def unspaced_characters(*, astral: bool) -> str:
 
 
 def _class_of(categories: tuple[str, ...], astral: bool, *, is_unspaced: bool) -> str:
-    """The class of these categories, among what is unspaced or what is not."""
+    """The class of these categories, limited to unspaced characters or to the others."""
     planes = (range(LAST_BASIC + 1), *(_ASTRAL if astral else ()))
     return "".join(_runs(codes, categories, is_unspaced) for codes in planes)
 

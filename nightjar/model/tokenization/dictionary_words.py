@@ -1,4 +1,4 @@
-"""The tokenizers ``chinese``, ``japanese`` and ``thai``: words by dictionary."""
+"""The dictionary-based tokenizers ``chinese``, ``japanese`` and ``thai``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from .unicode_words import make_unicode_tokenizer
 
 
 def make_chinese_tokenizer(settings: TokenizerSettings, _definition: str | None) -> Cutter:
-    """Runs of ideographs are cut by rjieba; all else by the tokenizer ``unicode``.
+    """Cut runs of ideographs with rjieba, and other text with the tokenizer ``unicode``.
 
-    jieba takes the most probable path through its dictionary, and a hidden Markov model for
-    what is not in it. Words that mix scripts (卡拉OK) are cut where the script changes.
-    Raises LibraryMissing.
+    jieba takes the most probable path through its dictionary, and a hidden Markov model for unknown
+    words. Words that mix scripts (卡拉OK) are cut where the script changes. Raises LibraryMissing.
     """
-    # An instance of our own: the module's may have got words from other code in the process.
+    # Our own instance: other code in the process may have added words to the module's.
     cut = import_library("rjieba", "chinese").Jieba().cut
     return by_script(_ideographs(), cut, make_unicode_tokenizer(settings))
 
@@ -37,18 +36,17 @@ _BETWEEN = r"\s!-/:-@\[-`{-~\u2010-\u2027\u3000-\u3004\u3008-\u301f\u30fb\uff01-
 """Spaces and punctuation, which tell Sudachi where clauses end."""
 
 MAX_CHARS = 2_000
-"""Sudachi takes 49,149 bytes at a time, counted after its own normalisation, too, which may
-make 18 bytes of one character."""
+"""Sudachi accepts 49,149 bytes at a time, also counted after its own normalization, which may turn
+one character into 18 bytes."""
 _OVERLAP = 100
-"""Morphemes that end so near to the end of a window are cut again in the next one."""
+"""Morphemes that end this close to the end of a window are cut again in the next one."""
 
 
 def make_japanese_tokenizer(settings: TokenizerSettings, _definition: str | None) -> Cutter:
-    """Runs of kana and ideographs are cut by Sudachi; all else by the tokenizer ``unicode``.
+    """Cut runs of kana and ideographs with Sudachi, and other text with the tokenizer ``unicode``.
 
-    ``japanese_mode`` is Sudachi's: A cuts into the shortest units, C keeps compounds and
-    names whole. Tokens stand as they are written, not in their dictionary form. Raises
-    LibraryMissing.
+    ``japanese_mode`` is Sudachi's: A cuts into the shortest units, C keeps compounds and names
+    together. Tokens are surface forms, not dictionary forms. Raises LibraryMissing.
     """
     sudachi = import_library("sudachipy", "japanese")
     import_library("sudachidict_core", "japanese")
@@ -91,12 +89,12 @@ _READ_ONLY, _READ_ONLY_BEFORE = "PYTHAINLP_READ_ONLY", "PYTHAINLP_READ_MODE"
 
 
 def make_thai_tokenizer(settings: TokenizerSettings, _definition: str | None) -> Cutter:
-    """Runs of Thai are cut by newmm; all else by the tokenizer ``unicode``.
+    """Cut runs of Thai with newmm, and other text with the tokenizer ``unicode``.
 
-    newmm takes the fewest words of the dictionary in the package that respect clusters of
-    Thai characters. The vowel sara am, which NFKC takes apart, is put together again: so
-    dictionaries, keyboards and therefore questions to a model have it. Nothing is downloaded
-    or written. Raises LibraryMissing.
+    newmm takes the fewest words of the packaged dictionary that respect clusters of Thai
+    characters. The vowel sara am, which NFKC decomposes, is composed again, because dictionaries,
+    keyboards and so queries have it composed. Nothing is downloaded or written. Raises
+    LibraryMissing.
     """
     cutter = by_script(_RUN, _segmenter(), make_unicode_tokenizer(settings))
 
@@ -116,7 +114,7 @@ def make_thai_tokenizer(settings: TokenizerSettings, _definition: str | None) ->
 
 @cache
 def _segmenter() -> Callable[[str], list[str]]:
-    # Once a process: the dictionary of 62,000 words takes a third of a second.
+    # Once per process: the dictionary of 62,000 words takes a third of a second.
     with _read_only():
         newmm = import_library("pythainlp.tokenize.newmm", "thai")
         words = import_library("pythainlp.corpus.common", "thai").thai_words()
@@ -126,9 +124,9 @@ def _segmenter() -> Callable[[str], list[str]]:
 
 @contextmanager
 def _read_only() -> Iterator[None]:
-    """Keep PyThaiNLP from making a directory in the user's home when it is imported."""
+    """Keep PyThaiNLP from creating a directory in the user's home when it is imported."""
     if _READ_ONLY in os.environ or _READ_ONLY_BEFORE in os.environ:
-        yield  # the user has decided
+        yield  # the user has set it
         return
     os.environ[_READ_ONLY] = "1"
     try:

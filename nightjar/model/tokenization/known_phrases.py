@@ -1,4 +1,4 @@
-"""Joining phrases in the tokens of a text, as it was done in the corpus."""
+"""Joining phrases in the tokens of a text, as in the corpus."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ ENGLISH_CONNECTOR_WORDS = frozenset(
         *("and", "or"),
     )
 )
-"""gensim's: articles, prepositions and conjunctions that a phrase may have inside."""
+"""gensim's list: articles, prepositions and conjunctions that a phrase may contain."""
 
 
 class PhraseJoiner:
     """Joins the phrases of one pass after the other.
 
-    ``passes`` has the phrases of each pass, a phrase as the tokens it is made of. A phrase is
-    two tokens that are no connector words, with none but connector words between them.
+    ``passes`` has the phrases of each pass, each as its tokens. A phrase is two tokens that are not
+    connector words, with only connector words, if any, between them.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class PhraseJoiner:
 
     @classmethod
     def from_json(cls, text: str) -> PhraseJoiner:
-        """Back from :func:`phrases_to_json`. Raises ValueError for text of another form."""
+        """The inverse of :func:`phrases_to_json`. Raises ValueError for malformed text."""
         try:
             found = json.loads(text)
             return cls(found["passes"], found["delimiter"], found["connector_words"])
@@ -42,7 +42,7 @@ class PhraseJoiner:
             raise ValueError(f"no phrases in it: {error!r}") from error
 
     def join(self, tokens: Sequence[str]) -> list[str]:
-        """The tokens of one sentence, those of a phrase as one: greedily from left to right."""
+        """The tokens of one sentence with each phrase as one token, greedily from left to right."""
         joined = list(tokens)
         for phrases in self._passes:
             joined = self._joined(joined, phrases)
@@ -68,7 +68,7 @@ class PhraseJoiner:
 def phrases_to_json(
     passes: Iterable[Iterable[Sequence[str]]], delimiter: str, connector_words: Iterable[str]
 ) -> str:
-    """What a :class:`PhraseJoiner` is made of, as the file that travels with a model."""
+    """The content of a :class:`PhraseJoiner` as JSON, for the file in a registered model."""
     content = {
         "delimiter": delimiter,
         "connector_words": sorted(connector_words),

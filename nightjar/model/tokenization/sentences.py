@@ -1,7 +1,7 @@
-"""From a document's text to its sentences, normalised, lower-cased by the rules of a language.
+"""From a document's text to its sentences: normalized, and lower-cased by a language's rules.
 
-The rules are those of Unicode's SpecialCasing.txt. Greek needs none: ``str.lower`` writes a
-sigma at the end of a word as such.
+The rules are those of Unicode's SpecialCasing.txt. Greek needs none: ``str.lower`` handles a final
+sigma.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .character_classes import combining_characters, word_characters
 from .settings import TokenizerSettings
 
 _ABOVE = 230
-"""Canonical combining class of what stands above a letter."""
+"""Canonical combining class of marks above a letter."""
 _DOT_ABOVE = "\u0307"
 _LITHUANIAN = {"\u00cc": "i\u0307\u0300", "\u00cd": "i\u0307\u0301", "\u0128": "i\u0307\u0303"}
 
 
 def make_case_folding(settings: TokenizerSettings) -> Callable[[str], str]:
-    """What ``lowercase``, ``casefold`` and ``locale`` make of a text.
+    """The function for ``lowercase``, ``casefold`` and ``locale``.
 
     ``tr`` and ``az``: I becomes a dotless i, dotted I an i. ``lt``: an i or j with an accent keeps
-    its dot. With ``casefold`` the rest is Unicode's full case folding, which also writes ß
-    as ss and a final sigma as others.
+    its dot. With ``casefold`` the rest is Unicode's full case folding, which also writes ß as ss
+    and a final sigma as an ordinary one.
     """
     if not settings.lowercase:
         return lambda text: text
@@ -37,16 +37,16 @@ def make_case_folding(settings: TokenizerSettings) -> Callable[[str], str]:
 
 
 def _dotless(text: str) -> str:
-    """Turkish and Azerbaijani: the dot is a letter's own."""
+    """Turkish and Azerbaijani: dotted and dotless i are different letters."""
     if "I" not in text and "\u0130" not in text:
         return text
-    # Marks that stand elsewhere may come between the letter and its dot.
+    # Marks in other positions may come between the letter and its dot.
     text = re.sub(f"I([{_between()}]*+){_DOT_ABOVE}", r"i\1", text)
     return text.replace("\u0130", "i").replace("I", "\u0131")
 
 
 def _dotted(text: str) -> str:
-    """Lithuanian: below an accent the dot is written."""
+    """Lithuanian: the dot is kept below an accent."""
     for letter, written in _LITHUANIAN.items():
         text = text.replace(letter, written)
     return _accented().sub(lambda match: match.group().lower() + _DOT_ABOVE, text)
@@ -72,7 +72,7 @@ def _marks() -> list[str]:
 
 
 SentenceSplitter = Callable[[str], list[str]]
-"""Takes a document's text, returns its sentences, normalised, in order."""
+"""Takes a document's text, returns its normalized sentences in order."""
 
 TERMINATORS = ".!?\u2026\u061f\u06d4\u203c\u2047\u2048\u2049\u0589"
 """Western stops, the ellipsis and doubled marks, Arabic ?, Urdu and Armenian full stop."""
@@ -83,22 +83,21 @@ MAX_MARKS = 30
 """As in Unicode's Stream-Safe Text Format (UAX #15, section 13)."""
 CLOSERS = "\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09\uff3d"
 OPENERS = "\"'\u201c\u2018\u201e\u00ab(\\[\u00bf\u00a1\u300c\u300e\uff08\uff3b"
-"""Quotes and brackets, typographic and full-width ones, too."""
+"""Quotes and brackets, including typographic and full-width ones."""
 
 
 def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
-    """The sentence splitter that ``config`` describes.
+    """The sentence splitter for ``config``.
 
-    A line break (whatever ``str.splitlines`` takes for one) always ends a sentence. With
-    ``split_sentences``, so does ``. ! ? …`` (or its Arabic or Armenian counterpart) with
-    any closing quotes and brackets, when white space follows and then anything but a
-    lower-case letter; a full stop after a single capital letter (J. Smith) does not. The
-    wide CJK stops, the danda and the stops of Burmese, Khmer and Ethiopic end a sentence
-    whatever follows. There is no list of abbreviations: "Mr. Smith" is cut, "e.g. this" is
-    not. Thai has no mark at the end of a sentence: there a line is one.
+    A line break (as defined by ``str.splitlines``) always ends a sentence. With
+    ``split_sentences``, so does ``. ! ? …`` (or its Arabic or Armenian counterpart) with any
+    closing quotes and brackets, when followed by white space and then anything but a lower-case
+    letter; a full stop after a single capital letter (J. Smith) does not. The wide CJK stops, the
+    danda and the stops of Burmese, Khmer and Ethiopic end a sentence whatever follows. There is no
+    list of abbreviations: "Mr. Smith" is split, "e.g. this" is not. Thai has no mark at the end of
+    a sentence, so each line is one.
 
-    Then the text is normalised (NFC or NFKC) and lower-cased (:mod:`.sentences`). Sentences
-    may be empty.
+    Sentences are normalized (NFC or NFKC) and lower-cased, and may be empty.
     """
     normalise = make_normaliser(config)
     boundary = _boundary() if config.split_sentences else None
@@ -112,9 +111,9 @@ def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
 
 
 def make_sentence_finder(config: TokenizerSettings) -> Callable[[str], list[tuple[int, int]]]:
-    """Where the sentences of :func:`make_sentence_splitter` stand in the raw text.
+    """A function that finds the sentences of :func:`make_sentence_splitter` in the raw text.
 
-    Pairs of the first character and the one behind the last, one pair a sentence.
+    It returns a pair (start, end) of character positions for each sentence; ``end`` is exclusive.
     """
     boundary = _boundary() if config.split_sentences else None
 
@@ -137,10 +136,10 @@ def _lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def make_normaliser(config: TokenizerSettings) -> Callable[[str], str]:
-    """What is done to a text before it is cut: normalisation, then lower-casing.
+    """The function applied to a text before it is split: normalization, then lower-casing.
 
-    Of more than :data:`MAX_MARKS` combining marks in a row the further ones are left out:
-    Python sorts them in time quadratic in their number.
+    Combining marks beyond :data:`MAX_MARKS` in a row are dropped, because Python sorts them in
+    quadratic time.
     """
     form = config.normalization
     fold = make_case_folding(config)
@@ -173,9 +172,8 @@ def _boundary() -> re.Pattern[str]:
     lower = word_characters("Ll", astral=True)
     upper = word_characters("Lu", astral=True)
     stops = TERMINATORS + WIDE_TERMINATORS
-    # It starts with a single set because re can then skip to the next stop quickly. The
-    # quantifiers are possessive: giving back one of two spaces would hide the lower-case
-    # letter behind them.
+    # It starts with a single set so that re can quickly skip to the next stop. The quantifiers are
+    # possessive: giving back one of two spaces would hide the lower-case letter behind them.
     return re.compile(
         rf"([{stops}][{stops}]*+"
         rf"(?:(?<=[{WIDE_TERMINATORS}])"

@@ -1,4 +1,4 @@
-"""What a tokenizer must know and which library it needs, and what can be wrong with that."""
+"""The settings and libraries of tokenizers, and the errors in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 
 class TokenizerError(ValueError):
-    """A tokenizer cannot be made, or a text not cut by it: the message says what to do."""
+    """A tokenizer cannot be created, or cannot split a text; the message says what to do."""
 
 
 class PatternError(TokenizerError):
@@ -27,7 +27,7 @@ class DefinitionError(TokenizerError):
 
 @dataclass(frozen=True)
 class Extra:
-    """An extra of Nightjar: its name, and the distributions that a tokenizer takes from it."""
+    """An extra of Nightjar: its name, and the distributions that a tokenizer uses from it."""
 
     name: str
     distributions: tuple[str, ...]
@@ -42,11 +42,11 @@ EXTRAS: Mapping[str, Extra] = MappingProxyType(
         "spacy": Extra("spacy", ("spacy",)),
     }
 )
-"""By the name of the tokenizer. Their versions shape the tokens."""
+"""By name of the tokenizer. Versions of these distributions shape the tokens."""
 
 
 def import_library(module: str, tokenizer: str) -> ModuleType:
-    """Import ``module``. Raises LibraryMissing, naming what to install for ``tokenizer``."""
+    """Import ``module``. Raises LibraryMissing with what to install for ``tokenizer``."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -54,7 +54,7 @@ def import_library(module: str, tokenizer: str) -> ModuleType:
 
 
 def missing_message(tokenizer: str) -> str:
-    """What to say when a library of ``tokenizer`` is missing."""
+    """The message when a library of ``tokenizer`` is missing."""
     extra = EXTRAS[tokenizer]
     return (
         f"the tokenizer {tokenizer!r} needs {' and '.join(extra.distributions)}: pip install "
@@ -77,7 +77,7 @@ class TokenizerSettings(Protocol):
 
     @property
     def pattern(self) -> str | None:
-        """Of the regex tokenizer: what is a token."""
+        """For the regex tokenizer: the pattern of a token."""
 
     @property
     def normalization(self) -> NormalForm | None:
@@ -93,31 +93,31 @@ class TokenizerSettings(Protocol):
 
     @property
     def locale(self) -> Locale | None:
-        """The language whose rules lower-casing follows where they differ."""
+        """The language with special rules for lower-casing, if any."""
 
     @property
     def apostrophes(self) -> Literal["keep", "split"]:
-        """Whether an apostrophe inside a word belongs to it or separates."""
+        """Whether an apostrophe inside a word is kept or splits it."""
 
     @property
     def hyphens(self) -> Literal["split", "keep"]:
-        """Whether a hyphen inside a word separates or belongs to it."""
+        """Whether a hyphen inside a word splits it or is kept."""
 
     @property
     def japanese_mode(self) -> JapaneseMode | None:
-        """Of the tokenizer japanese: Sudachi's mode; None is C."""
+        """For the tokenizer japanese: Sudachi's mode; None is C."""
 
     @property
     def spacy_language(self) -> str | None:
-        """Of the tokenizer spacy: the language's code; None is xx."""
+        """For the tokenizer spacy: the language's code; None is xx."""
 
     @property
     def subword_algorithm(self) -> SubwordAlgorithm | None:
-        """Of the tokenizer subword, where it is trained; None is bpe."""
+        """For a subword tokenizer that is trained; None is bpe."""
 
     @property
     def subword_vocabulary(self) -> int | None:
-        """Of the tokenizer subword, where it is trained: pieces; None is 8,000."""
+        """For a subword tokenizer that is trained: number of pieces; None is 8,000."""
 
     @property
     def split_sentences(self) -> bool:
@@ -134,7 +134,7 @@ class TokenizerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings where there is no config: in a registered model."""
+    """The settings without a config: in a registered model."""
 
     tokenizer: str
     pattern: str | None

@@ -1,9 +1,9 @@
-"""The tokenizer ``subword``: a definition of Hugging Face's tokenizers, given or trained here.
+"""The tokenizer ``subword``: a definition for Hugging Face's tokenizers, given or trained here.
 
-Trained are merges of pairs (BPE), or the unigram model (Kudo 2018, arXiv:1804.10959): a word's
-probability is the sum over all ways to cut it of the products of its pieces' probabilities.
-Expectation maximisation fits those; the pieces whose loss costs the least are then left out, a
-quarter at a time, until the vocabulary has its size. Everything is added up in one order, so the
+It trains byte-pair merges (BPE), or the unigram model (Kudo 2018, arXiv:1804.10959): a word's
+probability is the sum, over all ways to split it, of the product of its pieces' probabilities.
+Expectation maximization fits these; then the pieces whose loss costs the least are dropped, a
+quarter at a time, until the vocabulary has its size. Everything is summed in a fixed order, so the
 same counts give the same numbers.
 """
 
@@ -20,22 +20,23 @@ from .settings import DefinitionError, TokenizerSettings, import_library
 from .text_cutting import Cutter, Token
 
 _KEPT = 0.75
-"""Share of the pieces that a round of pruning leaves."""
+"""Share of the pieces that a round of pruning keeps."""
 _ROUNDS_OF_EM = 2
 _LEAST_EXPECTED = 0.5
-"""A piece that is expected less often is left out; a character counts as that often."""
+"""A piece with a lower expected count is dropped; characters get at least this count."""
 MAX_PIECE_CHARS = 16
 _STRETCH = 24
-"""Longer words are trained on in stretches: products of more probabilities may underflow."""
+"""Longer words are trained on in stretches, because products of more probabilities may
+underflow."""
 
 
 def train_unigram(
     counts: Mapping[str, int], seeds: Sequence[str], size: int
 ) -> list[tuple[str, float]]:
-    """At most ``size`` of ``seeds`` with the logarithm of their probability, best first.
+    """At most ``size`` of ``seeds`` with their log probability, best first.
 
-    ``counts[word]`` is how often a word occurs. The characters of all words are pieces,
-    whether they are seeds or not. In memory: words and pieces.
+    ``counts[word]`` is how often a word occurs. The characters of all words are pieces, whether or
+    not they are seeds. Memory: words and pieces.
     """
     stretches: defaultdict[str, int] = defaultdict(int)
     for word, count in counts.items():
@@ -59,7 +60,7 @@ def train_unigram(
 def _expected(
     stretches: Mapping[str, int], probabilities: Mapping[str, float]
 ) -> defaultdict[str, float]:
-    """How often each piece is expected, over all ways to cut the words."""
+    """The expected count of each piece, over all ways to split the words."""
     expected: defaultdict[str, float] = defaultdict(float)
     for word, count in stretches.items():
         edges, forward = _lattice(word, probabilities)
@@ -77,7 +78,7 @@ def _expected(
 def _lattice(
     word: str, probabilities: Mapping[str, float]
 ) -> tuple[list[tuple[int, int, str, float]], list[float]]:
-    """The pieces in a word, by start, and the probability of the word up to each place."""
+    """The pieces in a word by start, and the probability of the word up to each position."""
     edges = []
     forward = [1.0] + [0.0] * len(word)
     for start in range(len(word)):
@@ -91,7 +92,7 @@ def _lattice(
 
 
 def _maximised(expected: Mapping[str, float], characters: set[str]) -> dict[str, float]:
-    """Probabilities in proportion to what is expected, sorted by the piece."""
+    """Probabilities proportional to the expected counts, sorted by piece."""
     kept = {piece: n for piece, n in sorted(expected.items()) if n >= _LEAST_EXPECTED}
     kept |= {sign: max(expected.get(sign, 0.0), _LEAST_EXPECTED) for sign in sorted(characters)}
     total = math.fsum(kept.values())
@@ -101,7 +102,7 @@ def _maximised(expected: Mapping[str, float], characters: set[str]) -> dict[str,
 def _pruned(
     probabilities: Mapping[str, float], expected: Mapping[str, float], size: int
 ) -> dict[str, float]:
-    """The characters and the pieces that would be missed most, ``size`` together."""
+    """The characters and the pieces that would be missed most, ``size`` in total."""
     losses = {
         piece: expected[piece] * (math.log(probability) - _without(piece, probabilities))
         for piece, probability in probabilities.items()
@@ -114,7 +115,7 @@ def _pruned(
 
 
 def _without(piece: str, probabilities: Mapping[str, float]) -> float:
-    """The logarithm of the best way to cut a piece into others."""
+    """The log probability of the best split of a piece into others."""
     best = [0.0] + [-math.inf] * len(piece)
     for start in range(len(piece)):
         for end in range(start + 1, len(piece) + 1):
@@ -125,17 +126,16 @@ def _without(piece: str, probabilities: Mapping[str, float]) -> float:
 
 
 MARK = "\u2581"
-"""In front of the first piece of a word, as SentencePiece has it. By itself it is no token."""
+"""Prefix of the first piece of a word, as in SentencePiece. By itself it is not a token."""
 
 
 def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None) -> Cutter:
-    """The pieces that a ``tokenizer.json`` cuts a sentence into, as its vocabulary has them.
+    """Split sentences into the pieces of a ``tokenizer.json``, as in its vocabulary.
 
-    ``definition`` is that file's text. No special tokens are added, nothing is padded or
-    truncated; what the vocabulary does not have is left out, and so is a mark by itself. The
-    sentence is normalised and lower-cased before; the file may do more of it. Raises
-    LibraryMissing, and DefinitionError for a definition that is missing or that the library
-    does not take.
+    ``definition`` is that file's text. No special tokens are added, nothing is padded or truncated;
+    text that the vocabulary lacks is dropped, and so is a prefix by itself. The sentence is already
+    normalized and lower-cased; the file may do more of it. Raises LibraryMissing, and
+    DefinitionError for a definition that is missing or that the library rejects.
     """
     library = import_library("tokenizers", "subword")
     if definition is None:
@@ -144,7 +144,7 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
         )
     try:
         tokenizer = library.Tokenizer.from_str(definition)
-    except Exception as error:  # the library raises nothing finer
+    except Exception as error:  # the library raises nothing more specific
         raise DefinitionError(
             f"the definition of the tokenizer 'subword' cannot be used ({error}); give the "
             f"tokenizer.json that the library tokenizers {library.__version__} writes"
@@ -176,7 +176,7 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
 
 
 def _unknown_id(tokenizer: Any, model: Mapping[str, Any]) -> int | None:
-    """The id of what the vocabulary does not have, from the definition's part ``model``."""
+    """The id of the unknown token, from the definition's part ``model``."""
     number: int | None = model.get("unk_id")
     piece = model.get("unk_token")
     return tokenizer.token_to_id(piece) if number is None and piece else number
@@ -189,25 +189,25 @@ _WORDS = (
     "(?:(?:['\u00b7\u05f3\u05f4\u200c\u200d]|[.,\u066b\u066c]"
     r"(?<=\p{Nd}.)(?=\p{Nd}))[\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*"
 )
-"""Words as the tokenizer ``unicode`` has them, but ideographs and Hiragana run on."""
+"""Words as in the tokenizer ``unicode``, but with runs of ideographs and Hiragana."""
 _APOSTROPHES = ("\u2019", "\u02bc", "\uff07")
 _SOFT_HYPHEN = "\u00ad"
 _SEED_FACTOR = 4
-"""Unigram starts from so many times the pieces that it is to end with."""
+"""Unigram starts with this many times the final number of pieces."""
 _REPEATS = 500
 _LONGEST = 200
-"""Characters of a word that are trained on as one."""
+"""Most characters of a word that are trained on as one."""
 
 
 def train_subword(settings: TokenizerSettings, texts: Iterator[str]) -> str:
-    """Train ``subword_vocabulary`` pieces on the documents; the text of a tokenizer.json.
+    """Train ``subword_vocabulary`` pieces on the documents; returns the text of a tokenizer.json.
 
-    ``bpe`` (Sennrich et al. 2016, arXiv:1508.07909) is the library's, ``unigram`` (Kudo 2018,
-    arXiv:1804.10959) is :mod:`.subword`: the library's own depends on the order of a hash
-    table. Words are marked by ▁ in front. The same texts give the same text, whatever the
-    number of threads. Every character of the corpus is a piece. In memory: every distinct
-    word. Raises LibraryMissing, and DefinitionError when the corpus has more characters than
-    the vocabulary is to have pieces, or no word.
+    ``bpe`` (Sennrich et al. 2016, arXiv:1508.07909) is the library's; ``unigram`` (Kudo 2018,
+    arXiv:1804.10959) is :func:`train_unigram`, because the library's depends on the order of a hash
+    table. Words are prefixed with ▁. The same texts give the same result, whatever the number of
+    threads. Every character of the corpus is a piece. Memory: every distinct word. Raises
+    LibraryMissing, and DefinitionError when the corpus has no word, or more characters than the
+    vocabulary may have pieces.
     """
     library = import_library("tokenizers", "subword")
     size = settings.subword_vocabulary or DEFAULT_VOCABULARY
@@ -263,7 +263,7 @@ def _count_words(
 
 
 def _stretches(word: str) -> list[str]:
-    """The word, or the parts of one so long that every merge would take its time."""
+    """The word, or the parts of one that is so long that every merge would be slow."""
     if len(word) <= _LONGEST:
         return [word]
     plain = word.removeprefix(MARK)
@@ -280,7 +280,7 @@ def _train_bpe(library: Any, counts: dict[str, int], size: int) -> Any:
 
 
 def _repeated(counts: dict[str, int]) -> Iterator[str]:
-    """Each word as often as it occurs, some hundreds to a text."""
+    """Each word as often as it occurs, some hundreds per text."""
     for word, count in counts.items():
         plain = word.removeprefix(MARK) + " "
         for done in range(0, count, _REPEATS):

@@ -1,4 +1,4 @@
-"""What every tokenizer is made of, and how one script is cut by another tokenizer."""
+"""The interface of tokenizers, and cutting one script with another tokenizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 
 class Token(NamedTuple):
-    """A token and where it stands: from ``start`` up to, not including, ``end``."""
+    """A token and its position: from ``start`` up to, not including, ``end``."""
 
     text: str
     start: int
@@ -19,8 +19,8 @@ class Token(NamedTuple):
 class Tokenizer(Protocol):
     """Cuts one sentence into tokens.
 
-    The sentence is normalised already and holds no line break. The result depends on the
-    sentence alone. Empty tokens may be returned: they are dropped as too short.
+    The sentence is normalized and has no line break. The result depends on the sentence alone.
+    Empty tokens may be returned: they are dropped as too short.
     """
 
     def __call__(self, sentence: str, /) -> list[str]:
@@ -28,29 +28,29 @@ class Tokenizer(Protocol):
 
 
 Locator = Callable[[str], list[Token]]
-"""Takes one sentence as a tokenizer does, returns the same tokens with their places in it."""
+"""Takes a sentence like a tokenizer, returns the same tokens with their positions."""
 
 
 @dataclass(frozen=True)
 class Cutter:
-    """The two ways to ask a tokenizer: tokens alone, fast, or with their places."""
+    """The two ways to use a tokenizer: tokens alone, which is fast, or with positions."""
 
     tokenize: Tokenizer
     locate: Locator
 
 
 def is_word(piece: str) -> bool:
-    """Whether there is a letter or a number in it."""
+    """Whether it contains a letter or a number."""
     return any(map(str.isalnum, piece))
 
 
 def by_script(
     run: re.Pattern[str], segment: Callable[[str], Iterable[str]], others: Cutter
 ) -> Cutter:
-    """Cut what ``run`` matches by ``segment`` and the rest by ``others``.
+    """Cut the matches of ``run`` with ``segment`` and the rest with ``others``.
 
-    ``segment`` gives the pieces of a run, which follow each other without gaps; those
-    without a letter or number are no tokens.
+    ``segment`` gives the pieces of a run, without gaps; pieces without a letter or number are not
+    tokens.
     """
 
     def tokenize(sentence: str) -> list[str]:

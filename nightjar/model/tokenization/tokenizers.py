@@ -1,4 +1,4 @@
-"""Tokenizers by name, the plain ones among them; from a text to its tokens, and to their places."""
+"""Tokenizers by name, including the simple ones; from a text to its tokens and their positions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROBES = ("", " ", "a", "a b", "a, b.")
 
 
 def make_whitespace_tokenizer(_settings: TokenizerSettings, _definition: str | None) -> Cutter:
-    """Whatever stands between white space: for text that is tokenized already."""
+    """Split at white space, for text that is already tokenized."""
 
     def locate(sentence: str) -> list[Token]:
         tokens, done = [], 0
@@ -36,10 +36,9 @@ def make_whitespace_tokenizer(_settings: TokenizerSettings, _definition: str | N
 def make_regex_tokenizer(settings: TokenizerSettings, _definition: str | None) -> Cutter:
     """The matches of ``tokenize.pattern`` (Python's ``re``), left to right.
 
-    A token is the whole match; groups only group. The pattern sees the sentence after
-    normalisation and lower-casing. A pattern that backtracks without end (nested
-    quantifiers such as ``(a+)+b``) is not detected and hangs the stage. Raises PatternError
-    for one that matches the empty string.
+    A token is the entire match; groups only group. The pattern is applied after normalization and
+    lower-casing. Catastrophic backtracking (nested quantifiers such as ``(a+)+b``) is not detected
+    and hangs the stage. Raises PatternError for a pattern that matches the empty string.
     """
     pattern = settings.pattern or ""
     compiled = re.compile(pattern)
@@ -61,10 +60,10 @@ def make_regex_tokenizer(settings: TokenizerSettings, _definition: str | None) -
 def make_spacy_tokenizer(settings: TokenizerSettings, _definition: str | None) -> Cutter:
     """The tokens of ``spacy.blank(spacy_language)`` that have a letter or a number.
 
-    Rules and exceptions of the language, no model: ``don't`` is ``do`` and ``n't`` in
-    English, ``z.B.`` one token in German. spaCy keeps every distinct token in memory for as
-    long as the tokenizer lives. Raises LibraryMissing, and TokenizerError for a language
-    that spaCy does not have or cuts by another library than its rules.
+    It uses the rules and exceptions of the language, no model: ``don't`` is ``do`` and ``n't`` in
+    English, ``z.B.`` one token in German. spaCy keeps every distinct token in memory as long as the
+    tokenizer exists. Raises LibraryMissing, and TokenizerError for a language that spaCy does not
+    have or does not split with its own rules.
     """
     spacy = import_library("spacy", "spacy")
     rules = import_library("spacy.tokenizer", "spacy").Tokenizer
@@ -121,21 +120,20 @@ TOKENIZERS: Mapping[str, Callable[[TokenizerSettings, str | None], Cutter]] = Ma
         "spacy": make_spacy_tokenizer,
     }
 )
-"""Makers of tokenizers by the name that ``tokenize.tokenizer`` gives them."""
+"""Functions that create tokenizers, by the values of ``tokenize.tokenizer``."""
 
 
 def make_tokenizer(settings: TokenizerSettings, definition: str | None = None) -> Tokenizer:
     """The tokenizer that ``settings`` name.
 
-    ``definition`` is the text that some are made of (:data:`NEED_DEFINITION`). Raises
-    TokenizerError: PatternError for a pattern that matches the empty string,
-    LibraryMissing, DefinitionError.
+    ``definition`` is the text that some need (:data:`NEED_DEFINITION`). Raises TokenizerError:
+    PatternError for a pattern that matches the empty string, LibraryMissing, DefinitionError.
     """
     return TOKENIZERS[settings.tokenizer](settings, definition).tokenize
 
 
 def make_locator(settings: TokenizerSettings, definition: str | None = None) -> Locator:
-    """Like :func:`make_tokenizer`; the tokens come with their places in the sentence."""
+    """Like :func:`make_tokenizer`; the tokens have their positions in the sentence."""
     return TOKENIZERS[settings.tokenizer](settings, definition).locate
 
 
@@ -146,8 +144,8 @@ def make_word_finder(
 ) -> Callable[[str], list[str]]:
     """The function from a text to the tokens that training would have seen in it.
 
-    Phrases are joined within a sentence, as they were found there. Raises what
-    :func:`.make_tokenizer` raises.
+    Phrases are joined within a sentence, as in training. Raises what :func:`.make_tokenizer`
+    raises.
     """
     split, tokenize = make_sentence_splitter(settings), make_tokenizer(settings, definition)
     lengths = range(settings.min_token_chars, settings.max_token_chars + 1)
@@ -166,24 +164,24 @@ def make_word_finder(
 
 
 TokenFinder = Callable[[str], list[Token]]
-"""Takes a raw text, returns its tokens with their places in it."""
+"""Takes a raw text, returns its tokens with their positions in it."""
 
 
 def make_token_finder(settings: TokenizerSettings, definition: str | None = None) -> TokenFinder:
-    """The function from a text to the tokens that training would have seen, and where.
+    """The function from a text to the tokens that training would have seen, with positions.
 
-    The tokens are those of :func:`.tokenizers.make_word_finder`. ``text[start:end]``, normalised
-    and lower-cased by itself, is the token again, but
+    The tokens are those of :func:`.tokenizers.make_word_finder`. ``text[start:end]``, normalized
+    and lower-cased by itself, is the token again, except:
 
     - the tokenizer ``unicode`` (and those that leave other scripts to it) writes an
       apostrophe as ``'``, with ``hyphens: keep`` a hyphen as ``-``, and leaves soft hyphens
       out; ``thai`` writes sara am as one character, which NFKC takes apart;
-    - of ``subword`` the token has the marks of its vocabulary (``▁the``, ``##ing``), and
-      where it cuts through bytes, several tokens share one character;
+    - with ``subword`` the token has the marks of its vocabulary (``▁the``, ``##ing``), and
+      where it splits the bytes of a character, several tokens share that character;
     - where one character becomes several (½ with NFKC is 1, a fraction slash and 2) and they
-      belong to several tokens, each stands for the whole of that character;
-    - a capital sigma at the end of a token that ``str.lower`` did not take for the end of a
-      word (a letter follows behind a point or an apostrophe) is another one by itself.
+      belong to several tokens, each has the position of that character;
+    - a capital sigma at the end of a token that is not at the end of a word for ``str.lower``
+      (a letter follows after a point or an apostrophe) is lower-cased differently by itself.
 
     Raises what :func:`.make_tokenizer` raises.
     """
@@ -208,7 +206,7 @@ def make_token_finder(settings: TokenizerSettings, definition: str | None = None
 
 
 def _places(raw: str, normalise: Callable[[str], str]) -> tuple[list[int], list[int]]:
-    """For each character of the normalised text, where what it was made of starts and ends."""
+    """For each character of the normalized text, where its source in ``raw`` starts and ends."""
     if raw.isascii():
         return list(range(len(raw))), list(range(1, len(raw) + 1))
     starts: list[int] = []
@@ -223,16 +221,16 @@ def _places(raw: str, normalise: Callable[[str], str]) -> tuple[list[int], list[
 def _parts(
     sequence: str, first: int, normalise: Callable[[str], str]
 ) -> list[tuple[int, int, int]]:
-    """Start and end of each part, and how many characters it becomes."""
+    """Start and end of each part, and the number of characters that it becomes."""
     written = normalise(sequence)
     if len(sequence) > 1:
         singles = [normalise(sign) for sign in sequence]
-        if "".join(singles) == written:  # nothing is joined
+        if "".join(singles) == written:  # nothing is composed
             return [(first + n, first + n + 1, len(text)) for n, text in enumerate(singles)]
     return [(first, first + len(sequence), len(written))]
 
 
 @cache
 def _sequences() -> re.Pattern[str]:
-    """A character with all that normalisation may join to it."""
+    """A character with everything that normalization may join to it."""
     return re.compile(f".[{continuing_characters()}]*+", re.DOTALL)

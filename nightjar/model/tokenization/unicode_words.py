@@ -26,13 +26,13 @@ DECIMAL = ".,\u066b\u066c"
 
 
 def inner_characters(settings: TokenizerSettings) -> str:
-    """What joins two parts of a word."""
+    """The characters that join two parts of a word."""
     apostrophe = "" if settings.apostrophes == "split" else "'"
     return apostrophe + _INNER + ("-" if settings.hyphens == "keep" else "")
 
 
 def replaced_characters(settings: TokenizerSettings) -> dict[str, str | None]:
-    """What each of some characters becomes before words are looked for; None: nothing."""
+    """Replacements of characters before words are searched; None removes the character."""
     return _APOSTROPHES | _HYPHENS if settings.hyphens == "keep" else _APOSTROPHES
 
 
@@ -45,12 +45,12 @@ def make_unicode_tokenizer(settings: TokenizerSettings, _definition: str | None 
     - A hyphen separates: ``state``, ``of``, ``the``, ``art``; with ``hyphens: keep`` one
       inside a word belongs to it, and typographic hyphens become ``-``. A slash and an
       underscore always separate.
-    - A point or comma between two digits belongs to the number: ``3.14``, ``1,000``.
+    - A dot or comma between two digits belongs to the number: ``3.14``, ``1,000``.
     - Each ideograph and each Hiragana character is a token; a run of Katakana or of Hangul
       is one. Thai, Lao, Khmer and Burmese, which write no spaces, are not segmented.
     - The middle dot of Catalan, geresh and gershayim of Hebrew and the zero-width joiners
       belong to a word when inside it; soft hyphens are removed.
-    - Punctuation, symbols and emoji are no tokens.
+    - Punctuation, symbols and emoji are not tokens.
     """
     inner = inner_characters(settings)
     replaced = str.maketrans(replaced_characters(settings))
@@ -60,7 +60,7 @@ def make_unicode_tokenizer(settings: TokenizerSettings, _definition: str | None 
         if sentence.isascii():
             return basic(sentence)
         sentence = sentence.translate(replaced)
-        # Two code units for a character outside the basic plane: the fastest way to see one.
+        # Characters outside the basic plane take two code units: the fastest test for them.
         has_astral = len(sentence.encode("utf-16-le")) != 2 * len(sentence)
         return (
             _word_pattern(inner, astral=True).findall(sentence) if has_astral else basic(sentence)

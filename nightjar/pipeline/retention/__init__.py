@@ -1,12 +1,11 @@
-"""Retention: decides what a directory keeps and deletes the rest for good.
+"""Retention: decides what a directory keeps, and permanently deletes the rest.
 
-What is needed follows from the records of every pipeline in the directory (:mod:`.pipelines`)
-and from how long each declared stage is kept (:mod:`.needs`); everything else is deleted,
-including its registered versions and runs in MLflow (:mod:`.collection`). No stage is known by
-name.
+What is needed follows from the records of every pipeline in the directory (:mod:`.pipelines`) and
+from how long each declared stage is kept (:mod:`.needs`); everything else is deleted, including its
+registered versions and runs in MLflow (:mod:`.collection`). No stage is known by name.
 
-Documents that a person has a right to have erased are removed at once from everything that is
-kept (:mod:`.purging`).
+Documents that a person has a right to have erased are removed at once from everything that is kept
+(:mod:`.purging`).
 """
 
 from nightjar.pipeline.retention.collection import (

@@ -1,4 +1,4 @@
-"""Collection: finds what nobody needs, says why, and deletes it.
+"""Collection: finds what is no longer needed, says why, and deletes it.
 
 Both happen under the collector's lease (:mod:`nightjar.core.using`). Registered versions are
 deleted before their artifacts, and an artifact's logged run before the artifact, so that after a
@@ -68,7 +68,7 @@ class Collection:
     doomed: tuple[Item, ...]
     kept: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    """Remarks for people."""
+    """Remarks in words."""
 
     @property
     def n_bytes(self) -> int:
@@ -86,7 +86,7 @@ class Collected:
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    """Remarks for people, such as what remains to do on the MLflow server's machine."""
+    """Remarks, such as what remains to do on the MLflow server's machine."""
 
     @property
     def n_bytes(self) -> int:
@@ -112,7 +112,7 @@ def plan_collection(
 def collect(
     loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES, now: datetime | None = None
 ) -> Collected:
-    """Delete what nobody needs. The caller must hold the pipeline's lease.
+    """Delete what is no longer needed. The caller must hold the pipeline's lease.
 
     Respects the needs of every pipeline in the directory, but deletes only this pipeline's own
     registered versions. Deletes nothing while a command is at work, and notes that. Raises
@@ -277,7 +277,7 @@ class _Collector:
     # -- the rest --------------------------------------------------------------------------------
 
     def old_nights(self) -> Iterator[int]:
-        """Numbers of the nights whose records are past their time and not needed."""
+        """Numbers of the nights whose records have expired and are not needed."""
         days = self.own.keep.records_days
         numbers = self.own.nights.numbers()
         for number in numbers[:-1] if days is not None else ():

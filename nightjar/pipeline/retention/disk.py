@@ -12,13 +12,13 @@ from nightjar.store import delete
 
 
 class Disk:
-    """Counts freed bytes: a file with several names is freed with the last of them."""
+    """Counts freed bytes: a file with several names is only freed with the last of them."""
 
     def __init__(self) -> None:
         self._n_gone: Counter[tuple[int, int]] = Counter()
 
     def freed_by(self, paths: Iterable[Path]) -> int:
-        """Bytes that deleting ``paths``, too, would free. Deletes nothing."""
+        """Bytes that also deleting ``paths`` would free. Deletes nothing."""
         n_bytes = 0
         for path in paths:
             for found in _files(path):
@@ -32,8 +32,8 @@ class Disk:
     def delete(path: Path) -> int:
         """Delete a file or a directory; return the bytes freed.
 
-        Readers lose it at once and as a whole. After a kill halfway, the next cleanup removes
-        the rest.
+        It disappears for readers at once and completely. After a kill halfway, the next cleanup
+        removes the rest.
         """
         n_bytes = Disk().freed_by([path])
         return n_bytes if delete(path) else 0

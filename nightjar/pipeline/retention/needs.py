@@ -280,7 +280,7 @@ def _role(version: VersionRef, standing: ModelStanding) -> str:
 
 
 def _longest(rules: Iterator[KeepConfig]) -> int | None:
-    """The number of days that the most generous rule keeps records; None for forever."""
+    """The most days for which any rule keeps records; None for forever."""
     longest = 0
     for keep in rules:
         if keep.records_days is None:

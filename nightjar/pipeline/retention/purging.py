@@ -1,10 +1,10 @@
 """A person's right to erasure: removes documents from everything that a directory keeps.
 
-First the order is recorded, as hashes (:mod:`nightjar.stages.ingest.purge_list`), for every
-corpus in the directory that has such texts; from then on ingest keeps them out. Then artifacts
-with rows of them are rewritten or deleted (:mod:`.sweeping`). After a kill at any point, the next
-night or command continues (:func:`finish_purges`). Vectors that were learnt from the documents
-are reported (:mod:`.trained`), not changed.
+First the order is recorded, as hashes (:mod:`nightjar.stages.ingest.purge_list`), for every corpus
+in the directory that has such texts; from then on ingest keeps them out. Then artifacts with rows
+of them are rewritten or deleted (:mod:`.sweeping`). After a kill at any point, the next night or
+command continues (:func:`finish_purges`). Vectors learned from the documents are reported
+(:mod:`.trained`), not changed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PurgeRequest:
-    """What a person orders."""
+    """A person's request for erasure."""
 
     documents: tuple[str, ...]
     """Their doc_ids."""
@@ -66,10 +66,11 @@ class PurgeResult:
     documents: tuple[str, ...]
     """The ids that were given."""
     n_erased: int
-    """Number of documents erased: those, others with the same text, and near duplicates."""
+    """Number of documents erased: the requested ones, those with the same text, and near
+    duplicates."""
     swept: Swept
     trained: tuple[TrainedVectors, ...]
-    """Vectors that were learnt from them, or may have been."""
+    """Vectors that were, or may have been, learned from them."""
     retrain: tuple[str, ...]
     """Models of the config whose champion is among them."""
     notes: tuple[str, ...] = ()
@@ -156,7 +157,7 @@ def _collecting_alone(root: Path, owner: str) -> Iterator[None]:
 
 
 def _tidied(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[str]:
-    """Delete what nobody needs, so that it need not be rewritten; yields what failed."""
+    """Delete what is no longer needed, so that it need not be rewritten; yields what failed."""
     remove_abandoned(loaded.artifacts_dir)
     try:
         collect(loaded, stages)

@@ -32,7 +32,7 @@ _LEARNT = (Keep.MODEL, Keep.RECORD)
 
 @dataclass(frozen=True)
 class Swept:
-    """What was done."""
+    """The result of a sweep."""
 
     rewritten: tuple[str, ...]
     """Artifacts that were rewritten without the documents."""

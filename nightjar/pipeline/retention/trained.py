@@ -1,4 +1,4 @@
-"""Which vectors were learnt from erased documents."""
+"""Which vectors were learned from erased documents."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS, TOKENS
 
 
 class Certainty(IntEnum):
-    """Whether vectors were learnt from a document."""
+    """Whether vectors were learned from a document."""
 
     NO = 0
     POSSIBLE = 1
-    """The documents that they were learnt from are no longer kept."""
+    """The documents that they were learned from are no longer kept."""
     YES = 2
 
 
 @dataclass(frozen=True)
 class TrainedVectors:
-    """Vectors that were learnt from the documents."""
+    """Vectors that were learned from the documents."""
 
     name: str
     """A registered version, or an artifact that is not registered."""
@@ -40,15 +40,15 @@ class TrainedVectors:
 
 @dataclass(frozen=True)
 class _Lineage:
-    """The versions that vectors were learnt from; None where there was no such artifact."""
+    """The versions that vectors were learned from; None if there was no such artifact."""
 
     documents: str | None
-    """"" when it was learnt from documents that are no longer known."""
+    """"" when it was learned from documents that are no longer known."""
     base: str | None
 
 
 def trained_with(loaded: LoadedConfig, texts: frozenset[bytes]) -> tuple[TrainedVectors, ...]:
-    """Find the registered versions and other embeddings that were learnt from ``texts``.
+    """Find the registered versions and other embeddings that were learned from ``texts``.
 
     Call it after the texts were erased: documents artifacts record what was erased from them.
     Raises RegistryUnavailable.
@@ -103,7 +103,7 @@ def models_to_retrain(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...])
 
 
 def advice(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> Iterator[str]:
-    """What keeps such vectors despite later promotions, and how a person can end that."""
+    """What keeps such vectors despite later promotions, and what a person can do about it."""
     standing = read_standing(loaded)
     embeddings = {found.embeddings for found in trained}
     for model, found in standing.models.items():

@@ -1,10 +1,10 @@
-"""Documents as vectors: by a model of ours, or by a pre-trained text encoder.
+"""Document vectors, from one of our models or from a pre-trained text encoder.
 
-An encoder is anything with ``encode(texts)`` (:mod:`.encoding`). What a version hangs on is known
-without loading one. The stage (:mod:`.embed_stage`) goes through a documents artifact part by
-part; finished parts outlive a kill, and texts that an earlier artifact has are not encoded again
-(:mod:`.known_vectors`). torch and the encoders' libraries are imported here alone, and only when
-one is loaded.
+An encoder is anything with ``encode(texts)`` (:mod:`.encoding`). The inputs of a version are known
+without loading the encoder. The stage (:mod:`.embed_stage`) encodes a documents artifact part by
+part; finished parts survive a kill, and texts that an earlier artifact covers are not encoded again
+(:mod:`.known_vectors`). Only this package imports torch and the encoders' libraries, and only when
+it loads an encoder.
 """
 
 from nightjar.stages.embed.embed_stage import document_vectors_identity, embed_documents

@@ -33,6 +33,7 @@ from nightjar.stages.embed.known_vectors import (
     PartKey,
     Parts,
     earlier_vectors,
+    embeddings_digest,
     find_earlier,
     parts_directory,
     unwanted_parts,
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 REVISION = 1
-"""Raised when the same encoder and documents give other vectors than before."""
+"""Raise it when the same encoder and documents give different vectors than before."""
 
 
 def document_vectors_identity(
@@ -54,12 +55,12 @@ def document_vectors_identity(
     documents_version: str,
     embeddings_version: str | None = None,
 ) -> Identity:
-    """What shapes the document_vectors artifact ``name``.
+    """The identity of the document_vectors artifact ``name``.
 
-    ``embeddings_version``: of ``config.model``, if it has one. An encoder in a folder is known
-    by its files, one of the hub by its commit. Device and batch size are no part of it: they
-    change the last bits only. Raises EncoderError without the extra, SourceError without the
-    folder, HubUnavailable when a revision cannot be looked up.
+    ``embeddings_version`` is that of ``config.model``, if it names one. A local encoder is
+    identified by its files, an encoder on the hub by its commit. Device and batch size are left
+    out: they change only the last bits. Raises EncoderError without the extra, SourceError without
+    the folder, HubUnavailable when a revision cannot be looked up.
     """
     if embeddings_version is not None:
         return Identity(
@@ -88,14 +89,14 @@ def document_vectors_identity(
 
 PART_DOCUMENTS = 1_024
 PART_CHARS = 2_000_000
-"""A part ends with the document that fills it."""
+"""A part is full when it reaches this size."""
 _READ_ROWS = 256
 _WRITE_ROWS = 4_096
 
 
 @dataclass
 class _Part:
-    """Some documents that are to be encoded together."""
+    """Documents that are encoded together."""
 
     number: int
     doc_ids: list[str] = field(default_factory=list)
@@ -114,18 +115,20 @@ def embed_documents(
     context: StageContext,
     earlier: Artifact | None = None,
 ) -> None:
-    """Write the table ``vectors`` of ``documents``; rows are in their order.
+    """Write the table ``vectors``, one row per document, in the order of ``documents``.
 
-    What ``earlier`` (made by the same encoder) has a vector of, is taken from there. The
-    rest is encoded in parts of 1,024 documents or 2,000,000 characters, each saved beside the
-    artifacts when it is done; what is there already is used. Held in memory: a part, a
-    row group of the documents, and 72 bytes a document of ``earlier``. Raises EncoderError
-    when a vector is not finite.
+    Vectors that ``earlier`` (made by the same encoder) already has are copied from it. The rest is
+    encoded in parts of 1,024 documents or 2,000,000 characters. Each finished part is saved beside
+    the artifacts, and parts of a killed run are reused. Memory: one part, one row group of the
+    documents, and 72 bytes per document of ``earlier``. Raises EncoderError when a vector is not
+    finite.
     """
     staging, identity = context.staging, context.identity
     parts_dir = parts_directory(context.store.root / identity.stage, identity.version)
     with earlier_vectors(earlier, staging.directory, encoder.vector_size) as known:
-        run = _Embedding(encoder, documents, staging, Parts(parts_dir, encoder.vector_size), known)
+        parts = Parts(parts_dir, encoder.vector_size)
+        digest = embeddings_digest(context.store, identity)
+        run = _Embedding(encoder, documents, staging, parts, known, digest)
         run.write(run.encode(context.progress), context.progress)
     staging.report["reused_from"] = str(earlier.ref) if earlier is not None and known else None
     logger.info("document vectors: %s", dict(staging.counts))
@@ -138,9 +141,10 @@ class _Embedding:
     staging: Staging
     parts: Parts
     earlier: EarlierVectors | None
+    embeddings_digest: str
 
     def encode(self, progress: Progress) -> list[PartKey]:
-        """Have every part on disk; what is in which."""
+        """Make sure that every part is on disk; returns the parts' keys in order."""
         counts = self.staging.counts
         n_documents = self.documents.rows("documents")
         n_reused = self._n_reused()
@@ -150,7 +154,7 @@ class _Embedding:
         meter = _Meter(progress, n_documents - n_reused)
         keys = []
         for part in self._pending():
-            key = PartKey.of(part.number, part.hashes)
+            key = PartKey.of(part.number, part.hashes, self.embeddings_digest)
             keys.append(key)
             encoded = self.parts.load(key)
             if encoded is None:
@@ -171,7 +175,7 @@ class _Embedding:
         )
 
     def _pending(self) -> Iterator[_Part]:
-        """The documents without an earlier vector, part by part."""
+        """The documents without an earlier vector, in parts."""
         part = _Part(0)
         columns = ["doc_id", "content_sha256", "text"]
         for batch in self.documents.batches("documents", columns, _READ_ROWS):
@@ -196,7 +200,7 @@ class _Embedding:
         return places
 
     def write(self, keys: Sequence[PartKey], progress: Progress) -> None:
-        """Put earlier vectors and parts together, in the order of the documents."""
+        """Merge earlier vectors and parts in the order of the documents."""
         schema = document_vectors_schema(self.encoder.vector_size)
         new = _NewVectors(self.parts, keys)
         progress.start("write vectors", self.documents.rows("documents"), "documents")
@@ -212,7 +216,7 @@ class _Embedding:
                 progress.advance(len(batch))
 
     def _rows(self, hashes: Sequence[str], new: _NewVectors) -> tuple[Floats, Bools]:
-        """The vectors of some documents, and whether each has one."""
+        """The vectors of some documents, and whether the encoder knows a token of each."""
         if self.earlier is None:
             return new.take(len(hashes))
         vectors = np.zeros((len(hashes), self.encoder.vector_size), np.float32)
@@ -225,7 +229,7 @@ class _Embedding:
 
 
 class _NewVectors:
-    """The parts one after the other; one of them is in memory."""
+    """The vectors of the parts in order, with one part in memory at a time."""
 
     def __init__(self, parts: Parts, keys: Sequence[PartKey]) -> None:
         self._parts = parts
@@ -234,7 +238,7 @@ class _NewVectors:
         self._is_known: Bools = np.zeros(0, np.bool_)
 
     def take(self, n_rows: int) -> tuple[Floats, Bools]:
-        """The next ``n_rows`` vectors, and whether each is one."""
+        """The next ``n_rows`` vectors, and whether the encoder knows a token of each."""
         vectors, flags = [self._vectors[:0]], [self._is_known[:0]]
         n_missing = n_rows
         while n_missing:
@@ -269,7 +273,7 @@ def _check_finite(encoded: Encoded, part: _Part) -> None:
 
 
 class _Meter:
-    """Texts a second and the time left, of what is encoded, not of what was there."""
+    """Texts per second and the time left, counting only texts that this run encodes."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -278,13 +282,13 @@ class _Meter:
         self._started_at = time.monotonic()
 
     def found(self, n_texts: int) -> None:
-        """So many were encoded by a run that was killed."""
+        """Skip ``n_texts`` that a killed run had encoded."""
         self._n_left -= n_texts
         self._started_at = time.monotonic() if not self._n_encoded else self._started_at
         self._progress.advance(n_texts, "from the run before")
 
     def encoded(self, n_texts: int) -> None:
-        """So many more are encoded."""
+        """Count ``n_texts`` as encoded."""
         self._n_left -= n_texts
         self._n_encoded += n_texts
         rate = self._n_encoded / max(time.monotonic() - self._started_at, 1e-6)
@@ -293,7 +297,7 @@ class _Meter:
 
 
 def time_left(seconds: float) -> str:
-    """A duration in its largest unit."""
+    """A duration in the largest unit that suits it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -302,7 +306,7 @@ def time_left(seconds: float) -> str:
 def erase_from_document_vectors(
     store: Store, artifact: Artifact, erased: Erased
 ) -> Rewriting | Fate:
-    """Their rows go."""
+    """Remove the rows of the erased documents."""
     del store
     n_gone = n_unknown = 0
     for batch in artifact.batches("vectors", ["content_sha256", "is_known"]):
@@ -325,7 +329,7 @@ def erase_from_document_vectors(
 
 
 class EmbedDocuments(Stage):
-    """The document vectors of an entry of ``document_vectors``."""
+    """The stage that makes the vectors of one entry of ``document_vectors``."""
 
     name = schemas.DOCUMENT_VECTORS
     verb = "embed"
@@ -345,14 +349,14 @@ class EmbedDocuments(Stage):
         return config.document_vectors
 
     def parents(self) -> Iterable[Parent]:
-        """The documents, and the embeddings of its model."""
+        """The documents, and the embeddings of the entry's model if it names one."""
         entry = self.config.document_vectors[self.subject]
         yield Parent(schemas.DOCUMENTS, self.config.corpus_of_vectors(self.subject))
         if entry.model is not None:
             yield Parent(schemas.EMBEDDINGS, entry.model)
 
     def identity(self, planning: Planning) -> Identity:
-        """Documents, and the model or the encoder's files."""
+        """The documents, and the model or the encoder's files."""
         return document_vectors_identity(
             self.subject,
             self.config.document_vectors[self.subject],
@@ -362,7 +366,7 @@ class EmbedDocuments(Stage):
         )
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.embed_documents`."""
+        """See :func:`.embed_documents`."""
         entry = self.config.document_vectors[self.subject]
         earlier = find_earlier(context.store, context.identity)
         with opened_encoder(
@@ -371,11 +375,11 @@ class EmbedDocuments(Stage):
             embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
 
     def finish(self, ref: ArtifactRef) -> None:
-        """What was encoded before a kill goes."""
+        """Delete the parts, now that the artifact is published."""
         stage_dir = self.loaded.artifacts_dir / self.name
         shutil.rmtree(parts_directory(stage_dir, ref.version), ignore_errors=True)
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Parts of encodings given up."""
+        """Parts of artifacts that are no longer planned."""
         return unwanted_parts(root / cls.name, wanted.planned)

@@ -1,7 +1,7 @@
-"""What a pre-trained encoder is made of: its libraries, and its files by content.
+"""The libraries and files of a pre-trained encoder, for its identity.
 
 A local folder is read without any request. ``hub:OWNER/NAME`` is fetched once into the cache of
-huggingface_hub; with ``HF_HUB_OFFLINE=1`` it is only looked for there.
+huggingface_hub; with ``HF_HUB_OFFLINE=1`` only that cache is used.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ _LIBRARIES = {
     "sentence-transformers": ("sentence-transformers", "transformers", "tokenizers", "torch"),
     "model2vec": ("model2vec", "tokenizers"),
 }
-"""What shapes the vectors of each kind of encoder."""
+"""The libraries that shape the vectors of each kind of encoder."""
 
 
 def encoder_versions(encoder: Literal["sentence-transformers", "model2vec"]) -> dict[str, str]:
-    """Versions of what computes the vectors, nothing being imported. Raises EncoderError."""
+    """Versions of the libraries that compute the vectors, without importing them.
+
+    Raises EncoderError when one is missing.
+    """
     try:
         return library_versions(*_LIBRARIES[encoder])
     except metadata.PackageNotFoundError as error:
@@ -39,7 +42,7 @@ def encoder_versions(encoder: Literal["sentence-transformers", "model2vec"]) -> 
 
 
 def import_extra(name: str) -> Any:
-    """The module ``name`` of the extra. Raises EncoderError when it is not installed."""
+    """Import the module ``name`` of an extra. Raises EncoderError when it is not installed."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -57,16 +60,16 @@ HUB = "hub:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOT_READ = (".md", ".lock")
 _OTHER_FORMATS = ("onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite")
-"""The same weights for other libraries."""
+"""Copies of the weights in formats that we do not load."""
 
 
 def is_hub_path(path: str) -> bool:
-    """Whether ``path`` is a name on the hub."""
+    """Whether ``path`` names an encoder on the hub."""
     return path.startswith(HUB)
 
 
 def local_folder(path: str, base_dir: Path) -> Path:
-    """The folder that ``path`` stands for. Raises SourceError when there is none."""
+    """The folder that ``path`` names. Raises SourceError when there is none."""
     folder = resolve_pattern(path, base_dir)
     if not folder.is_dir():
         found = "is a file, not a folder" if folder.is_file() else "there is no such folder"
@@ -78,9 +81,9 @@ def local_folder(path: str, base_dir: Path) -> Path:
 
 
 def folder_files(folder: Path) -> tuple[FileIdentity, ...]:
-    """Every file by its path in ``folder``, size and sha256; hidden ones and *.md left out.
+    """Path within ``folder``, size and sha256 of every file, except hidden ones and *.md.
 
-    Raises SourceError when one cannot be read.
+    Raises SourceError when a file cannot be read.
     """
     return tuple(
         replace(file_identity(path), name=path.relative_to(folder).as_posix())
@@ -97,11 +100,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def hub_commit(config: DocumentVectorsConfig) -> str:
-    """The commit that ``config.revision`` of a name on the hub stands for.
+    """The commit that ``config.revision`` names on the hub.
 
-    A commit is taken as it is. Else the hub is asked; without it, what the cache has is the
-    answer. Raises HubUnavailable when neither knows, EncoderError when the hub has no such
-    name or revision.
+    A commit hash is used as it is. Otherwise the hub is asked, and without an answer the local
+    cache. Raises HubUnavailable when neither knows, EncoderError when the hub has no such name or
+    revision.
     """
     revision = config.revision or "main"
     if _COMMIT.fullmatch(revision):
@@ -123,9 +126,9 @@ def hub_commit(config: DocumentVectorsConfig) -> str:
 
 
 def hub_folder(config: DocumentVectorsConfig, commit: str) -> Path:
-    """The files of a name on the hub at ``commit``, fetched if they are not in the cache.
+    """The folder with the encoder's files at ``commit``, fetched if they are not in the cache.
 
-    Raises HubUnavailable when they are not and cannot be fetched.
+    Raises HubUnavailable when they are neither in the cache nor can be fetched.
     """
     hub = import_extra("huggingface_hub")
     name = str(config.path).removeprefix(HUB)
@@ -151,10 +154,10 @@ def _fetched(hub: Any, name: str, revision: str, *, is_offline: bool) -> Path:
 
 
 def _unreachable() -> tuple[type[BaseException], ...]:
-    """What huggingface_hub raises when it gets no answer.
+    """The errors that huggingface_hub raises when it gets no answer.
 
-    Its HTTP client changed from version to version: the errors are those of the base classes of
-    its own error.
+    Its HTTP client differs between versions, so they are taken from the base classes of its own
+    error.
     """
     errors = import_module("huggingface_hub.errors")
     return (*errors.HfHubHTTPError.__bases__, OSError)

@@ -1,4 +1,4 @@
-"""The encoder that made, or is to make, an artifact; a model of ours is one."""
+"""Opening the encoder of an artifact: a pre-trained one, or one of our own models."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STEP = 256
 
 
 class OwnModelEncoder:
-    """A :class:`~nightjar.model.lookup.VectorModel`; all of a text counts, however long.
+    """A :class:`~nightjar.model.lookup.VectorModel` as an encoder; it never cuts a text.
 
-    The model's files are memory-mapped. Held besides: the words of one text.
+    The model's files are memory-mapped. Further memory: the words of one text.
     """
 
     def __init__(self, model: VectorModel, *, is_normalized: bool) -> None:
@@ -35,7 +35,7 @@ class OwnModelEncoder:
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return self._model.table.vector_size
 
     def encode(
@@ -54,7 +54,7 @@ class OwnModelEncoder:
         return Encoded(vectors, is_known, np.zeros(len(texts), np.bool_))
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """The same: documents and queries are texts alike."""
+        """The same as :meth:`encode`."""
         return self.encode(texts)
 
 
@@ -64,8 +64,8 @@ def temporary_own_model(
 ) -> Iterator[OwnModelEncoder]:
     """The encoder of an embeddings artifact, for the block.
 
-    The files are written below ``directory`` for that time, even where the model is registered:
-    what is encoded hangs on the artifact alone. Raises as
+    The model's files are written below ``directory`` meanwhile, even if the model is registered:
+    document vectors depend on the artifact alone. Raises as
     :func:`~nightjar.formats.model_files.temporary_text_model` does.
     """
     name = embeddings.manifest.name
@@ -79,9 +79,9 @@ def opened_encoder(
 ) -> Iterator[TextEncoder]:
     """The encoder of the document_vectors artifact with ``identity``, for the block.
 
-    Of a configured model it is the embeddings that the identity names; its files are below
-    ``directory`` for that time. Raises as :func:`pre_trained_encoder` and
-    :func:`.own_model.temporary_own_model` do.
+    For a configured model it uses the embeddings named in the identity and writes their files below
+    ``directory`` meanwhile. Raises as :func:`pre_trained_encoder` and :func:`temporary_own_model`
+    do.
     """
     if EMBEDDINGS in identity.parents:
         embeddings = store.open(store.ref(EMBEDDINGS, identity.parents[EMBEDDINGS]))
@@ -97,7 +97,7 @@ def pre_trained_encoder(
 ) -> TextEncoder:
     """The pre-trained encoder with the files of ``identity``.
 
-    Raises SourceChanged when its files are others now, EncoderError when they cannot be loaded.
+    Raises SourceChanged when the files have changed since, EncoderError when they cannot be loaded.
     """
     folder = _folder(config, base_dir, identity)
     if config.encoder == "model2vec":
@@ -113,10 +113,10 @@ def encoder_of(
 ) -> TextEncoder:
     """The encoder that a published document_vectors artifact was made with.
 
-    ``model``: the open files of the embeddings that it was made with, where it was. Of
-    ``config`` only where an encoder's files are, the device and the prompt for queries count.
-    Raises as :func:`pre_trained_encoder` does, SourceChanged when ``config`` names no encoder any
-    more, and EncoderError for a model that cannot cut texts into words: a library is missing.
+    ``model`` is the opened model of its embeddings, for vectors of one of our models. ``config``
+    only supplies the path of a pre-trained encoder, the device and the query prompt. Raises as
+    :func:`pre_trained_encoder` does; SourceChanged when ``config`` no longer names an encoder;
+    EncoderError when the model needs a missing library to split text into words.
     """
     made = vectors.manifest.identity
     if model is not None:

@@ -1,4 +1,4 @@
-"""What every encoder does: texts in, vectors out."""
+"""The interface of every encoder: texts in, vectors out."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Encoded:
-    """The vectors of some texts, and what is to be said of each text."""
+    """The vectors of some texts, with flags for each text."""
 
     vectors: Floats
-    """(n_texts, vector_size); the row of a text without a known token is zero."""
+    """(n_texts, vector_size); a zero row for a text without a known token."""
     is_known: Bools
-    """(n_texts,): whether the encoder knows a token of it."""
+    """(n_texts,): whether the encoder knows a token of the text."""
     is_cut: Bools
-    """(n_texts,): whether ``max_length`` left an end of it out."""
+    """(n_texts,): whether ``max_length`` cut the text off."""
 
 
 def ignore_progress(n_texts: int) -> None:
-    """Listen to nothing."""
+    """Ignore progress."""
     del n_texts
 
 
 class TextEncoder(Protocol):
-    """Texts to vectors. A text's vector hangs on that text alone, not on those beside it."""
+    """Texts to vectors. A text's vector depends on that text alone, not on its batch."""
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
 
     def encode(
         self, texts: Sequence[str], advance: Callable[[int], None] = ignore_progress
     ) -> Encoded:
-        """The vectors of documents; ``advance`` hears of each so many that are done."""
+        """The vectors of documents; calls ``advance`` with the number of texts just encoded."""
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """The vectors of what is searched for among documents."""
+        """The vectors of search queries."""

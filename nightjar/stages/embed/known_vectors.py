@@ -1,9 +1,9 @@
-"""Vectors that need no encoding: of the finished parts of a killed run, and of an earlier artifact.
+"""Vectors that need no encoding: from finished parts of a killed run, or an earlier artifact.
 
-Parts lie in one directory beside the artifacts of the stage, named by the version it is to
-become. Each part is a file of its own, which is whole or not there. It names the documents it is
-of by the hash of their texts' hashes, and is checked before it is used. NumPy's ``.npz`` without
-pickle: every array has a checksum.
+The parts are stored in a directory beside the stage's artifacts, named after the version in
+progress. Each part is one file, written atomically, and identified by a hash over the hashes of its
+texts, which is checked before use. The format is NumPy's ``.npz`` without pickle: every array has a
+checksum.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from numpy.typing import NDArray
 from nightjar.errors import StoreError
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats
 from nightjar.store import Artifact, Identity, Store, replace
-from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS
+from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS, EMBEDDINGS
 
 logger = logging.getLogger(__name__)
 
 
 PREFIX = ".parts-"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
-"""What reading a file raises that is no whole part."""
+"""Errors from reading a file that is not a complete part."""
 
 
 def parts_directory(stage_dir: Path, version: str) -> Path:
-    """Where the parts of the artifact that is to be ``version`` are."""
+    """The directory for the parts of the artifact with ``version``."""
     return stage_dir / f"{PREFIX}{version}"
 
 
 def unwanted_parts(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
-    """The parts of artifacts that are not to become one of the ``wanted`` versions."""
+    """The parts of versions that are not in ``wanted``."""
     return [
         path
         for path in sorted(stage_dir.glob(f"{PREFIX}*"))
@@ -52,28 +52,33 @@ def unwanted_parts(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
 
 @dataclass(frozen=True)
 class PartKey:
-    """A part by its place and its documents."""
+    """A part's number and its documents."""
 
     number: int
     n_documents: int
     sha256: bytes
-    """Of the hashes of the documents' texts, in order."""
+    """Of the hashes of the documents' texts, in order, and of what encodes them."""
 
     @classmethod
-    def of(cls, number: int, hashes: Sequence[str]) -> PartKey:
-        """The key of the part that holds the texts with these hashes."""
-        return cls(number, len(hashes), hashlib.sha256("\n".join(hashes).encode()).digest())
+    def of(cls, number: int, hashes: Sequence[str], embeddings_digest: str = "") -> PartKey:
+        """The key of the part that holds the texts with these hashes.
+
+        ``embeddings_digest``: of what encodes them, if it is a model: it may be made again with
+        other bytes.
+        """
+        content = "\n".join([embeddings_digest, *hashes]).encode()
+        return cls(number, len(hashes), hashlib.sha256(content).digest())
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The finished parts in ``directory``, of vectors with ``vector_size`` values."""
+    """The finished parts in ``directory``, with vectors of ``vector_size`` dimensions."""
 
     directory: Path
     vector_size: int
 
     def save(self, key: PartKey, encoded: Encoded) -> None:
-        """Write a part: whole, or not at all. Raises StoreNotWritable."""
+        """Write a part atomically. Raises StoreNotWritable."""
         stream = io.BytesIO()
         np.savez(
             stream,
@@ -85,7 +90,7 @@ class Parts:
         replace(self._path(key), stream.getvalue())
 
     def load(self, key: PartKey) -> Encoded | None:
-        """A part, if it is there and whole; one of other documents counts as damaged."""
+        """A part, or None if it is missing, damaged or of other documents."""
         path = self._path(key)
         if not path.exists():
             return None
@@ -117,21 +122,31 @@ _READ_ROWS = 4_096
 
 
 def find_earlier(store: Store, identity: Identity) -> Artifact | None:
-    """The newest whole artifact made like ``identity``, of any documents and under any name."""
+    """The newest intact artifact by the encoder of ``identity``, of any documents and any name."""
     wanted = _encoder_of(identity.as_json())
+    digest = embeddings_digest(store, identity)
     for ref in reversed(store.versions(DOCUMENT_VECTORS)):
         try:
             artifact = store.open(ref)
         except StoreError as error:
             logger.warning("%s: its vectors are not used again: %s", ref, error)
             continue
-        if _encoder_of(artifact.manifest.identity) == wanted:
+        is_alike = _encoder_of(artifact.manifest.identity) == wanted
+        if is_alike and artifact.manifest.parent_digests.get(EMBEDDINGS, "") == digest:
             return artifact
     return None
 
 
+def embeddings_digest(store: Store, identity: Identity) -> str:
+    """The digest of the embeddings that encode the documents; "" for a pre-trained encoder."""
+    version = identity.parents.get(EMBEDDINGS)
+    if version is None or not store.is_published(EMBEDDINGS, version):
+        return ""
+    return store.open(store.ref(EMBEDDINGS, version)).manifest.digest
+
+
 def _encoder_of(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What shapes a text's vector: all of the identity but the documents and the name."""
+    """The part of an identity that shapes a text's vector: all but the documents and the name."""
     config = {key: value for key, value in identity["config"].items() if key != "name"}
     parents = {key: value for key, value in identity["parents"].items() if key != DOCUMENTS}
     return {
@@ -145,8 +160,8 @@ def _encoder_of(identity: Mapping[str, Any]) -> dict[str, Any]:
 class EarlierVectors:
     """The vectors of an earlier artifact, by the hash of their text.
 
-    Held in memory: the hashes (72 bytes a document). The vectors are a temporary file of
-    4 bytes a value, memory-mapped.
+    Memory: the hashes (72 bytes per document). The vectors are a memory-mapped temporary file of 4
+    bytes per value.
     """
 
     def __init__(self, hashes: NDArray[np.bytes_], vectors: Floats, is_known: Bools) -> None:
@@ -156,7 +171,7 @@ class EarlierVectors:
         self._is_known = is_known
 
     def rows(self, hashes: Sequence[str]) -> NDArray[np.int64]:
-        """Where the vector of each text is, -1 where it has none."""
+        """The row of each text's vector, -1 if it has none."""
         wanted = np.array(hashes, dtype="S64")
         places = np.searchsorted(self._hashes, wanted)
         places[places == len(self._hashes)] = 0
@@ -165,7 +180,7 @@ class EarlierVectors:
         return np.where(self._hashes[places] == wanted, self._order[places], -1)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Floats, Bools]:
-        """The vectors of ``rows``, and whether each has one."""
+        """The vectors at ``rows``, and whether the encoder knew a token of each."""
         return np.asarray(self._vectors[rows]), self._is_known[rows]
 
 
@@ -173,9 +188,9 @@ class EarlierVectors:
 def earlier_vectors(
     artifact: Artifact | None, directory: Path, vector_size: int
 ) -> Iterator[EarlierVectors | None]:
-    """The vectors of ``artifact``, in a temporary file in ``directory``; None without one.
+    """The vectors of ``artifact``, in a temporary file in ``directory``; None without an artifact.
 
-    A damaged artifact, or one of other sizes, is left out with a warning: everything is encoded.
+    An artifact that is damaged or has another vector size is ignored with a warning.
     """
     if artifact is None:
         yield None

@@ -1,10 +1,10 @@
-"""Encoders of sentence-transformers: BERT and its like, on the GPU when there is one.
+"""Encoders of sentence-transformers (BERT and similar), on the GPU if there is one.
 
-The bits of a text's vector change with the shape of the batch that it is computed in: with the
-length to which it is padded, and with very few rows. So a text is padded to a length that hangs
-on that text alone, and a batch has always the same number of rows. Then a vector is the same
-whatever texts are beside it, and a resumed or an incremental run ends with the bytes of a full
-one: on the same device and number of threads, with the same libraries and batch_size.
+The bits of a text's vector depend on the shape of its batch: on the padded length, and on the
+number of rows when there are very few. So a text is padded to a length that depends on that text
+alone, and every batch has the same number of rows. That makes a vector independent of the texts
+around it, and a resumed or incremental run writes the same bytes as a full one: on the same device
+with the same number of threads, libraries and batch_size.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progre
 logger = logging.getLogger(__name__)
 
 _LENGTHS = (*range(16, 129, 16), *range(160, 513, 32))
-"""Tokens to which texts are padded; beyond, the multiples of 128."""
+"""Lengths, in tokens, to which texts are padded; longer texts to multiples of 128."""
 _CPU_ROWS = 8
-"""More are no faster there, and the last batch of each length is filled up."""
+"""More rows are no faster on a CPU, and the last batch of each length is padded to this size."""
 _GPU_ROWS = 64
 _COUNTED_TEXTS = 128
 _UNSET_LENGTH = 1_000_000
 _CHARS_PER_TOKEN = 100
-"""A text is cut to so many characters a token before it is tokenized."""
+"""A text is cut to this many characters per token before it is tokenized."""
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
-"""What loading raises for a folder that is no encoder or was cut."""
+"""Errors from loading a folder that is not an encoder, or is truncated."""
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 class SentenceEncoder:
-    """A SentenceTransformer. Held: its weights, and the activations of a batch."""
+    """A SentenceTransformer. Memory: its weights, and the activations of a batch."""
 
     def __init__(self, model: Any, config: DocumentVectorsConfig, max_length: int | None) -> None:
         self._model = model
@@ -52,13 +52,13 @@ class SentenceEncoder:
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return int(self._model.get_embedding_dimension())
 
     def encode(
         self, texts: Sequence[str], advance: Callable[[int], None] = ignore_progress
     ) -> Encoded:
-        """The vectors of documents, in batches of texts that are about as long."""
+        """The vectors of documents, in batches of texts of similar length."""
         prompt = self._document_prompt()
         shortened = self._shortened(texts)
         n_tokens, n_without = self._count_tokens(shortened, prompt)
@@ -69,7 +69,7 @@ class SentenceEncoder:
                 chosen = places[done : done + self._n_rows]
                 rows = self._rows([shortened[place] for place in chosen], prompt, length)
                 if rows is None:
-                    continue  # the device's memory was too small: fewer rows now
+                    continue  # the device ran out of memory: try fewer rows
                 vectors[chosen] = rows
                 done += len(chosen)
                 advance(len(chosen))
@@ -78,7 +78,7 @@ class SentenceEncoder:
         return Encoded(self._scaled(vectors), is_known, self._are_cut(texts, n_tokens))
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """The vectors of what is searched for, with the encoder's prompt for queries."""
+        """The vectors of search queries, with the encoder's query prompt."""
         shortened = self._shortened(texts)
         n_tokens, n_without = self._count_tokens(shortened, "")
         found = self._model.encode_query(
@@ -94,7 +94,7 @@ class SentenceEncoder:
         return Encoded(self._scaled(vectors), is_known, self._are_cut(texts, n_tokens))
 
     def _document_prompt(self) -> str:
-        """The configured prompt, else that which the encoder was trained with."""
+        """The configured prompt, or the one that the encoder was trained with."""
         if self._config.prompt is not None:
             return self._config.prompt
         prompts = self._model.prompts
@@ -102,13 +102,13 @@ class SentenceEncoder:
         return str(named or prompts.get(self._model.default_prompt_name or "") or "")
 
     def _shortened(self, texts: Sequence[str]) -> list[str]:
-        """No more characters than could matter: a text may have ten million."""
+        """The texts, cut to the characters that can matter: a text may have ten million."""
         if self._max_length is None:
             return list(texts)
         return [text[: self._max_length * _CHARS_PER_TOKEN] for text in texts]
 
     def _count_tokens(self, texts: Sequence[str], prompt: str) -> tuple[NDArray[np.int64], int]:
-        """Tokens of each text with its prompt, uncut, and of no text at all."""
+        """Tokens of each text with its prompt, untruncated, and of an empty text."""
         tokenizer = self._model.tokenizer
         counts = np.zeros(len(texts), np.int64)
         for start in range(0, len(texts), _COUNTED_TEXTS):
@@ -125,17 +125,17 @@ class SentenceEncoder:
         return are_cut
 
     def _groups(self, n_tokens: NDArray[np.int64]) -> Iterator[tuple[int | None, NDArray[np.intp]]]:
-        """Places of the texts that are padded to the same length, the longest first."""
+        """Indices of the texts that are padded to the same length, the longest first."""
         if self._max_length is None:
             yield None, np.arange(len(n_tokens))
             return
-        # The longest come first: memory runs out at once, or not at all.
+        # The longest come first: if memory runs out, it does so at once.
         padded = np.array([_padded(int(count), self._max_length) for count in n_tokens], np.int64)
         for length in sorted(set(padded.tolist()), reverse=True):
             yield length, np.flatnonzero(padded == length)
 
     def _rows(self, texts: list[str], prompt: str, length: int | None) -> Floats | None:
-        """The vectors of at most a batch of texts; None when the device's memory is too small."""
+        """The vectors of at most one batch of texts; None when the device has too little memory."""
         torch = import_extra("torch")
         filled = texts + texts[:1] * (self._n_rows - len(texts))
         try:
@@ -163,7 +163,7 @@ class SentenceEncoder:
 
     @staticmethod
     def _processing(padding: str, length: int | None) -> dict[str, Any]:
-        """How to pad and cut to ``length``; nothing for encoders that need neither."""
+        """How to pad and truncate to ``length``; empty for encoders that need neither."""
         if length is None:
             return {}
         text = {"padding": padding, "max_length": length, "truncation": "longest_first"}
@@ -174,14 +174,14 @@ class SentenceEncoder:
 
 
 def _padded(n_tokens: int, max_length: int) -> int:
-    """The length to which a text of ``n_tokens`` is padded, or cut."""
+    """The length to which a text of ``n_tokens`` is padded or truncated."""
     fits = next((length for length in _LENGTHS if length >= n_tokens), -(-n_tokens // 128) * 128)
     return min(fits, max_length)
 
 
 def _lengths(tokenizer: Any, texts: list[str]) -> Iterator[int]:
-    """Tokens of each text, special ones included."""
-    if hasattr(tokenizer, "encode_batch_fast"):  # of the library tokenizers: static embeddings
+    """Tokens of each text, including special ones."""
+    if hasattr(tokenizer, "encode_batch_fast"):  # of the library tokenizers (static embeddings)
         tokenizer.no_truncation()
         tokenizer.no_padding()
         yield from (len(found.ids) for found in tokenizer.encode_batch_fast(texts))
@@ -191,7 +191,7 @@ def _lengths(tokenizer: Any, texts: list[str]) -> Iterator[int]:
 
 
 def _is_out_of_memory(torch: Any, error: RuntimeError) -> bool:
-    # On Apple's GPUs it is a RuntimeError like any other.
+    # On Apple's GPUs it is an ordinary RuntimeError.
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
@@ -203,9 +203,9 @@ def _release_memory(torch: Any) -> None:
 
 
 def load_sentence_encoder(folder: Path, config: DocumentVectorsConfig) -> SentenceEncoder:
-    """Load a folder of sentence-transformers. No request is made, no code of the folder is run.
+    """Load a folder of sentence-transformers, without requests and without running its code.
 
-    Raises EncoderError when it cannot be loaded, or the device is not there.
+    Raises EncoderError when it cannot be loaded, or the device does not exist.
     """
     library = import_extra("sentence_transformers")
     safetensors = import_extra("safetensors")
@@ -220,7 +220,7 @@ def load_sentence_encoder(folder: Path, config: DocumentVectorsConfig) -> Senten
         raise _not_loaded(config, f"{type(error).__name__}: {error}") from error
     if model.get_embedding_dimension() is None:
         raise _not_loaded(config, "it does not say how long its vectors are")
-    model.float()  # half precision would make other vectors of it
+    model.float()  # half precision would give other vectors
     model.eval()
     own_length = _own_length(model)
     if own_length is not None and (config.max_length or 0) > own_length:
@@ -234,18 +234,18 @@ def load_sentence_encoder(folder: Path, config: DocumentVectorsConfig) -> Senten
 
 
 def _own_length(model: Any) -> int | None:
-    """The tokens that the encoder takes at most; None where there is no such limit."""
+    """The most tokens that the encoder accepts; None without such a limit."""
     if not hasattr(model[0], "auto_model"):
         return None
     length = int(model.max_seq_length or _UNSET_LENGTH)
     if length < _UNSET_LENGTH:
         return length
-    # A tokenizer that does not say has a number of 30 digits there.
+    # A tokenizer without a limit stores a number of 30 digits.
     return int(getattr(model[0].auto_model.config, "max_position_embeddings", 512))
 
 
 def _device(config: DocumentVectorsConfig) -> str:
-    """The torch device to use. Raises EncoderError when the configured one is not there."""
+    """The torch device to use. Raises EncoderError when the configured one does not exist."""
     torch = import_extra("torch")
     is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if config.device == "auto":
@@ -266,7 +266,7 @@ def _check_folder(folder: Path, config: DocumentVectorsConfig) -> None:
             f"{config.path}: no folder of sentence-transformers, it has neither {names[0]} nor "
             f"{names[1]}"
         )
-    # A cut file of JSON is a bare Exception in tokenizers.
+    # For truncated JSON, tokenizers raises a bare Exception.
     for path in [*found, *folder.glob("tokenizer*.json")]:
         try:
             json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Model2Vec: the mean of static token vectors, no network to run."""
+"""Model2Vec: the mean of static token vectors, without a network to run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Encoded, ignore_progress
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
-"""What loading raises for a folder that is no model or was cut."""
+"""Errors from loading a folder that is not a model, or is truncated."""
 _BATCH_SIZE = 64
 _WEIGHTS = ("model.safetensors", "0_StaticEmbedding/model.safetensors")
 
 
 class StaticEncoder:
-    """A model2vec.StaticModel. Held: its table, and the tokens of a batch."""
+    """A model2vec.StaticModel. Memory: its table, and the tokens of a batch."""
 
     def __init__(self, model: Any, config: DocumentVectorsConfig) -> None:
         self._model = model
@@ -31,7 +31,7 @@ class StaticEncoder:
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return int(self._model.dim)
 
     def encode(
@@ -41,7 +41,7 @@ class StaticEncoder:
         return self._encode(texts, self._config.prompt or "", advance)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """The vectors of what is searched for."""
+        """The vectors of search queries."""
         return self._encode(texts, self._config.query_prompt or "", ignore_progress)
 
     def _encode(self, texts: Sequence[str], prompt: str, advance: Callable[[int], None]) -> Encoded:
@@ -62,10 +62,10 @@ class StaticEncoder:
         return Encoded(vectors, is_known, is_cut)
 
     def _are_cut(self, batch: Sequence[str]) -> list[bool]:
-        """Which texts have more characters or tokens than model2vec takes."""
+        """Which texts have more characters or tokens than model2vec accepts."""
         max_chars = self._max_length * self._model.median_token_length
         are_cut = [len(text) > max_chars for text in batch]
-        # A token has a byte at least: shorter texts need not be counted.
+        # A token has at least one byte, so texts with fewer bytes need no counting.
         unsure = [
             place
             for place, text in enumerate(batch)

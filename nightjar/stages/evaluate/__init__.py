@@ -1,11 +1,10 @@
 """Evaluate: embeddings in, scores with coverage and intervals out.
 
-Benchmark files are read by :mod:`.benchmarks`, answered by the vectors in
-:mod:`.benchmark_answers`, scored with intervals from :mod:`.bootstrap`, and :mod:`.evaluate_stage`
-publishes that.
+:mod:`.benchmarks` reads the benchmark files, :mod:`.benchmark_answers` answers them from the
+vectors, :mod:`.bootstrap` gives scores their intervals, and :mod:`.evaluate_stage` publishes the
+result.
 """
 
-from nightjar.stages.evaluate.benchmark_answers import Encoder
 from nightjar.stages.evaluate.evaluate_stage import evaluate, evaluation_identity
 
-__all__ = ["Encoder", "evaluate", "evaluation_identity"]
+__all__ = ["evaluate", "evaluation_identity"]

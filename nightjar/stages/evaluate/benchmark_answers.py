@@ -1,4 +1,4 @@
-"""What vectors answer to a benchmark: its words found, pairs compared, analogies completed."""
+"""Answering a benchmark from vectors: find its words, compare pairs, complete analogies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.formats.embeddings import Embeddings
+from nightjar.model.lookup import VectorModel
 from nightjar.model.lookup.nearest import unit_rows
 from nightjar.stages.evaluate.benchmarks import AnalogySet, SimilaritySet, StsSet
 from nightjar.stages.evaluate.bootstrap import Correlations, Resampling, estimate_correlations
@@ -19,9 +19,9 @@ class WordTable:
     """The tokens that take part in an evaluation.
 
     Row i of ``unit_matrix`` (float32, length one; a zero vector stays zero) is the i-th most
-    frequent token. Tokens that differ in nothing but case are one word when
-    ``case_insensitive``: the most frequent of them stands for it, and ``word_of[i]`` is its
-    row. Words are compared by ``str.upper``, as gensim does.
+    frequent token. With ``case_insensitive``, tokens that differ only in case are one word,
+    represented by the most frequent of them, and ``word_of[i]`` is its row. Words are compared by
+    ``str.upper``, as gensim does.
     """
 
     unit_matrix: NDArray[np.float32]
@@ -30,25 +30,33 @@ class WordTable:
     case_insensitive: bool
 
     @classmethod
-    def of(cls, embeddings: Embeddings, max_vocabulary: int, case_insensitive: bool) -> WordTable:
-        """The ``max_vocabulary`` most frequent tokens of ``embeddings``."""
-        tokens = embeddings.tokens[:max_vocabulary]
+    def of_model(cls, model: VectorModel, max_vocabulary: int, case_insensitive: bool) -> WordTable:
+        """The ``max_vocabulary`` most frequent tokens of ``model``."""
+        n_tokens = min(max_vocabulary, len(model.table))
+        tokens = model.table.tokens_of(np.arange(n_tokens))
+        return cls.of(tokens, model.table.vectors[:n_tokens], case_insensitive)
+
+    @classmethod
+    def of(
+        cls, tokens: Sequence[str], vectors: NDArray[np.float32], case_insensitive: bool
+    ) -> WordTable:
+        """All of ``tokens``, most frequent first, with their ``vectors`` (n_tokens, size)."""
         words = [_word(token, case_insensitive) for token in tokens]
         rows: dict[str, int] = {}
         for row, word in enumerate(words):
             rows.setdefault(word, row)
         word_of = np.array([rows[word] for word in words], np.int64)
-        units = unit_rows(embeddings.matrix[:max_vocabulary])
+        units = unit_rows(vectors)
         return cls(units, word_of, rows, case_insensitive)
 
     def find(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """The row of each word, -1 for a word that has none."""
+        """The row of each word, -1 if the word is unknown."""
         found = [self.rows.get(_word(word, self.case_insensitive), -1) for word in words]
         return np.array(found, np.int64)
 
 
 def is_covered(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each item, a line of ``rows`` as :meth:`WordTable.find` gives them, is known."""
+    """Whether all words of each item are known; ``rows`` has one item per row, -1 for unknown."""
     covered: NDArray[np.bool_] = np.all(rows >= 0, axis=1)
     return covered
 
@@ -58,7 +66,7 @@ def _word(token: str, case_insensitive: bool) -> str:
 
 
 def find_pairs(items: SimilaritySet, words: WordTable) -> NDArray[np.int64]:
-    """Rows of the two words of each pair, shape (n_items, 2), -1 where there is none."""
+    """Rows of the two words of each pair, shape (n_items, 2), -1 for an unknown word."""
     return np.stack([words.find(items.left), words.find(items.right)], axis=1)
 
 
@@ -71,10 +79,10 @@ def correlate_pairs(
 ) -> Correlations:
     """Correlation of cosine similarity with the human scores, over the covered pairs.
 
-    The definition of gensim's ``evaluate_word_pairs`` with ``dummy4unknown=False``: a pair
-    with an unknown word is left out, a pair that comes twice counts twice, a zero vector has
-    the similarity 0 to everything. Cosines are of float64 here and of float32 there, which
-    matters from the seventh digit on, or when that makes or breaks a tie.
+    Defined as gensim's ``evaluate_word_pairs`` with ``dummy4unknown=False``: pairs with an unknown
+    word are left out, a repeated pair counts each time, and a zero vector has similarity 0 to
+    everything. We compute cosines in float64 and gensim in float32, which matters from the seventh
+    digit on, or where it makes or breaks a tie.
     """
     covered = is_covered(pairs)
     rows = pairs[covered]
@@ -85,14 +93,15 @@ def correlate_pairs(
 
 
 Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
-"""The vector of each text, shape (n_texts, vector_size); a row of NaN for one without a word."""
+"""The vector of each text, shape (n_texts, vector_size); a row of NaN for a text without a known
+word."""
 
 
 def text_similarities(items: StsSet, encode: Encoder) -> NDArray[np.float64]:
     """Cosine similarity of the texts of each pair, float64 of shape (n_items,).
 
-    NaN where a text has no known word: the pair is not covered. A zero vector has the
-    similarity 0 to everything. In memory: the vectors of all distinct texts.
+    NaN where a text has no known word: the pair is not covered. A zero vector has similarity 0 to
+    everything. Memory: the vectors of all distinct texts.
     """
     texts = list(dict.fromkeys([*items.left, *items.right]))
     vectors = encode(texts).astype(np.float64)
@@ -104,11 +113,11 @@ def text_similarities(items: StsSet, encode: Encoder) -> NDArray[np.float64]:
 
 
 BLOCK_BYTES = 64 << 20
-"""Of similarities held at once: (questions of a block, words), float32."""
+"""Limit of the similarities held at once: (questions of a block, words), float32."""
 
 
 def find_questions(items: AnalogySet, words: WordTable) -> NDArray[np.int64]:
-    """Rows of the four words of each question, shape (n_items, 4), -1 where there is none."""
+    """Rows of the four words of each question, shape (n_items, 4), -1 for an unknown word."""
     flat = [word for question in items.questions for word in question]
     return words.find(flat).reshape(-1, 4)
 
@@ -121,15 +130,15 @@ def answer_questions(
 ) -> NDArray[np.bool_]:
     """Whether each question (rows of a, b, c, d; all known) is answered by d.
 
-    The answer is the token with the largest cosine similarity to b - a + c, all of unit
-    length in float32, without a, b, c and their case variants; of equal ones the most
-    frequent. It is right when it is d or a case variant of d. ``advance`` is called with the
-    number of questions done.
+    The answer is the token with the largest cosine similarity to b - a + c, computed with unit
+    vectors in float32, excluding a, b, c and their case variants; the more frequent token wins a
+    tie. It is correct when it is d or a case variant of d. ``advance`` is called with the number of
+    questions done.
 
-    The definition of gensim's ``evaluate_word_analogies``, except that gensim gives up when
-    the five best tokens are all case variants of a, b and c, and that a zero vector, which
-    has the similarity NaN there, has 0 here. Where two tokens are equally similar but for
-    rounding, either may answer.
+    Defined as gensim's ``evaluate_word_analogies``, with two exceptions: gensim gives up when the
+    five best tokens are all case variants of a, b and c, and a zero vector has similarity NaN in
+    gensim but 0 here. Where two similarities differ only by rounding, either token may be the
+    answer.
     """
     n_words = len(words.unit_matrix)
     block = max(1, block_bytes // max(1, 4 * n_words))
@@ -149,7 +158,7 @@ def answer_questions(
 
 
 class _CaseVariants:
-    """All tokens that are the same word."""
+    """For each word, all tokens that are its case variants."""
 
     def __init__(self, word_of: NDArray[np.int64]) -> None:
         self._tokens = np.argsort(word_of, kind="stable")

@@ -18,14 +18,14 @@ from nightjar.store.scores import ALL
 SEMANTIC = "semantic"
 SYNTACTIC = "syntactic"
 RESERVED_CATEGORIES = (ALL, SEMANTIC, SYNTACTIC)
-"""Names of rows that sum up categories; a file may not use them."""
+"""Names of the summary rows; a file may not use them as categories."""
 _STS_COLUMNS = ("score", "sentence1", "sentence2")
 _CATEGORIES = ("genre", "category")
 
 
 @dataclass(frozen=True, eq=False)
 class SimilaritySet:
-    """Pair i is ``left[i]`` and ``right[i]``, ``gold[i]`` (float64) their human score."""
+    """Pair i is ``left[i]`` and ``right[i]``; ``gold[i]`` (float64) is its human score."""
 
     left: tuple[str, ...]
     right: tuple[str, ...]
@@ -37,7 +37,7 @@ class SimilaritySet:
 
 @dataclass(frozen=True)
 class AnalogySet:
-    """Question i is "a is to b as c is to d" of the category ``categories[i]``."""
+    """Question i reads "a is to b as c is to d" and has the category ``categories[i]``."""
 
     questions: tuple[tuple[str, ...], ...]
     categories: tuple[str, ...]
@@ -48,7 +48,7 @@ class AnalogySet:
 
 @dataclass(frozen=True, eq=False)
 class StsSet:
-    """Pair i is the texts ``left[i]`` and ``right[i]``, ``gold[i]`` (float64) their score."""
+    """Pair i is the texts ``left[i]`` and ``right[i]``, ``gold[i]`` (float64) its human score."""
 
     left: tuple[str, ...]
     right: tuple[str, ...]
@@ -75,7 +75,7 @@ def benchmark_path(name: str, config: BenchmarkConfig, base_dir: Path) -> Path:
 
 
 def read_benchmark(name: str, config: BenchmarkConfig, base_dir: Path) -> BenchmarkItems:
-    """Every item of a benchmark. Raises BenchmarkError naming the line that is no item."""
+    """Every item of a benchmark. Raises BenchmarkError with the line that is malformed."""
     path = benchmark_path(name, config, base_dir)
     if isinstance(config, AnalogyBenchmark):
         return read_analogies(path)
@@ -85,10 +85,10 @@ def read_benchmark(name: str, config: BenchmarkConfig, base_dir: Path) -> Benchm
 
 
 def read_similarity(path: Path) -> SimilaritySet:
-    """Word, word and score, tab-separated; UTF-8.
+    """Read word, word and score, tab-separated; UTF-8.
 
-    Empty lines and lines that start with ``#`` are skipped, and so is a header: a first
-    line whose third field is no number. White space around a field is not part of it.
+    Skips empty lines, lines that start with ``#``, and a header: a first line whose third field is
+    not a number. Strips white space around fields.
     """
     left, right, gold = [], [], []
     is_first = True
@@ -108,10 +108,9 @@ def read_similarity(path: Path) -> SimilaritySet:
 
 
 def read_analogies(path: Path) -> AnalogySet:
-    """Google's format: ``: category`` lines, below each its questions of four words; UTF-8.
+    """Read Google's format: ``: category`` lines, each followed by questions of four words; UTF-8.
 
-    Empty lines and lines that start with ``//`` or ``#`` are skipped. A category that comes
-    twice is one.
+    Skips empty lines and lines that start with ``//`` or ``#``. A repeated category is continued.
     """
     questions, categories = [], []
     category = None
@@ -135,10 +134,10 @@ def read_analogies(path: Path) -> AnalogySet:
 
 
 def read_sts(path: Path) -> StsSet:
-    """Pairs of texts and a score, tab-separated, below a header that names the columns; UTF-8.
+    """Read pairs of texts with a score, tab-separated, below a header with column names; UTF-8.
 
-    ``score``, ``sentence1`` and ``sentence2``, and ``genre`` or ``category`` if there is one.
-    A text may stand in quotes, in which quotes are doubled. Empty lines are skipped.
+    The columns are ``score``, ``sentence1`` and ``sentence2``, and optionally ``genre`` or
+    ``category``. A text may be quoted, with quotes inside it doubled. Empty lines are skipped.
     """
     lines = _lines(path, comments=())
     number, header = next(lines, (1, ""))
@@ -184,7 +183,7 @@ def _check_category(path: Path, number: int, category: str) -> None:
 
 
 def _lines(path: Path, comments: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines, without empty lines and comments."""
+    """Numbers (from 1) and text of the lines that are neither empty nor comments."""
     try:
         content = path.read_bytes()
     except OSError as error:

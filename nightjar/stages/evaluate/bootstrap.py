@@ -1,8 +1,8 @@
 """Percentile bootstrap over the items of a benchmark (Efron and Tibshirani 1993, chapter 13).
 
-Items are drawn with replacement, as many as there are, ``samples`` times; the interval
-holds the middle ``confidence`` of the resampled scores. A resample is a row of weights (how
-often each item was drawn), so that no item is copied and no resample is sorted.
+As many items as there are are drawn with replacement, ``samples`` times; the interval holds the
+middle ``confidence`` of the resampled scores. A resample is a row of weights (how often each item
+was drawn), so items are not copied and resamples not sorted.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_ITEMS = 3
-"""With fewer covered items there is no correlation and no interval."""
+"""With fewer covered items, neither correlation nor interval is defined."""
 
 _BLOCK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class ScoreEstimate:
-    """A score and its interval; None where the items do not define it."""
+    """A score and its interval; None where they are not defined."""
 
     value: float | None
     ci_low: float | None = None
@@ -31,17 +31,17 @@ class ScoreEstimate:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How many resamples, how wide an interval, and the seed of the draws."""
+    """The number of resamples, the width of the interval, and the seed of the draws."""
 
     samples: int
     confidence: float
     seed: int
 
     def generator(self, *names: str) -> np.random.Generator:
-        """A generator of its own for what ``names`` says (benchmark, category).
+        """A separate random generator for each combination of ``names`` (benchmark, category).
 
-        It hangs on the seed and the names alone: a benchmark more or less changes no other
-        benchmark's interval.
+        It depends only on the seed and the names: adding a benchmark does not change the interval
+        of another.
         """
         digest = hashlib.sha256("\x00".join(names).encode()).digest()
         return np.random.default_rng([self.seed, *np.frombuffer(digest, "<u4").tolist()])
@@ -57,7 +57,7 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Correlations:
-    """Of two scores of the same items."""
+    """Spearman's and Pearson's correlation of two scores of the same items."""
 
     spearman: ScoreEstimate
     pearson: ScoreEstimate
@@ -66,10 +66,10 @@ class Correlations:
 def estimate_accuracy(
     n_correct: int, n_items: int, resampling: Resampling, *names: str
 ) -> ScoreEstimate:
-    """Share of correct items.
+    """The share of correct items, with its interval.
 
-    The number of correct items in a resample is binomial, so it is drawn as such. When all
-    items or none are correct there is no variance to resample and no interval.
+    The number of correct items in a resample is binomial, so it is drawn directly. When all or none
+    are correct, there is no variance to resample and no interval.
     """
     if n_items == 0:
         return ScoreEstimate(None)
@@ -85,8 +85,8 @@ def estimate_correlations(
 ) -> Correlations:
     """Spearman's (average ranks for ties) and Pearson's correlation of ``x`` and ``y``.
 
-    Both have shape (n_items,). A resample in which ``x`` or ``y`` is constant has no
-    correlation and is left out of the interval. Memory: some ten blocks of 4 MiB.
+    Both have shape (n_items,). A resample in which ``x`` or ``y`` is constant has no correlation
+    and is left out of the interval. Memory: about ten blocks of 4 MiB.
     """
     n_items = len(x)
     if n_items < MIN_ITEMS or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -109,8 +109,8 @@ def estimate_correlations(
 class _Groups:
     """Items grouped by their value.
 
-    ``order`` sorts the items, ``starts`` are the positions in it of the first item of each
-    distinct value, ``group_of`` is each item's group.
+    ``order`` sorts the items, ``starts`` are the positions in it of the first item of each distinct
+    value, and ``group_of`` is each item's group.
     """
 
     order: NDArray[np.int64]
@@ -139,7 +139,7 @@ class _Groups:
 def _resamples(
     generator: np.random.Generator, samples: int, n_items: int
 ) -> Iterator[NDArray[np.float64]]:
-    """Weights of the resamples, in blocks of shape (some, n_items)."""
+    """Weights of the resamples, in blocks of shape (block size, n_items)."""
     block = max(1, _BLOCK_BYTES // (8 * n_items))
     for start in range(0, samples, block):
         size = min(block, samples - start)
@@ -156,7 +156,7 @@ def _correlate(
     x_groups: _Groups,
     y_groups: _Groups,
 ) -> NDArray[np.float64]:
-    """Spearman's and Pearson's correlation of each resample that has one, shape (2, some)."""
+    """Spearman's and Pearson's correlation of each resample that has one, shape (2, n)."""
     x_sizes, y_sizes = x_groups.sizes(weights), y_groups.sizes(weights)
     is_defined = ((x_sizes > 0).sum(axis=1) > 1) & ((y_sizes > 0).sum(axis=1) > 1)
     weights = weights[is_defined]

@@ -1,14 +1,13 @@
-"""Evaluate: an embeddings artifact and benchmark files in, scores of one model out."""
+"""Evaluate: from an embeddings artifact and benchmark files to the scores of one model."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar.config import EvaluationConfig, NightjarConfig, StsBenchmark
+from nightjar.config import EvaluationConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
 from nightjar.errors import BenchmarkError, TrainingError
-from nightjar.formats.embeddings import Embeddings
-from nightjar.formats.model_files import model_code_digest, temporary_text_model
+from nightjar.formats.model_files import (
+    array_hashes,
+    check_cuts_texts,
+    model_code_digest,
+    temporary_model_files,
+)
+from nightjar.model.lookup import QueryError, VectorModel
 from nightjar.progress import Progress
 from nightjar.stages.evaluate.benchmark_answers import (
-    Encoder,
     WordTable,
     answer_questions,
     correlate_pairs,
@@ -56,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 
 REVISION = 1
-"""Raise when the same embeddings and benchmarks give other scores than before."""
+"""Raise it when the same embeddings and benchmarks give different scores than before."""
 
 _MISSING_EXAMPLES = 10
 _SYNTACTIC_CATEGORY = re.compile(r"gram\d")
@@ -65,14 +68,11 @@ _SYNTACTIC_CATEGORY = re.compile(r"gram\d")
 def evaluation_identity(
     model_name: str, config: EvaluationConfig, base_dir: Path, embeddings_version: str
 ) -> Identity:
-    """What shapes the scores of one model; reads the benchmark files for their hashes.
+    """The identity of the scores of one model; hashes the benchmark files.
 
-    A benchmark is its name, type and content, wherever its file lies. Raises BenchmarkError
+    A benchmark is identified by its name, type and content, not by its path. Raises BenchmarkError
     or SourceError when a file is missing or cannot be read.
     """
-    is_encoding = any(isinstance(item, StsBenchmark) for item in config.benchmarks.values())
-    # Texts are encoded by what travels with a model.
-    encoding = {"lookup": model_code_digest()} if is_encoding else {}
     benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
     inputs = []
     for name, benchmark in config.benchmarks.items():
@@ -88,26 +88,29 @@ def evaluation_identity(
         },
         parents={schemas.EMBEDDINGS: embeddings_version},
         inputs=inputs,
-        code={"revision": REVISION, **library_versions("numpy"), **encoding},
+        # The model that is served answers, so the code that travels with it shapes the scores.
+        code={
+            "revision": REVISION,
+            "lookup": model_code_digest(),
+            **library_versions("numpy"),
+        },
     )
 
 
-def evaluate(
-    config: EvaluationConfig,
-    embeddings: Artifact,
-    context: StageContext,
-    open_encoder: Callable[[], Encoder] | None = None,
-) -> None:
+def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageContext) -> None:
     """Write the table ``scores``: every benchmark and category, with coverage and interval.
 
-    ``staging.report["summary"]`` has the main score of each benchmark, ``missing_words``
-    what was not covered, ``warnings`` the benchmarks without a covered item. In memory: the
-    vectors twice (as trained and of unit length) and one block of similarities.
+    The scores are those of the model that is served: its files are written for the time of the
+    evaluation and asked through the code that travels with a registered version.
+    ``staging.report["model_files"]`` has the hashes of their arrays, which registration compares
+    with what MLflow stored. ``staging.report["summary"]`` has the main score of each benchmark,
+    ``missing_words`` what was not covered, ``warnings`` the benchmarks without a covered item.
 
-    ``open_encoder`` is called when a benchmark has texts: it gives what encodes them.
+    On disk: the model's files. In memory: the unit vectors and one block of similarities.
 
     Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
-    has a covered item; TrainingError when the vectors are not finite.
+    has a covered item; TrainingError when the vectors are not finite; EncoderError when a
+    benchmark has texts that the model cannot cut into words.
     """
     model_name, staging, progress = context.identity.name, context.staging, context.progress
     logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
@@ -115,35 +118,41 @@ def evaluate(
         name: read_benchmark(name, benchmark, context.base_dir)
         for name, benchmark in config.benchmarks.items()
     }
-    table = Embeddings.from_artifact(embeddings)
-    if not np.isfinite(table.matrix).all():
-        raise TrainingError(
-            f"{embeddings.ref} ({model_name}) has NaN or infinite values; train the model anew "
-            f"with a lower learning rate"
-        )
-    scorer = _Scorer(
-        WordTable.of(table, config.max_vocabulary, config.case_insensitive),
-        Resampling(config.bootstrap_samples, config.confidence, config.seed),
-        progress,
-        None if open_encoder is None else cache(open_encoder),
-    )
-    progress.start(f"evaluate {model_name}", sum(map(len, items.values())), "items")
-    scores: list[Score] = []
-    missing: dict[str, Any] = {}
-    for name, benchmark in items.items():
-        started = time.perf_counter()
-        result = scorer.score(name, benchmark)
-        seconds = time.perf_counter() - started
-        scores += [row.as_score(model_name, name, config, seconds) for row in result.rows]
-        missing[name] = {
-            "n_words": len(result.missing_words),
-            "examples": result.missing_words[:_MISSING_EXAMPLES],
-        }
+    with _served_model(embeddings, context) as model:
+        words = WordTable.of_model(model, config.max_vocabulary, config.case_insensitive)
+        resampling = Resampling(config.bootstrap_samples, config.confidence, config.seed)
+        scorer = _Scorer(model, words, resampling, progress)
+        progress.start(f"evaluate {model_name}", sum(map(len, items.values())), "items")
+        scores: list[Score] = []
+        missing: dict[str, Any] = {}
+        for name, benchmark in items.items():
+            started = time.perf_counter()
+            result = scorer.score(name, benchmark)
+            seconds = time.perf_counter() - started
+            scores += [row.as_score(model_name, name, config, seconds) for row in result.rows]
+            missing[name] = {
+                "n_words": len(result.missing_words),
+                "examples": result.missing_words[:_MISSING_EXAMPLES],
+            }
     _report(scores, missing, staging)
     if not any(score.n_covered for score in scores):
-        raise _nothing_covered(model_name, table, config, missing)
+        raise _nothing_covered(model_name, len(words.unit_matrix), config, missing)
     rows = [asdict(score) for score in scores]
     staging.write("scores", pa.Table.from_pylist(rows, schema=schemas.SCORES_SCHEMA))
+
+
+@contextmanager
+def _served_model(embeddings: Artifact, context: StageContext) -> Iterator[VectorModel]:
+    """The model as it will be registered, open for the block."""
+    name, staging = context.identity.name, context.staging
+    try:
+        with temporary_model_files(name, embeddings, staging.directory) as files:
+            staging.report["model_files"] = array_hashes(files)
+            yield VectorModel.open(files)
+    except QueryError as error:
+        raise TrainingError(
+            f"{embeddings.ref} ({name}): {error}. Train the model anew with a lower learning rate"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,7 @@ class _Row:
     n_items: int
     n_covered: int
     n_words: int | None = None
-    """Words that took part, where it is not the cap of the configuration."""
+    """Number of words taken into account, if other than ``max_vocabulary``."""
 
     def as_score(
         self, model: str, benchmark: str, config: EvaluationConfig, seconds: float
@@ -182,13 +191,13 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Scorer:
+    model: VectorModel
     words: WordTable
     resampling: Resampling
     progress: Progress
-    open_encoder: Callable[[], Encoder] | None
 
     def score(self, name: str, items: BenchmarkItems) -> _Result:
-        """All rows of one benchmark, the one over all items first."""
+        """All rows of one benchmark, starting with the one over all items."""
         if isinstance(items, StsSet):
             return self._texts(name, items)
         if isinstance(items, SimilaritySet):
@@ -208,9 +217,8 @@ class _Scorer:
         return _Result(rows, _missing(words, pairs.T.ravel()))
 
     def _texts(self, name: str, items: StsSet) -> _Result:
-        if self.open_encoder is None:
-            raise ValueError(f"{name} has texts, and no encoder is given")
-        similarities = text_similarities(items, self.open_encoder())
+        check_cuts_texts(self.model)
+        similarities = text_similarities(items, self._encode)
         covered = ~np.isnan(similarities)
         self.progress.advance(len(items), name)
         rows: list[_Row] = []
@@ -225,6 +233,9 @@ class _Scorer:
         pairs = zip(items.left, items.right, covered.tolist(), strict=True)
         missing = [f"{left} | {right}" for left, right, is_covered in pairs if not is_covered]
         return _Result(rows, missing)
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.model.encode(texts, unknown="nan")
 
     def _analogies(self, name: str, items: AnalogySet) -> _Result:
         questions = find_questions(items, self.words)
@@ -258,9 +269,9 @@ class _Scorer:
 
 
 def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """All items, the semantic and the syntactic ones if there are both, each category.
+    """All items; the semantic and the syntactic ones if there are both; then each category.
 
-    The syntactic categories of Google's set are called gram1-... to gram9-...
+    Google's set names its syntactic categories gram1-... to gram9-...
     """
     names = np.array(categories)
     yield ALL, np.ones(n_items, np.bool_)
@@ -275,7 +286,7 @@ def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, 
 
 
 def _missing(words: Iterable[str], rows: NDArray[np.int64]) -> list[str]:
-    """The words without a row, each once, in the benchmark's order."""
+    """The words without a row, without repetition, in the benchmark's order."""
     return list(
         dict.fromkeys(word for word, row in zip(words, rows.tolist(), strict=True) if row < 0)
     )
@@ -311,9 +322,8 @@ def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> N
 
 
 def _nothing_covered(
-    model_name: str, table: Embeddings, config: EvaluationConfig, missing: dict[str, Any]
+    model_name: str, n_words: int, config: EvaluationConfig, missing: dict[str, Any]
 ) -> BenchmarkError:
-    n_words = min(len(table.tokens), config.max_vocabulary)
     examples = [word for entry in missing.values() for word in entry["examples"]]
     return BenchmarkError(
         f"{model_name}: none of the {n_words} words that take part covers an item of "
@@ -324,7 +334,7 @@ def _nothing_covered(
 
 
 class Evaluate(Stage):
-    """Scores of a model's embeddings."""
+    """The stage that scores a model's embeddings."""
 
     name = schemas.EVALUATION
     verb = "evaluate"
@@ -343,25 +353,18 @@ class Evaluate(Stage):
         return (Parent(schemas.EMBEDDINGS, self.subject),)
 
     def identity(self, planning: Planning) -> Identity:
-        """Embeddings, and the benchmarks by content."""
+        """The embeddings, and the content of the benchmark files."""
         embeddings = planning.parents[schemas.EMBEDDINGS]
         return evaluation_identity(
             self.subject, self.config.evaluation, self.loaded.base_dir, embeddings
         )
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.evaluate`."""
-        embeddings = context.parent(schemas.EMBEDDINGS)
-        with ExitStack() as opened:
-
-            def open_encoder() -> Encoder:
-                files = temporary_text_model(self.subject, embeddings, context.staging.directory)
-                return partial(opened.enter_context(files).encode, unknown="nan")
-
-            evaluate(self.config.evaluation, embeddings, context, open_encoder)
+        """See :func:`.evaluate`."""
+        evaluate(self.config.evaluation, context.parent(schemas.EMBEDDINGS), context)
 
     def changed_input(self, planned: Identity) -> str:
-        """Whether a benchmark file is not that of the plan any more."""
+        """What changed since the plan (a benchmark file), as text; empty if nothing did."""
         parents = dict(planned.parents)
         now = self.identity(Planning(parents))
         return "" if now.inputs == planned.inputs else f"a benchmark file of {self.label}"

@@ -1,10 +1,9 @@
-"""Searching fast, and searching documents.
+"""Approximate indexes of words, and document search.
 
-An approximate index of a model's words (:mod:`.word_index`) is built by usearch until it finds
-enough of the exact neighbours (:mod:`.building`) and published as an artifact with the recall that
-was measured. The vectors of documents become an artifact that is searched (:mod:`.index_stage`):
-:class:`DocumentSearch` finds the nearest that pass some :class:`Filters`, :func:`snippets` the
-part that answers.
+An approximate index of a model's words (:mod:`.word_index`) is built with usearch until its recall
+is high enough (:mod:`.building`), and published with the recall that was measured. Document vectors
+become a search index (:mod:`.index_stage`): :class:`DocumentSearch` finds the nearest documents
+that pass some :class:`Filters`, and :func:`snippets` picks the passage that answers the query.
 """
 
 from nightjar.stages.index.building import INDEX_FILE, IndexSettings, usearch_version

@@ -1,7 +1,7 @@
-"""Building an approximate index until it finds enough: an HNSW graph by usearch.
+"""Building an approximate index (an HNSW graph by usearch) until its recall is high enough.
 
-With one thread the same rows in the same order give the same bytes; with several the graph
-depends on which row comes first.
+With one thread the same rows in the same order give the same bytes; with several, the graph depends
+on the order in which the threads add rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 DTYPE = "f16"
-"""Half precision: half the memory and twice the speed of float32 for 0.1 % of the recall; the
+"""Half precision: half the memory and twice the speed of float32 for a loss of 0.1 % recall;
 candidates are compared again in float32."""
 INDEX_FILE = "index.usearch"
 
@@ -35,30 +35,30 @@ INDEX_FILE = "index.usearch"
 class IndexSettings:
     """An HNSW index (Malkov and Yashunin 2018) and the recall it must reach.
 
-    The first three are where the build starts. While recall is below ``min_recall`` it doubles
-    ``expansion_search`` and measures again, then ``connectivity`` and ``expansion_add`` and
-    builds again, up to the ceilings.
+    The first three are the initial values. While recall is below ``min_recall``,
+    ``expansion_search`` is doubled and recall measured again; at its ceiling, ``connectivity`` and
+    ``expansion_add`` are doubled and the graph is built again, up to their ceilings.
     """
 
     connectivity: int = 16
-    """Neighbours that a row is linked to (M); the lowest level has twice as many."""
+    """Links per row (M); the lowest level has twice as many."""
     expansion_add: int = 128
-    """Candidates kept while a row is added (efConstruction)."""
+    """Candidates kept while adding a row (efConstruction)."""
     expansion_search: int = 64
     """Candidates kept while searching (ef)."""
     max_connectivity: int = 64
     max_expansion_search: int = 1_024
     min_recall: float = 0.95
-    """Least mean share of the exact ``topn`` nearest that the index must find."""
+    """Mean share of the exact ``topn`` nearest rows that the index must find."""
     topn: int = 10
     n_sampled: int = 1_000
-    """Rows whose neighbours are asked for to measure recall."""
+    """Rows that are queried to measure recall."""
     seed: int = 1
-    """Of the sample."""
+    """Seed of the sample."""
 
 
 def usearch_version() -> str | None:
-    """The installed version of usearch, which is not imported; None without it."""
+    """The installed version of usearch, without importing it; None if it is not installed."""
     try:
         return metadata.version("usearch")
     except metadata.PackageNotFoundError:
@@ -67,16 +67,15 @@ def usearch_version() -> str | None:
 
 ROWS_AT_ONCE = 8_192
 _SAME = 1e-6
-"""Similarities so close are equal: of rows with the same vector any may answer."""
+"""Similarities closer than this count as equal: of rows with the same vector, any is correct."""
 
 
 @dataclass(frozen=True, eq=False)
 class IndexedRows:
-    """What is indexed: the rows of ``matrix`` that have a direction, each under its key.
+    """The rows to index: those rows of ``matrix`` that are not zero, each under its key.
 
-    ``matrix`` float32 (n_rows, vector_size), with ``lengths`` (n_rows,); it may be
-    memory-mapped. ``keys`` int64 (n_rows,), -1 for a row that is not indexed; None where each
-    row is its own key.
+    ``matrix`` is float32 (n_rows, vector_size) with ``lengths`` (n_rows,); it may be memory-mapped.
+    ``keys`` is int64 (n_rows,), -1 for a row that is not indexed; None if each row is its own key.
     """
 
     matrix: NDArray[np.float32]
@@ -95,7 +94,7 @@ class IndexedRows:
         return rows if self.keys is None else self.keys[rows]
 
     def rows_of_keys(self) -> NDArray[np.int64] | None:
-        """The row of each key, 0 for a key that no row has; None where they are equal."""
+        """The row of each key, 0 for a key without a row; None if keys are row numbers."""
         if self.keys is None:
             return None
         found = np.zeros(int(self.keys.max(initial=-1)) + 1, np.int64)
@@ -115,29 +114,29 @@ class Trial:
     """Mean share of the exact nearest rows that were found."""
     searches_per_second: float
     build_seconds: float
-    """Of the graph; 0 where another measurement has built it."""
+    """Time to build the graph; 0 if an earlier trial had built it."""
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltIndex:
-    """An index that finds enough, not yet saved."""
+    """An index with enough recall, not yet saved."""
 
     index: Any
     trials: tuple[Trial, ...]
-    """Every measurement, the last one is of this index."""
+    """Every measurement; the last one is of this index."""
 
     def save(self, path: Path) -> None:
-        """Write usearch's file. Raises StoreNotWritable when the disk refuses."""
+        """Write usearch's file. Raises StoreNotWritable when it cannot be written."""
         try:
             self.index.save(path)
-        except RuntimeError as error:  # usearch has no other for it
+        except RuntimeError as error:  # usearch raises nothing more specific
             raise StoreNotWritable(
                 f"{path}: the index cannot be written ({error}); free some space or fix its "
                 f"permissions, then run the same command again. Nothing was half published."
             ) from error
 
     def report(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """The index's part of the manifest's report."""
         last = self.trials[-1]
         return {
             "recall_at_10": last.recall,
@@ -168,9 +167,9 @@ def new_index(vector_size: int, connectivity: int, expansion_add: int) -> Any:
 def build_index(
     indexed: IndexedRows, settings: IndexSettings, n_threads: int, progress: Progress
 ) -> BuiltIndex:
-    """An index of all rows that reaches ``settings.min_recall``.
+    """Build an index of all rows that reaches ``settings.min_recall``.
 
-    In memory: the index (2 bytes a value and about ``8 * connectivity`` a row) and a block of
+    Memory: the index (2 bytes per value and about ``8 * connectivity`` per row) and a block of
     rows. Raises RecallTooLow when the ceilings are reached, InputError without usearch.
     """
     sample = Sample.drawn(indexed, settings)
@@ -204,7 +203,7 @@ def add_rows(
     n_threads: int,
     progress: Progress,
 ) -> None:
-    """Add some rows under their keys, a block at a time."""
+    """Add rows under their keys, a block at a time."""
     for first in range(0, len(rows), ROWS_AT_ONCE):
         some = rows[first : first + ROWS_AT_ONCE]
         units = unit_rows(indexed.matrix[some], indexed.lengths[some])
@@ -219,7 +218,7 @@ def measure(
     settings: IndexSettings,
     build_seconds: float = 0.0,
 ) -> Iterator[Trial]:
-    """Recall with ``expansion_search`` doubled each time, up to its ceiling."""
+    """Measure recall, doubling ``expansion_search`` each time, up to its ceiling."""
     searched = ApproximateIndex(index, indexed.rows_of_keys())
     expansion = settings.expansion_search
     while expansion <= settings.max_expansion_search:
@@ -242,7 +241,7 @@ def measure(
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows drawn at random, and their exact nearest, themselves left out."""
+    """Rows drawn at random and their exact nearest neighbours, without the rows themselves."""
 
     queries: NDArray[np.float32]
     excluded: list[list[int]]
@@ -250,7 +249,7 @@ class Sample:
 
     @classmethod
     def drawn(cls, indexed: IndexedRows, settings: IndexSettings) -> Sample:
-        """``settings.n_sampled`` of the indexed rows, or all of fewer."""
+        """Draw ``settings.n_sampled`` of the indexed rows, or all if there are fewer."""
         rows = indexed.rows
         n_drawn = min(settings.n_sampled, len(rows))
         drawn = np.sort(np.random.default_rng(settings.seed).choice(rows, n_drawn, replace=False))
@@ -264,7 +263,7 @@ class Sample:
         return cls(queries, excluded, [_those(near, is_indexed) for near in nearest])
 
     def recall(self, found: list[Nearest]) -> float:
-        """Mean share of the exact nearest that was found; 1 when there are none."""
+        """Mean share of the exact nearest rows that were found; 1 when there are none."""
         shares = [
             np.count_nonzero(ours.similarities >= exact.similarities[-1] - _SAME) / len(exact.rows)
             for ours, exact in zip(found, self.nearest, strict=True)
@@ -274,6 +273,6 @@ class Sample:
 
 
 def _those(near: Nearest, is_indexed: NDArray[np.bool_]) -> Nearest:
-    """Only indexed rows: exact search gives a row of zeros the similarity 0."""
+    """Only indexed rows: in exact search, a row of zeros has similarity 0."""
     is_kept = is_indexed[near.rows]
     return Nearest(near.rows[is_kept], near.similarities[is_kept])

@@ -1,4 +1,4 @@
-"""Searching the documents of one index: the nearest that meet the conditions, and what answers."""
+"""Document search: the nearest documents that meet the conditions, with snippets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to vectors, shape (n_texts, vector_size); a row of NaN for a text without one."""
 
 MAX_SENTENCES = 400
-"""Of one document so many are compared with the query: the first."""
+"""Only the first sentences of a document, up to this number, are compared with the query."""
 _MAX_SENTENCE_CHARS = 2_000
 _ELLIPSIS = "…"
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
@@ -36,7 +36,7 @@ _LINE_BREAK_TAG = re.compile(
 
 @dataclass(frozen=True)
 class Snippet:
-    """A part of a document; ``marks`` are where words of the query stand in ``text``."""
+    """A passage of a document; ``marks`` are the positions of query words in ``text``."""
 
     text: str
     marks: tuple[tuple[int, int], ...]
@@ -45,10 +45,10 @@ class Snippet:
 def snippets(
     texts: Sequence[str], query: str, vector: NDArray[np.float32], encode: Encode, width: int
 ) -> list[Snippet]:
-    """Of each text its sentence nearest to the query, and what follows it while it fits.
+    """For each text, the sentence nearest to the query and as much of what follows as fits.
 
-    ``vector`` is the query's, of the encoder ``encode``; a snippet has ``width`` characters
-    at most. In memory: the sentences of all texts and their vectors.
+    ``vector`` is the query's, made by ``encode``; a snippet has at most ``width`` characters.
+    Memory: the sentences of all texts and their vectors.
     """
     split = _splitter()
     sentences = [_sentences(split(_LINE_BREAK_TAG.sub("\n", text))) for text in texts]
@@ -67,12 +67,12 @@ def snippets(
 
 @cache
 def _splitter() -> SentenceSplitter:
-    # As it is written: no normalization, no lower case.
+    # No normalization, no lowercasing: snippets show the text as written.
     return make_sentence_splitter(Settings("unicode", None, None, False, True, 1, 40))
 
 
 def _sentences(parts: Sequence[str]) -> list[str]:
-    """Sentences fit for a terminal: no control characters, single spaces."""
+    """The sentences, ready for a terminal: no control characters, single spaces."""
     cleaned = (_printable(part) for part in parts[:MAX_SENTENCES])
     return [sentence for sentence in cleaned if sentence]
 
@@ -95,14 +95,14 @@ def _cut(sentences: Sequence[str], best: int, query: str, width: int) -> Snippet
 
 
 def _window(text: str, query: str, width: int) -> str:
-    """The ``width`` characters that have the most words of the query, from a word's start."""
+    """The ``width`` characters with the most query words, starting at a word."""
     starts = [start for start, _ in _marks(text, query)]
     room = width - 2 * len(_ELLIPSIS)
     best = max(starts, key=lambda start: sum(start <= s < start + room for s in starts), default=0)
     if best + room > len(text):
         best = max(0, len(text) - room)
     elif best:
-        best = max(0, best - room // 4)  # some words of what comes before
+        best = max(0, best - room // 4)  # some words before the match
     if best:
         best = text.find(" ", best) + 1 or best
     part = text[best : best + room]
@@ -124,13 +124,13 @@ _MAX_SHOWN = 10
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions that a document must meet, all of them; empty ones hold for all."""
+    """Conditions that a document must all meet; empty ones always hold."""
 
     sources: tuple[str, ...] = ()
-    """Any of these."""
+    """The document is from any of these."""
     languages: tuple[str, ...] = ()
     contains: str | None = None
-    """A regular expression (RE2), found anywhere in the text whatever the case."""
+    """A regular expression (RE2), found anywhere in the text, ignoring case."""
     min_chars: int | None = None
     max_chars: int | None = None
 
@@ -141,10 +141,10 @@ class Filters:
 
 
 def matching(documents: Artifact, filters: Filters) -> NDArray[np.bool_]:
-    """Whether each document meets the conditions; reads only the columns they are about.
+    """Whether each document meets the conditions; reads only the columns that they need.
 
-    One batch is in memory. Raises InputError for a source or language that no document has,
-    and for what is no regular expression.
+    One batch is in memory at a time. Raises InputError for a source or language that no document
+    has, and for an invalid regular expression.
     """
     columns = {
         "source": bool(filters.sources),
@@ -209,7 +209,7 @@ _ROWS_AT_ONCE = 65_536
 
 @dataclass(frozen=True)
 class FoundDocument:
-    """A document of the documents artifact."""
+    """A row of the documents artifact."""
 
     doc_id: str
     source: str
@@ -220,17 +220,21 @@ class FoundDocument:
 
 @dataclass(frozen=True)
 class Hit:
-    """A document that answers, and its cosine similarity to the query."""
+    """A matching document, and its cosine similarity to the query."""
 
     similarity: float
     document: FoundDocument
 
 
 class DocumentSearch:
-    """An open search index and the documents it is of."""
+    """An open search index and its documents."""
 
     def __init__(self, store: Store, index: Artifact) -> None:
-        """Open ``index``. Raises ArtifactMissing when its documents are gone, ArtifactDamaged."""
+        """Open ``index``.
+
+        Raises ArtifactMissing when its documents were deleted, ArtifactDamaged when a file is
+        damaged.
+        """
         self._index = index
         vectors = store.ref(
             schemas.DOCUMENT_VECTORS, index.manifest.parents[schemas.DOCUMENT_VECTORS]
@@ -255,15 +259,15 @@ class DocumentSearch:
 
     @property
     def vector_size(self) -> int:
-        """Values of a vector."""
+        """Dimensions of a vector."""
         return int(self._rows.matrix.shape[1])
 
     def search(self, query: Floats, topn: int, filters: Filters | None = None) -> list[Hit]:
         """The ``topn`` documents nearest to ``query``, shape (vector_size,), best first.
 
-        From the graph, where there is one. With filters every document that passes is
-        compared: finding out which ones pass has read them all, too, and so ``topn`` answers
-        come whenever there are as many.
+        Uses the graph if there is one. With filters, every document that passes is compared
+        exactly: the filters read them all anyway, and so ``topn`` answers are found if as many
+        exist.
         """
         if filters is None or filters.are_empty:
             found = self.nearest(query[np.newaxis], topn)[0]
@@ -277,7 +281,7 @@ class DocumentSearch:
         ]
 
     def nearest(self, queries: Floats, topn: int) -> list[Nearest]:
-        """Rows of the documents nearest to each query, shape (n_queries, vector_size)."""
+        """Rows of the documents nearest to each query of ``queries`` (n_queries, vector_size)."""
         if self._graph is None:
             return self._nearest_of(self._rows.rows, queries, topn)
         return self._graph.nearest(self._rows.matrix, self._rows.lengths, queries, topn)
@@ -288,7 +292,7 @@ class DocumentSearch:
         return ids
 
     def _nearest_of(self, rows: NDArray[np.int64], queries: Floats, topn: int) -> list[Nearest]:
-        """The nearest among some rows; copies a block of them at a time."""
+        """The nearest among ``rows``; copies one block of them at a time."""
         best = [Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[first : first + _ROWS_AT_ONCE]
@@ -301,7 +305,7 @@ class DocumentSearch:
         return best
 
     def read(self, rows: NDArray[np.int64]) -> list[FoundDocument]:
-        """The documents at some rows, in their order; reads only the row groups they are in."""
+        """The documents at ``rows``, in that order; reads only the row groups that contain them."""
         columns = ["doc_id", "source", "language", "n_chars", "text"]
         found: dict[int, FoundDocument] = {}
         with self.documents.row_groups("documents", columns) as groups:
@@ -325,7 +329,7 @@ def _merged(one: Nearest, other: Nearest, topn: int) -> Nearest:
 
 
 def _open_graph(index: Artifact, rows: NDArray[np.int64] | None) -> ApproximateIndex | None:
-    """The graph, where the index has one. Raises InputError without usearch."""
+    """The graph, if the index has one. Raises InputError without usearch."""
     if not index.has_file(INDEX_FILE):
         return None
     expansion = index.manifest.report["expansion_search"]

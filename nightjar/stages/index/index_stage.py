@@ -1,9 +1,9 @@
-"""Index: document vectors to what ``nightjar search`` looks through.
+"""Index: from document vectors to the index that ``nightjar search`` uses.
 
-``vectors.npy`` has the unit vector of each document, memory-mapped, so exact search starts at
-once; a corpus of :data:`APPROXIMATE_FROM` documents gets an HNSW graph beside it. Of the same
-encoder's last index the graph is taken over: documents that are gone are removed, new ones
-added. Other embeddings make all vectors others, and the graph is built anew.
+``vectors.npy`` has the unit vector of each document and is memory-mapped, so exact search starts at
+once. A corpus of :data:`APPROXIMATE_FROM` documents or more also gets an HNSW graph. If the encoder
+is the same as last time, the last graph is updated: deleted documents are removed, new ones added.
+New embeddings change every vector, so the graph is built anew.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ logger = logging.getLogger(__name__)
 
 
 REVISION = 1
-"""Raise when the same vectors give another index than before."""
+"""Raise it when the same vectors give a different index than before."""
 APPROXIMATE_FROM = 100_000
-"""Documents from which on there is a graph. Exact search reads every vector: 100,000 of 300
-values are 120 MB, some 20 ms; starting the command takes longer than that."""
+"""From this number of documents on there is a graph. Exact search reads every vector: 100,000 of
+300 dimensions are 120 MB and take about 20 ms, less than starting the command."""
 MAX_CHANGED = 0.3
-"""Of the last graph's documents so many may be gone; beyond that it is built anew, because
-places of removed rows and links through them wear it out."""
+"""The largest share of the last graph's documents that may be deleted before the graph is built
+anew: removed rows leave gaps and broken links behind."""
 VECTORS_FILE = "vectors.npy"
 NO_KEY = -1
 
 
 @dataclass(frozen=True)
 class DocumentIndexSettings:
-    """When a graph is built, and how."""
+    """When to build a graph, and how."""
 
     approximate_from: int = APPROXIMATE_FROM
     max_changed: float = MAX_CHANGED
@@ -72,10 +72,10 @@ DEFAULTS = DocumentIndexSettings()
 def search_index_identity(
     name: str, document_vectors_version: str, settings: DocumentIndexSettings = DEFAULTS
 ) -> Identity:
-    """What shapes the index of the document vectors ``name``.
+    """The identity of the search index of the document vectors ``name``.
 
-    Which graph it was grown from is no part of it, like the order in which several threads
-    work: the recall that was measured holds for each.
+    The graph that it was updated from is left out, like the order of work of several threads: the
+    recall was measured either way.
     """
     return Identity(
         stage=schemas.SEARCH_INDEX,
@@ -93,8 +93,8 @@ def index_documents(
 ) -> None:
     """Write ``entries``, ``vectors.npy`` and, for a large corpus, the graph.
 
-    In memory: ids and hashes of the documents, and the graph (2 bytes a value and some 200
-    bytes a document). Raises RecallTooLow when the graph cannot find enough.
+    Memory: ids and hashes of the documents, and the graph (2 bytes per value and about 200 bytes
+    per document). Raises RecallTooLow when the graph's recall stays too low.
     """
     staging, progress = context.staging, context.progress
     documents = _write_vectors(document_vectors, staging, progress)
@@ -139,7 +139,7 @@ def _has_vector(path: Path) -> NDArray[np.bool_]:
 
 
 def _encoder(manifest: Manifest) -> dict[str, Any]:
-    """What made the vectors, but for the documents."""
+    """The encoder's part of an identity: all but the documents."""
     identity = Identity(
         stage=manifest.stage,
         name=manifest.name,
@@ -152,13 +152,14 @@ def _encoder(manifest: Manifest) -> dict[str, Any]:
         inputs=manifest.identity["inputs"],
         code=manifest.identity["code"],
     )
-    return identity.as_json()
+    digest = manifest.parent_digests.get(schemas.EMBEDDINGS, "")
+    return {**identity.as_json(), "embeddings_digest": digest}
 
 
 def _previous(
     store: Store, name: str, encoder: Mapping[str, Any], settings: DocumentIndexSettings
 ) -> Artifact | None:
-    """The newest graph of the same encoder and settings, whole; None without one."""
+    """The newest intact graph of the same encoder and settings; None without one."""
     expected = search_index_identity(name, "", settings)
     for ref in reversed(store.versions(schemas.SEARCH_INDEX)):
         try:
@@ -180,7 +181,7 @@ def _previous(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One graph to be made."""
+    """One graph in the making."""
 
     staging: Staging
     documents: pa.Table
@@ -190,20 +191,20 @@ class _Work:
     progress: Progress
 
     def build(self) -> NDArray[np.int64]:
-        """A graph of all documents; returns their keys."""
+        """Build a graph of all documents; returns their keys."""
         keys = np.where(self.has_vector, np.arange(len(self.has_vector)), NO_KEY)
         built = build_index(self._rows(keys), self.settings.graph, self.n_threads, self.progress)
         self._save(built, None, added=int(self.has_vector.sum()), removed=0)
         return keys
 
     def grow(self, previous: Artifact) -> NDArray[np.int64]:
-        """The graph of ``previous``, brought up to date; built anew where that falls short."""
+        """Update the graph of ``previous``; builds it anew if recall or overlap is too low."""
         entries = previous.read("entries")
         old_keys = _keys(entries)
         places = pc.index_in(_names(self.documents), value_set=_names(entries))
         places = pc.fill_null(places, NO_KEY).to_numpy()
         kept = np.where((places >= 0) & self.has_vector, old_keys[places], NO_KEY)
-        # Documents with the same id and text share an entry; the first one keeps the key.
+        # Documents with the same id and text share an entry; the first of them keeps the key.
         is_first = np.zeros(len(kept), dtype=bool)
         is_first[np.unique(kept, return_index=True)[1]] = True
         kept[~is_first] = NO_KEY
@@ -270,7 +271,7 @@ class _Work:
 
 
 def _names(documents: pa.Table) -> pa.ChunkedArray:
-    """What a document is known by: its id and its text."""
+    """What identifies a document: its id and its text."""
     return pc.binary_join_element_wise(
         documents.column("doc_id"), documents.column("content_sha256"), "\0"
     )
@@ -290,9 +291,10 @@ def open_rows(index: Artifact) -> IndexedRows:
 
 
 def erase_from_search_index(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
-    """An index with one of them is built anew: a graph would keep their vectors.
+    """Build an index of erased documents anew, because a graph would keep their vectors.
 
-    Their rows must have been erased from its document vectors before. Deleted where those are gone.
+    Their rows must have been erased from the document vectors first. If those vectors are gone, the
+    index is deleted.
     """
     hashes = artifact.read("entries", ["content_sha256"]).column("content_sha256")
     if not pc.any(are_of(hashes, erased.texts)).as_py():
@@ -312,7 +314,7 @@ def erase_from_search_index(store: Store, artifact: Artifact, erased: Erased) ->
 
 
 def _settings(artifact: Artifact) -> DocumentIndexSettings:
-    """Those of an index, but nothing is taken over from one that is there."""
+    """The settings of ``artifact``, changed so that no earlier graph is reused."""
     config = {
         key: value for key, value in artifact.manifest.identity["config"].items() if key != "dtype"
     }
@@ -321,7 +323,7 @@ def _settings(artifact: Artifact) -> DocumentIndexSettings:
 
 
 class IndexDocuments(Stage):
-    """The search index of an entry of ``document_vectors``."""
+    """The stage that makes the search index of one entry of ``document_vectors``."""
 
     name = schemas.SEARCH_INDEX
     verb = "index"
@@ -347,5 +349,5 @@ class IndexDocuments(Stage):
         return search_index_identity(self.subject, planning.parents[schemas.DOCUMENT_VECTORS])
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.index_documents`."""
+        """See :func:`.index_documents`."""
         index_documents(context.parent(schemas.DOCUMENT_VECTORS), context)

@@ -1,4 +1,4 @@
-"""The approximate index of a model's words: an artifact, built when it is asked for."""
+"""The approximate index of a model's words: an artifact that is built on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nightjar.stages.index.building import (
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 
 REVISION = 1
-"""Raise when the same vectors and settings give another index than before."""
+"""Raise it when the same vectors and settings give a different index than before."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ class WordIndexRequest:
     """An index of the words of one embeddings artifact."""
 
     name: str
-    """The model's."""
+    """Name of the model."""
     embeddings: str
     """Version of the embeddings artifact."""
     digest: str
-    """Of its manifest: two trainings of one version may differ in bytes, and in neighbours."""
+    """Hash of its manifest: two trainings of one version may differ in bytes, and in neighbours."""
     model: VectorModel
-    """The files of these embeddings, open."""
+    """The open files of these embeddings."""
     n_threads: int
     git_commit: str | None = None
     settings: IndexSettings = field(default_factory=IndexSettings)
 
     @property
     def identity(self) -> Identity:
-        """What shapes the index. Raises InputError without usearch."""
+        """The identity of the index. Raises InputError without usearch."""
         return Identity(
             stage=schemas.WORD_INDEX,
             name=self.name,
@@ -60,10 +60,10 @@ def required_usearch() -> str:
 
 
 def word_index(store: Store, request: WordIndexRequest, progress: Progress) -> Artifact:
-    """The index of the request, built and published where it is not yet.
+    """Return the requested index; builds and publishes it if it does not exist yet.
 
-    Raises InputError without usearch, RecallTooLow when it cannot find enough,
-    StoreNotWritable, and ArtifactDamaged.
+    Raises InputError without usearch, RecallTooLow when the recall stays too low, StoreNotWritable,
+    and ArtifactDamaged.
     """
     identity = request.identity
 
@@ -82,7 +82,10 @@ def word_index(store: Store, request: WordIndexRequest, progress: Progress) -> A
 
 
 def attach_word_index(model: VectorModel, index: Artifact) -> None:
-    """Have ``model`` answer approximate questions from ``index``. Raises ArtifactDamaged."""
+    """Make ``model`` answer approximate queries from ``index``.
+
+    Raises ArtifactDamaged, or InputError without usearch.
+    """
     report: Mapping[str, Any] = index.manifest.report
     try:
         model.approximate_index = ApproximateIndex.open(

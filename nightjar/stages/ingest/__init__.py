@@ -1,12 +1,12 @@
-"""Ingest: configured sources to the documents artifact.
+"""Ingest: from configured sources to the documents artifact.
 
-``selection`` resolves the sources to files and hashes them (the identity: content and file
-names, never directories); those behind URLs are fetched first (``remote``). ``shard_reading``
-has each file read through the reader of its source's type (``readers``), which yields
-documents, rejections and skips; ``preparation`` cleans and measures, ``admission`` leaves out
-duplicates and what is behind a limit; ``merging`` puts the rest together. What is not a
-document goes to the quarantine table with a reason and is counted; a file that is damaged, or
-that changes while it is read, stops the stage.
+``selection`` resolves the sources to files and hashes them; the identity holds contents and file
+names, never directories. Files behind URLs are fetched first (``remote``). ``shard_reading`` reads
+each file with the reader of its source type (``readers``), which yields documents, rejections and
+skips. ``preparation`` cleans and measures documents, ``admission`` leaves out duplicates and
+documents beyond a limit, and ``merging`` joins the rest. Records that are not documents go to the
+quarantine table with a reason, and are counted. A file that is damaged, or that changes while it is
+read, stops the stage.
 """
 
 from nightjar.stages.ingest.comparison import ChangeKind, Comparison, compare

@@ -1,10 +1,10 @@
-"""Which documents are kept, seen beside all others: duplicates, ids, limits.
+"""Which documents are kept, given all others: duplicates, ids, limits.
 
-The rule is that of reading one document after the other: each is compared with those kept
-before it, until a limit is full. What is behind that is not there: neither kept nor dropped, and
-no other is its duplicate. Nearly all documents share neither text nor id with another, which a
-pass over the digests shows (:mod:`.duplicates`); only the rest is gone through
-one by one.
+The result is that of reading documents one after the other, comparing each with those kept before
+it, until a limit is reached. Documents beyond the limit count as nonexistent: they are neither kept
+nor dropped, and no document is their duplicate. Nearly all documents share neither text nor id with
+another, which a pass over the digests shows (:mod:`.duplicates`); only the others are compared one
+by one.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from nightjar.store.schemas import DOCUMENTS
 
 @dataclass
 class Decisions:
-    """What becomes of the documents of one shard that are not just kept."""
+    """Decisions on one shard's documents, except those that are simply kept."""
 
     dropped: dict[int, tuple[Reason, str]] = field(default_factory=dict)
     """Reason and detail, by row."""
     renamed: dict[int, str] = field(default_factory=dict)
-    """The doc_id that a row gets, where it is not the shard's."""
+    """The new doc_id, by row, of documents that cannot keep the shard's."""
     n_rows: int | None = None
-    """How many rows count, where a limit cuts the shard short; 0: it is full before the shard."""
+    """How many rows count if a limit cuts the shard short; 0 if the limit was reached earlier."""
 
     def n_kept(self, n_documents: int) -> int:
         """How many of the shard's ``n_documents`` are kept."""
@@ -48,7 +48,7 @@ class Decisions:
 
     @property
     def fingerprint(self) -> str:
-        """Depends on what is decided alone; "" when every document is kept as it is."""
+        """A hash of the decisions; "" when every document is kept as it is."""
         if not self.dropped and not self.renamed and self.n_rows is None:
             return ""
         return fingerprint(
@@ -61,7 +61,7 @@ class Decisions:
 
 
 class Limits:
-    """How many documents may still be kept, of each source and over all."""
+    """How many documents may still be kept, by source and in total."""
 
     def __init__(self, config: IngestConfig) -> None:
         self._of_source = {
@@ -71,11 +71,11 @@ class Limits:
         self._of_all = inf if config.limit is None else config.limit
 
     def left(self, source: str) -> float:
-        """How many more of that source; 0 when its limit or that over all is full."""
+        """How many more of that source may be kept; 0 when its limit or the total is reached."""
         return min(self._of_source[source], self._of_all)
 
     def count(self, source: str, n_documents: int) -> None:
-        """So many more are kept, as far as there is room for them."""
+        """Count ``n_documents`` as kept, as far as the limits allow."""
         n_counted = min(n_documents, self.left(source))
         self._of_source[source] -= n_counted
         self._of_all -= n_counted
@@ -87,10 +87,10 @@ def decide(
     spill_dir: Path,
     purged: Purged = NOTHING,
 ) -> list[Decisions]:
-    """What becomes of the documents of ``shards``, which are in the order of the documents.
+    """Decide on the documents of ``shards``, in order.
 
-    In memory: a bit for each document, at most KEYS_IN_MEMORY digests, and all of those
-    documents that share text or id with another: their ids and digests, some 300 bytes each.
+    Memory: a bit for each document, at most KEYS_IN_MEMORY digests, and the ids and digests of all
+    documents that share text or id with another, about 300 bytes each.
     """
     suspects = _suspects(config, [artifact for _, artifact in shards], spill_dir)
     if purged:
@@ -112,7 +112,7 @@ def decide(
 def _suspects(
     config: IngestConfig, shards: Sequence[Artifact], spill_dir: Path
 ) -> NDArray[np.bool_]:
-    """Which documents share the start of a digest, or a band of a signature, with another one."""
+    """Which documents share the start of a digest, or a band of a signature, with another."""
     n_documents = sum(shard.rows(DOCUMENTS) for shard in shards)
     suspects = np.zeros(n_documents, np.bool_)
     for column in ("text_digest", "id_digest"):
@@ -141,7 +141,7 @@ def _suspects(
 
 
 def purged_rows(shard: Artifact, purged: Purged) -> NDArray[np.bool_]:
-    """Which documents of a shard must not come in, shape (rows,)."""
+    """Which documents of a shard were purged, shape (rows,)."""
     wanted = {"text_digest": purged.texts, "raw_digest": purged.texts, "id_digest": purged.ids}
     found = [np.zeros(0, np.bool_)]
     for batch in shard.batches("keys", list(wanted)):
@@ -155,7 +155,7 @@ def purged_rows(shard: Artifact, purged: Purged) -> NDArray[np.bool_]:
 
 
 def _first_halves(digests: pa.FixedSizeBinaryArray) -> NDArray[np.uint64]:
-    """The first 8 bytes of digests of 16, as numbers."""
+    """The first 8 of the 16 bytes of each digest, as numbers."""
     values = np.frombuffer(digests.buffers()[1], np.uint64)
     start = 2 * digests.offset
     return values[start : start + 2 * len(digests) : 2]
@@ -184,9 +184,9 @@ class _Judge:
         self._n_repeated: Counter[bytes] = Counter()
 
     def judge(self, shard: Artifact, rows: NDArray[np.int64], limit: float) -> Decisions:
-        """Decide on the documents of ``shard``, of which ``limit`` may be kept.
+        """Decide on the documents of ``shard``, of which at most ``limit`` are kept.
 
-        Those that are not at ``rows`` (ascending) share nothing with any other.
+        Documents that are not at ``rows`` (ascending) share nothing with any other.
         """
         if not limit:
             return Decisions(n_rows=0)
@@ -196,7 +196,7 @@ class _Judge:
             _read(shard, rows), signatures, strict=self._near is not None
         ):
             if suspect.row - len(decisions.dropped) >= limit:
-                break  # those before it fill the limit
+                break  # earlier documents reach the limit
             verdict = self._verdict(suspect, signature)
             if verdict is not None:
                 decisions.dropped[suspect.row] = verdict
@@ -235,7 +235,7 @@ class _Judge:
         return None
 
     def _unused(self, suspect: _Suspect) -> str:
-        """Its doc_id; one that follows from the text is numbered from -2 on when it is taken."""
+        """Its doc_id; an id derived from the text gets a number, from -2 on, if it is taken."""
         if suspect.id_digest not in self._ids:
             return suspect.doc_id
         self._n_repeated[suspect.id_digest] += 1
@@ -243,7 +243,7 @@ class _Judge:
 
 
 def _cut(n_rows: int, dropped: Collection[int], limit: float) -> int | None:
-    """How many rows have ``limit`` documents that are kept; None when that takes all rows."""
+    """Number of rows up to the last document within ``limit``; None when that is all rows."""
     if n_rows - len(dropped) < limit:
         return None
     kept = np.ones(n_rows, np.bool_)
@@ -262,7 +262,7 @@ def _signatures(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[NDArray[np
 
 
 def _read(shard: Artifact, rows: NDArray[np.int64]) -> Iterator[_Suspect]:
-    """The documents at ``rows``; the others are passed over."""
+    """The documents at ``rows``; skips the others."""
     if len(rows) == 0:
         return
     first = 0

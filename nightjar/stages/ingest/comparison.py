@@ -1,4 +1,4 @@
-"""What changed from one documents artifact to another."""
+"""The differences between two documents artifacts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nightjar.store.schemas import DOCUMENTS
 
 
 class ChangeKind(StrEnum):
-    """What became of a document."""
+    """How a document differs."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -25,7 +25,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True)
 class ChangedDocument:
-    """A document that is not the same in both."""
+    """A document that is not the same in both artifacts."""
 
     doc_id: str
     change: ChangeKind
@@ -33,35 +33,35 @@ class ChangedDocument:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two documents artifacts, document by document.
+    """The differences of two documents artifacts.
 
-    A document is one doc_id: where that follows from the text, as it does in sources without
-    ids, a changed text is one document removed and another added.
+    Documents are matched by doc_id. In sources without ids it is derived from the text, so a
+    changed text is one document removed and another added.
     """
 
     old: str
     new: str
     counts: dict[ChangeKind, dict[str, int]]
-    """How many documents of each source."""
+    """Number of documents by source."""
     n_unchanged: int
     _documents: pa.Table
 
     @property
     def n_changes(self) -> int:
-        """How many documents were added, changed or removed."""
+        """Number of documents that were added, changed or removed."""
         return len(self._documents)
 
     def documents(self) -> Iterator[ChangedDocument]:
-        """Those that are not the same: added, changed, removed, each in its artifact's order."""
+        """The documents that differ: added, changed, removed, each in the order of its artifact."""
         for batch in self._documents.to_batches():
             for doc_id, change in zip(*(column.to_pylist() for column in batch), strict=True):
                 yield ChangedDocument(doc_id, ChangeKind(change))
 
 
 def compare(old: Artifact, new: Artifact) -> Comparison:
-    """What is in ``new`` and not, or not so, in ``old``, and the other way round.
+    """Compare the documents of two artifacts.
 
-    In memory: ids and hashes of both, some 250 bytes a document. Parts that both have are not
+    Memory: ids and hashes of both, about 250 bytes per document. Parts that both share are not
     read.
     """
     shared = {part.sha256 for part in old.parts(DOCUMENTS)} & {
@@ -101,7 +101,7 @@ def compare(old: Artifact, new: Artifact) -> Comparison:
 
 
 def _documents(artifact: Artifact, shared: set[str]) -> pa.Table:
-    """Id, source and hash of the documents outside of the ``shared`` parts."""
+    """Id, source and hash of the documents that are not in ``shared`` parts."""
     columns = ["doc_id", "source", "content_sha256"]
     batches = [
         batch

@@ -1,4 +1,4 @@
-"""The tables of documents, written as row groups of bounded size and read side by side."""
+"""Tables of documents: written in row groups of bounded size, read side by side."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Value = str | bytes | int | None
 MAX_ROWS = 2_000
 MAX_BYTES = 16_000_000
 PART_BYTES = 64_000_000
-"""Of texts in a part of the documents."""
+"""Bytes of text in one part of the documents."""
 
 
 class RowGroupWriter:
-    """Collects rows and writes a row group whenever enough are there.
+    """Collects rows and writes a row group when there are enough.
 
-    Holds at most MAX_ROWS rows, or MAX_BYTES and one row.
+    Memory: at most MAX_ROWS rows, or MAX_BYTES and one row.
     """
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
@@ -34,14 +34,14 @@ class RowGroupWriter:
         self._n_bytes = 0
 
     def add(self, n_bytes: int, *values: Value) -> None:
-        """Add a row, its values in the order of the schema, whose texts take ``n_bytes``."""
+        """Add a row, with values in the order of the schema and texts of ``n_bytes`` in total."""
         self._rows.append(values)
         self._n_bytes += n_bytes
         if len(self._rows) >= MAX_ROWS or self._n_bytes >= MAX_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is left as a row group."""
+        """Write the remaining rows as a row group."""
         if not self._rows:
             return
         columns = [
@@ -54,9 +54,9 @@ class RowGroupWriter:
 
 
 class DocumentParts:
-    """A table written in parts of PART_BYTES each, so that what reads it can share the work.
+    """A table written in parts of PART_BYTES, so that readers can work in parallel.
 
-    ``entries`` are those of the finished parts; the last one is finished by :meth:`finish`.
+    ``entries`` are those of the finished parts; :meth:`finish` ends the last one.
     """
 
     def __init__(self, directory: Path, table: str, schema: pa.Schema) -> None:
@@ -73,7 +73,7 @@ class DocumentParts:
         return part_name(self._table, len(self.entries))
 
     def add(self, n_bytes: int, *values: Value) -> None:
-        """Add a row, its values in the order of the schema, whose texts take ``n_bytes``."""
+        """Add a row, with values in the order of the schema and texts of ``n_bytes`` in total."""
         if self._rows is None:
             self._rows = self._begin()
         self._rows.add(n_bytes, *values)
@@ -98,7 +98,7 @@ class DocumentParts:
             self.entries.append(described_table(self._directory, self._name, self._schema))
 
     def finish(self) -> list[FileEntry]:
-        """End the last part; the first one is there even if it has no row."""
+        """End the last part; there is always a first one, even without rows."""
         if self._rows is None and not self.entries:
             self._rows = self._begin()
         self._end()
@@ -119,7 +119,7 @@ class DocumentParts:
 def side_by_side(
     left: Iterator[pa.RecordBatch], right: Iterator[pa.RecordBatch]
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """Batches of the same rows of two tables whose row groups end at other places."""
+    """Batches with the same rows of two tables whose row groups differ."""
     a, b = next(left, None), next(right, None)
     while a is not None and b is not None:
         n_rows = min(a.num_rows, b.num_rows)

@@ -1,7 +1,7 @@
-"""Duplicates: keys that occur more than once, and texts that share most of their runs of words.
+"""Duplicates: repeated keys, and near-duplicate texts, which share most of their shingles.
 
-Each shard keeps a signature of every document (:mod:`~nightjar.kernels.minhash`). Rows of
-a signature are cut into bands; two documents that agree in a whole band are compared (Indyk and
+Each shard keeps a MinHash signature of every document (:mod:`~nightjar.kernels.minhash`).
+Signatures are split into bands; two documents that agree in a complete band are compared (Indyk and
 Motwani 1998; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4).
 """
 
@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 from nightjar.config import NearDuplicatesConfig
 
 KEYS_IN_MEMORY = 1 << 18
-"""Held at once, of 16 bytes each with its row; some three times that while they are sorted."""
+"""Keys held at once, 16 bytes each with its row; about three times that while sorting."""
 
 
 class RepeatedKeys:
-    """Collects keys of rows, and says which rows share a key with another row.
+    """Finds the rows that share a key with another row.
 
-    Beyond KEYS_IN_MEMORY keys they are put into files by their value, so that equal ones lie in
-    the same file, and the files are gone through one by one. ``n_expected`` is how many keys
-    will come, at most; ``directory`` is made where files are needed, and removed at the end.
+    Beyond KEYS_IN_MEMORY keys they are partitioned into files by value, so that equal keys are in
+    the same file, and the files are processed one by one. ``n_expected`` is an upper bound on the
+    number of keys; ``directory`` is created if files are needed, and removed at the end.
     """
 
     def __init__(self, n_expected: int, directory: Path) -> None:
@@ -54,7 +54,7 @@ class RepeatedKeys:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def add(self, keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> None:
-        """One key for each of ``rows``, both of shape (n,); a row may come with several keys."""
+        """Add one key for each of ``rows``, both of shape (n,); a row may have several keys."""
         pairs = np.empty((len(keys), 2), np.uint64)
         pairs[:, 0] = keys
         pairs[:, 1] = rows.astype(np.uint64)
@@ -64,7 +64,7 @@ class RepeatedKeys:
             self._spill()
 
     def _spill(self) -> None:
-        """Put what is held into the files."""
+        """Move the keys in memory to the files."""
         pairs = np.concatenate(self._held)
         self._held, self._n_held = [], 0
         bucket = (pairs[:, 0] >> np.uint64(32)) % np.uint64(self._n_buckets)
@@ -78,7 +78,7 @@ class RepeatedKeys:
             start = end
 
     def rows(self) -> Iterator[NDArray[np.int64]]:
-        """The rows that share a key with another, in no order, some perhaps several times."""
+        """The rows that share a key with another, unordered, possibly repeated."""
         for pairs in self._buckets():
             order = np.argsort(pairs[:, 0], kind="stable")
             keys, rows = pairs[order, 0], pairs[order, 1]
@@ -103,7 +103,7 @@ N_BINS = 128
 """Values of a signature: the estimate of a similarity of 0.8 has a standard error of 0.035."""
 SIGNATURE_BYTES = 4 * N_BINS
 _LEAST_RECALL = 0.99
-"""How likely two documents must be to be compared that are as similar as the threshold."""
+"""Probability that two documents are compared whose similarity is just the threshold."""
 _TEXTS_AT_ONCE = 512
 _BYTES_AT_ONCE = 4_000_000
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -111,14 +111,14 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Bands:
-    """How signatures are cut: ``n_bands`` of ``n_rows`` values each."""
+    """How signatures are split: ``n_bands`` of ``n_rows`` values each."""
 
     n_bands: int
     n_rows: int
 
     @classmethod
     def of(cls, threshold: float) -> Bands:
-        """The longest bands that still meet in _LEAST_RECALL of pairs at the threshold."""
+        """The longest bands that find a pair at the threshold with probability _LEAST_RECALL."""
         for n_rows in range(N_BINS // 2, 1, -1):
             n_bands = N_BINS // n_rows
             if 1 - (1 - threshold**n_rows) ** n_bands >= _LEAST_RECALL:
@@ -126,7 +126,7 @@ class Bands:
         return cls(N_BINS, 1)
 
     def keys(self, signatures: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """A number for each band, (n, n_bands): equal where the whole band is equal."""
+        """A number for each band, (n, n_bands); equal numbers mean equal bands."""
         used = signatures[:, : self.n_bands * self.n_rows].astype(np.uint64)
         cut = used.reshape(len(signatures), self.n_bands, self.n_rows)
         keys = np.broadcast_to(np.arange(self.n_bands, dtype=np.uint64), cut.shape[:2]).copy()
@@ -137,13 +137,13 @@ class Bands:
 
 
 def decoded(column: pa.FixedSizeBinaryArray) -> NDArray[np.uint32]:
-    """The signatures of a column of bytes, (n, N_BINS)."""
+    """The signatures in a column of bytes, (n, N_BINS)."""
     values = np.frombuffer(column.buffers()[1], np.uint32).reshape(-1, N_BINS)
     return values[column.offset : column.offset + len(column)]
 
 
 class SignatureWriter:
-    """Signs texts some hundred at a time and writes the signatures, a row a text."""
+    """Signs texts, a few hundred at a time, and writes a row for each signature."""
 
     def __init__(
         self, config: NearDuplicatesConfig, writer: pq.ParquetWriter, schema: pa.Schema
@@ -162,7 +162,7 @@ class SignatureWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is left as a row group."""
+        """Write the remaining rows as a row group."""
         if self._texts:
             found = signatures_of(pa.array(self._texts, pa.large_string()), self._n_words)
             column = pa.FixedSizeBinaryArray.from_buffers(
@@ -174,7 +174,7 @@ class SignatureWriter:
 
 
 def signatures_of(texts: pa.LargeStringArray, n_words: int) -> NDArray[np.uint32]:
-    """The signatures of texts, none of them null: (n, N_BINS)."""
+    """The signatures of ``texts``, without nulls: (n, N_BINS)."""
     from nightjar.kernels.minhash import sign_texts  # noqa: PLC0415  # numba is slow to import
 
     _, offset_buffer, data = texts.buffers()
@@ -186,7 +186,7 @@ def signatures_of(texts: pa.LargeStringArray, n_words: int) -> NDArray[np.uint32
 
 
 class NearDuplicates:
-    """The documents that are kept, by band; in memory some 600 bytes and its bands for each."""
+    """The kept documents by band. Memory: about 600 bytes for each, and its bands."""
 
     def __init__(self, config: NearDuplicatesConfig) -> None:
         self._threshold = config.threshold
@@ -196,9 +196,9 @@ class NearDuplicates:
         self._by_band: defaultdict[int, list[int]] = defaultdict(list)
 
     def find(self, signature: NDArray[np.uint32]) -> tuple[str, float] | None:
-        """The kept document that is most like it, if any is like enough, and how much.
+        """The most similar kept document and its similarity, if that is high enough.
 
-        A text without a word is like no other.
+        A text without words is similar to none.
         """
         if not signature.any():
             return None

@@ -1,4 +1,4 @@
-"""Character encodings as readers need them: which one a text is in, where a line ends in bytes."""
+"""Character encodings: detection, byte order marks, and line ends in bytes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _CANDIDATES = (
     "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8", "koi8_r", "koi8_u", "cp866",
     "cp874", "cp932", "euc_jp", "gb18030", "big5", "cp949",
 )  # fmt: skip
-"""What text files are found in. Those of old Macs and of DOS are confused with Windows' own."""
+"""Encodings that text files use. Those of old Macs and of DOS are mistaken for Windows' own."""
 _WIDE = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
-"""Encoding, bytes of a unit, and which of them is not zero in Latin text."""
+"""Encoding, bytes per code unit, and the byte that is not zero in Latin text."""
 _WIDE_MARKS = ("\u3000", "\u3001", "\u3002")
-"""Space, comma and full stop of Chinese and Japanese, which have few others."""
+"""Space, comma and full stop of Chinese and Japanese, which rarely use others."""
 _CONTROLS = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\r\f")
 _USUAL = "cp1252"
 _DOUBT = 0.02
 _THRESHOLDS = (0.2, 0.5)
-"""Of mess; the stricter one passes over related encodings of one that fails."""
+"""charset-normalizer's limits on "mess" (noise), tried in order. With the lower one it also skips
+encodings related to one that fails."""
 _ESCAPED_JAPANESE = b"\x1b$B"
 
 
 def detect_encoding(head: bytes, *, is_whole: bool = False) -> str:
-    """The encoding of a text that starts with ``head`` (or is it) and has no byte order mark.
+    """The encoding of a text without a byte order mark that starts with ``head`` (or is ``head``).
 
-    UTF-16 and UTF-32 show by their zero bytes, which no other encoding has. Else it is UTF-8
-    where most lines beyond ASCII are: a few others are then spoilt lines, not the file's
-    encoding. Else what charset-normalizer finds most plausible in the first 64 KiB, in doubt
-    Windows-1252. The same bytes give the same answer; a line of text or two is too little to
-    tell related encodings apart.
+    UTF-16 and UTF-32 are recognized by their zero bytes, which no other encoding has. It is UTF-8
+    if most lines beyond ASCII are valid UTF-8: a few others are damaged lines then. Otherwise it is
+    what charset-normalizer finds most plausible in the first 64 KiB, or Windows-1252. The same
+    bytes give the same answer; one or two lines are too little to distinguish related encodings.
     """
     if 0 in head and not _has_stray_zeros(head, is_whole):
         wide = _wide_encoding(head)
@@ -48,7 +48,7 @@ def detect_encoding(head: bytes, *, is_whole: bool = False) -> str:
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """The one of UTF-16 and UTF-32 whose spaces and line ends are there, if any is."""
+    """UTF-16 or UTF-32 if the spaces and line ends of one of them are found, else None."""
     best, most = None, 0
     for name, unit, place in _WIDE:
         whole = head[: len(head) - len(head) % unit]
@@ -59,7 +59,7 @@ def _wide_encoding(head: bytes) -> str | None:
         n_low = low_bytes.count(b" ") + low_bytes.count(b"\n")
         n_spaces = text.count(" ") + text.count("\n")
         if 2 * n_spaces < n_low:
-            continue  # letters of one byte, and a zero byte astray
+            continue  # one-byte letters and a stray zero byte
         found = n_spaces + sum(map(text.count, _WIDE_MARKS))
         if found > most:
             best, most = name, found
@@ -67,7 +67,7 @@ def _wide_encoding(head: bytes) -> str | None:
 
 
 def _has_stray_zeros(head: bytes, is_whole: bool) -> bool:
-    """Whether it is text in UTF-8 but for a few zero bytes; other alphabets have controls too."""
+    """Whether it is UTF-8 text with a few zero bytes; other encodings have more controls."""
     n_controls = len(head) - len(head.translate(None, _CONTROLS))
     is_text = 5 * head.count(0) < len(head) and 50 * n_controls < len(head)
     return is_text and _is_mostly_utf_8(head, is_whole)
@@ -124,20 +124,20 @@ _DETECTED_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoding whose byte order is known."""
+    """An encoding with a known byte order."""
 
     name: str
     unit: int
-    """Bytes of a code unit: line ends lie at multiples of it."""
+    """Bytes of a code unit; line ends start at multiples of it."""
     carriage_return: bytes
     line_end: re.Pattern[bytes]
     """CR LF, CR or LF."""
 
 
 def known_encoding(name: str, head: bytes) -> Encoding:
-    """The encoding ``name``, its byte order taken from the BOM in ``head`` if it has one.
+    """The encoding ``name``, with the byte order from the BOM in ``head`` if there is one.
 
-    UTF-16 and UTF-32 without a BOM are little-endian on every machine.
+    Without a BOM, UTF-16 and UTF-32 are little-endian on every machine.
     """
     plain = codecs.lookup(name).name
     if plain == "utf-8-sig":
@@ -164,22 +164,22 @@ class EncodedStream:
 
 
 def decoded(data: bytes, encoding: str, errors: str) -> str:
-    """``data`` as text; with ``replace`` what cannot be decoded is U+FFFD, else UnicodeError."""
+    """Decode ``data``. Undecodable bytes become U+FFFD with ``replace``, else UnicodeError."""
     return data.decode(encoding, "replace" if errors == "replace" else "strict")
 
 
 def sniff_bom(head: bytes) -> str | None:
-    """The encoding that a byte order mark at the start of ``head`` says."""
-    # That of UTF-32-LE starts with that of UTF-16-LE.
+    """The encoding of the byte order mark at the start of ``head``, if there is one."""
+    # The BOM of UTF-32-LE starts with that of UTF-16-LE.
     longest_first = sorted(_BOMS, key=lambda name: len(_BOMS[name]), reverse=True)
     return next((name for name in longest_first if head.startswith(_BOMS[name])), None)
 
 
 def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
-    """Settle the encoding and drop a byte order mark from ``pieces``.
+    """Determine the encoding and strip the byte order mark from ``pieces``.
 
-    ``auto`` goes by the byte order mark, else by what :func:`detect_encoding` says of the first
-    256 KiB, which are held until then.
+    ``auto`` means: by the byte order mark, else as :func:`detect_encoding` finds in the first 256
+    KiB, which are held in memory until then.
     """
     rest = iter(pieces)
     head, is_whole = b"", False

@@ -1,4 +1,4 @@
-"""Erasing documents from documents artifacts and the shards that they are put together from."""
+"""Erasing documents from documents artifacts and from their shards."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from nightjar.store import (
 from nightjar.store.schemas import DOCUMENTS, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA
 
 ERASED = "erased"
-"""In the report of a documents artifact: digests of the texts whose rows were erased."""
+"""Key in the report of a documents artifact: digests of the texts that were erased."""
 Place = tuple[str, str]
 """Source and locator of a record."""
 
 
 def erase_from_documents(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
-    """Their rows go; in the quarantine nothing of them is quoted any more, nor their ids."""
+    """Remove their rows; the quarantine keeps neither quotes of them nor their ids."""
     del store
     if artifact.ref.version not in erased.doc_ids and not _is_quoted(artifact, erased):
         return Fate.UNTOUCHED
@@ -42,9 +42,9 @@ def erase_from_documents(store: Store, artifact: Artifact, erased: Erased) -> Re
 
 
 def erase_from_shard(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
-    """Their rows go; the records are in quarantine, without a word of them.
+    """Move the documents to the quarantine, without their text or id.
 
-    A shard that a limit has cut short is deleted: it would have other documents instead.
+    A shard that was cut short by a limit is deleted: it would contain other documents instead.
     """
     del store
     rows = purged_rows(artifact, Purged(texts=erased.texts))
@@ -56,7 +56,7 @@ def erase_from_shard(store: Store, artifact: Artifact, erased: Erased) -> Rewrit
 
 
 def erased_ids(artifact: Artifact, texts: frozenset[bytes]) -> frozenset[str]:
-    """The ids of the rows of a documents artifact that have one of ``texts``."""
+    """The ids of the rows of a documents artifact with one of ``texts``."""
     found: set[str] = set()
     for batch in artifact.batches(DOCUMENTS, ["doc_id", "content_sha256"]):
         found.update(batch.column("doc_id").filter(_have(batch, texts)).to_pylist())
@@ -72,7 +72,7 @@ def places_in_shard(artifact: Artifact, rows: NDArray[np.bool_]) -> set[Place]:
 
 
 def near_duplicates_of(artifact: Artifact, doc_ids: frozenset[str]) -> set[Place]:
-    """Where the records are that are in quarantine as nearly the same as one of ``doc_ids``."""
+    """Places of the records in quarantine as near duplicates of one of ``doc_ids``."""
     found: set[Place] = set()
     for batch in artifact.batches(QUARANTINE, ["source", "locator", "reason", "detail"]):
         for row in batch.filter(
@@ -92,7 +92,7 @@ def rows_at(artifact: Artifact, places: Iterable[Place]) -> NDArray[np.bool_]:
 
 
 def texts_at(artifact: Artifact, rows: NDArray[np.bool_]) -> set[bytes]:
-    """The digests of the texts, cleaned and raw, of some rows of a shard."""
+    """The digests of the texts, cleaned and raw, in some rows of a shard."""
     found: set[bytes] = set()
     first = 0
     for batch in artifact.batches("keys", ["text_digest", "raw_digest"]):
@@ -104,7 +104,7 @@ def texts_at(artifact: Artifact, rows: NDArray[np.bool_]) -> set[bytes]:
 
 
 def ids_at(artifact: Artifact, rows: NDArray[np.bool_]) -> frozenset[bytes]:
-    """The digests of the doc_ids of some rows of a shard."""
+    """The digests of the doc_ids in some rows of a shard."""
     found: set[bytes] = set()
     first = 0
     for batch in artifact.batches("keys", ["id_digest"]):
@@ -124,7 +124,7 @@ def _column(batches: Iterator[pa.RecordBatch], name: str) -> pa.ChunkedArray:
 
 
 def _is_quoted(artifact: Artifact, erased: Erased) -> bool:
-    """Whether the quarantine has a record of them that says more than that they are purged."""
+    """Whether a record of theirs in quarantine says more than that it was purged."""
     for batch in artifact.batches(QUARANTINE, ["source", "locator", "reason"]):
         for row in batch.filter(pc.not_equal(batch.column("reason"), Reason.PURGED)).to_pylist():
             if (row["source"], row["locator"]) in erased.places:
@@ -133,7 +133,7 @@ def _is_quoted(artifact: Artifact, erased: Erased) -> bool:
 
 
 def _rewrite_documents(artifact: Artifact, erased: Erased, staging: Staging) -> None:
-    """As if the documents had not been read."""
+    """Rewrite the artifact as if the documents had not been read."""
     gone: dict[str, Counter[str]] = {}
 
     def keep_documents(batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -163,7 +163,7 @@ def _rewrite_documents(artifact: Artifact, erased: Erased, staging: Staging) -> 
         for name in counts.keys() & of_source.keys():
             of_source[name] -= counts[name]
     staging.report[ERASED] = sorted(texts)
-    # Its parts are not those of its shards any more: nothing is put together from them.
+    # Its parts now differ from its shards', so later artifacts must not reuse them.
     staging.report.pop("shards", None)
 
 
@@ -174,7 +174,7 @@ def _write_kept(
     keep: Callable[[pa.RecordBatch], pa.BooleanArray],
     staging: Staging,
 ) -> None:
-    """Write the rows of a table that are to be kept; a part that keeps all of them is linked."""
+    """Write the rows of a table that ``keep`` selects; a part without a change is linked."""
     root, directory = staging.root, staging.directory
     parts = []
     for number, entry in enumerate(artifact.parts(table)):
@@ -221,7 +221,7 @@ def _rewrite_shard(artifact: Artifact, rows: NDArray[np.bool_], staging: Staging
 
 
 def purged_records(places: Iterable[Place]) -> pa.Table:
-    """Records of the quarantine that say nothing but that they are purged."""
+    """Quarantine records that only say that something was purged."""
     rows = [
         {"source": source, "locator": locator, "reason": Reason.PURGED, "detail": "", "excerpt": ""}
         for source, locator in sorted(places)

@@ -1,4 +1,4 @@
-"""Ingest: what is new in the sources is read in shards, then all shards are put together."""
+"""Ingest: read new input in shards, then merge all shards."""
 
 from __future__ import annotations
 
@@ -32,19 +32,18 @@ logger = logging.getLogger(__name__)
 
 _SPILL_NAME = ".digests"
 _ALWAYS = ("files_read", "documents_kept", "characters_kept", "quarantined")
-"""What is counted for every source, be it 0."""
+"""Counts that every source has, even if they are 0."""
 
 
 def ingest(config: IngestConfig, context: StageContext, purged: Purged = NOTHING) -> None:
     """Write the tables ``documents`` and ``quarantine``; count every record.
 
-    Sources in the order of the config, their files by name, records in the order of the file.
-    A shard that is published already is not read again; the bytes are those of reading
-    everything, or as much as the limits take. What is ``purged`` is quarantined. In memory: what
-    :func:`.shard_reading.read_shard` holds, for each worker, then what
-    :func:`.admission.decide` holds. Raises SourceError when a file is damaged,
-    is not what its source says, or no document is left; SourceChanged when a file is not what
-    the identity says.
+    Sources in the order of the config, their files by name, records in the order of the file. A
+    published shard is not read again, but the result has the same bytes as reading everything, or
+    as much as the limits allow. Documents in ``purged`` are quarantined. Memory: what
+    :func:`.shard_reading.read_shard` needs, for each worker, then what :func:`.admission.decide`
+    needs. Raises SourceError when a file is damaged or is not what its source says, or when no
+    document is left; SourceChanged when a file differs from the identity.
     """
     identity, staging, progress = context.identity, context.staging, context.progress
     files = planned_files(config, context.base_dir, staging.root / FETCHED_DIR, identity.inputs)
@@ -72,7 +71,7 @@ def ingest(config: IngestConfig, context: StageContext, purged: Purged = NOTHING
 
 
 class _Summary:
-    """What was read, kept and dropped, by source and over all."""
+    """What was read, kept and dropped, by source and in total."""
 
     def __init__(self, config: IngestConfig, found: Sequence[FoundShard]) -> None:
         self._config = config
@@ -93,7 +92,7 @@ class _Summary:
 
     @property
     def total(self) -> Counter[str]:
-        """Over all sources; what is read is kept or in quarantine, the rest was skipped."""
+        """Totals over all sources; what was read is kept or quarantined, the rest was skipped."""
         total = Counter(dict.fromkeys((*_ALWAYS, *Skip, "nul_characters_removed"), 0))
         for counts in self._by_source.values():
             total.update(counts)
@@ -101,7 +100,7 @@ class _Summary:
         return Counter({str(name): count for name, count in total.items()})
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """By source: its type and what was read, kept and dropped."""
+        """By source: its type, and what was read, kept and dropped."""
         return {
             name: {
                 "type": self._config.sources[name].type,
@@ -133,7 +132,7 @@ class _Summary:
                 )
 
     def _first_error(self, source: str) -> str:
-        """Place and detail of the first record of the source that was lost to an error."""
+        """Place and detail of the source's first record that was lost to an error."""
         for shard, read in self._shards:
             if shard.source == source:
                 for batch in read.batches("quarantine", ["locator", "reason", "detail"]):
@@ -157,18 +156,18 @@ class _Summary:
 
 
 def _kept(shard: Artifact, decision: Decisions) -> tuple[int, int]:
-    """How many documents and characters of the shard are kept."""
+    """Number of kept documents of the shard, and of their characters."""
     kept = kept_rows(shard, decision)
     n_chars, first = 0, 0
     for chunk in shard.read(DOCUMENTS, ["n_chars"]).column("n_chars").chunks:
-        # to_numpy would import pandas, in a process that may do nothing that needs it
+        # to_numpy would import pandas, in a process that may not need it otherwise.
         n_chars += int(np.from_dlpack(chunk)[kept[first : first + len(chunk)]].sum())
         first += len(chunk)
     return int(kept.sum()), n_chars
 
 
 class Ingest(Stage):
-    """Documents of a text corpus, from files, buckets, web servers and databases."""
+    """The stage that makes a text corpus's documents from files, web servers and databases."""
 
     name = schemas.DOCUMENTS
     verb = "ingest"
@@ -203,7 +202,7 @@ class Ingest(Stage):
         return ()
 
     def identity(self, planning: Planning) -> Identity:
-        """Config and content of the sources; what is remote is fetched."""
+        """The sources' configuration and content; fetches remote files."""
         fetching = Fetching(
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
@@ -213,15 +212,15 @@ class Ingest(Stage):
         )
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.ingest`."""
+        """See :func:`.ingest`."""
         ingest(self.config.corpora[self.subject].ingest, context, self.purged)
 
     @property
     def purged(self) -> Purged:
-        """What must not come in."""
+        """The purge list of the corpus."""
         return PurgeList.read(self.loaded.pipeline_dir, self.subject).purged
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """What was fetched and no plan needs any more."""
+        """Fetched files that no plan needs any more."""
         return surplus_downloads(root / FETCHED_DIR, time.time(), is_quiet=wanted.is_quiet)

@@ -1,4 +1,4 @@
-"""One source file while it is read: its bytes, their hash, how far we are; members of a zip."""
+"""A source file while it is read: its bytes, their hash, the progress; members of a zip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 class InputFile:
-    """A file that is hashed while it is read, so that what was read is what was planned."""
+    """A file that is hashed while it is read, to prove that it is the planned one."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class InputFile:
         self._chunks: Iterator[bytes] | None = None
 
     def content(self) -> Iterator[bytes]:
-        """Its decompressed bytes, in pieces. Can be asked for once.
+        """Its decompressed bytes, in pieces. Call it only once.
 
-        Raises SourceError when the file cannot be read, its compression is damaged, or it
-        expands beyond ``limits``.
+        Raises SourceError when the file cannot be read, its compression is damaged, or it expands
+        beyond ``limits``.
         """
         self._chunks = self._read()
         return decompress(self.path, self._chunks, self.limits)
@@ -53,7 +53,7 @@ class InputFile:
     def check_unchanged(self, planned: FileIdentity) -> None:
         """Raise SourceChanged unless the bytes that were read are the planned ones.
 
-        The file is read again unless all of it went through :meth:`content`.
+        Reads the file again unless all of it went through :meth:`content`.
         """
         if self._chunks is None:
             self.check_on_disk(planned)
@@ -63,7 +63,7 @@ class InputFile:
         _compare(self.path, planned, self._n_bytes, self._digest.hexdigest())
 
     def check_on_disk(self, planned: FileIdentity) -> None:
-        """Raise SourceChanged unless the file, as it is now, is the planned one."""
+        """Raise SourceChanged unless the file on disk is still the planned one."""
         if not self.path.is_file():
             raise vanished(self.path)
         found = file_identity(self.path)
@@ -93,45 +93,45 @@ def _compare(path: Path, planned: FileIdentity, n_bytes: int, sha256: str) -> No
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:
-    """The error for a file that the system refuses to read."""
+    """The error for a file that cannot be read."""
     return SourceError(
         f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions"
     )
 
 
 def vanished(path: Path) -> SourceChanged:
-    """The error for a file that was there when the run was planned."""
+    """The error for a file that existed when the run was planned."""
     return SourceChanged(f"{path}: the file is gone since the run was planned; run again")
 
 
 _MEMBER_CHUNK_BYTES = 1 << 16
 _NOT_DOCUMENTS = ("__MACOSX/",)
-"""Folders that archiving programs add by themselves."""
+"""Folders that archiving programs add."""
 _WAYS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _DAMAGES = (
     zipfile.BadZipFile,
     EOFError,
     zlib.error,
     struct.error,
-    RuntimeError,  # of the header beside the content, where it differs from the directory
-    ValueError,  # names that are not in their encoding, offsets that are none
+    RuntimeError,  # a member's header differs from the directory
+    ValueError,  # names in a wrong encoding, invalid offsets
 )
 _IS_ENCRYPTED = 1
 _UNIX = 3
 
 
 def is_archive(path: Path) -> bool:
-    """Whether ``path`` is to be read file by file, by its suffix."""
+    """Whether ``path`` is an archive of files, by its suffix."""
     return path.suffix.lower() == ".zip"
 
 
 def archive_members(file: InputFile) -> Iterator[InputFile]:
     """The files of the archive ``file``, in the order of their names.
 
-    Folders, links and what archiving programs add are passed over. Names are labels only, so
-    that ``../../x`` leads nowhere. Holds the archive's directory. Raises SourceError when the
-    archive is damaged, empty, encrypted, expands beyond its limits in all, or holds what is
-    compressed in another way than zip files usually are.
+    Skips folders, links and files added by archiving programs. Names are only labels, so
+    ``../../x`` is harmless. Memory: the archive's directory. Raises SourceError when the archive is
+    damaged, empty or encrypted, expands beyond its limits in total, or uses a compression method
+    unusual for zip files.
     """
     path = file.path
     with _named_errors(path, ""), zipfile.ZipFile(path) as archive:
@@ -151,7 +151,7 @@ def _is_document(info: zipfile.ZipInfo) -> bool:
 
 
 class _Member(InputFile):
-    """A file within an archive: read like one beside it, hashed with the archive."""
+    """A file within an archive: read like any other, hashed with the archive."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class _Member(InputFile):
             yield piece
 
     def _stored(self) -> Iterator[bytes]:
-        """What the archive holds, which may be compressed once more: ``a.zip/b.txt.gz``."""
+        """The stored bytes, which may be compressed once more: ``a.zip/b.txt.gz``."""
         unpacked = Expansion(self.path, self.limits)
         with _named_errors(self.path, "the file in the "), self._archive.open(self._info) as stream:
             while chunk := stream.read(_MEMBER_CHUNK_BYTES):

@@ -1,9 +1,9 @@
 """From shards to the parts of the documents artifact.
 
-A part has the documents of one shard that are kept. Where all are, it is the shard's file, by a
-link; where an earlier documents artifact left out the same ones, it is that one's part; else the
-shard is read again and written without them. So a night writes what is new, and the bytes are
-the same either way.
+A part has the kept documents of one part of a shard. If all are kept, it is a link to the shard's
+file. If an earlier documents artifact left out the same ones, it is a link to that artifact's part.
+Otherwise the shard is read again and written without them. So a night writes only what is new, and
+the bytes are the same either way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nightjar.store.schemas import DOCUMENTS, DOCUMENTS_SCHEMA, QUARANTINE_SCHEM
 QUARANTINE = "quarantine"
 _SCHEMAS = {DOCUMENTS: DOCUMENTS_SCHEMA, QUARANTINE: QUARANTINE_SCHEMA}
 _N_EARLIER = 3
-"""Published documents artifacts whose parts are looked through, the latest ones."""
+"""How many of the latest documents artifacts are searched for reusable parts."""
 
 
 def merge(
@@ -41,7 +41,7 @@ def merge(
 ) -> None:
     """Write the parts of ``documents`` and ``quarantine`` and add them to ``staging``.
 
-    The report's ``shards`` says for each shard what was decided and where its rows are.
+    The report's ``shards`` lists the decisions on each shard and where its rows are.
     """
     earlier = _EarlierParts(Store(staging.root))
     names = {table: _Names(table) for table in _SCHEMAS}
@@ -69,7 +69,7 @@ def merge(
 
 
 class _Names:
-    """The names of a table's parts, one after the other."""
+    """Numbered names for a table's parts."""
 
     def __init__(self, table: str) -> None:
         self._table = table
@@ -91,13 +91,13 @@ def kept_rows(shard: Artifact, decisions: Decisions) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What becomes one part: some rows of a shard's table."""
+    """Rows of a shard's table that become one part."""
 
     entry: FileEntry
     first: int
-    """Number of its first row in the shard's table."""
+    """Index of its first row in the shard's table."""
     is_as_read: bool
-    """Whether the shard's file has exactly the part's rows."""
+    """Whether the shard's file has exactly the rows of the part."""
 
 
 def _pieces(shard: Artifact, decisions: Decisions, table: str) -> list[_Piece]:
@@ -119,7 +119,7 @@ def _pieces(shard: Artifact, decisions: Decisions, table: str) -> list[_Piece]:
 
 @dataclass(frozen=True)
 class _Merge:
-    """One part to be made."""
+    """One part to write or link."""
 
     shard: Artifact
     decisions: Decisions
@@ -132,7 +132,7 @@ class _Merge:
 
     @property
     def is_link(self) -> bool:
-        """Whether a file that is there already is the part."""
+        """Whether an existing file can be linked as the part."""
         return self.earlier is not None or self.piece.is_as_read
 
 
@@ -145,7 +145,7 @@ def _report(shard: Artifact, decisions: Decisions, pieces: Sequence[_Merge]) -> 
 
 
 class _EarlierParts:
-    """Finds parts of the latest documents artifacts by shard and decisions."""
+    """Finds reusable parts in the latest documents artifacts, by shard and decisions."""
 
     def __init__(self, store: Store) -> None:
         self._found: dict[tuple[str, str], tuple[Artifact, Sequence[str]]] = {}
@@ -153,12 +153,12 @@ class _EarlierParts:
             try:
                 artifact = store.open(ref)
             except StoreError:
-                continue  # damaged, or set aside meanwhile; all can be made without it
+                continue  # damaged, or set aside meanwhile; it can be done without
             for entry in artifact.manifest.report.get("shards", ()):
                 self._found[entry["version"], entry["decisions"]] = (artifact, entry["parts"])
 
     def add_to(self, pieces: Sequence[_Merge]) -> list[_Merge]:
-        """The pieces of one shard, with the earlier parts that have their rows."""
+        """The pieces of one shard, with the earlier parts that have the same rows."""
         if not pieces:
             return []
         key = (pieces[0].shard.ref.version, pieces[0].decisions.fingerprint)
@@ -190,7 +190,7 @@ def _merge_one(task: _Merge, advance: Advance) -> FileEntry:
 
 
 def _kept(task: _Merge) -> Iterator[pa.RecordBatch]:
-    """The documents that are kept, under the ids that they get; a batch a row group."""
+    """The kept documents with their final ids; one batch per row group."""
     decisions, first = task.decisions, task.piece.first
     kept = kept_rows(task.shard, decisions)
     for batch in task.shard.part_batches(task.piece.entry):
@@ -210,7 +210,7 @@ def _kept(task: _Merge) -> Iterator[pa.RecordBatch]:
 
 
 def _quarantined(task: _Merge) -> Iterator[pa.Table]:
-    """The shard's own quarantine, and behind it the documents that are dropped."""
+    """The shard's own quarantine, followed by the documents that were dropped."""
     shard, decisions = task.shard, task.decisions
     yield from (pa.Table.from_batches([batch]) for batch in shard.batches(QUARANTINE))
     locators = shard.batches("keys", ["locator"])

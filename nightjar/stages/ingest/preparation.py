@@ -1,4 +1,4 @@
-"""One document by itself: cleaned, measured, and given an id and digests of text and id."""
+"""One document by itself: cleaned, measured, with an id and digests of text and id."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _SHORT = 100
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document as it is stored, if no other one speaks against it."""
+    """A document as it would be stored, unless another document rules it out."""
 
     doc_id: str
     has_native_id: bool
-    """Whether the source gave the id; else it follows from the text."""
+    """Whether the source gave the id; otherwise it is derived from the text."""
     text: str
     language: str | None
     content_sha256: str
     n_bytes: int
-    """Of the text in UTF-8."""
+    """Size of the text in UTF-8."""
     text_digest: bytes
     id_digest: bytes
     raw_digest: bytes
-    """Of the text as the source has it."""
+    """Digest of the text as the source has it."""
 
 
 class Preparation:
@@ -46,10 +46,10 @@ class Preparation:
         self._cleaner = make_cleaner(config.cleaning)
         self._is_masked = "personal_data" in config.cleaning.steps
         self.changes: Counter[str] = Counter()
-        """What was changed in texts, by kind."""
+        """Number of changes in texts, by kind."""
 
     def prepare(self, document: Document) -> Prepared | Rejection:
-        """The document as it would be stored, or why it is none."""
+        """The document as it would be stored, or the reason to reject it."""
         if self._purged and self._is_purged(document):
             return Rejection(document.locator, Reason.PURGED, "")
         cleaned = self._clean(document)
@@ -83,7 +83,7 @@ class Preparation:
         )
 
     def _is_purged(self, document: Document) -> bool:
-        """Whether it must not come in, whatever would become of it."""
+        """Whether the document was purged, by its id or its text."""
         if document.native_id and digest_of(f"{self._source}:{document.native_id}") in (
             self._purged.ids
         ):
@@ -91,7 +91,7 @@ class Preparation:
         return digest_of(document.text) in self._purged.texts
 
     def _clean(self, document: Document) -> Cleaned | Rejection:
-        """Unify line ends, remove NUL, do what ``cleaning`` says, strip white space."""
+        """Unify line ends, remove NUL, apply ``cleaning``, strip white space."""
         text = document.text
         if "\0" in text:
             self.changes["nul_characters_removed"] += text.count("\0")
@@ -120,22 +120,22 @@ class Preparation:
     def _rejection(
         self, document: Document, reason: Reason | DropReason, detail: str, text: str
     ) -> Rejection:
-        """That ``document``, whose cleaned text is ``text``, is not kept."""
+        """The rejection of ``document``, whose cleaned text is ``text``."""
         return Rejection(document.locator, reason, detail, excerpt(text))
 
     def redacted(self, rejection: Rejection) -> Rejection:
-        """A reader's rejection, quoting nothing that cleaning would have masked."""
+        """A reader's rejection without any value that cleaning would have masked."""
         quoted = rejection.excerpt
         if not self._is_masked or not quoted:
             return rejection
         masked = self._cleaner.redact(quoted)
         if len(quoted) >= EXCERPT_CHARS:
-            masked = masked[:-MAX_CHARS]  # the start of a value may not look like one
+            masked = masked[:-MAX_CHARS]  # the start of a value may not be recognizable
         return replace(rejection, excerpt=masked)
 
 
 def _id_problem(native_id: str | None) -> str:
-    """Why ``native_id`` cannot be part of a doc_id; empty when it can."""
+    """Why ``native_id`` cannot be part of a doc_id; empty if it can."""
     if native_id is None or (len(native_id) < _SHORT and native_id.isprintable()):
         return ""  # surrogates and NUL are not printable
     if len(native_id) > _MAX_ID_CHARS:

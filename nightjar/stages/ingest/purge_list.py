@@ -1,8 +1,8 @@
-"""What was purged from a corpus and must not come back, by hashes alone.
+"""The purge list: what was purged from a corpus and must not come back, as hashes.
 
-One file for each corpus of a pipeline, ``purged/<corpus>.json`` in the pipeline's directory: the
-orders of people, each with the digests of what it is about. Ingest quarantines what matches,
-whichever file of the sources still has it; the list's digest is part of the documents' identity.
+There is one file per corpus, ``purged/<corpus>.json`` in the pipeline's directory. It lists purge
+orders, each with the digests of the ids and texts that it covers. Ingest quarantines whatever
+matches, whichever source file still has it; the list's digest is part of the documents' identity.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def digest_of(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Purged:
-    """Digests of what must not come back."""
+    """Digests of purged ids and texts."""
 
     ids: frozenset[bytes] = frozenset()
-    """Of doc_ids, whatever text they have."""
+    """Digests of doc_ids, whatever their text."""
     texts: frozenset[bytes] = frozenset()
-    """Of texts as they are stored, and as the sources have them, before cleaning."""
+    """Digests of texts as stored, and as in the source, before cleaning."""
 
     def __bool__(self) -> bool:
         """Whether anything was purged."""
@@ -44,7 +44,7 @@ class Purged:
 
     @property
     def digest(self) -> str:
-        """Of all of them; "" for nothing."""
+        """A digest of all entries; "" if there are none."""
         if not self:
             return ""
         found = (sorted(entry.hex() for entry in entries) for entries in (self.ids, self.texts))
@@ -56,21 +56,21 @@ NOTHING = Purged()
 
 @dataclass(frozen=True)
 class Order:
-    """What a person ordered to be purged, once."""
+    """One order to purge."""
 
     time: str
     """ISO 8601, UTC."""
     actor: str
     reason: str
     ids: tuple[str, ...]
-    """Digests, in hexadecimal digits."""
+    """Digests in hexadecimal."""
     texts: tuple[str, ...]
     is_done: bool = False
     """Whether nothing of it is left in this directory."""
 
     @property
     def purged(self) -> Purged:
-        """Its digests."""
+        """The digests of the order."""
         return Purged(
             frozenset(map(bytes.fromhex, self.ids)), frozenset(map(bytes.fromhex, self.texts))
         )
@@ -78,7 +78,7 @@ class Order:
 
 @dataclass(frozen=True)
 class PurgeList:
-    """The orders about one corpus; one that is not there has none."""
+    """The orders for one corpus; a missing file means none."""
 
     path: Path
     orders: tuple[Order, ...] = ()
@@ -115,11 +115,11 @@ class PurgeList:
 
     @property
     def is_done(self) -> bool:
-        """Whether every order was carried out."""
+        """Whether every order has been carried out."""
         return all(order.is_done for order in self.orders)
 
     def texts_with(self, digest: bytes) -> frozenset[bytes]:
-        """The texts of the orders that name an id."""
+        """The texts of the orders that name this id."""
         return joined(order.purged for order in self.orders if digest in order.purged.ids).texts
 
     def write(self, orders: tuple[Order, ...]) -> None:
@@ -128,7 +128,7 @@ class PurgeList:
 
 
 def joined(parts: Iterable[Purged]) -> Purged:
-    """All of them in one."""
+    """The union of ``parts``."""
     found = list(parts)
     return Purged(
         frozenset().union(*(part.ids for part in found)),

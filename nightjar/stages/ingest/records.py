@@ -1,4 +1,4 @@
-"""What a reader yields: documents, rejections and what is skipped by design."""
+"""The records that a reader yields: documents, rejections and skips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nightjar.stages.ingest.cleaning import DropReason
 
 EXCERPT_CHARS = 200
 MAX_BYTES_PER_CHAR = 4
-"""Of any of the usual encodings."""
+"""Largest in any of the usual encodings."""
 
 
 class Reason(StrEnum):
@@ -39,11 +39,11 @@ ERRORS = frozenset(
         *(Reason.MISSING_FIELD, Reason.NOT_TEXT, Reason.MALFORMED_ROW, Reason.DAMAGED_FILE),
     )
 )
-"""Reasons that something is wrong with a record; the others are choices of the configuration."""
+"""Reasons that mean an error in the record; the others are choices of the configuration."""
 
 
 class Skip(StrEnum):
-    """What a source holds that the configuration does not ask for; counted, not quarantined."""
+    """Records that the configuration does not ask for; counted, not quarantined."""
 
     REDIRECT = "redirects_skipped"
     OTHER_NAMESPACE = "other_namespaces_skipped"
@@ -55,12 +55,12 @@ class Document:
     """A text as the source has it, before cleaning."""
 
     locator: str
-    """Where it is, for people: ``file:line`` or ``file: page 12``."""
+    """Where it is, for messages: ``file:line`` or ``file: page 12``."""
     native_id: str | None
-    """Its id in the source; None when it has none."""
+    """Its id in the source; None if it has none."""
     text: str
     language: str | None = None
-    """What the record itself says; None when it does not."""
+    """The language that the record declares; None if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,14 @@ Record = Document | Rejection | Skip
 
 
 def excerpt(content: str | bytes, encoding: str = "utf-8") -> str:
-    """The first characters of ``content``, with what cannot be shown backslash-escaped."""
+    """The first characters of ``content``, with unprintable ones backslash-escaped."""
     if isinstance(content, bytes):
         content = content[: MAX_BYTES_PER_CHAR * EXCERPT_CHARS].decode(encoding, "backslashreplace")
     return storable(content[:EXCERPT_CHARS])
 
 
 def storable(text: str) -> str:
-    """``text`` with NUL and lone surrogates backslash-escaped, so that Parquet can hold it."""
+    """``text`` with NUL and lone surrogates backslash-escaped, so that Parquet can store it."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Which files the configured sources stand for, and the version of what they hold."""
+"""The files that the configured sources match, and the identity of their content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from nightjar.store.schemas import DOCUMENTS
 Key = TypeVar("Key", bound=Hashable)
 
 REVISION = 4
-"""Raised whenever the same sources give other documents than before."""
+"""Raise it when the same sources give different documents than before."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ class SourceFile:
 
     source: str
     label: str
-    """Its name, with as many directories as tell it from namesakes in the source."""
+    """Its name, with as many directories as needed to be unique in the source."""
     path: Path
     sha256: str | None = None
-    """Of what was fetched; None for a local file."""
+    """Hash of a fetched file; None for a local one."""
 
     @property
     def name(self) -> str:
-        """What the file is called in the identity: ``source/label``."""
+        """The file's name in the identity: ``source/label``."""
         return f"{self.source}/{self.label}"
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """How the files of remote sources get here."""
+    """How to get the files of remote sources."""
 
     directory: Path
-    """What :mod:`.remote` fetches lies here."""
+    """The folder for the files fetched by :mod:`.remote`."""
     progress: Progress = SILENT
     is_offline: bool = False
-    """Whether no server is asked: the files are those that the last plan fetched."""
+    """Use the files that the last plan fetched, without asking a server."""
 
 
 def documents_identity(
@@ -72,11 +72,11 @@ def documents_identity(
     corpus: str = "",
     purged: Purged = NOTHING,
 ) -> Identity:
-    """What the documents artifact of ``corpus`` is made of.
+    """The identity of the documents artifact of ``corpus``.
 
-    Hashes every source file, and fetches remote ones. Directories and URLs are no part of it: a
-    file that moves keeps its version. Raises SourceError, naming the source and the pattern, when
-    a file is missing or unreadable, a glob matches nothing or a package is not installed;
+    Hashes every source file, and fetches remote ones. Directories and URLs are left out: a file
+    that moves keeps its version. Raises SourceError, with the source and the pattern, when a file
+    is missing or unreadable, a glob matches nothing or a package is not installed;
     SourceUnavailable when a server does not answer.
     """
     inputs = [
@@ -115,9 +115,8 @@ def select_files(
 ) -> list[SourceFile]:
     """The files of every source: sources in the order of the config, files by label.
 
-    Of databases no rows are fetched whose ids were purged.
-
-    A file that a source matches twice is there once. Raises as :func:`documents_identity` does.
+    A file that a source matches twice is listed once. Rows of databases whose ids are in
+    ``purged_ids`` are not fetched. Raises as :func:`documents_identity` does.
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
@@ -139,9 +138,9 @@ def select_files(
 def planned_files(
     config: IngestConfig, base_dir: Path, fetched: Path, planned: Sequence[FileIdentity]
 ) -> list[SourceFile]:
-    """The files of the plan that has ``planned`` for inputs; asks no server.
+    """The files of the plan with the inputs ``planned``; asks no server.
 
-    Raises SourceChanged when the local files are not those of the plan any more.
+    Raises SourceChanged when the local files are no longer those of the plan.
     """
     files: list[SourceFile] = []
     for name, source in config.sources.items():
@@ -155,7 +154,7 @@ def planned_files(
         else:
             try:
                 files += _local_files(name, source, base_dir)
-            except SourceError as error:  # they could be found when the run was planned
+            except SourceError as error:  # they existed when the run was planned
                 raise SourceChanged(
                     f"the source files are not those of the plan any more: {error}"
                 ) from error
@@ -227,7 +226,7 @@ def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
 
 
 def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Path]:
-    """Files of all patterns of a source; of several paths to one file the first."""
+    """Files that match any pattern of a source; one path, the first, for each file."""
     found: dict[Path, Path] = {}
     for pattern in source.patterns:
         try:
@@ -243,7 +242,7 @@ def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Pa
 
 
 def _why_nothing(pattern: str, base_dir: Path) -> str:
-    """Why ``pattern`` stands for no file, and what may be meant."""
+    """Why ``pattern`` matches no file, with a suggestion."""
     path = paths.resolve_pattern(pattern, base_dir)
     if path.is_dir():
         return f"is a directory; name its files, for example {pattern.rstrip('/')}/*"
@@ -254,14 +253,14 @@ def _why_nothing(pattern: str, base_dir: Path) -> str:
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
-        names = []  # without permission to list the directory there is no hint
+        names = []  # without permission to list the directory there is no suggestion
     close = difflib.get_close_matches(path.name, names, n=3)
     hint = f"; did you mean {', '.join(close)}?" if close else "; check the path"
     return f"there is no file {path}{hint}"
 
 
 def _labels(source: str, places: Mapping[Key, PurePath]) -> dict[Key, str]:
-    """Label files by name, namesakes by the fewest directories that tell them apart."""
+    """Label files by name, and files of the same name by the fewest directories that differ."""
     by_name: dict[str, list[Key]] = defaultdict(list)
     for key, place in places.items():
         by_name[storable(place.name)].append(key)

@@ -1,4 +1,4 @@
-"""Reading one shard: its files once, in order, to what may become documents."""
+"""Reading one shard: each of its files once, in order, to prepared documents."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ _MIN_STEP_BYTES = 1 << 16
 _PROGRESS_STEPS = 100
 BYTES_DAMAGED = "bytes_of_damaged_files"
 _HASHED_BYTES_OF_ROW = 256
-"""What a row of keys takes, about."""
+"""Approximate size of a row of keys."""
 
 
 @dataclass(frozen=True)
 class ReadShard:
-    """A shard to be read, with all that this takes."""
+    """A shard to read, with everything needed for it."""
 
     shard: Shard
     config: IngestConfig
     artifacts_dir: Path
     git_commit: str | None = None
     purged: Purged = NOTHING
-    """What must not come in. No part of the shard's identity: a purge rewrites the shards that
-    are there, so that each has what it would have if it was read now."""
+    """What was purged. It is not part of the shard's identity: a purge rewrites existing shards to
+    what reading them now would give."""
 
 
 def read_shard(piece: ReadShard, advance: Advance) -> str:
     """Publish the shard's artifact; returns its version.
 
-    ``documents`` has what each document is if nothing speaks against it, ``keys`` what tells
-    whether other documents do, ``quarantine`` the other records. In memory: a record and a
-    row group of each table. Raises SourceError when a file is damaged or is not what its
-    source says; SourceChanged when a file is not what was planned.
+    ``documents`` has each document as it would be stored, ``keys`` the digests to compare it with
+    others, ``quarantine`` the rejected records. Memory: a record and a row group of each table.
+    Raises SourceError when a file is damaged or is not what its source says; SourceChanged when a
+    file is not the planned one.
     """
 
     def write(staging: Staging) -> None:
@@ -81,7 +81,7 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
 
 
 class _Meter:
-    """Passes on what is read of a file, a hundred times at most."""
+    """Reports progress through a file, at most about a hundred times."""
 
     def __init__(self, advance: Advance, entry: PlannedFile) -> None:
         self._advance = advance
@@ -130,9 +130,9 @@ class _Reading:
         self._counts: Counter[str] = Counter()
 
     def read(self, entry: PlannedFile, advance: Advance) -> None:
-        """Read one file, then make sure that it was the one that was planned.
+        """Read one file, then check that it was the planned one.
 
-        Of a damaged file, what was read of it stays where ``on_error`` says so.
+        What was read of a damaged file is kept if ``on_error`` says so.
         """
         self._counts["files_read"] += 1
         meter = _Meter(advance, entry)
@@ -161,7 +161,7 @@ class _Reading:
 
     @contextmanager
     def _blaming_change(self, file: InputFile, planned: FileIdentity) -> Iterator[None]:
-        """Name the source in a SourceError; SourceChanged if the file is not the planned one."""
+        """Name the source in a SourceError; raise SourceChanged if the file has changed."""
         try:
             yield
         except SourceError as error:
@@ -212,11 +212,11 @@ class _Reading:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many documents as are asked for, be they duplicates or not."""
+        """Whether there are as many documents as requested, including duplicates."""
         return self._max_documents is not None and self._counts["documents"] >= self._max_documents
 
     def finish(self) -> None:
-        """Write the last rows and what was counted."""
+        """Write the last rows and the counts."""
         self._staging.add_parts("documents", self._documents.finish())
         self._quarantine.flush()
         self._keys.flush()
@@ -238,11 +238,11 @@ def quarantine_row(source: str, rejection: Rejection) -> tuple[str, ...]:
 
 
 _SHARE_OF_ROUND = 8
-"""A round of reading has at least one document for so many that are decided on."""
+"""A round reads at least one document for this many that are already decided on."""
 
 
 class ShardReading:
-    """Has shards read and decides what is kept of them."""
+    """Reads shards and decides which documents are kept."""
 
     def __init__(
         self,
@@ -267,19 +267,19 @@ class ShardReading:
         n_bytes = sum(due.values())
         self._executor = context.executor if n_bytes >= INLINE_BYTES else INLINE
         self._progress = context.progress
-        # Of a shard that a limit cuts short, nobody knows how much is read.
+        # How much is read of a shard that a limit cuts short is unknown before.
         is_known = not due or all(shard.is_whole for shard in shards)
         self._progress.start("read sources", n_bytes if is_known else None, "B")
         if due:
             logger.info("%d of %d shards are new", len(due), len(shards))
 
     def decided(self, spill_dir: Path) -> tuple[list[FoundShard], list[Decisions]]:
-        """The shards that count, in order, and what becomes of their documents.
+        """The shards that count, in order, and the decisions on their documents.
 
-        Those are all shards, or where there are limits the first ones of each source and over
-        all that it takes to fill them with documents that are kept. Which ones, and how much is
-        read of each, hangs on sources and config alone, not on the workers and on what is
-        published. ``spill_dir`` as for :func:`.admission.decide`.
+        Those are all shards or, with limits, the first ones of each source and overall that fill
+        the limits with kept documents. Which ones, and how much of each is read, depends on sources
+        and config alone, not on the number of workers or on published artifacts. ``spill_dir`` is
+        as for :func:`.admission.decide`.
         """
         self._read_now([shard for shard in self._shards if shard.is_whole])
         decided: dict[int, Decisions] = {}
@@ -292,12 +292,12 @@ class ShardReading:
             decided = dict(zip(places, decisions, strict=True))
 
     def _needed(self, decided: dict[int, Decisions]) -> list[int]:
-        """Places of the shards that may be enough; they are read.
+        """Read the shards that may be enough; returns their indices.
 
-        Of shards that are ``decided`` the documents that are kept count; of others all may be,
-        so nothing is read in vain. But were all the rest duplicates, there would be a round for
-        each shard: so a round has so many new ones that some of them need not count. A shard
-        that was cut too short is read anew, and taken out of ``decided``.
+        For shards in ``decided`` the kept documents count; of the others all may be kept, so
+        nothing is read in vain. But if the rest were all duplicates, there would be a round for
+        each shard, so each round leaves some new shards uncounted. A shard that was cut too short
+        is read again and removed from ``decided``.
         """
         limits = Limits(self._config)
         n_least = sum(self._n_read(place) for place in decided) // _SHARE_OF_ROUND
@@ -326,17 +326,17 @@ class ShardReading:
         return self._taken[place][1].rows(DOCUMENTS)
 
     def _n_kept(self, place: int, decided: Mapping[int, Decisions]) -> int:
-        """How many documents of the shard are kept; all, as long as nobody knows."""
+        """Number of kept documents of the shard; all, as long as that is not decided."""
         n_read = self._n_read(place)
         return decided[place].n_kept(n_read) if place in decided else n_read
 
     def _is_cut(self, place: int) -> bool:
-        """Whether the shard may have more documents than were read of it."""
+        """Whether the shard may have more documents than were read."""
         n_asked = self._taken[place][0].max_documents
         return n_asked is not None and self._n_read(place) >= n_asked
 
     def _next(self, place: int, limits: Limits, n_least: int) -> list[Shard]:
-        """The shards behind that at ``place`` that come next, for the other workers."""
+        """The next shards after ``place``, for the other workers."""
         others = (
             self._shards[other]
             for other in range(place + 1, len(self._shards))
@@ -346,7 +346,7 @@ class ShardReading:
         return [shard.widened(n_least) for shard in first]
 
     def _take(self, place: int, shard: Shard, others: Sequence[Shard] = ()) -> None:
-        """Read ``shard``, which is at ``place``; with it ``others``, which may not be needed."""
+        """Read ``shard``, the one at ``place``, and with it ``others``, which may not be needed."""
         if shard.identity.version not in self._read:
             try:
                 self._read_now([shard, *others])

@@ -1,8 +1,8 @@
-"""Shards: the pieces in which sources are read, each published by itself.
+"""Shards: the units in which sources are read, each published by itself.
 
-A large file is a shard; small files of a source that follow each other share one. Where a
-shard ends hangs on its files alone, so that a new file leaves all shards but one as they are,
-and the shards are the same whether the files came one night after the other or all at once.
+A large file is a shard; consecutive small files of a source share one. The end of a shard depends
+on its files alone, so a new file changes only one shard, and the shards are the same whether the
+files arrived one per night or all at once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from nightjar.store import Artifact, FileIdentity, Identity
 from nightjar.store.schemas import DOCUMENT_SHARDS
 
 REVISION = 4
-"""Raised whenever the same files give another shard than before."""
+"""Raise it when the same files give a different shard than before."""
 
 LARGE_BYTES = 1 << 20
 """A file of this size is a shard of its own."""
 _MAX_BYTES = 4 << 20
 _MAX_FILES = 1_024
 _FILES_PER_SHARD = 64
-"""On average, of small files."""
+"""Small files per shard, on average."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Shard:
-    """Some files of one source, read together."""
+    """Files of one source that are read together."""
 
     source: str
     files: tuple[PlannedFile, ...]
     identity: Identity
     max_documents: int | None = None
-    """Its first documents, as many as a limit may take of it; None: all."""
+    """Read only this many documents, as many as a limit may need; None for all."""
 
     @property
     def n_bytes(self) -> int:
-        """Of its files, as they lie there."""
+        """Total size of its files on disk."""
         return sum(entry.planned.bytes for entry in self.files)
 
     @property
@@ -59,7 +59,7 @@ class Shard:
         return self.max_documents is None
 
     def widened(self, n_documents: int) -> Shard:
-        """The shard with ``n_documents`` at least: a power of two of what the limits can take."""
+        """The shard with at least ``n_documents``, doubled from the initial number."""
         if self.max_documents is None or self.max_documents >= n_documents:
             return self
         config = {**self.identity.config, "max_documents": 2 * self.max_documents}
@@ -72,7 +72,7 @@ class Shard:
 
 
 FoundShard = tuple[Shard, Artifact]
-"""A shard, and what was read of it."""
+"""A shard, and the artifact that was read from it."""
 
 
 def make_shards(
@@ -105,7 +105,7 @@ def _groups(entries: Iterable[PlannedFile]) -> Iterator[tuple[PlannedFile, ...]]
 
 
 def _ends_a_shard(label: str) -> bool:
-    """A property of the name, so that shards find into step again behind a new file."""
+    """Whether ``label`` ends a shard; by name alone, so shards realign after a new file."""
     return hashlib.sha256(label.encode()).digest()[0] % _FILES_PER_SHARD == 0
 
 
@@ -128,7 +128,7 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
 
 
 def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
-    """What of a text corpus shapes a shard of that source."""
+    """The part of a text corpus's configuration that shapes a shard of ``source``."""
     whole = config.model_dump(
         mode="json",
         exclude={
@@ -150,6 +150,6 @@ def shard_config(config: IngestConfig, source: str) -> dict[str, Any]:
 
 
 def _max_documents(config: IngestConfig, source: str) -> int | None:
-    """How many documents of a shard the limits can take, at most; None without a limit."""
+    """The most documents that the limits can take from a shard; None without a limit."""
     limits = (config.limit, config.sources[source].limit)
     return min((limit for limit in limits if limit is not None), default=None)

@@ -1,15 +1,15 @@
 """Plain text of a page written in MediaWiki markup.
 
-Dropped: comments, templates, tables, references, galleries, formulas and code, files,
-categories and links to other languages, tags, addresses. Kept: running text, what links
-show, headings and list items, each on its own line.
+Dropped: comments, templates, tables, references, galleries, formulas and code, files, categories,
+interlanguage links, tags, addresses. Kept: running text, link texts, headings and list items, each
+on its own line.
 
-What nests (templates, tables, links that show nothing) is taken out first: one pass over the
-marks with a stack, so time is linear whatever the page holds. Marks that are never closed, or
-never opened, are found there and not guessed at again and again. mwparserfromhell reads what is
-left (links, addresses, entities). Given a whole page it needs time quadratic in the marks
-that are never closed (measured with 0.7.2: 36 s for 40,000 characters of ``<b a='``) and
-overflows the stack on a line of 25,000 ``=a``, so that one spoilt page could stop a night.
+Nested markup (templates, tables, hidden links) is removed first, in one pass over the marks with a
+stack, so time is linear whatever the page contains. That pass also finds marks without a
+counterpart. mwparserfromhell reads the rest (links, addresses, entities). Given a complete page, it
+needs time quadratic in the number of unclosed marks (measured with 0.7.2: 36 s for 40,000
+characters of ``<b a='``) and overflows the stack on a line of 25,000 ``=a``, so one broken page
+could stop a night.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
 _MAX_OPENED = 16
-"""More templates than these do not start at one place: the braces are noise."""
+"""Limit of templates opened at one place; more braces are noise."""
 
 SEAM = "\x01"
-"""Stands where something was cut, lest its neighbours make a mark. XML cannot hold it."""
+"""Replaces what was cut, so that its neighbours do not form a mark. XML cannot contain it."""
 
 _HIDDEN_NAMES = frozenset(("category", "file", "image", "media"))
 _PREFIX = re.compile(r"\s*([^\[\]{}|:\n]{1,60}):")
@@ -56,7 +56,7 @@ _NOT_LANGUAGES = ("doi:", "hdl:", "irc:", "mw:", "rfc:", "voy:", "wmf:")
 
 @dataclass(slots=True)
 class _Frame:
-    """An opening mark that waits for its end."""
+    """An opening mark without its end so far."""
 
     kind: str
     start: int
@@ -64,26 +64,26 @@ class _Frame:
     is_hidden: bool = False
     has_inner_link: bool = False
     pipes: list[int] = field(default_factory=list)
-    """Of a template: where its arguments begin."""
+    """For a template: where its arguments begin."""
 
 
 class BlockRemover:
-    """Removes templates, tables and hidden links, knowing a wiki's names of namespaces.
+    """Removes templates, tables and hidden links, given a wiki's namespace names.
 
-    ``hidden_namespaces`` are those of files and categories in the wiki's language; the
-    English ones are always known.
+    ``hidden_namespaces`` are those of files and categories in the wiki's language; the English ones
+    are always known.
     """
 
     def __init__(self, hidden_namespaces: Collection[str] = ()) -> None:
         self._hidden = _HIDDEN_NAMES | {_normalized(name) for name in hidden_namespaces}
 
     def remove(self, text: str) -> str:
-        """``text`` without them, a SEAM in the place of each.
+        """``text`` without them, with a SEAM in place of each.
 
-        Of templates that show text (:mod:`.wikitext_templates`) that is left.
+        The text shown by templates in :mod:`.wikitext_templates` is kept.
 
-        Marks without a counterpart go, what they mark stays. Of links within links the inner
-        ones stay links, so that no kept link holds another.
+        Marks without a counterpart are removed, but not the text they mark. Of nested links the
+        inner ones are kept as links, so that no kept link contains another.
         """
         page = _Page(text)
         for token in _TOKEN.finditer(text):
@@ -105,7 +105,7 @@ class BlockRemover:
         return page.finish()
 
     def _is_hidden(self, text: str, start: int) -> bool:
-        """Whether the link that starts there is a file, a category or another language."""
+        """Whether the link at ``start`` is to a file, a category or another language."""
         prefix = _PREFIX.match(text, start)
         if prefix is None:
             return False
@@ -119,7 +119,7 @@ def _normalized(namespace: str) -> str:
 
 
 class _Page:
-    """The open marks at a place of a page, and what is to be cut from it."""
+    """The open marks at a position of a page, and the cuts to make."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -132,7 +132,7 @@ class _Page:
         self._n_open[frame.kind] += 1
 
     def open_templates(self, token: re.Match[str]) -> None:
-        """Each two braces open a template or a parameter; an odd one belongs to the last."""
+        """Each pair of braces opens a template or a parameter; an odd one belongs to the last."""
         start = token.start()
         n_pairs = min((token.end() - start) // 2, _MAX_OPENED)
         for pair in range(n_pairs):
@@ -142,12 +142,12 @@ class _Page:
             start = end
 
     def separate(self, place: int) -> None:
-        """An argument begins, if the innermost open mark is a template."""
+        """Start an argument, if the innermost open mark is a template."""
         if self._open and self._open[-1].kind == "template":
             self._open[-1].pipes.append(place)
 
     def close(self, kind: str, token: re.Match[str]) -> None:
-        """End the innermost template or table, and with it whatever is still open inside."""
+        """End the innermost template or table, and whatever is still open inside it."""
         n_marks = (token.end() - token.start()) // 2 if kind == "template" else 1
         place = token.start()
         for mark in range(min(n_marks, self._n_open[kind])):
@@ -162,7 +162,7 @@ class _Page:
             self._cut(place, token.end())
 
     def _show(self, frame: _Frame, place: int, end: int) -> bool:
-        """Cut all but what the template shows that ends there; False when it shows nothing."""
+        """Cut all but the text that the ending template shows; False if it shows none."""
         is_parameter = frame.end - frame.start > 2
         shown = None if is_parameter else shown_by(self._text, frame.end, place, frame.pipes)
         if shown is None:
@@ -181,7 +181,7 @@ class _Page:
         self._cuts.append((start, end, instead))
 
     def close_links(self, token: re.Match[str]) -> None:
-        """Each two brackets end a link if one is open; an odd one ends something before."""
+        """Each pair of brackets ends a link if one is open; an odd one ends something earlier."""
         length = token.end() - token.start()
         for start in range(token.start() + length % 2, token.end(), 2):
             if not self._open or self._open[-1].kind != "link":
@@ -201,7 +201,7 @@ class _Page:
             self._open[-1].has_inner_link = True
 
     def finish(self) -> str:
-        """The text with a SEAM for all that was closed and for the marks that were not."""
+        """The text with a SEAM for everything that was closed and for unclosed marks."""
         done = 0
         for frame in self._open:
             if frame.start < done:
@@ -213,7 +213,7 @@ class _Page:
             self._cut(frame.start, done)
         pieces = []
         position = 0
-        # Of cuts that start together the longest counts: it is around the others.
+        # Of cuts that start together the longest counts, since it contains the others.
         for start, end, instead in sorted(self._cuts, key=lambda cut: (cut[0], -cut[1])):
             if start >= position:
                 pieces += [self._text[position:start], instead]
@@ -276,9 +276,9 @@ class WikitextStripper:
 
 
 def _without_raw(text: str) -> str:
-    """``text`` without comments and tags whose content is no text; nowiki made literal.
+    """``text`` without comments and non-text tags; nowiki is made literal.
 
-    A tag that is never closed loses its mark only; a comment then reaches to the end.
+    Of an unclosed tag only the mark is removed; an unclosed comment reaches to the end.
     """
     pieces = []
     closings: dict[str, re.Pattern[str] | None] = {}
@@ -296,7 +296,7 @@ def _without_raw(text: str) -> str:
             continue
         match = closing.search(text, position)
         if match is None:
-            closings[name] = None  # nor is there one further on
+            closings[name] = None  # nor is there a later one
             continue
         if name == "nowiki":
             pieces.append(text[position : match.start()].translate(_LITERAL))
@@ -310,7 +310,7 @@ def _title(heading: re.Match[str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Remove what the stripping left behind: stray marks, empty parentheses, extra space."""
+    """Remove leftovers of the stripping: stray marks, empty parentheses, extra space."""
     text = _SURROGATES.sub("", text.replace(SEAM, ""))
     text = _APOSTROPHES.sub(_without_emphasis, text)
     text = _DEBRIS_LINE.sub("", _ADDRESS.sub("", _SWITCH.sub("", text)))

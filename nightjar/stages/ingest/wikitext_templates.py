@@ -1,7 +1,7 @@
-"""Templates of Wikipedia whose arguments are running text, and what they show of it.
+"""Wikipedia templates whose arguments are running text, and the text that they show.
 
-A template is code of its wiki and none of it is run here; most show boxes, notes or numbers
-that are no text. These few stand within sentences, which would have holes without them.
+A template is code of its wiki, and none of it is run here; most show boxes, notes or numbers rather
+than text. These few appear within sentences, which would otherwise have gaps.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Argument:
 
 
 Shown = Sequence[Argument | str]
-"""What a template shows: stretches of the page, and text between them."""
+"""What a template shows: spans of the page, and text between them."""
 _Show = Callable[[str, Sequence[Argument]], Shown]
 
 
 def shown_by(text: str, start: int, end: int, pipes: Sequence[int]) -> Shown | None:
-    """What the template shows whose name starts at ``start``; None when that is nothing.
+    """What the template whose name starts at ``start`` shows; None if it shows nothing.
 
-    ``pipes`` are the places of its own ``|`` before ``end``.
+    ``pipes`` are the positions of its own ``|`` before ``end``.
     """
     name_end = pipes[0] if pipes else end
     if name_end - start > 40 or len(pipes) > _MAX_ARGUMENTS:
@@ -54,7 +54,7 @@ def shown_by(text: str, start: int, end: int, pipes: Sequence[int]) -> Shown | N
 
 
 def _positional(text: str, bounds: Sequence[int]) -> list[Argument]:
-    """Arguments without a name, and those named by their number."""
+    """Unnamed arguments, and those named by number."""
     found: dict[int, Argument] = {}
     n_unnamed = 0
     for start, end in pairwise(bounds):
@@ -75,7 +75,7 @@ def _stripped(text: str, start: int, end: int) -> Argument:
 
 
 def _argument(number: int) -> _Show:
-    """Shows the argument ``number``, from 1."""
+    """Shows argument ``number``, counted from 1."""
     return lambda _, arguments: arguments[number - 1 : number]
 
 
@@ -115,7 +115,7 @@ def _fraction(_: str, arguments: Sequence[Argument]) -> Shown:
 
 
 def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
-    """The measure as it was given, not what it is converted to: ``{{convert|5|to|7|km|mi}}``."""
+    """The original measure, not the converted one: ``{{convert|5|to|7|km|mi}}``."""
     shown: list[Argument | str] = []
     for argument in arguments:
         value = text[argument.start : argument.end]
@@ -130,7 +130,7 @@ def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
         else:
             shown.append(argument if word is None else word)
         if word is None and not is_number:
-            break  # the unit; what it is converted to follows
+            break  # the unit; the conversion follows
     return shown
 
 
@@ -161,4 +161,4 @@ _TEMPLATES: Mapping[str, _Show] = {
     "'s": _constant("\u2019s"),
     "\u00b7": _constant(" \u00b7 "),
 }  # fmt: skip
-"""By the English Wikipedia's names, whose other wikis take many of them over."""
+"""By name in the English Wikipedia; other wikis use many of the same names."""

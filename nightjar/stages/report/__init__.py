@@ -1,9 +1,9 @@
 """The corpus report: what tonight's text is like, and what is new in it.
 
-A stage of its own, made from documents and tokens; nothing is made from it, so it delays and
-stops no model. What is new since another night is found when it is asked for.
-``measures`` counts, ``page`` draws one HTML page that loads nothing from elsewhere; the numbers
-behind every plot are tables of the artifact.
+A stage made from documents and tokens. Nothing is made from it, so it neither delays nor stops a
+model. A comparison with another night is computed on request. :mod:`.measures` counts; :mod:`.page`
+draws one HTML page without external resources; the numbers behind every plot are tables of the
+artifact.
 """
 
 from nightjar.stages.report.measures import NewWords, compare_vocabularies

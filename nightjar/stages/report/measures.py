@@ -1,4 +1,4 @@
-"""Counting what a corpus is like, in one pass over tokens and a sample of texts."""
+"""Corpus statistics, in one pass over the tokens and a sample of the texts."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from nightjar.store import Artifact
 from nightjar.store.schemas import DOCUMENTS
 
 SAMPLED_DOCUMENTS = 1_000
-"""Documents without a language whose language is guessed, at most."""
+"""Most documents without a declared language whose language is guessed."""
 _SAMPLED_GROUPS = 50
 _LANGUAGE_CHARS = 200
 _MIN_LANGUAGE_CHARS = 50
 GROWTH_POINTS = 200
-"""Of the curve of vocabulary growth, at most twice as many."""
+"""Approximate number of points of the vocabulary growth curve; at most twice as many."""
 MAX_NEW_WORDS = 1_000
 UNDETERMINED = "und"
-"""ISO 639-2's code for a language that is not known."""
+"""ISO 639-2's code for an undetermined language."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Words of documents, sentences and sources."""
+    """Word counts of documents and sources, and the growth of the vocabulary."""
 
     by_bin: Mapping[int, int]
-    """Documents of 2**b to 2**(b + 1) - 1 words, by b; -1: none."""
+    """Number of documents with 2**b to 2**(b + 1) - 1 words, by b; -1 for those without words."""
     words_by_source: Mapping[str, int]
     growth: tuple[tuple[int, int], ...]
-    """After how many words, how many distinct ones were seen."""
+    """Pairs: number of words read, and distinct words among them."""
 
 
 def measure_lengths(tokens: Artifact, n_without_tokens: int, progress: Progress) -> Lengths:
-    """One pass over the sentences. In memory: a row group, and a bit for each distinct word."""
+    """Measure lengths in one pass. Memory: a row group, and a byte for each distinct word."""
     seen = np.zeros(tokens.rows("vocabulary"), np.bool_)
     by_bin: Counter[int] = Counter({-1: n_without_tokens} if n_without_tokens else {})
     by_source: Counter[str] = Counter()
@@ -71,7 +71,7 @@ def measure_lengths(tokens: Artifact, n_without_tokens: int, progress: Progress)
 def _by_document(
     doc_ids: pa.StringArray, lists: pa.ListArray
 ) -> tuple[pa.StringArray, NDArray[np.int64]]:
-    """Each document of a row group, which holds whole ones, and its number of words."""
+    """Each document of a row group and its number of words; no document spans row groups."""
     runs = pc.run_end_encode(doc_ids)
     ends = runs.run_ends.to_numpy()
     words = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy())])
@@ -91,7 +91,7 @@ def _by_source(doc_ids: pa.StringArray, lengths: NDArray[np.int64]) -> Counter[s
 
 
 def _first_places(ids: NDArray[np.int32], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where ids stand for the first time that were not ``seen``, ascending; they are now."""
+    """Positions of the first occurrences of ids not yet ``seen``, ascending; marks them as seen."""
     distinct, places = np.unique(ids, return_index=True)
     is_new = ~seen[distinct]
     seen[distinct] = True
@@ -100,12 +100,12 @@ def _first_places(ids: NDArray[np.int32], seen: NDArray[np.bool_]) -> NDArray[np
 
 @dataclass(frozen=True)
 class Languages:
-    """Which languages documents are in."""
+    """The languages of the documents."""
 
     declared: Mapping[str, int]
-    """Documents by the language that is stored with them; UNDETERMINED: none."""
+    """Number of documents by declared language; UNDETERMINED for those without one."""
     sampled: Mapping[str, int]
-    """Of some documents without one, those by the language that py3langid takes them for."""
+    """Number of sampled documents without a declared language, by py3langid's guess."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -125,7 +125,7 @@ class Languages:
 
 
 def measure_languages(documents: Artifact) -> Languages:
-    """Count the stored languages; guess those of a sample of the documents without one."""
+    """Count the declared languages; guess them for a sample of the documents without one."""
     declared: Counter[str] = Counter()
     for batch in documents.batches(DOCUMENTS, ["language"]):
         for row in pc.value_counts(batch.column("language")).to_pylist():
@@ -138,7 +138,7 @@ def measure_languages(documents: Artifact) -> Languages:
 
 
 def _sample(documents: Artifact) -> Iterator[str]:
-    """The beginnings of documents without a language, evenly spread."""
+    """The beginnings of documents without a language, evenly spaced."""
     with documents.row_groups(DOCUMENTS, ["language", "text"]) as groups:
         n_groups = min(_SAMPLED_GROUPS, len(groups))
         per_group = max(1, SAMPLED_DOCUMENTS // max(1, n_groups))
@@ -166,18 +166,18 @@ def _identify() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class NewWords:
-    """How the vocabulary differs from that of the version before."""
+    """How the vocabulary differs from the version before."""
 
     appeared: pa.Table
-    """token, count, n_documents: the most frequent words that it did not have."""
+    """token, count, n_documents: the most frequent words that are new."""
     vanished: pa.Table
-    """The same of words that it had."""
+    """The same columns: the most frequent words that are gone."""
     n_appeared: int
     n_vanished: int
 
 
 def compare_vocabularies(tokens: Artifact, before: Artifact) -> NewWords:
-    """The words of either that the other does not have. In memory: both vocabularies."""
+    """The words that only one of the two has. Memory: both vocabularies."""
     columns = ["token", "count", "n_documents"]
     now, then = tokens.read("vocabulary", columns), before.read("vocabulary", columns)
     appeared = now.filter(pc.invert(pc.is_in(now.column("token"), then.column("token"))))

@@ -1,4 +1,4 @@
-"""The report as one HTML page: plots are SVG within it, nothing is loaded from elsewhere."""
+"""The report as one HTML page; plots are inline SVG, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ figure { margin: 0; } svg { max-width: 100%; height: auto; }
 _INK, _BAR, _GRID = "#24292f", "#0969da", "#d0d7de"
 _SETTINGS: Any = {
     "text.parse_math": False,
-    "svg.hashsalt": "nightjar",  # the same numbers, the same bytes
+    "svg.hashsalt": "nightjar",  # makes the SVG reproducible
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -53,11 +53,11 @@ class Page:
         self._parts = [f"<h1>{escape(title)}</h1>"]
 
     def text(self, text: str) -> None:
-        """A muted line."""
+        """Add a muted line."""
         self._parts.append(f'<p class="muted">{escape(text)}</p>')
 
     def figures(self, values: Mapping[str, str]) -> None:
-        """Large numbers with their names."""
+        """Add large numbers with their names."""
         found = "".join(
             f"<div>{escape(value)}<small>{escape(name)}</small></div>"
             for name, value in values.items()
@@ -65,11 +65,11 @@ class Page:
         self._parts.append(f'<div class="figures">{found}</div>')
 
     def heading(self, text: str) -> None:
-        """A section begins."""
+        """Start a section."""
         self._parts.append(f"<h2>{escape(text)}</h2>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-        """A table; numbers are set to the right."""
+        """Add a table; numbers are aligned to the right."""
         is_number = [all(isinstance(row[i], int) for row in rows) for i in range(len(columns))]
 
         def cell(tag: str, value: str | int, right: bool) -> str:
@@ -85,7 +85,7 @@ class Page:
         self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
 
     def words(self, words: Sequence[tuple[str, int]]) -> None:
-        """Words with their counts, in columns."""
+        """Add words with their counts, in columns."""
         found = "".join(
             f'<li>{escape(word)} <span class="muted">{count:,}</span></li>'
             for word, count in words[:_MAX_SHOWN]
@@ -93,12 +93,12 @@ class Page:
         self._parts.append(f'<ol class="words">{found}</ol>')
 
     def plot(self, draw: Callable[[Axes], None], label: str, height: float = 2.8) -> None:
-        """What ``draw`` puts onto axes; ``label`` is read to who cannot see it."""
+        """Add the plot that ``draw`` makes on the axes; ``label`` is for screen readers."""
         svg = _drawn(draw, height)
         self._parts.append(f'<figure role="img" aria-label="{escape(label, True)}">{svg}</figure>')
 
     def html(self) -> str:
-        """The whole page."""
+        """The complete page."""
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width">'
@@ -108,7 +108,7 @@ class Page:
         )
 
     def appended_to(self, html: str) -> str:
-        """Another whole page with the parts of this one at its end."""
+        """``html``, a complete page, with the parts of this one appended."""
         return html.removesuffix(_END) + "\n" + "\n".join(self._parts) + _END
 
 
@@ -118,7 +118,7 @@ def _drawn(draw: Callable[[Axes], None], height: float) -> str:
 
     stream = io.StringIO()
     with rc_context(_SETTINGS), warnings.catch_warnings():
-        # Text stays text: the fonts of who looks at the page decide, not those found here.
+        # Text stays text in the SVG: the reader's fonts apply, not those installed here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(9.6, height), layout="constrained")
         draw(figure.add_subplot())
@@ -128,7 +128,7 @@ def _drawn(draw: Callable[[Axes], None], height: float) -> str:
 
 
 def draw_bars(names: Sequence[str], values: Sequence[float], unit: str) -> Callable[[Axes], None]:
-    """Vertical bars, in the order given."""
+    """Draw vertical bars, in the order given."""
 
     def draw(axes: Axes) -> None:
         axes.bar(range(len(values)), values, color=_BAR)
@@ -141,7 +141,7 @@ def draw_bars(names: Sequence[str], values: Sequence[float], unit: str) -> Calla
 
 
 def draw_shares(names: Sequence[str], shares: Sequence[float]) -> Callable[[Axes], None]:
-    """Horizontal bars of shares, the first on top."""
+    """Draw horizontal bars of shares, the first on top."""
 
     def draw(axes: Axes) -> None:
         places = range(len(shares))
@@ -155,7 +155,7 @@ def draw_shares(names: Sequence[str], shares: Sequence[float]) -> Callable[[Axes
 
 
 def draw_curve(points: Sequence[tuple[int, int]], x: str, y: str) -> Callable[[Axes], None]:
-    """A line through the points."""
+    """Draw a line through the points."""
 
     def draw(axes: Axes) -> None:
         axes.plot(*zip(*points, strict=True), color=_BAR)

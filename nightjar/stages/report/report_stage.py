@@ -1,4 +1,4 @@
-"""Report: what a corpus is like, from documents and tokens to tables and a page."""
+"""Report: from documents and tokens to tables and a page about the corpus."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from nightjar.store import Artifact, Identity, Manifest, Staging, library_versio
 from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
 
 REVISION = 2
-"""Raised whenever the same artifacts give another report than before."""
+"""Raise it when the same artifacts give a different report than before."""
 
 
 def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Identity:
-    """Of the versions of documents and tokens; what is compared with them is no part of it."""
+    """The identity, from the versions of documents and tokens; comparisons are not part of it."""
     return Identity(
         stage=CORPUS_REPORT,
         name=corpus,
@@ -42,7 +42,7 @@ _MAX_LANGUAGES = 12
 
 
 def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) -> None:
-    """Write the tables and ``report.html``. In memory: a row group of the tokens."""
+    """Write the tables and ``report.html``. Memory: a row group of the tokens."""
     staging = context.staging
     counts = {**documents.manifest.counts, **tokens.manifest.counts}
     lengths = measure_lengths(tokens, counts["documents_without_tokens"], context.progress)
@@ -61,7 +61,7 @@ def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) 
 
 
 def _drops(documents: Artifact, tokens: Artifact) -> list[dict[str, Any]]:
-    """What was quarantined, skipped, changed and dropped, by source, as rows."""
+    """Rows by source: what was quarantined, skipped, changed and dropped."""
     rows = []
     for source, counts in documents.manifest.report["sources"].items():
         for name, count in counts.items():
@@ -140,7 +140,7 @@ def _write_tables(
 
 
 def _ranges(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
-    """Documents by their least and greatest number of words; without a gap."""
+    """Number of documents by their range of word counts (least, greatest), without gaps."""
     if not by_bin:
         return {}
     bins = range(min(by_bin), max(by_bin) + 1)
@@ -212,7 +212,7 @@ def _page(
 def page_with_comparison(
     report: Artifact, tokens: Artifact, before: Artifact, new: NewWords
 ) -> str:
-    """The page of ``report``, with the words that came and went since ``before``."""
+    """The page of ``report``, with the words that are new or gone since ``before``."""
     page = Page("What is new")
     page.text(f"{tokens.ref}, compared with {before.ref}")
     for title, n_words, table in (
@@ -226,7 +226,7 @@ def page_with_comparison(
 
 
 class Report(Stage):
-    """The report of a text corpus; logged to MLflow as well."""
+    """The stage that reports on a text corpus; logged to MLflow as well."""
 
     name = schemas.CORPUS_REPORT
     verb = "report"
@@ -255,13 +255,13 @@ class Report(Stage):
         return (Parent(schemas.DOCUMENTS, self.subject), Parent(schemas.TOKENS, self.subject))
 
     def identity(self, planning: Planning) -> Identity:
-        """The two parents alone."""
+        """The two parents and nothing else."""
         return corpus_report_identity(
             planning.parents[schemas.DOCUMENTS], planning.parents[schemas.TOKENS], self.subject
         )
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.report_corpus`, then the run in MLflow."""
+        """See :func:`.report_corpus`; then log the run to MLflow."""
         documents, tokens = context.parent(schemas.DOCUMENTS), context.parent(schemas.TOKENS)
         staging = context.staging
         report_corpus(documents, tokens, context)
@@ -284,7 +284,7 @@ class Report(Stage):
 
     @classmethod
     def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
-        """Its run in MLflow goes along."""
+        """Delete its run in MLflow too."""
         run_id = manifest.report.get("run_id")
         if run_id is None:
             return 0

@@ -1,4 +1,4 @@
-"""Cutting one part of the documents into sentences of tokens, by what the tokenizer is made of."""
+"""Cutting one part of the documents into sentences of tokens, with the tokenizer's inputs."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _READ_ROWS = 256
 
 
 def tokenizer_libraries(config: TokenizeConfig) -> Mapping[str, str]:
-    """The installed version of each library that the tokenizer takes, without importing it.
+    """The installed version of each library that the tokenizer needs, without importing it.
 
-    Raises InputError, naming the extra, when one is missing.
+    Raises InputError with the name of the extra when one is missing.
     """
     extra = EXTRAS.get(config.tokenizer)
     try:
@@ -60,9 +60,9 @@ def tokenizer_libraries(config: TokenizeConfig) -> Mapping[str, str]:
 
 
 def definition_inputs(config: TokenizeConfig, base_dir: Path) -> list[FileIdentity]:
-    """The file of ``tokenize.subword_path`` by its content; none without one.
+    """The file of ``tokenize.subword_path``, by content; empty without that key.
 
-    Raises ConfigError when there is no such file, SourceError when it cannot be read.
+    Raises ConfigError when the file does not exist, SourceError when it cannot be read.
     """
     if config.subword_path is None:
         return []
@@ -73,12 +73,12 @@ def definition_inputs(config: TokenizeConfig, base_dir: Path) -> list[FileIdenti
 def write_definition(
     config: TokenizeConfig, base_dir: Path, documents: Artifact, staging: Staging
 ) -> str | None:
-    """The tokenizer's definition, written as ``tokenizer.json``; None where it needs none.
+    """Write the tokenizer's definition as ``tokenizer.json``; None if it needs none.
 
-    The file of ``subword_path``, or a vocabulary trained over all documents. In memory:
-    what :func:`~nightjar.model.tokenization.train_subword` holds. Raises ConfigError when the file
-    is no such definition or the documents are too few to train one, and InputError, naming
-    the extra, when the library is missing.
+    It is the file of ``subword_path``, or a vocabulary trained on all documents. Memory: that of
+    :func:`~nightjar.model.tokenization.train_subword`. Raises ConfigError when the file is not a
+    definition or there are too few documents to train one, and InputError with the name of the
+    extra when the library is missing.
     """
     if config.tokenizer != "subword":
         return None
@@ -95,10 +95,10 @@ def write_definition(
 
 
 def open_tokenizer(config: TokenizeConfig, definition: str | None = None) -> Tokenizer:
-    """The tokenizer that ``config`` names, for ``definition`` where it needs one.
+    """The tokenizer of ``config``, with ``definition`` if it needs one.
 
-    Raises ConfigError for settings or a definition that cannot be used, and InputError,
-    naming the extra, when a library is missing.
+    Raises ConfigError for settings or a definition that cannot be used, and InputError with the
+    name of the extra when a library is missing.
     """
     try:
         return make_tokenizer(config, definition)
@@ -142,20 +142,20 @@ def _texts(documents: Artifact) -> Iterator[str]:
 READ_ROWS = 1_024
 BATCH_TOKENS = 1 << 20
 BATCH_DOCUMENTS = 1 << 16
-"""A batch, and so a row group of ``sentences``, ends after the document that fills it."""
+"""A batch, and so a row group of ``sentences``, ends with the document that fills it."""
 
 
 @dataclass(frozen=True)
 class CutPart:
-    """A part of the documents to be cut, with all that this takes."""
+    """A part of the documents to cut, with everything needed for it."""
 
     config: TokenizeConfig
     documents: Artifact
     part: FileEntry
     identity: Identity
-    """The part's content decides, not the artifact that it is in."""
+    """It depends on the content of the part, not on the artifact that contains it."""
     definition_path: Path | None
-    """Of the tokenizer, where it has one."""
+    """The tokenizer's definition, if it has one."""
     artifacts_dir: Path
     git_commit: str | None = None
 
@@ -163,11 +163,11 @@ class CutPart:
 def cut_part(piece: CutPart, advance: Advance) -> str:
     """Publish the part's token shard; returns its version.
 
-    ``tokens`` has the ids of all tokens, which are in the order of first sight, and ``sentences``
-    how many belong to each, in row groups of the same sentences; ``vocabulary`` has the token,
-    count and documents of each id. Sentences without a token are left out; the others are
-    numbered from 0 in their document. In memory: the distinct tokens and a batch of about a
-    million tokens, or the longest document.
+    ``tokens`` has the ids of all tokens, numbered by first occurrence, and ``sentences`` the number
+    of tokens of each sentence, in row groups of the same sentences; ``vocabulary`` has the token,
+    count and documents of each id. Sentences without a token are left out; the others are numbered
+    from 0 in their document. Memory: the distinct tokens and a batch of about a million tokens, or
+    the longest document.
     """
     from nightjar.stages.tokenize.word_ids import WordCutter  # noqa: PLC0415  # numba takes a while to import
 
@@ -196,7 +196,7 @@ def _tokenizer(piece: CutPart) -> tuple[SentenceSplitter, Tokenizer]:
 
 @dataclass
 class _Batch:
-    """Some whole documents and their sentences."""
+    """Complete documents and their sentences."""
 
     doc_ids: list[pa.StringArray] = field(default_factory=list)
     cut: list[CutBatch] = field(default_factory=list)
@@ -214,7 +214,7 @@ class _Batch:
         return self.n_tokens >= BATCH_TOKENS or self.n_documents >= BATCH_DOCUMENTS
 
     def tables(self, staging: Staging) -> tuple[pa.Table, pa.Table]:
-        """The rows of ``sentences`` and ``tokens``, after counting them."""
+        """Count the rows of ``sentences`` and ``tokens``, and return both tables."""
         firsts = np.cumsum([0, *(len(ids) for ids in self.doc_ids)])
         documents = np.concatenate(
             [np.zeros(0, np.int64)]
@@ -252,7 +252,7 @@ def _batches(piece: CutPart, cutter: WordCutter, advance: Advance) -> Iterator[_
 
 
 def _numbers_within(is_first: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Count up from 0, anew at each True."""
+    """Count up from 0, restarting at each True."""
     positions = np.arange(len(is_first))
     starts = positions[is_first]
     return (positions - np.repeat(starts, np.diff(starts, append=len(is_first)))).astype(np.int32)

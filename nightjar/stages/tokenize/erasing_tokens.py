@@ -1,4 +1,4 @@
-"""Erasing documents from tokens and from the shards that they are put together from."""
+"""Erasing documents from tokens artifacts and from their shards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nightjar.core.stage import Erased, Fate, Rewriting
 from nightjar.store import Artifact, FileEntry, Staging, Store, part_name, schemas, write_part
 
 _GROUP_ROWS = 1 << 24
-"""More than a row group has: it is read whole."""
+"""More than any row group has, so that each is read completely."""
 _MOST_FREQUENT = 20
 
 
 def erase_from_token_shard(store: Store, artifact: Artifact, erased: Erased) -> Fate:
-    """A shard with a sentence of theirs is deleted: it is cut anew from what stays."""
+    """Delete a shard with a sentence of theirs; the remaining text is cut again."""
     del store
     wanted = pa.array(sorted(erased.all_doc_ids), pa.string())
     for batch in artifact.batches("sentences", ["doc_id"]):
@@ -30,9 +30,9 @@ def erase_from_token_shard(store: Store, artifact: Artifact, erased: Erased) -> 
 
 
 def erase_from_tokens(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
-    """Their sentences go, and the words that only they had; ids are ranks again.
+    """Remove their sentences, and words that only they had; ids become ranks again.
 
-    Deleted where a tokenizer was trained on them: its pieces may be their words.
+    Deletes the artifact if a tokenizer was trained on them, since its pieces may be their words.
     """
     del store
     documents = artifact.manifest.parents[schemas.DOCUMENTS]
@@ -50,7 +50,7 @@ def erase_from_tokens(store: Store, artifact: Artifact, erased: Erased) -> Rewri
 
 @dataclass(frozen=True, eq=False)
 class _Gone:
-    """What goes, by token id; shape (vocabulary,)."""
+    """What to remove, by token id; shape (vocabulary,)."""
 
     counts: NDArray[np.int64]
     n_documents: NDArray[np.int64]
@@ -108,7 +108,7 @@ def _rewrite(artifact: Artifact, doc_ids: frozenset[str], gone: _Gone, staging: 
 
 
 def _without(old: pa.Table, gone: _Gone) -> tuple[pa.Table, NDArray[np.int32]]:
-    """The vocabulary without what goes, and the new id of each old one, -1 for none."""
+    """The vocabulary without what is removed, and the new id of each old one, or -1."""
     counts = old.column("count").to_numpy() - gone.counts
     table = pa.table(
         {
@@ -131,7 +131,7 @@ def _without(old: pa.Table, gone: _Gone) -> tuple[pa.Table, NDArray[np.int32]]:
 def _ranked(
     artifact: Artifact, entry: FileEntry, doc_ids: frozenset[str], rank_of: NDArray[np.int32]
 ) -> Iterator[pa.RecordBatch]:
-    """The sentences that stay, with new ids."""
+    """The remaining sentences, with new ids."""
     wanted = pa.array(sorted(doc_ids), pa.string())
     kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
     for batch in artifact.part_batches(entry, batch_rows=_GROUP_ROWS):
@@ -147,7 +147,7 @@ def _ranked(
 
 
 def _living(phrases: pa.Table, alive: set[str]) -> pa.Table:
-    """The phrases that are words of the vocabulary, or made of such, or parts of such."""
+    """The phrases that are words of the vocabulary, consist of such words, or are parts of them."""
     rows = phrases.to_pylist()
     made_of = {row["phrase"]: row["tokens"] for row in rows}
     waiting = [phrase for phrase in made_of if phrase in alive]

@@ -1,4 +1,4 @@
-"""The vocabulary of all shards, and from a shard's own ids to the ranks of its tokens."""
+"""The vocabulary of all shards, and the mapping from a shard's ids to ranks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nightjar.store import Artifact, FileEntry, schemas, write_part
 from nightjar.store.schemas import SHARD_VOCABULARY_SCHEMA, VOCABULARY_SCHEMA
 
 MERGED_ROWS = 1 << 19
-"""Rows of shards' vocabularies that are held before they are added up, or as many as tokens."""
+"""Rows of shard vocabularies to collect before adding them up; more if there are more tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,13 @@ class Ranking:
     """The tokens of all shards, by count descending, then by code points."""
 
     table: pa.Table
-    """As VOCABULARY_SCHEMA says."""
+    """With VOCABULARY_SCHEMA."""
 
     @classmethod
     def of(cls, shards: Iterable[pa.Table]) -> Ranking:
         """Add up the vocabularies of shards (SHARD_VOCABULARY_SCHEMA).
 
-        In memory: the distinct tokens of all twice, or once and MERGED_ROWS rows.
+        Memory: all distinct tokens twice, or once and MERGED_ROWS rows.
         """
         waiting: list[pa.Table] = []
         n_rows = n_added_up = 0
@@ -43,7 +43,7 @@ class Ranking:
                 n_rows, n_added_up = 0, len(waiting[0])
         if not waiting:
             return cls(VOCABULARY_SCHEMA.empty_table())
-        # UTF-8 sorts as code points do.
+        # UTF-8 sorts by code point.
         merged = _added_up(waiting).sort_by([("count", "descending"), ("token", "ascending")])
         numbers = pa.py_buffer(np.arange(len(merged), dtype=np.int32))
         ids = pa.Array.from_buffers(pa.int32(), len(merged), [None, numbers])
@@ -51,20 +51,20 @@ class Ranking:
         return cls(pa.table(columns, schema=VOCABULARY_SCHEMA).combine_chunks())
 
     def __len__(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens."""
         return len(self.table)
 
     @property
     def tokens(self) -> pa.ChunkedArray:
-        """In the order of their ranks."""
+        """The tokens in the order of their ranks."""
         return self.table.column("token")
 
 
 def ranks_of(tokens: pa.ChunkedArray, ranked: Iterable[pa.Array]) -> NDArray[np.int32]:
-    """The rank of each of ``tokens``, all different, among ``ranked``; -1 where it is not there.
+    """The rank among ``ranked`` of each of ``tokens``, which are distinct; -1 if it has none.
 
-    ``ranked`` comes in pieces, and what is looked things up in are the tokens: those of a shard
-    are few beside those of a corpus, so that memory does not grow with the vocabulary.
+    ``ranked`` is read in pieces and searched in an index of ``tokens``: a shard has few tokens
+    compared with the corpus, so memory does not grow with the vocabulary.
     """
     ranks = np.full(len(tokens), -1, np.int32)
     first = 0
@@ -81,7 +81,7 @@ def _added_up(tables: list[pa.Table]) -> pa.Table:
     encoded = merged.column("token").dictionary_encode()
     if not encoded.num_chunks:
         return merged
-    tokens = encoded.chunk(encoded.num_chunks - 1).dictionary  # that of all chunks
+    tokens = encoded.chunk(encoded.num_chunks - 1).dictionary  # the last one covers all chunks
     codes = np.concatenate([np.from_dlpack(chunk.indices) for chunk in encoded.chunks])
     columns = [tokens]
     for name in ("count", "n_documents"):
@@ -93,18 +93,18 @@ def _added_up(tables: list[pa.Table]) -> pa.Table:
 
 
 _ROWS = 1 << 18
-"""Of the vocabulary, held at once."""
+"""Rows of the vocabulary held at once."""
 
 
 @dataclass(frozen=True)
 class RankShard:
-    """A token shard whose ids are to be replaced by ranks."""
+    """A token shard whose ids are to be replaced with ranks."""
 
     shard: Artifact
     directory: Path
-    """The staging directory, which has the vocabulary already."""
+    """The staging directory, which already has the vocabulary."""
     name: str
-    """Of the part of ``sentences``."""
+    """Name of the part of ``sentences``."""
 
     @property
     def root(self) -> Path:
@@ -114,15 +114,15 @@ class RankShard:
 
 @dataclass(frozen=True, eq=False)
 class RankedRows:
-    """Some sentences of whole documents: sentence i has ``ids[offsets[i]:offsets[i + 1]]``."""
+    """Sentences of complete documents: sentence i has ``ids[offsets[i]:offsets[i + 1]]``."""
 
     sentences: pa.Table
-    """As SHARD_SENTENCES_SCHEMA says."""
+    """With SHARD_SENTENCES_SCHEMA."""
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
 
     def batch(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> pa.RecordBatch:
-        """Rows of the published table: these sentences with other tokens."""
+        """Rows of the published table for these sentences, with the given tokens."""
         kind = schemas.SENTENCES_SCHEMA.field("token_ids").type
         columns = [
             *(self.sentences.column(name).combine_chunks() for name in ("doc_id", "sentence")),
@@ -132,7 +132,7 @@ class RankedRows:
 
 
 def rank_shard(piece: RankShard, advance: Advance) -> FileEntry:
-    """Write the part of ``sentences`` that holds the shard's, by ranks in the vocabulary."""
+    """Write the shard's part of ``sentences``, with ranks in the vocabulary."""
     rank_of = local_ranks(piece.shard, piece.directory / "vocabulary.parquet")
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -145,7 +145,7 @@ def rank_shard(piece: RankShard, advance: Advance) -> FileEntry:
 
 
 def local_ranks(shard: Artifact, vocabulary: Path) -> NDArray[np.int32]:
-    """The rank of each id of the shard in the Parquet table ``vocabulary``, by its order."""
+    """The rank of each id of the shard in the Parquet table ``vocabulary``, ordered by rank."""
     tokens = shard.read("vocabulary", ["token"]).column("token")
     with pq.ParquetFile(vocabulary) as table:
         batches = table.iter_batches(_ROWS, columns=["token"], use_threads=False)
@@ -153,7 +153,7 @@ def local_ranks(shard: Artifact, vocabulary: Path) -> NDArray[np.int32]:
 
 
 def ranked_rows(shard: Artifact, rank_of: NDArray[np.int32]) -> Iterator[RankedRows]:
-    """The shard's row groups, about a million tokens of whole documents each, by ranks."""
+    """The shard's row groups with ranks: about a million tokens of complete documents each."""
     with shard.row_groups("sentences") as sentences, shard.row_groups("tokens") as tokens:
         for number in range(len(sentences)):
             rows = sentences.read(number).combine_chunks()

@@ -1,4 +1,4 @@
-"""Tokenize: documents to sentences of token ids, and the vocabulary."""
+"""Tokenize: from documents to sentences of token ids, and the vocabulary."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ logger = logging.getLogger(__name__)
 
 
 REVISION = 4
-"""Raise when the same config and documents give other tokens than before."""
+"""Raise it when the same config and documents give different tokens than before."""
 
 
 def tokens_identity(
     config: TokenizeConfig, documents_version: str, base_dir: Path = Path(), corpus: str = ""
 ) -> Identity:
-    """What shapes the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
+    """The identity of the tokens artifact; a relative ``subword_path`` starts at ``base_dir``.
 
-    Raises ConfigError for a pattern that matches the empty string or a definition that is
-    not there, and InputError when a library that the tokenizer needs is missing.
+    Raises ConfigError for a pattern that matches the empty string or a missing definition file, and
+    InputError when a library that the tokenizer needs is missing.
     """
     if config.tokenizer == "regex":
         open_tokenizer(config)
@@ -68,9 +68,9 @@ def tokens_identity(
 def token_shard_identity(
     config: TokenizeConfig, part: FileEntry, definition: str | None
 ) -> Identity:
-    """What shapes the tokens of a part of the documents: its content, wherever it is.
+    """The identity of the tokens of one part of the documents, which depends on its content.
 
-    Phrases are found in all parts together, after that.
+    Phrases are found later, in all parts together.
     """
     inputs = [FileIdentity(schemas.DOCUMENTS, part.bytes, part.sha256)]
     if definition is not None:
@@ -112,17 +112,17 @@ def tokenize(
 ) -> None:
     """Write ``sentences`` and ``vocabulary`` of the tokens artifact, and ``tokenizer.json``.
 
-    That file is the definition of a tokenizer that needs one (:mod:`.cutting`). Where
-    phrases are joined, the table ``phrases`` is written, too.
+    ``tokenizer.json`` is only written for tokenizers with a definition (:mod:`.cutting`), the table
+    ``phrases`` only if phrases are joined.
 
-    Two passes: each part of the documents is cut into tokens with ids of its own, unless that
-    is published from an earlier night; then, counts being known, those ids are replaced by
-    ranks, after phrases are found and joined (:mod:`.phrases.shards`). In memory: what
-    :func:`.cutting.cut_part` holds, for each worker, and the distinct tokens of
-    the corpus (before any ``min_count``).
+    There are two passes. The first cuts each part of the documents into tokens with ids of its own,
+    unless an earlier night has published that. The second, with counts known, finds and joins
+    phrases (:mod:`.phrases.shards`) and replaces ids with ranks. Memory: that of
+    :func:`.cutting.cut_part`, for each worker, and the distinct tokens of the corpus (before any
+    ``min_count``).
 
-    Raises VocabularyError when no token is left, and ConfigError for a pattern that matches
-    the empty string.
+    Raises VocabularyError when no token is left, and ConfigError for a pattern that matches the
+    empty string.
     """
     staging, progress, executor = context.staging, context.progress, context.executor
     logger.info("tokenizing %s with %s", documents.ref, config.tokenizer)
@@ -170,7 +170,7 @@ def tokenize(
 def _cut(
     pieces: list[CutPart], staging: Staging, progress: Progress, executor: Executor
 ) -> list[Artifact]:
-    """Have the parts cut that are not yet, and open all their token shards."""
+    """Cut the parts that were not cut before, and open the token shards of all."""
     store = Store(staging.root)
     due = [
         piece
@@ -189,7 +189,7 @@ def _cut(
 def _rank(
     shards: list[Artifact], ranking: Ranking, staging: Staging, progress: Progress, chosen: Executor
 ) -> None:
-    """Write ``vocabulary``, and ``sentences``, a part for each shard."""
+    """Write ``vocabulary``, and ``sentences`` with a part for each shard."""
     staging.write("vocabulary", ranking.table)
     pieces = [
         RankShard(shard, staging.directory, part_name("sentences", number))
@@ -221,7 +221,7 @@ def _nothing_left(config: TokenizeConfig, counts: Counter[str]) -> VocabularyErr
 
 
 class Tokenize(Stage):
-    """Tokens of a text corpus."""
+    """The stage that makes the tokens of a text corpus."""
 
     name = schemas.TOKENS
     verb = "tokenize"
@@ -253,16 +253,16 @@ class Tokenize(Stage):
         return config.text_corpora
 
     def parents(self) -> Iterable[Parent]:
-        """The corpus' documents."""
+        """The documents of the corpus."""
         return (Parent(schemas.DOCUMENTS, self.subject),)
 
     def identity(self, planning: Planning) -> Identity:
-        """Documents, tokenizer and phrases."""
+        """The documents, and the settings of tokenizer and phrases."""
         config = self.config.corpora[self.subject].tokenize
         documents = planning.parents[schemas.DOCUMENTS]
         return tokens_identity(config, documents, self.loaded.base_dir, self.subject)
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.tokenize`."""
+        """See :func:`.tokenize`."""
         config = self.config.corpora[self.subject].tokenize
         tokenize(config, context.parent(schemas.DOCUMENTS), context)

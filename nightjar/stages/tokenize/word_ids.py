@@ -1,10 +1,9 @@
-"""Documents to sentences of word ids, by the kernel where it can and by the tokenizer elsewhere.
+"""From documents to sentences of word ids, by a kernel where possible, else by the tokenizer.
 
-The kernel does what ``tokenizer: unicode`` does for text in which every character is its own
-normal form and has a lower case of one character, which nearly all text without combining marks
-is. A document with another character goes through :mod:`nightjar.model.tokenization`, as do those
-of other tokenizers. Either way its tokens get their ids from the same table, in the order of the
-documents.
+The kernel implements ``tokenizer: unicode`` for characters that are their own normal form and have
+a one-character lower case, which covers nearly all text without combining marks. Documents with
+other characters, and those of other tokenizers, go through :mod:`nightjar.model.tokenization`.
+Either way tokens get their ids from the same table, in the order of the documents.
 """
 
 from __future__ import annotations
@@ -38,16 +37,15 @@ _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _FIRST_TOKENS = 1 << 14
 _FIRST_CHARACTERS = 1 << 17
 _FINAL_SIGMA = "\u03a3"
-"""Its lower case hangs on what follows."""
+"""Its lower case depends on what follows."""
 
 
 @dataclass(frozen=True, eq=False)
 class CutBatch:
-    """The sentences of some documents, those without a token left out.
+    """The sentences of some documents, except those without tokens.
 
-    ``ids`` int32 (n_tokens,), the sentences one after the other; ``lengths`` int32
-    (n_sentences,); ``documents`` int32 (n_sentences,): the place of each one's document in the
-    batch.
+    ``ids`` int32 (n_tokens,), the sentences end to end; ``lengths`` int32 (n_sentences,);
+    ``documents`` int32 (n_sentences,): the index of each sentence's document in the batch.
     """
 
     ids: NDArray[np.int32]
@@ -56,9 +54,9 @@ class CutBatch:
 
 
 class WordCutter:
-    """Cuts batches of documents, and holds the vocabulary of all it has seen.
+    """Cuts batches of documents, and holds the vocabulary of all that it has seen.
 
-    In memory: of each distinct token 4 bytes a character and some 50 more.
+    Memory per distinct token: 4 bytes per character and about 50 more.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class WordCutter:
         self._rules = kernel.Rules(
             config.split_sentences, config.min_token_chars, config.max_token_chars
         )
-        self._make = cache(make)  # only where it is needed: to compile its patterns takes a while
+        self._make = cache(make)  # made on demand: compiling its patterns takes a while
         self._characters = _character_table(config)
         self._tokens = kernel.TokenTable(
             np.full(2 * _FIRST_TOKENS, -1, np.int32),
@@ -89,7 +87,7 @@ class WordCutter:
         return int(self._state[kernel.N_TOO_LONG])
 
     def cut(self, texts: pa.LargeStringArray) -> CutBatch:
-        """The sentences of ``texts``, none of which is null."""
+        """The sentences of ``texts``, which has no nulls."""
         output = _Output(texts)
         self._state[[kernel.N_IDS, kernel.N_SENTENCES]] = 0
         done = 0
@@ -108,7 +106,7 @@ class WordCutter:
         )
 
     def _run_kernel(self, texts: pa.LargeStringArray, first: int, output: _Output) -> int:
-        """Cut documents from ``first`` on; returns the first one that is left to do."""
+        """Cut documents from ``first`` on; returns the first one that is left."""
         table = self._characters
         if table is None:
             self._state[kernel.IS_FULL] = 0
@@ -126,7 +124,7 @@ class WordCutter:
         )
 
     def _need(self, texts: pa.LargeStringArray, document: int) -> tuple[int, int]:
-        """Tokens and characters that a document can add, at most."""
+        """The most tokens and characters that a document can add."""
         offsets = _buffers(texts).offsets
         n_bytes = int(offsets[document + 1] - offsets[document])
         return n_bytes // 2 + 1, n_bytes
@@ -161,7 +159,7 @@ class WordCutter:
             self._make_room(len(begins), len(codes))
 
     def _make_room(self, n_tokens: int, n_characters: int) -> None:
-        """Let at least so many new tokens and characters in."""
+        """Make room for so many new tokens and characters."""
         n_known = int(self._state[kernel.N_TOKENS])
         n_after = n_known + n_tokens
         known = self._tokens
@@ -212,7 +210,7 @@ class _Output:
         )
 
     def make_room(self, n_tokens: int, state: NDArray[np.int64]) -> None:
-        """For tokenizers that find more tokens than a word for each two bytes."""
+        """Make room for tokenizers that find more than one word per two bytes."""
         size = int(state[kernel.N_IDS]) + n_tokens
         if size > len(self.sentences.ids):
             self.sentences = kernel.CutSentences(
@@ -234,7 +232,7 @@ def _buffers(texts: pa.LargeStringArray) -> kernel.Texts:
 
 
 def _character_table(config: TokenizeConfig) -> kernel.Characters | None:
-    """The tables for the kernel; None for what it does not do."""
+    """The kernel's character tables; None if the kernel does not support the settings."""
     if config.tokenizer != "unicode" or config.casefold or config.locale is not None:
         return None
     inner, replaced = inner_characters(config), replaced_characters(config)
@@ -279,7 +277,7 @@ _SETS = (
     (_LINE_ENDS, kernel.LINE_END),
     (TERMINATORS + WIDE_TERMINATORS, kernel.STOP),
     (WIDE_TERMINATORS, kernel.WIDE_STOP),
-    (CLOSERS.replace("\\", ""), kernel.CLOSER),  # written for a regular expression
+    (CLOSERS.replace("\\", ""), kernel.CLOSER),  # it is escaped for a regular expression
     (OPENERS.replace("\\", ""), kernel.OPENER),
 )
 
@@ -293,7 +291,7 @@ _OF_LETTERS = {
 
 
 def _flags(character: str) -> int:
-    """What the kernel must know of a character that hangs on no setting."""
+    """The kernel's flags of a character that do not depend on settings."""
     category = unicodedata.category(character)
     if category in _OF_LETTERS:
         return _OF_LETTERS[category]
@@ -311,7 +309,7 @@ def _flags(character: str) -> int:
 
 
 def _seconds_of_compositions() -> frozenset[int]:
-    """Characters that may become one with the character before them."""
+    """Characters that can combine with the character before them."""
     found = set()
     for code in range(LAST_BASIC + 1):
         parts = unicodedata.decomposition(chr(code))
@@ -324,14 +322,14 @@ def _seconds_of_compositions() -> frozenset[int]:
 def _leave_out_what_changes(
     form: NormalForm, flags: NDArray[np.uint16], lowered: NDArray[np.uint16]
 ) -> None:
-    """Mark characters that normalisation changes, unless neither form is part of a word."""
+    """Mark characters that normalization changes, unless neither form is part of a word."""
     matters = kernel.FIRST | kernel.SINGLE | kernel.INNER | kernel.DECIMAL | kernel.LINE_END
     for code in np.flatnonzero(flags & kernel.UNKNOWN == 0).tolist():
         character = chr(code)
         if unicodedata.is_normalized(form, character):
             continue
         normal = unicodedata.normalize(form, character)
-        is_ellipsis = normal == "..."  # points between digits only count one by one
+        is_ellipsis = normal == "..."  # dots between digits only count singly
         if flags[code] & matters or not (
             is_ellipsis
             or all(

@@ -1,9 +1,9 @@
-"""Checkpoints: the state of a training that goes on, so that a killed one is not lost.
+"""Checkpoints: the state of a running training, so that a killed one can be resumed.
 
-One file beside the artifacts of its stage, named by the version it is to become: the same
-version is the same model on the same tokens by the same code. It is replaced as a whole
-(written into the staging directory, synced, renamed), so at any moment it is whole or not
-there, and what a kill leaves half written goes with the staging directory. NumPy's ``.npz``
+A checkpoint is one file beside the artifacts of its stage, named after the version in progress: the
+same version is the same model on the same tokens by the same code. It is replaced atomically
+(written into the staging directory, synced, renamed), so at any moment it is complete or missing,
+and a half-written file is deleted with the staging directory. The format is NumPy's ``.npz``
 without pickle: every array has a checksum.
 """
 
@@ -31,32 +31,32 @@ logger = logging.getLogger(__name__)
 PREFIX = ".checkpoint-"
 _POSITION = "position"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
-"""What reading a file raises that is no whole checkpoint."""
+"""Errors from reading a file that is not a complete checkpoint."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training is: ``n_*``, ``loss_sum`` and ``seconds`` are of the epoch begun."""
+    """Progress of a training; ``n_*``, ``loss_sum`` and ``seconds`` are of the current epoch."""
 
     epoch: int = 1
-    """From 1; that which is being trained."""
+    """The current epoch, from 1."""
     n_spans: int = 0
     n_units: int = 0
     n_predictions: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     mean_losses: tuple[float, ...] = ()
-    """Of the epochs before."""
+    """Mean losses of the finished epochs."""
     epoch_seconds: tuple[float, ...] = ()
 
 
 def checkpoint_path(stage_dir: Path, version: str) -> Path:
-    """The checkpoint of the artifact that is to be ``version``."""
+    """The path of the checkpoint for ``version``."""
     return stage_dir / f"{PREFIX}{version}.npz"
 
 
 def unwanted_checkpoints(stage_dir: Path, wanted: Collection[str]) -> list[Path]:
-    """The checkpoints of artifacts that are not to become one of the ``wanted`` versions."""
+    """The checkpoints of versions that are not in ``wanted``."""
     return [
         path
         for path in sorted(stage_dir.glob(f"{PREFIX}*.npz"))
@@ -66,15 +66,15 @@ def unwanted_checkpoints(stage_dir: Path, wanted: Collection[str]) -> list[Path]
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Writes and reads the checkpoint at ``path``, one at most every ``interval_seconds``."""
+    """Writes and reads the checkpoint at ``path``, at most once in ``interval_seconds``."""
 
     path: Path
     interval_seconds: float
     scratch_dir: Path
-    """Where it is written before it is whole, on the same disk: the staging directory."""
+    """Where it is written before it is complete; on the same disk: the staging directory."""
 
     def save(self, arrays: Mapping[str, NDArray[np.float32]], position: Position) -> None:
-        """Replace the checkpoint. When the disk refuses, the old one stays: a warning."""
+        """Replace the checkpoint. If that fails, warns and keeps the old one."""
         started_at = time.monotonic()
         partial = self.scratch_dir / "unfinished-checkpoint"
         try:
@@ -99,10 +99,10 @@ class Checkpoints:
         )
 
     def restore(self, arrays: Mapping[str, NDArray[np.float32]]) -> Position | None:
-        """Fill ``arrays`` from the checkpoint and return where it stands; None without one.
+        """Fill ``arrays`` from the checkpoint and return its position; None without one.
 
-        A file that is no whole checkpoint of these arrays is left out with a warning, and
-        nothing of it is taken over. Needs no memory besides.
+        A file that is not a complete checkpoint of these arrays is ignored with a warning, and none
+        of it is used. Needs no extra memory.
         """
         if not self.path.exists():
             return None
@@ -122,7 +122,7 @@ class Checkpoints:
         return position
 
     def remove(self) -> None:
-        """The training is over: the checkpoint is not needed any more."""
+        """Delete the checkpoint of a finished training."""
         with suppress(OSError):
             self.path.unlink()
 
@@ -139,7 +139,7 @@ def _position(archive: zipfile.ZipFile) -> Position:
 def _open_array(
     archive: zipfile.ZipFile, name: str, array: NDArray[np.float32]
 ) -> zipfile.ZipExtFile:
-    """The stored ``array``, positioned at its values; ValueError when it is another."""
+    """The stored ``array``, positioned at its values. Raises ValueError if it does not match."""
     stream = cast("zipfile.ZipExtFile", archive.open(f"{name}.npy"))
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):

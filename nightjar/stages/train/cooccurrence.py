@@ -1,9 +1,9 @@
 """Count: the co-occurrences of a corpus, for GloVe (Pennington et al. 2014, section 3).
 
-A pair of words d apart in a sentence counts 1/d, rounded to a multiple of 2**-30, so sums
-are exact and the same in whatever order, by however many workers and within whatever memory
-they were added up. The rounding changes a count by a relative 5e-7 at most (at window 1000;
-5e-9 at window 10, which float32 does not show).
+A pair of words d apart in a sentence counts 1/d, rounded to a multiple of 2**-30, so sums are
+exact: they do not depend on the order, the number of workers or the memory limit. The rounding
+changes a count by a relative 5e-7 at most (at window 1000; 5e-9 at window 10, which float32 does
+not show).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nightjar.store import Artifact, FileEntry, Staging, schemas
 logger = logging.getLogger(__name__)
 
 GROUP_CELLS = 1 << 18
-"""Cells of a row group, at most."""
+"""Most cells in a row group."""
 
 
 def count_cooccurrences(
@@ -48,17 +48,17 @@ def count_cooccurrences(
 ) -> None:
     """Count for ``model`` and write ``cooccurrences``, counts and report into ``staging``.
 
-    ``name`` is the model's, for messages.
+    ``name`` is the model's name in messages.
 
-    Symmetric: X[i, j] counts j on both sides of i, and only cells with i <= j are written,
-    those on the diagonal with each pair once; else X[i, j] counts j on the left of i. The
-    bytes do not depend on ``n_workers`` or ``training.max_memory``.
+    If symmetric, X[i, j] counts j on both sides of i, and only cells with i <= j are written; on
+    the diagonal, each pair counts once. Otherwise X[i, j] counts j on the left of i. The bytes
+    depend neither on ``n_workers`` nor on ``training.max_memory``.
 
-    ``training.max_memory`` bounds the sums and keys held by ``n_workers`` threads; what goes
-    beyond is put on disk beside the staging's files. Besides: the vocabulary and, per worker,
-    one row group of tokens. On a ``cluster`` each worker holds as much for a part of the tokens,
-    and puts the part's counts on disk; this process then merges them. Raises VocabularyError
-    before counting when there is nothing to count, or more than 64 bits can number or sum.
+    ``training.max_memory`` bounds the sums and keys held by ``n_workers`` threads; the rest is
+    spilled to disk beside the staging files. Further memory: the vocabulary and, per worker, one
+    row group of tokens. On a ``cluster`` each worker holds as much for one part of the tokens, and
+    writes the part's counts to disk; this process then merges them. Raises VocabularyError before
+    counting when there is nothing to count, or when 64 bits are too few for a key or a sum.
     """
     vocabulary = select_vocabulary(tokens, model, name)
     corpus = ModelCorpus(tokens, vocabulary)
@@ -94,7 +94,7 @@ def count_cooccurrences(
 
 @dataclass(frozen=True)
 class _Counting:
-    """What is counted, and where runs are put."""
+    """What to count, and where to put runs."""
 
     model: GloVeConfig
     training: TrainingConfig
@@ -103,12 +103,12 @@ class _Counting:
     name: str
 
     def counter(self, vocabulary: Vocabulary, n_workers: int, below: str = "") -> PairCounter:
-        """An empty counter, whose runs go ``below`` the directory."""
+        """An empty counter that puts its runs ``below`` the directory."""
         directory = self.spill_dir / below if below else self.spill_dir
         return PairCounter(self.model, vocabulary, self.training.max_memory, n_workers, directory)
 
     def parts(self, cluster: Executor, progress: Progress) -> list[SpilledRun]:
-        """The counts of each part of the tokens, each counted by a worker of the cluster."""
+        """The counts of each part of the tokens, by the workers of the cluster."""
         pieces = [
             _PartCounting(self, part, number)
             for number, part in enumerate(self.tokens.parts("sentences"))
@@ -119,7 +119,7 @@ class _Counting:
 
 @dataclass(frozen=True)
 class _PartCounting:
-    """A part of the tokens to be counted by itself."""
+    """A part of the tokens to count by itself."""
 
     counting: _Counting
     part: FileEntry
@@ -131,7 +131,7 @@ def _count_part(piece: _PartCounting, advance: Advance) -> str:
     counting = piece.counting
     vocabulary = select_vocabulary(counting.tokens, counting.model, counting.name)
     corpus = ModelCorpus(counting.tokens, vocabulary, piece.part)
-    # Names of this attempt's own: a worker that was given up may still be writing.
+    # Names that are unique to this attempt: a worker that was given up may still be writing.
     attempt = f"{piece.number}-{uuid.uuid4().hex}"
     counter = counting.counter(vocabulary, 1, below=f"runs-{attempt}")
     path = counting.spill_dir / f"{attempt}.parquet"
@@ -144,7 +144,7 @@ def _count_part(piece: _PartCounting, advance: Advance) -> str:
 
 @dataclass(frozen=True)
 class _Told:
-    """A progress that passes on how much is done."""
+    """Forwards progress to a callback."""
 
     advance: Advance
 
@@ -153,10 +153,10 @@ class _Told:
 
 
 def groups(runs: Iterator[Run]) -> Iterator[Run]:
-    """The cells of ``runs`` in row groups: at most GROUP_CELLS of them, whole tiles if possible.
+    """The cells of ``runs`` in row groups of at most GROUP_CELLS, in complete tiles if possible.
 
-    A group ends with the last tile that ends in its second half, else when it is full. Where
-    ``runs`` were cut makes no difference. In memory: a group and a run.
+    A group ends with the last tile that ends in its second half, or when it is full. How ``runs``
+    were cut makes no difference. Memory: a group and a run.
     """
     waiting = Run(np.zeros(0, np.int64), np.zeros(0, np.int64))
     for run in runs:
@@ -172,14 +172,14 @@ def groups(runs: Iterator[Run]) -> Iterator[Run]:
 
 
 def _group_end(cells: NDArray[np.int64]) -> int:
-    """How many of more than GROUP_CELLS cells make a group."""
+    """How many of more than GROUP_CELLS cells go into a group."""
     tile_start = cells[GROUP_CELLS] // TILE_CELLS * TILE_CELLS
     end = int(np.searchsorted(cells, tile_start))
     return end if end >= GROUP_CELLS // 2 else GROUP_CELLS
 
 
 def _write(cell_groups: Iterator[Run], n_words: int, is_symmetric: bool, staging: Staging) -> None:
-    """Write ``cooccurrences`` and count its cells and the entries of the whole matrix."""
+    """Write ``cooccurrences``; count its cells and the entries of the full matrix."""
     schema = schemas.COOCCURRENCES_SCHEMA
     n_cells = n_diagonal = 0
     with staging.writer("cooccurrences", schema) as writer:

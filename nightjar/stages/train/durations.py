@@ -1,4 +1,4 @@
-"""How long a training will take: by the last one of its kind, or by reference figures."""
+"""Estimating the duration of a training, from the last one of its kind or reference figures."""
 
 from __future__ import annotations
 
@@ -40,24 +40,25 @@ _REFERENCE_MODEL_SIZE = 100
 _REFERENCE_KEPT = 0.757
 """Share of the tokens of the IMDB reviews that subsampling at 0.001 leaves."""
 _FIXED_SECONDS = 3.0
-"""To start, read the tokens once and write the tables."""
+"""To start, to read the tokens once and to write the tables."""
 
 
 @dataclass(frozen=True)
 class Duration:
-    """How long a training will take."""
+    """An estimated duration."""
 
     seconds: float
     source: str
-    """Where the figure is from: an artifact, or the reference figures."""
+    """Its origin: an artifact, or the reference figures."""
 
 
 def duration(
     model: TrainedConfig, work: Workload, n_workers: int, published: Sequence[Manifest]
 ) -> Duration:
-    """How long training takes: by the newest of ``published`` (oldest first) of its kind.
+    """Estimate the duration from the newest of ``published`` (oldest first) of the same kind.
 
-    Of its kind: the same trainer, engine and architecture. Without one, by reference figures.
+    The same kind means the same trainer, engine and architecture. Without one, reference figures
+    are used.
     """
     for manifest in reversed(published):
         measured = _measured(manifest, model, work, n_workers)
@@ -83,7 +84,7 @@ def _reference_model(model: TrainedConfig) -> dict[str, Any]:
 def _measured(
     manifest: Manifest, model: TrainedConfig, work: Workload, n_workers: int
 ) -> Duration | None:
-    """By that training, scaled; None when it is of another kind or says no times."""
+    """Scaled from that training; None when it is of another kind or recorded no times."""
     try:
         before: TrainedConfig = _model_adapter().validate_python(
             manifest.identity["config"]["model"]
@@ -100,7 +101,7 @@ def _measured(
         n_units = cooccurrences_at_most(work, model.window, is_symmetric=model.symmetric)
         if manifest.counts.get("tokens_kept") == work.n_tokens and before.window == model.window:
             n_units = n_units_before
-    # The first epoch may hold the compilation of the kernels.
+    # The first epoch may include compiling the kernels.
     per_unit = sorted(epoch_seconds)[len(epoch_seconds) // 2] / n_units_before
     workers = manifest.report.get("n_workers", n_workers) / n_workers
     ratio = _cost(model, work) / _cost(before, work) * workers
@@ -120,12 +121,12 @@ def _kind(model: TrainedConfig) -> tuple[str, str, str]:
 
 
 def _cost(model: TrainedConfig, work: Workload) -> float:
-    """Work per token (GloVe: per co-occurrence) in about floats touched: only ratios count.
+    """Work per token (GloVe: per co-occurrence), roughly in floats touched; only ratios matter.
 
-    With s the share of tokens that subsampling keeps, w the mean words in a window, o the
-    outputs of a prediction and d the vector_size: skip-gram s (9 + w) (o d + 300), CBOW
-    s (o d + w d / 2 + 300), GloVe d + 40. The constants were fitted to timings of the native
-    Word2Vec (docs/experiments.md), within a fifth; n-grams are left out.
+    With s the share of tokens that subsampling keeps, w the mean words in a window, o the outputs
+    of a prediction and d the vector_size: skip-gram s (9 + w) (o d + 300), CBOW s (o d + w d / 2 +
+    300), GloVe d + 40. The constants were fitted to timings of the native Word2Vec
+    (docs/experiments.md), to within a fifth; n-grams are ignored.
     """
     d = float(model.vector_size)
     if isinstance(model, GloVeConfig):

@@ -1,6 +1,6 @@
-"""Which code trains a model: an explicit mapping (trainer, engine) -> engine.
+"""The code that trains a model: an explicit mapping (trainer, engine) -> engine.
 
-This module imports none of them: planning asks for an engine's version only.
+This module imports no engine: planning only needs an engine's version.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from nightjar.stages.train.trainer import Trainer
 from nightjar.store import library_versions
 
 NOT_SHAPING = ("nightjar.stages.train.checkpoints",)
-"""What trainers import that shapes nothing: a training that goes on gives what it would have."""
+"""Imported by trainers without shaping the vectors: a resumed training has the same result."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An implementation of a trainer and what its results depend on."""
+    """An implementation of a trainer, and what its results depend on."""
 
     module: str
-    """That has the trainer; with all that it imports it shapes the vectors."""
+    """The trainer's module; with everything that it imports it shapes the vectors."""
     function: str
     libraries: tuple[str, ...]
-    """Distributions whose version shapes the vectors."""
+    """Distributions whose versions shape the vectors."""
 
     def load(self) -> Trainer[Any]:
         """Import the implementation."""
         return cast("Trainer[Any]", getattr(importlib.import_module(self.module), self.function))
 
     def code(self) -> dict[str, Any]:
-        """The part of the identity that stands for the code."""
+        """The part of the identity for the code."""
         return {
             "libraries": library_versions(*self.libraries),
             "code": code_digest(self.module, without=NOT_SHAPING),
@@ -59,7 +59,7 @@ ENGINES: Mapping[tuple[str, str], Engine] = {
     ("fasttext", "native"): Engine("nightjar.stages.train.fasttext", "train_fasttext", _NATIVE),
     ("glove", "native"): Engine("nightjar.stages.train.glove", "train_glove", _NATIVE),
 }
-"""The engine of each (trainer, engine) that the configuration can name."""
+"""The engine for each (trainer, engine) that the configuration can name."""
 
 
 def engine_of(model: TrainedConfig) -> Engine:

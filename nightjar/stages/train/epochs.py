@@ -1,14 +1,14 @@
-"""Epoch after epoch: what every native trainer does around its kernels.
+"""The training loop around the kernels, shared by every native trainer.
 
-A :class:`Learner` owns the matrices and cuts an epoch into spans; :func:`fit` lets the
-workers take span after span, adds up the loss in float64, tells progress, stops what
-diverges and writes checkpoints.
+A :class:`Learner` owns the matrices and divides an epoch into spans; :func:`fit` distributes the
+spans to the workers, sums the loss in float64, reports progress, stops diverging models and writes
+checkpoints.
 
-The workers take the spans in order, each the next one when it is free, and read what it
-needs themselves: no thread but theirs is busy. All that a span depends on besides the
-matrices (random numbers, learning rate) follows from the seed, the epoch and the span's
-place, so with one worker the result is the same whether or not training was interrupted.
-With more, they update shared matrices without locks (Recht et al. 2011, Hogwild).
+Workers take the spans in order, each the next one when it is free, and read their own input: no
+other thread is busy. Whatever a span depends on besides the matrices (random numbers, learning
+rate) follows from the seed, the epoch and the span's position, so with one worker the result is the
+same whether or not training was interrupted. With more workers, they update shared matrices without
+locks (Recht et al. 2011, Hogwild).
 """
 
 from __future__ import annotations
@@ -33,38 +33,37 @@ from nightjar.store import release_free_memory
 S = TypeVar("S")
 
 WORST_LOSS = 2.0
-"""A mean loss this many times that of the untrained model is divergence."""
+"""A mean loss this many times that of the untrained model counts as divergence."""
 
 
 @dataclass(frozen=True)
 class SpanResult:
-    """What one span came to."""
+    """The result of one span."""
 
     n_units: int
-    """Words, co-occurrences: what :attr:`Learner.n_units` counts."""
+    """Words or co-occurrences, the unit of :attr:`Learner.n_units`."""
     n_predictions: int
     """Terms of the loss."""
     loss_sum: float
-    """Over the predictions, each before its step."""
+    """Sum over the predictions, each before its step."""
 
 
 class Learner(Protocol[S]):
-    """A model in training: its matrices, and how an epoch falls into spans of type S."""
+    """A model in training: its matrices, and the division of an epoch into spans of type S."""
 
     unit: str
-    """What is counted: "words"."""
+    """Name of what is counted: "words"."""
     n_units: int
-    """Of an epoch."""
+    """Units in an epoch."""
     untrained_loss: float
     """Mean loss of a prediction before the first step."""
     advice: str
-    """What to change when it diverges."""
+    """What to change if it diverges."""
 
     def spans(self, epoch: int, n_done: int) -> Iterator[S]:
         """The spans of ``epoch`` (from 1) in order, without the first ``n_done``.
 
-        Called by one thread at a time, that of a worker. Anything drawn once an epoch is
-        drawn here.
+        Called by one worker thread at a time. Anything drawn once per epoch is drawn here.
         """
 
     def learn(self, span: S, epoch: int, worker: int) -> SpanResult:
@@ -74,15 +73,14 @@ class Learner(Protocol[S]):
         """The learning rate after ``n_units_done`` units of ``epoch``."""
 
     def arrays(self) -> Mapping[str, NDArray[np.float32]]:
-        """All that is learned, by name: views of it, written to and read by checkpoints."""
+        """All learned values, by name: views that checkpoints read and write."""
 
 
 def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     """Train ``learner`` in place and write ``losses`` and the report.
 
-    Goes on from the job's checkpoint if it has one. Raises TrainingError when a loss or a
-    value is not finite, or an epoch's mean loss is WORST_LOSS times that of the untrained
-    model.
+    Resumes from the job's checkpoint if there is one. Raises TrainingError when a loss or a value
+    is not finite, or an epoch's mean loss is WORST_LOSS times that of the untrained model.
     """
     model: TrainedConfig = job.model
     position = job.checkpoints.restore(learner.arrays()) if job.checkpoints else None
@@ -200,7 +198,7 @@ def _large(number: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """A duration as people say it: 12 s, 3 min 5 s, 2 h 10 min."""
+    """A readable duration: 12 s, 3 min 5 s, 2 h 10 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -210,7 +208,7 @@ def _duration(seconds: float) -> str:
 
 
 class _Workers(Generic[S]):
-    """The threads. Between two legs none of them is busy and every span taken is done."""
+    """The threads. Between two legs none is busy, and every span that was taken is done."""
 
     def __init__(self, learner: Learner[S], n_workers: int) -> None:
         self._learner = learner
@@ -231,9 +229,9 @@ class _Workers(Generic[S]):
         self._is_paused.set()
 
     def leg(self, spans: Iterator[S], epoch: int) -> Iterator[SpanResult]:
-        """The results of spans as they are done, until none is left or :meth:`pause`.
+        """The results of spans as they finish, until none is left or :meth:`pause`.
 
-        An error of a worker ends the leg and is raised when the others have stopped.
+        An error in a worker ends the leg and is raised when the others have stopped.
         """
         self._is_paused.clear()
         results: SimpleQueue[SpanResult | None] = SimpleQueue()

@@ -1,9 +1,9 @@
-"""How much memory and disk a training will need, known from its tokens artifact.
+"""Estimating the memory and disk that a training needs, from its tokens artifact.
 
-Memory is that of the process at its peak: the matrices by trainer, engine and sizes, what is
-held for each word, and :data:`INTERPRETER_BYTES` and :data:`_WORKING_BYTES`, which were
-measured (docs/experiments.md). Imports nothing that compiles or trains: ``nightjar plan``
-calls it. How long it will take: :mod:`.durations`.
+Memory is the process's peak: the matrices by trainer, engine and sizes, the memory per word, and
+:data:`INTERPRETER_BYTES` and :data:`_WORKING_BYTES`, which were measured (docs/experiments.md).
+Imports nothing that compiles or trains, because ``nightjar plan`` calls it. See :mod:`.durations`
+for time.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _WORKING_BYTES = {"word2vec": 310_000_000, "fasttext": 310_000_000, "glove": 290
 _GENSIM_WORKING_BYTES = 240_000_000
 """The same for gensim, with SciPy (210 to 240 MB measured)."""
 _BLOCKS = 4
-"""Blocks of rows in memory while a table is written: copied, encoded, compressed."""
+"""Blocks of rows in memory while writing a table: copied, encoded, compressed."""
 _LANES = 16
-"""Floats to which the native engine pads a row."""
+"""The native engine pads rows to a multiple of this many floats."""
 _BIAS_LANES = 2
-"""Floats that GloVe adds to a vector: its bias and a one."""
+"""Floats that GloVe appends to a vector: its bias and a one."""
 _COPIED_ROWS = 1_024
-"""Rows at most of which each of several native workers has a copy, and one to compare."""
+"""Most rows of which each of several native workers keeps a copy, and another to compare."""
 _WORD_BYTES = 200
 """A word of the vocabulary as Python and Arrow hold it, with its count and limits."""
 _GENSIM_WORD_BYTES = 600
@@ -45,19 +45,19 @@ _GENSIM_WORD_BYTES = 600
 _GENSIM_NODE_BYTES = 600
 """A word's code, path and node while gensim builds its Huffman tree."""
 _NGRAMS_BYTES = 400
-"""The n-gram rows of a word: their numbers and the array that holds them."""
+"""The n-gram rows of a word: their numbers and their array."""
 _LINE_TOKEN_BYTES = 6
-"""A token in the text files that gensim reads, separator included."""
+"""A token, with its separator, in the text files that gensim reads."""
 _BINS = 256
-"""Groups of similar frequency into which words are put to guess their co-occurrences."""
+"""Groups of words of similar frequency, to estimate their co-occurrences."""
 
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What a model is to be trained on, as far as the vocabulary says."""
+    """A model's training data, as far as the vocabulary describes it."""
 
     counts: NDArray[np.int64]
-    """Of the words kept, descending."""
+    """Counts of the kept words, descending."""
     n_sentences: int
     ngrams: NgramUse | None
     """None for a model without n-grams."""
@@ -69,17 +69,17 @@ class Workload:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of an epoch."""
+        """Tokens per epoch."""
         return int(self.counts.sum())
 
     def first(self, n_words: int) -> Workload:
-        """What would be left of it with so small a ``max_vocabulary``."""
+        """The workload with this ``max_vocabulary``."""
         return replace(self, counts=self.counts[:n_words])
 
 
 @dataclass(frozen=True)
 class Part:
-    """A share of a need, in bytes."""
+    """One component of a need, in bytes."""
 
     name: str
     bytes: int
@@ -94,23 +94,23 @@ class Need:
 
     @property
     def memory_bytes(self) -> int:
-        """All of the memory, the interpreter's included."""
+        """All memory, including the interpreter's."""
         return sum(part.bytes for part in self.memory)
 
     @property
     def disk_bytes(self) -> int:
-        """The published tables (before compression) and what is written on the way."""
+        """The published tables (before compression) and temporary files."""
         return sum(part.bytes for part in self.disk)
 
 
 def read_workload(tokens: Artifact, model: TrainedConfig, name: str = "NAME") -> Workload:
     """The workload of ``model`` (called ``name``) on ``tokens``.
 
-    Raises VocabularyError when fewer than two words are left. In memory: the counts, and for
-    FastText the words.
+    Raises VocabularyError when fewer than two words are left. Memory: the counts, and for FastText
+    the words.
     """
     column = tokens.read("vocabulary", columns=["count"]).column("count")
-    # Not to_numpy: it imports pandas.
+    # to_numpy would import pandas.
     counts = np.asarray(np.from_dlpack(column.combine_chunks()), np.int64)
     n_words = n_kept_words(counts, model, name)
     words: Sequence[str] = ()
@@ -123,9 +123,9 @@ def read_workload(tokens: Artifact, model: TrainedConfig, name: str = "NAME") ->
 def workload(
     model: TrainedConfig, words: Sequence[str], counts: NDArray[np.int64], n_sentences: int
 ) -> Workload:
-    """The workload of ``model`` on ``n_sentences`` of words with those ``counts``.
+    """The workload of ``model`` on ``n_sentences`` sentences with these words and ``counts``.
 
-    ``words``: at least the first EXACT_WORDS of them; only FastText's are looked at.
+    ``words`` has at least the first EXACT_WORDS of them, and is only used for FastText.
     """
     ngrams = None
     if isinstance(model, FastTextConfig) and model.max_n >= model.min_n:
@@ -161,7 +161,7 @@ def _block_rows(work: Workload) -> int:
 def _native_memory(
     model: Word2VecConfig | FastTextConfig, work: Workload, n_workers: int
 ) -> tuple[Part, ...]:
-    """Rows padded to 16 floats; several workers copy the busiest rows and their old values."""
+    """Rows padded to 16 floats; each of several workers copies the busiest rows twice."""
     row_bytes = 4 * -(-model.vector_size // _LANES) * _LANES
     n_words = work.n_words
     n_ngrams = work.ngrams.n_rows(n_words) if work.ngrams is not None else 0
@@ -229,16 +229,16 @@ def _glove_disk(model: GloVeConfig, work: Workload) -> tuple[Part, ...]:
 
 
 def _texts_bytes(work: Workload) -> int:
-    """Words and counts in a table."""
+    """Size of a table of words and counts."""
     return 20 * work.n_words
 
 
 def cooccurrences_at_most(work: Workload, window: int, *, is_symmetric: bool) -> int:
     """Non-zero cells of the co-occurrence matrix if words met at random.
 
-    Real text repeats itself, so it has fewer. With P pairs within the window in all, words i
-    and j of probabilities p and q meet in Poisson(P p q) of them: 1 - exp(-P p q) is the
-    chance of a cell. Words are grouped by frequency.
+    Real text repeats itself, so it has fewer. With P pairs within the window in total, words i and
+    j with probabilities p and q meet Poisson(P p q) times: 1 - exp(-P p q) is the probability of a
+    cell. Words are grouped by frequency.
     """
     n_pairs = pairs_within(work, window)
     edges = np.unique(np.geomspace(1, work.n_words + 1, _BINS).astype(np.int64)) - 1
@@ -255,9 +255,9 @@ def cooccurrences_at_most(work: Workload, window: int, *, is_symmetric: bool) ->
 def check_fits(
     name: str, model: TrainedConfig, work: Workload, n_workers: int, resources: Resources
 ) -> None:
-    """Raise ModelTooLarge when memory or disk do not suffice for the model called ``name``.
+    """Raise ModelTooLarge when there is too little memory or disk for the model ``name``.
 
-    The message says what is needed, what there is, and values that would fit.
+    The message says what is needed, what is available, and which values would fit.
     """
     needed = need(model, work, n_workers)
     capacity = resources.memory_available + min(resources.memory_held, INTERPRETER_BYTES)
@@ -290,7 +290,7 @@ def _advice(
     bytes_of: Callable[[TrainedConfig, Workload], int],
     limit: int,
 ) -> str:
-    """Which keys to change, with the largest values that fit where there are any."""
+    """Which keys to change, with the largest values that fit, if any do."""
 
     def smaller(vector_size: int) -> TrainedConfig:
         return model.model_copy(update={"vector_size": vector_size})
@@ -315,7 +315,7 @@ def _advice(
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number from 1 to ``most`` that ``fits``, which the smaller ones do; else 0."""
+    """The largest number from 1 to ``most`` that ``fits``, or 0; smaller ones must fit too."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -342,10 +342,10 @@ def _gigabytes(n_bytes: int) -> str:
 
 
 def subsampling_warning(name: str, model: TrainedConfig, work: Workload) -> str:
-    """Says so when ``sample`` leaves less than one pair of words an epoch to expect, else "".
+    """A warning if ``sample`` leaves less than one expected pair of words per epoch, else "".
 
-    A warning and no refusal: the default is too low for a corpus of a few sentences, which
-    trains none the less.
+    It is only a warning: the default is too low for a corpus of a few sentences, which trains
+    nevertheless.
     """
     if isinstance(model, GloVeConfig):
         return ""
@@ -361,13 +361,13 @@ def subsampling_warning(name: str, model: TrainedConfig, work: Workload) -> str:
 
 
 def share_kept(work: Workload, sample: float) -> float:
-    """The share of the tokens that subsampling leaves, on average."""
+    """The average share of the tokens that subsampling keeps."""
     limits = keep_limits(work.counts, sample)
     return float(np.average(limits.astype(np.float64), weights=work.counts)) / (1 << 32)
 
 
 def pairs_within(work: Workload, window: int) -> float:
-    """Pairs of tokens at most ``window`` apart, if all sentences were of the same length."""
+    """Pairs of tokens at most ``window`` apart, if all sentences had the same length."""
     length = max(work.n_tokens / max(work.n_sentences, 1), 1.0)
     reach = min(float(window), length - 1.0)
     return work.n_tokens * (reach - reach * (reach + 1) / (2 * length))

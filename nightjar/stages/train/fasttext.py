@@ -1,13 +1,13 @@
 """FastText by our own kernels (:mod:`nightjar.kernels.subword_steps`).
 
-The character n-grams of ``<word>`` are hashed into ``bucket`` rows as in the authors'
-program and gensim. Only rows that some word of the vocabulary uses are in memory: of
-2,000,000 rows of 100 floats, 800 MB, 50,000 words of film reviews use 226,000. In the matrix,
-words' own rows and n-grams' rows lie together, the busiest first: these have copies of the
-workers' own, and lie close together.
+The character n-grams of ``<word>`` are hashed into ``bucket`` rows as in the authors' program and
+gensim. Only rows that some word of the vocabulary uses are in memory: of 2,000,000 rows of 100
+floats (800 MB), 50,000 words of film reviews use 226,000. In the matrix, the rows of words and
+n-grams are mixed, the busiest first: those are copied for each worker, and should be close
+together.
 
-Differences from fastText's program: those of :mod:`.word2vec`, and words
-in sight of a window at the same time see each other's movement late (see the kernels).
+Differences from fastText's program: those of :mod:`.word2vec`, and that words within the same
+window see each other's updates late (see the kernels).
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ from nightjar.store import Artifact
 
 _ALWAYS = float(1 << 32)
 _MEANS_AT_ONCE = 512
-"""Words whose rows are added up at once when they are published: some 4 MB."""
+"""Words whose rows are summed at once for publishing: about 4 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class SubwordRows:
-    """Which rows make up a word: its own, and those of its n-grams.
+    """The rows that make up a word: its own, and those of its n-grams.
 
-    ``subwords`` for the kernels; ``row_of_word`` int64 (n_words,) and ``row_of_bucket`` int64
-    (n_buckets,) say where in the matrix each is; ``buckets`` int32, ascending, are those that
-    some word uses.
+    ``subwords`` is for the kernels; ``row_of_word`` int64 (n_words,) and ``row_of_bucket`` int64
+    (n_buckets,) are positions in the matrix; ``buckets`` int32, ascending, are those that some word
+    uses.
     """
 
     subwords: Subwords
@@ -88,8 +88,8 @@ class SubwordRows:
 def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     """Train FastText and write its four tables and ``losses``.
 
-    In memory: the rows of words and n-grams, two or three matrices with the output rows, the
-    numbers of each word's rows (some 80 bytes a word), one row group of sentences.
+    Memory: the rows of words and n-grams, two or three matrices with the output rows, the row
+    numbers of each word (about 80 bytes per word), one row group of sentences.
     """
     model, vocabulary = job.model, job.corpus.vocabulary
     n_words = len(vocabulary)
@@ -116,9 +116,9 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
 def _start(
     base: Artifact, vocabulary: Vocabulary, rows: SubwordRows, matrices: Matrices, vector_size: int
 ) -> None:
-    """Give the words and n-grams of ``base`` its vectors, and the outputs its outputs.
+    """Initialize words and n-grams from the vectors of ``base``, and outputs from its outputs.
 
-    A word's own row is what its vector, the mean of all its rows, leaves to it.
+    A word's own row is set so that the mean of all its rows is the word's vector.
     """
     inputs = matrices.inputs[:, :vector_size]
     start_ngrams(base, rows.buckets, rows.row_of_bucket, inputs)
@@ -137,8 +137,8 @@ def _start(
 def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> SubwordRows:
     """Number the rows of words and n-grams, the busiest first.
 
-    How busy a row is: the occurrences, after subsampling, of the words that it is part of.
-    A million words take a second or two and, beside the result, 50 bytes a row.
+    A row is as busy as its words are frequent, after subsampling. A million words take a second or
+    two and, beside the result, 50 bytes per row.
     """
     offsets, rows = _buckets_of_words(model, vocabulary.words)
     n_words = len(vocabulary)
@@ -160,7 +160,7 @@ def ngram_rows(model: FastTextConfig, vocabulary: Vocabulary) -> SubwordRows:
 def _buckets_of_words(
     model: FastTextConfig, words: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where each word's rows begin, and the buckets of its n-grams behind a place for its own."""
+    """Where each word's rows start, and its n-grams' buckets after a slot for its own row."""
     strings = pa.array(words, pa.large_string())
     _, starts_buffer, text_buffer = strings.buffers()
     starts = np.frombuffer(starts_buffer, np.int64, len(words) + 1)
@@ -177,7 +177,7 @@ def _buckets_of_words(
 def initial_matrices(
     model: FastTextConfig, rows: SubwordRows, n_workers: int, seed: int
 ) -> Matrices:
-    """Input rows uniform within +-1 / vector_size, gensim's for the same seed; outputs zero."""
+    """Input rows uniform within +-1 / vector_size, as in gensim for the same seed; outputs zero."""
     n_words, vector_size = len(rows.row_of_word), model.vector_size
     matrices = new_matrices(model, rows.n_rows, n_words, n_workers)
     own, of_buckets = (np.random.default_rng(seed + number) for number in range(2))
@@ -189,7 +189,7 @@ def initial_matrices(
 
 
 def new_ring(model: FastTextConfig) -> Ring:
-    """The ring of one worker."""
+    """A new ring buffer for one worker."""
     n_places = 1 << (2 * model.window).bit_length()
     width = row_width(model)
     return Ring(aligned_zeros(n_places, width), aligned_zeros(n_places, width))
@@ -199,7 +199,7 @@ def new_ring(model: FastTextConfig) -> Ring:
 def span_kernel(
     architecture: str, vector_size: int, n_negative: int, has_paths: bool, is_mean: bool
 ) -> SubwordKernel:
-    """The kernel of that architecture, compiled for these sizes at its first call."""
+    """The kernel for that architecture, compiled for these sizes on first use."""
     n_chunks = -(-vector_size // LANES)
     return subword_kernel(architecture == "skipgram", n_chunks, n_negative, has_paths, is_mean)
 

@@ -1,15 +1,14 @@
-"""Word2Vec and FastText by gensim; beside ``nightjar.formats.gensim`` only this imports it.
+"""Word2Vec and FastText by gensim; besides this, only ``nightjar.formats.gensim`` imports it.
 
-gensim gets a vocabulary of decimal ids in our order with our counts, and a file a worker
-(:mod:`.line_sentences`). With one worker the vectors are, byte for byte,
-those of ``gensim.models.Word2Vec`` or ``FastText`` trained from one ``corpus_file`` of fewer
-than 10,000 words with the same vocabulary order; beyond that size gensim drops words, and
-this does not.
+gensim gets a vocabulary of decimal ids in our order with our counts, and a file per worker
+(:mod:`.line_sentences`). With one worker the vectors are, byte for byte, those of
+``gensim.models.Word2Vec`` or ``FastText`` trained from one ``corpus_file`` of fewer than 10,000
+words with the same vocabulary order; beyond that size gensim drops words, and this engine does not.
 
-FastText gets only the n-gram rows that the vocabulary uses, numbered densely, instead of all
-``bucket`` rows: 2,000,000 rows of 100 take 800 MB, the 100,000 used ones 40 MB. Training
-reads rows through ``wv.buckets_word`` alone, so the result is the same; rows start with the
-values that gensim would have given them.
+FastText only gets the n-gram rows that the vocabulary uses, numbered densely, instead of all
+``bucket`` rows: 2,000,000 rows of 100 take 800 MB, the 100,000 used ones 40 MB. Training reads rows
+only through ``wv.buckets_word``, so the result is the same; rows start with the values that gensim
+would have given them.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.trainer import TrainingJob, check_finite
 
 _KEEP_EVERY_WORD = 0.999_999
-"""A subsampling threshold under which no word is ever left out."""
+"""A subsampling threshold at which no word is ever dropped."""
 
 
 class _PerWorkerFiles:
-    """Lets worker i read the whole of file i instead of a share of one file's bytes.
+    """Lets worker i read all of file i instead of a share of one file's bytes.
 
-    Also lets a worker that fails end the epoch: gensim would wait for it for ever.
+    Also lets a worker that fails end the epoch: gensim would wait for it forever.
     """
 
     workers: int
@@ -77,7 +76,7 @@ class _PerWorkerFiles:
     ) -> tuple[int, int, int]:
         del corpus_file, offset
         file = self.files[thread_id]
-        # A worker stops beyond total_words / workers words: let the end of its file come first.
+        # A worker stops after total_words / workers words: make sure that its file ends first.
         kwargs |= {"total_examples": file.n_lines, "total_words": self.workers * (file.n_words + 1)}
         result: tuple[int, int, int] = super()._do_train_epoch(  # type: ignore[misc]
             str(file.path), thread_id, 0, *args, **kwargs
@@ -86,15 +85,15 @@ class _PerWorkerFiles:
 
 
 class _Word2Vec(_PerWorkerFiles, Word2Vec):  # type: ignore[misc]
-    """gensim's Word2Vec on a file a worker."""
+    """gensim's Word2Vec with a file per worker."""
 
 
 class _FastText(_PerWorkerFiles, FastText):  # type: ignore[misc]
-    """gensim's FastText on a file a worker."""
+    """gensim's FastText with a file per worker."""
 
 
 class _EpochEnd(CallbackAny2Vec):  # type: ignore[misc]
-    """After each epoch: look for NaN and tell progress. gensim says nothing within one."""
+    """Checks for NaN and reports progress after each epoch; gensim reports nothing within one."""
 
     def __init__(
         self, model: Word2VecConfig | FastTextConfig, n_words: int, progress: Progress
@@ -155,7 +154,7 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
 def _write(
     job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig], model: _Word2Vec | _FastText
 ) -> None:
-    """The tables that all models have."""
+    """Write the tables that all models have."""
     size, vocabulary = job.model.vector_size, job.corpus.vocabulary
     vectors = stretches(model.wv.vectors)
     write_vectors(job.staging, vocabulary.words, vocabulary.counts, size, vectors)
@@ -166,12 +165,12 @@ def _write(
 def _parameters(
     job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig], n_workers: int
 ) -> dict[str, Any]:
-    """Constructor arguments that gensim's two models share.
+    """Constructor arguments shared by gensim's two models.
 
-    Two corrections: gensim reads ``sample`` from 1 up as a word count, where the formula of
-    the paper just keeps every word; and with neither negative sampling nor subsampling it
-    never sets its random state, although windows are drawn from it, so subsampling stays on
-    with a threshold that keeps every word.
+    There are two corrections. gensim reads ``sample`` from 1 up as a word count, while the paper's
+    formula then keeps every word. And with neither negative sampling nor subsampling it never sets
+    its random state, although windows are drawn from it, so subsampling stays on with a threshold
+    that keeps every word.
     """
     config = job.model
     sample = config.sample if config.sample < 1 else 0.0
@@ -191,13 +190,13 @@ def _parameters(
         "epochs": config.epochs,
         "seed": job.seed,
         "workers": n_workers,
-        # Our order is by count already; gensim's own sorting would turn ties round.
+        # We order by count already; gensim's own sorting would reverse ties.
         "sorted_vocab": 0,
     }
 
 
 def _useful_workers(job: TrainingJob[Word2VecConfig] | TrainingJob[FastTextConfig]) -> int:
-    """At most a worker a batch: below that threads only get in each other's way."""
+    """At most one worker per batch: with fewer batches, threads only get in each other's way."""
     n_workers = max(1, min(job.n_workers, job.size.n_tokens_with_context // BATCH_WORDS))
     job.staging.report["n_workers"] = n_workers
     return n_workers
@@ -233,7 +232,7 @@ def _fit(
         epoch_seconds=epoch_end.epoch_seconds,
         words_per_second=round(n_tokens * job.model.epochs / max(seconds, 1e-9)),
     )
-    # For FastText this is computed after the last epoch, from rows already checked.
+    # FastText computes this after the last epoch, from rows that were already checked.
     check_finite(
         {"vectors": model.wv.vectors}, job.model.epochs, f"lower alpha (now {job.model.alpha:g})"
     )
@@ -262,7 +261,7 @@ def _install_ngrams(
 ) -> NDArray[np.int32]:
     """Give ``wv`` (FastTextKeyedVectors) the n-gram rows of ``words``, numbered densely.
 
-    Returns the bucket of each row, ascending. ``wv`` was built without n-grams, from ids.
+    Returns the bucket of each row, ascending. ``wv`` was built from ids, without n-grams.
     """
     if config.max_n < config.min_n:
         return np.empty(0, np.int32)
@@ -284,7 +283,7 @@ def _initial_rows(
 ) -> NDArray[np.float32]:
     """The rows ``buckets`` of the matrix that gensim's prep_vectors draws for all buckets.
 
-    Drawn block by block from the same stream; uniform in -1/vector_size..1/vector_size.
+    They are drawn in blocks from the same stream; uniform in -1/vector_size..1/vector_size.
     """
     generator = np.random.default_rng(seed)
     result = np.empty((len(buckets), config.vector_size), np.float32)

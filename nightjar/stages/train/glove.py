@@ -1,11 +1,11 @@
 """GloVe (Pennington et al. 2014, doi:10.3115/v1/D14-1162): AdaGrad on co-occurrence counts.
 
-Follows the authors' C program, version 1.0 (kernels/adagrad.py), with these differences:
-matrices are float32 with losses summed in float64; a one-sided window gives X[i, j] the
-words j on the left of i as in the paper, where the program stores the transpose; a model
-that reaches NaN or infinity is stopped, where the program skips the step; entries are
-shuffled within neighbourhoods of the matrix, anew in each epoch, where the program shuffles
-them once, and the two entries of a pair of words follow each other.
+Follows the authors' C program, version 1.0 (kernels/adagrad.py), with these differences: matrices
+are float32 and losses are summed in float64; a one-sided window gives X[i, j] the words j on the
+left of i as in the paper, while the program stores the transpose; a model that reaches NaN or
+infinity is stopped, while the program skips the step; entries are shuffled within neighbourhoods of
+the matrix, anew in each epoch, while the program shuffles all of them once, and the two entries of
+a pair of words are processed one after the other.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _CACHE_LINE = 64
 def train_glove(job: TrainingJob[GloVeConfig]) -> None:
     """Train GloVe on the job's co-occurrences; write ``vectors``, ``parameters``, ``losses``.
 
-    In memory: four matrices, and one row group of co-occurrences per worker. With one worker
-    the seed fixes order, start values and so every bit of the result; with more, threads
+    Memory: four matrices, and one row group of co-occurrences per worker. With one worker the seed
+    determines the order, the initial values and so every bit of the result; with more, threads
     update the matrices without locks.
     """
     model, vocabulary = job.model, job.corpus.vocabulary
@@ -74,14 +74,14 @@ def train_glove(job: TrainingJob[GloVeConfig]) -> None:
 
 
 def cooccurrences_of(job: TrainingJob[GloVeConfig]) -> Artifact:
-    """The co-occurrences to learn from; it is an error in the caller not to give any."""
+    """The job's co-occurrences. Callers must supply them."""
     if job.cooccurrences is None:
         raise ValueError("GloVe learns from a co-occurrences artifact: none was given")
     return job.cooccurrences
 
 
 class Layers:
-    """Views of the rows of all words (kernels/adagrad_rows.py): of ``kind`` word or context."""
+    """Views of the rows of all words (kernels/adagrad_rows.py), by ``kind``: word or context."""
 
     def __init__(self, parameters: NDArray[np.float32], vector_size: int) -> None:
         self._parts = parameters.reshape(len(parameters), 4, -1)
@@ -104,7 +104,7 @@ class Layers:
         return self._last_chunk(self._part(kind) + 1)[:, _BIAS_LANES[kind][0]]
 
     def ones(self, kind: str) -> NDArray[np.float32]:
-        """What the other layer's biases are multiplied by."""
+        """The values that the other layer's biases are multiplied by."""
         return self._last_chunk(self._part(kind))[:, _BIAS_LANES[kind][1]]
 
     def _last_chunk(self, part: int) -> NDArray[np.float32]:
@@ -116,14 +116,14 @@ class Layers:
 
 
 def n_chunks(vector_size: int) -> int:
-    """Chunks of 16 values of a vector with its bias and one."""
+    """Chunks of 16 values for a vector with its bias and one."""
     return -(-(vector_size + N_EXTRA) // LANES)
 
 
 def initial_parameters(n_words: int, vector_size: int, seed: int) -> NDArray[np.float32]:
     """Values uniform within +-0.5 / (vector_size + 1), accumulators 1, as in glove.c.
 
-    Rows begin with a cache line.
+    Rows are aligned to cache lines.
     """
     width = 4 * n_chunks(vector_size) * LANES
     room = np.empty(n_words * width + _CACHE_LINE // 4, np.float32)
@@ -188,7 +188,7 @@ class GloVeLearner:
         return SpanResult(n_entries, n_entries, loss_sum)
 
     def learning_rate(self, epoch: int, n_units_done: int) -> float:
-        """That of AdaGrad, which divides it by what each value has moved."""
+        """The initial rate of AdaGrad, which divides it by each value's accumulated gradient."""
         del epoch, n_units_done
         return self._job.model.eta
 
@@ -202,9 +202,10 @@ class GloVeLearner:
         return Cells(rows, columns, counts, self._job.model.symmetric)
 
     def _measure(self) -> tuple[int, float]:
-        """Entries of the matrix, and their mean loss before the first step.
+        """Number of entries of the matrix, and their mean loss before the first step.
 
-        Exact but for the small start values. Checks the cells: the kernels do not.
+        Exact except for the small initial values. Also validates the cells, which the kernels do
+        not.
         """
         n_workers = self._job.n_workers
 
@@ -238,16 +239,17 @@ class GloVeLearner:
 
 
 def _n_entries(cells: Cells) -> int:
-    """Entries of the whole matrix that the cells stand for."""
+    """Number of entries of the full matrix that the cells represent."""
     if not cells.is_symmetric:
         return len(cells.rows)
     return 2 * len(cells.rows) - int(np.count_nonzero(cells.rows == cells.columns))
 
 
 def start_layers(base: Artifact, vocabulary: Vocabulary, layers: Layers) -> None:
-    """Give the words of ``base`` its parameters, accumulators included, if it is GloVe's too.
+    """Initialize the words of ``base`` from its parameters if it is a GloVe model too.
 
-    Of another model a word and its context start as half of its vector, which their sum is.
+    That includes accumulators. For another base, word and context vector each start as half of its
+    vector, so that they add up to it.
     """
     if not base.has_table("parameters"):
         start_words(base, vocabulary, layers.vectors("word"))

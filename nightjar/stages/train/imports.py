@@ -1,4 +1,4 @@
-"""Pre-trained vectors: a file of any known format becomes an embeddings artifact."""
+"""Pre-trained vectors: a file in any known format becomes an embeddings artifact."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 def import_vectors(
     name: str, model: ImportConfig, base_dir: Path, staging: Staging, progress: Progress
 ) -> None:
-    """Read ``model.path`` and write ``vectors`` and, where it has them, ``ngrams``.
+    """Read ``model.path`` and write ``vectors`` and, if it has them, ``ngrams``.
 
-    Words come by their counts, else in the file's order, which is by frequency by custom: then
-    the first of n words gets the count n and the last 1, as in gensim. What was mended is
-    counted. In memory: all vectors. Raises SourceError without a file, InputError for a
-    broken one.
+    Words are ordered by their counts or, without counts, as in the file, which is by frequency by
+    convention: then the first of n words gets the count n and the last 1, as in gensim. Repairs are
+    counted. Memory: all vectors. Raises SourceError when the file is missing, InputError when it is
+    malformed.
     """
     path = import_path(name, model, base_dir)
     progress.start(f"import {name}", 1, "files")

@@ -1,19 +1,19 @@
 """The text files that gensim's ``corpus_file`` training reads.
 
-A line is a sentence, a word is its vocabulary id in decimal: tokens may hold any character.
-gensim 4 reads such a file in C++ without the interpreter lock, but not all of it:
+A line is a sentence, a word is its vocabulary id in decimal: tokens may hold any character. gensim
+4 reads such a file in C++ without the interpreter lock, but not all of it:
 
-- it collects lines until a batch has more than 10,000 words and trains the first 10,000: the
-  end of each batch is silently lost (of one sentence of 25,000 tokens: 10,000), unless
-  subsampling happens to make room;
+- it collects lines until a batch has more than 10,000 words and trains on the first 10,000; the
+  rest of the batch is silently lost (of one sentence of 25,000 tokens, only 10,000 are used),
+  unless subsampling happens to make room;
 - with several workers each starts at its share of the *bytes*, within a word, and stops at
   its share of the *words* rounded up to whole batches: words are read wrong and up to a
   batch per worker is trained twice.
 
-So here every worker has a file of its own, longer sentences are split into lines of 10,000,
-and before a line that would not fit a line of unknown words fills the batch up to 10,001.
-gensim skips those words before it draws any random number. Sentences of one word are left
-out: there is nothing to learn from them.
+So every worker gets a file of its own, longer sentences are split into lines of 10,000, and before
+a line that would not fit, a line of unknown words fills the batch up to 10,001. gensim skips those
+words before it draws any random number. Sentences of one word are left out, because there is
+nothing to learn from them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from nightjar.progress import Progress
 from nightjar.stages.train.model_corpus import CorpusSize, ModelCorpus
 
 BATCH_WORDS = 10_000
-"""MAX_SENTENCE_LEN of gensim: words of a batch that are trained."""
+"""gensim's MAX_SENTENCE_LEN: words of a batch that are used."""
 FILLER = "-"
-"""A word that is no decimal number, hence in no vocabulary."""
+"""A word that is not a decimal number, and so in no vocabulary."""
 _DIRECTORY = "line-sentences"
 
 
@@ -45,9 +45,9 @@ class LineFile:
 
     path: Path
     n_lines: int
-    """Fillers included, like gensim counts for the decay of the learning rate."""
+    """Includes fillers, as gensim does for the decay of the learning rate."""
     n_words: int
-    """Fillers included."""
+    """Includes fillers."""
 
 
 @contextmanager
@@ -56,8 +56,7 @@ def line_files(
 ) -> Iterator[list[LineFile]]:
     """The corpus in ``n_files`` files of about equally many words.
 
-    They lie below ``directory`` and are removed at the end. One row group of sentences is
-    in memory.
+    The files are below ``directory`` and deleted at the end. Memory: one row group of sentences.
     """
     below = directory / _DIRECTORY
     below.mkdir()
@@ -104,7 +103,7 @@ def _lines(corpus: ModelCorpus, progress: Progress) -> Iterator[NDArray[np.int32
 
 
 class _BatchedWriter:
-    """Writes lines so that no batch of gensim's has more than BATCH_WORDS known words."""
+    """Writes lines so that no batch in gensim has more than BATCH_WORDS known words."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,6 +1,6 @@
-"""What one model learns from: its words, and the corpus as a stream of their ids.
+"""One model's training data: its words, and the corpus as a stream of their ids.
 
-Ids are ranks by count, so ``min_count`` and ``max_vocabulary`` both cut the rare end off.
+Ids are ranks by count, so ``min_count`` and ``max_vocabulary`` both cut off the rare end.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ class Vocabulary:
     words: tuple[str, ...]
     counts: NDArray[np.int64]
     dropped: Counter[str]
-    """Words and tokens left out, by reason: keys as in the manifest's counts."""
+    """Words and tokens left out, by reason; the keys are those of the manifest's counts."""
     n_in_corpus: int
-    """Words of the tokens artifact: ids of its sentences lie below."""
+    """Words of the tokens artifact; ids in its sentences are below this."""
     n_from_base: int = 0
-    """Words at the end, of count 0, which only the base of a fine-tuned model has."""
+    """Words at the end, with count 0, that only the base of a fine-tuned model has."""
 
     def __len__(self) -> int:
         return len(self.words)
 
     @property
     def n_learned(self) -> int:
-        """Words of the corpus: their rows are the token ids."""
+        """Words of the corpus; their rows are the token ids."""
         return len(self.words) - self.n_from_base
 
     def extended(self, base_words: Iterable[str]) -> Vocabulary:
-        """With those of ``base_words`` that are not in it, in their order, behind the others.
+        """Append those of ``base_words`` that are missing, in their order.
 
-        No token of the corpus is one of them, so they keep their vectors (but for the n-grams
-        they share with others) and are never drawn as noise.
+        They do not occur in the corpus, so they keep their vectors (except for n-grams that they
+        share with other words) and are never drawn as noise.
         """
         known = set(self.words)
         new = tuple(word for word in dict.fromkeys(base_words) if word not in known)
@@ -57,10 +57,10 @@ class Vocabulary:
 
 
 def select_vocabulary(tokens: Artifact, model: TrainedConfig, name: str = "NAME") -> Vocabulary:
-    """The words that ``min_count`` and ``max_vocabulary`` leave; the table is in memory.
+    """The words that ``min_count`` and ``max_vocabulary`` keep; the table is in memory.
 
-    ``name`` is the model's, for messages. Raises VocabularyError when fewer than two are
-    left, ArtifactDamaged when the ids are no ranks.
+    ``name`` is the model's name in messages. Raises VocabularyError when fewer than two are left,
+    ArtifactDamaged when the ids are not ranks.
     """
     table = tokens.read("vocabulary", columns=["token_id", "token", "count"])
     counts = table.column("count").to_numpy().astype(np.int64, copy=False)
@@ -86,9 +86,9 @@ def select_vocabulary(tokens: Artifact, model: TrainedConfig, name: str = "NAME"
 
 
 def n_kept_words(counts: NDArray[np.int64], model: TrainedConfig, name: str = "NAME") -> int:
-    """How many of the words with those descending ``counts`` are left to ``model``.
+    """How many words with these ``counts`` (descending) ``model`` keeps.
 
-    Raises VocabularyError when they are fewer than two.
+    Raises VocabularyError when there are fewer than two.
     """
     n_frequent = _n_frequent(counts, model)
     n_kept = min(n_frequent, model.max_vocabulary or n_frequent)
@@ -115,7 +115,7 @@ def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) 
 
 
 READ_SENTENCES = 8_192
-"""Sentences of a batch: some 200,000 tokens."""
+"""Sentences in a batch: about 200,000 tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +137,10 @@ class TokenBatch:
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """What a pass over the corpus finds."""
+    """Size of the corpus, from one pass over it."""
 
     n_sentences: int
-    """All of them, whether or not anything of them is left."""
+    """All sentences, including those without kept tokens."""
     n_sentences_with_context: int
     """Sentences of two or more kept tokens: only these can be learned from."""
     n_tokens_kept: int
@@ -155,15 +155,14 @@ class ModelCorpus:
     tokens: Artifact
     vocabulary: Vocabulary
     part: FileEntry | None = None
-    """The part of the sentences that it is restricted to; None: all."""
+    """The part of the sentences to read; None for all."""
 
     def batches(self) -> Iterator[TokenBatch]:
         """All sentences in order, without the tokens that the vocabulary dropped.
 
-        At most one row group, as it is stored, is in memory, and READ_SENTENCES of it
-        decoded: a whole one, with what is computed of it, would take 90 MB. Leaving a word
-        out brings its neighbours together: windows are counted in kept words, as the
-        reference implementations do.
+        Memory: at most one stored row group, of which READ_SENTENCES are decoded; decoding all of
+        it would take 90 MB. Dropping a word makes its neighbours adjacent: windows are counted in
+        kept words, as in the reference implementations.
         """
         parts = self.tokens.parts("sentences") if self.part is None else [self.part]
         batches = (self.tokens.part_batches(part, ["token_ids"], READ_SENTENCES) for part in parts)

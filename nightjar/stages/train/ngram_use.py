@@ -1,8 +1,8 @@
-"""How many n-gram rows a FastText vocabulary uses, by numpy alone: a plan asks for it.
+"""How many n-gram rows a FastText vocabulary uses; numpy only, since planning needs it.
 
 Facebook's subwords (Bojanowski et al. 2017; fastText's ``Dictionary::computeSubwords``): the
-character n-grams of ``<word>``, hashed by 32-bit FNV-1a over their UTF-8 bytes, each byte
-extended with its sign; the row of an n-gram is its hash modulo ``bucket``.
+character n-grams of ``<word>``, hashed by 32-bit FNV-1a over their UTF-8 bytes, each byte extended
+with its sign; the row of an n-gram is its hash modulo ``bucket``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXACT_WORDS = 200_000
-"""Words whose n-grams are counted; of a larger vocabulary the most frequent ones are, and the
-rest is extrapolated. Half a second, 100 MB."""
+"""Words whose n-grams are counted: the most frequent ones of a larger vocabulary, with the rest
+extrapolated. Takes half a second and 100 MB."""
 _OFFSET_BASIS = np.uint32(2_166_136_261)
 _PRIME = np.uint32(16_777_619)
 _MAX_CHARACTER_BYTES = 4
@@ -24,10 +24,10 @@ _MAX_CHARACTER_BYTES = 4
 
 @dataclass(frozen=True, eq=False)
 class NgramUse:
-    """Distinct n-grams of the first so many words of a vocabulary.
+    """Distinct n-grams of the most frequent words of a vocabulary.
 
-    ``first_words``: ascending, for each distinct hash the rank of the first word with it;
-    ``n_counted`` words were looked at, of ``n_words``.
+    ``first_words`` has, for each distinct hash, the rank of the first word with it, ascending;
+    ``n_counted`` of ``n_words`` words were counted.
     """
 
     first_words: NDArray[np.int64]
@@ -37,14 +37,15 @@ class NgramUse:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every word was looked at and hashes are rows: else rows are about right."""
+        """Whether all words were counted and hashes are rows; otherwise rows are approximate."""
         return self.n_counted == self.n_words
 
     def n_rows(self, n_words: int) -> int:
         """Rows that the ``n_words`` most frequent words use.
 
-        Beyond the words counted, distinct n-grams grow as a power of the words (Heaps' law)
-        with the exponent of the second half counted, and meet in the buckets at random.
+        Beyond the words counted, the number of distinct n-grams is extrapolated as a power of the
+        number of words (Heaps' law), with the exponent of the second half counted, and n-grams
+        collide in buckets at random.
         """
         n_hashes = int(np.searchsorted(self.first_words, min(n_words, self.n_counted)))
         if n_words <= self.n_counted or n_hashes == 0:
@@ -58,16 +59,16 @@ class NgramUse:
 def count_ngrams(
     words: Sequence[str], n_words: int, min_n: int, max_n: int, bucket: int
 ) -> NgramUse:
-    """Count the n-grams of ``words``: the first of a vocabulary of ``n_words``, or all of it.
+    """Count the n-grams of ``words``: all words of a vocabulary of ``n_words``, or the first.
 
-    Rows are distinct buckets where ``words`` is the whole vocabulary, else distinct hashes
-    that :meth:`NgramUse.n_rows` lets fall into buckets. With ``max_n`` below ``min_n`` there
-    are none.
+    If ``words`` is the full vocabulary, distinct buckets are counted; otherwise distinct hashes,
+    which :meth:`NgramUse.n_rows` distributes to buckets. With ``max_n`` below ``min_n`` there are
+    none.
     """
     hashes, owners = ngram_hashes(words, min_n, max_n)
     if len(words) == n_words and bucket:
         hashes %= np.uint32(bucket)
-    # The rank of the word below the hash: sorted, a hash's first word comes first.
+    # The word's rank is in the low bits, so after sorting, a hash's first word comes first.
     keys = hashes.astype(np.uint64) << np.uint64(32) | owners.astype(np.uint64)
     keys.sort()
     distinct = keys >> np.uint64(32)
@@ -81,14 +82,14 @@ def count_ngrams(
 def ngram_hashes(
     words: Sequence[str], min_n: int, max_n: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The hash of every n-gram of every word, and the place of its word in ``words``.
+    """The hash of every n-gram of every word, and the index of its word in ``words``.
 
-    All places of all words advance by a character together, so the order is by length of the
-    n-gram, then by word, then by place. A single ``<`` or ``>`` is no n-gram.
+    All positions of all words advance by a character together, so the order is by length of the
+    n-gram, then by word, then by position. A single ``<`` or ``>`` is not an n-gram.
     """
     if not words or max_n < min_n:
         return np.empty(0, np.uint32), np.empty(0, np.int64)
-    # U+FFFD-free round trip: what cannot be encoded (half a surrogate pair) is kept as bytes.
+    # What cannot be encoded (half a surrogate pair) is kept as bytes, without U+FFFD.
     text = "".join([f"<{word}>" for word in words])
     lengths = np.fromiter(map(len, words), np.int64, len(words)) + 2
     ends = np.cumsum(lengths)
@@ -114,7 +115,7 @@ def ngram_hashes(
 
 
 def _signed_bytes(text: str) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """UTF-8 of each character: (n, 4) bytes, sign-extended to uint32, and how many there are."""
+    """UTF-8 of each character: (n, 4) bytes, sign-extended to uint32, and the number of bytes."""
     raw = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.int8)
     is_start = (raw.view(np.uint8) & 0xC0) != 0x80
     starts = np.flatnonzero(is_start)
@@ -130,7 +131,7 @@ def _absorb(
     n_bytes: NDArray[np.uint8],
     places: NDArray[np.int64],
 ) -> None:
-    """FNV-1a of one more character, those at ``places``, into each state, in place."""
+    """Add one more character, those at ``places``, to each FNV-1a state, in place."""
     state ^= codes[places, 0]
     state *= _PRIME
     for byte in range(1, int(n_bytes.max())):

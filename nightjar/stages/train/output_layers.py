@@ -1,4 +1,4 @@
-"""What output layers need: the noise of negative sampling, the tree of hierarchical softmax."""
+"""For the output layers: noise words of negative sampling, and the Huffman tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nightjar.kernels.random_bits import shuffle
 
 NOISE_WORDS = 1 << 22
-"""Noise words that are drawn ahead: 16 MiB."""
+"""Noise words drawn in advance: 16 MiB."""
 
 
 def draw_noise(
@@ -20,16 +20,16 @@ def draw_noise(
     generator: np.random.Generator,
     n_draws: int = NOISE_WORDS,
 ) -> NDArray[np.int32]:
-    """``n_draws`` words, each with a probability that goes with count ** exponent, shuffled.
+    """Draw ``n_draws`` words with probability proportional to count ** exponent, shuffled.
 
-    One of count 0 is never drawn. Systematic sampling: a word appears as often as expected,
+    A word with count 0 is never drawn. Systematic sampling: a word appears as often as expected,
     give or take one.
     """
     occurring = np.flatnonzero(counts)
     weights = np.zeros(len(counts))
     weights[occurring] = np.power(counts[occurring].astype(np.float64), exponent)
     ends = np.cumsum(weights / weights.sum()) * n_draws
-    # The number of points i + u (u the same for all) below each word's end.
+    # Number of points i + u (with one u for all) below each word's end.
     n_until = np.clip(np.ceil(ends - generator.random()), 0, n_draws).astype(np.int64)
     n_until[occurring[-1] :] = n_draws
     noise = np.repeat(np.arange(len(counts), dtype=np.int32), np.diff(n_until, prepend=0))
@@ -39,10 +39,10 @@ def draw_noise(
 
 @dataclass(frozen=True, eq=False)
 class HuffmanPaths:
-    """The way of each word from the root: inner nodes are numbered in order of their making.
+    """The path of each word from the root; inner nodes are numbered in order of creation.
 
-    The way of word w is ``nodes[offsets[w]:offsets[w + 1]]``, int32, with ``signs`` float32:
-    +1 where it goes on by code 0, to the rarer child, and -1 by code 1. ``offsets`` int64.
+    The path of word w is ``nodes[offsets[w]:offsets[w + 1]]``, int32, with ``signs`` float32: +1
+    for code 0, to the rarer child, and -1 for code 1. ``offsets`` is int64.
     """
 
     offsets: NDArray[np.int64]
@@ -51,7 +51,7 @@ class HuffmanPaths:
 
 
 class _Tree:
-    """A tree, ordered in a heap by its count alone: ties fall as they do in gensim."""
+    """A tree, ordered in a heap by its count alone, so that ties break as in gensim."""
 
     __slots__ = ("count", "node")
 
@@ -64,7 +64,7 @@ class _Tree:
 
 
 def huffman_paths(counts: NDArray[np.int64]) -> HuffmanPaths:
-    """The tree of words with these ``counts``, two or more: that of gensim, ties included."""
+    """The tree of at least two words with these ``counts``, as in gensim, including ties."""
     n_words = len(counts)
     parents = np.zeros(2 * n_words - 1, np.int64)
     codes = np.zeros(2 * n_words - 1, np.int8)
@@ -79,7 +79,7 @@ def huffman_paths(counts: NDArray[np.int64]) -> HuffmanPaths:
 
 
 def _paths(n_words: int, parents: NDArray[np.int64], codes: NDArray[np.int8]) -> HuffmanPaths:
-    """Climb from all words at once, a level a step."""
+    """Climb from all words at once, one level per step."""
     root = len(parents) - 1
     depths = np.zeros(len(parents), np.int64)
     for node in range(root - 1, -1, -1):

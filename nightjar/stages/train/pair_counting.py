@@ -1,8 +1,8 @@
-"""Counting pairs of words by several threads within a memory budget.
+"""Counting pairs of words in several threads within a memory budget.
 
-Each thread counts batches of sentences of its own: pairs of frequent words in a dense array,
-the others as keys in a buffer which, when full, is sorted and summed to a run. Runs are held
-until the budget is reached, then written to disk as one. In the end everything is merged.
+Each thread counts batches of sentences: pairs of frequent words in a dense array, the others as
+keys in a buffer which is sorted and summed to a run when it is full. Runs are held until the budget
+is used up, then written to disk as one. At the end everything is merged.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from nightjar.stages.train.model_corpus import TokenBatch, Vocabulary
 from nightjar.stages.train.sorted_runs import CELL_BYTES, HeldRun, Run, Source, SpilledRuns, merged
 
 UNIT = 1 << 30
-"""What a pair of neighbours counts while sums are whole numbers."""
+"""The count of a pair of adjacent words, while sums are integers."""
 _MAX_DENSE_TILES = 4
-"""4,096 words: nine tenths of all pairs; more would leave the caches for few."""
+"""4,096 words: nine tenths of all pairs; more would exceed the caches for little gain."""
 _BYTES_PER_KEY = 32
-"""A key, room to sort it, and the cell and sum it becomes."""
+"""A key, room to sort it, and the cell and sum that it becomes."""
 _DENSE_TILE_BYTES = 8 * TILE_CELLS
 
 
 @dataclass(frozen=True)
 class CountingMemory:
-    """What counting may hold at a time. All threads together."""
+    """How the memory for counting is divided, for all threads together."""
 
     n_dense_tiles: int
-    """Tiles on each side of the dense arrays; 0: none."""
+    """Tiles on each side of the dense arrays; 0 for none."""
     n_keys: int
     """Keys in the buffer of one thread."""
     max_held_cells: int
-    """Cells in the runs that are held."""
+    """Cells in the runs held in memory."""
 
     @classmethod
     def within(
@@ -56,7 +56,7 @@ class CountingMemory:
     ) -> CountingMemory:
         """A quarter for dense arrays, a quarter for buffers, the rest for runs.
 
-        An eighth stays free for merging. A buffer has room for one token's pairs at least.
+        An eighth stays free for merging. A buffer has room for at least one token's pairs.
         """
         n_dense = 0
         while n_dense < min(_MAX_DENSE_TILES, n_tiles(n_words)):
@@ -77,8 +77,8 @@ def n_tiles(n_words: int) -> int:
 class PairCounter:
     """Counts the pairs of one model; :meth:`merged` then gives the cells in order.
 
-    ``max_bytes`` bounds what it holds; runs beyond that are written below ``spill_dir``.
-    Raises VocabularyError when the pairs are more than 64 bits can number or sum.
+    ``max_bytes`` bounds its memory; runs beyond that are written below ``spill_dir``. Raises
+    VocabularyError when 64 bits are too few to number or sum the pairs.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class PairCounter:
         self._memory = CountingMemory.within(
             max_bytes, n_words, model.window, model.symmetric, n_workers
         )
-        # Untouched pages of zeros take no memory: if symmetric, those left of the diagonal.
+        # Untouched zero pages take no memory: for a symmetric matrix, those left of the diagonal.
         n_cells = self._memory.n_dense_tiles**2 * TILE_CELLS
         self._dense = np.zeros((n_workers, n_cells), np.int64)
         self._held: list[HeldRun] = []
@@ -109,7 +109,7 @@ class PairCounter:
     def count(
         self, batches: Iterator[TokenBatch], threads: ThreadPoolExecutor, progress: Progress
     ) -> None:
-        """Count all pairs of ``batches``, which the threads take in turns."""
+        """Count all pairs of ``batches``, which the threads share."""
         lock = Lock()
 
         def next_batch() -> TokenBatch | None:
@@ -147,7 +147,7 @@ class PairCounter:
         return merged(sources, threads, n_ahead=2 * self._n_workers)
 
     def parts(self) -> Iterator[Run]:
-        """The cells of the dense arrays that are not zero, a tile at a time."""
+        """The non-zero cells of the dense arrays, a tile at a time."""
         n_side = self._memory.n_dense_tiles
         for row in range(n_side):
             for column in range(row if self._is_symmetric else 0, n_side):
@@ -159,13 +159,13 @@ class PairCounter:
                     yield Run(cells[:n_cells], sums[:n_cells])
 
     def _sum(self, keys: NDArray[np.int64], spare: NDArray[np.int64]) -> Run:
-        """The run of the pairs behind ``keys``; both arrays are used up."""
+        """The run for the pairs in ``keys``; overwrites both arrays."""
         keys, spare = sort_keys(keys, spare, self._slot_bits)
         n_cells = sum_keys(keys, self._slot_bits, self._weights, spare)
         return Run(keys[:n_cells].copy(), spare[:n_cells].copy())
 
     def _hold(self, run: Run) -> None:
-        """Keep a run; when too many are kept, write all of them to disk as one."""
+        """Keep a run; if there are too many, write all of them to disk as one."""
         with self._lock:
             self._held.append(HeldRun(run))
             if sum(len(held.run) for held in self._held) > self._memory.max_held_cells:
@@ -174,7 +174,7 @@ class PairCounter:
 
 
 def _weights(model: GloVeConfig) -> NDArray[np.int64]:
-    """What a pair 1, 2, ... words apart counts."""
+    """The counts of pairs 1, 2, ... words apart."""
     distances = range(1, model.window + 1)
     if model.distance_weighting:
         return np.array([round(UNIT / distance) for distance in distances], np.int64)
@@ -184,8 +184,8 @@ def _weights(model: GloVeConfig) -> NDArray[np.int64]:
 def _check_bits(vocabulary: Vocabulary, window: int, slot_bits: int, weight: int) -> None:
     """Raise VocabularyError when a key or a sum may need more than 63 bits.
 
-    ``weight`` is that of a word's whole window on one side, so no cell sums to more than
-    twice that for each occurrence of the most frequent word.
+    ``weight`` is that of a full window on one side of a word, so no cell sums to more than twice
+    that for each occurrence of the most frequent word.
     """
     largest_key = (n_tiles(len(vocabulary)) ** 2 * TILE_CELLS) << slot_bits
     if largest_key >= 2**63:

@@ -1,4 +1,4 @@
-"""What this machine has left for a training: memory, within the container's limits, and disk."""
+"""The resources available for a training: memory, within the container's limits, and disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 _UNLIMITED = 1 << 60
-"""The old interface writes a number near 2**63 where there is no limit."""
+"""The old interface writes a number near 2**63 for no limit."""
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Resources:
     """What a training may use, in bytes."""
 
     memory_available: int
-    """Without making the system swap or the container's limit stop the process."""
+    """Without making the system swap or exceeding the container's limit."""
     memory_held: int
-    """That this process has already: the interpreter and the libraries are in it."""
+    """What this process has already, including interpreter and libraries."""
     disk_free: int
-    """Where the artifacts are."""
+    """On the disk of the artifacts."""
     memory_limit: str = "the machine"
-    """Whose memory it is: the machine's, or a container's when its limit is nearer."""
+    """Whose limit it is: the machine's, or a container's if that is lower."""
 
 
 def read_resources(artifacts_dir: Path, root: Path = Path("/")) -> Resources:
-    """What there is now. ``root`` is where the system's ``proc`` and ``sys`` are."""
+    """What is available now. ``root`` contains the system's ``proc`` and ``sys``."""
     available, limit = psutil.virtual_memory().available, "the machine"
     headroom = min(_cgroup_headrooms(root), default=None)
     if headroom is not None and headroom < available:
@@ -42,16 +42,16 @@ def read_resources(artifacts_dir: Path, root: Path = Path("/")) -> Resources:
 
 
 def _existing(path: Path) -> Path:
-    """``path``, or the nearest directory above it that is there."""
+    """``path``, or its nearest existing parent."""
     return next(place for place in (path, *path.absolute().parents) if place.is_dir())
 
 
 def _cgroup_headrooms(root: Path) -> Iterator[int]:
-    """What each control group of this process, and each above it, leaves below its limit.
+    """How far each control group of this process, and each above it, is below its limit.
 
     Version 2 has one tree, version 1 one for memory. Within a container the path in
-    ``/proc/self/cgroup`` may not exist: its own group then is the top of what is mounted.
-    Page cache that can be dropped (``inactive_file``) is not counted as used.
+    ``/proc/self/cgroup`` may not exist: then the process's group is the root of the mount. Page
+    cache that can be dropped (``inactive_file``) does not count as used.
     """
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -78,7 +78,7 @@ def _headroom(directory: Path, limit_name: str, usage_name: str, cache_name: str
 
 
 def _text(path: Path) -> str:
-    """The file's text without the white space around it; "" where it cannot be read."""
+    """The file's text without surrounding white space; "" if it cannot be read."""
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,23 +1,23 @@
-"""SIF and uSIF: sentence encoders whose whole arithmetic lies in one row a word.
+"""SIF and uSIF: sentence encoders that are precomputed as one row per word.
 
-Both take the weighted mean of a text's word vectors, the rarer a word the heavier, and then
+Both take the weighted mean of a text's word vectors, with more weight for rarer words, and then
 remove the directions that all sentences of the corpus share:
 
 - SIF (Arora, Liang and Ma 2017, openreview.net/forum?id=SyK00v5xx, algorithm 1): a word of
-  probability p weighs a / (a + p); the first principal direction u is removed, v - u u'v.
-- uSIF (Ethayarajh 2018, doi:10.18653/v1/W18-3012): a word weighs a / (a / 2 + p), with a from
-  the vocabulary's size and the mean length of a sentence (section 3.2); of the first
-  directions c_i (five) the share lambda_i is removed, its part of their squared singular
-  values (section 3.3). Word vectors are taken as they are: the author's program divides each
-  dimension by its norm over the words of the sentence at hand, which no row of a table can.
+  probability p has weight a / (a + p); the first principal direction u is removed, v - u u'v.
+- uSIF (Ethayarajh 2018, doi:10.18653/v1/W18-3012): a word has weight a / (a / 2 + p), with a
+  from the vocabulary's size and the mean length of a sentence (section 3.2); of each of the first
+  five directions c_i the share lambda_i is removed, its part of their squared singular values
+  (section 3.3). Word vectors are used unchanged: the author's program divides each dimension by
+  its norm over the words of the sentence, which a fixed row per word cannot do.
 
-The removal is linear, so it is done once, on the words: row(w) = M weight(w) v(w) with
-M = I - sum of lambda_i c_i c_i'. The mean of a text's rows is its SIF or uSIF vector; the
-rows are an embeddings artifact like any other, and whatever encodes texts by the mean of
-their words encodes by SIF. So are the rows of n-grams, whose words have p = 0.
+The removal is linear, so it is done once, on the words: row(w) = M weight(w) v(w) with M = I - sum
+of lambda_i c_i c_i'. The mean of a text's rows is its SIF or uSIF vector. The rows are an
+embeddings artifact like any other, so anything that encodes texts as the mean of their words then
+encodes with SIF. The same is done for rows of n-grams, with p = 0.
 
-The directions are those of all sentences of the corpus, by the eigenvectors of the sum of
-v v' over them, (vector_size, vector_size) in float64, uncentred as in the authors' programs.
+The directions are the eigenvectors of the sum of v v' over all sentences of the corpus,
+(vector_size, vector_size) in float64, uncentred as in the authors' programs.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 _BATCH_VALUES = 16_000_000
-"""Values of the words of sentences that are gathered at once: 64 MB."""
+"""Values gathered at once for the words of some sentences: 64 MB."""
 _MEAN_TOKENS = 32
-"""Tokens of a sentence, to choose how many are read at once."""
+"""Assumed tokens per sentence, to choose how many sentences to read at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Words:
     """The base's words in the corpus.
 
-    ``row_of`` int32: the row of each token id of the corpus, -1 without one; ``shares``: the
-    share of each row's word among the corpus' tokens, 0 for a word it does not have.
+    ``row_of`` int32: the row of each token id of the corpus, or -1; ``shares``: each row's word as
+    a share of the corpus's tokens, 0 for a word that does not occur.
     """
 
     row_of: NDArray[np.int32]
@@ -68,7 +68,7 @@ class _Words:
 
 @dataclass(frozen=True, eq=False)
 class Removal:
-    """``directions``, (n, vector_size) of length one, and the share of each that goes."""
+    """``directions``, (n, vector_size) unit vectors, and the share of each to remove."""
 
     directions: Floats
     shares: Floats
@@ -90,7 +90,7 @@ def fit_encoder(
 ) -> None:
     """Write ``vectors``, ``components`` and, where the base has them, ``ngrams``.
 
-    In memory: the base's vectors twice, the vocabulary, and a batch of sentences. Raises
+    Memory: the base's vectors twice, the vocabulary, and a batch of sentences. Raises
     VocabularyError when the corpus has none of the base's words.
     """
     embeddings = Embeddings.from_artifact(base)
@@ -125,8 +125,8 @@ def fit_encoder(
 def usif_a(shares: Floats, mean_length: float) -> float:
     """The a of uSIF from the words' shares (Ethayarajh 2018, equation 4 and above it).
 
-    alpha is the share of words more likely than one is to be met at least once in a walk of
-    ``mean_length`` steps over all of them; Z is half their number. At least one counts.
+    alpha is the share of words whose probability exceeds that of being met at least once in a
+    uniform walk of ``mean_length`` steps; Z is half the number of words. At least one word counts.
     """
     shares = shares[shares > 0]
     n_words = len(shares)
@@ -136,12 +136,12 @@ def usif_a(shares: Floats, mean_length: float) -> float:
 
 
 def common_directions(moments: Floats, n_directions: int, *, all_of_each: bool) -> Removal:
-    """The first eigenvectors of ``moments``; each goes whole, or in its part of their sum."""
+    """The first eigenvectors of ``moments``, removed fully or by their share of the sum."""
     values, vectors = np.linalg.eigh(moments)
     n_directions = min(n_directions, int(np.count_nonzero(values > 0)))
     first = slice(None, -n_directions - 1, -1)
     values, directions = values[first][:n_directions], vectors.T[first][:n_directions]
-    # An eigenvector's sign is arbitrary: the largest value is made positive.
+    # An eigenvector's sign is arbitrary, so the largest value is made positive.
     largest = np.abs(directions).argmax(axis=1)
     directions = directions * np.sign(directions[np.arange(n_directions), largest])[:, np.newaxis]
     return Removal(directions, np.ones(n_directions) if all_of_each else values / values.sum())
@@ -169,7 +169,7 @@ def _second_moments(
     name: str,
     progress: Progress,
 ) -> Floats:
-    """The sum of v v' over the sentences, v the mean of the known words' weighted vectors."""
+    """The sum of v v' over sentences, where v is the mean of the known words' weighted vectors."""
     size = weighted.shape[1]
     moments = np.zeros((size, size))
     progress.start(f"weigh {name}", tokens.rows("sentences"), "sentences")
@@ -189,7 +189,7 @@ def _second_moments(
 def _means(
     weighted: NDArray[np.float32], rows: NDArray[np.int32], ends: NDArray[np.int64]
 ) -> Iterator[NDArray[np.float32]]:
-    """The mean of each sentence that has a row, some sentences at a time."""
+    """The mean of each sentence with a known word, some sentences at a time."""
     has_words = np.diff(ends) > 0
     starts, stops = ends[:-1][has_words], ends[1:][has_words]
     most = max(1, _BATCH_VALUES // weighted.shape[1])

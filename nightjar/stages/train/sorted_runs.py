@@ -1,8 +1,8 @@
-"""Sorted runs of cells: what counting puts aside, in memory or on disk, and merges.
+"""Sorted runs of cells: the partial counts, in memory or on disk, and their merge.
 
-A run is ascending cells and their sums, each cell once. Runs are merged by cutting a piece of
-neighbouring cells out of all of them at once; a piece is sorted and summed by itself, so
-several threads may do it, and nothing is larger than a piece.
+A run is ascending, distinct cells and their sums. Runs are merged by cutting the same range of
+cells out of all of them; such a piece is sorted and summed by itself, so several threads may do it,
+and nothing larger than a piece is needed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from nightjar.kernels.cooccurrence_counts import sort_cells, sum_cells
 
 CELL_BYTES = 16
-"""Of a cell and its sum in memory."""
+"""A cell and its sum in memory."""
 PIECE_CELLS = 1 << 17
-"""Cells of a piece before equal ones are summed: 2 MiB, and as much to sort it."""
+"""Cells of a piece before equal ones are summed: 2 MiB, and as much again to sort it."""
 SPILLED_ROWS = 1 << 14
 """Cells of a spilled run that are read at a time: 256 KiB."""
 MAX_SPILLED_OF_A_SIZE = 16
-"""So many spilled runs of similar size are merged into one."""
+"""This many spilled runs of similar size are merged into one."""
 _SCHEMA = pa.schema(
     [pa.field("cell", pa.int64(), nullable=False), pa.field("sum", pa.int64(), nullable=False)]
 )
@@ -46,7 +46,7 @@ class Run:
 
 
 class Source(Protocol):
-    """A run that comes in consecutive parts, none of them empty."""
+    """A run in consecutive, non-empty parts."""
 
     def parts(self) -> Iterator[Run]:
         """The parts in order."""
@@ -70,7 +70,7 @@ class SpilledRun:
 
     path: Path
     level: int
-    """How often its cells were merged on disk."""
+    """How many merges on disk led to it."""
 
     def parts(self) -> Iterator[Run]:
         """The row groups."""
@@ -90,17 +90,17 @@ class SpilledRun:
 
 
 class SpilledRuns:
-    """Runs on disk below ``directory``, numbered; few enough of each size to merge at once."""
+    """Numbered runs on disk below ``directory``; few enough of each size to merge at once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._runs: list[SpilledRun] = []
         self.n_written = 0
-        """Files written, those since merged included."""
+        """Files written, including those that were merged since."""
 
     @property
     def sources(self) -> Sequence[Source]:
-        """All of them."""
+        """All current runs."""
         return self._runs
 
     def add(self, sources: Sequence[Source], level: int = 0) -> None:
@@ -121,7 +121,7 @@ class SpilledRuns:
 def merged(sources: Sequence[Source], threads: Executor, n_ahead: int) -> Iterator[Run]:
     """The merged ``sources`` as consecutive runs, summed by ``threads``.
 
-    In memory: a part of each source and ``n_ahead`` pieces.
+    Memory: a part of each source and ``n_ahead`` pieces.
     """
     waiting: deque[Future[Run]] = deque()
     for piece in pieces(sources):
@@ -135,8 +135,8 @@ def merged(sources: Sequence[Source], threads: Executor, n_ahead: int) -> Iterat
 def pieces(sources: Sequence[Source]) -> Iterator[list[Run]]:
     """Cut ``sources`` into consecutive pieces of at most PIECE_CELLS cells.
 
-    A piece is what the sources hold up to some cell, and all of that cell is in it. In
-    memory: a part of each source.
+    A piece has everything up to some cell, which is included in full. Memory: a part of each
+    source.
     """
     cursors = [_Cursor(source.parts()) for source in sources]
     while cursors := [cursor for cursor in cursors if cursor.fill()]:
@@ -145,11 +145,11 @@ def pieces(sources: Sequence[Source]) -> Iterator[list[Run]]:
 
 
 def _piece_ends(rests: Sequence[NDArray[np.int64]]) -> list[int]:
-    """How many of the next cells of each source make a piece.
+    """How many of the next cells of each source go into a piece.
 
-    Up to the least cell among those at the same distance ahead in each source, so that
-    nothing that follows a source's part can belong into the piece; the distance is doubled
-    while it gives few cells, because sources differ in where their cells lie.
+    The piece ends at the smallest of the cells that are the same distance ahead in each source, so
+    that nothing after a source's current part can belong to it. The distance is doubled while that
+    gives few cells, because sources differ in the range of their cells.
     """
     distance = max(1, PIECE_CELLS // len(rests))
     ends: list[int] = []
@@ -165,7 +165,7 @@ def _piece_ends(rests: Sequence[NDArray[np.int64]]) -> list[int]:
 
 
 def summed(piece: Sequence[Run]) -> Run:
-    """The cells of a piece, sorted, each once."""
+    """The cells of a piece, sorted and distinct, with their sums."""
     if len(piece) == 1:
         return piece[0]
     cells = np.concatenate([run.cells for run in piece])
@@ -176,14 +176,14 @@ def summed(piece: Sequence[Run]) -> Run:
 
 
 class _Cursor:
-    """A position in a source: ``rest`` is what is left of the part it is in."""
+    """A position in a source: ``rest`` is what is left of the current part."""
 
     def __init__(self, parts: Iterator[Run]) -> None:
         self._parts = parts
         self.rest = Run(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def fill(self) -> bool:
-        """Go to the next part when this one is used up; False at the end."""
+        """Go to the next part if this one is used up; False at the end."""
         if len(self.rest) == 0:
             self.rest = next(self._parts, self.rest)
         return len(self.rest) > 0

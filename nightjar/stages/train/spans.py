@@ -1,4 +1,4 @@
-"""Spans: what a worker trains on at a time, and which of its frequent words are kept."""
+"""Spans, the units of work of a worker; and subsampling of frequent words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ALWAYS = 1 << 32
 
 
 def keep_limits(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
-    """Of 2**32, how often a token of each word stays; all of them with ``sample`` 0.
+    """For each word, how many of 2**32 of its tokens to keep; all with ``sample`` 0.
 
-    The probability is (sqrt(x) + 1) / x with x = count / (sample * all), as in word2vec.c.
+    The probability is (sqrt(x) + 1) / x with x = count / (sample * total), as in word2vec.c.
     """
     if sample == 0:
         return np.full(len(counts), _ALWAYS, np.uint64)
@@ -27,14 +27,14 @@ def keep_limits(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
 
 
 SPAN_TOKENS = 100_000
-"""Tokens a worker takes at a time: about a tenth of a second."""
+"""Tokens that a worker takes at a time: about a tenth of a second."""
 MAX_SENTENCE_TOKENS = 10_000
-"""Longer sentences are split; at a split, windows end."""
+"""Longer sentences are split; windows end at a split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """Sentences that one thread trains on; ``n_tokens`` of them count for the rate."""
+    """Sentences that one thread trains on; their tokens count for the learning rate."""
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -48,9 +48,9 @@ class Span:
 
 
 def spans(batches: Iterator[TokenBatch]) -> Iterator[Span]:
-    """The sentences with context of one epoch, about SPAN_TOKENS a span.
+    """The sentences with context of one epoch, about SPAN_TOKENS tokens per span.
 
-    Tokens of sentences without context are left out, so that they do not count.
+    Tokens of sentences without context are left out and do not count.
     """
     number = n_before = 0
     for batch in map(_with_context, batches):
@@ -76,7 +76,7 @@ def _with_context(batch: TokenBatch) -> TokenBatch:
 
 
 def _split_long(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bounds of sentences, with more of them within those that are too long."""
+    """Bounds of sentences, with more bounds within those that are too long."""
     lengths = np.diff(offsets)
     if len(lengths) == 0 or lengths.max() <= MAX_SENTENCE_TOKENS:
         return offsets

@@ -1,10 +1,9 @@
 """Fine-tuning: a model with ``init_from`` starts from the vectors of its base.
 
-The base is an embeddings artifact: of another trainer of ours, or imported. Its words are
-added to the vocabulary of the corpus (:meth:`.Vocabulary.extended`), its rows are where the
-same words start, and its output layer of negative sampling goes along where it has one; a
-Huffman tree is another for other counts, so its layer starts at zero. What the base lacks
-starts as it would without one.
+The base is an embeddings artifact, trained here or imported. Its words are added to the vocabulary
+of the corpus (:meth:`.Vocabulary.extended`), its rows initialize those of the same words, and its
+output layer of negative sampling is used too, if it has one. A Huffman tree depends on the counts,
+so its layer starts at zero. Anything that the base lacks starts as it would without a base.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ def base_places(base: Artifact, vocabulary: Vocabulary) -> NDArray[np.int64]:
 
 
 def start_words(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]) -> None:
-    """Write the vectors of ``base`` into ``rows``, which are those of the vocabulary's words.
+    """Copy the vectors of ``base`` into ``rows``, which has a row for each vocabulary word.
 
-    Held beside them: the places of the words, one row group of vectors.
+    Memory: the positions of the words, one row group of vectors.
     """
     places = base_places(base, vocabulary)
     n_read = 0
@@ -85,7 +84,7 @@ def start_ngrams(
     row_of_bucket: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
-    """The same for n-grams: ``buckets``, ascending, lie in ``rows[row_of_bucket]``."""
+    """The same for n-grams: ``buckets``, ascending, are at ``rows[row_of_bucket]``."""
     if not base.has_table("ngrams") or len(buckets) == 0:
         return
     for batch in base.batches("ngrams"):

@@ -1,4 +1,4 @@
-"""Train and count: from tokens to the embeddings of one model, and to GloVe's co-occurrences."""
+"""Train and count: from tokens to a model's embeddings, and to the co-occurrences for GloVe."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lessons:
-    """What a model learns from."""
+    """The artifacts that a model learns from."""
 
     tokens: Artifact
     cooccurrences: Artifact | None = None
-    """What GloVe learns from."""
+    """For GloVe."""
     base: Artifact | None = None
-    """The embeddings that a model with ``init_from`` starts from."""
+    """The base embeddings of a model with ``init_from``."""
 
 
 def count(
@@ -62,12 +62,12 @@ def count(
     context: StageContext,
     resources: Resources | None = None,
 ) -> None:
-    """Count the co-occurrences that ``model``, called ``name`` in messages, learns from.
+    """Count the co-occurrences for ``model``, which is called ``name`` in messages.
 
-    With ``resources``, less than ``training.max_memory`` is taken where there is less. On a
-    cluster its workers count the parts of the tokens: the counts are the same. See
-    :func:`.cooccurrence.count_cooccurrences`, which is imported when counting
-    starts: planning needs none of its kernels.
+    ``resources`` may lower ``training.max_memory`` to what is available. On a cluster the workers
+    count the parts of the tokens, with the same result. See
+    :func:`.cooccurrence.count_cooccurrences`, which is only imported here: planning needs none of
+    its kernels.
     """
     from nightjar.stages.train.cooccurrence import count_cooccurrences  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ def count(
 
 
 def _within(training: TrainingConfig, resources: Resources) -> TrainingConfig:
-    """``training`` with a ``max_memory`` of at most half of what there is."""
+    """``training`` with a ``max_memory`` of at most half of what is available."""
     most = max(MIN_MEMORY, resources.memory_available // 2)
     if training.max_memory <= most:
         return training
@@ -109,17 +109,16 @@ def train(
 ) -> None:
     """Train ``model``, called ``name``, and write its tables, counts and report.
 
-    A native trainer saves its state every ``training.checkpoint_minutes`` beside the artifacts
-    of its stage, and goes on from what it finds there.
+    A native trainer saves its state every ``training.checkpoint_minutes`` beside the artifacts of
+    its stage, and resumes from what it finds there.
 
-    A model with ``init_from`` starts from the embeddings ``lessons.base``, whose words it
-    gets. With ``resources``, a model that would need more is refused.
+    A model with ``init_from`` starts from the embeddings ``lessons.base`` and includes their words.
+    With ``resources``, a model that needs more is rejected.
 
-    ``context.n_workers`` threads, one when ``training.deterministic`` is on. In memory: the
-    vocabulary, the model's matrices, and one row group of sentences; of the co-occurrences,
-    which GloVe learns from instead, one row group per thread. Raises VocabularyError before
-    training when there is nothing to learn from, ModelTooLarge when it cannot fit,
-    TrainingError when the model diverges.
+    ``context.n_workers`` threads, one when ``training.deterministic`` is on. Memory: the
+    vocabulary, the model's matrices, and one row group of sentences; for GloVe, one row group of
+    co-occurrences per thread instead. Raises VocabularyError before training when there is nothing
+    to learn from, ModelTooLarge when it cannot fit, TrainingError when the model diverges.
     """
     tokens, staging = lessons.tokens, context.staging
     vocabulary = _words_to_learn(name, model, lessons, staging)
@@ -163,7 +162,7 @@ def _words_to_learn(
 
 
 def _report(job: TrainingJob[Any]) -> None:
-    """Say what is learnt from, and by what, in counts, report and log."""
+    """Write the inputs and the engine to counts, report and log."""
     model, size, vocabulary = job.model, job.size, job.corpus.vocabulary
     job.staging.counts.update(vocabulary.dropped)
     job.staging.counts.update(
@@ -203,7 +202,7 @@ def _checkpoints(training: TrainingConfig, context: StageContext) -> Checkpoints
 
 
 class Count(Stage):
-    """Co-occurrences; models that count alike share them."""
+    """The stage that counts co-occurrences; models with the same counts share them."""
 
     name = schemas.COOCCURRENCES
     verb = "count"
@@ -223,7 +222,7 @@ class Count(Stage):
         return (Parent(schemas.TOKENS, self.config.corpus_of(self.subject)),)
 
     def identity(self, planning: Planning) -> Identity:
-        """Only what shapes the counts."""
+        """Only the settings that shape the counts."""
         identity = cooccurrences_identity(
             self._model, planning.parents[schemas.TOKENS], self.config.corpus_of(self.subject)
         )
@@ -232,7 +231,7 @@ class Count(Stage):
         return identity
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.count`."""
+        """See :func:`.count`."""
         tokens = context.parent(schemas.TOKENS)
         resources = read_resources(self.loaded.artifacts_dir)
         count(self.subject, self._model, self.config.training, tokens, context, resources)
@@ -243,11 +242,11 @@ class Count(Stage):
 
 
 _VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
-"""By trainer, of those that do not train."""
+"""Verbs for the trainers that do not train."""
 
 
 class Train(Stage):
-    """The embeddings of a model."""
+    """The stage that makes the embeddings of a model."""
 
     name = schemas.EMBEDDINGS
     verb = "train"
@@ -276,7 +275,7 @@ class Train(Stage):
         return _VERBS.get(self.config.models[self.subject].trainer, self.verb)
 
     def parents(self) -> Iterable[Parent]:
-        """Tokens, co-occurrences of GloVe, the embeddings that it is made from."""
+        """The tokens, GloVe's co-occurrences, the embeddings of a base."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             return
@@ -288,7 +287,7 @@ class Train(Stage):
             yield Parent(schemas.EMBEDDINGS, base)
 
     def identity(self, planning: Planning) -> Identity:
-        """Model, parents and the code of its trainer."""
+        """The model, its parents and the code of its trainer."""
         found = planning.parents
         parents = Parents(
             found.get(schemas.TOKENS, ""),
@@ -298,7 +297,7 @@ class Train(Stage):
         return embeddings_identity(self.subject, self.config, self.loaded.base_dir, parents)
 
     def write(self, context: StageContext) -> None:
-        """As :func:`.train`, ``import_vectors`` or ``fit_encoder``."""
+        """See :func:`.train`, ``import_vectors`` and ``fit_encoder``."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             import_vectors(self.subject, model, context.base_dir, context.staging, context.progress)
@@ -315,20 +314,20 @@ class Train(Stage):
         train(self.subject, model, self.config.training, lessons, context, resources)
 
     def changed_input(self, planned: Identity) -> str:
-        """The files of an imported model, if they are not those of the plan any more."""
+        """What changed since the plan (files of an imported model), as text; empty if nothing."""
         if not isinstance(self.config.models[self.subject], ImportConfig):
             return ""
         now = embeddings_identity(self.subject, self.config, self.loaded.base_dir, Parents(""))
         return "" if now.inputs == planned.inputs else f"models.{self.subject}.path"
 
     def finish(self, ref: ArtifactRef) -> None:
-        """The checkpoint goes."""
+        """Delete the checkpoint."""
         stage_dir = self.loaded.artifacts_dir / self.name
         checkpoint_path(stage_dir, ref.version).unlink(missing_ok=True)
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Checkpoints of trainings given up, and what was drawn of vectors that go."""
+        """Checkpoints that are no longer planned, and data derived from deleted vectors."""
         yield from unwanted_checkpoints(root / cls.name, wanted.planned)
         for name in names(root / schemas.DERIVED_DIR):
             if name.partition("-")[0] not in wanted.kept:

@@ -1,9 +1,8 @@
-"""What a trainer gets and what it has to do.
+"""The interface of trainers.
 
-A trainer is a function of a :class:`TrainingJob`: it reads the job's corpus, writes its
-tables, counts and report into the job's staging and tells the job's progress. It raises
-TrainingError when the model diverges. To add one, write such a function and name it in
-:data:`.engines.ENGINES`.
+A trainer is a function of a :class:`TrainingJob`: it reads the job's corpus, writes its tables,
+counts and report into the job's staging, and reports progress. It raises TrainingError when the
+model diverges. To add one, write such a function and name it in :data:`.engines.ENGINES`.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ M = TypeVar("M", bound=TrainedConfig)
 
 @dataclass(frozen=True)
 class TrainingJob(Generic[M]):
-    """All that a trainer gets."""
+    """Everything that a trainer needs."""
 
     model: M
     seed: int
     n_workers: int
-    """Threads to use; one makes the result a function of corpus, model and seed."""
+    """Threads to use; with one, the result is determined by corpus, model and seed."""
     corpus: ModelCorpus
     size: CorpusSize
     staging: Staging
     progress: Progress
     checkpoints: Checkpoints | None = None
-    """Where a native trainer saves its state and goes on from; None: nowhere."""
+    """Where a native trainer saves its state and resumes; None for no checkpoints."""
     cooccurrences: Artifact | None = None
-    """What GloVe learns from; other trainers read the corpus."""
+    """For GloVe; other trainers read the corpus."""
     base: Artifact | None = None
     """The embeddings that a fine-tuned model starts from (:mod:`.starting_point`)."""
 
@@ -70,7 +69,7 @@ def check_finite(matrices: Mapping[str, NDArray[np.float32]], epoch: int, advice
 
 
 def diverged(finding: str, epoch: int, advice: str) -> TrainingError:
-    """The error of a model that diverged in ``epoch`` (from 1)."""
+    """The error for a model that diverged in ``epoch`` (from 1)."""
     return TrainingError(
         f"training diverged in epoch {epoch}: {finding}. The learning rate is the likely "
         f"cause: {advice}. Nothing was published"

@@ -1,4 +1,4 @@
-"""What the artifacts of training depend on."""
+"""The identities of the artifacts of training."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from nightjar.store import Identity, file_identity, library_versions
 from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, TOKENS
 
 TRAINING_REVISION = 2
-"""Raised whenever a change that the hash of the engine's code does not see changes the vectors."""
+"""Raise it when a change that the hash of the engine's code misses changes the vectors."""
 COUNTING_REVISION = 1
-"""Raised whenever a change that the hash of the code does not see changes the counts."""
+"""Raise it when a change that the hash of the code misses changes the counts."""
 IMPORT_REVISION = 1
-"""Raised whenever a change of our own code changes what is read from a file."""
+"""Raise it when a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 2
-"""Raised whenever a change of our own code changes the rows of SIF and uSIF."""
+"""Raise it when a change of our own code changes the rows of SIF and uSIF."""
 _NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model"}
-"""Keys of a model that do not shape its vectors: versions of parents stand for two of them."""
+"""Keys of a model that do not shape its vectors; versions of parents replace two of them."""
 
 
 @dataclass(frozen=True)
 class Parents:
-    """Versions of what embeddings may be made of: the tokens, and those of another model."""
+    """Versions of the possible parents of embeddings."""
 
     tokens: str
     base: str | None = None
     cooccurrences: str | None = None
-    """Of a GloVe model; None: those counted from ``tokens`` of a corpus without a name."""
+    """For GloVe; None means those counted from ``tokens`` of a corpus without a name."""
 
 
 def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
-    """The model's own seed, or that of all models."""
+    """The model's own seed, or the common one."""
     return training.seed if model.seed is None else model.seed
 
 
 def cooccurrences_identity(
     model: ModelConfig, tokens_version: str, corpus: str = ""
 ) -> Identity | None:
-    """The identity of the co-occurrences that ``model`` learns from; None if from none.
+    """The identity of the co-occurrences that ``model`` learns from; None if it uses none.
 
-    Only what shapes the counts: models that differ in anything else share them.
+    It has only the settings that shape the counts: models that differ in anything else share them.
     """
     if not isinstance(model, GloVeConfig):
         return None
@@ -82,8 +82,7 @@ def embeddings_identity(
 ) -> Identity:
     """The identity of the embeddings of the configured model ``name``.
 
-    Of an imported one the files are read, for their hashes. Raises SourceError when they are
-    missing.
+    Hashes the files of an imported model. Raises SourceError when they are missing.
     """
     model = config.models[name]
     if isinstance(model, ImportConfig):
@@ -99,8 +98,8 @@ def trained_identity(
 ) -> Identity:
     """The identity of the embeddings that ``model`` learns from the tokens.
 
-    The number of workers is no part of it: it changes the result only as much as running
-    again does, and not at all when ``training.deterministic`` is on.
+    The number of workers is left out: it changes the result only as much as another run would, and
+    not at all with ``training.deterministic``.
     """
     seed = model_seed(model, training)
     versions = {TOKENS: parents.tokens}
@@ -125,7 +124,7 @@ def trained_identity(
 def _imported_identity(
     name: str, model: ImportConfig, tokenize: TokenizeConfig, base_dir: Path
 ) -> Identity:
-    """The files by content, wherever they lie, and the tokenizer that goes into the model."""
+    """The content of the files, and the tokenizer that is packaged with the model."""
     shaping = _shaping(model)
     del shaping["path"]
     return Identity(
@@ -149,7 +148,7 @@ def import_path(name: str, model: ImportConfig, base_dir: Path) -> Path:
 
 
 def _files(name: str, model: ImportConfig, base_dir: Path) -> dict[str, Path]:
-    """Each file by its name, within the folder if it is one."""
+    """The files by name, relative to the folder if it is one."""
     path = import_path(name, model, base_dir)
     if path.is_file():
         return {path.name: path}

@@ -1,10 +1,10 @@
-"""Word2Vec and FastText in training: the learner that their kernels share.
+"""The learner that Word2Vec and FastText share.
 
-The corpus is cut into spans of sentences, each with a random state derived from the seed,
-the epoch and its number, and a learning rate that follows from the words before it. With
-one worker the spans are trained in order: the seed fixes every bit of the result. With more
-they are trained at the same time on shared matrices without locks (Hogwild): the draws are
-the same, the order of the updates is not.
+The corpus is divided into spans of sentences. Each has a random state derived from the seed, the
+epoch and the span's number, and a learning rate that depends on the number of words before it. With
+one worker the spans are trained in order, and the seed determines every bit of the result. With
+more they are trained in parallel on shared matrices without locks (Hogwild): the draws are the
+same, the order of the updates is not.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from nightjar.stages.train.trainer import TrainingJob
 WindowConfig = Word2VecConfig | FastTextConfig
 
 COPIED_ROWS = 1_024
-"""Busiest rows of which each of several workers has a copy.
+"""Number of busiest rows that each of several workers copies.
 
-Two workers on plainly shared rows reach 1.25 times the speed of one; with copies of 512 to
-2,048 rows, exchanged every 32,768 tokens, 1.9 times, which is what two workers on matrices
-of their own reach (IMDB, 50,000 words).
+Two workers on shared rows are 1.25 times as fast as one; with copies of 512 to 2,048 rows,
+exchanged every 32,768 tokens, 1.9 times, which is what two workers reach on separate matrices
+(IMDB, 50,000 words).
 """
 _CACHE_LINE = 64
 _STRETCH_ROWS = 64
-"""Initial rows that are drawn together even if not all are needed: an even number."""
+"""Initial rows that are drawn together even if not all are needed; an even number."""
 
 
 def n_copied_rows(n_words: int, n_workers: int) -> int:
-    """Rows of which each worker has a copy; a single one has none."""
+    """Number of rows that each worker copies; none for a single worker."""
     return min(n_words - 1, COPIED_ROWS) if n_workers > 1 else 0
 
 
@@ -60,7 +60,7 @@ def row_width(model: WindowConfig) -> int:
 
 
 def new_matrices(model: WindowConfig, n_inputs: int, n_words: int, n_workers: int) -> Matrices:
-    """All rows zero. Behind them is room for the workers' copies of the busiest rows."""
+    """Zero rows, followed by room for the workers' copies of the busiest rows."""
     width = row_width(model)
     n_input_copies = n_workers * n_copied_rows(n_inputs, n_workers)
     n_copies = n_workers * n_copied_rows(n_words, n_workers)
@@ -74,7 +74,7 @@ def new_matrices(model: WindowConfig, n_inputs: int, n_words: int, n_workers: in
 def initial_rows(
     n_rows: int, vector_size: int, generator: np.random.Generator
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows uniform within +-1 / vector_size, drawn as gensim does, a block at a time."""
+    """Rows uniform within +-1 / vector_size, drawn as in gensim, a block at a time."""
     for rows in blocks(n_rows):
         yield rows, _draw_rows(rows.stop - rows.start, vector_size, generator)
 
@@ -82,17 +82,17 @@ def initial_rows(
 def chosen_initial_rows(
     chosen: NDArray[np.int32], vector_size: int, generator: np.random.Generator
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """The ``chosen`` rows, ascending, of those that :func:`initial_rows` would draw.
+    """The rows ``chosen`` (ascending) of those that :func:`initial_rows` would draw.
 
-    A slice of ``chosen`` and its rows at a time. Stretches of rows of which none is chosen are
-    skipped without drawing them. ``generator`` is that of ``np.random.default_rng``.
+    Yields a slice of ``chosen`` and its rows at a time. Skips stretches without a chosen row
+    instead of drawing them. ``generator`` is from ``np.random.default_rng``.
     """
     stretches = chosen // _STRETCH_ROWS
     bounds = np.flatnonzero(np.diff(stretches, prepend=-1, append=-1))
     n_passed = 0
     for first, stop in pairwise(bounds.tolist()):
         stretch = int(stretches[first])
-        # Two float32 take one step of 64 bits.
+        # Two float32 use one step of 64 bits.
         n_steps = (stretch - n_passed) * _STRETCH_ROWS * vector_size // 2
         cast("np.random.PCG64", generator.bit_generator).advance(n_steps)
         drawn = _draw_rows(_STRETCH_ROWS, vector_size, generator)
@@ -111,7 +111,7 @@ def _draw_rows(
 
 
 def aligned_zeros(n_rows: int, width: int) -> NDArray[np.float32]:
-    """Rows that begin with a cache line."""
+    """Zero rows, aligned to cache lines."""
     n_values = n_rows * width
     room = np.zeros(n_values + _CACHE_LINE // 4, np.float32)
     start = -room.ctypes.data % _CACHE_LINE // 4
@@ -145,7 +145,7 @@ def new_replica(
 
 
 def new_scratch(model: WindowConfig) -> Scratch:
-    """Working memory of one worker."""
+    """Scratch memory for one worker."""
     width = row_width(model)
     return Scratch(
         kept=np.zeros(MAX_SENTENCE_TOKENS, np.int32),
@@ -162,7 +162,7 @@ def new_scratch(model: WindowConfig) -> Scratch:
 class WindowLearner:
     """A model in training (:class:`.epochs.Learner`).
 
-    ``matrices`` hold ``n_inputs`` input rows; ``kernels`` is the one of each worker.
+    ``matrices`` hold ``n_inputs`` input rows; ``kernels`` has one kernel per worker.
     """
 
     unit = "words"
@@ -193,7 +193,7 @@ class WindowLearner:
         self.advice = f"lower alpha (now {model.alpha:g})"
 
     def spans(self, epoch: int, n_done: int) -> Iterator[Span]:
-        """The sentences of the epoch; its noise words are drawn anew."""
+        """The sentences of the epoch; draws its noise words."""
         model = self._job.model
         noise = np.zeros(1, np.int32)
         if model.negative:
@@ -223,7 +223,7 @@ class WindowLearner:
         return SpanResult(span.n_tokens, n_predictions, loss_sum)
 
     def learning_rate(self, epoch: int, n_units_done: int) -> float:
-        """It falls linearly over all epochs."""
+        """It decays linearly over all epochs."""
         return self._rate(epoch, n_units_done).first
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -244,9 +244,9 @@ class WindowLearner:
 
 
 def untrained_loss(model: WindowConfig, counts: NDArray[np.int64], paths: Paths) -> float:
-    """Mean loss of a prediction with zero outputs: log 2 for each output row it meets.
+    """Mean loss of a prediction with zero outputs: log 2 for each output row that it uses.
 
-    An upper bound where noise words repeat the centre; paths weigh by the words' counts.
+    An upper bound if noise words repeat the centre; paths are weighted by the words' counts.
     """
     n_rows = 1.0 + model.negative if model.negative else 0.0
     if model.hs:

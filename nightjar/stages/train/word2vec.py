@@ -1,8 +1,8 @@
 """Word2Vec by our own kernels (:mod:`nightjar.kernels.windows`).
 
-Differences from word2vec.c: noise words are shared by a window; a sigmoid is computed, not
-looked up, and errors beyond 6 count; noise words come from 4,194,304 drawn ahead in each
-epoch; sentences are split at 10,000 words instead of 1,000.
+Differences from word2vec.c: all predictions of a window share their noise words; sigmoids are
+computed, not looked up, and errors beyond 6 count; noise words come from 4,194,304 that are drawn
+at the start of each epoch; sentences are split at 10,000 words instead of 1,000.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from nightjar.stages.train.window_learner import (
 def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     """Train Word2Vec and write ``vectors``, ``output_vectors`` and ``losses``.
 
-    In memory: two or three matrices (input rows; output rows of negative sampling, of the
-    Huffman tree), one row group of sentences, 16 MiB of noise words.
+    Memory: two or three matrices (input rows; output rows of negative sampling, of the Huffman
+    tree), one row group of sentences, 16 MiB of noise words.
     """
     model, vocabulary = job.model, job.corpus.vocabulary
     n_words = len(vocabulary)
@@ -51,7 +51,7 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
 
 
 def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: int) -> Matrices:
-    """Input rows as gensim's for the same seed, outputs zero, room for copies."""
+    """Input rows as in gensim for the same seed, outputs zero, room for copies."""
     matrices = new_matrices(model, n_words, n_words, n_workers)
     generator = np.random.default_rng(seed)
     for rows, drawn in initial_rows(n_words, model.vector_size, generator):
@@ -63,7 +63,7 @@ def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: 
 def span_kernel(
     architecture: str, vector_size: int, n_negative: int, has_paths: bool, is_mean: bool
 ) -> SpanKernel:
-    """The kernel of that architecture, compiled for these sizes at its first call."""
+    """The kernel for that architecture, compiled for these sizes on first use."""
     n_chunks = -(-vector_size // LANES)
     if architecture == "skipgram":
         return skipgram_kernel(n_chunks, n_negative, has_paths)

@@ -1,28 +1,27 @@
-"""Cleaning: what is done to a text before it is a document, and which texts are dropped.
+"""Cleaning: the steps that turn a source's text into a document, and the filters that drop texts.
 
-``make_cleaner(config)`` gives a :class:`Cleaner` for the section ``cleaning``. Its
-``clean`` takes a text and returns it cleaned, with what was changed (:class:`Cleaned`), or why
-it is not wanted (:class:`Dropped`).
+``make_cleaner(config)`` gives a :class:`Cleaner` for the section ``cleaning``. Its ``clean``
+returns the cleaned text with counts of the changes (:class:`Cleaned`), or the reason to drop it
+(:class:`Dropped`).
 
-- A **step** is a pure function from a text to a text which adds what it changed to
+- A **step** is a pure function from text to text that adds its changes to
   :class:`Changes`: ``markup`` (html), ``characters`` (repair by ftfy, unicode,
   control_characters, white_space), ``addresses`` (urls, emails, numbers), ``personal``
-  (personal_data; ``account_numbers`` finds those of cards and accounts). Steps run in the order
-  of ``steps``; there is no other state.
+  (personal_data; ``account_numbers`` finds card and account numbers). Steps run in the order of
+  ``steps``; there is no other state.
 - **Filters** see the cleaned text: ``document_filters`` counts words and shares of
   characters, and asks py3langid for the language.
-- **Linear.** No text, however hostile, takes more than time linear in its length: regular
-  expressions never look twice at what an earlier attempt has read, but for a bounded piece.
+- **Linear.** Even a hostile text takes time linear in its length: a regular expression never
+  rereads more than a bounded piece of what an earlier attempt has read.
 - **Fast where there is nothing to do.** A step first looks for what it needs (a ``<``, an
-  ``@``, a character beyond ASCII) by the fastest means there is.
-- **The same everywhere.** The same text gives the same result in every process; nothing
-  depends on the texts before. Libraries are imported and models loaded when a cleaner is
-  made or first needs them, once a process. ``code_identity`` says, without importing them,
-  which versions shape the text.
-- **Masked means gone.** No value that ``personal_data`` masks is in :class:`Changes` or in a
-  :class:`Dropped`; ``Cleaner.redact`` is for texts that are quoted in a report.
+  ``@``, a character beyond ASCII) in the fastest way available.
+- **Reproducible.** A text gives the same result in every process, whatever texts came before.
+  Libraries are imported and models loaded once per process, when first needed. ``code_identity``
+  gives the versions that shape the text, without importing them.
+- **Masked means gone.** A value masked by ``personal_data`` appears neither in :class:`Changes` nor
+  in :class:`Dropped`; use ``Cleaner.redact`` for texts quoted in a report.
 
-Held in memory: the text, and the text of the step before.
+Memory: the text before and after a step.
 """
 
 from nightjar.stages.ingest.cleaning.cleaner import Cleaner, code_identity, make_cleaner

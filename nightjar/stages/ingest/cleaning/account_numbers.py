@@ -1,4 +1,4 @@
-"""Numbers of cards (ISO/IEC 7812) and accounts (ISO 13616): known prefix, length and checksum."""
+"""Card (ISO/IEC 7812) and account (ISO 13616) numbers: known prefix, length and checksum."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (63, 63, frozenset(range(12, 20))),
     (67, 67, frozenset(range(12, 20))),
 )
-"""First and last prefix of each issuer, and how many digits its numbers have."""
+"""First and last prefix of each issuer, and the possible lengths of its numbers."""
 _PREFIX_DIGITS = 4
 _PREFIXES = {
     n_digits: frozenset(
@@ -45,15 +45,15 @@ _PREFIXES = {
     )
     for n_digits in range(_MIN_DIGITS, _MAX_DIGITS + 1)
 }
-"""The first four digits that a number may have, by how many it has."""
+"""Possible first four digits of a card number, by its length."""
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
 def find_cards(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each card number, in order.
 
-    Digits may stand in groups, parted by a single blank or dash; of several readings from
-    one group on the longest is taken. What stands behind a decimal point is none.
+    Digits may be grouped, separated by a single blank or dash. The longest match from a group on
+    wins. Digits after a decimal point do not count.
     """
     for run in _RUN.finditer(text):
         groups = [group.span() for group in _GROUP.finditer(text, run.start(), run.end())]
@@ -87,7 +87,7 @@ def _last_group(text: str, groups: list[tuple[int, int]], first: int) -> int | N
 
 
 def is_card_number(digits: str) -> bool:
-    """Whether an issuer has numbers like that, and the checksum (Luhn) is right."""
+    """Whether an issuer has such numbers, and the checksum (Luhn) is right."""
     prefixes = _PREFIXES.get(len(digits), frozenset())
     return digits[:_PREFIX_DIGITS] in prefixes and _luhn_sum(digits) % 10 == 0
 
@@ -121,15 +121,15 @@ LENGTHS = {
     }.items()
     for country in countries.split()
 }
-"""Characters of an IBAN by country: the registry that ISO 13616 keeps at SWIFT."""
+"""Length of an IBAN by country, from the ISO 13616 registry that SWIFT keeps."""
 
-# It starts with a digit, which re looks for quickly; the letters are behind.
+# It starts with a digit, which re searches quickly; a lookbehind checks the letters.
 _START = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9]", re.ASCII)
 _IBAN_SEPARATORS = re.compile(r"[ \u00a0\u202f\-\u2010-\u2013]")
 
 
 def find_ibans(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each IBAN, in order; single blanks or dashes may part its characters."""
+    """Start and end of each IBAN, in order; single blanks or dashes may separate characters."""
     end = 0
     for match in _START.finditer(text):
         start = match.start() - 2
@@ -152,5 +152,5 @@ def _rest(n_characters: int) -> re.Pattern[str]:
 
 
 def has_valid_checksum(iban: str) -> bool:
-    """Whether the remainder by 97 is 1 (ISO 7064, MOD 97-10)."""
+    """Whether the remainder modulo 97 is 1 (ISO 7064, MOD 97-10)."""
     return int("".join(str(int(character, 36)) for character in iban[4:] + iban[:4])) % 97 == 1

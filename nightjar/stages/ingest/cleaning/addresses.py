@@ -9,10 +9,10 @@ from nightjar.config.cleaning import EmailsConfig, Handling, NumbersConfig, Urls
 from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
 _URL_END = r"\s<>\"\u201c\u201d\u00ab\u00bb\u3000-\u9fff\uac00-\ud7af\uff00-\uffef"
-"""White space, quotes, brackets of mark-up, and scripts that write on without a blank."""
+"""White space, quotes, brackets of markup, and scripts written without spaces."""
 _TRAILING = r".,;:!?'\u2019)\]}*_"
-# The end is looked for from behind; of a run without any possible end there is one attempt,
-# since a scheme within it would itself be such an end.
+# The end is searched backwards. A run without a possible end is tried only once: a scheme within it
+# would itself be such an end.
 _URL = re.compile(
     rf"\b(?:(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://|(?:www|WWW|Www)\.(?=\w))"
     rf"[^{_URL_END}]*[^{_URL_END}{_TRAILING}]"
@@ -22,18 +22,18 @@ _AT_HOST = r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}"
 EMAIL = re.compile(
     rf"(?<!{_LOCAL}){_LOCAL}{{1,64}}+(?:{_AT_HOST}(?:[.%+-]{_LOCAL}{{0,63}}+(?=@))?)+(?![\w-])"
 )
-"""An e-mail address, or several written together; names of hosts without a point are none."""
+"""An e-mail address, or several run together; host names without a dot do not count."""
 _DIGITS = "0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f"
 _NUMBER = re.compile(
     rf"[{_DIGITS}](?<!\w.)(?<!\w[.,].)[{_DIGITS}]*+(?:[.,\u066b\u066c][{_DIGITS}]++)*+(?!\w)"
 )
 _URL_SIGNS = ("://", "www.", "WWW.", "Www.")
-"""One of them is in every text with a URL."""
+"""Every text with a URL contains one of these."""
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """As what the replacements of a step are counted."""
+    """The names under which a step's replacements are counted."""
 
     removed: CleaningChange
     masked: CleaningChange
@@ -45,7 +45,7 @@ _NUMBERS = _Counted(CleaningChange.NUMBERS_REMOVED, CleaningChange.NUMBERS_MASKE
 
 
 def make_url_step(config: UrlsConfig) -> Step:
-    """URLs with http, https or ftp, or that start with ``www.``; closing punctuation stays."""
+    """A step for URLs: http, https, ftp, or starting with ``www.``; closing punctuation stays."""
     replace = _replacing(_URL, config.handling, config.mask, _URLS)
 
     def handle(text: str, changes: Changes) -> str:
@@ -56,15 +56,15 @@ def make_url_step(config: UrlsConfig) -> Step:
 
 
 def make_email_step(config: EmailsConfig) -> Step:
-    """E-mail addresses, as :data:`EMAIL` finds them."""
+    """A step for e-mail addresses, found by :data:`EMAIL`."""
     replace = _replacing(EMAIL, config.handling, config.mask, _EMAILS)
     return lambda text, changes: replace(text, changes) if "@" in text else text
 
 
 def make_number_step(config: NumbersConfig) -> Step:
-    """Numbers that stand by themselves, with their decimal and thousands separators.
+    """A step for standalone numbers, with their decimal and thousands separators.
 
-    A sign stays. ``mp3``, ``1990s`` and ``v1.2`` are words. Western, Arabic, Persian and
+    A sign stays. ``mp3``, ``1990s`` and ``v1.2`` are words. Handles Western, Arabic, Persian and
     Devanagari digits.
     """
     return _replacing(_NUMBER, config.handling, config.mask, _NUMBERS)

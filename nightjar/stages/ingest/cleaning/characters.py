@@ -17,22 +17,22 @@ from nightjar.config.cleaning import (
 from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
 MAX_MARKS = 30
-"""Combining marks in a row (UAX #15, section 13, Stream-Safe Text Format)."""
+"""Most combining marks in a row (UAX #15, section 13, Stream-Safe Text Format)."""
 
 _LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\u2028\u2029"
-"""What ``str.splitlines`` takes for a line end beside newline, carriage return and C1."""
+"""The line ends of ``str.splitlines`` other than newline, carriage return and C1."""
 _INSTEAD = {
     **{chr(code): bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)},
     **dict.fromkeys(_LINE_ENDS, "\n"),
     "\x1f": " ",
 }
-"""What controls become that are not simply removed; private use characters become blanks."""
+"""Replacements of controls that are not simply removed; private use characters become blanks."""
 _CONTROLS = (
     *((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)),  # C0 and C1
     *((0x2028, 0x2029), (0xFDD0, 0xFDEF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB)),
     *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)),
 )
-"""Controls, line and paragraph separator, BOM, annotation marks, noncharacters."""
+"""Controls, line and paragraph separators, BOM, annotation marks, noncharacters."""
 _ASCII_CONTROLS = bytes(
     code for first, last in _CONTROLS for code in range(first, min(last, 0x7F) + 1)
 )
@@ -49,11 +49,11 @@ _Ranges = Iterable[tuple[int, int]]
 def make_control_remover(config: ControlCharactersConfig) -> Step:
     """The step that removes what ``config`` names; tab and newline stay.
 
-    Carriage returns become newlines, alone and before one, and are not counted. Other line
-    separators become newlines, the unit separator and private use characters blanks. A C1
-    control becomes what Windows-1252 has in its place, as in HTML: that is what it was before
-    it was decoded as Latin-1. The rest becomes nothing. Lone surrogates stay: they make a text
-    undecodable, which ingest reports.
+    CR and CR LF become newlines and are not counted. Other line separators become newlines; the
+    unit separator and private use characters become blanks. A C1 control becomes the Windows-1252
+    character with the same code, as in HTML, since the text was probably Windows-1252 decoded as
+    Latin-1. Everything else is removed. Lone surrogates stay: they make a text undecodable, which
+    ingest reports.
     """
     ranges = list(_CONTROLS)
     ranges += _BIDI if config.bidi else ()
@@ -70,7 +70,7 @@ def make_control_remover(config: ControlCharactersConfig) -> Step:
             data = text.encode("ascii")
             if len(data.translate(None, _ASCII_CONTROLS)) == len(data):
                 return text
-        # Whatever the pattern finds is not printable, but for variation selectors.
+        # Everything that the pattern finds is unprintable, except variation selectors.
         elif keeps_printable and text.replace("\n", " ").replace("\t", " ").isprintable():
             return text
         text, n_removed = pattern.subn(_instead_of, text)
@@ -89,17 +89,17 @@ def _instead_of(match: re.Match[str]) -> str:
 
 
 def make_normalizer(config: UnicodeConfig) -> Step:
-    """The step that brings a text into the normal form of ``config``.
+    """The step that normalizes a text to the form of ``config``.
 
-    Of more than :data:`MAX_MARKS` combining marks in a row the further ones are removed and
-    counted: Python sorts them in time quadratic in their number.
+    Combining marks beyond :data:`MAX_MARKS` in a row are removed and counted, because Python sorts
+    them in quadratic time.
     """
     form = config.form
 
     def normalize(text: str, changes: Changes) -> str:
         if text.isascii():
             return text
-        # Two code units for a character outside the basic plane: the fastest way to see one.
+        # Characters outside the basic plane take two code units: the fastest test for them.
         has_astral = len(text.encode("utf-16-le", "surrogatepass")) != 2 * len(text)
         limited = _many_marks(astral=has_astral).sub(_first_marks, text)
         changes.add(CleaningChange.MARKS, len(text) - len(limited))
@@ -116,10 +116,10 @@ def _first_marks(match: re.Match[str]) -> str:
 
 @cache
 def _many_marks(*, astral: bool) -> re.Pattern[str]:
-    """More than MAX_MARKS characters in a row that are marks, or become some first of all.
+    """More than MAX_MARKS combining marks in a row, including characters that decompose to marks.
 
-    Without ``astral`` for text of the basic plane: ``re`` looks its characters up in a table,
-    and tries every range of others in turn.
+    Without ``astral`` it is for text of the basic plane: ``re`` looks those characters up in a
+    table, but tries every range of others in turn.
     """
     codes = (
         chain(range(0x300, 0x20000), range(0xE0000, 0xE1000)) if astral else range(0x300, 0x10000)
@@ -138,10 +138,10 @@ def _starts_with_a_mark(character: str) -> bool:
 
 
 def make_respacer(config: WhiteSpaceConfig) -> Step:
-    """The step that leaves one blank between words, none at the ends of lines.
+    """The step that leaves single blanks between words and none at line ends.
 
-    Lines end where ``str.splitlines`` says, with a newline; more than ``max_blank_lines``
-    empty lines in a row, and all at both ends of the text, are removed.
+    Lines are split as by ``str.splitlines`` and joined with newlines. Empty lines beyond
+    ``max_blank_lines`` in a row, and all at both ends of the text, are removed.
     """
     shorten = _blank_line_limiter(config.max_blank_lines)
 
@@ -165,7 +165,7 @@ def _blank_line_limiter(max_blank_lines: int) -> Callable[[str], str]:
 
 
 def _joined(ranges: _Ranges) -> list[tuple[int, int]]:
-    """Neighbouring ranges as one; ``ranges`` ascend."""
+    """Merge adjacent ranges; ``ranges`` ascend."""
     joined: list[tuple[int, int]] = []
     for first, last in ranges:
         if joined and joined[-1][1] == first - 1:
@@ -176,7 +176,7 @@ def _joined(ranges: _Ranges) -> list[tuple[int, int]]:
 
 
 def _inside(ranges: _Ranges) -> str:
-    """The inside of ``[...]`` for these ranges of code points."""
+    """The inside of a ``[...]`` pattern for these ranges of code points."""
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
 
 
@@ -184,11 +184,10 @@ _ESCAPE = "\033"
 
 
 def make_repair(config: RepairConfig) -> Step:
-    """The step that ``config`` describes; imports ftfy.
+    """The repair step for ``config``; imports ftfy.
 
-    Lines are repaired one by one, and only those with characters beyond ASCII or a
-    terminal's escape: ftfy has nothing to do in others. Of a line that is longer than a
-    million characters ftfy sees pieces.
+    Repairs only lines with characters beyond ASCII or a terminal escape, one by one: ftfy changes
+    no others. A line longer than a million characters is repaired in pieces.
     """
     import ftfy  # noqa: PLC0415 (no import while planning)
 

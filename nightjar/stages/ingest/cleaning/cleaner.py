@@ -1,4 +1,4 @@
-"""The cleaner: steps, then filters, for one text after the other; and what shapes its results."""
+"""The cleaner: steps, then filters, for one text at a time; and the versions behind its results."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from nightjar.stages.ingest.cleaning.personal import MAX_CHARS, make_masker
 from nightjar.stages.ingest.cleaning.results import Changes, Cleaned, Dropped, Step
 
 REVISION = 1
-"""Raised whenever the same text and configuration give another result than before."""
+"""Raise it when the same text and configuration give a different result than before."""
 _ASK_UNICODE = frozenset({"repair", "unicode", "urls", "emails", "personal_data", "numbers"})
-"""Steps that ask Python's tables what a letter is, or how characters are composed."""
+"""Steps that use Python's Unicode tables, for letters or compositions."""
 
 
 def code_identity(config: CleaningConfig) -> dict[str, str]:
-    """Revision, and the versions of what ``config`` uses; imports none of it.
+    """Revision, and the versions of the libraries that ``config`` uses, without importing them.
 
-    Unicode's version is that of Python's tables, for what asks them about characters.
+    Includes the Unicode version of Python's tables, if a step uses them.
     """
     identity = {"revision": str(REVISION)}
     if "repair" in config.steps:
@@ -66,12 +66,12 @@ _MAKERS: Mapping[StepName, Callable[[CleaningConfig], Step]] = MappingProxyType(
 
 
 def make_cleaner(config: CleaningConfig) -> Cleaner:
-    """The cleaner that ``config`` describes; imports what its steps need."""
+    """The cleaner for ``config``; imports what its steps need."""
     return Cleaner(config)
 
 
 class Cleaner:
-    """Cleans texts, each by itself: nothing is remembered from one to the next."""
+    """Cleans texts one at a time, and remembers nothing between them."""
 
     def __init__(self, config: CleaningConfig) -> None:
         self._steps = [_MAKERS[name](config) for name in config.steps]
@@ -83,9 +83,9 @@ class Cleaner:
             self._mask, self._until_mask = self._steps[index], self._steps[: index + 1]
 
     def clean(self, text: str, language: str | None = None) -> Cleaned | Dropped:
-        """``text`` cleaned, or why it is not wanted. Never raises.
+        """Clean ``text``, or say why it is dropped. Never raises.
 
-        ``language``: what the source says of its texts. The text may become empty; empty
+        ``language`` is the language that the source declares. The text may become empty; empty
         texts pass every filter.
         """
         changes = Changes()
@@ -104,12 +104,12 @@ class Cleaner:
         return Cleaned(text, changes, found)
 
     def redact(self, text: str, max_chars: int | None = None) -> str:
-        """``text``, at most ``max_chars`` of it, without what ``personal_data`` masks.
+        """At most ``max_chars`` of ``text``, without the values that ``personal_data`` masks.
 
-        For what is quoted of texts that were not cleaned. Where a value shows only after the
-        steps before the masking (``&#64;`` for ``@``), the text as these leave it. Without the
-        step ``personal_data`` nothing is masked. With ``max_chars`` only about the part that is
-        needed is looked at, and no value that reaches beyond it is quoted in part.
+        For quoting texts that were not cleaned. If a value only appears after the steps before
+        masking (``&#64;`` for ``@``), the result is the text after those steps. Without the step
+        ``personal_data`` nothing is masked. With ``max_chars`` only about the part that is needed
+        is processed, and no value that crosses the limit is quoted in part.
         """
         if self._mask is None:
             return text[:max_chars]

@@ -1,9 +1,9 @@
-"""Filters: which cleaned texts are not wanted, by words, shares of characters, and language.
+"""Filters that drop cleaned texts by words, shares of characters, and language.
 
-Words and characters after Rae et al. 2021 (Gopher), appendix A1, where their rules make sense for
-any language. The language by py3langid: naive Bayes over byte n-grams, 140 languages. Its model
-is in the wheel and takes half a second and 60 MB to load: once a process, when the first text is
-asked for.
+The rules for words and characters follow Rae et al. 2021 (Gopher), appendix A1, as far as they suit
+any language. py3langid detects the language: naive Bayes over byte n-grams, 140 languages. Its
+model is part of the wheel, takes half a second and 60 MB to load, and is loaded once per process,
+on first use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RUN = re.compile(r"(\S)\1{3,}+")
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """Why a text is not wanted."""
+    """Why a text is dropped."""
 
     reason: DropReason
     detail: str
@@ -39,7 +39,7 @@ Filter = Callable[[str], Unwanted | None]
 
 
 def make_filters(config: FiltersConfig) -> list[Filter]:
-    """The filters that ``config`` asks for, in the order of its keys. Empty texts pass all."""
+    """The filters in ``config``, in the order of its keys. Empty texts pass all."""
     filters: list[Filter] = []
     if config.min_words is not None or config.max_words is not None:
         filters.append(_word_filter(config.min_words or 0, config.max_words))
@@ -91,7 +91,7 @@ def _ratio_filter(
 
 
 def symbol_ratio(text: str) -> float:
-    """Of the characters but white space, the share that is no letter, mark or digit."""
+    """Share of non-white-space characters that are not letters, marks or digits."""
     if text.isascii():
         return _share(_n_without(text, _ASCII_NO_SYMBOLS), _n_visible(text))
     n_symbols = len(_basic_symbols().findall(text)) + sum(
@@ -107,16 +107,16 @@ def _basic_symbols() -> re.Pattern[str]:
 
 
 def digit_ratio(text: str) -> float:
-    """Of the characters but white space, the share of decimal digits in any script."""
+    """Share of non-white-space characters that are decimal digits in any script."""
     if text.isascii():
         return _share(len(text) - _n_without(text, _ASCII_DIGITS), _n_visible(text))
     return _share(len(_DIGITS.findall(text)), _n_visible(text))
 
 
 def repeated_line_ratio(text: str) -> float:
-    """Of the characters in lines, the share in lines that stood there before.
+    """Share of the characters in lines that belong to repetitions of an earlier line.
 
-    White space around a line does not count, nor do empty lines. Holds the lines.
+    White space around lines and empty lines do not count. Memory: the lines.
     """
     seen: set[str] = set()
     n_repeated = n_all = 0
@@ -129,7 +129,7 @@ def repeated_line_ratio(text: str) -> float:
 
 
 def repeated_character_ratio(text: str) -> float:
-    """Of the characters but white space, the share in runs of four and more of the same."""
+    """Share of non-white-space characters in runs of at least four equal ones."""
     n_repeated = sum(match.end() - match.start() for match in _RUN.finditer(text))
     return _share(n_repeated, _n_visible(text))
 
@@ -139,7 +139,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _n_visible(text: str) -> int:
-    """Characters but white space."""
+    """Number of non-white-space characters."""
     return _n_without(text, _ASCII_SPACES) if text.isascii() else sum(map(len, text.split()))
 
 
@@ -152,31 +152,31 @@ def _share(part: int, whole: int) -> float:
 
 
 _MORE_THAN_ALIKE = 0.05
-"""Probability that no language has when all of them have the same."""
+"""More than any language's probability when all are equally probable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What language a text seems to be in."""
+    """The detected language of a text."""
 
     language: str
     probability: float
     accepted: float
-    """Probability of the wanted languages together."""
+    """Total probability of the wanted languages."""
 
 
 class LanguageFilter:
-    """Tells what language a text is in, and whether it is wanted."""
+    """Detects the language of a text, and whether it is wanted."""
 
     def __init__(self, config: LanguageFilterConfig) -> None:
         self._config = config
         self._languages = frozenset(config.languages)
 
     def check(self, text: str, declared: str | None) -> tuple[str | None, Unwanted | None]:
-        """The language of ``text``, and why it is not wanted, if it is not.
+        """The language of ``text``, and why the text is dropped, if it is.
 
-        Neither its beginning nor its middle is in a wanted language, then.
-        ``declared``: what its source says, which is believed with ``trust_sources``; a region
+        It is dropped if neither its beginning nor its middle is in a wanted language. ``declared``
+        is the language given by the source, which is believed with ``trust_sources``; a region
         (``en-GB``) does not matter.
         """
         if declared and self._config.trust_sources:
@@ -201,7 +201,7 @@ class LanguageFilter:
         )
 
     def _pieces(self, text: str) -> Iterator[str]:
-        """The beginning, then the middle: a list of names in front says little of a text."""
+        """The beginning, then the middle: a leading list of names says little about a text."""
         n_chars = self._config.max_chars
         yield text[:n_chars]
         if len(text) > n_chars:
@@ -216,11 +216,11 @@ class LanguageFilter:
 
 
 def guess_language(text: str, wanted: frozenset[str], enough: float) -> Guess | None:
-    """The most probable language of ``text``; None when there is nothing to go by.
+    """The most probable language of ``text``; None when there is no evidence.
 
-    Nothing to go by: no letter, or no n-gram of the model's, whose probabilities are then all
-    the same. When the most probable language is wanted and has ``enough`` by itself, the others
-    are not added up.
+    No evidence: no letter, or no n-gram that the model knows, so that all languages are equally
+    probable. When the most probable language is wanted and reaches ``enough`` by itself, the others
+    are not summed.
     """
     if not any(map(str.isalpha, text)):
         return None

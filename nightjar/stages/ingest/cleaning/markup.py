@@ -1,7 +1,7 @@
-"""The step ``html``: tags, comments, scripts and entities out of a text.
+"""The step ``html``: removes tags, comments and scripts, and decodes entities.
 
-For texts that hold some HTML, such as reviews; whole pages are better read as pages. What
-looks like a tag but names no element of HTML stays: ``<3``, ``a < b``, ``<joe@x.org>``.
+For texts with some HTML, such as reviews; use the source type html for complete pages. Text that
+looks like a tag but names no HTML element stays: ``<3``, ``a < b``, ``<joe@x.org>``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _INSTEAD = {
     **dict.fromkeys(_REPLACED.split(), " "),
     **dict.fromkeys((*BLOCKS, *CELLS, LINE_BREAK, *_HEAD_AND_PARTS.split()), "\n"),
 }
-"""What stands for an element's tags: what is around it may be one word, words, or lines."""
+"""Replacements of tags: nothing within a word, a blank between words, a newline between lines."""
 _PREFIXES = frozenset({"fb", "m", "o", "st1", "svg", "v", "w"})
-"""Of elements such as ``<o:p>``, which office programs write."""
+"""Namespaces of elements such as ``<o:p>``, which office programs write."""
 
 _LINE_BREAK = re.compile(r"<[bB][rR]\s*+/?>")
-# Every attempt starts at a "<" with a letter, / ! or ? behind it, and none reads beyond the
-# next one, so the text is read once. A quote that is never closed is a character like others.
+# Every attempt starts at a "<" followed by a letter, / ! or ?, and none reads beyond the next "<",
+# so the text is read once. A quote that is never closed is an ordinary character.
 _TAG = re.compile(
     r"</?([a-zA-Z][a-zA-Z0-9:]*+)"
     r"(?:[\s/](?:[^<>\"']++"
@@ -59,12 +59,12 @@ _ENTITY = re.compile(
 
 
 def remove_html(text: str, changes: Changes) -> str:
-    """``text`` without tags, comments and scripts, entities decoded once.
+    """``text`` without tags, comments and scripts, with entities decoded once.
 
-    Elements that are a block become a line end, pictures and the like a blank, others nothing.
-    The content of ``script`` and ``style`` goes, too, unless it is never closed. ``&lt;b&gt;``
-    becomes ``<b>``: it stood for these characters. An entity needs its semicolon, but for
-    numbers and for ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
+    Block elements become a newline, images and the like a blank, others nothing. The content of
+    ``script`` and ``style`` is removed too, unless the element is never closed. ``&lt;b&gt;``
+    becomes ``<b>``, because it stood for these characters. An entity needs its semicolon, except
+    numbers and ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
     """
     if "<" in text:
         text = _without_tags(_without_sections(text, changes), changes)
@@ -74,7 +74,7 @@ def remove_html(text: str, changes: Changes) -> str:
 
 
 def _without_sections(text: str, changes: Changes) -> str:
-    """``text`` without comments, scripts and styles that are closed."""
+    """``text`` without comments, and without closed scripts and styles."""
     match = _SECTION.search(text)
     if match is None:
         return text
@@ -83,11 +83,11 @@ def _without_sections(text: str, changes: Changes) -> str:
     position = 0
     while match is not None:
         kind = (match.group(1) or "").lower()
-        # "<!-->" is a whole comment.
+        # "<!-->" is a complete comment.
         start = match.end() if kind else match.start() + 2
         end = None if kind in unclosed else _END[kind].search(text, start)
         if end is None:
-            unclosed.add(kind)  # nor is any later one: it is not looked for again
+            unclosed.add(kind)  # no later one is closed either, so they are not searched
             match = _SECTION.search(text, match.end())
             continue
         kept += (text[position : match.start()], "\n" if kind else "")
@@ -118,7 +118,7 @@ def _without_tags(text: str, changes: Changes) -> str:
 
 
 def _instead_of(name: str | None) -> str | None:
-    """What stands for a tag of that name (None: a declaration); None: it is no tag."""
+    """The replacement of a tag with that name (None for a declaration); None if it is not a tag."""
     if name is None:
         return ""
     name = name.lower()
@@ -145,6 +145,6 @@ def _decoded(text: str, changes: Changes) -> str:
 
 @lru_cache(maxsize=4096)
 def _character(entity: str) -> str | None:
-    """What an entity stands for; None when HTML has none of that name."""
+    """The character that an entity names; None when HTML has no such entity."""
     name = entity.removesuffix(";") + ";"
     return html.unescape(name) if entity[1] == "#" else html5.get(name[1:])

@@ -1,15 +1,15 @@
 """The step ``personal_data``: e-mail addresses, phone, card and IBAN numbers masked.
 
-Phone numbers have no checksum, so form decides. Found are:
+Phone numbers have no checksum, so they are found by their form:
 
 - international ones: ``+`` or ``00``, a country code, 8 to 15 digits in all (ITU-T E.164);
 - North American ones: three, three and four digits with separators, ``(212) 555-0123``;
 - national ones with a leading zero: 9 to 12 digits in groups, ``030 1234567``,
   ``01 23 45 67 89``, or 10 or 11 together;
-- any 6 to 15 digits behind a word such as ``tel`` or ``phone``.
+- any 6 to 15 digits after a word such as ``tel`` or ``phone``.
 
-Not found: years, dates, amounts with thousands separators, numbers behind the word ISBN, and
-local numbers of seven digits without such a word.
+Not found: years, dates, amounts with thousands separators, numbers after the word ISBN, and local
+numbers of seven digits without such a word.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SEPARATOR = rf"[{_BLANKS}{_DASHES}./()]"
 _GAP = rf"[{_BLANKS}{_DASHES}.]"
 
 _START = r"(?<![0-9A-Za-z])(?<![0-9][.,/\-])"
-"""Neither in a word nor behind a decimal point or a part of a longer number."""
+"""Neither within a word nor after a decimal point or a part of a longer number."""
 
 _SPAN = re.compile(rf"[+(0-9][0-9{_BLANKS}{_DASHES}./()]{{5,}}+")
-"""Characters of which phone numbers consist; they are looked for within such a span alone."""
+"""A span of the characters that make up phone numbers; only such spans are searched."""
 _PHONE = re.compile(
     rf"(?P<international>\+[{_BLANKS}]?\(?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{7,14}}"
     rf"|{_START}00[{_BLANKS}]?[1-9](?:{_SEPARATOR}{{0,3}}[0-9]){{8,13}})"
@@ -68,7 +68,7 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each phone number, in order."""
     for span in _SPAN.finditer(text):
         start, end = span.span()
-        # The end of the span hides from the patterns that a word goes on.
+        # The span's end hides from the patterns that a word continues there.
         while text[end - 1] in _ASCII_DIGITS and _WORD.match(text, end):
             end -= 1
         yield from _within(text, start, end)
@@ -92,7 +92,7 @@ def _within(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _without_open_bracket(match: re.Match[str]) -> tuple[int, int]:
-    """The span of ``match`` without a bracket in front that closes behind it."""
+    """The span of ``match`` without an opening bracket that is closed after it."""
     is_open = match.group()[0] == "(" and ")" not in match.group()
     return match.start() + is_open, match.end()
 
@@ -106,7 +106,7 @@ def _is_phone(match: re.Match[str]) -> bool:
 
 
 def _is_no_other_number(found: str) -> bool:
-    """Whether it is neither an amount nor a span of years nor a date."""
+    """Whether it is neither an amount nor a date nor a range of years."""
     if _DATE.match(found) or _YEARS.fullmatch(found):
         return False
     n_digits = sum(character.isdigit() for character in found)
@@ -114,7 +114,7 @@ def _is_no_other_number(found: str) -> bool:
 
 
 MAX_CHARS = 700
-"""No masked value is longer, but for e-mail addresses that are written together."""
+"""No masked value is longer, except e-mail addresses that are run together."""
 
 _Finder = Callable[[str], Iterator[tuple[int, int]]]
 
@@ -125,15 +125,15 @@ def _find_emails(text: str) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How values of a kind are found and counted."""
+    """How values of one kind are found and counted."""
 
     find: _Finder
     change: CleaningChange
     min_digits: int
-    """Texts with fewer ASCII digits hold none of them."""
+    """Texts with fewer ASCII digits have no such value."""
 
 
-# Numbers with a checksum come first, then those known by their form alone.
+# Numbers with a checksum come first, then those that are recognized by form alone.
 _KINDS: dict[PersonalKind, _Kind] = {
     "iban": _Kind(find_ibans, CleaningChange.PERSONAL_IBANS, 2),
     "card": _Kind(find_cards, CleaningChange.PERSONAL_CARDS, 12),
@@ -144,9 +144,9 @@ _DIGITS = b"0123456789"
 
 
 def make_masker(config: PersonalDataConfig) -> Step:
-    """The step that masks the kinds of ``config``; ASCII digits alone are looked at.
+    """The step that masks the kinds in ``config``; it looks at ASCII digits only.
 
-    A mask next to a letter or digit is set off by a blank, so that no other word arises.
+    A blank separates a mask from an adjacent letter or digit, so that no new word appears.
     """
     kinds = [(kind, config.mask_of(name)) for name, kind in _KINDS.items() if name in config.kinds]
 

@@ -1,4 +1,4 @@
-"""What becomes of a text: cleaned, with what was changed, or dropped, with the reason."""
+"""The result of cleaning: the cleaned text with the changes, or the reason to drop it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CleaningChange(StrEnum):
-    """What a step changed, as it is counted; docs/cleaning.md explains each."""
+    """The changes that are counted; docs/cleaning.md explains each."""
 
     HTML_TAGS = "html_tags_removed"
     HTML_SECTIONS = "html_sections_removed"
@@ -31,7 +31,7 @@ class CleaningChange(StrEnum):
 
 
 class DropReason(StrEnum):
-    """Why a cleaned text is no document."""
+    """Why a cleaned text is dropped."""
 
     TOO_FEW_WORDS = "too_few_words"
     TOO_MANY_WORDS = "too_many_words"
@@ -43,10 +43,10 @@ class DropReason(StrEnum):
 
 
 class Changes(dict[CleaningChange, int]):
-    """How many of what were changed; what was not is not there."""
+    """How often each change was made; changes that were not made have no entry."""
 
     def add(self, what: CleaningChange, n: int) -> None:
-        """Count ``n`` more of it, if any."""
+        """Add ``n`` to the count of ``what``, if it is not 0."""
         if n:
             self[what] = self.get(what, 0) + n
 
@@ -62,16 +62,16 @@ class Cleaned:
     text: str
     changes: Changes
     language: str | None = None
-    """The detected (or trusted) one; None when none was looked for, or the text is too short."""
+    """The detected or trusted language; None when none was detected, or the text is too short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A text that a filter does not want."""
+    """A text that a filter drops."""
 
     reason: DropReason
     detail: str
-    """What was measured and which key forbids it; nothing of the text."""
+    """What was measured, and the key that forbids it; never quotes the text."""
     changes: Changes
     text: str
-    """As it was cleaned, so that an excerpt of it holds nothing that was masked."""
+    """The cleaned text, so that an excerpt shows nothing that was masked."""

@@ -1,8 +1,9 @@
-"""One reader per source type, chosen by name from :data:`READERS`.
+"""The readers, one per source type, by name in :data:`READERS`.
 
-A reader yields the records of one file in order, of a ``.zip`` archive those of its files by
-name. It raises SourceError when the file as a whole cannot be what the configuration says, or
-where it is damaged, after what was whole before; a record that is not a document is a Rejection.
+A reader yields the records of one file in order; for a ``.zip`` archive, those of its files by
+name. It raises SourceError when the file cannot be what the configuration says, or when it is
+damaged, after yielding the intact records before the damage. A record that is not a document is a
+Rejection.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from nightjar.stages.ingest.readers.plain_text import read_text
 from nightjar.stages.ingest.records import Record
 
 Reader = Callable[[Any, InputFile, int], Iterator[Record]]
-"""Takes the source's config, the file and ``max_chars``, which bounds what it must hold."""
+"""Takes the source's config, the file, and ``max_chars``, which bounds memory."""
 
 
 def _of_archives(read: Reader) -> Reader:
-    """``read`` for every file of an archive; another file is read as it is."""
+    """Apply ``read`` to every file of an archive; other files are read as they are."""
 
     def read_each(source: Any, file: InputFile, max_chars: int) -> Iterator[Record]:
         if not is_archive(file.path):

@@ -25,11 +25,10 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 
 def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """Documents from ``text_column``, with their id from ``id_column`` where there is one.
+    """Documents from ``text_column``, with the id from ``id_column`` if there is one.
 
-    Holds one row. A quote that is never closed costs the line that it is on: the lines after
-    it, which it seemed to hold, are read again as rows. Raises SourceError when the header
-    does not have the columns.
+    Memory: one row. A quote that is never closed costs only its own line: the lines after it, which
+    it seemed to enclose, are read again as rows. Raises SourceError when the header lacks a column.
     """
     mapping = FieldMapping.of(source)
     field_limit = max(max_chars, _MIN_FIELD_LIMIT)
@@ -49,7 +48,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row and what is wrong with it, if anything."""
+    """A row and its error, if it has one."""
 
     locator: str
     values: list[str]
@@ -61,13 +60,13 @@ class _Row:
 
 
 class _Lines:
-    """Decoded lines for the csv module, remembering those of a row and what is wrong with them."""
+    """Decoded lines for the csv module; remembers the current row's lines and their error."""
 
     def __init__(self, source: CsvSource, file: InputFile, field_limit: int) -> None:
         stream = open_encoded(file.content(), source.encoding)
         self._encoding = stream.encoding.name
         self._errors = source.errors
-        # A quote within a quoted field is written twice, and there are other fields.
+        # A quote within a quoted field is doubled, and there are other fields.
         self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit)
         self._again: deque[Line] = deque()
         self._row: list[Line] = []
@@ -76,12 +75,12 @@ class _Lines:
         self.problem: tuple[Reason, str] | None = None
 
     def start_row(self) -> None:
-        """Forget the row before."""
+        """Forget the previous row."""
         self.problem = None
         self._row.clear()
 
     def peek(self) -> str:
-        """The next line, which stays the next."""
+        """The next line, without consuming it."""
         line = self._next_of_file()
         if line is None:
             return ""
@@ -89,10 +88,10 @@ class _Lines:
         return line.data.decode(self._encoding, "replace")
 
     def give_back(self) -> bool:
-        """Make the lines of this row but the first the next ones, unless there are none.
+        """Put back all lines of this row but the first; False if there are none.
 
-        False too when twice as much as the file has so far was given back: then lines are made
-        to look open from wherever they are read, and would be read again for each of them.
+        Also False when twice the bytes read so far were put back already: a file can be crafted so
+        that every line seems to open a quote, and would be read again for each of them.
         """
         again = self._row[1:]
         n_bytes = sum(len(line.data) + 1 for line in again)
@@ -121,7 +120,7 @@ class _Lines:
     def _decoded(self, line: Line) -> str:
         if line.is_cut:
             self.problem = (Reason.TOO_LONG, f"line {line.number} has {line.n_bytes} bytes")
-            return ""  # stands in for it, so that the row still ends
+            return ""  # an empty line ends the row
         try:
             return decoded(line.data, self._encoding, self._errors)
         except UnicodeError as error:
@@ -139,7 +138,7 @@ class _Lines:
 
 
 class _Rows:
-    """Rows of the csv module, with its errors as values."""
+    """Rows of the csv module; its errors are returned, not raised."""
 
     def __init__(self, source: CsvSource, delimiter: str, lines: _Lines, file: InputFile) -> None:
         self._source = source
@@ -186,7 +185,7 @@ class _Rows:
 
 
 def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Iterator[list[str]]:
-    """The csv module's reader as ``source`` says."""
+    """The csv module's reader, configured by ``source``."""
     return csv.reader(
         lines,
         delimiter=delimiter,
@@ -198,7 +197,7 @@ def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Itera
 
 
 def _found_delimiter(source: CsvSource, mapping: FieldMapping, header: str) -> str:
-    """The one by which the header has the columns that are asked for, else the most columns."""
+    """The delimiter that gives the header the configured columns, else the most columns."""
     wanted = {use.field for use in mapping.uses() if not use.is_optional}
 
     def score(delimiter: str) -> tuple[int, int]:
@@ -213,7 +212,7 @@ def _found_delimiter(source: CsvSource, mapping: FieldMapping, header: str) -> s
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where the configured columns are."""
+    """The positions of the configured columns."""
 
     mapping: FieldMapping
     n_columns: int
@@ -221,7 +220,7 @@ class _Columns:
 
     @classmethod
     def find(cls, mapping: FieldMapping, header: Sequence[str], file: InputFile) -> _Columns:
-        """Raises SourceError when ``header`` does not have each of them once."""
+        """Find them in ``header``. Raises SourceError unless each is there exactly once."""
         place = {}
         for use in mapping.uses():
             count = header.count(use.field)
@@ -237,7 +236,7 @@ class _Columns:
         return cls(mapping, len(header), place)
 
     def record(self, row: _Row) -> Record:
-        """The row's document, or why it has none."""
+        """The row's document, or its rejection."""
         if row.problem is not None:
             return row.rejection(*row.problem)
         if not row.values:
@@ -258,7 +257,7 @@ def _kind(value: object) -> str:
 
 @contextmanager
 def _field_limit(limit: int) -> Iterator[None]:
-    """Let the csv module read fields of ``limit`` characters; its limit is global."""
+    """Let the csv module read fields of ``limit`` characters; the setting is global."""
     before = csv.field_size_limit(limit)
     try:
         yield

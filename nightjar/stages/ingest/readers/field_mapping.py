@@ -1,4 +1,4 @@
-"""From the fields of a record to a document: text, id, language, and whether it is wanted."""
+"""From the fields of a record to a document: text, id, language, and filter conditions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FieldCheck:
         self._seen: dict[str, None] = {}
 
     def see(self, value: Mapping[str, Any]) -> None:
-        """Take note of one object."""
+        """Look at one object."""
         if self._is_found or self._is_in(value):
             self._is_found = True
         elif len(self._seen) < _MAX_SHOWN:
@@ -55,11 +55,11 @@ Test = Callable[[object], bool]
 
 
 def compiled(condition: Any) -> Test:
-    """The test that ``condition`` (as :mod:`nightjar.config.source_sections` takes it) asks for.
+    """The test for ``condition``, which is as in :mod:`nightjar.config.source_sections`.
 
-    A number also equals text that reads as that number, true and false the words, as tables
-    without types need it. Text compares with text character by character, dates as in
-    2026-01-31. A list fulfils a condition when one of its values does. What is missing is null.
+    A number also equals text that reads as that number, and true and false the words, because CSV
+    has no types. Text is compared character by character, dates as 2026-01-31. A list meets a
+    condition when one of its values does. A missing field is null.
     """
     if isinstance(condition, Mapping):
         tests = [_KEYS[key](wanted) for key, wanted in condition.items()]
@@ -162,24 +162,24 @@ class _Missing:
 
 MISSING: Final = _Missing()
 Get = Callable[[str], object]
-"""The value of a field, or MISSING. Bytes that are not UTF-8 raise UnicodeDecodeError."""
+"""Returns the value of a field, or MISSING. Bytes that are not UTF-8 raise UnicodeDecodeError."""
 _MAX_LANGUAGE_CHARS = 35
-"""Of a BCP 47 tag, by its section 4.4.1."""
+"""Longest BCP 47 tag, by its section 4.4.1."""
 
 
 @dataclass(frozen=True)
 class FieldUse:
-    """A field that the configuration names, and by which key."""
+    """A field named in the configuration, and the key that names it."""
 
     key: str
     field: str
     is_optional: bool = False
-    """Whether a file may lack it."""
+    """Whether a file may lack the field."""
 
 
 @dataclass(frozen=True)
 class FieldMapping:
-    """Which fields make a document."""
+    """The fields that make up a document."""
 
     text: tuple[str, ...]
     join: str
@@ -187,11 +187,11 @@ class FieldMapping:
     language: str | None
     where: tuple[tuple[str, Test], ...]
     suffix: str
-    """Of the keys in the configuration: ``field`` or ``column``."""
+    """How the configuration's keys end: ``field`` or ``column``."""
 
     @classmethod
     def of(cls, source: JsonLinesSource | ParquetSource | CsvSource | SqlSource) -> FieldMapping:
-        """The mapping that ``source`` configures."""
+        """The mapping in ``source``."""
         if isinstance(source, JsonLinesSource):
             text, id_name, language = source.text_field, source.id_field, source.language_field
             suffix = "field"
@@ -203,7 +203,7 @@ class FieldMapping:
         return cls(texts, source.join, id_name, language, tests, suffix)
 
     def uses(self) -> Iterator[FieldUse]:
-        """Every field that is named, texts first; one may come twice."""
+        """Every field that is named, texts first; possibly with repetitions."""
         for name in self.text:
             yield FieldUse(f"text_{self.suffix}", name)
         if self.id is not None:
@@ -220,10 +220,10 @@ class FieldMapping:
         kind_of: Callable[[object], str],
         shown: tuple[bytes, str] = (b"", "utf-8"),
     ) -> Record:
-        """The document whose fields ``get`` gives, a Skip when it is not wanted, or why not.
+        """The document from the fields, a Skip when it is not wanted, or its Rejection.
 
-        ``kind_of`` names a value's type for people, ``shown`` what a rejection
-        shows an excerpt of, and its encoding.
+        ``get`` gives the fields, ``kind_of`` names a value's type in messages, and ``shown`` has
+        the bytes (and their encoding) that a rejection quotes.
         """
         try:
             if self.where and not self._is_wanted(get):
@@ -255,7 +255,7 @@ class FieldMapping:
         return True
 
     def _text(self, get: Get, kind_of: Callable[[object], str]) -> str | _Problem:
-        """Of several texts those that are there, and not blank."""
+        """The texts that are present and not blank, joined."""
         if len(self.text) == 1:
             value = get(self.text[0])
             return value if isinstance(value, str) else _problem(self.text[0], value, kind_of)
@@ -289,7 +289,7 @@ def _problem(name: str, value: object, kind_of: Callable[[object], str]) -> _Pro
 
 
 def _language(value: object) -> str | None:
-    """The record's own language; None when it does not say one."""
+    """The record's own language; None if it has none."""
     if not isinstance(value, str):
         return None
     value = value.strip()

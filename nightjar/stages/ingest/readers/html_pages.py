@@ -1,4 +1,4 @@
-"""HTML: a page a file."""
+"""HTML: one page per file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from nightjar.stages.ingest.records import (
 _MARKUP_PER_CHAR = 4
 _MIN_PAGE_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 12
-"""Where a page says its encoding; the standard asks for 1,024 bytes, pages take more."""
+"""Where a page declares its encoding; the standard says 1,024 bytes, pages use more."""
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _META = re.compile(rb"""<meta[\s/][^>]*?charset\s*=\s*["']?\s*([\w:.-]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']\s*([\w:.-]+)""")
 _LABELS = {
-    # What browsers read by these names (the Encoding standard), in Python's names.
+    # What browsers use for these names (the Encoding standard), in Python's names.
     "ascii": "cp1252", "us-ascii": "cp1252", "latin1": "cp1252", "latin-1": "cp1252",
     "iso-8859-1": "cp1252", "iso8859-1": "cp1252", "l1": "cp1252",
     "iso-8859-9": "cp1254", "latin5": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874",
@@ -39,7 +39,7 @@ _LABELS = {
     "x-mac-cyrillic": "mac_cyrillic", "x-cp1250": "cp1250", "x-cp1251": "cp1251",
     "x-cp1252": "cp1252", "x-euc-jp": "euc_jp", "unicode-1-1-utf-8": "utf-8",
     "big5": "big5hkscs", "big5-hkscs": "big5hkscs",
-    # A page that could be read so far cannot be in these.
+    # A page whose declaration could be read as ASCII cannot be in these.
     "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8", "utf-32": "utf-8",
     "utf-7": "utf-8",
 }  # fmt: skip
@@ -48,7 +48,7 @@ _LABELS = {
 def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[Record]:
     """One document, whose id is the file's label: the page's title and text.
 
-    Holds the page, of which no more than 16 bytes for each of ``max_chars`` (at least 16 MiB).
+    Memory: the page, limited to 16 bytes for each of ``max_chars`` (at least 16 MiB).
     """
     limit = max(_MARKUP_PER_CHAR * MAX_BYTES_PER_CHAR * max_chars, _MIN_PAGE_BYTES)
     page = read_whole(file.content(), limit)
@@ -56,7 +56,7 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
         detail = f"{page.n_bytes} bytes of markup"
         yield Rejection(file.label, Reason.TOO_LONG, detail, excerpt(page.data))
         return
-    # What it looks like comes last, where the encoding is auto.
+    # Detection comes last, if the encoding is auto.
     encoding = sniff_bom(page.data) or _declared(page.data) or source.encoding
     stream = open_encoded((page.data,), encoding)
     data = b"".join(stream.pieces)
@@ -78,7 +78,7 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
 
 
 def _declared(data: bytes) -> str | None:
-    """The encoding that a page says it has, where that is one."""
+    """The encoding that a page declares, if Python knows it."""
     head = _COMMENT.sub(b"", data[:_HEAD_BYTES])
     match = _META.search(head) or _XML.match(head)
     if match is None:
@@ -89,6 +89,6 @@ def _declared(data: bytes) -> str | None:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
         return None
-    # Base64 and rot13 are codecs, but of no text.
+    # Base64 and rot13 are codecs, but not text encodings.
     is_text = getattr(codec, "_is_text_encoding", True)
     return name if is_text and is_for_files(name) else None

@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line; and rows of a database, from the files made of them."""
+"""JSON Lines, one object per line; and rows of a database, from the files fetched from it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _EXTRA = re.compile(r"Extra data: line 1 column (\d+)")
 
 
 def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """Documents from ``text_field``, with their id from ``id_field`` where there is one.
+    """Documents from ``text_field``, with the id from ``id_field`` if there is one.
 
-    Holds one line. Raises SourceError when the file is one JSON array or printed over several
-    lines, or when no object of it has a field that is asked for.
+    Memory: one line. Raises SourceError when the file is one JSON array or printed over several
+    lines, or when no object has a configured field.
     """
     mapping = FieldMapping.of(source)
     checks = [
@@ -59,7 +59,7 @@ def _has(path: str, value: dict[str, Any]) -> bool:
 
 
 def _field(value: dict[str, Any], path: str) -> object:
-    """The field ``path``, or MISSING; ``a.b`` is field b of the object in a, if there is no a.b."""
+    """The field ``path``, or MISSING; without a field a.b, ``a.b`` is field b of object a."""
     if path in value:
         return value[path]
     found: object = value
@@ -95,7 +95,7 @@ def _parsed(line: Line, locator: str, encoding: str, errors: str) -> dict[str, A
 def _check_is_lines(
     file: InputFile, line: Line, value: dict[str, Any] | Rejection, encoding: str
 ) -> None:
-    """Refuse a file whose first line shows that it is JSON, but not JSON Lines."""
+    """Reject a file whose first line shows that it is JSON, but not JSON Lines."""
     if not isinstance(value, Rejection):
         return
     start = line.data[:_OTHER_FIELDS_BYTES].decode(encoding, "replace").strip()
@@ -115,17 +115,17 @@ def _kind(value: object) -> str:
 
 
 def _type(value: object) -> str:
-    """What JSON calls the type of ``value``."""
+    """The JSON type of ``value``."""
     names = {bool: "boolean", dict: "object", list: "array", str: "string"}
     return "null" if value is None else names.get(type(value), "number")
 
 
 _MAX_BYTES = 1 << 31
-"""Of a row; databases allow no more."""
+"""Largest row; databases allow no more."""
 
 
 def read_rows(source: SqlSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """A document a row, called by its key. Holds one row, however long: it is a value there."""
+    """One document per row, with its key as id. Memory: one row, however long."""
     del max_chars  # cleaning rejects what is longer
     mapping = FieldMapping.of(source)
     for line in split_lines(open_encoded(file.content(), "utf-8"), _MAX_BYTES):

@@ -1,4 +1,4 @@
-"""MediaWiki XML exports as a stream: the pages of the configured namespaces as plain text."""
+"""MediaWiki XML exports as a stream: pages of the configured namespaces as plain text."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nightjar.stages.ingest.wikitext import WikitextStripper
 _FEED_BYTES = 1 << 16
 _MAX_DEPTH = 32
 _MAX_MARK_BYTES = 1 << 22
-"""Of a tag or comment, which the parser holds whole and looks at again with every feed."""
+"""Longest tag or comment: the parser holds it and rescans it with every feed."""
 _NAMESPACE = "siteinfo/namespaces/namespace"
 _KEPT = frozenset(
     (_NAMESPACE, "page/title", "page/ns", "page/id", "page/revision/text", "page/revision/model")
 )
 _FILE_NAMESPACES = (-2, 6, 14)
-"""Media, File and Category: links to them show nothing."""
+"""Media, File and Category: links to them show no text."""
 
 
 @dataclass(frozen=True)
 class WikiPage:
-    """A page; of a history its last revision."""
+    """A page; with a history, its last revision."""
 
     id: str
     title: str
@@ -38,23 +38,23 @@ class WikiPage:
     model: str
     text: str
     n_chars: int
-    """Length of the markup; more than ``len(text)`` when the page was cut."""
+    """Length of the markup; more than ``len(text)`` if the page was cut."""
 
 
 @dataclass
 class Site:
-    """What the export says of the wiki, which it does before the first page."""
+    """What the export says about the wiki, before the first page."""
 
     namespaces: dict[int, str] = field(default_factory=dict)
     """Names by number, in the wiki's language."""
 
     @property
     def hidden_namespaces(self) -> list[str]:
-        """Those whose links show nothing: files and categories."""
+        """Names of the namespaces whose links show no text: files and categories."""
         return [self.namespaces[key] for key in _FILE_NAMESPACES if self.namespaces.get(key)]
 
     def namespace(self, number: str, title: str) -> int:
-        """The number of a page's namespace; exports before 2009 have it in the title only."""
+        """The number of a page's namespace; exports before 2009 have it only in the title."""
         if number.removeprefix("-").isdecimal():
             return int(number)
         name, colon, _ = title.partition(":")
@@ -62,11 +62,11 @@ class Site:
 
 
 class PageStream:
-    """The pages of ``file`` in order, and the ``site`` they are of.
+    """The pages of ``file`` in order, and their ``site``.
 
-    Holds the pages of 64 KiB of XML and, of each page, at most ``max_chars`` of markup.
-    Iterating raises SourceError when the XML is hostile, not well-formed, cut off, or not a
-    MediaWiki export, after the pages that were whole before.
+    Memory: the pages in 64 KiB of XML, with at most ``max_chars`` of markup each. Iterating raises
+    SourceError when the XML is hostile, not well-formed, truncated, or not a MediaWiki export,
+    after yielding the intact pages before that.
     """
 
     def __init__(self, file: InputFile, max_chars: int) -> None:
@@ -75,7 +75,7 @@ class PageStream:
 
     @property
     def site(self) -> Site:
-        """Known once the first page is there."""
+        """Known once the first page was read."""
         return self._target.site
 
     def __iter__(self) -> Iterator[WikiPage]:
@@ -85,7 +85,7 @@ class PageStream:
             try:
                 self._feed(parser, data)
             except SourceError:
-                yield from self._target.take_pages()  # what was whole before
+                yield from self._target.take_pages()  # the intact pages before
                 raise
             yield from self._target.take_pages()
             n_silent = 0 if self._target.take_news() else n_silent + len(data)
@@ -97,7 +97,7 @@ class PageStream:
         self._feed(parser, None)
 
     def _feed(self, parser: DefusedXMLParser, data: bytes | None) -> None:
-        """Parse ``data``; None is the end of the file."""
+        """Parse ``data``; None means the end of the file."""
         path = self._file.path
         try:
             if data is None:
@@ -129,7 +129,7 @@ class _NotAnExport(Exception):
 
 
 class _Target:
-    """Receives the parser's events; keeps the fields of the page under way, builds no tree."""
+    """Receives the parser's events; keeps the fields of the current page and builds no tree."""
 
     def __init__(self, max_chars: int) -> None:
         self.site = Site()
@@ -155,7 +155,7 @@ class _Target:
         return pages
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """An element begins."""
+        """Start an element."""
         self._has_news = True
         name = tag.rpartition("}")[2]
         if not self._path and name != "mediawiki":
@@ -185,7 +185,7 @@ class _Target:
             self._n_kept += len(text)
 
     def end(self, _tag: str) -> None:
-        """The current element ends."""
+        """End the current element."""
         self._has_news = True
         where = self._where()
         if self._kept is not None and where in _KEPT:
@@ -224,14 +224,14 @@ class _Target:
 _REDIRECT = re.compile(r"\s*#redirect\b", re.IGNORECASE)
 _MARKUP_PER_CHAR = 4
 _MIN_PAGE_CHARS = 1 << 22
-"""Well above MediaWiki's own limit of a page, 2 MiB."""
+"""Well above MediaWiki's own limit for a page, 2 MiB."""
 
 
 def read_mediawiki(source: MediaWikiSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """Documents with the page id as their id, without markup; redirects are skipped.
+    """Documents without markup, with the page id as id; redirects are skipped.
 
-    Of a page with its history the last revision counts. Holds one page, of whose markup no
-    more than four times ``max_chars`` (at least 4 million characters). Raises SourceError as
+    A page with history yields its last revision. Memory: one page, with at most four times
+    ``max_chars`` of markup (at least 4 million characters). Raises SourceError as
     :class:`PageStream` does.
     """
     pages = PageStream(file, max(_MARKUP_PER_CHAR * max_chars, _MIN_PAGE_CHARS))

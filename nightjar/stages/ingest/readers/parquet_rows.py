@@ -23,18 +23,18 @@ _BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """Documents from ``text_column``, with their id from ``id_column`` where there is one.
+    """Documents from ``text_column``, with the id from ``id_column`` if there is one.
 
-    Holds 16 MB of rows, or one, and of each column a page, whatever the size of a row group.
-    Raises SourceError when the file is damaged, encrypted, or does not have the columns, after
-    the rows that could be read.
+    Memory: 16 MB of rows, or one row, and a page of each column, whatever the size of a row group.
+    Raises SourceError, after yielding the readable rows, when the file is damaged, encrypted or
+    lacks a column.
     """
-    del max_chars  # a value is as long as the file says; cleaning rejects it
+    del max_chars  # a value's length is up to the file; cleaning rejects long ones
     mapping = FieldMapping.of(source)
     row, n_reported = 0, 0
     with (
         _named_errors(file.path),
-        # With pre_buffer, or without a buffer's size, a whole row group is read at once.
+        # With pre_buffer, or without a buffer size, an entire row group is read at once.
         pq.ParquetFile(
             file.path,
             page_checksum_verification=True,
@@ -64,7 +64,7 @@ def _batches(parquet: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordB
 
 
 def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list[str]:
-    """The columns to read; raises SourceError unless each is there once, with a fitting type."""
+    """The columns to read. Raises SourceError unless each exists once, with a suitable type."""
     wanted: dict[str, None] = {}
     for use in mapping.uses():
         column = use.field
@@ -83,7 +83,7 @@ def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Strings, or bytes that some writers of Parquet store strings as."""
+    """Whether ``kind`` is strings, or the bytes that some writers store strings as."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return any(
         test(kind)
@@ -124,7 +124,7 @@ def _records(
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Texts as bytes, to be decoded one by one; anything else as Python has it."""
+    """Texts as bytes, to be decoded one by one; other values as Python objects."""
     if _is_text(column.type):
         return _as_bytes(column)
     values: list[Any] = column.to_pylist()
@@ -143,7 +143,7 @@ def _kind(value: object) -> str:
 
 
 def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """The values as bytes: a string column may hold what is not UTF-8, unchecked."""
+    """The values as bytes: a string column may contain invalid UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()

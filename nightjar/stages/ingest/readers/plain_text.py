@@ -1,4 +1,4 @@
-"""Plain text: a stream of bytes cut into lines, in bounded memory; a document a line, or a file."""
+"""Plain text: bytes cut into lines in bounded memory; a document per line or per file."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Line:
     """From 1."""
     data: bytes
     n_bytes: int
-    """Length in the file; more than ``len(data)`` when the line was cut."""
+    """Length in the file; more than ``len(data)`` if the line was cut."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether the line is longer than was asked for."""
+        """Whether the line is longer than the limit."""
         return self.n_bytes > len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What a file holds, if it is not too long."""
+    """The content of a file, up to a limit."""
 
     data: bytes
     n_bytes: int
-    """More than ``len(data)`` when it is."""
+    """Length of the content; more than ``len(data)`` if it was cut."""
 
 
 def read_whole(pieces: Iterable[bytes], max_bytes: int) -> Whole:
-    """All ``pieces``, of which no more than ``max_bytes`` are held."""
+    """Read all ``pieces``, keeping at most ``max_bytes``."""
     kept, n_bytes = [], 0
     for piece in pieces:
         if n_bytes < max_bytes:
@@ -54,10 +54,9 @@ def read_whole(pieces: Iterable[bytes], max_bytes: int) -> Whole:
 
 
 def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:
-    r"""The lines of ``stream``, which end with ``\n``, ``\r\n`` or ``\r``.
+    r"""The lines of ``stream``, ending with ``\n``, ``\r\n`` or ``\r``.
 
-    Of a line longer than ``max_bytes`` only its first ``max_bytes`` are kept; the rest is
-    passed over piece by piece, so that at most that much and one piece are in memory.
+    A longer line is cut to ``max_bytes`` and the rest skipped. Memory: at most that and one piece.
     """
     encoding = stream.encoding
     line = _Growing(max_bytes - max_bytes % encoding.unit)
@@ -86,14 +85,14 @@ def _line_ends(encoding: Encoding, data: bytes, usable: int) -> Iterator[tuple[i
     position = 0
     while match := encoding.line_end.search(data, position, usable):
         if match.start() % encoding.unit:
-            position = match.start() + 1  # bytes of two neighbouring characters
+            position = match.start() + 1  # a match across two neighbouring characters
         else:
             position = match.end()
             yield match.span()
 
 
 class _Growing:
-    """A line that is not complete yet, cut at ``max_bytes``."""
+    """A line in progress, cut at ``max_bytes``."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -115,9 +114,9 @@ class _Growing:
 
 
 def read_text(source: TextSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """Documents without ids (lines), or one whose id is the file's label.
+    """Documents without ids (lines), or one document with the file's label as id.
 
-    Holds one document, of which no more than can be ``max_chars`` long.
+    Memory: one document, limited to the bytes of ``max_chars`` characters.
     """
     if source.document == "file":
         return iter((_whole_file(source, file, max_chars),))

@@ -1,30 +1,29 @@
-"""Remote sources become local files, and everything behind them stays as it is.
+"""Remote sources are fetched to local files; every later step works as with local sources.
 
-What is fetched lies below ``<artifacts_dir>/fetched``, which workers of a cluster see, too:
+Fetched files are stored below ``<artifacts_dir>/fetched``, which the workers of a cluster share:
 
-- ``objects/<sha256>/<name>``: whole files, never modified. The name is that of the object,
-  since readers go by suffixes; the folder is its content, so that whoever knows the plan
-  knows the file.
-- ``index/<source>-<hash of its URLs>.json``: which objects the URLs stood for the last time,
-  and for each object the version that the server told and the content that it had. Replaced
-  atomically; a lease beside it lets one process at a time fetch for these URLs.
-- ``partial/``: downloads under way or broken off, each with the version it is of, so that the
-  next try goes on where it ended, if the server still has that version.
+- ``objects/<sha256>/<name>``: complete files, never modified. The name is the object's, since
+  readers depend on suffixes; the folder is the hash of its content, so the plan determines the
+  path.
+- ``index/<source>-<hash of its URLs>.json``: the objects that the URLs matched last time, with the
+  version reported by the server and the content of each. Replaced atomically; a lease beside it
+  lets one process at a time fetch for these URLs.
+- ``partial/``: running or interrupted downloads, each with its version, so that the next try
+  resumes the download if the server still has that version.
 
-Planning lists the URLs and fetches what is new (``fetching``): an object whose version the
-index has is not downloaded again. A version is the strongest mark that the server gives
-(ETag, generation, else modification time and size); without any, the object is downloaded
-each time and its content decides. The stage uses nothing but the plan: the sha256 and the
-name of an object say which file it is (:func:`fetched_file`), so that a night whose URLs
-stand for something else meanwhile still reads what was planned.
+Planning lists the URLs and fetches what is new (``fetching``): an object whose version is in the
+index is not downloaded again. The version is the strongest validator that the server gives (ETag,
+generation, else modification time and size); without any, the object is downloaded each time and
+its content decides. The stage uses only the plan: an object's sha256 and name determine its file
+(:func:`fetched_file`), so a night reads what was planned even if the URLs have changed meanwhile.
 
-A database's rows become parts, files of JSON Lines among the objects (``database_tables``,
-``row_parts``), read through SQLAlchemy (``database``); the index has the highest watermark, too.
+Rows of a database, read through SQLAlchemy (``database``), become parts: JSON Lines files among the
+objects (``database_tables``, ``row_parts``). The index also stores the highest watermark.
 
-``http`` speaks to web servers, ``buckets`` to S3, Google Cloud Storage and Azure through
-fsspec; both give :mod:`.object_storage`'s interface to ``download``, which
-brings one object here, whatever happens on the way. Credentials come from the environment and
-never reach a file, a message or a log: messages of libraries are redacted and not chained.
+``http`` talks to web servers, ``buckets`` to S3, Google Cloud Storage and Azure through fsspec.
+Both implement the interface in :mod:`.object_storage` for ``download``, which downloads one object,
+with retries. Credentials come from the environment and never reach a file, a message or a log:
+library messages are redacted and not chained.
 """
 
 from nightjar.stages.ingest.remote.database_tables import TableRequest, fetch_rows, known_rows

@@ -1,4 +1,4 @@
-"""Objects in S3, Google Cloud Storage and Azure, through fsspec's file systems."""
+"""Objects in S3, Google Cloud Storage and Azure, through fsspec."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from nightjar.stages.ingest.remote.object_storage import (
 _CONNECT_SECONDS = 10
 _SILENT_SECONDS = 60
 _PIECE_BYTES = 1 << 23
-"""A request each."""
+"""Bytes per request."""
 _MARKS = ("generation", "ETag", "etag", "VersionId", "version_id")
-"""In an object's information: what tells its versions apart, the best first."""
+"""Keys in an object's metadata that distinguish its versions, the best first."""
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
 @dataclass(frozen=True)
 class _Errors:
-    """Classes of a library's errors, as ``module:Class``."""
+    """Error classes of a library, as ``module:Class``."""
 
     passing: tuple[str, ...] = ()
     lasting: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ _FAMILIES: Mapping[str, _Family] = {
 
 
 class BucketStorage:
-    """Objects that ``s3://``, ``gs://`` and ``az://`` URLs name."""
+    """Storage for ``s3://``, ``gs://`` and ``az://`` URLs."""
 
     def __init__(self, family: str, config: StorageConfig) -> None:
         found = _FAMILIES[family]
@@ -110,7 +110,7 @@ class BucketStorage:
             )
 
     def find(self, url: str) -> list[RemoteObject]:
-        """The object of that URL, or those that match a glob, with their versions."""
+        """The object at ``url``, or those that match a glob, with their versions."""
         pattern = str(self._files._strip_protocol(url))  # noqa: SLF001 (fsspec has no other way)
         with self._translated(url):
             if glob.has_magic(pattern):
@@ -132,7 +132,7 @@ class BucketStorage:
     def open(
         self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> Iterator[Body | None]:
-        """As :class:`.object_storage.Storage`."""
+        """See :class:`.object_storage.Storage`."""
         path = found.url.partition("://")[2]
         with self._translated(found.url):
             stream = self._files.open(path, "rb", block_size=_PIECE_BYTES, cache_type="none")
@@ -146,7 +146,7 @@ class BucketStorage:
             yield Body(version, start, self._pieces(found.url, path, stream, version, start))
 
     def close(self) -> None:
-        """Nothing: the library closes its connections."""
+        """Do nothing: the library closes its connections."""
 
     def _object(self, info: Mapping[str, Any]) -> RemoteObject:
         name = str(info["name"])
@@ -161,13 +161,13 @@ class BucketStorage:
             stream.seek(start)
             while piece := stream.read(_PIECE_BYTES):
                 yield piece
-            # S3 refuses a request for another version; elsewhere a change shows in the end.
+            # S3 rejects a request for another version; elsewhere a change is detected at the end.
             if self._family != "s3" and not version.is_of(_version(self._files.info(path))):
                 raise ObjectChanged("the object changed while it was fetched")
 
     @contextmanager
     def _translated(self, url: str) -> Iterator[None]:
-        """Errors of the libraries as ours. Not chained: their text may hold what is secret."""
+        """Translate errors of the libraries to ours, unchained: their text may contain secrets."""
         try:
             yield
         except FileNotFoundError:
@@ -180,7 +180,7 @@ class BucketStorage:
         except self._passing as error:
             raise Interrupted(_reason(error)) from None
         except OSError as error:
-            if error.errno == errno.EBUSY or "recondition" in str(error):  # If-Match fails
+            if error.errno == errno.EBUSY or "recondition" in str(error):  # If-Match failed
                 raise ObjectChanged("the object changed while it was fetched") from None
             if error.errno in (errno.EINVAL, errno.EPERM, errno.ENOSYS):
                 raise SourceError(f"{url}: the server refuses this ({_reason(error)})") from None
@@ -192,7 +192,7 @@ class BucketStorage:
 
 
 def _options(family: str, config: StorageConfig) -> dict[str, Any]:
-    """What the family's file system is made with."""
+    """Arguments for fsspec's file system of this family."""
     options: dict[str, Any] = {}
     if family == "s3":
         options = {
@@ -221,7 +221,7 @@ def _options(family: str, config: StorageConfig) -> dict[str, Any]:
 
 
 def _classes(names: tuple[str, ...]) -> tuple[type[Exception], ...]:
-    """Those classes, of what is installed."""
+    """Those of the classes that are installed."""
     found: list[type[Exception]] = []
     for name in names:
         module, _, attribute = name.partition(":")
@@ -247,6 +247,6 @@ def _version(info: Mapping[str, Any]) -> ObjectVersion:
 
 
 def _is_shown(name: str, pattern: str) -> bool:
-    """Names that start with a dot have to be spelt out, as of local files."""
+    """Whether ``pattern`` may match ``name``: a leading dot must be explicit, as in files."""
     hidden = [part for part in name.split("/") if part.startswith(".")]
     return not hidden or any(part.startswith(".") for part in pattern.split("/"))

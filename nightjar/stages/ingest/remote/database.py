@@ -1,4 +1,4 @@
-"""Reading a query of a database, in one snapshot, row by row."""
+"""Reading a database query in one snapshot, row by row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nightjar.stages.ingest.remote.object_storage import Interrupted
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1_000
-"""Held in memory, of rows and of keys."""
+"""Rows, or keys, in memory at once."""
 _CONNECT_SECONDS = 15
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _CONNECT_ARGUMENTS = {
@@ -37,19 +37,19 @@ _LASTING = re.compile(
     r"|no password supplied|unable to open|not a database|permission denied",
     re.IGNORECASE,
 )
-"""In the message of a connection that fails: another try would not mend it."""
+"""In the message of a failed connection: retrying would not help."""
 _PASSING = re.compile(r"is locked|deadlock|could not serialize|canceling statement", re.IGNORECASE)
 _ALIAS = "nightjar_rows"
 
 
 class Database:
-    """A connection, and the snapshot of the query's table that is read through it."""
+    """A connection with a snapshot of the query's table."""
 
     def __init__(self, source: SqlSource, connection: Connection, secret: str | None) -> None:
         self._source = source
         self._connection = connection
         self._secret = secret
-        text = source.query.replace(":", r"\:")  # which else begins a parameter
+        text = source.query.replace(":", r"\:")  # otherwise it would start a parameter
         nothing = sqlalchemy.text(f"SELECT * FROM ({text}\n) {_ALIAS} WHERE 1 = 0")  # noqa: S608
         self._names = list(self._execute(nothing).keys())
         self._check_columns()
@@ -78,9 +78,9 @@ class Database:
             )
 
     def rows(self, since: Any = None) -> Iterator[Sequence[Any]]:
-        """The source's columns of each row, by watermark, then key.
+        """The source's columns of each row, ordered by watermark, then key.
 
-        With ``since`` only rows whose watermark is not below it, or is null.
+        With ``since`` only rows whose watermark is null or at least ``since``.
         """
         source, table = self._source, self._table
         query = sqlalchemy.select(*(table.c[name] for name in source.columns))
@@ -93,7 +93,7 @@ class Database:
         yield from self._stream(query.order_by(*order))
 
     def keys(self) -> Iterator[Any]:
-        """The key of each row, in no order."""
+        """The key of each row, unordered."""
         key = self._table.c[self._source.key_column]
         for row in self._stream(sqlalchemy.select(key)):
             yield row[0]
@@ -111,16 +111,16 @@ class Database:
 
 @contextmanager
 def opened(source: SqlSource, base_dir: Path) -> Iterator[Database]:
-    """The database of ``source``, in a transaction that sees one state of it and changes none.
+    """The database of ``source``, in a read-only transaction that sees one state of it.
 
-    Raises SourceError for what another try does not mend, naming no password, and
-    :class:`Interrupted` for the rest.
+    Raises SourceError for errors that retrying cannot fix, without passwords, and
+    :class:`Interrupted` for others.
     """
     url = _url(source, base_dir)
     engine = _engine(url)
     try:
         with _named_errors(url.password, is_connecting=True), engine.connect() as connection:
-            if url.get_backend_name() == "sqlite":  # begins none before it writes
+            if url.get_backend_name() == "sqlite":  # it starts none before the first write
                 connection.exec_driver_sql("BEGIN")
             yield Database(source, connection, url.password)
     finally:
@@ -145,7 +145,7 @@ def _url(source: SqlSource, base_dir: Path) -> URL:
 
 
 def _read_only_file(url: URL, base_dir: Path) -> URL:
-    """SQLite would make a file that is not there."""
+    """Open read-only, because SQLite would create a missing file."""
     path = base_dir / (url.database or "")
     if not path.is_file():
         raise SourceError(f"there is no database {path}; relative paths start at the config file")
@@ -173,7 +173,7 @@ def _engine(url: URL) -> Engine:
 
 @contextmanager
 def _named_errors(secret: str | None, *, is_connecting: bool = False) -> Iterator[None]:
-    """Errors of SQLAlchemy without the statement and without anything secret."""
+    """Translate errors of SQLAlchemy, without the statement or secrets."""
     try:
         yield
     except exc.SQLAlchemyError as error:

@@ -1,10 +1,10 @@
-"""Fetching the rows of a database: what lies past the last watermark, into parts.
+"""Fetching the rows of a database beyond the last watermark, into parts.
 
-Rows are in the order of watermark and key, so that what is new comes last. A night reads the
-rows whose watermark is not below the highest one of the night before (those that have that very
-watermark are read again: more of them may have come), drops the rows with the same keys from
-the parts they were in, and those whose keys the database does not have any more, and writes the
-new rows behind. The parts are those of reading everything into an empty folder.
+Rows are ordered by watermark and key, so new rows come last. A night reads the rows whose watermark
+is at least the highest one of the night before; rows with exactly that watermark are read again,
+because more may have been added. It removes the old versions of these rows, and rows whose key the
+database no longer has, from earlier parts, and appends the new rows. The parts are identical to
+those of reading everything into an empty folder.
 """
 
 from __future__ import annotations
@@ -54,22 +54,22 @@ _TOLD_ROWS = 1_000
 
 @dataclass(frozen=True)
 class TableRequest:
-    """A source of type ``sql`` and what it is called."""
+    """A source of type ``sql`` and its name."""
 
     name: str
     source: SqlSource
     base_dir: Path
     purged_ids: frozenset[bytes] = frozenset()
-    """Digests of doc_ids that must not come in: such rows are not kept here either."""
+    """Digests of purged doc_ids: their rows are not stored here either."""
 
     def takes(self, row: Row) -> bool:
-        """Whether a row may be kept."""
+        """Whether a row may be stored."""
         doc_id = f"{self.name}:{str(row.key).strip()}"
         return not self.purged_ids or digest_of(doc_id) not in self.purged_ids
 
     @property
     def index_name(self) -> str:
-        """What the index is called: another query, column or database starts anew."""
+        """Name of the index: a change of query, column or database starts a new one."""
         source = self.source
         place = [source.url, source.url_env, source.query, source.columns, source.watermark_column]
         return f"{self.name}-{fingerprint(place)}"
@@ -77,7 +77,7 @@ class TableRequest:
 
 @dataclass(frozen=True)
 class FetchedPart:
-    """A part of the rows, as it lies here."""
+    """A part of the rows, as a local file."""
 
     label: str
     path: Path
@@ -85,12 +85,12 @@ class FetchedPart:
 
 
 def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list[FetchedPart]:
-    """Bring the parts up to date with the database; all of them, in the order of the rows.
+    """Bring the parts up to date with the database; returns all of them, in row order.
 
-    In memory: the digests of all keys that are read again or checked (8 bytes each), some
-    thousand rows, and what :class:`~.row_parts.PartsWriter` holds. Raises SourceError, naming
-    the source, for a query, a column or a row that is not as it has to be; SourceUnavailable
-    when the database does not answer; StoreNotWritable.
+    Memory: the digests of all keys that are read again or checked (8 bytes each), some thousand
+    rows, and what :class:`~.row_parts.PartsWriter` needs. Raises SourceError, with the name of the
+    source, for an invalid query, column or row; SourceUnavailable when the database does not
+    answer; StoreNotWritable.
     """
     directories = Directories(fetched)
     with only_writes(fetched):
@@ -109,7 +109,7 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
 
 
 def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
-    """What :func:`fetch_rows` found the last time; asks no database.
+    """The parts that :func:`fetch_rows` found last time, without asking the database.
 
     Raises SourceError when these rows were never fetched, or a file is gone.
     """
@@ -139,10 +139,10 @@ class _TableFetching:
         self._progress = progress
         self._before = Index.read(path)
         self._last: Any = None
-        """The highest watermark so far, as the database has it."""
+        """The highest watermark so far, as the database returned it."""
 
     def run(self) -> list[RowPart]:
-        """One try: the parts as the database is now."""
+        """One attempt: the parts for the database as it is now."""
         from nightjar.stages.ingest.remote.database import opened  # noqa: PLC0415  # imports SQLAlchemy
 
         self._progress.start(f"fetch {self._request.name}", None, "rows")
@@ -167,7 +167,7 @@ class _TableFetching:
         return table if table and _are_here(self._before, self._directories) else None
 
     def _go_on(self, table: TableState, database: Any, writer: PartsWriter) -> int:
-        """Write what is known and still there, then what is new; how many rows were kept."""
+        """Write known rows that still exist, then new ones; returns the number of known ones."""
         with PartsWriter(self._directories) as news:
             news.add(self._rows(database.rows(self._last)))
             new_parts = news.finish()
@@ -199,7 +199,7 @@ class _TableFetching:
         return n_kept
 
     def _rows(self, rows: Iterator[Sequence[Any]]) -> Iterator[Row]:
-        """The database's rows as they are stored; remembers the highest watermark."""
+        """The database's rows as they are stored; tracks the highest watermark."""
         source = self._source
         names = source.columns
         mark = None if source.watermark_column is None else names.index(source.watermark_column)
@@ -221,7 +221,7 @@ class _TableFetching:
                 self._progress.advance(_TOLD_ROWS, f"{number:,} rows")
 
     def _check_keys(self, parts: Sequence[RowPart]) -> None:
-        """Raise SourceError when a key comes twice; two digests alike are looked at."""
+        """Raise SourceError when a key occurs twice; equal digests are checked by key."""
         key_column = self._source.key_column
         digests = _joined(part.digests(self._directories, key_column) for part in parts)
         digests.sort()
@@ -275,7 +275,7 @@ _TYPES = {
     "uuid": (uuid.UUID, str, uuid.UUID),
     "text": (str, str, str),
 }
-"""By name: the type, and how its values are written and read."""
+"""Types of watermarks by name: the class, and how its values are written and read."""
 
 
 def _encoded(value: Any) -> Watermark | None:

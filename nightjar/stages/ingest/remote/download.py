@@ -1,4 +1,4 @@
-"""Bringing one object here, whatever happens on the way; how far several downloads are."""
+"""Downloading one object, with retries; and the progress of several downloads."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from nightjar.stages.ingest.remote.object_storage import (
 
 
 class Tally:
-    """Counts what threads bring; :meth:`tell` passes it on.
+    """Counts bytes in several threads; :meth:`tell` reports them.
 
-    ``sizes`` are the bytes that are to come of each object, None where only the answer
-    tells: once all are known, the progress has a total.
+    ``sizes`` is the expected size of each object, None if only the response will tell. Once all are
+    known, the progress has a total.
     """
 
     def __init__(self, progress: Progress, label: str, sizes: Mapping[str, int | None]) -> None:
@@ -41,18 +41,18 @@ class Tally:
             progress.start(label, self._total, "B")
 
     def expect(self, url: str, n_bytes: int | None) -> None:
-        """So much is to come of the object at ``url``; called by any thread."""
+        """Expect ``n_bytes`` of the object at ``url``; any thread may call it."""
         with self._lock:
             self._sizes[url] = n_bytes
 
     def add(self, n_bytes: int, name: str) -> None:
-        """So much more came, of the object ``name``; called by any thread."""
+        """Count ``n_bytes`` received for the object ``name``; any thread may call it."""
         with self._lock:
             self._n_bytes += n_bytes
             self._name = name
 
     def tell(self) -> None:
-        """Tell what came since the last time."""
+        """Report what was received since the last call."""
         with self._lock:
             n_bytes, name = self._n_bytes, self._name
             total = self._sum() if self._total is None else self._total
@@ -70,7 +70,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Downloads:
-    """What all downloads of a source share."""
+    """State that all downloads of a source share."""
 
     storage: Storage
     directories: Directories
@@ -79,11 +79,11 @@ class Downloads:
     stop: threading.Event
 
     def fetch(self, found: RemoteObject, key: str, known: Known | None) -> Known:
-        """What the object is now, its bytes stored; ``known`` when that has not changed.
+        """Fetch and store the object as it is now; returns ``known`` when it has not changed.
 
-        What broke off is tried again and goes on where it ended, if the server has the same
-        version. In memory: a piece. Raises SourceError when the object is gone, refused or
-        too large, SourceUnavailable when it broke off too often, StoreNotWritable.
+        An interrupted download is retried and resumed if the server has the same version. Memory: a
+        piece. Raises SourceError when the object is gone, access is refused or it is too large;
+        SourceUnavailable after too many interruptions; StoreNotWritable.
         """
         patience = Patience(found.url, self.stop)
         partial = Partial(self.directories, key)

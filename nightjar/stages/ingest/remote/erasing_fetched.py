@@ -1,4 +1,4 @@
-"""What was fetched and goes: what no plan needs any more, and records that are erased."""
+"""Deleting fetched files: those that no plan needs any more, and erased records."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart, first_
 from nightjar.store import delete, idle_names, names
 
 PARTIAL_KEPT_SECONDS = 7 * 86_400.0
-"""A download that has not grown for so long is given up."""
+"""A download that has not grown for this long is abandoned."""
 INDEX_KEPT_SECONDS = 90 * 86_400.0
-"""How long URLs that no configuration fetches any more are remembered."""
+"""How long URLs that no configuration uses any more are remembered."""
 
 
 def surplus_downloads(fetched: Path, now: float, *, is_quiet: bool) -> list[Path]:
-    """What no index names, downloads given up, and indexes that nobody has used for 90 days.
+    """Unreferenced objects, abandoned downloads, and indexes unused for 90 days.
 
-    ``now`` in seconds since 1970; time counts from the first call that saw a thing as it is
-    (:mod:`~nightjar.store.idleness`). Unless it ``is_quiet``, or while something is being fetched,
-    what no index names is left alone: a night under way may have been planned with it.
+    ``now`` is in seconds since 1970; times count from the first call that saw the file in its
+    present state (:mod:`~nightjar.store.idleness`). Unreferenced objects are left alone while
+    something is being fetched and unless ``is_quiet``: a night in progress may have been planned
+    with them.
     """
     directories = Directories(fetched)
     return [
@@ -49,10 +50,10 @@ def _idle(directory: Path, states: dict[str, str], now: float, kept_seconds: flo
 
 
 def _index_states(directories: Directories) -> dict[str, str]:
-    """An index says on which day it was last used: it is another one then."""
+    """The state of each index, which includes the day of its last use."""
     states = {}
     for name in names(directories.index):
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # deleted meanwhile
             content = (directories.index / name).read_bytes()
             states[name] = hashlib.sha256(content).hexdigest()
     return states
@@ -69,28 +70,28 @@ def _unnamed(directories: Directories) -> list[Path]:
 def _sizes(directories: Directories) -> dict[str, str]:
     sizes = {}
     for name in names(directories.partial):
-        with suppress(OSError):  # whole meanwhile
+        with suppress(OSError):  # completed meanwhile
             sizes[name] = str((directories.partial / name).stat().st_size)
     return sizes
 
 
 @dataclass(frozen=True)
 class FetchedRecords:
-    """Records of a source that are to go, and the fetched files that may hold them."""
+    """Records of a source to erase, and the fetched files that may contain them."""
 
     source: str
     sha256s: tuple[str, ...]
-    """Of the files."""
+    """Hashes of the files."""
     ids: frozenset[bytes]
     """Digests of the records' doc_ids."""
 
 
 def erase_fetched(fetched: Path, records: Iterable[FetchedRecords]) -> list[str]:
-    """Erase ``records`` from what lies below ``fetched``; what is gone, by its name here.
+    """Erase ``records`` from the files below ``fetched``; returns the names of what was deleted.
 
-    A database's rows are kept without them. Any other file is deleted, for the next plan to fetch
-    it again: it still has them unless they are deleted at its source. So are downloads under way.
-    Killed at any point and repeated it ends the same. Raises StoreNotWritable.
+    Rows of a database are rewritten without them. Any other file is deleted, and the next plan
+    fetches it again, still with the records unless they were deleted at the source. Running
+    downloads are deleted too. A killed run can be repeated. Raises StoreNotWritable.
     """
     directories = Directories(fetched)
     gone: list[str] = []
@@ -107,7 +108,7 @@ def erase_fetched(fetched: Path, records: Iterable[FetchedRecords]) -> list[str]
 
 
 def _keep_other_rows(directories: Directories, records: FetchedRecords) -> None:
-    """Have the parts of a database's rows that hold the records written without them."""
+    """Rewrite the parts of a database's rows without the records."""
     for name in names(directories.index):
         path = directories.index / name
         if name.rpartition("-")[0] != records.source:
@@ -138,7 +139,7 @@ def _keep_other_rows(directories: Directories, records: FetchedRecords) -> None:
 
 
 def _without(directories: Directories, part: RowPart, records: FetchedRecords) -> list[RowPart]:
-    """The part's rows without the records; a part that is not here is left as it is."""
+    """The part's rows without the records; a part that is not here stays listed."""
     with suppress(FileNotFoundError), PartsWriter(directories) as writer:
         key_column = first_column(part.path(directories))
         writer.add(

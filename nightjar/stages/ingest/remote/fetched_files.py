@@ -1,4 +1,4 @@
-"""Where fetched files lie, and a download that is not whole yet: its bytes, and their version."""
+"""Paths of fetched files, and incomplete downloads with their versions."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Directories:
 
     @property
     def objects(self) -> Path:
-        """Whole files, by content."""
+        """Complete files, by content."""
         return self.root / "objects"
 
     @property
     def index(self) -> Path:
-        """What is known of each source's URLs."""
+        """What is known about each source's URLs."""
         return self.root / "index"
 
     @property
     def partial(self) -> Path:
-        """Downloads that are not whole."""
+        """Incomplete downloads."""
         return self.root / "partial"
 
     def make(self) -> None:
-        """Make those that are not there."""
+        """Create the folders that do not exist."""
         for path in (self.objects, self.index, self.partial):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -60,7 +60,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that is whole."""
+    """A complete file."""
 
     n_bytes: int
     sha256: str
@@ -72,7 +72,7 @@ def _versions() -> TypeAdapter[ObjectVersion]:
 
 
 class Partial:
-    """The download ``key``; one process at a time has it (the lock of the index)."""
+    """The download ``key``; the lock of the index gives one process at a time access."""
 
     def __init__(self, directories: Directories, key: str) -> None:
         self._directories = directories
@@ -81,14 +81,14 @@ class Partial:
 
     @property
     def n_bytes(self) -> int:
-        """How many are here."""
+        """Bytes that are here already."""
         try:
             return self._path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def rest(self) -> Rest | None:
-        """What is missing of an earlier try; None when it starts from the beginning."""
+        """What an earlier try lacks; None to start from the beginning."""
         try:
             version = _versions().validate_json(self._version_path.read_bytes(), strict=True)
         except (FileNotFoundError, ValidationError):
@@ -98,18 +98,18 @@ class Partial:
         return Rest(version, start) if start and version.is_exact and is_part else None
 
     def forget(self) -> None:
-        """Start from the beginning the next time."""
+        """Start from the beginning next time."""
         with only_writes(self._directories.root):
             self._version_path.unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
 
     def write(self, body: Body) -> Writing:
-        """Take in ``body``: behind what is here, or anew."""
+        """Write ``body``: appended to what is here, or anew."""
         return Writing(self._directories, self._path, self._version_path, body)
 
 
 class Writing:
-    """Writes a body; leave the ``with`` block to close the file, which stays as it is."""
+    """Writes a body; leaving the ``with`` block closes the file and keeps what was written."""
 
     def __init__(
         self, directories: Directories, path: Path, version_path: Path, body: Body
@@ -128,7 +128,7 @@ class Writing:
                 self._skip(self._body.start)
                 self._stream.truncate()
             else:
-                self._version_path.unlink(missing_ok=True)  # of what is overwritten now
+                self._version_path.unlink(missing_ok=True)  # of the data that is overwritten now
                 self._stream = self._path.open("wb")
                 self._version_path.write_bytes(_versions().dump_json(self._body.version))
         return self
@@ -150,7 +150,7 @@ class Writing:
         self.n_bytes += len(piece)
 
     def publish(self, name: str) -> Stored:
-        """Make the whole file an object called ``name``."""
+        """Make the complete file an object called ``name``."""
         stored = Stored(self.n_bytes, self._digest.hexdigest())
         target = fetched_file(self._directories.root, stored.sha256, name)
         with only_writes(self._directories.root):

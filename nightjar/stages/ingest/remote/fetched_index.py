@@ -1,4 +1,4 @@
-"""What is known of a source's URLs: the objects they stood for, and what was fetched of each."""
+"""The index of a source's URLs: the objects that they matched, and what was fetched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Known:
-    """An object that was fetched, and of which version it was then."""
+    """A fetched object and its version at that time."""
 
     version: ObjectVersion
     n_bytes: int
@@ -32,7 +32,7 @@ class Known:
     name: str
 
     def is_here(self, directories: Directories) -> bool:
-        """Whether its file still lies here."""
+        """Whether its file still exists here."""
         path = fetched_file(directories.root, self.sha256, self.name)
         try:
             return path.stat().st_size == self.n_bytes
@@ -42,7 +42,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Listed:
-    """An object that the URLs stood for the last time."""
+    """An object that the URLs matched last time."""
 
     key: str
     place: str
@@ -50,7 +50,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Watermark:
-    """The highest watermark that was read, and what type the database gives it."""
+    """The highest watermark that was read, and its type in the database."""
 
     type: str
     value: str
@@ -58,7 +58,7 @@ class Watermark:
 
 @dataclass(frozen=True)
 class TableState:
-    """Of the rows of a database: how far they are read, and where they lie."""
+    """For the rows of a database: how far they were read, and their parts."""
 
     watermark: Watermark | None
     parts: tuple[RowPart, ...]
@@ -69,18 +69,18 @@ class Index:
     """The content of an index file."""
 
     objects: Mapping[str, Known] = field(default_factory=dict)
-    """By key: URL, and the server if it is no public one."""
+    """By key: the URL, and the server if it is not a public one."""
     listing: tuple[Listed, ...] | None = None
     """None until everything was fetched once."""
     table: TableState | None = None
-    """Of a database; None of URLs."""
+    """For databases; None for URLs."""
     used_on: str = ""
-    """The day of its last use, as :func:`today` has it."""
+    """The day of its last use, as from :func:`today`."""
     format: int = _FORMAT
 
     @classmethod
     def read(cls, path: Path) -> Index:
-        """The index at ``path``; an empty one when there is none, or it is damaged."""
+        """The index at ``path``; an empty one if the file is missing or damaged."""
         try:
             index = _indexes().validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -91,7 +91,7 @@ class Index:
         return index if index.format == _FORMAT else cls()
 
     def write(self, path: Path) -> None:
-        """Replace the file at ``path``, all of it or nothing."""
+        """Replace the file at ``path`` atomically."""
         replace(path, _indexes().dump_json(self, indent=1))
 
 
@@ -106,7 +106,7 @@ def _indexes() -> TypeAdapter[Index]:
 
 
 def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
-    """Every object that some index knows; of two versions that of ``own``."""
+    """The objects of all indexes; where versions differ, the one in ``own``."""
     found: dict[str, Known] = {}
     others = sorted(path for path in directories.index.glob("[!.]*.json") if path != own)
     for path in (*others, own):
@@ -116,14 +116,14 @@ def known_objects(directories: Directories, own: Path) -> dict[str, Known]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time fetches for the index at ``path``; another waits."""
+    """Lock the index at ``path``: one process at a time fetches for it, others wait."""
     waiting = f"another run fetches the same URLs: waiting for it ({path.name})"
     with waited_lease(_lease(path), f"fetching {path.stem}", waiting):
         yield
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process fetches for the index at ``path`` right now."""
+    """Whether a process is fetching for the index at ``path``."""
     return is_held(_lease(path))
 
 

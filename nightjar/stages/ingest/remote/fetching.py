@@ -1,4 +1,4 @@
-"""Fetching a source: its URLs are listed, and what is new of them is brought here."""
+"""Fetching a source: list its URLs and download what is new."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from nightjar.store import fingerprint, only_writes
 logger = logging.getLogger(__name__)
 
 N_AT_ONCE = 8
-"""Downloads under way."""
+"""Concurrent downloads."""
 _TELL_SECONDS = 0.1
 _SAVED_EVERY_BYTES = 1 << 26
 _SAVED_EVERY_OBJECTS = 256
@@ -40,7 +40,7 @@ _SAVED_EVERY_OBJECTS = 256
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What of a source's configuration its files hang on."""
+    """The part of a source's configuration that its files depend on."""
 
     source: str
     patterns: Sequence[str]
@@ -49,7 +49,7 @@ class FetchRequest:
 
     @property
     def name(self) -> str:
-        """What the index is called."""
+        """Name of the index."""
         settings = self.storage.model_dump(mode="json")
         return f"{self.source}-{fingerprint([list(self.patterns), settings])}"
 
@@ -59,14 +59,14 @@ class FetchRequest:
         return urls.FAMILIES[urls.scheme_of(self.patterns[0])]
 
     def key(self, url: str) -> str:
-        """An object's name in the index: two servers may have the same bucket."""
+        """An object's name in the index, with the server: two may have the same bucket."""
         server = self.storage.endpoint_url or self.storage.account
         return f"{url} at {server}" if server else url
 
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """An object of a source, as it lies here."""
+    """An object of a source, as a local file."""
 
     place: PurePosixPath
     path: Path
@@ -75,11 +75,11 @@ class FetchedFile:
 
 
 def fetch_files(request: FetchRequest, fetched: Path, progress: Progress) -> list[FetchedFile]:
-    """Bring every object of a source here that is not; all of them, in the order of the URLs.
+    """Download every missing object of a source; returns all, in the order of the URLs.
 
-    Several downloads at once. In memory: the listing, and a piece for each download. Raises
-    SourceError, naming the source, when a URL stands for nothing, a server refuses or cannot
-    be listed or a package is missing; SourceUnavailable when it does not answer;
+    Several downloads run at once. Memory: the listing, and a piece for each download. Raises
+    SourceError, with the name of the source, when a URL matches nothing, a server refuses or cannot
+    be listed, or a package is missing; SourceUnavailable when the server does not answer;
     StoreNotWritable.
     """
     directories = Directories(fetched)
@@ -96,7 +96,7 @@ def fetch_files(request: FetchRequest, fetched: Path, progress: Progress) -> lis
 
 
 def known_files(request: FetchRequest, fetched: Path) -> list[FetchedFile]:
-    """What :func:`fetch_files` found the last time; asks no server.
+    """The files that :func:`fetch_files` found last time, without asking the server.
 
     Raises SourceError when these URLs were never fetched, or a file is gone.
     """
@@ -120,7 +120,7 @@ def _fetched(directories: Directories, place: str, known: Known) -> FetchedFile:
 
 @contextmanager
 def _named(source: str) -> Iterator[None]:
-    """Errors say which source they are of."""
+    """Add the name of the source to errors."""
     try:
         yield
     except SourceError as error:
@@ -177,7 +177,7 @@ class _FileFetching:
         try:
             self._fetch(due)
         except BaseException:
-            self._save(self._before.listing)  # what came is not fetched again
+            self._save(self._before.listing)  # what was received is not fetched again
             raise
         listing = tuple(Listed(key, str(entry.place)) for key, entry in found.items())
         self._save(listing)
@@ -198,7 +198,7 @@ class _FileFetching:
         return found
 
     def _usable(self, key: str, entry: RemoteObject) -> Known | None:
-        """What is known of an object, if it lies here."""
+        """The index entry of an object, if its file exists here."""
         known = self._known.get(key)
         if known is None or known.name != entry.place.name:
             return None
@@ -213,7 +213,7 @@ class _FileFetching:
             self._storage, self._directories, self._request.max_bytes, tally, self._stop
         )
         with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="fetch") as pool:
-            # Each in a copy of this context: Prefect finds the run of a log line by it.
+            # Each in a copy of this context, by which Prefect assigns log lines to the run.
             futures = [
                 pool.submit(copy_context().run, self._fetch_one, downloads, key, entry)
                 for key, entry in due.items()
@@ -238,7 +238,7 @@ class _FileFetching:
                 self._save(self._before.listing)
 
     def _is_worth_saving(self) -> bool:
-        """Now and then, and less often the longer the index is."""
+        """Save from time to time, less often the longer the index is."""
         is_much = (
             self._unsaved_bytes >= _SAVED_EVERY_BYTES
             or self._unsaved_objects >= _SAVED_EVERY_OBJECTS
@@ -246,7 +246,7 @@ class _FileFetching:
         return is_much and self._unsaved_objects * 16 >= len(self._fetched)
 
     def _save(self, listing: tuple[Listed, ...] | None) -> None:
-        """Of an object that is gone nothing is kept once everything is fetched."""
+        """Save the index; once everything is fetched, objects that are gone are dropped from it."""
         is_whole = listing is not self._before.listing
         kept = {} if is_whole else dict(self._before.objects)
         objects = dict(sorted({**kept, **self._fetched}.items()))
@@ -270,7 +270,7 @@ class _FileFetching:
 
 
 def _wait_for(futures: Sequence[Future[None]], tally: Tally) -> None:
-    """Until all are done or one failed."""
+    """Wait until all are done or one failed."""
     pending = set(futures)
     while pending:
         done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
@@ -280,7 +280,7 @@ def _wait_for(futures: Sequence[Future[None]], tally: Tally) -> None:
 
 
 def _raise_first(futures: Sequence[Future[None]]) -> None:
-    """Raise what ended the first download that failed by itself."""
+    """Raise the error of the first download that failed by itself."""
     for future in futures:
         if not future.cancelled():
             error = future.exception()

@@ -1,6 +1,6 @@
-"""Objects on web servers. Not through fsspec, which has no conditional requests and no If-Range.
+"""Objects on web servers. fsspec is not used: it has no conditional requests and no If-Range.
 
-HTTP semantics are those of RFC 9110: validators in 8.8, conditions in 13, ranges in 14.
+HTTP semantics follow RFC 9110: validators in 8.8, conditions in 13, ranges in 14.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nightjar.version import __version__
 
 _CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 60.0
-"""So long without a byte, and the connection counts as broken."""
+"""After this long without a byte, the connection counts as broken."""
 _MAX_REDIRECTS = 10
 _MAX_LISTING_BYTES = 64 << 20
 _BUSY = frozenset((408, 421, 425, 429, 500, 502, 503, 504))
@@ -46,7 +46,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class HttpStorage:
-    """Objects that ``http://`` and ``https://`` URLs name."""
+    """Storage for ``http://`` and ``https://`` URLs."""
 
     def __init__(self, config: StorageConfig) -> None:
         self._headers = _headers_of(config.headers_env)
@@ -64,7 +64,7 @@ class HttpStorage:
             ) from None
 
     def find(self, url: str) -> list[RemoteObject]:
-        """The object of that URL, without asking; those that match a glob in its last part."""
+        """The object at ``url``, without a request; or those that match a glob in its last part."""
         parts = urlsplit(url)
         if not glob.has_magic(parts.path.replace("?", "")):
             return [_object(urlunsplit(parts._replace(fragment="")))]
@@ -91,7 +91,7 @@ class HttpStorage:
     def open(
         self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> Iterator[Body | None]:
-        """As :class:`.object_storage.Storage`."""
+        """See :class:`.object_storage.Storage`."""
         headers = {**_unless(known), **_range_of(rest)}
         with self._response(found.url, headers) as response:
             if response.status_code == httpx.codes.NOT_MODIFIED and known is not None:
@@ -120,7 +120,7 @@ class HttpStorage:
 
     @contextmanager
     def _response(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """The answer, redirects followed. Credentials go to the server of ``url`` alone."""
+        """The response after redirects. Credentials are only sent to the server of ``url``."""
         target = httpx.URL(url)
         for _ in range(_MAX_REDIRECTS + 1):
             own = self._headers if _origin(target) == _origin(httpx.URL(url)) else {}
@@ -146,7 +146,7 @@ def _netrc() -> httpx.NetRCAuth | None:
     except OSError as error:
         reason = error.strerror
     except netrc.NetrcParseError as error:
-        # Not its message: that may hold a password which stands where a keyword belongs.
+        # Without its message, which may quote a password in the place of a keyword.
         reason = f"something near line {error.lineno} does not belong there"
     raise SourceError(f"{path or '~/.netrc'}: cannot be read ({reason}); mend it")
 
@@ -171,14 +171,14 @@ def _object(url: str) -> RemoteObject:
 
 
 def _links(page: str, listing: str) -> Iterator[str]:
-    """URLs of files directly below ``listing``, each once."""
+    """URLs of files directly below ``listing``, without repetition."""
     seen = set()
     base = urlsplit(listing)
     for found in _LINK.finditer(page):
         try:
             parts = urlsplit(urljoin(listing, html.unescape(found[1])))
         except ValueError:
-            continue  # no URL
+            continue  # not a URL
         folder, _, name = parts.path.rpartition("/")
         is_below = (parts.scheme, parts.netloc, f"{folder}/") == base[:3]
         if is_below and name and not parts.query and name not in seen:
@@ -244,7 +244,7 @@ def _body(url: str, response: httpx.Response, rest: Rest | None) -> Body:
 
 
 def _checked_range(response: httpx.Response, version: ObjectVersion, rest: Rest | None) -> Rest:
-    """``rest``. Raises ObjectChanged unless that is what comes, of the same version."""
+    """Return ``rest``. Raises ObjectChanged if the response has another range or version."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if rest is None or found is None or int(found[1]) != rest.start:
         raise ObjectChanged("the server sends another part than it was asked for")
@@ -290,13 +290,13 @@ def _range_of(rest: Rest | None) -> dict[str, str]:
 
 def _pieces(url: str, response: httpx.Response) -> Iterator[bytes]:
     with _translated(url):
-        # As they arrive: pieces of a fixed size would lose what came before a connection broke.
+        # As they arrive: with a fixed size, data before an interruption would be lost.
         yield from response.iter_raw()
 
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Errors of the library as ours. Not chained: their text may hold what a redirect carried."""
+    """Translate errors of the library to ours, unchained: their text may contain secrets."""
     try:
         yield
     except httpx.RequestError as error:

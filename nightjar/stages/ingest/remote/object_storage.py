@@ -1,4 +1,4 @@
-"""What a kind of storage has to do, and trying again after trouble that may pass."""
+"""The interface of a kind of storage, and retries after temporary errors."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ObjectVersion:
-    """What a server says of an object that tells its versions apart."""
+    """The server's metadata that distinguishes versions of an object."""
 
     marks: Mapping[str, str]
-    """The strongest that it gives, by name; empty when it gives none."""
+    """The strongest validators that it gives, by name; empty if it gives none."""
     n_bytes: int | None
-    """None when it does not say."""
+    """None if the server does not tell."""
     is_exact: bool = True
-    """Whether the same marks mean the same bytes: then a part of them can be fetched alone."""
+    """Whether equal marks mean equal bytes, so that a range can be fetched by itself."""
 
     def is_of(self, other: ObjectVersion) -> bool:
-        """Whether both are surely the same version."""
+        """Whether both are certainly the same version."""
         return bool(self.marks) and (self.marks, self.n_bytes) == (other.marks, other.n_bytes)
 
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """An object that a URL stands for."""
+    """An object that a URL names."""
 
     url: str
     place: PurePosixPath
-    """Bucket or host, folders and name: what its label is made of."""
+    """Bucket or host, folders and name; its label is made from these."""
     version: ObjectVersion | None = None
-    """As it was listed; None where listing tells nothing."""
+    """Its version in the listing; None if listings have none."""
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What is still to come of a version, from the byte ``start`` on."""
+    """The rest of a version, from the byte ``start`` on."""
 
     version: ObjectVersion
     start: int
@@ -52,7 +52,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Body:
-    """The bytes of an object, from ``start`` on: 0, or what was asked for."""
+    """The bytes of an object from ``start`` on: 0, or the requested position."""
 
     version: ObjectVersion
     start: int
@@ -62,54 +62,54 @@ class Body:
 class Storage(Protocol):
     """A kind of storage.
 
-    Its methods may be called from several threads. They raise SourceError for what another
-    try does not mend and :class:`Interrupted` for the rest. So does ``Body.pieces``.
+    Several threads may call its methods. They raise SourceError for errors that retrying cannot
+    fix, and :class:`Interrupted` for others. So does ``Body.pieces``.
     """
 
     def find(self, url: str) -> list[RemoteObject]:
-        """The objects that ``url``, which may be a glob, stands for; empty when there is none."""
+        """The objects that ``url``, which may be a glob, matches; empty if there are none."""
 
     def open(
         self, found: RemoteObject, known: ObjectVersion | None, rest: Rest | None
     ) -> AbstractContextManager[Body | None]:
-        """The object's bytes; None when it still is of the version ``known``.
+        """The object's bytes; None when it still has the version ``known``.
 
-        With ``rest`` only what is missing, if the object still is of that version.
+        With ``rest``, only the missing bytes, if the object still has that version.
         """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close connections."""
 
 
 class Interrupted(Exception):
-    """Trouble that may pass: no connection, a server that is busy, a body that breaks off."""
+    """A temporary error: no connection, a busy server, an interrupted body."""
 
     def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
-        """The server asks to wait so long."""
+        """How long the server asks to wait."""
 
 
 class ObjectChanged(Interrupted):
-    """What is here of an object is of another version than the rest: it is fetched anew."""
+    """The local part of an object has another version than the rest: start again."""
 
 
 Result = TypeVar("Result")
 
 DELAYS = (1.0, 3.0, 9.0, 27.0)
-"""Seconds before each new try."""
+"""Seconds before each retry."""
 MAX_WAIT_SECONDS = 60.0
-"""However long a server asks to wait."""
+"""Limit on how long a server may ask to wait."""
 PROGRESS_BYTES = 1 << 20
-"""A try that brought so much more than any before counts as none."""
+"""A try that gets this much further than any before does not count."""
 
 
 class Stopped(Exception):
-    """Another thread met trouble: what is under way ends."""
+    """Another thread failed, so this one stops."""
 
 
 class Patience:
-    """How often something at ``place`` is still tried again."""
+    """Decides whether something at ``place`` is tried again."""
 
     def __init__(self, place: str, stop: threading.Event) -> None:
         self._place = place
@@ -118,9 +118,9 @@ class Patience:
         self._most_bytes = 0
 
     def wait(self, trouble: Interrupted, n_bytes: int = 0) -> None:
-        """Wait before the next try; ``n_bytes`` are here.
+        """Wait before the next try; ``n_bytes`` were received so far.
 
-        Raises SourceUnavailable when it is enough, Stopped when another thread failed.
+        Raises SourceUnavailable after too many tries, Stopped when another thread failed.
         """
         if n_bytes >= self._most_bytes + PROGRESS_BYTES:
             self._n_failed = 0
@@ -139,7 +139,7 @@ class Patience:
 
 
 def persist(place: str, call: Callable[[], Result]) -> Result:
-    """What ``call`` returns, tried again after each Interrupted as :class:`Patience` allows."""
+    """The result of ``call``, retried after each Interrupted as :class:`Patience` allows."""
     patience = Patience(place, threading.Event())
     while True:
         try:

@@ -1,9 +1,9 @@
-"""Rows of a database in files: a row a line of JSON, parts whose ends hang on the rows alone.
+"""Rows of a database in files: one line of JSON per row, with parts that depend on the rows alone.
 
-A row is the same line whichever night it was read. It ends a part by a property of its key and
-its length, so that the same rows in the same order give the same files whichever of them came
-first. New rows at the end change the last part; a row that is gone changes its own, and the next
-one if it ended a part.
+A row gives the same line whichever night it was read. Whether it ends a part depends on its key and
+its length, so the same rows in the same order give the same files, whenever each was read. New rows
+at the end change the last part; a deleted row changes its own part, and the next one if it ended a
+part.
 """
 
 from __future__ import annotations
@@ -31,27 +31,26 @@ from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_fil
 from nightjar.store import only_writes, sync
 
 Key = int | str
-"""What tells rows apart, as JSON has it."""
+"""A row's key, as in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that is to be stored."""
+    """A row to store."""
 
     key: Key
     line: bytes
-    """JSON with its columns in order, and a line end."""
+    """JSON with the columns in order, and a line end."""
     digest: int
     """64 bits of BLAKE2b of the key."""
 
 
 def make_row(names: Sequence[str], values: Sequence[Any], key: Any, place: str) -> Row:
-    """The row with columns ``names``, of which ``key`` tells it apart.
+    """The row with the columns ``names`` and the key ``key``.
 
-    Times are written as ISO 8601 has them, decimal numbers as numbers, whole where they are,
-    what is not finite as null. ``place``: names the row for people. Raises SourceError for a
-    value that is no text, number, time, truth value, list or object, and for a key that is
-    neither text nor a whole number.
+    Times become ISO 8601, decimals become numbers (integers if possible), and non-finite numbers
+    become null. ``place`` names the row in messages. Raises SourceError for a value that is not
+    text, number, time, boolean, list or object, and for a key that is neither text nor an integer.
     """
     fields = {
         name: _json_value(value, name, place) for name, value in zip(names, values, strict=True)
@@ -69,7 +68,7 @@ def as_key(value: Any, place: str) -> Key:
 
 
 def key_digest(key: Key) -> int:
-    """64 bits that tell keys apart; an int and the same digits as text differ."""
+    """64 bits that distinguish keys; an int and the same digits as text differ."""
     mark = b"i" if isinstance(key, int) else b"s"
     data = mark + str(key).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
@@ -79,7 +78,7 @@ def _line(fields: Mapping[str, Any]) -> bytes:
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode("utf-8") + b"\n"
-    except UnicodeEncodeError:  # half a character, which ingest will report
+    except UnicodeEncodeError:  # half a surrogate pair, which ingest will report
         return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -110,32 +109,33 @@ def _shown(value: Any) -> str:
 
 
 PART_BYTES = 4 << 20
-"""Of a part, on average."""
+"""Size of a part, on average."""
 _KEYS_NAME = "keys"
-"""Beside a part: the digests of its keys, uint64 little endian, in the order of the rows."""
+"""Name of the file beside a part with the digests of its keys: uint64 little-endian, in row
+order."""
 
 
 @dataclass(frozen=True)
 class RowPart:
-    """A file of rows, one of the objects that are fetched."""
+    """A file of rows, stored among the fetched objects."""
 
     sha256: str
     n_bytes: int
     n_rows: int
     is_ended: bool
-    """Whether its last row ends a part; else rows that follow belong to it."""
+    """Whether its last row ends a part; if not, following rows belong to it."""
 
     @property
     def name(self) -> str:
-        """Of the file, by its content."""
+        """File name, from its content."""
         return f"rows-{self.sha256[:16]}.jsonl"
 
     def path(self, directories: Directories) -> Path:
-        """Where it lies."""
+        """Path of the file."""
         return fetched_file(directories.root, self.sha256, self.name)
 
     def digests(self, directories: Directories, key_column: str) -> NDArray[np.uint64]:
-        """Of the keys of its rows, shape (n_rows,)."""
+        """Digests of the keys of its rows, shape (n_rows,)."""
         path = self.path(directories).with_name(_KEYS_NAME)
         with suppress(OSError):
             found = np.fromfile(path, "<u8")
@@ -152,16 +152,16 @@ class RowPart:
 
 
 def first_column(path: Path) -> str:
-    """The name of the first column of the rows in a file, which is that of their keys."""
+    """Name of the first column in a file of rows, which is the key column."""
     with path.open("rb") as stream:
         return str(next(iter(json.loads(stream.readline()))))
 
 
 class PartsWriter:
-    """Writes rows into parts, and takes whole parts that are there already.
+    """Writes rows into parts, and takes over complete existing parts.
 
-    In memory: the digests of one part's keys. ``parts`` is what is finished. Leave the ``with``
-    block to remove what is not. Raises StoreNotWritable.
+    Memory: the digests of one part's keys. ``parts`` has the finished ones. Leaving the ``with``
+    block deletes unfinished files. Raises StoreNotWritable.
     """
 
     def __init__(self, directories: Directories) -> None:
@@ -184,17 +184,17 @@ class PartsWriter:
 
     @property
     def is_between_parts(self) -> bool:
-        """Whether the next row begins a part."""
+        """Whether the next row starts a part."""
         return self._stream is None
 
     def take(self, part: RowPart) -> None:
-        """The rows of ``part``, which is there, are the next ones."""
+        """Append the rows of the existing ``part``."""
         if self._stream is not None:
             raise ValueError("rows of an unfinished part are waiting")
         self.parts.append(part)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Write ``rows``, behind what is written."""
+        """Append ``rows``."""
         for row in rows:
             with only_writes(self._directories.root):
                 if self._stream is None:
@@ -207,7 +207,7 @@ class PartsWriter:
                 self._end(is_ended=True)
 
     def finish(self) -> list[RowPart]:
-        """End the last part; all of them."""
+        """End the last part; returns all parts."""
         if self._stream is not None:
             self._end(is_ended=False)
         return self.parts
@@ -232,5 +232,5 @@ class PartsWriter:
 
 
 def _ends_a_part(row: Row) -> bool:
-    """Once in PART_BYTES, on average."""
+    """Whether ``row`` ends a part, which happens once in PART_BYTES on average."""
     return row.digest * PART_BYTES < len(row.line) << 64

@@ -1,4 +1,4 @@
-"""Candidate phrases of a shard and how often each occurs; merging them into those of a corpus."""
+"""Counting the candidate phrases of a shard, and merging the counts of a corpus."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ Run = tuple[int, ...]
 """Ids of the connector words between the two words of a candidate, in order."""
 
 ROW_BYTES = 16
-"""Of a candidate and its count."""
+"""Bytes of a candidate and its count."""
 
 
 @dataclass(frozen=True, eq=False)
 class PhraseCounts:
-    """Candidates in order, each once, and how often they occur.
+    """Distinct candidates in order, and how often each occurs.
 
-    A candidate is two words that are no connector words with none but connector words (mostly
-    nothing) between them. Those with run ``runs[r]`` are rows ``starts[r]`` to
-    ``starts[r + 1]``; ``pairs`` (uint64) is the first word's id << 32 | the last one's. Runs
-    ascend, and so do the pairs of a run: the same candidates are the same arrays, however they
-    were counted.
+    A candidate is two words, neither of them a connector word, with only connector words (mostly
+    none) between them. Those with run ``runs[r]`` are rows ``starts[r]`` to ``starts[r + 1]``;
+    ``pairs`` (uint64) is the first word's id << 32 | the last one's. Runs ascend, and so do the
+    pairs of a run: the same candidates give the same arrays, however they were counted.
     """
 
     runs: tuple[Run, ...]
@@ -52,9 +51,9 @@ def count_shard(
 ) -> PhraseCounts:
     """Count the candidates of a shard.
 
-    Sentence i is ``ids[offsets[i]:offsets[i + 1]]``; ``is_connector`` says for each id whether
-    the word is a connector word. A word ends one candidate and begins the next, so candidates
-    overlap; none reaches beyond a sentence. In memory: 28 bytes a token.
+    Sentence i is ``ids[offsets[i]:offsets[i + 1]]``; ``is_connector`` says for each id whether the
+    word is a connector word. A word ends one candidate and starts the next, so candidates overlap;
+    none crosses a sentence end. Memory: 28 bytes per token.
     """
     pairs = np.empty(len(ids), np.uint64)
     nodes = np.empty(len(ids), np.int32)
@@ -78,7 +77,7 @@ def count_shard(
 
 
 def _runs(parents: NDArray[np.int32], words: NDArray[np.int32]) -> list[Run]:
-    """The run of each node of the tree; a parent is before its children."""
+    """The run of each node of the tree; parents come before their children."""
     runs: list[Run] = [()]
     for parent, word in zip(parents[1:].tolist(), words[1:].tolist(), strict=True):
         runs.append((*runs[parent], word))
@@ -100,14 +99,13 @@ def _without_empty_runs(
 def merge_counts(
     many: Iterable[PhraseCounts], spill_dir: Path | None = None, max_bytes: int = 1 << 30
 ) -> PhraseCounts:
-    """The counts of several shards as one; their order changes nothing.
+    """Merge the counts of several shards; their order does not matter.
 
-    Two sorted tables become one in one pass over both. Each of ``many`` is taken when its turn
-    comes, and tables of similar size are merged with each other, so that a row is copied once
-    for each doubling. In memory: the tables that wait for others (together at most as many rows
-    as are counted so far) and, while two are merged, their result. With ``spill_dir``, results
-    of more than ``max_bytes`` lie in files without a name there, mapped into memory: the system
-    takes their pages back when it needs them, and the files end with the arrays.
+    Two sorted tables are merged in one pass. Each of ``many`` is read when its turn comes, and
+    tables of similar size are merged, so a row is copied once per doubling. Memory: the tables that
+    wait to be merged (together at most as many rows as counted so far) and, during a merge, its
+    result. With ``spill_dir``, results larger than ``max_bytes`` are in unnamed files there, mapped
+    into memory: the system can reclaim their pages, and the files disappear with the arrays.
     """
     waiting: list[PhraseCounts] = []
     for counts in many:
@@ -142,14 +140,14 @@ def _merged(
     if is_spilled:
         pairs, counts = pairs[: starts[-1]], counts[: starts[-1]]
     else:
-        # In place: what was not written to goes back. Nothing else refers to the arrays.
+        # In place, so that unused memory is returned. Nothing else refers to the arrays.
         pairs.resize(starts[-1], refcheck=False)
         counts.resize(starts[-1], refcheck=False)
     return PhraseCounts(tuple(runs), starts, pairs, counts)
 
 
 def _spans(table: PhraseCounts, runs: list[Run]) -> NDArray[np.int64]:
-    """Start and end (n, 2) in ``table`` of each of ``runs``; equal for one it does not have."""
+    """Start and end (n, 2) in ``table`` of each of ``runs``; equal for a run that it lacks."""
     row_of = {run: row for row, run in enumerate(table.runs)}
     rows = np.array([row_of.get(run, -1) for run in runs], np.int64)
     starts, ends = table.starts[rows], np.append(table.starts, 0)[rows + 1]
@@ -160,5 +158,5 @@ def _mapped_rows(directory: Path, n_rows: int) -> tuple[NDArray[np.uint64], NDAr
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory) as stream:
         rows = np.memmap(stream, np.uint64, "w+", shape=(2, n_rows))
-    plain = np.asarray(rows)  # numba knows no subclasses
+    plain = np.asarray(rows)  # numba rejects subclasses
     return plain[0], plain[1].view(np.int64)

@@ -1,9 +1,9 @@
 """Several passes over the shards of a corpus.
 
-Pass 1 joins words; pass 2 joins what pass 1 left, so that phrases meet words
-(``new_york`` + ``city``), and so on. Between passes the vocabulary grows by the phrases. A pass
-is a map over shards (:func:`count_for_pass`), a sum and a merge, and a table: no result depends
-on how the corpus is cut into shards or which of them comes first.
+Pass 1 joins words; pass 2 runs on the result of pass 1, so phrases are joined with words
+(``new_york`` + ``city``), and so on. Between passes the phrases are added to the vocabulary. A pass
+is a map over shards (:func:`count_for_pass`), a sum and merge, and a table: the result depends
+neither on how the corpus is cut into shards nor on their order.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nightjar.stages.tokenize.phrases.counts import PhraseCounts, count_shard, merge_counts
 from nightjar.stages.tokenize.phrases.phrase_table import (
+    PhraseIds,
     PhraseIndex,
     PhraseTable,
     SentenceIds,
@@ -37,12 +38,12 @@ class PhraseSettings(ScoreSettings, Protocol):
 
     @property
     def passes(self) -> int:
-        """How often phrases are looked for."""
+        """Number of passes."""
 
 
 @dataclass(frozen=True, eq=False)
 class KnownWords:
-    """The words by id, those of a first pass before the phrases of the next ones."""
+    """The words by id: those of the first pass, then the phrases of later ones."""
 
     words: list[str]
     id_of: dict[str, int]
@@ -50,19 +51,19 @@ class KnownWords:
 
     @classmethod
     def of(cls, words: Iterable[str], connectors: frozenset[str]) -> KnownWords:
-        """Ids in the order of ``words``, which are all different."""
+        """Number ``words`` in their order; they are distinct."""
         held = list(words)
         is_connector = np.fromiter((word in connectors for word in held), np.bool_, len(held))
         return cls(held, {word: number for number, word in enumerate(held)}, is_connector)
 
     def extended(self, table: PhraseTable, connectors: frozenset[str]) -> KnownWords:
-        """The same ids, and new ones for the phrases that are no words yet."""
+        """The same ids, and new ones for phrases that are not yet words."""
         return KnownWords.of([*self.words, *new_words(table, self.id_of)], connectors)
 
 
 @dataclass(frozen=True, eq=False)
 class ShardCounts:
-    """Of a shard (or several): how often each id and each candidate occurs."""
+    """How often each id and each candidate occurs, in one shard or several."""
 
     words: NDArray[np.int64]
     phrases: PhraseCounts
@@ -70,7 +71,7 @@ class ShardCounts:
 
 @dataclass(frozen=True, eq=False)
 class FoundPhrases:
-    """The phrases of each pass, the vocabulary with them, and what joins them in shards."""
+    """The phrases of each pass, the vocabulary with them, and indexes to join them in shards."""
 
     tables: list[PhraseTable]
     vocabulary: KnownWords
@@ -91,9 +92,9 @@ def joined(shard: SentenceIds, indexes: Sequence[PhraseIndex]) -> SentenceIds:
 def count_for_pass(
     shard: SentenceIds, indexes: Sequence[PhraseIndex], is_connector: NDArray[np.bool_]
 ) -> ShardCounts:
-    """What one shard adds to the next pass, those of ``indexes`` being done.
+    """Count one shard for the next pass, after those of ``indexes``.
 
-    The shard is joined anew, which is faster than reading it back from a disk.
+    The shard is joined again, which is faster than reading it back from disk.
     """
     shard = joined(shard, indexes)
     words = np.bincount(shard.ids, minlength=len(is_connector))
@@ -101,7 +102,7 @@ def count_for_pass(
 
 
 CountPass = Callable[[Sequence[PhraseIndex], KnownWords], Iterable[ShardCounts]]
-"""The counts of all shards, by :func:`count_for_pass`, for the indexes of the passes before."""
+"""The counts of all shards by :func:`count_for_pass`, given the indexes of earlier passes."""
 
 
 def find_phrases(
@@ -111,11 +112,10 @@ def find_phrases(
     spill_dir: Path | None = None,
     max_bytes: int = 1 << 30,
 ) -> FoundPhrases:
-    """Find the phrases of a corpus in this process, all passes.
+    """Find the phrases of a corpus in this process, in all passes.
 
-    ``read_shards`` gives the shards anew for each pass, with ids of ``words``. In memory: a
-    shard with what :func:`~.counts.count_shard` needs for it, and what
-    :func:`find_phrases_by` says.
+    ``read_shards`` reads the shards for each pass, with ids of ``words``. Memory: a shard with what
+    :func:`~.counts.count_shard` needs for it, and that of :func:`find_phrases_by`.
     """
 
     def count_pass(indexes: Sequence[PhraseIndex], vocabulary: KnownWords) -> Iterator[ShardCounts]:
@@ -132,10 +132,10 @@ def find_phrases_by(
     spill_dir: Path | None = None,
     max_bytes: int = 1 << 30,
 ) -> FoundPhrases:
-    """Find the phrases of a corpus that ``count_pass`` counts, wherever it does so.
+    """Find the phrases of a corpus that ``count_pass`` counts, wherever it runs.
 
-    A pass that finds nothing is the last one. In memory: the vocabulary, the counts of one
-    shard, and what :func:`~.counts.merge_counts` says.
+    Stops after a pass that finds nothing. Memory: the vocabulary, the counts of one shard, and that
+    of :func:`~.counts.merge_counts`.
     """
     connectors = settings.connectors
     vocabulary = KnownWords.of(words, connectors)
@@ -150,7 +150,8 @@ def find_phrases_by(
             break
         vocabulary = vocabulary.extended(table, connectors)
         tables.append(table)
-        indexes.append(index_phrases(table, vocabulary.id_of, vocabulary.is_connector))
+        phrases = PhraseIds.of(table, vocabulary.id_of)
+        indexes.append(index_phrases(phrases, vocabulary.is_connector))
     return FoundPhrases(tables, vocabulary, indexes)
 
 

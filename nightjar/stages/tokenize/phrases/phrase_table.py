@@ -1,4 +1,4 @@
-"""The phrase table of one pass or of all, and joining its phrases in the sentences of a shard."""
+"""The phrases of a pass as a table, and joining them in the sentences of a shard."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nightjar.store import schemas
 class PhraseTable:
     """The phrases of one pass, by score descending, then spelling, then tokens.
 
-    ``phrases[i]`` is ``tokens[i]`` joined; tokens of a later pass may be phrases themselves.
-    ``counts[i]`` is how often it occurred as a candidate, before any joining: what its score
-    ``scores[i]`` was computed of.
+    ``phrases[i]`` is ``tokens[i]`` joined; in a later pass, tokens may be phrases themselves.
+    ``counts[i]`` is how often it occurred as a candidate before this pass joined anything; its
+    score ``scores[i]`` is computed from that.
     """
 
     phrases: list[str]
@@ -29,7 +29,7 @@ class PhraseTable:
 
     @classmethod
     def empty(cls) -> PhraseTable:
-        """No phrase."""
+        """A table without phrases."""
         return cls([], [], np.zeros(0, np.int64), np.zeros(0))
 
     def __len__(self) -> int:
@@ -55,9 +55,9 @@ def to_arrow(passes: Sequence[PhraseTable]) -> pa.Table:
 
 
 def from_arrow(table: pa.Table) -> list[PhraseTable]:
-    """The phrases of each pass, back from :func:`to_arrow`.
+    """The phrases of each pass, the inverse of :func:`to_arrow`.
 
-    A last pass without phrases is not there.
+    Passes without phrases at the end are not restored.
     """
     numbers = table.column("pass").to_numpy()
     return [
@@ -76,7 +76,7 @@ def _from_rows(rows: pa.Table) -> PhraseTable:
 
 
 def new_words(table: PhraseTable, known: Container[str]) -> list[str]:
-    """The phrases that are no known words, each once, in the order of the table.
+    """The phrases that are not in ``known``, without repetition, in the order of the table.
 
     In a vocabulary their ids follow those of the known words.
     """
@@ -91,7 +91,7 @@ _MIN_SLOTS = 64
 
 @dataclass(frozen=True, eq=False)
 class SentenceIds:
-    """Sentences one after the other: sentence i is ``ids[offsets[i]:offsets[i + 1]]``.
+    """Sentences end to end: sentence i is ``ids[offsets[i]:offsets[i + 1]]``.
 
     The first offset is 0, the last one the number of ids.
     """
@@ -101,9 +101,31 @@ class SentenceIds:
 
 
 @dataclass(frozen=True, eq=False)
-class PhraseIndex:
-    """A phrase table as the kernels look things up in it: by :func:`index_phrases`."""
+class PhraseIds:
+    """Phrases by ids: ``token_ids[i]`` joined are ``phrase_ids[i]``."""
 
+    token_ids: Sequence[Sequence[int]]
+    phrase_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, table: PhraseTable, id_of: Mapping[str, int]) -> PhraseIds:
+        """Look the phrases of ``table`` and their tokens up in ``id_of``.
+
+        A phrase with a token that has no id cannot occur and is left out.
+        """
+        kept = [
+            ([id_of[token] for token in tokens], id_of[phrase])
+            for phrase, tokens in zip(table.phrases, table.tokens, strict=True)
+            if all(token in id_of for token in tokens)
+        ]
+        return cls([ids for ids, _ in kept], [phrase for _, phrase in kept])
+
+
+@dataclass(frozen=True, eq=False)
+class PhraseIndex:
+    """Phrases as the kernels look them up: by :func:`index_phrases`."""
+
+    phrases: PhraseIds
     roles: NDArray[np.uint8]
     run_keys: NDArray[np.int64]
     run_nodes: NDArray[np.int32]
@@ -112,42 +134,31 @@ class PhraseIndex:
     joined: NDArray[np.int32]
 
 
-def index_phrases(
-    table: PhraseTable, id_of: Mapping[str, int], is_connector: NDArray[np.bool_]
-) -> PhraseIndex:
-    """Make ``table`` ready for :func:`apply_phrases`.
-
-    ``id_of`` has the ids of the phrases and of their tokens; ``is_connector`` is by id. A
-    phrase with a token that has no id cannot occur and is left out.
-    """
-    kept = [
-        ([id_of[token] for token in tokens], id_of[phrase])
-        for phrase, tokens in zip(table.phrases, table.tokens, strict=True)
-        if all(token in id_of for token in tokens)
-    ]
-    firsts = np.array([ids[0] for ids, _ in kept], np.int64)
-    lasts = np.array([ids[-1] for ids, _ in kept], np.int64)
+def index_phrases(phrases: PhraseIds, is_connector: NDArray[np.bool_]) -> PhraseIndex:
+    """Make ``phrases`` ready for :func:`apply_phrases`; ``is_connector`` is by id."""
+    firsts = np.array([ids[0] for ids in phrases.token_ids], np.int64)
+    lasts = np.array([ids[-1] for ids in phrases.token_ids], np.int64)
     roles = np.where(is_connector, _CONNECTOR, 0).astype(np.uint8)
     roles[firsts] |= _FIRST
     roles[lasts] |= _LAST
     node_of: dict[tuple[int, int], int] = {}
-    nodes = np.array([_node(ids[1:-1], node_of) for ids, _ in kept], np.int32)
+    nodes = np.array([_node(ids[1:-1], node_of) for ids in phrases.token_ids], np.int32)
     parents = np.array([0, *(parent for parent, _ in node_of)], np.int32)
     words = np.array([0, *(word for _, word in node_of)], np.int32)
     run_keys, run_nodes = child_slots(parents, words, _n_slots(len(parents)))
-    n_slots = _n_slots(len(kept))
+    n_slots = _n_slots(len(firsts))
     index = PhraseIndex(
-        *(roles, run_keys, run_nodes, np.zeros(n_slots, np.uint64)),
+        *(phrases, roles, run_keys, run_nodes, np.zeros(n_slots, np.uint64)),
         *(np.full(n_slots, -1, np.int32), np.zeros(n_slots, np.int32)),
     )
     pairs = (firsts.astype(np.uint64) << np.uint64(32)) | lasts.astype(np.uint64)
-    joined = np.array([joined for _, joined in kept], np.int32)
+    joined = np.array(phrases.phrase_ids, np.int32)
     fill_phrases(pairs, nodes, joined, index.pairs, index.nodes, index.joined)
     return index
 
 
-def _node(run: list[int], node_of: dict[tuple[int, int], int]) -> int:
-    """The node of ``run`` in a tree of runs, made if need be."""
+def _node(run: Sequence[int], node_of: dict[tuple[int, int], int]) -> int:
+    """The node of ``run`` in a tree of runs, created if needed."""
     node = 0
     for word in run:
         node = node_of.setdefault((node, word), len(node_of) + 1)
@@ -161,11 +172,11 @@ def _n_slots(n_entries: int) -> int:
 def apply_phrases(
     ids: NDArray[np.int32], offsets: NDArray[np.int64], index: PhraseIndex
 ) -> SentenceIds:
-    """The shard's sentences with phrases as one token each, from left to right.
+    """The shard's sentences with each phrase as one token, joined from left to right.
 
-    As gensim's ``Phrases`` does it: a word that is no connector word and what follows it up
-    to the next such word is a phrase or is left alone; the last word of a phrase begins no
-    other one. There are as many sentences as before. In memory: 8 bytes a token.
+    As in gensim's ``Phrases``: the span from one word that is not a connector to the next such word
+    is either a phrase or left alone; the last word of a phrase cannot start another. The number of
+    sentences stays the same. Memory: 8 bytes per token.
     """
     joined = np.empty(len(ids), np.int32)
     joined_offsets = np.empty(len(offsets), np.int64)

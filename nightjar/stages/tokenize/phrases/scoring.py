@@ -1,9 +1,9 @@
-"""Which candidates are phrases: their scores, from the counts of the whole corpus.
+"""Scoring candidates with the counts of the entire corpus, to decide which are phrases.
 
-Candidates and words that are spelled alike once the delimiter joins them are counted together.
-They matter only where words contain (characters of) the delimiter: in later passes, or when the
-tokenizer leaves it inside words. gensim counts spellings, so there ``new_york`` + ``city``,
-``new`` + ``york_city`` and a word ``new_york_city`` are one type.
+Candidates and words that are spelled alike once joined by the delimiter are counted together. That
+only matters where words contain (characters of) the delimiter: in later passes, or when the
+tokenizer leaves it inside words. gensim counts spellings, so it treats ``new_york`` + ``city``,
+``new`` + ``york_city`` and a word ``new_york_city`` as one type.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _BLOCK_ROWS = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class Spelling:
-    """Counts of what is spelled alike, added up.
+    """Summed counts of equal spellings.
 
-    ``word_counts`` is by id. ``row_counts`` belongs to the ascending ``rows`` of the candidates
-    that share their spelling; others keep their own. ``n_repeated``: candidates and words less
-    their spellings.
+    ``word_counts`` is by id. ``row_counts`` belongs to ``rows``, the candidates (ascending) that
+    share their spelling; the others keep their own counts. ``n_repeated`` is the number of
+    candidates and words minus the number of distinct spellings.
     """
 
     word_counts: NDArray[np.int64]
@@ -46,19 +46,19 @@ def same_spellings(
     words: Sequence[str],
     delimiter: str,
 ) -> Spelling:
-    """Find what is spelled alike.
+    """Find equal spellings.
 
-    The hash of a spelling follows from those of its words; only spellings of equal hashes are
-    written out and compared, so the result is exact. One of two that are alike has a word with
-    a character of the delimiter. In memory: the words' text and 17 bytes each, and for these
-    words and the candidates that have one 32 bytes each.
+    The hash of a spelling is computed from those of its words; only spellings with equal hashes are
+    written out and compared, so the result is exact. Of two equal spellings, one has a word with a
+    character of the delimiter. Memory: the words' text and 17 bytes each; for these words and the
+    candidates with such a word, 32 bytes each.
     """
     if not any(character in word for character in set(delimiter) for word in words):
         nothing = np.zeros(0, np.int64)
         return Spelling(word_counts, nothing, nothing, 0)
     hashes = _Hashes(counts, words, delimiter)
     types = np.flatnonzero(hashes.is_marked & (word_counts > 0) & ~is_connector)
-    # A word is written as -1 - id beside the candidates' rows.
+    # A word is stored as -1 - id among the candidates' rows.
     marked = [(-1 - types, hashes.hashes[types])]
     marked += [(rows[mask], found[mask]) for rows, found, mask in hashes.blocks()]
     is_possible = _possible([found for _, found in marked])
@@ -73,7 +73,7 @@ def same_spellings(
 
 
 def _possible(hashes: list[NDArray[np.uint64]]) -> NDArray[np.bool_]:
-    """For the leading bits of a hash, whether one of ``hashes`` has them; 8 bytes a hash."""
+    """For the leading bits of a hash, whether one of ``hashes`` has them; 8 bytes per hash."""
     n_bits = max(10, (4 * sum(map(len, hashes))).bit_length())
     is_possible = np.zeros(1 << n_bits, np.bool_)
     for found in hashes:
@@ -82,7 +82,7 @@ def _possible(hashes: list[NDArray[np.uint64]]) -> NDArray[np.bool_]:
 
 
 class _Hashes:
-    """Hashes of words, and of candidates a block at a time."""
+    """Hashes of words, and of candidates one block at a time."""
 
     def __init__(self, counts: PhraseCounts, words: Sequence[str], delimiter: str) -> None:
         self._counts = counts
@@ -98,7 +98,7 @@ class _Hashes:
     def blocks(
         self,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]]:
-        """Rows of candidates, their hashes, and whether a word of theirs is marked."""
+        """Rows of candidates, their hashes, and whether one of their words is marked."""
         for start in range(0, len(self._counts), _BLOCK_ROWS):
             pairs = self._counts.pairs[start : start + _BLOCK_ROWS]
             rows = np.arange(start, start + len(pairs))
@@ -113,7 +113,7 @@ class _Hashes:
 def _hashed(
     texts: Sequence[str], marks: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """Of each text: hash, power, whether it has a byte of ``marks``."""
+    """For each text: hash, power, whether it has a byte of ``marks``."""
     array = pa.array(texts, pa.large_string())
     _, offsets, data = array.buffers()
     found = (np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64))
@@ -127,7 +127,7 @@ def _hashed(
 
 
 def _equal_hashes(items: NDArray[np.int64], hashes: NDArray[np.uint64]) -> Iterator[list[int]]:
-    """The ``items`` of each hash that several have."""
+    """The ``items`` that share a hash, for each such hash."""
     order = np.argsort(hashes, kind="stable")
     hashes = hashes[order]
     starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
@@ -176,11 +176,11 @@ def _added_up(
 
 
 BLOCK_ROWS = 1 << 18
-"""Candidates that are scored at a time."""
+"""Candidates scored at a time."""
 
 
 class ScoreSettings(Protocol):
-    """The keys of the config's section ``tokenize.phrases`` that decide what is a phrase."""
+    """The keys of the config's section ``tokenize.phrases`` that affect scoring."""
 
     @property
     def scoring(self) -> str:
@@ -188,15 +188,15 @@ class ScoreSettings(Protocol):
 
     @property
     def min_count(self) -> int:
-        """What the default scoring subtracts; NPMI scores nothing that is rarer."""
+        """The default scoring subtracts it; NPMI ignores anything rarer."""
 
     @property
     def threshold(self) -> float:
-        """A phrase's score is above it."""
+        """A phrase's score must be above it."""
 
     @property
     def delimiter(self) -> str:
-        """What stands between the words of a joined token."""
+        """The text between the words of a joined token."""
 
 
 def score(
@@ -206,16 +206,16 @@ def score(
     words: Sequence[str],
     settings: ScoreSettings,
 ) -> PhraseTable:
-    """The candidates whose score is above the threshold.
+    """The candidates with a score above the threshold.
 
-    ``words[i]``, which occurs ``word_counts[i]`` times, is the token with id i. The formulas
-    and what goes into them are those of gensim's ``Phrases``: the number of types is that of
-    all words but connector words and of all candidates, however rare; the number of tokens
-    counts connector words, too; candidates and words that are spelled alike when joined
-    (``new_york`` + ``city``, ``new`` + ``york_city``) are one type, and their counts are added.
+    ``words[i]``, which occurs ``word_counts[i]`` times, is the token with id i. The formulas and
+    their inputs are those of gensim's ``Phrases``: the number of types includes all words except
+    connector words, and all candidates, however rare; the number of tokens includes connector
+    words; candidates and words with the same joined spelling (``new_york`` + ``city``, ``new`` +
+    ``york_city``) are one type, with their counts added.
 
-    In memory, beside the arguments: 8 bytes a word, what BLOCK_ROWS candidates take, the
-    phrases, and where words contain the delimiter what :class:`Spelling` says.
+    Memory beside the arguments: 8 bytes per word, the scores of BLOCK_ROWS candidates, the phrases,
+    and, if words contain the delimiter, what :func:`same_spellings` needs.
     """
     spelling = same_spellings(counts, word_counts, is_connector, words, settings.delimiter)
     is_type = (word_counts > 0) & ~is_connector
@@ -248,7 +248,7 @@ def score(
 def _block_counts(
     counts: PhraseCounts, spelling: Spelling, start: int, end: int
 ) -> NDArray[np.int64]:
-    """Counts of the rows from ``start`` to ``end``, of all candidates spelled alike together."""
+    """Counts of rows ``start`` to ``end``; candidates with equal spellings have the total."""
     block = np.array(counts.counts[start:end])
     first, last = np.searchsorted(spelling.rows, [start, end])
     block[spelling.rows[first:last] - start] = spelling.row_counts[first:last]

@@ -1,27 +1,19 @@
-"""Phrases of the token shards of a corpus: each pass is a map of an executor over them.
+"""Phrases of the token shards of a corpus: an executor maps each pass over the shards.
 
-What the workers need and what they find are files of a scratch directory in the staging
-directory, which all of them see: ``ranks-N.npy``, the rank of each id of shard N;
-``connectors-P.npy`` and ``index-P.npz``, the vocabulary's connector words and the phrases after
-pass P; ``counted-N.npz`` and ``recounted-N.npz``, what shard N adds. Ids are ranks of words in
-the vocabulary before phrases, then phrases in the order in which they were found.
+What the workers need and what they find are tables of a scratch directory in the staging
+directory, which all of them see (:mod:`.scratch_tables`).
 """
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from nightjar.config import PhrasesConfig
 from nightjar.core.executors import Advance, Executor
@@ -42,6 +34,18 @@ from nightjar.stages.tokenize.phrases.phrase_table import (
     SentenceIds,
     to_arrow,
 )
+from nightjar.stages.tokenize.phrases.scratch_tables import (
+    FINAL_RANKS,
+    WORDS,
+    add_recounted,
+    load_ranks,
+    load_state,
+    save_counts,
+    save_ranks,
+    save_recounted,
+    save_state,
+    take_counts,
+)
 from nightjar.stages.tokenize.ranking import RankedRows, Ranking, local_ranks, ranked_rows
 from nightjar.store import (
     Artifact,
@@ -54,13 +58,12 @@ from nightjar.store import (
 )
 
 _SCRATCH = ".phrases"
-_WORDS = "words.parquet"
 _BEST = 20
 
 
 @dataclass(frozen=True)
 class PhraseShard:
-    """A token shard to be counted or joined after ``n_passes`` passes."""
+    """A token shard to count or join after ``n_passes`` passes."""
 
     shard: Artifact
     number: int
@@ -69,7 +72,7 @@ class PhraseShard:
 
     @property
     def scratch(self) -> Path:
-        """Where the files are that workers and the stage exchange."""
+        """The directory for the files that workers and the stage exchange."""
         return self.staging / _SCRATCH
 
     @property
@@ -81,8 +84,8 @@ class PhraseShard:
 class PhraseStage:
     """Finds the phrases of token shards, and writes the tables of the tokens artifact.
 
-    In memory: what :func:`~.passes.find_phrases_by` holds here, and in a worker a row group
-    of a shard (about a million tokens), its candidates, and the shard's candidates so far.
+    Memory here: that of :func:`~.passes.find_phrases_by`; in a worker: a row group of a shard
+    (about a million tokens), its candidates, and the shard's candidates so far.
     """
 
     def __init__(
@@ -104,18 +107,19 @@ class PhraseStage:
     def run(self, words: pa.Table) -> Ranking:
         """Write ``phrases``, ``vocabulary`` and ``sentences``; returns the ranking with phrases.
 
-        ``words`` is the vocabulary before (VOCABULARY_SCHEMA). Counts ``tokens`` again.
+        ``words`` is the vocabulary before phrases (VOCABULARY_SCHEMA). Updates the count
+        ``tokens``.
         """
         with named_write_errors(self._staging.root):
             self._scratch.mkdir()
-            pq.write_table(words, self._scratch / _WORDS)
+            pq.write_table(words, self._scratch / WORDS)
             try:
                 found = self._find(words.column("token").to_pylist())
                 self._staging.write(schemas.PHRASES, to_arrow(found.tables))
                 ranking = self._rank(found)
                 self._join(len(found.tables))
             finally:
-                _state.cache_clear()
+                load_state.cache_clear()
                 shutil.rmtree(self._scratch)
         self._report(found.tables)
         return ranking
@@ -124,26 +128,25 @@ class PhraseStage:
         def count_pass(
             indexes: Sequence[PhraseIndex], vocabulary: KnownWords
         ) -> Iterator[ShardCounts]:
-            self._save_state(indexes, vocabulary)
+            save_state(self._scratch, list(indexes), vocabulary.is_connector)
             label = f"find phrases, pass {len(indexes) + 1} of {self._config.passes}"
             self._progress.start(label, self._n_tokens, "tokens")
             pieces = self._pieces(len(indexes))
-            for path in self._executor.map(count_in_shard, pieces, self._progress.advance):
-                yield _read_counts(path, len(vocabulary.words))
+            for number in self._executor.map(count_in_shard, pieces, self._progress.advance):
+                yield take_counts(self._scratch, number, len(vocabulary.words))
 
         found = find_phrases_by(count_pass, words, self._config, self._scratch)
-        self._save_state(found.indexes, found.vocabulary)
+        save_state(self._scratch, found.indexes, found.vocabulary.is_connector)
         return found
 
     def _rank(self, found: FoundPhrases) -> Ranking:
-        """The vocabulary of the joined shards, written; old ids to ranks are a file, too."""
+        """Write the vocabulary of the joined shards, and a file with the rank of each old id."""
         words = found.vocabulary.words
         counts = np.zeros((2, len(words)), np.int64)
         self._progress.start("count phrases", self._n_tokens, "tokens")
         pieces = self._pieces(len(found.indexes))
-        for path in self._executor.map(recount_shard, pieces, self._progress.advance):
-            with np.load(path) as held:
-                counts[:, held["ids"]] += held["counts"]
+        for number in self._executor.map(recount_shard, pieces, self._progress.advance):
+            add_recounted(self._scratch, number, counts)
         ids = np.flatnonzero(counts[0])
         columns = [pa.array(words).take(pa.array(ids)), *(pa.array(row[ids]) for row in counts)]
         table = pa.table(columns, schema=schemas.SHARD_VOCABULARY_SCHEMA)
@@ -151,7 +154,7 @@ class PhraseStage:
         rank_of = np.full(len(words), -1, np.int32)
         tokens = ranking.tokens.to_pylist()
         rank_of[[found.vocabulary.id_of[token] for token in tokens]] = np.arange(len(tokens))
-        np.save(self._scratch / "ranks.npy", rank_of)
+        save_ranks(self._scratch / FINAL_RANKS, rank_of)
         self._staging.write("vocabulary", ranking.table)
         self._staging.counts["tokens"] = int(counts[0].sum())
         return ranking
@@ -168,12 +171,6 @@ class PhraseStage:
             for number, shard in enumerate(self._shards)
         ]
 
-    def _save_state(self, indexes: Sequence[PhraseIndex], vocabulary: KnownWords) -> None:
-        np.save(self._scratch / f"connectors-{len(indexes)}.npy", vocabulary.is_connector)
-        if indexes:
-            arrays = {field.name: getattr(indexes[-1], field.name) for field in fields(PhraseIndex)}
-            np.savez(self._scratch / f"index-{len(indexes)}.npz", **arrays)
-
     def _report(self, tables: Sequence[PhraseTable]) -> None:
         counts, report = self._staging.counts, self._staging.report
         counts["phrases"] = sum(map(len, tables))
@@ -181,9 +178,9 @@ class PhraseStage:
         report["best_phrases"] = [table.phrases[:_BEST] for table in tables]
 
 
-def count_in_shard(piece: PhraseShard, advance: Advance) -> Path:
-    """Count the words and candidates of a shard for the next pass; returns their file."""
-    state = _state(piece.scratch, piece.n_passes)
+def count_in_shard(piece: PhraseShard, advance: Advance) -> int:
+    """Count the words and candidates of a shard for the next pass; returns its number."""
+    state = load_state(piece.scratch, piece.n_passes)
     words = np.zeros(len(state.is_connector), np.int64)
 
     def counted() -> Iterator[PhraseCounts]:
@@ -196,34 +193,12 @@ def count_in_shard(piece: PhraseShard, advance: Advance) -> Path:
             yield found.phrases
 
     counts = merge_counts(counted(), piece.scratch)
-    ids = np.flatnonzero(words)
-    return _save(
-        piece.scratch / f"counted-{piece.number}.npz",
-        ids=ids.astype(np.int32),
-        words=words[ids],
-        run_lengths=np.array([len(run) for run in counts.runs], np.int64),
-        run_words=np.array([word for run in counts.runs for word in run], np.int32),
-        starts=counts.starts,
-        pairs=counts.pairs,
-        counts=counts.counts,
-    )
+    return save_counts(piece.scratch, piece.number, ShardCounts(words, counts))
 
 
-def _read_counts(path: Path, n_words: int) -> ShardCounts:
-    with np.load(path) as held:
-        words = np.zeros(n_words, np.int64)
-        words[held["ids"]] = held["words"]
-        ends = np.cumsum(held["run_lengths"])[:-1]
-        runs = tuple(tuple(run.tolist()) for run in np.split(held["run_words"], ends))
-        runs = runs[: len(held["run_lengths"])]  # of nothing, split makes one
-        phrases = PhraseCounts(runs, held["starts"], held["pairs"], held["counts"])
-    path.unlink()
-    return ShardCounts(words, phrases)
-
-
-def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
+def recount_shard(piece: PhraseShard, advance: Advance) -> int:
     """Count the tokens of a shard after joining, and in how many documents each is."""
-    state = _state(piece.scratch, piece.n_passes)
+    state = load_state(piece.scratch, piece.n_passes)
     n_words = len(state.is_connector)
     counts, seen, document = np.zeros((2, n_words), np.int64), np.zeros(n_words, np.int64), 0
     for rows in _rows(piece):
@@ -233,15 +208,13 @@ def recount_shard(piece: PhraseShard, advance: Advance) -> Path:
             shard.ids, shard.offsets, is_first, document, seen, counts[0], counts[1]
         )
         advance(len(rows.ids))
-    ids = np.flatnonzero(counts[0])
-    path = piece.scratch / f"recounted-{piece.number}.npz"
-    return _save(path, ids=ids.astype(np.int32), counts=counts[:, ids])
+    return save_recounted(piece.scratch, piece.number, counts)
 
 
 def join_shard(piece: PhraseShard, advance: Advance) -> FileEntry:
     """Write the part of ``sentences`` that holds the shard's, phrases joined."""
-    state = _state(piece.scratch, piece.n_passes)
-    rank_of = np.load(piece.scratch / "ranks.npy")
+    state = load_state(piece.scratch, piece.n_passes)
+    rank_of = load_ranks(piece.scratch / FINAL_RANKS)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for rows in _rows(piece):
@@ -254,42 +227,10 @@ def join_shard(piece: PhraseShard, advance: Advance) -> FileEntry:
 
 
 def _rows(piece: PhraseShard) -> Iterator[RankedRows]:
-    path = piece.scratch / f"ranks-{piece.number}.npy"
+    path = piece.scratch / f"ranks-{piece.number}.parquet"
     if path.exists():
-        ranks = np.load(path)
+        ranks = load_ranks(path)
     else:
-        ranks = local_ranks(piece.shard, piece.scratch / _WORDS)
-        with _replacing(path) as stream:
-            np.save(stream, ranks)
+        ranks = local_ranks(piece.shard, piece.scratch / WORDS)
+        save_ranks(path, ranks)
     return ranked_rows(piece.shard, ranks)
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    indexes: list[PhraseIndex]
-    is_connector: NDArray[np.bool_]
-
-
-@lru_cache(maxsize=1)
-def _state(scratch: Path, n_passes: int) -> _State:
-    """What the passes so far have found; read once by each worker."""
-    indexes = []
-    for number in range(1, n_passes + 1):
-        with np.load(scratch / f"index-{number}.npz") as held:
-            indexes.append(PhraseIndex(**{name: held[name] for name in held.files}))
-    return _State(indexes, np.load(scratch / f"connectors-{n_passes}.npy"))
-
-
-def _save(path: Path, **arrays: Any) -> Path:
-    with _replacing(path) as stream:
-        np.savez(stream, **arrays)
-    return path
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write the file whole or not at all: a worker that was given up may still be at it, too."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with temporary.open("wb") as stream:
-        yield stream
-    temporary.replace(path)
