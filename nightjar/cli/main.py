@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# In the order of docs/commands.md, which is also that of 'nightjar --help'.
+# 'nightjar --help' lists them in this order, that of the sections of docs/commands.md.
 app.add_typer(project_commands.app)
 app.add_typer(plan_commands.app)
 app.add_typer(run_commands.app)
