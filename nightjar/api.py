@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,17 +22,14 @@ import numpy as np
 
 from nightjar.config import TokenizeConfig, load_config
 from nightjar.core import Night, Nights, Plan
-from nightjar.errors import ConfigError, InputError, ModelFilesDamaged, UnknownTokenError
+from nightjar.errors import ConfigError, InputError
 from nightjar.formats import Ngrams, read_vectors
 from nightjar.model.lookup import (
     ModelContent,
     Neighbor,
     NgramRows,
     OddOneOut,
-    QueryError,
     Rows,
-    TableDamaged,
-    UnknownWords,
     VectorModel,
     write_model,
 )
@@ -46,7 +43,7 @@ from nightjar.pipeline import (
     prepare_serving,
     run_night,
 )
-from nightjar.pipeline.answerers import Answerers, open_registered
+from nightjar.pipeline.answerers import Answerers, named_model_errors, open_registered
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.pipeline.retention import (
     Collected,
@@ -55,7 +52,7 @@ from nightjar.pipeline.retention import (
     finish_purges,
     plan_collection,
 )
-from nightjar.pipeline.searching import Question, find_documents
+from nightjar.pipeline.searching import SearchRequest, find_documents
 from nightjar.promotion import Change, Event, Promoter, Serving, Steward, read_events
 from nightjar.registry import CHAMPION, RegisteredVersion, RegistryPlace, masked
 from nightjar.registry.uris import sqlite_path
@@ -234,7 +231,7 @@ class Pipeline:
         ``night`` if given. Raises ConfigError when nothing is embedded, InputError when nothing is
         indexed yet or the query has no known word, StoreError when the index is damaged.
         """
-        question = Question(query, entry, night, topn)
+        request = SearchRequest(query, entry, night, topn)
         return [
             SearchHit(
                 hit.document.doc_id,
@@ -243,7 +240,7 @@ class Pipeline:
                 hit.document.text,
                 hit.document.source,
             )
-            for hit, snippet in find_documents(self._loaded, question).hits
+            for hit, snippet in find_documents(self._loaded, request).hits
         ]
 
 
@@ -291,7 +288,7 @@ class Model:
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of words, float32 (n_words, vector_size). Raises UnknownTokenError."""
-        with _named_errors():
+        with named_model_errors():
             return self._model.vectors(words)
 
     def neighbors(self, words: Sequence[str], topn: int = 10) -> list[list[Neighbor]]:
@@ -299,7 +296,7 @@ class Model:
 
         Raises UnknownTokenError.
         """
-        with _named_errors():
+        with named_model_errors():
             return self._model.neighbors(words, topn)
 
     def neighbors_of(
@@ -310,22 +307,22 @@ class Model:
         ``neighbors_of(["king", "woman"], ["man"])`` is the analogy "man is to king as woman is to
         ?". Raises UnknownTokenError.
         """
-        with _named_errors():
+        with named_model_errors():
             return self._model.neighbors_of_mean(positive, negative, topn)
 
     def similarity(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Cosine similarity of the words of each pair, (n_pairs,). Raises UnknownTokenError."""
-        with _named_errors():
+        with named_model_errors():
             return self._model.similarities(pairs)
 
     def odd_one_out(self, words: Sequence[str]) -> OddOneOut:
         """The word least similar to the mean of all. Raises UnknownTokenError, InputError."""
-        with _named_errors():
+        with named_model_errors():
             return self._model.odd_one_out(words)
 
     def clusters(self, words: Sequence[str], n_clusters: int, seed: int = 1) -> list[int]:
         """The cluster of each word by k-means on the unit sphere. Raises UnknownTokenError."""
-        with _named_errors():
+        with named_model_errors():
             return self._model.clusters(words, n_clusters, seed)
 
     def encode(self, texts: Sequence[str], unknown: str = "error") -> NDArray[np.float32]:
@@ -334,12 +331,12 @@ class Model:
         Texts are split into words like the training text. ``unknown`` says what to return for a
         text without a known word: ``error`` (InputError), ``nan`` or ``zero``.
         """
-        with _named_errors():
+        with named_model_errors():
             return self._model.encode(texts, unknown)
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Indices of the texts and their similarity to ``query``, best first. Raises InputError."""
-        with _named_errors():
+        with named_model_errors():
             return self._model.rank(query, texts)
 
 
@@ -358,7 +355,7 @@ def open_model(where: str | Path, tracking_uri: str | None = None) -> Model:
     path = Path(where)
     for place in _PLACES:
         if (path / place / _LOOKUP_FILE).is_file():
-            with _named_errors():
+            with named_model_errors():
                 return Model(VectorModel.open(path / place))
     if not path.exists():
         raise InputError(
@@ -412,7 +409,7 @@ def _read_file(path: Path) -> Model:
         ngrams=None if read.ngrams is None else _ngram_rows(read.ngrams),
     )
     directory = tempfile.TemporaryDirectory(prefix=".model-")
-    with _named_errors():
+    with named_model_errors():
         write_model(Path(directory.name), content)
         model = Model(VectorModel.open(Path(directory.name)))
     weakref.finalize(model, directory.cleanup)
@@ -427,19 +424,6 @@ def _ngram_rows(ngrams: Ngrams) -> NgramRows:
         len(ngrams.buckets),
         [(ngrams.buckets, ngrams.vectors)],
     )
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """Convert the errors of a model, which knows nothing of Nightjar, to Nightjar's."""
-    try:
-        yield
-    except UnknownWords as error:
-        raise UnknownTokenError(str(error)) from error
-    except TableDamaged as error:
-        raise ModelFilesDamaged(str(error)) from error
-    except QueryError as error:
-        raise InputError(str(error)) from error
 
 
 class _Listener:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from nightjar.config.cleaning import LANGUAGES, STEPS, CleaningConfig
 from nightjar.stages.ingest.cleaning import (
-    Change,
     Cleaned,
+    CleaningChange,
     Dropped,
     DropReason,
     code_identity,
@@ -234,7 +234,7 @@ def test_every_change_and_reason_is_explained() -> None:
     docs = Path(__file__).parents[1] / "docs"
     page = (docs / "cleaning.md").read_text(encoding="utf-8")
     contract = (docs / "artifacts.md").read_text(encoding="utf-8")
-    for change in Change:
+    for change in CleaningChange:
         assert f"`{change}`" in page
     for reason in DropReason:
         assert f"`{reason}`" in page

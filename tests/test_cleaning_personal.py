@@ -7,7 +7,7 @@ from cleaning_support import cleaned, config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightjar.stages.ingest.cleaning import Change, Dropped, make_cleaner
+from nightjar.stages.ingest.cleaning import CleaningChange, Dropped, make_cleaner
 from nightjar.stages.ingest.cleaning.account_numbers import (
     LENGTHS,
     find_cards,
@@ -49,7 +49,7 @@ def test_phone_numbers_are_masked(number: str) -> None:
     for text in (f"Call {number} now", f"Call {number}.", f"{number}", f"({number})"):
         result = cleaned(text, "personal_data")
         assert result.text == text.replace(number, "phone")
-        assert result.changes == {Change.PERSONAL_PHONES: 1}
+        assert result.changes == {CleaningChange.PERSONAL_PHONES: 1}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_card_numbers_are_masked_in_any_grouping(digits: str) -> None:
     for number in (digits, " ".join(fours), "-".join(fours), "\u00a0".join(fours)):
         result = cleaned(f"No.{number}, thanks", "personal_data")
         assert result.text == "No.card, thanks", number
-        assert result.changes == {Change.PERSONAL_CARDS: 1}
+        assert result.changes == {CleaningChange.PERSONAL_CARDS: 1}
     amex = f"{digits[:4]} {digits[4:10]} {digits[10:]}"
     assert cleaned(amex, "personal_data").text == "card"
 
@@ -159,7 +159,7 @@ def test_ibans_are_masked_in_any_spelling(iban: str) -> None:
     for number in (iban, plain, plain.lower(), iban.replace(" ", "-")):
         result = cleaned(f"IBAN {number} today", "personal_data")
         assert result.text == "IBAN iban today"
-        assert result.changes == {Change.PERSONAL_IBANS: 1}
+        assert result.changes == {CleaningChange.PERSONAL_IBANS: 1}
 
 
 @pytest.mark.parametrize("iban", IBANS)

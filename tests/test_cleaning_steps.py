@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from cleaning_support import cleaned
 
-from nightjar.stages.ingest.cleaning import Change
+from nightjar.stages.ingest.cleaning import CleaningChange
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_no_mark_up_stays(text: str) -> None:
 def test_a_script_that_is_never_closed_loses_its_tag_alone() -> None:
     result = cleaned("I like the <style> of <script> writing", "html")
     assert result.text == "I like the \n of \n writing"
-    assert result.changes == {Change.HTML_TAGS: 2}
+    assert result.changes == {CleaningChange.HTML_TAGS: 2}
 
 
 @pytest.mark.parametrize(
@@ -84,35 +84,35 @@ def test_a_script_that_is_never_closed_loses_its_tag_alone() -> None:
 def test_entities_are_decoded_once(text: str, expected: str, n_decoded: int) -> None:
     result = cleaned(text, "html")
     assert result.text == expected
-    assert result.changes == {Change.HTML_ENTITIES: n_decoded}
+    assert result.changes == {CleaningChange.HTML_ENTITIES: n_decoded}
 
 
 def test_html_counts_tags_sections_and_entities() -> None:
     result = cleaned("<b>a</b><br/>&amp;<!-- x --><script>y</script>", "html")
     assert result.changes == {
-        Change.HTML_TAGS: 3,
-        Change.HTML_SECTIONS: 2,
-        Change.HTML_ENTITIES: 1,
+        CleaningChange.HTML_TAGS: 3,
+        CleaningChange.HTML_SECTIONS: 2,
+        CleaningChange.HTML_ENTITIES: 1,
     }
 
 
 def test_control_characters_go_but_tab_and_newline() -> None:
     result = cleaned("a\x00b\tc\nd\x07\x7f\ufeff\ufffe\U0001ffff\ufdd0e", "control_characters")
     assert result.text == "ab\tc\nde"
-    assert result.changes == {Change.CONTROLS: 7}
+    assert result.changes == {CleaningChange.CONTROLS: 7}
 
 
 def test_line_separators_and_carriage_returns_become_newlines() -> None:
     result = cleaned("a\r\nb\rc\x0bd\x0ce\u2028f\u2029g\x1dh\x1fi", "control_characters")
     assert result.text == "a\nb\nc\nd\ne\nf\ng\nh i"
-    assert result.changes == {Change.CONTROLS: 6}
+    assert result.changes == {CleaningChange.CONTROLS: 6}
     assert cleaned("a\r\nb\r", "control_characters").changes == {}
 
 
 def test_c1_controls_become_what_windows_has_in_their_place() -> None:
     result = cleaned("it\x92s good\x97very \x93good\x94\x85\x81", "control_characters")
     assert result.text == "it’s good—very “good”…"  # noqa: RUF001
-    assert result.changes == {Change.CONTROLS: 6}
+    assert result.changes == {CleaningChange.CONTROLS: 6}
 
 
 def test_options_choose_what_else_goes_with_the_controls() -> None:
@@ -140,7 +140,7 @@ def test_unicode_brings_into_the_normal_form_of_the_config() -> None:
     text = "cafe\u0301 ﬁn m²"
     nfc = cleaned(text, "unicode")
     assert nfc.text == "café ﬁn m²"
-    assert nfc.changes == {Change.NORMALIZED: 1}
+    assert nfc.changes == {CleaningChange.NORMALIZED: 1}
     assert cleaned(text, "unicode", unicode={"form": "NFKC"}).text == "café fin m2"
     assert cleaned("café", "unicode").changes == {}
 
@@ -148,7 +148,7 @@ def test_unicode_brings_into_the_normal_form_of_the_config() -> None:
 def test_endless_marks_are_cut_at_thirty() -> None:
     result = cleaned("z" + "\u0316\u0301" * 50 + "b", "unicode")
     assert result.text == unicodedata.normalize("NFC", "z" + "\u0316\u0301" * 15 + "b")
-    assert result.changes == {Change.MARKS: 70, Change.NORMALIZED: 1}
+    assert result.changes == {CleaningChange.MARKS: 70, CleaningChange.NORMALIZED: 1}
     thirty = "z" + "\u0316" * 15 + "\u0302" * 15
     assert cleaned(thirty, "unicode").text == unicodedata.normalize("NFC", thirty)
 
@@ -156,7 +156,7 @@ def test_endless_marks_are_cut_at_thirty() -> None:
 def test_repair_mends_lines_that_were_decoded_wrongly() -> None:
     result = cleaned("plain\nschÃ¶n â€œgutâ€\x9d\nschön", "repair")
     assert result.text == "plain\nschön “gut”\nschön"
-    assert result.changes == {Change.REPAIRED: 1}
+    assert result.changes == {CleaningChange.REPAIRED: 1}
     assert cleaned("schön &amp; “gut” ﬁn", "repair").changes == {}
 
 
@@ -178,7 +178,7 @@ def test_terminal_escapes_in_plain_ascii_are_found() -> None:
 def test_white_space_is_one_blank_and_one_empty_line() -> None:
     result = cleaned("\n\n a\t b\u00a0 \u3000c \n \n\n\n d\r\ne \n", "white_space")
     assert result.text == "a b c\n\nd\ne"
-    assert result.changes == {Change.RESPACED: 1}
+    assert result.changes == {CleaningChange.RESPACED: 1}
     assert cleaned("a b\n\nc", "white_space").changes == {}
     assert cleaned("a\n\n\n\nb", "white_space", white_space={"max_blank_lines": 0}).text == "a\nb"
     assert cleaned("a\n\n\n\nb", "white_space", white_space={"max_blank_lines": 2}).text == (
@@ -231,13 +231,13 @@ def test_numbers_that_stand_by_themselves_are_masked(text: str, expected: str) -
 @pytest.mark.parametrize(
     ("step", "value", "masked", "removed"),
     [
-        ("urls", "http://x.org", Change.URLS_MASKED, Change.URLS_REMOVED),
-        ("emails", "a@x.org", Change.EMAILS_MASKED, Change.EMAILS_REMOVED),
-        ("numbers", "42", Change.NUMBERS_MASKED, Change.NUMBERS_REMOVED),
+        ("urls", "http://x.org", CleaningChange.URLS_MASKED, CleaningChange.URLS_REMOVED),
+        ("emails", "a@x.org", CleaningChange.EMAILS_MASKED, CleaningChange.EMAILS_REMOVED),
+        ("numbers", "42", CleaningChange.NUMBERS_MASKED, CleaningChange.NUMBERS_REMOVED),
     ],
 )
 def test_values_are_kept_removed_or_masked_and_counted(
-    step: str, value: str, masked: Change, removed: Change
+    step: str, value: str, masked: CleaningChange, removed: CleaningChange
 ) -> None:
     text = f"a {value} b {value}"
     kept = cleaned(text, step, **{step: {"handling": "keep"}})

@@ -20,12 +20,18 @@ from test_cli import assert_refused, nightjar
 from nightjar.cli import questions
 from nightjar.cli.questions import Asked
 from nightjar.config import load_config
-from nightjar.errors import InputError, ModelFilesDamaged, StoreNotWritable
+from nightjar.errors import (
+    InputError,
+    ModelFilesDamaged,
+    NightjarError,
+    StoreNotWritable,
+    UnknownTokenError,
+)
 from nightjar.formats.embeddings import Embeddings
 from nightjar.formats.gensim import from_gensim
-from nightjar.model.lookup import VectorModel
+from nightjar.model.lookup import QueryError, TableDamaged, UnknownWords, VectorModel
 from nightjar.model.lookup.nearest import unit_rows
-from nightjar.pipeline.answerers import Answerers
+from nightjar.pipeline.answerers import Answerers, named_model_errors
 from nightjar.registry import model_files
 
 
@@ -223,6 +229,28 @@ def test_of_embeddings_published_by_hand_the_newest_answer(tmp_path: Path) -> No
     shown = asked_json(project.path, "show", "other")
     newest = max(asked_json(project.path, "versions")["artifacts"], key=lambda e: e["created_at"])
     assert shown["version"] == newest["version"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (UnknownWords("no vector for qqq", ["qqq"]), UnknownTokenError),
+        (QueryError("topn is 0"), InputError),
+        (TableDamaged("vectors.npy was cut"), ModelFilesDamaged),
+    ],
+)
+def test_what_a_model_raises_becomes_an_error_with_an_exit_code(
+    raised: Exception, expected: type[NightjarError]
+) -> None:
+    with pytest.raises(NightjarError, match=str(raised)) as error, named_model_errors():
+        raise raised
+    assert type(error.value) is expected
+
+
+def test_when_no_model_answers_each_reason_is_told_once(finished_config: Path) -> None:
+    done = nightjar("neighbors", "the", "--night", 99, "-c", finished_config)
+    assert_refused(done, 2, "there is no night 99")
+    assert done.stderr.count("there is no night 99") == 1
 
 
 # -- other versions, other nights --------------------------------------------------------------

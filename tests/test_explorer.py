@@ -29,7 +29,6 @@ from nightjar.config import load_config  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
 from nightjar.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
 from nightjar.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
-from nightjar.explorer.harmless_text import plotly_text, visible  # noqa: E402
 from nightjar.explorer.jobs import Jobs, Pending  # noqa: E402
 from nightjar.explorer.library import Library  # noqa: E402
 from nightjar.explorer.moved import moved_words  # noqa: E402
@@ -38,6 +37,7 @@ from nightjar.explorer.placement import open_map  # noqa: E402
 from nightjar.explorer.prefixes import PrefixIndex  # noqa: E402
 from nightjar.explorer.server import protect  # noqa: E402
 from nightjar.explorer.view import View, read_view  # noqa: E402
+from nightjar.files.harmless_text import plotly_text, visible  # noqa: E402
 from nightjar.store import Store, schemas  # noqa: E402
 from nightjar.store.scores import main_scores, read_scores  # noqa: E402
 

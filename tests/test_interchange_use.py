@@ -19,7 +19,7 @@ from registry_support import World, mlflow
 from test_cli import nightjar
 from training_support import publish_tokens, sentences_with_distinct_counts, train_model
 
-from nightjar.cli.importing_gensim import read_gensim, write_gensim
+from nightjar.cli.exchange import read_gensim, write_gensim
 from nightjar.config import FastTextConfig, load_config
 from nightjar.errors import ArtifactMissing, InputError, NightjarError, VocabularyError
 from nightjar.formats.gensim import from_gensim, to_gensim

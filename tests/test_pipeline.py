@@ -10,7 +10,7 @@ import pytest
 from conftest import run_a_night, run_due
 from rich.console import Console
 
-from nightjar.cli import render
+from nightjar.cli import run_commands
 from nightjar.config import load_config
 from nightjar.core import Nights
 from nightjar.errors import (
@@ -246,8 +246,8 @@ def test_the_outcome_says_who_is_champion_now(finished_copy: Path) -> None:
     glove = next(outcome for outcome in outcomes if outcome.model == "glove")
     assert (glove.registry_version, glove.decision, glove.champion) == (1, "promoted", 1)
     console = Console(record=True, width=120)
-    render.print_outcomes(console, outcomes)
-    render.print_next_steps(console, loaded, outcomes)
+    run_commands.print_outcomes(console, outcomes)
+    run_commands.print_next_steps(console, loaded, outcomes)
     shown = console.export_text()
     assert "v1 champion" in shown
     assert "models:/small-cbow@champion" in shown
@@ -260,8 +260,8 @@ def test_without_a_champion_the_next_steps_name_a_challenger(small_config: Path)
     outcomes = read_outcomes(loaded, night)
     assert {outcome.champion for outcome in outcomes} == {None}
     console = Console(record=True, width=200)
-    render.print_outcomes(console, outcomes)
-    render.print_next_steps(console, loaded, outcomes)
+    run_commands.print_outcomes(console, outcomes)
+    run_commands.print_next_steps(console, loaded, outcomes)
     shown = console.export_text()
     assert "v1 blocked" in shown
     assert "No model has a champion: see the reasons above" in shown

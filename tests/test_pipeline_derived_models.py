@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import run_a_night, run_due
 
-from nightjar.cli import exports
+from nightjar.cli import exchange
 from nightjar.config import load_config
 from nightjar.pipeline import make_plan, read_outcomes
 from nightjar.registry import tracking_uri
@@ -102,7 +102,7 @@ def test_a_sentence_encoder_is_scored_gated_registered_and_served(
     assert f"those of tuned (`{base}`) weighted by 293 documents" in text
     assert "Arora et al. 2017" in text
     path = config.parent / "a-sif.sqlite"
-    exports.export(loaded, "a-sif", None, "sqlite", path, None)
+    exchange.export(loaded, "a-sif", None, "sqlite", path, None)
     with closing(sqlite3.connect(path)) as database:
         source = dict(database.execute("SELECT key, value FROM metadata").fetchall())
     assert source["embeddings_version"] == embeddings.ref.version

@@ -17,7 +17,7 @@ from test_cli import assert_refused, nightjar
 
 from nightjar.config import load_config
 from nightjar.errors import ArtifactMissing, InputError
-from nightjar.pipeline.searching import Found, Question, find_documents
+from nightjar.pipeline.searching import Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")
@@ -63,7 +63,7 @@ def found_in(
     topn: int = 10,
     **filters: Any,
 ) -> Found:
-    question = Question(query, name, night, topn, Filters(**filters))
+    question = SearchRequest(query, name, night, topn, Filters(**filters))
     return find_documents(load_config(config, []), question)
 
 

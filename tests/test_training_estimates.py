@@ -443,10 +443,10 @@ _PLAN = """
 import atexit, sys
 heavy = {'prefect', 'mlflow', 'gensim', 'numba', 'scipy', 'pandas'}
 atexit.register(lambda: print('imported:', sorted(heavy & sys.modules.keys()), file=sys.stderr))
-import nightjar.cli.main as cli
+from nightjar.cli import main as cli, plan_commands
 from nightjar.stages.train.resources import Resources
 resources = Resources(int(sys.argv.pop(1)), 0, 10**12, 'the container')
-cli.read_resources = lambda _: resources
+plan_commands.read_resources = lambda _: resources
 cli.main()
 """
 

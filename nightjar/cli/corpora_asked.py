@@ -7,8 +7,11 @@ By default they compare the last accepted night with the accepted one before it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from nightjar.cli.options import NightOption
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.pipeline.answerers import Answerers, AskedCorpus
@@ -18,28 +21,32 @@ from nightjar.store import Artifact, schemas
 
 
 @dataclass(frozen=True)
-class AskedNights:
-    """A corpus and two of its nights."""
+class TwoNights:
+    """The nights of a corpus that are compared."""
 
-    corpus: str | None = None
-    """None: the only corpus."""
-    night: int | None = None
+    night: NightOption = None
     """None: the last accepted one."""
-    against: int | None = None
-    """None: the accepted one before."""
+    against: Annotated[
+        int | None,
+        typer.Option(
+            "--against",
+            metavar="ID",
+            help="Compare with this night; default: the accepted one before.",
+        ),
+    ] = None
 
 
 def compare_documents(
-    loaded: LoadedConfig, asked: AskedNights, old: str | None, new: str | None
+    loaded: LoadedConfig, corpus: str | None, nights: TwoNights, old: str | None, new: str | None
 ) -> Comparison:
-    """Compare the documents of two nights or of two artifacts.
+    """Compare the documents of two nights or of two artifacts; ``corpus`` None: the only one.
 
     ``old`` and ``new`` are versions of documents artifacts, or their first digits. Raises
     InputError when there is nothing to compare, ArtifactMissing for an unknown version.
     """
     answerers = Answerers(loaded)
     if old is None:
-        now, before = _both_nights(answerers, asked)
+        now, before = _both_nights(answerers, corpus, nights)
         if before is None:
             raise InputError(
                 f"{now.label} is the first accepted night, so there is nothing to compare it with. "
@@ -49,16 +56,16 @@ def compare_documents(
     older = _documents(answerers, old)
     if new is not None:
         return compare(older, _documents(answerers, new))
-    now = answerers.corpus(asked.corpus, asked.night)
+    now = answerers.corpus(corpus, nights.night)
     return compare(older, answerers.corpus_stage(now, schemas.DOCUMENTS))
 
 
 def _both_nights(
-    answerers: Answerers, asked: AskedNights
+    answerers: Answerers, corpus: str | None, nights: TwoNights
 ) -> tuple[AskedCorpus, AskedCorpus | None]:
-    now = answerers.corpus(asked.corpus, asked.night)
-    if asked.against is not None:
-        return now, answerers.corpus(now.corpus, asked.against)
+    now = answerers.corpus(corpus, nights.night)
+    if nights.against is not None:
+        return now, answerers.corpus(now.corpus, nights.against)
     return now, answerers.corpus_before(now)
 
 
@@ -129,14 +136,14 @@ class CorpusReport:
         }
 
 
-def report_corpus(loaded: LoadedConfig, asked: AskedNights) -> CorpusReport:
-    """Describe the corpus of a night and compare it with that of another night.
+def report_corpus(loaded: LoadedConfig, corpus: str | None, nights: TwoNights) -> CorpusReport:
+    """Describe a corpus (None: the only one) as of a night, and compare it with another night's.
 
     Raises InputError as :meth:`~nightjar.pipeline.answerers.Answerers.corpus` does, StoreError
     when an artifact of one of the nights is gone or damaged.
     """
     answerers = Answerers(loaded)
-    now, before = _both_nights(answerers, asked)
+    now, before = _both_nights(answerers, corpus, nights)
     tokens = answerers.corpus_stage(now, schemas.TOKENS)
     since = None
     if before is not None:

@@ -69,11 +69,11 @@ class BarDisplay:
         """Draw now instead of at the next tenth of a second."""
         self._progress.refresh()
 
-    def open(self, label: str) -> _Bar:
+    def open(self, label: str) -> _StepBar:
         """A bar for the step ``label``."""
         task = self._progress.add_task("", total=None, step=label, note="")
         self._tasks[label] = task
-        return _Bar(self._progress, task, label)
+        return _StepBar(self._progress, task, label)
 
     def close(self, label: str, outcome: str) -> None:
         """Replace the bar by a line."""
@@ -82,7 +82,7 @@ class BarDisplay:
         self._console.print(f"{mark} {label:<28} {outcome}")
 
 
-class _Bar:
+class _StepBar:
     def __init__(self, progress: Progress, task: TaskID, label: str) -> None:
         self._progress = progress
         self._task = task
@@ -116,10 +116,10 @@ class LineDisplay:
     ) -> None:
         pass
 
-    def open(self, label: str) -> _Lines:
+    def open(self, label: str) -> _StepLines:
         """Lines for the step ``label``."""
         self.line(f"{label}: started")
-        return _Lines(self, label)
+        return _StepLines(self, label)
 
     def close(self, label: str, outcome: str) -> None:
         """Print the step's last line."""
@@ -130,7 +130,7 @@ class LineDisplay:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class _Lines:
+class _StepLines:
     def __init__(self, display: LineDisplay, label: str) -> None:
         self._display = display
         self._label = label

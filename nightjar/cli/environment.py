@@ -1,4 +1,4 @@
-"""The environment of Prefect and MLflow, set before either is imported.
+"""The environment of Prefect and MLflow, set before either is imported, and a run's server.
 
 No telemetry, and no files outside the project unless the user configured them: without
 ``PREFECT_API_URL``, ``PREFECT_HOME`` or a profile of the user's own, Prefect keeps its
@@ -7,11 +7,18 @@ database under ``artifacts/prefect``.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nightjar.config import LoadedConfig
+from nightjar.errors import OrchestratorUnavailable
 from nightjar.store import named_write_errors
+
+if TYPE_CHECKING:
+    from nightjar.cli.embedded_server import EmbeddedServer
 
 _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -49,3 +56,46 @@ def has_prefect_server(environment: MutableMapping[str, str] = os.environ) -> bo
 def keep_logs_off_the_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
     """Send log lines only to the run's page; the terminal shows progress and messages."""
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+class RunServer:
+    """The embedded Prefect server of a run, unless the user has a server."""
+
+    def __init__(self, loaded: LoadedConfig) -> None:
+        self._loaded = loaded
+        self._server: EmbeddedServer | None = None
+        self._log_path = loaded.artifacts_dir / "prefect" / "server.log"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the run starts its own server."""
+        return self._server is not None
+
+    def start(self) -> None:
+        """Start it in the background, once. Raises StoreNotWritable."""
+        prepare_environment(self._loaded.artifacts_dir)
+        if self._server is not None or has_prefect_server():
+            return
+        with named_write_errors(self._loaded.artifacts_dir):
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        from nightjar.cli.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
+
+        self._server = EmbeddedServer(self._log_path, os.environ)
+        # Registered before Prefect is imported, so that it stops after Prefect's last logs.
+        atexit.register(self._server.stop)
+        os.environ["PREFECT_API_URL"] = self._server.url
+
+    def wait(self) -> None:
+        """Wait until the server answers. Raises OrchestratorUnavailable."""
+        if self._server is None:
+            return
+        from nightjar.cli.embedded_server import ServerDidNotStartError  # noqa: PLC0415
+
+        try:
+            self._server.wait()
+        except ServerDidNotStartError as error:
+            raise OrchestratorUnavailable(
+                f"the embedded Prefect server did not start: {error}\nCheck for a full disk or a "
+                f"database from a newer Prefect in {self._log_path.parent}, then run the same "
+                f"command again"
+            ) from error

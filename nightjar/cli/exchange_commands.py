@@ -7,18 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 
-from nightjar.cli import exports, render
-from nightjar.cli import importing_gensim as interchange
-from nightjar.cli.options import (
-    DEFAULT_CONFIG,
-    ConfigOption,
-    JsonOption,
-    NightOption,
-    SetOption,
-    print_json,
-)
-from nightjar.config import load_config
+from nightjar.cli import exchange
+from nightjar.cli.exchange import Exported
+from nightjar.cli.options import CommonOptions, NightOption, grouped
+from nightjar.cli.outputs import print_json, print_line
 from nightjar.formats import FORMATS
 
 app = typer.Typer()
@@ -35,6 +29,7 @@ _WhatArgument = Annotated[
 @app.command(
     epilog="Formats:\n\n\b\n" + "\n".join(f"{name}: {form.what}" for name, form in FORMATS.items())
 )
+@grouped
 def export(
     model: _WhatArgument,
     format_: Annotated[
@@ -51,47 +46,60 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Write a registered model's vectors in a format that other tools read."""
-    loaded = load_config(config, set_ or [])
-    found = exports.export(loaded, model, night, format_, output, limit, replaces=force)
-    if as_json:
+    found = exchange.export(common.load(), model, night, format_, output, limit, replaces=force)
+    if common.as_json:
         print_json(found.as_json())
     else:
-        render.print_export(Console(), found)
+        _print_export(Console(), found)
 
 
 @app.command(name="to-gensim")
+@grouped
 def to_gensim(
     model: _WhatArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Write this file.")],
     night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Save a model for gensim as Word2Vec, FastText or, for GloVe, KeyedVectors."""
-    ref = interchange.write_gensim(load_config(config, set_ or []), model, night, output)
-    if as_json:
+    ref = exchange.write_gensim(common.load(), model, night, output)
+    if common.as_json:
         print_json({"artifact": str(ref), "path": str(output)})
     else:
         typer.echo(f"{ref} written to {output}")
 
 
 @app.command(name="from-gensim")
+@grouped
 def from_gensim(
     path: Annotated[Path, typer.Argument(help="gensim's file: a pickle, so trust its source.")],
     name: Annotated[str, typer.Option("--name", help="Publish the embeddings under this name.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Publish a model saved by gensim as an embeddings artifact."""
-    ref = interchange.read_gensim(load_config(config, set_ or []), path, name)
-    if as_json:
+    ref = exchange.read_gensim(common.load(), path, name)
+    if common.as_json:
         print_json({"artifact": str(ref), "path": ref.path})
     else:
         typer.echo(f"published {ref}")
+
+
+_LEFT_OUT = {
+    "token_cannot_be_written": "words that the format cannot hold",
+    "ngrams": "rows of n-grams: the format has none, so unknown words get no vector from it",
+}
+
+
+def _print_export(console: Console, found: Exported) -> None:
+    """Print what was written, what was left out, and how to open it."""
+    written = f"{found.n_tokens:,} vectors written to {found.path} ({decimal(found.n_bytes)})"
+    print_line(console, f"{found.artifact}: {written}")
+    for reason, n in found.left_out.items():
+        print_line(console, f"left out: {n:,} {_LEFT_OUT[reason]}")
+    print_line(console, f"open it: {found.loading}")

@@ -11,7 +11,7 @@ from rich.console import Console
 from nightjar.cli.display import display_for
 from nightjar.config import LoadedConfig
 from nightjar.model.lookup import VectorModel
-from nightjar.pipeline.answerers import Answerers, AskedModel, NobodyAnswersError
+from nightjar.pipeline.answerers import Answerers, AskedVersion, NobodyAnswersError
 from nightjar.pipeline.provenance import git_commit, n_workers
 from nightjar.stages.index import INDEX_FILE, WordIndexRequest, attach_word_index, word_index
 from nightjar.store import Artifact
@@ -72,7 +72,7 @@ def _raise_without_any(found: Sequence[IndexedModel]) -> None:
 
 
 def attach_index(
-    answerers: Answerers, asked: AskedModel, model: VectorModel, console: Console
+    answerers: Answerers, asked: AskedVersion, model: VectorModel, console: Console
 ) -> Artifact:
     """Let the open ``model`` answer approximate questions from its index.
 

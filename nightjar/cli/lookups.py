@@ -6,8 +6,11 @@ Nothing here needs Prefect; MLflow is needed only where the registry is a server
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from nightjar.cli.options import CorpusOption, EntryOption, NightOption
 from nightjar.config import LoadedConfig
 from nightjar.core import Of
 from nightjar.errors import ArtifactMissing, InputError, StoreError
@@ -120,17 +123,22 @@ def _listed(ref: ArtifactRef, manifest: Manifest) -> ListedArtifact:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ShowRequest:
     """What ``nightjar show`` should show, and of which model, corpus or entry."""
 
-    what: str
-    corpus: str | None = None
-    entry: str | None = None
-    """An entry of ``document_vectors``."""
-    night: int | None = None
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A model (glove, glove@3), a stage (tokens), an entry of document_vectors, or an "
+            "artifact's version (tokens/1a2b)."
+        ),
+    ]
+    corpus: CorpusOption = None
+    entry: EntryOption = None
+    night: NightOption = None
 
 
-def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
+def describe(loaded: LoadedConfig, request: ShowRequest) -> dict[str, Any]:
     """Describe a model, an artifact that readers use, or an artifact by its version.
 
     ``what`` is tried, in this order, as a model (with a version or alias), a stage, an entry of
@@ -138,18 +146,18 @@ def describe(loaded: LoadedConfig, wanted: Wanted) -> dict[str, Any]:
     first digits of a version.
     """
     answerers = Answerers(loaded)
-    name = answerers.model_name(wanted.what)
+    name = answerers.model_name(request.what)
     if name is not None:
-        return describe_model(answerers, wanted.what, wanted.night)
-    return describe_artifact(answerers, wanted)
+        return describe_model(answerers, request.what, request.night)
+    return describe_artifact(answerers, request)
 
 
-def describe_artifact(answerers: Answerers, wanted: Wanted) -> dict[str, Any]:
+def describe_artifact(answerers: Answerers, request: ShowRequest) -> dict[str, Any]:
     """Describe an artifact by its manifest and path.
 
     Raises InputError when several artifacts fit and one must be chosen; ArtifactMissing.
     """
-    artifact = _found(answerers, wanted)
+    artifact = _found(answerers, request)
     return {
         "artifact": str(artifact.ref),
         "path": artifact.ref.path,
@@ -157,19 +165,19 @@ def describe_artifact(answerers: Answerers, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _found(answerers: Answerers, wanted: Wanted) -> Artifact:
-    what, store = wanted.what, answerers.store
+def _found(answerers: Answerers, request: ShowRequest) -> Artifact:
+    what, store = request.what, answerers.store
     declared = {stage.name: stage for stage in STAGES}
     if what in declared and declared[what].of is Of.CORPUS:
-        asked = answerers.corpus(wanted.corpus, wanted.night)
+        asked = answerers.corpus(request.corpus, request.night)
         return answerers.corpus_stage(asked, what)
     if what in declared and declared[what].of is Of.MODEL:
-        return _of_only_model(answerers, what, wanted.night)
+        return _of_only_model(answerers, what, request.night)
     entries = answerers.loaded.config.document_vectors
     if (what in declared and declared[what].of is Of.VECTORS) or what in entries:
         is_entry = what not in declared
-        entry = answerers.entry(what if is_entry else wanted.entry)
-        served = answerers.served(entry, wanted.night)
+        entry = answerers.entry(what if is_entry else request.entry)
+        served = answerers.served(entry, request.night)
         is_index = what == schemas.SEARCH_INDEX
         version = served.search_index if is_index else served.document_vectors
         stage = schemas.SEARCH_INDEX if is_index else schemas.DOCUMENT_VECTORS

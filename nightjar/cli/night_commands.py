@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
 from nightjar.cli.display import steps_progress
-from nightjar.cli.options import (
-    DEFAULT_CONFIG,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    errors,
-    print_json,
-)
-from nightjar.config import load_config
+from nightjar.cli.options import CommonOptions, grouped
+from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
@@ -32,32 +24,78 @@ app.add_typer(nights_app, name="nights", help="List the nights, or show one: nig
 
 
 @nights_app.callback()
+@grouped
 def nights(
     context: typer.Context,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, help="List this many, newest first.")
     ] = 20,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """List the nights, newest first."""
     if context.invoked_subcommand is not None:
         return
-    loaded = load_config(config, set_ or [])
+    loaded = common.load()
     records = Nights(loaded.pipeline_dir)
     runs = is_running(loaded)
     found = [records.get(number) for number in reversed(records.numbers()[-limit:])]
     found = [_as_known(night, runs) for night in found]
-    if as_json:
+    if common.as_json:
         print_json([night.as_json() for night in found])
         return
     if not found:
         Console().print("There is no night yet; 'nightjar run' makes one.")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("night", "started", "status", "steps run", "promoted", "accepted", "alarms"):
-        table.add_column(column, no_wrap=column != "promoted", overflow="fold")
+    _print_nights(Console(), found)
+
+
+@nights_app.command(name="show")
+@grouped
+def show_night(
+    number: Annotated[int, typer.Argument(metavar="ID", help="The night's number.")],
+    *,
+    common: CommonOptions,
+) -> None:
+    """Show one night: its steps with reasons, its decisions and alarms."""
+    loaded = common.load()
+    night = _as_known(Nights(loaded.pipeline_dir).get(number), is_running(loaded))
+    if common.as_json:
+        print_json(night.as_json())
+    else:
+        _print_night(Console(), night)
+
+
+@app.command()
+@grouped
+def accept(
+    corpus: Annotated[str, typer.Argument(help="A corpus of the config.")],
+    reason: Annotated[str, typer.Option("--reason", help="Say why the loss is intended.")],
+    *,
+    common: CommonOptions,
+) -> None:
+    """Accept the last night for a corpus although it broke the corpus' rule."""
+    loaded = common.load()
+    if corpus not in loaded.config.corpora:
+        raise InputError(f"{corpus}: corpora has {', '.join(loaded.config.corpora)}")
+    with steps_progress(errors) as progress:
+        number = accept_last_night(loaded, read_provenance(loaded), corpus, reason, progress)
+    if common.as_json:
+        print_json({"corpus": corpus, "night": number})
+    else:
+        typer.echo(f"night {number} is accepted for {corpus}: search follows it")
+
+
+def _as_known(night: Night, runs: bool) -> Night:
+    """Mark a night without an end as ended early, unless it is the one running."""
+    if night.status is NightStatus.RUNNING and not runs:
+        return night.ended_early()
+    return night
+
+
+def _print_nights(console: Console, found: Sequence[Night]) -> None:
+    columns = ("night", "started", "status", "steps run", "promoted", "accepted", "alarms")
+    table = plain_table(*columns, wraps=["promoted"])
     for night in found:
         promoted = [entry["model"] for entry in night.decisions if entry["is_promoted"]]
         accepted = [name for name, entry in night.accepted.items() if entry["is_accepted"]]
@@ -70,46 +108,18 @@ def nights(
             "-" if night.is_trial else ", ".join(accepted) or "none",
             str(len(night.alarms)) if night.alarms else "-",
         )
-    Console().print(table)
-
-
-def _as_known(night: Night, runs: bool) -> Night:
-    """Mark a night without an end as ended early, unless it is the one running."""
-    if night.status is NightStatus.RUNNING and not runs:
-        return night.ended_early()
-    return night
-
-
-@nights_app.command(name="show")
-def show_night(
-    number: Annotated[int, typer.Argument(metavar="ID", help="The night's number.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one night: its steps with reasons, its decisions and alarms."""
-    loaded = load_config(config, set_ or [])
-    night = _as_known(Nights(loaded.pipeline_dir).get(number), is_running(loaded))
-    if as_json:
-        print_json(night.as_json())
-    else:
-        _print_night(Console(), night)
+    console.print(table)
 
 
 def _print_night(console: Console, night: Night) -> None:
     trial = ", a trial with " + ", ".join(night.overrides) if night.is_trial else ""
     lasted = "" if night.seconds is None else f", {night.seconds:.1f} s"
-    console.print(
-        f"Night {night.number} of {night.pipeline}: {night.status.value}{trial}\n"
-        f"started {night.started_at} by {night.owner}{lasted}\n"
-        f"config {night.config_hash}, commit {night.code.get('commit') or 'unknown'}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table(box=box.HORIZONTALS, header_style="bold", pad_edge=False)
-    for column in ("step", "version", "outcome", "seconds", "memory", "why"):
-        table.add_column(column, no_wrap=column != "why")
+    print_line(console, f"Night {night.number} of {night.pipeline}: {night.status.value}{trial}")
+    print_line(console, f"started {night.started_at} by {night.owner}{lasted}")
+    commit = night.code.get("commit") or "unknown"
+    print_line(console, f"config {night.config_hash}, commit {commit}")
+    columns = ("step", "version", "outcome", "seconds", "memory", "why")
+    table = plain_table(*columns, wraps=["why"], is_ruled=True)
     for step in night.steps:
         ran = step.outcome in ("published", "failed")
         table.add_row(
@@ -123,33 +133,8 @@ def _print_night(console: Console, night: Night) -> None:
     console.print(table)
     for corpus, verdict in night.accepted.items():
         word = "accepted" if verdict["is_accepted"] else "not accepted"
-        console.print(f"corpus {corpus}: {word}, {verdict['reason']}", markup=False, soft_wrap=True)
+        print_line(console, f"corpus {corpus}: {word}, {verdict['reason']}")
     for found in night.decisions:
         version = found["candidate"]["version"]
-        console.print(
-            f"{found['model']} v{version}: {found['outcome']}, {found['reason']}",
-            markup=False,
-            soft_wrap=True,
-        )
-    for alarm in night.alarms:
-        console.print(f"alarm: {alarm}", style="yellow", markup=False, soft_wrap=True)
-
-
-@app.command()
-def accept(
-    corpus: Annotated[str, typer.Argument(help="A corpus of the config.")],
-    reason: Annotated[str, typer.Option("--reason", help="Say why the loss is intended.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Accept the last night for a corpus although it broke the corpus' rule."""
-    loaded = load_config(config, set_ or [])
-    if corpus not in loaded.config.corpora:
-        raise InputError(f"{corpus}: corpora has {', '.join(loaded.config.corpora)}")
-    with steps_progress(errors) as progress:
-        number = accept_last_night(loaded, read_provenance(loaded), corpus, reason, progress)
-    if as_json:
-        print_json({"corpus": corpus, "night": number})
-    else:
-        typer.echo(f"night {number} is accepted for {corpus}: search follows it")
+        print_line(console, f"{found['model']} v{version}: {found['outcome']}, {found['reason']}")
+    print_alarms(console, night.alarms)

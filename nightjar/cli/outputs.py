@@ -1,17 +1,55 @@
-"""Files that a command writes for the user, atomically."""
+"""What commands give a user: JSON, lines and tables on the terminal, and files.
+
+A command prints what it found in its own module, with these primitives. Text from data is printed
+as it is, without markup. Files are written atomically.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from nightjar.errors import InputError
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_line(console: Console, text: str, style: str | None = None) -> None:
+    """Print ``text`` as it is, without folding it."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_alarms(console: Console, alarms: Iterable[str]) -> None:
+    """Print what a night found alarming, each on its own line."""
+    for alarm in alarms:
+        print_line(console, f"alarm: {alarm}", "yellow")
+
+
+def plain_table(*columns: str, wraps: Collection[str] = (), is_ruled: bool = False) -> Table:
+    """A table without a frame; only the columns in ``wraps`` take several lines."""
+    table = Table(box=box.HORIZONTALS if is_ruled else None, header_style="bold", pad_edge=False)
+    for column in columns:
+        if column in wraps:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, no_wrap=True)
+    return table
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

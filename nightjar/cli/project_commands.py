@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from nightjar.cli.outputs import print_line
 from nightjar.cli.project_template import DEFAULT_TEMPLATE, NewProject, write_project
 
 app = typer.Typer()
@@ -33,16 +35,14 @@ def init(
     The config reads a sample of text from the installation.
     """
     _tell(
-        Console(soft_wrap=True, highlight=False),
+        Console(),
         write_project(directory, template),
         directory.expanduser().resolve() == Path.cwd(),
     )
 
 
 def _tell(console: Console, project: NewProject, is_here: bool) -> None:
-    def tell(text: str) -> None:
-        console.print(text, markup=False)
-
+    tell = partial(print_line, console)
     tell(f"Wrote into {project.directory}:")
     for file in project.files:
         tell(f"  {file}")

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nightjar.cli.display import steps_progress
-from nightjar.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, errors, print_json
-from nightjar.config import LoadedConfig, load_config
+from nightjar.cli.options import LedgerOptions, grouped
+from nightjar.cli.outputs import errors, plain_table, print_json
+from nightjar.config import LoadedConfig
 from nightjar.errors import PromotionRefused
-from nightjar.explorer.harmless_text import visible
+from nightjar.files.harmless_text import visible
 from nightjar.pipeline.provenance import actor, read_provenance
 from nightjar.promotion import (
     Change,
@@ -48,16 +49,17 @@ _LONGEST_REASON = 400
 
 
 @app.command()
+@grouped
 def history(
     model: Annotated[str | None, typer.Argument(help="A model or corpus; default: all.")] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, help="Show this many events, the newest.")
     ] = 50,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Show what was promoted, blocked, rolled back and accepted, and each model's standing."""
-    loaded = load_config(config)
+    loaded = ledger.load()
     events = [event for event in read_events(loaded) if model in (None, event.subject)]
     if model is not None and not events:
         raise PromotionRefused(
@@ -66,7 +68,7 @@ def history(
         )
     standing = read_standing(loaded)
     gone = standing.gone(loaded.config.models)
-    if as_json:
+    if ledger.as_json:
         print_json(
             {
                 "models": {
@@ -87,18 +89,19 @@ def history(
 
 
 @app.command()
+@grouped
 def why(
     model: ModelArgument,
     version: Annotated[
         int | None,
         typer.Argument(min=1, metavar="VERSION", help="A version; default: the one judged last."),
     ] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Show why a version is or is not champion: the decision, its scores, what came after."""
-    found = explain(load_config(config), model, version)
-    if as_json:
+    found = explain(ledger.load(), model, version)
+    if ledger.as_json:
         print_json(
             {
                 "model": model,
@@ -114,6 +117,7 @@ def why(
 
 
 @app.command()
+@grouped
 def promote(
     model: ModelArgument,
     version: VersionArgument,
@@ -122,19 +126,20 @@ def promote(
         typer.Option("--force", help="Promote it even if blocked or not judged by the gate."),
     ] = False,
     reason: ReasonOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Make a version champion that waits for a person or was champion before.
 
     A version that the gate blocked, or that no night has judged, needs --force and --reason.
     """
-    loaded = load_config(config)
+    loaded = ledger.load()
     change = _steward(loaded).promote(model, version, is_forced=is_forced, reason=reason)
-    _report(change, as_json)
+    _report(change, ledger.as_json)
 
 
 @app.command()
+@grouped
 def rollback(
     model: ModelArgument,
     version: Annotated[
@@ -147,14 +152,15 @@ def rollback(
         ),
     ] = None,
     reason: ReasonOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Bring back an earlier champion and hold the model: no promotions until resume."""
-    _report(_steward(load_config(config)).rollback(model, version, reason), as_json)
+    _report(_steward(ledger.load()).rollback(model, version, reason), ledger.as_json)
 
 
 @app.command()
+@grouped
 def pin(
     model: ModelArgument,
     version: VersionArgument,
@@ -162,59 +168,64 @@ def pin(
         bool,
         typer.Option("--reference", help="Also measure small losses against it from now on."),
     ] = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Keep a version's files, even if retention would delete them."""
-    loaded = load_config(config)
-    _report(_steward(loaded).pin(model, version, is_reference=is_reference), as_json)
+    loaded = ledger.load()
+    _report(_steward(loaded).pin(model, version, is_reference=is_reference), ledger.as_json)
 
 
 @app.command()
+@grouped
 def unpin(
     model: ModelArgument,
     version: VersionArgument,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Stop keeping a pinned version's files once they are not needed."""
-    _report(_steward(load_config(config)).unpin(model, version), as_json)
+    _report(_steward(ledger.load()).unpin(model, version), ledger.as_json)
 
 
 @app.command()
+@grouped
 def hold(
     model: ModelArgument,
     reason: ReasonOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Let nights judge and record, but promote nothing, until resume."""
-    _report(_steward(load_config(config)).hold(model, reason), as_json)
+    _report(_steward(ledger.load()).hold(model, reason), ledger.as_json)
 
 
 @app.command()
+@grouped
 def resume(
     model: ModelArgument,
     reason: ReasonOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Let nights promote again, after hold or rollback."""
-    _report(_steward(load_config(config)).resume(model, reason), as_json)
+    _report(_steward(ledger.load()).resume(model, reason), ledger.as_json)
 
 
 @app.command()
+@grouped
 def retire(
     model: ModelArgument,
     reason: ReasonOption = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Retire a model that is gone from the config: no champion, and nothing of it is kept."""
-    _report(_steward(load_config(config)).retire(model, reason), as_json)
+    _report(_steward(ledger.load()).retire(model, reason), ledger.as_json)
 
 
 @app.command()
+@grouped
 def adopt(
     model: ModelArgument,
     takes_over: Annotated[
@@ -224,21 +235,22 @@ def adopt(
             help="Make this pipeline directory the owner of the registered model.",
         ),
     ] = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Accept an alias champion that was moved by hand."""
-    _report(_steward(load_config(config)).adopt(model, takes_over=takes_over), as_json)
+    _report(_steward(ledger.load()).adopt(model, takes_over=takes_over), ledger.as_json)
 
 
 @app.command()
+@grouped
 def repair(
     model: ModelArgument,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
+    *,
+    ledger: LedgerOptions,
 ) -> None:
     """Move back an alias champion that was moved by hand, to where the ledger says."""
-    _report(_steward(load_config(config)).repair(model), as_json)
+    _report(_steward(ledger.load()).repair(model), ledger.as_json)
 
 
 # -- shared helpers ------------------------------------------------------------------------------
@@ -375,10 +387,7 @@ def _score_cells(score: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    return plain_table(*columns, wraps=columns)
 
 
 def _number(version: VersionRef | None) -> str:

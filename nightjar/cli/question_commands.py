@@ -5,35 +5,34 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
-from nightjar.cli import indexes, questions, render
+from nightjar.cli.indexes import IndexedModel, index_models
 from nightjar.cli.options import (
-    DEFAULT_CONFIG,
     ApproximateOption,
-    ConfigOption,
-    JsonOption,
-    ModelOption,
+    CommonOptions,
+    ConfigOptions,
     NightOption,
-    SetOption,
     TopnOption,
-    errors,
-    print_json,
+    grouped,
 )
-from nightjar.cli.outputs import save_array
-from nightjar.config import load_config
+from nightjar.cli.outputs import errors, plain_table, print_json, print_line, save_array
+from nightjar.cli.questions import Answer, Asked, ask
 from nightjar.errors import InputError
 
 app = typer.Typer()
 
 
 @app.command()
+@grouped
 def neighbors(
     words: Annotated[list[str], typer.Argument(help="Words of the vocabulary, taken together.")],
     negative: Annotated[
@@ -43,18 +42,16 @@ def neighbors(
         float,
         typer.Option(min=-1, max=1, help="Show words at least this similar; 0.7 for synonyms."),
     ] = -1.0,
-    approximate: ApproximateOption = False,
-    model: ModelOption = None,
-    night: NightOption = None,
     topn: TopnOption = 10,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    approximate: ApproximateOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Find the nearest words by cosine similarity, in each model's champion."""
-    answers = questions.ask(
-        load_config(config, set_ or []),
-        questions.Asked(model, night),
+    answers = ask(
+        common.load(),
+        asked,
         words,
         task="neighbors",
         together=len(words) > 1,
@@ -64,99 +61,74 @@ def neighbors(
         approximate=approximate,
     )
     title = " + ".join(words) + "".join(f" - {word}" for word in negative or [])
-    _print_neighbors(answers, as_json, f"nearest to {title}")
+    _tell_neighbors(answers, common.as_json, f"nearest to {title}")
 
 
 @app.command()
+@grouped
 def analogy(
     a: Annotated[str, typer.Argument(help="man")],
     b: Annotated[str, typer.Argument(help="king")],
     c: Annotated[str, typer.Argument(help="woman")],
-    model: ModelOption = None,
-    night: NightOption = None,
     topn: TopnOption = 5,
     approximate: ApproximateOption = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Answer "A is to B as C is to what?" in each model's champion."""
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(
-        loaded,
-        questions.Asked(model, night),
-        [a, b, c],
-        task="analogy",
-        topn=topn,
-        approximate=approximate,
+    answers = ask(
+        common.load(), asked, [a, b, c], task="analogy", topn=topn, approximate=approximate
     )
-    _print_neighbors(answers, as_json, f"{a} is to {b} as {c} is to")
-
-
-def _print_neighbors(answers: Sequence[questions.Answer], as_json: bool, title: str) -> None:
-    if as_json:
-        firsts = [replace(answer, found=(answer.found or [[]])[0]) for answer in answers]
-        print_json({answer.model: answer.as_json("neighbors") for answer in firsts})
-    else:
-        render.print_neighbors(Console(), answers, title)
+    _tell_neighbors(answers, common.as_json, f"{a} is to {b} as {c} is to")
 
 
 @app.command()
+@grouped
 def similar(
     a: Annotated[str, typer.Argument(help="One word.")],
     b: Annotated[str, typer.Argument(help="Another.")],
-    model: ModelOption = None,
-    night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Compute the cosine similarity of two words, in each model's champion."""
-    answers = questions.ask(
-        load_config(config, set_ or []), questions.Asked(model, night), [a, b], task="similarity"
-    )
-    if as_json:
-        print_json({answer.model: answer.as_json("similarity") for answer in answers})
+    answers = ask(common.load(), asked, [a, b], task="similarity")
+    if common.as_json:
+        _print_json(answers, "similarity")
     else:
-        render.print_rows(Console(), answers, [f"{a}, {b}"], ["words"])
+        _print_rows(Console(), answers, [f"{a}, {b}"], ["words"])
 
 
 @app.command()
+@grouped
 def cluster(
     words: Annotated[list[str], typer.Argument(help="Words of the vocabulary.")],
     n_clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many.")] = 2,
-    model: ModelOption = None,
-    night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Group words that belong together, in each model's champion."""
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(
-        loaded, questions.Asked(model, night), words, task="cluster", n_clusters=n_clusters
-    )
-    if as_json:
-        print_json({answer.model: answer.as_json("clusters") for answer in answers})
+    answers = ask(common.load(), asked, words, task="cluster", n_clusters=n_clusters)
+    if common.as_json:
+        _print_json(answers, "clusters")
     else:
-        render.print_rows(Console(), answers, words, ["word"])
+        _print_rows(Console(), answers, words, ["word"])
 
 
 @app.command()
+@grouped
 def odd(
     words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
-    model: ModelOption = None,
-    night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Find the word that fits the others least, in each model's champion."""
-    answers = questions.ask(
-        load_config(config, set_ or []), questions.Asked(model, night), words, task="odd_one_out"
-    )
-    if as_json:
-        print_json({answer.model: answer.as_json("odd_one_out") for answer in answers})
+    answers = ask(common.load(), asked, words, task="odd_one_out")
+    if common.as_json:
+        _print_json(answers, "odd_one_out")
     else:
         shown = [
             answer
@@ -164,35 +136,34 @@ def odd(
             else replace(answer, found=answer.found[0]["similarities"])
             for answer in answers
         ]
-        render.print_rows(Console(), shown, words, ["similarity to the mean of all"])
+        _print_rows(Console(), shown, words, ["similarity to the mean of all"])
         for answer in answers:
             if answer.found is not None:
                 typer.echo(f"{answer.model}: {answer.found[0]['word']}")
 
 
 @app.command()
+@grouped
 def rank(
     query: Annotated[str, typer.Argument(help="A text.")],
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts to rank; default: the lines of stdin.")
     ] = None,
-    model: ModelOption = None,
-    night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    asked: Asked,
+    common: CommonOptions,
 ) -> None:
     """Rank texts by the similarity of their mean vector to the query's."""
     given = texts or _lines_of_stdin()
-    loaded = load_config(config, set_ or [])
-    answers = questions.ask(loaded, questions.Asked(model, night), given, task="rank", query=query)
-    if as_json:
-        print_json({answer.model: answer.as_json("ranking") for answer in answers})
+    answers = ask(common.load(), asked, given, task="rank", query=query)
+    if common.as_json:
+        _print_json(answers, "ranking")
     else:
-        render.print_rankings(Console(), answers, given)
+        _print_rankings(Console(), answers, given)
 
 
 @app.command()
+@grouped
 def encode(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts; default: the lines of standard input.")
@@ -206,19 +177,18 @@ def encode(
         typer.Option("--model", "-m", help="Ask this model; needed if several."),
     ] = None,
     night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
+    *,
+    config: ConfigOptions,
 ) -> None:
     """Turn texts into the mean of their words' vectors, NaN (null) without a known word."""
-    loaded = load_config(config, set_ or [])
+    loaded = config.load()
     if model is None and len(loaded.config.models) > 1:
         raise InputError(
             f"choose one of the models with --model: {', '.join(loaded.config.models)}"
         )
     given = texts or _lines_of_stdin()
-    found = questions.ask(
-        loaded, questions.Asked(model, night), given, task="encode", unknown="nan"
-    )[0].found
+    (answer,) = ask(loaded, Asked(model, night), given, task="encode", unknown="nan")
+    found = answer.found
     if output is None:
         for text, vector in zip(given, found.tolist(), strict=True):
             known = None if math.isnan(vector[0]) else vector
@@ -230,22 +200,22 @@ def encode(
 
 
 @app.command()
+@grouped
 def index(
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL[@VERSION]", help="A model; default: every model."),
     ] = None,
     night: NightOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Build the approximate index of each model's champion and measure its recall."""
-    found = indexes.index_models(load_config(config, set_ or []), model, night, errors)
-    if as_json:
+    found = index_models(common.load(), model, night, errors)
+    if common.as_json:
         print_json({entry.model: entry.as_json() for entry in found})
     else:
-        render.print_indexes(Console(), found)
+        _print_indexes(Console(), found)
 
 
 def _lines_of_stdin() -> list[str]:
@@ -258,3 +228,88 @@ def _lines_of_stdin() -> list[str]:
     if not lines:
         raise InputError("no text is given: pass some as arguments, or pipe them in, one per line")
     return lines
+
+
+def _print_json(answers: Sequence[Answer], key: str) -> None:
+    print_json({answer.model: answer.as_json(key) for answer in answers})
+
+
+def _tell_neighbors(answers: Sequence[Answer], as_json: bool, title: str) -> None:
+    """Print a column per model, nearest words first; or JSON."""
+    if as_json:
+        _print_json(
+            [replace(answer, found=(answer.found or [[]])[0]) for answer in answers], "neighbors"
+        )
+        return
+    console = Console()
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    lists = {answer.model: answer.found[0] for answer in answers if answer.found}
+    for model in lists:
+        table.add_column(Text(model))
+    for rank in range(max(map(len, lists.values()), default=0)):
+        table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
+    console.print(table)
+    _print_problems(console, answers)
+
+
+def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
+    if rank >= len(found):
+        return Text("")
+    near = found[rank]
+    return Text.assemble(near["token"], " ", (f"{near['similarity']:.3f}", "dim"))
+
+
+def _print_rows(
+    console: Console, answers: Sequence[Answer], labels: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Print one value of each answer: a row per label, a column per model."""
+    table = Table(*columns, header_style="bold")
+    found = [answer for answer in answers if answer.problem is None]
+    for answer in found:
+        table.add_column(Text(answer.model))
+    for row, label in enumerate(labels):
+        table.add_row(Text(label), *(_value_cell(answer.found[row]) for answer in found))
+    console.print(table)
+    _print_problems(console, answers)
+
+
+def _print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence[str]) -> None:
+    """Print the texts for each model, best first."""
+    for answer in answers:
+        if answer.problem is None:
+            table = Table("similarity", Column(Text(answer.model)), header_style="bold")
+            for found in answer.found:
+                table.add_row(f"{found['similarity']:.3f}", Text(texts[found["item"]]))
+            console.print(table)
+    _print_problems(console, answers)
+
+
+def _value_cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
+    """Print why models have no answer."""
+    for answer in answers:
+        if answer.problem:
+            is_named = answer.problem.startswith(answer.model)
+            print_line(console, answer.problem if is_named else f"{answer.model}: {answer.problem}")
+
+
+def _print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
+    """Print a row per index, then why models have none."""
+    table = plain_table("model", "artifact", "words", "recall@10", "seconds")
+    for entry in found:
+        if entry.index is not None:
+            manifest = entry.index.manifest
+            table.add_row(
+                Text(entry.model),
+                str(entry.index.ref),
+                f"{manifest.counts['indexed']:,}",
+                f"{manifest.report['recall_at_10']:.3f}",
+                f"{manifest.seconds:.1f}",
+            )
+    console.print(table)
+    for entry in found:
+        if entry.problem:
+            print_line(console, f"{entry.model}: {entry.problem}")

@@ -8,26 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from rich.console import Console
+import typer
 
 from nightjar.cli.indexes import attach_index
+from nightjar.cli.options import NightOption
+from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
-from nightjar.errors import InputError, UnknownTokenError
-from nightjar.model.lookup import QueryError, UnknownWords, answer
-from nightjar.pipeline.answerers import Answerers, NobodyAnswersError
+from nightjar.errors import InputError
+from nightjar.model.lookup import answer
+from nightjar.pipeline.answerers import Answerers, named_model_errors
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The models and the night that should answer."""
+    """The models that should answer: champions, or a night's candidates.
 
-    model: str | None = None
-    """See :meth:`~nightjar.pipeline.answerers.Answerers.model`; None: every model."""
-    night: int | None = None
-    """None: the champions."""
+    ``model`` names one as :meth:`nightjar.pipeline.answerers.Answerers.model` reads it.
+    """
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Ask one model, as glove, glove@2, glove@challenger; default: all.",
+        ),
+    ] = None
+    night: NightOption = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,9 @@ def ask(
 ) -> tuple[Answer, ...]:
     """Ask one model, or all.
 
-    When several are asked, one that cannot answer says why in ``problem``. Raises InputError
-    when there is no answer at all.
+    ``parameters`` are those of :class:`nightjar.model.lookup.requests.Parameters`, so the answers
+    are those of a served model. When several are asked, one that cannot answer says why in
+    ``problem``. Raises InputError when there is no answer at all.
     """
     answerers = Answerers(loaded)
     names = list(loaded.config.models) if asked.model is None else [asked.model]
@@ -58,12 +69,12 @@ def ask(
     for name in names:
         try:
             answers.append(Answer(name, _ask_one(answerers, name, asked.night, items, parameters)))
-        except (QueryError, InputError) as error:
-            if len(names) == 1 or not isinstance(error, QueryError | NobodyAnswersError):
-                raise _as_input_error(error) from error
+        except InputError as error:
+            if len(names) == 1:
+                raise
             answers.append(Answer(name, None, str(error)))
     if all(found.problem for found in answers):
-        raise UnknownTokenError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
+        raise InputError("\n".join(dict.fromkeys(found.problem or "" for found in answers)))
     return tuple(answers)
 
 
@@ -77,11 +88,6 @@ def _ask_one(
     asked = answerers.model(name, night)
     with answerers.opened(asked) as model:
         if parameters.get("approximate"):
-            attach_index(answerers, asked, model, Console(stderr=True))
-        return answer(model, items, parameters)
-
-
-def _as_input_error(error: QueryError | InputError) -> InputError:
-    if isinstance(error, UnknownWords):
-        return UnknownTokenError(str(error))
-    return error if isinstance(error, InputError) else InputError(str(error))
+            attach_index(answerers, asked, model, errors)
+        with named_model_errors():
+            return answer(model, items, parameters)

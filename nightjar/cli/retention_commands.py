@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from nightjar.api import Pipeline
-from nightjar.cli.options import (
-    DEFAULT_CONFIG,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    print_json,
-)
-from nightjar.config import load_config
+from nightjar.cli.options import CommonOptions, grouped
+from nightjar.cli.outputs import plain_table, print_json, print_line
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.pipeline.retention import (
     Collected,
@@ -34,22 +28,22 @@ app = typer.Typer()
 
 
 @app.command()
+@grouped
 def collect(
     is_dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show what would be deleted or kept, and why."),
     ] = False,
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Delete what nobody needs: artifacts, registered versions, old records.
 
     The end of every night does the same.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    found = Pipeline(config, set_ or []).collect(is_dry_run=is_dry_run)
-    if as_json:
+    console = Console()
+    found = Pipeline(common.config, common.overrides or []).collect(is_dry_run=is_dry_run)
+    if common.as_json:
         print_json(found.as_json())
     elif isinstance(found, Collection):
         _tell_plan(console, found)
@@ -58,6 +52,7 @@ def collect(
 
 
 @app.command()
+@grouped
 def purge(
     documents: Annotated[
         list[str], typer.Argument(metavar="DOCUMENT...", help="Document ids, as search shows them.")
@@ -68,28 +63,25 @@ def purge(
     reason: Annotated[
         str, typer.Option("--reason", help="Say why, without quoting them: the reason is kept.")
     ] = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    *,
+    common: CommonOptions,
 ) -> None:
     """Erase documents from everything that is kept, and keep them from coming back.
 
     Documents with the same text are erased, too. Vectors learned from them are only listed: they
     stay until nights have trained new ones.
     """
-    loaded = load_config(config, set_ or [])
+    loaded = common.load()
     request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
     result = erase(loaded, request)
-    if as_json:
+    if common.as_json:
         print_json(result.as_json())
     else:
-        _tell_purge(Console(soft_wrap=True, highlight=False), result)
+        _tell_purge(Console(), result)
 
 
 def _tell_purge(console: Console, result: PurgeResult) -> None:
-    def tell(text: str) -> None:
-        console.print(text, markup=False)
-
+    tell = partial(print_line, console)
     swept = result.swept
     tell(f"{result.n_erased:,} documents are erased")
     for title, found in (
@@ -135,13 +127,11 @@ def _tell_collected(console: Console, collected: Collected) -> None:
 
 def _tell_notes(console: Console, notes: tuple[str, ...]) -> None:
     for note in notes:
-        console.print(note, markup=False)
+        print_line(console, note)
 
 
 def _table(items: tuple[Item, ...], title: str) -> Table:
-    table = Table(box=box.HORIZONTALS, header_style="bold", pad_edge=False)
-    for column in (title, "what it is", "size", "why"):
-        table.add_column(column, no_wrap=column != "why")
+    table = plain_table(title, "what it is", "size", "why", wraps=["why"], is_ruled=True)
     for item in items:
         table.add_row(Text(item.name), item.kind.value, decimal(item.n_bytes), Text(item.reason))
     return table

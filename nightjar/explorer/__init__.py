@@ -15,7 +15,6 @@ Data, no Dash::
     level_of_detail   the points and labels of one window of the map
     moved       the words whose vectors differ most between two versions, after alignment
     history     scores by night, and the events of the ledger
-    harmless_text   tokens written so that they can do no harm
 
 Pages, Dash::
 

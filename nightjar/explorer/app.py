@@ -29,7 +29,6 @@ from dash import (
 
 from nightjar.explorer.catalogue import TROUBLE, Catalogue
 from nightjar.explorer.controls import CHOICES, TEXTS, fields, navigation
-from nightjar.explorer.harmless_text import visible
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.level_of_detail import bounds
 from nightjar.explorer.library import Library
@@ -40,6 +39,7 @@ from nightjar.explorer.pages.moved_page import moved_page
 from nightjar.explorer.pages.neighbours import analogies_page, words_page
 from nightjar.explorer.pages.scores_page import scores_page
 from nightjar.explorer.view import Box, View, read_view
+from nightjar.files.harmless_text import visible
 
 logger = logging.getLogger(__name__)
 

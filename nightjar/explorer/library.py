@@ -18,7 +18,7 @@ from nightjar.explorer.placement import KINDS, WordMap, open_map
 from nightjar.explorer.prefixes import KIND as PREFIX_KIND
 from nightjar.explorer.prefixes import PrefixIndex
 from nightjar.model.lookup import TableDamaged, VectorModel, check_whole
-from nightjar.pipeline.answerers import Answerers, AskedModel
+from nightjar.pipeline.answerers import Answerers, AskedVersion
 from nightjar.registry import model_files
 from nightjar.store import Store, names, schemas
 
@@ -103,7 +103,7 @@ class Library:
 
     def _open_now(self, version: Version) -> _OpenModel:
         answerers = Answerers(self.loaded)
-        asked = AskedModel(version.model, version.embeddings, version.registered)
+        asked = AskedVersion(version.model, version.embeddings, version.registered)
         with ExitStack() as files:
             model = files.enter_context(answerers.opened(asked))
             registered = version.registered

@@ -1,1 +1,1 @@
-"""Reading files: paths, URLs, decompression, and the text of HTML pages."""
+"""Files: paths, URLs, decompression, the text of HTML pages, and text that does no harm."""

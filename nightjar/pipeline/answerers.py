@@ -25,9 +25,10 @@ from nightjar.errors import (
     InputError,
     ModelFilesDamaged,
     StoreError,
+    UnknownTokenError,
 )
 from nightjar.formats.model_files import temporary_model
-from nightjar.model.lookup import TableDamaged, VectorModel
+from nightjar.model.lookup import QueryError, TableDamaged, UnknownWords, VectorModel
 from nightjar.promotion import AcceptedNight, ServedIndex, Standing, VersionRef, read_standing
 from nightjar.registry import (
     CHAMPION,
@@ -54,7 +55,7 @@ class NobodyAnswersError(InputError):
 
 
 @dataclass(frozen=True)
-class AskedModel:
+class AskedVersion:
     """The version of a model that answers."""
 
     model: str
@@ -117,7 +118,7 @@ class Answerers:
         """The name of a model in the registry."""
         return registered_name(self.loaded.config.pipeline.name, model)
 
-    def model(self, what: str, night: int | None = None) -> AskedModel:
+    def model(self, what: str, night: int | None = None) -> AskedVersion:
         """The version that ``what`` names: by default the champion.
 
         ``what`` is a model or its registered name, optionally with ``@`` and a version's number
@@ -133,7 +134,7 @@ class Answerers:
         else:
             by_hand = None if which or night is not None else self.published_by_hand(name)
             if by_hand is not None:
-                return AskedModel(name, by_hand)
+                return AskedVersion(name, by_hand)
             problem = f"{self.loaded.path.name} has no such model"
             raise ConfigError(_unknown(name, self.models, problem))
         if night is not None:
@@ -160,7 +161,7 @@ class Answerers:
                 found.append((manifest.created_at, ref.version))
         return max(found)[1] if found else None
 
-    def _champion(self, model: str) -> AskedModel:
+    def _champion(self, model: str) -> AskedVersion:
         standing = self.standing.model(model)
         champion = standing.champion
         if champion is None and standing.is_retired:
@@ -175,7 +176,7 @@ class Answerers:
             )
         return self._of_ref(model, champion)
 
-    def _of_ref(self, model: str, version: VersionRef) -> AskedModel:
+    def _of_ref(self, model: str, version: VersionRef) -> AskedVersion:
         name = self.registered_name(model)
         found = self.registry.version(name, version.number)
         if found is None:
@@ -183,9 +184,9 @@ class Answerers:
                 f"{name} version {version.number} is no longer in the registry; "
                 f"'nightjar history {model}' lists versions to roll back to"
             )
-        return AskedModel(model, found.embeddings_version, found)
+        return AskedVersion(model, found.embeddings_version, found)
 
-    def _named(self, model: str, which: str) -> AskedModel:
+    def _named(self, model: str, which: str) -> AskedVersion:
         name = self.registered_name(model)
         found = (
             self.registry.version(name, int(which))
@@ -196,16 +197,16 @@ class Answerers:
             raise InputError(
                 f"{name} has no version or alias {which!r}; 'nightjar show {model}' lists them"
             )
-        return AskedModel(model, found.embeddings_version, found)
+        return AskedVersion(model, found.embeddings_version, found)
 
-    def _candidate(self, model: str, night: Night) -> AskedModel:
+    def _candidate(self, model: str, night: Night) -> AskedVersion:
         """The version that a night judged; else the embeddings that it trained."""
         decision = next((found for found in night.decisions if found["model"] == model), None)
         if decision is not None:
             number = decision["candidate"]["version"]
             found = self.registry.version(self.registered_name(model), number)
             if found is not None:
-                return AskedModel(model, found.embeddings_version, found)
+                return AskedVersion(model, found.embeddings_version, found)
             raise NobodyAnswersError(
                 f"{model} version {number}, the candidate of night {night.number}, is no longer "
                 f"kept; 'nightjar show {model}' lists the versions that are"
@@ -216,9 +217,9 @@ class Answerers:
                 f"night {night.number} made no {model}: 'nightjar nights show {night.number}' "
                 f"says what it did"
             )
-        return AskedModel(model, embeddings)
+        return AskedVersion(model, embeddings)
 
-    def embeddings(self, asked: AskedModel) -> Artifact:
+    def embeddings(self, asked: AskedVersion) -> Artifact:
         """The embeddings artifact behind a version.
 
         Raises ArtifactMissing when it is gone or holds another training than the registered
@@ -234,14 +235,14 @@ class Answerers:
             )
         return artifact
 
-    def digest(self, asked: AskedModel) -> str:
+    def digest(self, asked: AskedVersion) -> str:
         """The digest of a version's bytes. Raises as :meth:`embeddings` does."""
         if asked.registered is not None:
             return asked.registered.embeddings_digest
         return self.embeddings(asked).manifest.digest
 
     @contextmanager
-    def opened(self, asked: AskedModel) -> Iterator[VectorModel]:
+    def opened(self, asked: AskedVersion) -> Iterator[VectorModel]:
         """Open the files of a version for the block.
 
         Opens the registered files, or temporary ones for an unregistered version. Raises
@@ -398,7 +399,7 @@ class Answerers:
             embeddings=made.parents.get(schemas.EMBEDDINGS),
         )
 
-    def encoding_model(self, served: ServedIndex) -> AskedModel | None:
+    def encoding_model(self, served: ServedIndex) -> AskedVersion | None:
         """The version whose vectors an index holds; None for a pre-trained encoder's.
 
         Usually the champion; else another registered version of those embeddings, or the
@@ -412,8 +413,21 @@ class Answerers:
         name = self.registered_name(served.model)
         found = self.registry.tagged(name, EMBEDDINGS_TAG, served.embeddings)
         if found:
-            return AskedModel(served.model, served.embeddings, found[-1])
-        return AskedModel(served.model, served.embeddings)
+            return AskedVersion(served.model, served.embeddings, found[-1])
+        return AskedVersion(served.model, served.embeddings)
+
+
+@contextmanager
+def named_model_errors() -> Iterator[None]:
+    """Convert the errors of a model, which knows nothing of Nightjar, to Nightjar's."""
+    try:
+        yield
+    except UnknownWords as error:
+        raise UnknownTokenError(str(error)) from error
+    except TableDamaged as error:
+        raise ModelFilesDamaged(str(error)) from error
+    except QueryError as error:
+        raise InputError(str(error)) from error
 
 
 def open_registered(place: RegistryPlace, version: RegisteredVersion) -> VectorModel:

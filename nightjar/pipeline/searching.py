@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config import LoadedConfig
-from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError, UnknownTokenError
-from nightjar.model.lookup import UnknownWords, VectorModel
-from nightjar.pipeline.answerers import Answerers
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError
+from nightjar.model.lookup import VectorModel
+from nightjar.pipeline.answerers import Answerers, named_model_errors
 from nightjar.promotion import ServedIndex
 from nightjar.stages.embed import Encoded, TextEncoder, encoder_of
 from nightjar.stages.index import DocumentSearch, Filters, Hit, Snippet, snippets
@@ -27,7 +27,7 @@ JSON_SNIPPET_CHARS = 240
 
 
 @dataclass(frozen=True)
-class Question:
+class SearchRequest:
     """A query and filters for documents."""
 
     query: str
@@ -98,10 +98,8 @@ class OpenSearch:
         words = list(dict.fromkeys(self.words.words(query))) if self.words is not None else []
         if self.words is None or not words:
             raise InputError(f"{self.name} knows no word of {query!r}: use others")
-        try:
+        with named_model_errors():
             self.words.vectors(words)
-        except UnknownWords as error:
-            raise UnknownTokenError(str(error)) from error
         raise InputError(f"the vectors of the words in {query!r} cancel out: use others")
 
 
@@ -109,19 +107,19 @@ def _with_nan(encoded: Encoded) -> NDArray[np.float32]:
     return np.where(encoded.is_known[:, np.newaxis], encoded.vectors, np.float32(np.nan))
 
 
-def find_documents(loaded: LoadedConfig, question: Question) -> Found:
-    """Answer ``question`` from the index that is served.
+def find_documents(loaded: LoadedConfig, request: SearchRequest) -> Found:
+    """Answer ``request`` from the index that is served.
 
     Raises InputError for a query that cannot be answered, StoreError when the index is gone or
     damaged.
     """
-    if not question.query.strip():
+    if not request.query.strip():
         raise InputError("the query is empty: describe what you look for")
-    with open_search(loaded, question.name, question.night) as search:
-        query = search.encode_query(question.query)
-        hits = search.documents.search(query, question.topn, question.filters)
+    with open_search(loaded, request.name, request.night) as search:
+        query = search.encode_query(request.query)
+        hits = search.documents.search(query, request.topn, request.filters)
         texts = [hit.document.text for hit in hits]
-        parts = snippets(texts, question.query, query, search.encode, question.snippet_chars)
+        parts = snippets(texts, request.query, query, search.encode, request.snippet_chars)
         return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)))
 
 

@@ -6,8 +6,8 @@ from dash import dcc, html
 
 from nightjar.errors import ArtifactMissing, RegistryUnavailable, StoreError
 from nightjar.explorer.catalogue import Version
-from nightjar.explorer.harmless_text import visible
 from nightjar.explorer.pages.elements import Component, Request, notice, table
+from nightjar.files.harmless_text import visible
 from nightjar.registry import read_model_card, tracking_uri
 from nightjar.store import Manifest, schemas
 

@@ -9,10 +9,10 @@ from typing import Any
 from dash import dcc, html
 
 from nightjar.explorer.catalogue import Catalogue, Version
-from nightjar.explorer.harmless_text import visible
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.library import Library
 from nightjar.explorer.view import View
+from nightjar.files.harmless_text import visible
 
 Component = Any
 """A Dash component or a string, as ``children`` takes."""

@@ -10,7 +10,6 @@ from dash import dcc, html
 from numpy.typing import NDArray
 
 from nightjar.explorer.catalogue import Version
-from nightjar.explorer.harmless_text import plotly_text, visible
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, labelled, rows_in
 from nightjar.explorer.pages.elements import (
@@ -25,6 +24,7 @@ from nightjar.explorer.pages.elements import (
 from nightjar.explorer.pages.scores_page import PALETTE
 from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
+from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.model.lookup import QueryError, VectorModel
 
 GRAPH = "map"

@@ -10,7 +10,6 @@ from dash import dcc, html
 from numpy.typing import NDArray
 
 from nightjar.explorer.catalogue import TROUBLE, Version
-from nightjar.explorer.harmless_text import visible
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.pages.elements import (
     Component,
@@ -22,6 +21,7 @@ from nightjar.explorer.pages.elements import (
     word_link,
 )
 from nightjar.explorer.view import View
+from nightjar.files.harmless_text import visible
 from nightjar.model.lookup import Neighbor, VectorModel
 
 _N_FREQUENT = 40

@@ -7,9 +7,9 @@ from typing import Any
 
 from dash import dcc, html
 
-from nightjar.explorer.harmless_text import plotly_text, visible
 from nightjar.explorer.history import History, Measurement
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
+from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.promotion import Event
 
 PALETTE = (

@@ -21,7 +21,7 @@ from nightjar.core.using import collecting, commands_at_work
 from nightjar.errors import InputError, NightjarError
 from nightjar.pipeline.retention.disk import Disk, bytes_below
 from nightjar.pipeline.retention.needs import Key, Survey, by_stage
-from nightjar.pipeline.retention.pipelines import LEDGER, Pipeline, age_days, read_pipelines
+from nightjar.pipeline.retention.pipelines import LEDGER, RecordedPipeline, age_days, read_pipelines
 from nightjar.promotion import Ledger
 from nightjar.registry import (
     LEDGER_TAG,
@@ -142,7 +142,7 @@ class _Collector:
         self.place = RegistryPlace.of(self.loaded.config.registry, self.root)
 
     @property
-    def own(self) -> Pipeline:
+    def own(self) -> RecordedPipeline:
         return self.pipelines[0]
 
     # -- reporting -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from nightjar.config import KeepConfig
 from nightjar.core import Keep, Night, Stage
 from nightjar.errors import ArtifactDamaged, InputError
-from nightjar.pipeline.retention.pipelines import Pipeline, age_days
+from nightjar.pipeline.retention.pipelines import RecordedPipeline, age_days
 from nightjar.promotion import AcceptedNight, ModelStanding, Standing, VersionRef
 from nightjar.store import Manifest, Store
 
@@ -52,7 +52,7 @@ class Survey:
     def __init__(
         self,
         store: Store,
-        pipelines: Sequence[Pipeline],
+        pipelines: Sequence[RecordedPipeline],
         stages: Sequence[type[Stage]],
         now: datetime,
     ) -> None:
@@ -117,7 +117,7 @@ class Survey:
 
     # -- the records of a pipeline -------------------------------------------------------------
 
-    def _add_pipeline(self, pipeline: Pipeline) -> None:
+    def _add_pipeline(self, pipeline: RecordedPipeline) -> None:
         where = "" if pipeline.is_own else f" of pipeline {pipeline.name}"
         for night, what in (
             (pipeline.running, "under way"),
@@ -129,7 +129,7 @@ class Survey:
         for standing in pipeline.standings:
             self._add_standing(pipeline, standing, where)
 
-    def _add_standing(self, pipeline: Pipeline, standing: Standing, where: str) -> None:
+    def _add_standing(self, pipeline: RecordedPipeline, standing: Standing, where: str) -> None:
         for model, found in standing.models.items():
             for version in found.roots(pipeline.keep.rollback_versions):
                 role = _role(version, found)
@@ -157,7 +157,7 @@ class Survey:
                 self.needs.own_planned.add(key)
 
     def _add_version(
-        self, pipeline: Pipeline, model: str, version: VersionRef, reason: str
+        self, pipeline: RecordedPipeline, model: str, version: VersionRef, reason: str
     ) -> None:
         for stage in self._declared.values():
             if stage.keep is Keep.MODEL:
@@ -166,7 +166,7 @@ class Survey:
             self.needs.own_numbers.setdefault(model, {}).setdefault(version.number, reason)
 
     def _add_accepted(
-        self, pipeline: Pipeline, corpus: str, accepted: AcceptedNight, where: str
+        self, pipeline: RecordedPipeline, corpus: str, accepted: AcceptedNight, where: str
     ) -> None:
         """Add the accepted artifacts, and what the night made of them that is kept as long."""
         number = "" if accepted.night is None else f" {accepted.night}"
@@ -179,7 +179,7 @@ class Survey:
         for key in keys:
             self.needs.add(key, reason)
 
-    def _made_with(self, pipeline: Pipeline, number: int, accepted: set[Key]) -> set[Key]:
+    def _made_with(self, pipeline: RecordedPipeline, number: int, accepted: set[Key]) -> set[Key]:
         try:
             night = pipeline.nights.get(number)
         except InputError:

@@ -28,7 +28,7 @@ _FOREVER = KeepConfig(accepted_nights=10_000, rollback_versions=10_000, trials=1
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class RecordedPipeline:
     """One pipeline: its rules, its ledger and its nights."""
 
     name: str
@@ -82,7 +82,7 @@ class Pipeline:
         return {} if self.newest is None else self.newest.config
 
 
-def read_pipelines(loaded: LoadedConfig) -> tuple[Pipeline, ...]:
+def read_pipelines(loaded: LoadedConfig) -> tuple[RecordedPipeline, ...]:
     """Read every pipeline in the directory of ``loaded``, its own first.
 
     Raises StoreError, including LedgerDamaged, when the needs of one of them cannot be read.
@@ -90,7 +90,7 @@ def read_pipelines(loaded: LoadedConfig) -> tuple[Pipeline, ...]:
     own = loaded.config.pipeline.name
     config = loaded.config
     found = [
-        Pipeline(
+        RecordedPipeline(
             name=own,
             directory=loaded.pipeline_dir,
             keep=config.keep,
@@ -105,7 +105,7 @@ def read_pipelines(loaded: LoadedConfig) -> tuple[Pipeline, ...]:
     return tuple(found)
 
 
-def _other(directory: Path) -> Pipeline:
+def _other(directory: Path) -> RecordedPipeline:
     nights = Nights(directory)
     night = nights.last() or next(nights.newest_first(), None)
     config = {} if night is None else night.config
@@ -117,7 +117,7 @@ def _other(directory: Path) -> Pipeline:
             f"{night.number if night else 0}; nothing is deleted. If the pipeline is no longer "
             f"used, move its directory away"
         ) from error
-    return Pipeline(
+    return RecordedPipeline(
         name=directory.name,
         directory=directory,
         keep=keep,

@@ -72,30 +72,14 @@ class _PerWorkerFiles:
             progress_queue.put(None)
 
     def _do_train_epoch(
-        self,
-        corpus_file: str,
-        thread_id: int,
-        offset: float,
-        cython_vocab: object,
-        thread_private_mem: object,
-        cur_epoch: int,
-        total_examples: int | None = None,
-        total_words: int | None = None,
-        **kwargs: object,
+        self, corpus_file: str, thread_id: int, offset: float, *args: object, **kwargs: object
     ) -> tuple[int, int, int]:
-        del corpus_file, offset, total_examples, total_words
+        del corpus_file, offset
         file = self.files[thread_id]
         # A worker stops after total_words / workers words: make sure that its file ends first.
+        kwargs |= {"total_examples": file.n_lines, "total_words": self.workers * (file.n_words + 1)}
         result: tuple[int, int, int] = super()._do_train_epoch(  # type: ignore[misc]
-            str(file.path),
-            thread_id,
-            0,
-            cython_vocab,
-            thread_private_mem,
-            cur_epoch,
-            total_examples=file.n_lines,
-            total_words=self.workers * (file.n_words + 1),
-            **kwargs,
+            str(file.path), thread_id, 0, *args, **kwargs
         )
         return result
 

@@ -25,13 +25,19 @@ Memory: the text before and after a step.
 """
 
 from nightjar.stages.ingest.cleaning.cleaner import Cleaner, code_identity, make_cleaner
-from nightjar.stages.ingest.cleaning.results import Change, Changes, Cleaned, Dropped, DropReason
+from nightjar.stages.ingest.cleaning.results import (
+    Changes,
+    Cleaned,
+    CleaningChange,
+    Dropped,
+    DropReason,
+)
 
 __all__ = [
-    "Change",
     "Changes",
     "Cleaned",
     "Cleaner",
+    "CleaningChange",
     "DropReason",
     "Dropped",
     "code_identity",

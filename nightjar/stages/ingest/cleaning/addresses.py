@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from nightjar.config.cleaning import EmailsConfig, Handling, NumbersConfig, UrlsConfig
-from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
+from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
 _URL_END = r"\s<>\"\u201c\u201d\u00ab\u00bb\u3000-\u9fff\uac00-\ud7af\uff00-\uffef"
 """White space, quotes, brackets of markup, and scripts written without spaces."""
@@ -35,13 +35,13 @@ _URL_SIGNS = ("://", "www.", "WWW.", "Www.")
 class _Counted:
     """The names under which a step's replacements are counted."""
 
-    removed: Change
-    masked: Change
+    removed: CleaningChange
+    masked: CleaningChange
 
 
-_URLS = _Counted(Change.URLS_REMOVED, Change.URLS_MASKED)
-_EMAILS = _Counted(Change.EMAILS_REMOVED, Change.EMAILS_MASKED)
-_NUMBERS = _Counted(Change.NUMBERS_REMOVED, Change.NUMBERS_MASKED)
+_URLS = _Counted(CleaningChange.URLS_REMOVED, CleaningChange.URLS_MASKED)
+_EMAILS = _Counted(CleaningChange.EMAILS_REMOVED, CleaningChange.EMAILS_MASKED)
+_NUMBERS = _Counted(CleaningChange.NUMBERS_REMOVED, CleaningChange.NUMBERS_MASKED)
 
 
 def make_url_step(config: UrlsConfig) -> Step:

@@ -14,7 +14,7 @@ from nightjar.config.cleaning import (
     UnicodeConfig,
     WhiteSpaceConfig,
 )
-from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
+from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
 MAX_MARKS = 30
 """Most combining marks in a row (UAX #15, section 13, Stream-Safe Text Format)."""
@@ -74,7 +74,7 @@ def make_control_remover(config: ControlCharactersConfig) -> Step:
         elif keeps_printable and text.replace("\n", " ").replace("\t", " ").isprintable():
             return text
         text, n_removed = pattern.subn(_instead_of, text)
-        changes.add(Change.CONTROLS, n_removed)
+        changes.add(CleaningChange.CONTROLS, n_removed)
         return text
 
     return remove
@@ -102,9 +102,9 @@ def make_normalizer(config: UnicodeConfig) -> Step:
         # Characters outside the basic plane take two code units: the fastest test for them.
         has_astral = len(text.encode("utf-16-le", "surrogatepass")) != 2 * len(text)
         limited = _many_marks(astral=has_astral).sub(_first_marks, text)
-        changes.add(Change.MARKS, len(text) - len(limited))
+        changes.add(CleaningChange.MARKS, len(text) - len(limited))
         normalized = unicodedata.normalize(form, limited)
-        changes.add(Change.NORMALIZED, normalized != limited)
+        changes.add(CleaningChange.NORMALIZED, normalized != limited)
         return normalized
 
     return normalize
@@ -148,7 +148,7 @@ def make_respacer(config: WhiteSpaceConfig) -> Step:
     def respace(text: str, changes: Changes) -> str:
         lines = [" ".join(line.split()) for line in text.splitlines()]
         respaced = shorten("\n".join(lines)).strip("\n")
-        changes.add(Change.RESPACED, respaced != text)
+        changes.add(CleaningChange.RESPACED, respaced != text)
         return respaced
 
     return respace
@@ -213,7 +213,7 @@ def make_repair(config: RepairConfig) -> Step:
             line if line.isascii() and _ESCAPE not in line else ftfy.fix_text(line, fixer)
             for line in text.split("\n")
         )
-        changes.add(Change.REPAIRED, repaired != text)
+        changes.add(CleaningChange.REPAIRED, repaired != text)
         return repaired
 
     return repair

@@ -12,7 +12,7 @@ from functools import lru_cache
 from html.entities import html5
 
 from nightjar.files.html.html_elements import BLOCKS, CELLS, LINE_BREAK
-from nightjar.stages.ingest.cleaning.results import Change, Changes
+from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange
 
 _INLINE = (
     "a abbr acronym b basefont bdi bdo big blink cite code data del dfn em font i ins kbd label "
@@ -92,14 +92,14 @@ def _without_sections(text: str, changes: Changes) -> str:
             continue
         kept += (text[position : match.start()], "\n" if kind else "")
         position = end.end()
-        changes.add(Change.HTML_SECTIONS, 1)
+        changes.add(CleaningChange.HTML_SECTIONS, 1)
         match = _SECTION.search(text, position)
     return "".join([*kept, text[position:]])
 
 
 def _without_tags(text: str, changes: Changes) -> str:
     text, n_breaks = _LINE_BREAK.subn("\n", text)
-    changes.add(Change.HTML_TAGS, n_breaks)
+    changes.add(CleaningChange.HTML_TAGS, n_breaks)
     if "<" not in text:
         return text
     n_removed = 0
@@ -113,7 +113,7 @@ def _without_tags(text: str, changes: Changes) -> str:
         return instead
 
     text = _TAG.sub(replace, text)
-    changes.add(Change.HTML_TAGS, n_removed)
+    changes.add(CleaningChange.HTML_TAGS, n_removed)
     return text
 
 
@@ -139,7 +139,7 @@ def _decoded(text: str, changes: Changes) -> str:
         return entity if character is None else character
 
     text = _ENTITY.sub(replace, text)
-    changes.add(Change.HTML_ENTITIES, n_decoded)
+    changes.add(CleaningChange.HTML_ENTITIES, n_decoded)
     return text
 
 

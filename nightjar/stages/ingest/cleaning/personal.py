@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from nightjar.config.cleaning import PersonalDataConfig, PersonalKind
 from nightjar.stages.ingest.cleaning.account_numbers import find_cards, find_ibans
 from nightjar.stages.ingest.cleaning.addresses import EMAIL
-from nightjar.stages.ingest.cleaning.results import Change, Changes, Step
+from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
 _BLANKS = r" \u00a0\u202f"
 _DASHES = r"\-\u2010-\u2013"
@@ -128,17 +128,17 @@ class _Kind:
     """How values of one kind are found and counted."""
 
     find: _Finder
-    change: Change
+    change: CleaningChange
     min_digits: int
     """Texts with fewer ASCII digits have no such value."""
 
 
 # Numbers with a checksum come first, then those that are recognized by form alone.
 _KINDS: dict[PersonalKind, _Kind] = {
-    "iban": _Kind(find_ibans, Change.PERSONAL_IBANS, 2),
-    "card": _Kind(find_cards, Change.PERSONAL_CARDS, 12),
-    "email": _Kind(_find_emails, Change.PERSONAL_EMAILS, 0),
-    "phone": _Kind(find_phones, Change.PERSONAL_PHONES, 6),
+    "iban": _Kind(find_ibans, CleaningChange.PERSONAL_IBANS, 2),
+    "card": _Kind(find_cards, CleaningChange.PERSONAL_CARDS, 12),
+    "email": _Kind(_find_emails, CleaningChange.PERSONAL_EMAILS, 0),
+    "phone": _Kind(find_phones, CleaningChange.PERSONAL_PHONES, 6),
 }
 _DIGITS = b"0123456789"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Change(StrEnum):
+class CleaningChange(StrEnum):
     """The changes that are counted; docs/cleaning.md explains each."""
 
     HTML_TAGS = "html_tags_removed"
@@ -42,10 +42,10 @@ class DropReason(StrEnum):
     OTHER_LANGUAGE = "other_language"
 
 
-class Changes(dict[Change, int]):
+class Changes(dict[CleaningChange, int]):
     """How often each change was made; changes that were not made have no entry."""
 
-    def add(self, what: Change, n: int) -> None:
+    def add(self, what: CleaningChange, n: int) -> None:
         """Add ``n`` to the count of ``what``, if it is not 0."""
         if n:
             self[what] = self.get(what, 0) + n

@@ -99,7 +99,7 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     name = f"sources.{request.name}"
     try:
         with locked(path):
-            fetching = _Fetching(request, directories, path, progress)
+            fetching = _TableFetching(request, directories, path, progress)
             parts = persist(name, fetching.run)
     except SourceError as error:
         raise SourceError(f"{name}: {error}") from None
@@ -128,7 +128,7 @@ def _are_here(index: Index, directories: Directories) -> bool:
     return all(known.is_here(directories) for known in index.objects.values())
 
 
-class _Fetching:
+class _TableFetching:
     def __init__(
         self, request: TableRequest, directories: Directories, path: Path, progress: Progress
     ) -> None:

@@ -89,7 +89,7 @@ def fetch_files(request: FetchRequest, fetched: Path, progress: Progress) -> lis
     with _named(request.source), locked(path):
         storage = _storage_of(request)
         try:
-            fetching = _Fetching(request, directories, path, storage, progress)
+            fetching = _FileFetching(request, directories, path, storage, progress)
             return fetching.all()
         finally:
             storage.close()
@@ -139,7 +139,7 @@ def _storage_of(request: FetchRequest) -> Storage:
     return BucketStorage(request.family, request.storage)
 
 
-class _Fetching:
+class _FileFetching:
     def __init__(
         self,
         request: FetchRequest,

@@ -1,4 +1,7 @@
-"""``nightjar export``: a version's vectors in a format that other tools read."""
+"""Exchanging models with other tools: vectors in their formats, and models of gensim.
+
+gensim is imported only when a function that needs it runs.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.model.lookup import VectorModel
-from nightjar.pipeline.answerers import Answerers, AskedModel
+from nightjar.pipeline.answerers import Answerers, AskedVersion
+from nightjar.pipeline.provenance import git_commit
 from nightjar.registry import BASE
+from nightjar.store import ArtifactRef
 from nightjar.store.schemas import EMBEDDINGS
 
 _PREFIX = "nightjar."
@@ -86,7 +91,7 @@ def export(
     )
 
 
-def _source(answerers: Answerers, asked: AskedModel) -> dict[str, str]:
+def _source(answerers: Answerers, asked: AskedVersion) -> dict[str, str]:
     """Where the vectors come from, by the registered version's tags or the manifest."""
     source = {
         "model": answerers.registered_name(asked.model),
@@ -125,3 +130,26 @@ def _vectors(model: VectorModel, source: dict[str, str]) -> ExportedVectors:
         source=source,
         has_phrases=model.phrases is not None,
     )
+
+
+def write_gensim(loaded: LoadedConfig, what: str, night: int | None, output: Path) -> ArtifactRef:
+    """Save the version that ``what`` and ``night`` name as gensim does.
+
+    See :meth:`nightjar.pipeline.answerers.Answerers.model`. Returns the embeddings written.
+    Raises ArtifactMissing when their artifact, which holds more than the registered files, is
+    gone or from another training.
+    """
+    from nightjar.formats.gensim import save_gensim, to_gensim  # noqa: PLC0415 (imports gensim)
+
+    answerers = Answerers(loaded)
+    artifact = answerers.embeddings(answerers.model(what, night))
+    save_gensim(to_gensim(artifact), output)
+    return artifact.ref
+
+
+def read_gensim(loaded: LoadedConfig, path: Path, name: str) -> ArtifactRef:
+    """Publish the model that gensim saved at ``path`` as the embeddings ``name``."""
+    from nightjar.formats.gensim import from_gensim, load_gensim  # noqa: PLC0415 (imports gensim)
+
+    commit = git_commit(loaded.base_dir)
+    return from_gensim(load_gensim(path), loaded.artifacts_dir, name, git_commit=commit)

@@ -1,4 +1,4 @@
-"""Tokens written so that they can do no harm: no markup, no control characters.
+"""Text from data, written so that it harms no page and no terminal: no control characters.
 
 In HTML a token is always a text node, which the browser does not parse. Plotly parses some tags
 in labels, so those are escaped (:func:`plotly_text`).
@@ -11,12 +11,12 @@ import html
 _LONGEST = 48
 
 
-def visible(text: str, longest: int = _LONGEST) -> str:
-    """``text`` on one line, cut to ``longest``; characters without a glyph become escapes.
+def visible(text: str, longest: int | None = _LONGEST) -> str:
+    """``text`` on one line, cut to ``longest`` (None: whole); escapes for what has no glyph.
 
     That covers NUL, line ends and characters that reverse the writing direction.
     """
-    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    short = text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
     shown = short if short.isprintable() else "".join(map(_glyph, short))
     return shown if shown.strip() else repr(shown)
 

@@ -1,0 +1,290 @@
+"""Commands that run nights: one now (run), or every night (serve)."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nightjar.cli.display import fetch_progress
+from nightjar.cli.environment import RunServer, keep_logs_off_the_terminal, prepare_environment
+from nightjar.cli.options import CommonOptions, ConfigFile, ConfigOptions, grouped
+from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.config import LoadedConfig
+from nightjar.core import Night, Nights
+from nightjar.errors import LeaseTaken
+from nightjar.pipeline import (
+    DirectRunner,
+    ModelOutcome,
+    NightRequest,
+    Plan,
+    claim_pipeline,
+    has_changed,
+    lease_path,
+    make_plan,
+    read_outcomes,
+    run_night,
+    was_killed,
+)
+from nightjar.pipeline.provenance import read_provenance
+from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
+from nightjar.store import acquire_lease
+from nightjar.store.scores import Score
+
+app = typer.Typer()
+
+
+@app.command()
+@grouped
+def run(
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Let a run with --set promote and accept; default: it is a trial."
+        ),
+    ] = False,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Run what is due tonight, judge every model, and promote those that pass.
+
+    A run with --set is a trial: its models are judged and recorded and can be queried by
+    version, but nothing is promoted or accepted without --promote.
+    """
+    loaded = common.load()
+    console = errors if common.as_json else Console()
+    server = RunServer(loaded)
+    if has_changed(loaded):  # something is due: start the server while planning
+        server.start()
+    with fetch_progress(console) as progress:
+        plan = make_plan(loaded, progress)
+    try:
+        with acquire_lease(lease_path(loaded), "nightjar run, starting"):
+            claim_pipeline(loaded)
+        message = _run_night(console, loaded, plan, promote, server)
+    except LeaseTaken as taken:
+        message = str(taken)
+    if message is not None:
+        print_line(console, f"Skipped: {message}")
+        if common.as_json:
+            print_json({"status": "skipped", "reason": message, "models": []})
+        return
+    night = next(Nights(loaded.pipeline_dir).newest_first())
+    outcomes = read_outcomes(loaded, night)
+    if common.as_json:
+        print_json(_as_json(night, outcomes))
+        return
+    _print_night(console, night)
+    print_outcomes(console, outcomes)
+    print_next_steps(console, loaded, outcomes)
+
+
+@app.command()
+@grouped
+def serve(
+    host: Annotated[str, typer.Option(help="Let the Prefect server listen here.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 4200,
+    work_pool: Annotated[str, typer.Option(help="Use this process work pool.")] = "nightjar",
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Let nights with --set promote and accept.")
+    ] = False,
+    *,
+    config: ConfigOptions,
+) -> None:
+    """Run the pipeline nightly on this machine: server, worker and deployment, until Ctrl-C."""
+    loaded = config.load()
+    prepare_environment(loaded.artifacts_dir)
+    from nightjar.cli.service import serve_nightly  # noqa: PLC0415 (starts processes)
+
+    serve_nightly(Console(), loaded, host, port, work_pool, promote)
+
+
+def _run_night(
+    console: Console, loaded: LoadedConfig, plan: Plan, promotes: bool, server: RunServer
+) -> str | None:
+    """Run a night, with Prefect only if needed; return the reason if it was skipped.
+
+    Prefect is needed for due steps, or when it still counts a killed run as running.
+    """
+    if plan.due or was_killed(loaded):
+        _print_due(console, plan)
+        return _run_flow(console, loaded, promotes, server)
+    provenance = read_provenance(loaded)
+    request = NightRequest("nightjar run", promotes, is_offline=True)
+    run_night(loaded, DirectRunner(loaded, provenance), provenance, request)
+    return None
+
+
+def _run_flow(
+    console: Console, loaded: LoadedConfig, promotes: bool, server: RunServer
+) -> str | None:
+    """Run the nightly flow in this process; return the reason if skipped, None if it ran."""
+    keep_logs_off_the_terminal()
+    server.start()
+    if server.is_ours:
+        console.print("Starting the embedded Prefect server.", style="dim")
+    with _interrupts_held_back():
+        # Prefect reads its settings on import, which takes as long as the server's start.
+        from nightjar.cli.embedded_flow import run_nightly  # noqa: PLC0415
+
+    server.wait()
+    return run_nightly(console, loaded, promotes)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Delay Ctrl-C until after the block: an import may swallow it or fail with any error."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _print_due(console: Console, plan: Plan) -> None:
+    """Print one line before a run: how much of the night is due."""
+    labels = [step.label for step in plan.due]
+    shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+    due = f"{len(labels)} steps to run ({shown})" if labels else "No step to run"
+    reused = len(plan.steps) - len(plan.due)
+    console.print(f"{due}, {reused} reused.", soft_wrap=True)
+
+
+def _print_night(console: Console, night: Night) -> None:
+    """Print a night's outcome on one line, and its alarms."""
+    kind = ", a trial: nothing is promoted or accepted (--promote)" if night.is_trial else ""
+    console.print(f"Night {night.number}: {night.status.value}{kind}.", soft_wrap=True)
+    print_alarms(console, night.alarms)
+
+
+def _as_json(night: Night, outcomes: Sequence[ModelOutcome]) -> dict[str, Any]:
+    """The outcome of a night for a script."""
+    return {
+        "status": night.status.value.replace(" ", "-"),
+        "night": night.number,
+        "is_trial": night.is_trial,
+        "alarms": list(night.alarms),
+        "models": [
+            {
+                **{key: value for key, value in asdict(outcome).items() if key != "scores"},
+                "scores": {name: _score_as_json(score) for name, score in outcome.scores.items()},
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def _score_as_json(score: Score) -> dict[str, Any]:
+    return {
+        "metric": score.metric,
+        "value": score.value,
+        "ci_low": score.ci_low,
+        "ci_high": score.ci_high,
+        "n_items": score.n_items,
+        "n_covered": score.n_covered,
+    }
+
+
+def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
+    """Print the table of a night: models, scores with interval and coverage, decisions."""
+    benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
+    table = plain_table("model", is_ruled=True)
+    table.collapse_padding = True
+    table.caption, table.caption_justify = _caption(outcomes), "left"
+    for benchmark in benchmarks:
+        table.add_column(benchmark, justify="right", overflow="fold")
+    table.add_column("registered", no_wrap=True)
+    for outcome in outcomes:
+        cells = [_score_cell(outcome.scores.get(name)) for name in benchmarks]
+        table.add_row(outcome.model, *cells, _registered_cell(outcome))
+    console.print(table)
+    for outcome in outcomes:
+        if outcome.reason:
+            note = f" ({outcome.note})" if outcome.note else ""
+            print_line(console, f"{outcome.model}: {outcome.reason}{note}")
+
+
+def _caption(outcomes: Sequence[ModelOutcome]) -> str:
+    caps = {score.max_vocabulary for outcome in outcomes for score in outcome.scores.values()}
+    cap = f" (among the {max(caps):,} most frequent words)" if caps else ""
+    return f"score, interval, items covered of all{cap}"
+
+
+def _score_cell(score: Score | None) -> str:
+    if score is None or score.value is None:
+        return "-"
+    lines = [f"{score.value:.3f}"]
+    if score.ci_low is not None:
+        lines.append(f"[dim]{score.ci_low:.2f} to {score.ci_high:.2f}[/]")
+    lines.append(f"[dim]{score.n_covered}/{score.n_items}[/]")
+    return "\n".join(lines)
+
+
+def _registered_cell(outcome: ModelOutcome) -> str:
+    if outcome.registry_version is None:
+        return "[red]not registered[/]"
+    if outcome.champion == outcome.registry_version:
+        return f"v{outcome.registry_version} [green]{CHAMPION}[/]"
+    champion = f"\nv{outcome.champion} is {CHAMPION}" if outcome.champion else ""
+    return f"v{outcome.registry_version} [yellow]{outcome.decision}[/]{champion}"
+
+
+def print_next_steps(
+    console: Console, loaded: LoadedConfig, outcomes: Sequence[ModelOutcome]
+) -> None:
+    """Print what to type next, ready to be copied."""
+    registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
+    if not registered:
+        return
+    # Prefer a champion, which the commands below ask.
+    first = next((outcome for outcome in registered if outcome.champion), registered[0])
+    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    is_default = loaded.path == ConfigFile.config.absolute()
+    config = "" if is_default else f" -c {shlex.quote(_near(loaded.path))}"
+    alias = CHAMPION if first.champion else CHALLENGER
+    load = f'mlflow.pyfunc.load_model("models:/{first.registered_model}@{alias}")'
+    code = f'import mlflow; print({load}.predict(["king"]))'
+    is_file = uri.startswith("sqlite:")
+    lines = [
+        f"{_program('nightjar')} neighbors king{config}",
+        f"{_program('nightjar')} show {first.model}{config}",
+        f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
+        f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
+    ]
+    if not first.champion:
+        console.print(
+            "\nNo model has a champion: see the reasons above and the gate's limits in "
+            "registry.gate. You can ask challengers, too.",
+            soft_wrap=True,
+        )
+        lines[0] += f" --model {first.model}@{CHALLENGER}"
+    console.print("\nNext:")
+    for line in lines:
+        print_line(console, f"  {line}")
+
+
+def _program(name: str) -> str:
+    """``name`` if typing it runs this environment's program, else its path."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found) == beside:
+        return name
+    return shlex.quote(_near(beside))
+
+
+def _near(path: Path) -> str:
+    """``path`` relative to the working directory if it is below it."""
+    directory = Path.cwd()
+    return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
