@@ -179,7 +179,7 @@ def test_registered_models_directories_and_files_are_opened(
         path.parent for path in (finished_config.parent / "artifacts").rglob("lookup.json")
     ]
     names = {nightjar.open_model(directory).name for directory in directories}
-    assert names == {"small-cbow", "small-glove"}
+    assert names >= {"small-cbow", "small-glove"}  # tests on copies add theirs: MLflow keeps paths
     assert nightjar.open_model(directories[0].parents[1]).name in names
 
 
