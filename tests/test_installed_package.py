@@ -136,6 +136,7 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(installed: Installed)
         "nightjar/explorer/assets/explorer.css",
         "nightjar/flows/nightly.py",
         "nightjar/py.typed",
+        "nightjar/registry/mlflow_database.sql",
         "nightjar/tasks/stage_task.py",
         "nightjar/templates/text/gitignore",
     }

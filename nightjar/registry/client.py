@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
+SCHEMA = Path(__file__).with_name("mlflow_database.sql")
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
@@ -160,6 +161,10 @@ def _prepare_database(database: Path, artifacts: Path) -> None:
     MLflow's first use of an empty database runs all its migrations; two processes at once, or a
     kill in between, leave it broken for good. So it is made under a lease and another name, and
     renamed once it is complete: an existing database is always complete.
+
+    Running the migrations takes seconds. So a new database is made from ``mlflow_database.sql``,
+    which is what they end in; a newer MLflow migrates on from there or makes its own.
+    ``python tests/test_mlflow_database.py`` renews the file.
     """
     database = database.absolute()
     database.parent.mkdir(parents=True, exist_ok=True)
@@ -179,15 +184,25 @@ def _is_missing(database: Path) -> bool:
 
 
 def _make_database(database: Path, artifacts: Path) -> None:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
 
     unfinished = database.with_name(f".{database.name}.new")
-    for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
-        leftover.unlink(missing_ok=True)
-    store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
-        f"sqlite:///{unfinished}", artifacts.absolute().as_uri()
-    )
-    store.engine.dispose()
+
+    def make(schema: str) -> None:
+        for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        with closing(sqlite3.connect(unfinished)) as connection:
+            connection.executescript(schema)
+        store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
+            f"sqlite:///{unfinished}", artifacts.absolute().as_uri()
+        )
+        store.engine.dispose()
+
+    try:
+        make(SCHEMA.read_text(encoding="utf-8"))
+    except MlflowException:  # the installed MLflow has another schema
+        make("")
     unfinished.replace(database)
 
 
