@@ -24,12 +24,14 @@ DEV_ENCODERS := $(DEV),encoders,dev-encoders
 run: $(INSTALLED)
 	$(BIN)/nightjar run $(ARGS)
 
-# In parallel, one process per core. Tests of a file mostly stay together: they share their set-up.
+# In parallel, one process more than cores, because many tests wait for servers and for processes
+# that they kill. Tests of a file mostly stay together: they share their set-up.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 quick: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal \
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		-m "not slow and not integration" $(ARGS)
 
 check: $(INSTALLED_DEV)

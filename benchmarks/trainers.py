@@ -64,13 +64,16 @@ class _Bench:
 
     root: Path
     settings: Settings
+    compiles: bool
+    """Whether kernels are compiled into an empty cache; else the user's is used."""
 
     def ask(self, module: str, **job: Any) -> dict[str, Any]:
         """Run ``benchmarks.<module>`` and return the answer, its last line."""
+        cache = str(self.root / "kernels")
         process = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{module}", json.dumps(job)],
             cwd=PROJECT,
-            env={**os.environ, "NUMBA_CACHE_DIR": str(self.root / "kernels")},
+            env={**os.environ, **({"NUMBA_CACHE_DIR": cache} if self.compiles else {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -302,7 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     partial = options.json.with_name(f"{options.json.name}.partial") if options.json else None
     with tempfile.TemporaryDirectory(prefix="nightjar-") as name:
-        bench = _Bench(Path(name), settings)
+        bench = _Bench(Path(name), settings, START_UP not in options.without)
         if options.resume:
             record = _resumed(bench, options.resume)
         else:

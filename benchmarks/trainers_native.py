@@ -52,7 +52,7 @@ from nightjar.store import Artifact, Store, schemas
 CORPUS_FILE = "corpus.txt"
 WARM_UP_FILE = "warm-up.txt"
 WARM_UP_SENTENCES = 200
-_AFTER_MODELS = (schemas.EVALUATION,)
+_NOT_TIMED = (schemas.CORPUS_REPORT, schemas.EVALUATION)
 
 
 class _Seconds(event.Listener):
@@ -115,8 +115,8 @@ def _reviews(settings: Settings) -> dict[str, Any]:
 
 
 def _due(loaded: LoadedConfig) -> list[Step]:
-    """The due steps up to the embeddings, upstream first."""
-    return [step for step in make_plan(loaded).due if step.stage not in _AFTER_MODELS]
+    """The due steps that embeddings need, upstream first."""
+    return [step for step in make_plan(loaded).due if step.stage not in _NOT_TIMED]
 
 
 def _run(loaded: LoadedConfig, step: Step, n_workers: int) -> Artifact:

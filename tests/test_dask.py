@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 import dask
 import distributed
+import psutil
 
 from nightjar.config import load_config
 from nightjar.core.executors import Advance, DaskExecutor, local_cluster
@@ -120,33 +122,49 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(base: Path, clien
 
 
 @pytest.mark.parametrize(
-    ("overrides", "n_maps"),
+    ("overrides", "maps"),
     [
-        ([], 8),  # read, merge, cut, two passes of phrases, count, join, co-occurrences
-        (["corpora.text.tokenize.phrases=null"], 5),  # read, merge, cut, rank, co-occurrences
+        ([], range(8)),  # read, merge, cut, two passes of phrases, count, join, co-occurrences
+        (["corpora.text.tokenize.phrases=null"], [3]),  # read, merge, cut, *rank*, co-occurrences
     ],
 )
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
-    base: Path, client: Any, overrides: list[str], n_maps: int
+    base: Path, client: Any, overrides: list[str], maps: Sequence[int]
 ) -> None:
     killed: list[int] = []
+    numbers = count()
 
     class Killing(DaskExecutor):
-        """Kills a worker when the first piece of each stage is done."""
+        """Kills a worker when the first piece of some maps is done."""
 
         def map(self, function: Any, pieces: Any, advance: Advance) -> Iterator[Any]:
+            number = next(numbers)
             for place, result in enumerate(super().map(function, pieces, advance)):
-                if place == 0 and len(killed) < 9:
+                if place == 0 and number in maps:
                     killed.append(min(pids(client) - set(killed)))
                     os.kill(killed[-1], signal.SIGKILL)
                 yield result
 
     here = build(base, "here", None, *overrides)
     on_cluster = build(base, "cluster", Killing(client), *overrides)
-    assert len(killed) == n_maps
+    assert len(killed) == len(maps)
+    assert next(numbers) > max(maps)
     assert contents(on_cluster) == contents(here)
     left = [path for path in (base / "cluster").rglob(".*") if ".staging-" not in path.name]
     assert left == []
+
+
+def test_two_clusters_on_one_machine_do_not_meet() -> None:
+    here = psutil.Process()
+    with local_cluster(1) as one, local_cluster(1) as other:  # a warning of Dask's is an error here
+        assert one.scheduler_address != other.scheduler_address
+        listening = [
+            found.laddr.ip
+            for process in (here, *here.children(recursive=True))
+            for found in process.net_connections()
+            if found.status == psutil.CONN_LISTEN
+        ]
+    assert set(listening) == {"127.0.0.1"}
 
 
 def pids(client: Any) -> set[int]:

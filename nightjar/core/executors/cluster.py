@@ -183,7 +183,9 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
                 cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=n_workers,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    # Any free port: without one, Dask takes 8787, which another run may have.
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
                     host="127.0.0.1",
                 )
         except (OSError, RuntimeError) as error:
