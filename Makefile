@@ -3,6 +3,7 @@
 #   make run      run the nightly pipeline with pipeline_config.yaml
 #   make test     run the tests
 #   make quick    run the tests that need no server, no browser and less than a second each
+#   make coverage run the tests and say which lines none of them reaches
 #   make check    check format, lint, strict types and import layers
 #   make encoders install torch and pre-trained text encoders, which enables their tests
 #   make serve    start Prefect server, worker and nightly deployment on this machine
@@ -18,7 +19,7 @@ INSTALLED_ENCODERS := $(VENV)/.installed-encoders
 DEV := dev,explore,formats,index,s3,postgres,chinese,japanese,thai,subword,spacy,dask
 DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
-.PHONY: run test quick check encoders format serve constraints clean help
+.PHONY: run test quick coverage check encoders format serve constraints clean help
 .DEFAULT_GOAL := help
 
 run: $(INSTALLED)
@@ -33,6 +34,9 @@ test: $(INSTALLED_DEV)
 quick: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		-m "not slow and not integration" $(ARGS)
+
+coverage: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
@@ -84,7 +88,7 @@ $(INSTALLED_ENCODERS): $(INSTALLED_DEV)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .coverage* $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,10p'
