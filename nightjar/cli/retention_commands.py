@@ -97,12 +97,12 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
             for name in found:
                 tell(f"  {name}")
     if result.trained:
-        tell("vectors that were learnt from them, and stay until they are no longer needed:")
+        tell("vectors that were trained on them, and stay until they are no longer needed:")
         for vectors in result.trained:
             doubt = "" if vectors.is_certain else " (perhaps: its documents are not kept)"
             tell(f"  {vectors.name}{doubt}")
     else:
-        tell("no kept vectors were learnt from them")
+        tell("no kept vectors were trained on them")
     if result.retrain:
         models = ", ".join(result.retrain)
         tell(f"the next night retrains {models}; 'nightjar plan' shows what is due")

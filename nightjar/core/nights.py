@@ -189,7 +189,7 @@ class Nights:
                 n_trials -= 1
                 yield self.get(number)
 
-    def told_twice(self) -> list[Path]:
+    def repeated_files(self) -> list[Path]:
         """The event files of ended nights, which their records repeat.
 
         In each night, the last events come first, so as long as any file is left, the first one is.

@@ -158,9 +158,9 @@ class _Collector:
         for number in self.old_nights():
             n_bytes = disk.freed_by([self.own.nights.path(number)])
             yield _night_item(number, n_bytes)
-        twice = self.own.nights.told_twice()
+        twice = self.own.nights.repeated_files()
         if twice:
-            yield _told_twice_item(disk.freed_by(twice))
+            yield _repeated_item(disk.freed_by(twice))
         for path in self.surplus():
             yield self.surplus_item(path, disk.freed_by([path]))
 
@@ -236,9 +236,9 @@ class _Collector:
     def collect_records(self) -> Iterator[Item]:
         for number in list(self.old_nights()):
             yield _night_item(number, Disk.delete(self.own.nights.path(number)))
-        twice = self.own.nights.told_twice()
+        twice = self.own.nights.repeated_files()
         if twice:
-            yield _told_twice_item(sum(map(Disk.delete, twice)))
+            yield _repeated_item(sum(map(Disk.delete, twice)))
 
     # -- registered versions ---------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ def _night_item(number: int, n_bytes: int) -> Item:
     return Item(ItemKind.RECORD, f"night {number}", "older than records are kept", n_bytes)
 
 
-def _told_twice_item(n_bytes: int) -> Item:
+def _repeated_item(n_bytes: int) -> Item:
     return Item(ItemKind.RECORD, "nights", "duplicates in the records of ended nights", n_bytes)
 
 

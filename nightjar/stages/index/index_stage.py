@@ -329,7 +329,7 @@ class IndexDocuments(Stage):
     verb = "index"
     of = Of.VECTORS
     keep = Keep.SERVED
-    about = "makes them searchable, from the last index where it can"
+    about = "makes document vectors searchable, starting from the last index where it can"
     tables = {"entries": schemas.INDEX_ENTRIES_SCHEMA}
     files = (VECTORS_FILE, INDEX_FILE)
     erasers = {schemas.SEARCH_INDEX: erase_from_search_index}

@@ -174,7 +174,7 @@ class Ingest(Stage):
     of = Of.CORPUS
     keep = Keep.CORPUS
     about = (
-        "reads what is new of files, buckets, web servers and databases; cleans it; drops exact "
+        "reads what is new in files, buckets, web servers and databases; cleans it; drops exact "
         "and near duplicates; quarantines what is not text, with a reason"
     )
     tables = {"documents": schemas.DOCUMENTS_SCHEMA, "quarantine": schemas.QUARANTINE_SCHEMA}
