@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,17 @@ def test_a_process_that_is_stopped_ends_when_it_is_released(executor: ProcessExe
     executor.release()
     assert stopped not in children()
     assert len(children() - before) <= 1  # the process that looks after semaphores
+
+
+def test_a_process_that_another_thread_collected_has_ended(
+    executor: ProcessExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread of the pool and the executor wait for the same processes; one comes late."""
+    pids = set(executor.map(process, [1, 2, 3, 4], lambda *_: None)) & children()
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):  # the thread of the pool was faster
+            os.waitpid(pid, 0)
+    executor.release()
+    assert "does not end" not in caplog.text

@@ -173,7 +173,8 @@ class _Pool:
             process.kill()
         for process in processes:
             process.join(_END_SECONDS)
-            if process.is_alive():
+            # Not is_alive: it says yes if the thread of the pool collected the process.
+            if not wait_for([process.sentinel], timeout=0):
                 logger.warning("worker process %d does not end (a disk?)", process.pid)
         # The reader waits for the rest of a result as long as a writer is open.
         results._writer.close()  # noqa: SLF001
