@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from config_support import MINIMAL, refusal, refusal_of
 
 from nightjar.config import LoadedConfig, load_config
+from nightjar.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,18 @@ def test_relative_artifact_directories_start_at_the_file(
     loaded: LoadedConfig = load_config(Path(minimal.name), ["pipeline.artifacts_dir=../store"])
     assert loaded.path == minimal
     assert loaded.artifacts_dir == minimal.parent.parent / "store"
+
+
+@pytest.mark.parametrize("name", ["50%20percent", "what?now"])
+def test_a_folder_that_addresses_of_databases_cannot_hold_is_named(
+    tmp_path: Path, name: str, write_small_config: Callable[[Path], Path]
+) -> None:
+    path = write_small_config(tmp_path / name)
+    character = "%" if "%" in name else "?"
+    message = f"artifacts_dir: .* has '{re.escape(character)}' in its"
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+    elsewhere = f"pipeline.artifacts_dir={tmp_path / 'artifacts'}"
+    assert load_config(path, [elsewhere]).artifacts_dir == tmp_path / "artifacts"
+    with pytest.raises(ConfigError, match="SQLite file with '%' in its path"):
+        load_config(path, [elsewhere, "registry.tracking_uri=sqlite:////x/50%20/mlflow.db"])

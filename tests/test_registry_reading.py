@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from registry_support import World, mlflow
@@ -20,7 +24,9 @@ from nightjar.registry import (
     RegistryWriter,
     open_reader,
     open_writer,
+    writers,
 )
+from nightjar.registry import readers as reading
 from nightjar.registry.client import ClientReader, connect
 
 
@@ -288,3 +294,71 @@ def test_database_that_is_locked_is_one_clear_error(
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RegistryUnavailable, match=r"cannot be written \(database is locked\)"):
             open_writer(world.place).mark("night-w2v", 1)
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")  # so that changed pages reach the file
+connection.execute("BEGIN")
+connection.execute("UPDATE filler SET content = 'b' || content")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def interrupted(database: Path) -> None:
+    """Leave the database as a kill within a commit does: half written, with a journal."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE filler (content)")
+        connection.executemany("INSERT INTO filler VALUES (?)", [("a" * 500,)] * 2_000)
+        connection.commit()
+    killed = [sys.executable, "-c", KILLED_WHILE_WRITING, str(database)]
+    assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
+    assert database.with_name(f"{database.name}-journal").exists()
+
+
+def test_a_write_that_a_kill_interrupted_is_undone_by_whoever_reads(world: World) -> None:
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    version = world.register(world.request())
+    interrupted(database)
+    assert open_reader(world.uri).versions(version.name) == [version]
+    assert not database.with_name(f"{database.name}-journal").exists()
+    with closing(sqlite3.connect(database)) as connection:
+        (wrong,) = connection.execute("SELECT count(*) FROM filler WHERE content < 'b'").fetchone()
+    assert wrong == 2_000
+
+
+def test_an_interrupted_write_that_must_not_be_undone_names_the_permissions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    interrupted(database)
+    opened = sqlite3.connect
+
+    def refused(address: str, **options: Any) -> sqlite3.Connection:
+        return opened(address.replace("mode=rw", "mode=ro"), **options)  # as for another user
+
+    monkeypatch.setattr(sqlite3, "connect", refused)
+    with pytest.raises(RegistryUnavailable, match="permissions and the free space"):
+        open_reader(world.uri).versions("x")
+
+
+def test_a_lock_is_called_a_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(writers, "BUSY_SECONDS", 0.1)
+    database = world.artifacts_dir / "mlflow" / "mlflow.db"
+    message = r"database is locked\); another process has kept it locked .* wait until it ends"
+    with closing(sqlite3.connect(database, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RegistryUnavailable, match=message):
+            open_reader(world.uri).versions("x")
+        with pytest.raises(RegistryUnavailable, match=message):
+            writers.SqliteWriter(world.place, database).mark("x", 1)
+
+
+def test_a_database_without_mlflows_tables_is_of_another_release(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE model_versions (x)")
+    with pytest.raises(RegistryUnavailable, match=r"another MLflow release: .* 'mlflow db upgrade"):
+        open_reader(f"sqlite:///{database}").versions("x")

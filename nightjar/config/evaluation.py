@@ -93,6 +93,8 @@ class RegistryConfig(Section):
                 "a relative SQLite address would depend on the working directory; write "
                 "sqlite:////absolute/path/mlflow.db"
             )
+        if uri is not None and uri.startswith("sqlite:") and "%" in uri.partition("?")[0]:
+            raise ValueError("MLflow cannot use a SQLite file with '%' in its path; rename it")
         return uri
 
 

@@ -284,6 +284,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
 
+_MISREAD = "%?"
+"""What addresses of databases give a meaning of its own, so MLflow or Prefect would use another
+directory."""
+
+
 @dataclass(frozen=True)
 class LoadedConfig:
     """A valid configuration, and the directory that relative paths start from.
@@ -302,12 +307,20 @@ class LoadedConfig:
         """Absolute directory of the artifact store. Raises ConfigError if none is configured."""
         artifacts_dir = self.config.pipeline.artifacts_dir
         try:
-            return (self.base_dir / Path(artifacts_dir).expanduser()).resolve()
+            found = (self.base_dir / Path(artifacts_dir).expanduser()).resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"{self.path.name}: pipeline.artifacts_dir: "
                 f"{artifacts_dir!r} leads nowhere: {error}"
             ) from error
+        for character in _MISREAD:
+            if character in str(found):
+                raise ConfigError(
+                    f"{self.path.name}: pipeline.artifacts_dir: {found} has {character!r} in its "
+                    f"name, which the addresses of MLflow's and Prefect's databases cannot hold; "
+                    f"rename the folder, or put the artifacts elsewhere"
+                )
+        return found
 
     @property
     def pipeline_dir(self) -> Path:

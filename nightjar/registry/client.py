@@ -117,6 +117,8 @@ def _explain(uri: str, problem: str) -> str:
         said = f"no answer ({reason[1] if reason else 'timed out'})"
     if "out-of-date database schema" in said:
         advice = f"copy the database, then run 'mlflow db upgrade {masked(uri)}'"
+    elif "database is locked" in said:
+        advice = "another process keeps it locked: wait until it ends"
     elif sqlite_path(uri) is not None:
         advice = "check the file, its permissions and the free space"
     else:

@@ -15,6 +15,14 @@ from nightjar.errors import RegistryUnavailable
 from nightjar.registry.uris import is_server, mlflow_dir, sqlite_path, tracking_uri
 
 BUSY_SECONDS = 20.0
+_INTERRUPTED = (
+    sqlite3.SQLITE_READONLY_ROLLBACK,
+    sqlite3.SQLITE_READONLY_RECOVERY,
+    sqlite3.SQLITE_READONLY_CANTINIT,
+)
+"""What a reader gets where a kill left a journal: only who may write can undo the write."""
+_PRIMARY_CODE = 0xFF
+"""The part of SQLite's extended error codes that is the code itself."""
 _DELETED_STAGE = "Deleted_Internal"
 """MLflow keeps the row of a deleted version and marks it with this stage."""
 
@@ -229,14 +237,57 @@ class SqliteReader:
         if not self._database.exists():
             yield None
             return
-        uri = f"file:{quote(str(self._database))}?mode=ro"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-                tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                yield connection if tables else None
+            with closing(self._opened()) as connection:
+                yield connection if _n_tables(connection) else None
         except sqlite3.Error as error:
             raise RegistryUnavailable(
-                f"{self._database}: the MLflow database cannot be read ({error}). If it is from "
-                f"another MLflow release, run 'mlflow db upgrade sqlite:///{self._database}'; "
-                f"if it is damaged, restore it from a backup or move it away to start a new one"
+                f"{self._database}: the MLflow database cannot be read ({error}); "
+                f"{sqlite_advice(error, self._database)}"
             ) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        """Open for reading. Undoes a write that a kill interrupted, as SQLite does for writers."""
+        connection = self._connect("ro")
+        try:
+            _n_tables(connection)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode not in _INTERRUPTED:
+                raise
+            with closing(self._connect("rw")) as writing:
+                writing.execute("BEGIN IMMEDIATE")
+                writing.rollback()
+            return self._connect("ro")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self._database))}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+
+
+def _n_tables(connection: sqlite3.Connection) -> int:
+    found: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return found
+
+
+def sqlite_advice(error: sqlite3.Error, database: Path) -> str:
+    """What to do about an error of the MLflow database."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
+    again = "then run the same command again"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (
+            f"another process has kept it locked for {BUSY_SECONDS:.0f} seconds ('fuser "
+            f"{database}' names it): wait until it ends, {again}"
+        )
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return "it is damaged: restore it from a backup, or move it away to start a new one"
+    if code == sqlite3.SQLITE_ERROR:  # no such table or column
+        return (
+            f"it is from another MLflow release: copy it, run 'mlflow db upgrade "
+            f"sqlite:///{database}', {again}"
+        )
+    return f"check the file, its directory's permissions and the free space, {again}"

@@ -21,6 +21,7 @@ from nightjar.registry.readers import (
     RegisteredVersion,
     RegistryPlace,
     SqliteReader,
+    sqlite_advice,
 )
 from nightjar.registry.registered_names import KEY_TAG
 from nightjar.registry.uris import sqlite_path
@@ -130,8 +131,8 @@ class SqliteWriter:
                     yield connection
         except sqlite3.Error as error:
             raise RegistryUnavailable(
-                f"{self._database}: the MLflow database cannot be written ({error}); check the "
-                f"file, its permissions and the free space, then run the same command again"
+                f"{self._database}: the MLflow database cannot be written ({error}); "
+                f"{sqlite_advice(error, self._database)}"
             ) from error
 
 
