@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run_a_night, run_due
+from nights_support import HandMade
 from rich.console import Console
 
 from nightjar.cli import run_commands
@@ -21,7 +22,14 @@ from nightjar.errors import (
     SourceError,
     VocabularyError,
 )
-from nightjar.pipeline import Plan, Provenance, make_plan, read_outcomes, run_step
+from nightjar.pipeline import (
+    Plan,
+    Provenance,
+    make_plan,
+    read_outcomes,
+    run_step,
+    sample_words,
+)
 from nightjar.progress import SILENT
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.stages import STAGES
@@ -267,3 +275,22 @@ def test_without_a_champion_the_next_steps_name_a_challenger(small_config: Path)
     assert "No model has a champion: see the reasons above" in shown
     assert "models:/small-cbow@challenger" in shown
     assert "--model cbow@challenger" in shown
+
+
+def test_words_to_look_at_are_those_of_the_benchmarks_with_the_nearest_neighbours(
+    tmp_path: Path,
+) -> None:
+    project = HandMade(tmp_path)
+    night = project.night()
+    (outcome,) = read_outcomes(project.loaded, night)
+    shown = sample_words(project.loaded, outcome, 2)
+    # All words on the left point in one direction; of those on the right, the next one is nearest.
+    assert shown[0].word == "left0"
+    assert {word[:4] for word in shown[0].neighbors} == {"left"}
+    assert shown[1].word.startswith("right")
+    project.document["evaluation"]["benchmarks"] = {
+        "pairs": {"type": "analogy", "path": "questions.txt"}
+    }
+    (tmp_path / "questions.txt").write_text(": x\nleft0 right0 left1 right1\n", encoding="utf-8")
+    project.save()
+    assert sample_words(project.loaded, outcome, 2) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,26 +23,33 @@ from nightjar.cli.options import CommonOptions, ConfigFile, ConfigOptions, group
 from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
 from nightjar.config import LoadedConfig
 from nightjar.core import Night, Nights
-from nightjar.errors import LeaseTaken
+from nightjar.errors import LeaseTaken, NightjarError
 from nightjar.pipeline import (
     DirectRunner,
     ModelOutcome,
     NightRequest,
     Plan,
+    WordSample,
     claim_pipeline,
     has_changed,
     lease_path,
     make_plan,
     read_outcomes,
     run_night,
+    sample_words,
     was_killed,
 )
 from nightjar.pipeline.provenance import read_provenance
+from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.store import acquire_lease
 from nightjar.store.scores import Score
 
+logger = logging.getLogger(__name__)
+
 app = typer.Typer()
+_N_SAMPLES = 2
+"""Words of each new champion that are shown with their neighbours."""
 
 
 @app.command()
@@ -244,7 +253,7 @@ def _registered_cell(outcome: ModelOutcome) -> str:
 def print_next_steps(
     console: Console, loaded: LoadedConfig, outcomes: Sequence[ModelOutcome]
 ) -> None:
-    """Print what to type next, ready to be copied."""
+    """Print some words of new champions with their neighbours, and what to type next."""
     registered = [outcome for outcome in outcomes if outcome.registry_version is not None]
     if not registered:
         return
@@ -255,10 +264,12 @@ def print_next_steps(
     config = "" if is_default else f" -c {shlex.quote(_near(loaded.path))}"
     alias = CHAMPION if first.champion else CHALLENGER
     load = f'mlflow.pyfunc.load_model("models:/{first.registered_model}@{alias}")'
-    code = f'import mlflow; print({load}.predict(["king"]))'
+    samples = {found.model: _sample(loaded, found) for found in outcomes}
+    word = next((shown[0].word for shown in samples.values() if shown), "king")
+    code = f"import mlflow; print({load}.predict([{json.dumps(word)}]))"
     is_file = uri.startswith("sqlite:")
     lines = [
-        f"{_program('nightjar')} neighbors king{config}",
+        f"{_program('nightjar')} neighbors {shlex.quote(word)}{config}",
         f"{_program('nightjar')} show {first.model}{config}",
         f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
         f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
@@ -270,9 +281,30 @@ def print_next_steps(
             soft_wrap=True,
         )
         lines[0] += f" --model {first.model}@{CHALLENGER}"
+    _print_samples(console, samples)
     console.print("\nNext:")
     for line in lines:
         print_line(console, f"  {line}")
+
+
+def _sample(loaded: LoadedConfig, outcome: ModelOutcome) -> list[WordSample]:
+    """Some words of a model that became champion tonight; none where it cannot be read."""
+    if outcome.decision != Outcome.PROMOTED:
+        return []
+    try:
+        return sample_words(loaded, outcome, _N_SAMPLES)
+    except NightjarError as error:
+        logger.warning("%s: no words are shown: %s", outcome.model, error)
+        return []
+
+
+def _print_samples(console: Console, samples: Mapping[str, Sequence[WordSample]]) -> None:
+    if not any(samples.values()):
+        return
+    console.print("\nWords and their nearest ones:")
+    for model, shown in samples.items():
+        for sample in shown:
+            print_line(console, f"  {model}: {sample.word}: {', '.join(sample.neighbors)}")
 
 
 def _program(name: str) -> str:

@@ -23,7 +23,7 @@ from nightjar.pipeline.night import (
     run_night,
     was_killed,
 )
-from nightjar.pipeline.outcome import ModelOutcome, read_outcomes
+from nightjar.pipeline.outcome import ModelOutcome, WordSample, read_outcomes, sample_words
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import make_plan, plan_entries
 from nightjar.pipeline.serving import (
@@ -45,6 +45,7 @@ __all__ = [
     "Provenance",
     "Runner",
     "Step",
+    "WordSample",
     "accept_last_night",
     "claim_pipeline",
     "forecast",
@@ -59,6 +60,7 @@ __all__ = [
     "read_outcomes",
     "run_night",
     "run_step",
+    "sample_words",
     "served_documents",
     "was_killed",
 ]

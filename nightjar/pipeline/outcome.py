@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nightjar.config import LoadedConfig
+import numpy as np
+
+from nightjar.config import LoadedConfig, SimilarityBenchmark
 from nightjar.core import Night
-from nightjar.registry import CHAMPION, open_reader, registered_name, tracking_uri
+from nightjar.model.lookup import VectorModel
+from nightjar.pipeline.answerers import open_registered
+from nightjar.registry import (
+    CHAMPION,
+    RegistryPlace,
+    open_reader,
+    registered_name,
+    tracking_uri,
+)
+from nightjar.stages.evaluate.benchmarks import benchmark_path, read_similarity
 from nightjar.store import Store, schemas
 from nightjar.store.scores import Score, main_scores, read_scores
 
@@ -69,3 +80,63 @@ def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
         note="" if decision is None else decision["note"],
         champion=None if champion is None else champion.version,
     )
+
+
+@dataclass(frozen=True)
+class WordSample:
+    """A word and its nearest ones, best first."""
+
+    word: str
+    neighbors: tuple[str, ...]
+
+
+_N_NEIGHBORS = 5
+_FLOORS = (100, 20, 0)
+"""How often a word must occur to be shown; the lower ones are for small corpora, and for imported
+vectors without counts."""
+
+
+def sample_words(loaded: LoadedConfig, outcome: ModelOutcome, n_words: int) -> list[WordSample]:
+    """Some words with their neighbours in the champion, for people to judge by.
+
+    Words of the similarity benchmarks that are frequent enough for their vectors to be learned,
+    those with the nearest neighbours first; a word that is a neighbour of another one is left out.
+    Empty without such a benchmark or champion. Raises NightjarError when the model cannot be read.
+    """
+    place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+    version = place.reader().alias(outcome.registered_model, CHAMPION)
+    words = _benchmark_words(loaded)
+    if version is None or not words:
+        return []
+    model = open_registered(place, version)
+    rows = model.table.rows(words)
+    counts = np.where(rows < 0, -1, model.table.counts[rows])
+    for floor in _FLOORS:
+        known = [word for word, count in zip(words, counts.tolist(), strict=True) if count >= floor]
+        found = _closest(model, known, n_words)
+        if len(found) == n_words:
+            break
+    return found
+
+
+def _benchmark_words(loaded: LoadedConfig) -> list[str]:
+    words: list[str] = []
+    for name, benchmark in loaded.config.evaluation.benchmarks.items():
+        if isinstance(benchmark, SimilarityBenchmark):
+            items = read_similarity(benchmark_path(name, benchmark, loaded.base_dir))
+            words += [*items.left, *items.right]
+    return list(dict.fromkeys(word.lower() for word in words))
+
+
+def _closest(model: VectorModel, words: list[str], n_words: int) -> list[WordSample]:
+    answers = model.neighbors(words, _N_NEIGHBORS)
+    means = [sum(near.similarity for near in answer) for answer in answers]
+    shown: list[WordSample] = []
+    for place in sorted(range(len(words)), key=means.__getitem__, reverse=True):
+        neighbors = tuple(near.token for near in answers[place])
+        seen = {name for sample in shown for name in (sample.word, *sample.neighbors)}
+        if neighbors and not seen & {words[place], *neighbors}:
+            shown.append(WordSample(words[place], neighbors))
+        if len(shown) == n_words:
+            break
+    return shown
