@@ -16,10 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from asking_support import asked, asked_json
 from nights_support import GOOD, HandMade, outcome
 from registry_support import GATE, VECTORS, WORDS, World, template_database
+from typer.testing import CliRunner
 
+from nightjar.cli.main import app
 from nightjar.config import RegistryConfig
 from nightjar.errors import ModelFilesDamaged
 from nightjar.model.lookup import VectorModel
@@ -276,3 +279,40 @@ def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
     assert asked_json(project.path, "collect", "--dry-run")["notes"] == []
     answer = asked_json(project.path, "rollback", "words")
     assert project.champion == 4, answer
+
+
+@pytest.mark.timeout(900)
+def test_a_password_in_an_address_is_written_nowhere(server: Server, small_config: Path) -> None:
+    """Neither one of the config file nor one of an override."""
+    address = server.uri.replace("://", "://ann:s3cret-{}@")
+    document = yaml.safe_load(small_config.read_text())
+    del document["models"]["glove"]
+    document["registry"]["tracking_uri"] = address.format("file")
+    config = small_config.with_name("other.yaml")
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    override = f"registry.tracking_uri={address.format('override')}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    told = []
+    for more in ([], ["--set", override, "--set", "training.seed=2"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "nightjar.cli.main", "--verbose", "run", "-c", config, *more],
+            env={**kept, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append(done.stdout + done.stderr)
+    assert not [text for text in told if "s3cret" in text]
+    assert "v2" in told[1]
+    places = (config.parent, server.files.parent)
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    said = [path for path in files if b"s3cret" in path.read_bytes()]
+    assert said == [config]
+    database = config.parent / "artifacts" / "prefect" / "prefect.db"
+    assert b"registry.tracking_uri=http://127" in database.read_bytes()
+    assert database.stat().st_mode & 0o777 == 0o600
+    shown = CliRunner().invoke(app, ["nights", "show", "2", "-c", str(config)])
+    assert "s3cret" not in shown.output

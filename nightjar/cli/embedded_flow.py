@@ -14,7 +14,7 @@ from rich.console import Console
 from nightjar.cli.display import display_for
 from nightjar.config import LoadedConfig
 from nightjar.errors import NightjarError, OrchestratorUnavailable
-from nightjar.flows.nightly import SKIPPED, nightly
+from nightjar.flows.nightly import SKIPPED, nightly, recorded
 from nightjar.tasks.task_progress import show_on
 
 
@@ -33,7 +33,7 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
         show_on(display)
         try:
             state = nightly(
-                *(str(loaded.path), list(loaded.overrides), promotes),
+                *(str(loaded.path), recorded(loaded.overrides), promotes),
                 is_fetched=True,
                 return_state=True,
             )
