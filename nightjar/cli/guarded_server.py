@@ -67,14 +67,14 @@ def start_server(
     host: str,
     secret: str,
     environment: Mapping[str, str],
-    output: IO[bytes] | None = None,
+    output: IO[bytes] | int,
     *,
     directory: Path | None = None,
     is_child: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start the server in a process group of its own; close ``listening``, which is its now.
 
-    With ``is_child`` it ends when this process does. Its output goes to ``output``, else to ours.
+    With ``is_child`` it ends when this process does. ``output`` is a file or a pipe.
     """
     port: int = listening.getsockname()[1]
     origins = ",".join(sorted(f"http://{name}" for name in own_hosts(host, port)))
@@ -92,7 +92,7 @@ def start_server(
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=None if output is None else subprocess.STDOUT,
+            stderr=subprocess.STDOUT,
             pass_fds=(number,),
             # Ctrl-C must reach only the parent, which then stops the server itself.
             process_group=0,

@@ -30,7 +30,8 @@ from nightjar.cli.embedded_server import prepare_database
 from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, listen, start_server
 from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
 from nightjar.cli.server_secret import kept_secret, secret_path
-from nightjar.config import LoadedConfig
+from nightjar.cli.terminal import pass_on
+from nightjar.config import LoadedConfig, check_may_be_recorded
 from nightjar.errors import ConfigError, InputError, OrchestratorUnavailable
 from nightjar.files import urls
 from nightjar.store import named_write_errors
@@ -53,6 +54,7 @@ def serve_nightly(
     """Serve until interrupted (Ctrl-C or SIGTERM), or until one of the processes stops."""
     project = loaded.base_dir
     deployments_path(loaded)  # report mistakes in it before anything starts
+    check_may_be_recorded(loaded.overrides)
     _check_loopback(host)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -74,7 +76,9 @@ def serve_nightly(
             secret, known = _secret(loaded)
             environment[CLIENT_VARIABLE] = secret
             prepare_database(environment)
-            server = start_server(listening, host, secret, environment, directory=project)
+            server = start_server(
+                listening, host, secret, environment, subprocess.PIPE, directory=project
+            )
             parts["server"] = stack.enter_context(_stopped_at_the_end(server))
             _wait_until_it_answers(url, parts["server"], stopped)
         if stopped.is_set():
@@ -86,6 +90,8 @@ def serve_nightly(
             env=environment,
             cwd=project,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         parts["worker"] = stack.enter_context(_stopped_at_the_end(process))
@@ -219,11 +225,13 @@ def _prefect(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Stop the process and its group at the end of the block."""
+    """Show what the process prints; stop it and its group at the end of the block."""
+    shown = pass_on(process)
     try:
         yield process
     finally:
         _stop(process)
+        shown.join(_STOP_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
