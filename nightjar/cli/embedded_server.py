@@ -17,8 +17,9 @@ import os
 import re
 import sqlite3
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,12 @@ _DATABASE_URLS = (
 )
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 10.0
+_PROBE_SECONDS = 2.0
+_MAX_RESTARTS = 3
+_REFUSAL = b"Content-Length: 28\r\nConnection: close\r\n\r\nCSRF protection is disabled."
+_REFUSALS = {b"/csrf-token": b"422 None", b"/logs/": b"201 Created"}
+"""Otherwise Prefect's client complains about each line of its log. The words above are for it."""
+_REFUSAL_SECONDS = 1.0
 _LAST_LINES = 8
 
 
@@ -52,21 +59,39 @@ class EmbeddedServer:
 
     ``url`` is its API address, which answers once :meth:`wait` has returned, to those who know
     ``secret``. Its output goes to ``log_path``.
+
+    A server that ends on its own after that (a kill, no memory) is started again, and ``tell`` says
+    so. This process listens on the port all the while, so requests wait for the new one instead of
+    failing, and the night goes on. If it keeps ending, every request is refused at once: Prefect's
+    client would repeat each of them for a minute.
     """
 
-    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        log_path: Path,
+        environment: Mapping[str, str],
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
         prepare_database(environment)
-        listening = listen(_HOST, 0)
-        self.url = f"http://{_HOST}:{listening.getsockname()[1]}/api"
-        self.secret = new_secret()
+        self._environment = environment
         self._log_path = log_path
-        with private_file(log_path) as log:
-            self._process = start_server(
-                listening,
+        self._tell = tell
+        self._listening = listen(_HOST, 0)
+        self.url = f"http://{_HOST}:{self._listening.getsockname()[1]}/api"
+        self.secret = new_secret()
+        self._is_stopping = False
+        self._lock = threading.Lock()
+        private_file(log_path).close()
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log_path.open("ab") as log:
+            return start_server(
+                self._listening,
                 _HOST,
                 self.secret,
                 {
-                    **environment,
+                    **self._environment,
                     "PREFECT_UI_ENABLED": "0",
                     # Only the user interface needs block types; a server with one adds them.
                     "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
@@ -81,10 +106,46 @@ class EmbeddedServer:
     def wait(self) -> None:
         """Wait until the server answers. Raises ServerDidNotStartError."""
         _wait_until_it_answers(self.url, self._process, self._log_path)
+        threading.Thread(target=self._keep_running, name="Prefect server", daemon=True).start()
 
     def stop(self) -> None:
         """Stop the server if it is running."""
-        _stop(self._process)
+        with self._lock:
+            self._is_stopping = True
+            _stop(self._process)
+            self._listening.close()
+
+    def _keep_running(self) -> None:
+        for _ in range(_MAX_RESTARTS):
+            code = self._process.wait()
+            with self._lock:
+                if self._is_stopping:
+                    return
+                self._tell(
+                    f"The embedded Prefect server ended (exit code {code}); it is started again, "
+                    f"and the night goes on."
+                )
+                self._process = self._started()
+        self._process.wait()
+        if not self._is_stopping:
+            self._tell(
+                f"The embedded Prefect server keeps ending, so the night ends, too; see "
+                f"{self._log_path}."
+            )
+            self._refuse_requests()
+
+    def _refuse_requests(self) -> None:
+        """Answer every request with an error that Prefect's client does not repeat."""
+        with suppress(OSError):  # the socket is closed in the end
+            self._listening.setblocking(True)  # the servers changed it, and share it
+            while True:
+                connection, _ = self._listening.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(_REFUSAL_SECONDS)
+                    place = connection.recv(1 << 16).partition(b"\r\n")[0]
+                    found = [status for part, status in _REFUSALS.items() if part in place]
+                    status = next(iter(found), b"410 Gone")
+                    connection.sendall(b"HTTP/1.1 %b\r\n%b" % (status, _REFUSAL))
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +218,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with httpx.Client(timeout=5, trust_env=False) as client:
+    with httpx.Client(timeout=_PROBE_SECONDS, trust_env=False) as client:
         while True:
             try:
                 if client.get(f"{url}/health").status_code == httpx.codes.OK:

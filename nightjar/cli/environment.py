@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
 from nightjar.errors import OrchestratorUnavailable
 from nightjar.store import named_write_errors
@@ -56,6 +57,7 @@ def has_prefect_server(environment: MutableMapping[str, str] = os.environ) -> bo
 def keep_logs_off_the_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
     """Send log lines only to the run's page; the terminal shows progress and messages."""
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    environment.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 class RunServer:
@@ -80,7 +82,7 @@ class RunServer:
             self._log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         from nightjar.cli.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
 
-        self._server = EmbeddedServer(self._log_path, os.environ)
+        self._server = EmbeddedServer(self._log_path, dict(os.environ), errors.print)
         # Registered before Prefect is imported, so that it stops after Prefect's last logs.
         atexit.register(self._server.stop)
         os.environ["PREFECT_API_URL"] = self._server.url

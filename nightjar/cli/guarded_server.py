@@ -67,36 +67,35 @@ def start_server(
     host: str,
     secret: str,
     environment: Mapping[str, str],
-    output: IO[bytes] | int,
+    output: IO[bytes] | int | None,
     *,
     directory: Path | None = None,
     is_child: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start the server in a process group of its own; close ``listening``, which is its now.
+    """Start the server in a process group of its own, on the socket ``listening``.
 
-    With ``is_child`` it ends when this process does. ``output`` is a file or a pipe.
+    With ``is_child`` it ends when this process does. ``output`` is a file or a pipe; None: ours.
     """
     port: int = listening.getsockname()[1]
     origins = ",".join(sorted(f"http://{name}" for name in own_hosts(host, port)))
     number = listening.fileno()
     parent = os.getpid() if is_child else 0
-    with listening:
-        return subprocess.Popen(
-            # -P: the directory of this script must not shadow top-level packages.
-            [sys.executable, "-P", os.path.realpath(__file__), host, str(number), str(parent)],
-            env={
-                **environment,
-                SERVER_VARIABLE: secret,
-                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins,
-            },
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=(number,),
-            # Ctrl-C must reach only the parent, which then stops the server itself.
-            process_group=0,
-        )
+    return subprocess.Popen(
+        # -P: the directory of this script must not shadow top-level packages.
+        [sys.executable, "-P", os.path.realpath(__file__), host, str(number), str(parent)],
+        env={
+            **environment,
+            SERVER_VARIABLE: secret,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins,
+        },
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=(number,),
+        # Ctrl-C must reach only the parent, which then stops the server itself.
+        process_group=0,
+    )
 
 
 class Guard:

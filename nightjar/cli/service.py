@@ -41,6 +41,7 @@ _NAME = DEPLOYMENT.partition("/")[2]
 _START_SECONDS = 180.0
 _DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
+_LAST_LINES_SECONDS = 2.0
 
 
 def serve_nightly(
@@ -76,9 +77,10 @@ def serve_nightly(
             secret, known = _secret(loaded)
             environment[CLIENT_VARIABLE] = secret
             prepare_database(environment)
-            server = start_server(
-                listening, host, secret, environment, subprocess.PIPE, directory=project
-            )
+            with listening:
+                server = start_server(
+                    listening, host, secret, environment, _output(), directory=project
+                )
             parts["server"] = stack.enter_context(_stopped_at_the_end(server))
             _wait_until_it_answers(url, parts["server"], stopped)
         if stopped.is_set():
@@ -90,7 +92,7 @@ def serve_nightly(
             env=environment,
             cwd=project,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=_output(),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -223,6 +225,14 @@ def _prefect(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "prefect", *arguments]
 
 
+def _output() -> int | None:
+    """Where a process writes: on a terminal through our door, else where we do.
+
+    A file must not depend on us: the worker and its night live on if this process is killed.
+    """
+    return subprocess.PIPE if sys.stdout.isatty() else None
+
+
 @contextmanager
 def _stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """Show what the process prints; stop it and its group at the end of the block."""
@@ -231,7 +241,7 @@ def _stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[subprocess
         yield process
     finally:
         _stop(process)
-        shown.join(_STOP_SECONDS)
+        shown.join(_LAST_LINES_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -89,7 +89,7 @@ def shut_the_door() -> None:
 
 
 def pass_on(process: subprocess.Popen[bytes]) -> threading.Thread:
-    """Copy the lines that a process writes into a pipe to standard output, until it ends."""
+    """Copy what a process writes into a pipe, if it does, to standard output, until it ends."""
 
     def copy() -> None:
         with process.stdout or io.BytesIO() as lines:
