@@ -8,11 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -279,6 +283,68 @@ def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
     assert asked_json(project.path, "collect", "--dry-run")["notes"] == []
     answer = asked_json(project.path, "rollback", "words")
     assert project.champion == 4, answer
+
+
+class _Lossy(BaseHTTPRequestHandler):
+    """Passes requests on to the server, and loses answers to those that make versions."""
+
+    target = ""
+    n_lost = 0
+    seen: ClassVar[list[str]] = []
+
+    def handle_one(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else None
+        headers = {name: value for name, value in self.headers.items() if name != "Host"}
+        request = urllib.request.Request(
+            f"{self.target}{self.path}", body, headers, method=self.command
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, content = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, content = error.code, error.read()
+        if self.path.endswith("/model-versions/create"):
+            self.seen.append(self.path)
+            if len(self.seen) <= self.n_lost:
+                self.close_connection = True
+                self.connection.close()
+                return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815
+
+    def log_message(self, *_message: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("n_lost", [1, 100])
+def test_an_answer_that_is_lost_makes_no_second_version(
+    served: Served, server: Server, n_lost: int
+) -> None:
+    class Handler(_Lossy):
+        target = server.uri
+        seen: ClassVar[list[str]] = []
+
+    Handler.n_lost = n_lost
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        behind = replace(server, uri=f"http://127.0.0.1:{proxy.server_address[1]}")
+        through = replace(
+            served, server=behind, place=RegistryPlace(behind.uri, served.world.artifacts_dir)
+        )
+        version = through.register()
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+    versions = served.place.reader().versions(version.name)
+    assert [found.version for found in versions] == [version.version] == [1]
+    assert len(Handler.seen) == 1
+    assert os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") != "0"
 
 
 @pytest.mark.timeout(900)
