@@ -275,9 +275,10 @@ def test_an_error_of_a_piece_is_the_error(client: Any) -> None:
 
 
 CLUSTER = """
-from nightjar.core.executors import local_cluster
+import distributed
 if __name__ == "__main__":
-    with local_cluster(1) as cluster:
+    how = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **how) as cluster:
         print(cluster.scheduler_address, flush=True)
         input()
 """
