@@ -12,14 +12,12 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = "nightjar-scratch-"
-_YOUNG_SECONDS = 60.0
-"""So new that its process may not have locked it yet."""
+_ATTEMPTS = 3
 
 
 class ScratchDirectory(tempfile.TemporaryDirectory[str]):
@@ -28,6 +26,13 @@ class ScratchDirectory(tempfile.TemporaryDirectory[str]):
     def __init__(self, directory: Path | None = None) -> None:
         super().__init__(prefix=_PREFIX, dir=directory)
         self._lock = _locked(Path(self.name))
+        for _ in range(_ATTEMPTS):
+            if self._lock is not None and Path(self.name).exists():
+                break
+            # Another process took it for abandoned before it was locked; or the disk has no locks.
+            self.cleanup()
+            super().__init__(prefix=_PREFIX, dir=directory)
+            self._lock = _locked(Path(self.name))
         remove_abandoned(Path(self.name).parent)
 
     def cleanup(self) -> None:
@@ -47,9 +52,7 @@ def remove_abandoned(parent: Path) -> None:
         with suppress(OSError):  # it has gone, or is not ours
             found = path.lstat()
             is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-            if not is_ours or time.time() - found.st_ctime < _YOUNG_SECONDS:
-                continue
-            lock = _locked(path)
+            lock = _locked(path) if is_ours else None
             if lock is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(lock)
