@@ -9,19 +9,21 @@ started by hand, by a worker or by the schedule.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from nightjar.config import LoadedConfig, load_config
+from nightjar.config import LoadedConfig, check_may_be_recorded, load_config
 from nightjar.core import Night, NightStatus
 from nightjar.errors import LeaseTaken
+from nightjar.files import urls
 from nightjar.flows.stale_runs import mark_killed_runs
 from nightjar.pipeline import (
     NightRequest,
@@ -48,6 +50,26 @@ def _run_name() -> str:
     return f"nightly {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+class _Passwords:
+    """Overrides of this process that have a password, by what is recorded in their place."""
+
+    whole: ClassVar[dict[str, str]] = {}
+
+
+def recorded(overrides: Sequence[str]) -> list[str]:
+    """``overrides`` as Prefect may record them; the flow in this process knows them whole."""
+    shown = [urls.redacted(text) if urls.has_secret(text) else text for text in overrides]
+    _Passwords.whole |= {
+        short: text for short, text in zip(shown, overrides, strict=True) if short != text
+    }
+    return shown
+
+
+def _whole(overrides: Sequence[str]) -> list[str]:
+    check_may_be_recorded(overrides)
+    return [_Passwords.whole.get(text, text) for text in overrides]
+
+
 @flow(name="nightly", flow_run_name=_run_name, persist_result=False)
 def nightly(
     config_path: str = "pipeline_config.yaml",
@@ -60,9 +82,12 @@ def nightly(
     ``config_path`` is relative to the working directory. ``overrides`` are ``a.b=value`` strings;
     they make the run a trial unless ``promote`` is set. ``is_fetched`` means that remote sources
     were just fetched, so that no server is asked for them again.
+
+    Prefect records the parameters in clear, so an override with a password is refused;
+    ``nightjar run`` passes what :func:`recorded` returns.
     """
     _let_stages_log()
-    loaded = load_config(Path(config_path), overrides or [])
+    loaded = load_config(Path(config_path), _whole(overrides or []))
     late_minutes = _late_minutes()
     if late_minutes > loaded.config.pipeline.max_late_minutes:
         return Completed(name=SKIPPED, message=f"this run starts {late_minutes} minutes late")

@@ -9,7 +9,6 @@ when one of its names is used.
 from __future__ import annotations
 
 import os
-import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ import numpy as np
 from nightjar.config import TokenizeConfig, load_config
 from nightjar.core import Night, Nights, Plan
 from nightjar.errors import ConfigError, InputError
+from nightjar.files.scratch import ScratchDirectory
 from nightjar.formats import Ngrams, read_vectors
 from nightjar.model.lookup import (
     ModelContent,
@@ -408,7 +408,7 @@ def _read_file(path: Path) -> Model:
         rows=[Rows(read.tokens, counts, read.matrix)],
         ngrams=None if read.ngrams is None else _ngram_rows(read.ngrams),
     )
-    directory = tempfile.TemporaryDirectory(prefix=".model-")
+    directory = ScratchDirectory()
     with named_model_errors():
         write_model(Path(directory.name), content)
         model = Model(VectorModel.open(Path(directory.name)))

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
+import httpx
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Stage
-from nightjar.errors import NightjarError, RetryLater
+from nightjar.errors import NightjarError, OrchestratorUnavailable, RetryLater
 from nightjar.pipeline import Provenance, Step, run_step
 from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
 from nightjar.store import ArtifactRef
@@ -92,6 +93,13 @@ def run_stage(loaded: LoadedConfig, step: Step, provenance: Provenance) -> None:
     result_of(perform(loaded, step, provenance, return_state=True))
 
 
+def failure_of(error: httpx.HTTPError) -> str:
+    """What went wrong between Prefect's client and its server, in a few words."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answers {error.response.status_code}"
+    return str(error) or type(error).__name__
+
+
 def result_of(state: State[Any]) -> Any:
     """The result of a task. Raises its error; wraps a bug of ours in a NightjarError."""
     if state.is_completed():
@@ -99,6 +107,11 @@ def result_of(state: State[Any]) -> Any:
     result = state.result(raise_on_failure=False)
     if isinstance(result, NightjarError):
         raise result
+    if isinstance(result, httpx.HTTPError):  # Prefect's: sources and registry translate theirs
+        raise OrchestratorUnavailable(
+            f"the Prefect server failed during the night ({failure_of(result)}); run the same "
+            f"command again: it continues from what is published"
+        ) from result
     if isinstance(result, Exception):
         logger.error("unexpected", exc_info=result)
         raise NightjarError(

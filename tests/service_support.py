@@ -44,13 +44,23 @@ class NightShift:
         """The API's answer; retried while its database is locked, as Prefect does."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            response = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
+            response = self.ask(method, path, body, auth=self.login())
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             assert time.monotonic() < deadline, response.text
             time.sleep(0.5)
         assert response.is_success, response.text
         return response.json()
+
+    def login(self) -> tuple[str, str]:
+        """User and password of the API, from the file that the message names."""
+        path = self.project / "artifacts" / "prefect" / "server.secret"
+        user, _, password = path.read_text().strip().partition(":")
+        return user, password
+
+    def ask(self, method: str, path: str, body: object = None, **more: Any) -> httpx.Response:
+        """One request to the API, without the secret unless it is given as ``auth``."""
+        return httpx.request(method, f"{self.url}{path}", json=body, timeout=30, **more)
 
     def post(self, path: str, body: dict[str, object]) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self.request("POST", path, body)
@@ -91,7 +101,9 @@ def serving(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
-        yield NightShift(project, url, log, {**environment, "PREFECT_API_URL": url})
+        night_shift = NightShift(project, url, log, {**environment, "PREFECT_API_URL": url})
+        night_shift.environment["PREFECT_API_AUTH_STRING"] = ":".join(night_shift.login())
+        yield night_shift
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

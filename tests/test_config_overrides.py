@@ -12,8 +12,16 @@ import yaml
 from config_support import MINIMAL, SHIPPED, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from nightjar.config import FastTextConfig, GloVeConfig, NightjarConfig, load_config
+from nightjar.cli.main import app
+from nightjar.config import (
+    FastTextConfig,
+    GloVeConfig,
+    NightjarConfig,
+    check_may_be_recorded,
+    load_config,
+)
 from nightjar.errors import ConfigError
 
 
@@ -177,3 +185,53 @@ def test_any_override_is_accepted_or_refused_with_a_config_error(
     override = f"{'.'.join(key)}={yaml.safe_dump(value, default_flow_style=True, width=10**6)}"
     with suppress(ConfigError):
         assert isinstance(load_config(path, [override]).config, NightjarConfig)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "registry.tracking_uri=http://ann:s3cret@mlflow:5000",
+        "registry.tracking_uri=postgresql://ann:s3/cret@db/x",
+        "registry.tracking_uri=postgresql://db/x?password=s3cret",
+        "registry.tracking_uri=https://s3cret@mlflow",
+    ],
+)
+def test_an_override_with_a_password_is_not_for_prefects_database(
+    minimal: Path, override: str
+) -> None:
+    with pytest.raises(ConfigError, match="keep its password in clear; set MLFLOW_TR") as refused:
+        check_may_be_recorded(["training.seed=1", override])
+    assert "s3" not in str(refused.value)
+    served = CliRunner().invoke(app, ["serve", "-c", str(minimal), "--set", override])
+    assert isinstance(served.exception, ConfigError)
+    assert "s3" not in str(served.exception)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "http://ann:s3cret@host",
+        "registry.tracking_uri={http://ann:s3cret@host",
+        "registry.tracking_url=http://ann:s3cret@host",
+        "training.seed=http://ann:s3cret@host",
+        "models=http://ann:s3cret@host",
+        "pipeline.name=http://ann:s3cret@host",
+        "registry=http://ann:s3cret@host",
+        "training.workers=http://ann:s3/cret@host",
+    ],
+)
+def test_a_message_about_an_override_shows_no_password(minimal: Path, override: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(minimal, [override])
+    assert "s3" not in str(refused.value)
+
+
+def test_an_override_without_a_password_may_be_recorded() -> None:
+    check_may_be_recorded(
+        [
+            "registry.tracking_uri=http://mlflow:5000/a@b",
+            "registry.tracking_uri=postgresql://reader@db/x",
+            "corpora.text.sources.news.path=s3://bucket/a?b=1",
+            "models.a.token_pattern=a:b@c",
+        ]
+    )

@@ -172,6 +172,18 @@ def pids(client: Any) -> set[int]:
     return {nanny.pid for nanny in client.cluster.workers.values()} - {None}
 
 
+def test_nobody_else_can_use_a_cluster_of_a_run() -> None:
+    """Its scheduler and its workers run what they are sent; other users reach their ports, too."""
+    with local_cluster(1) as cluster, cluster.get_client() as client:
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3
+        (worker,) = client.scheduler_info()["workers"]
+        for address in (cluster.scheduler_address, worker):
+            assert address.startswith("tls://127.0.0.1:")
+            for scheme in ("tls://", "tcp://"):
+                with pytest.raises((OSError, TimeoutError, TypeError)):
+                    distributed.Client(address.replace("tls://", scheme), timeout=3)
+
+
 def test_a_worker_that_is_lost_again_while_it_starts_is_started_again() -> None:
     # So soon that the worker cannot be back when Dask looks for it.
     with (
@@ -263,9 +275,10 @@ def test_an_error_of_a_piece_is_the_error(client: Any) -> None:
 
 
 CLUSTER = """
-from nightjar.core.executors import local_cluster
+import distributed
 if __name__ == "__main__":
-    with local_cluster(1) as cluster:
+    how = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **how) as cluster:
         print(cluster.scheduler_address, flush=True)
         input()
 """

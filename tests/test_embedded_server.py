@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
-from nightjar.cli import embedded_server
+from nightjar.cli import embedded_server, guarded_server
 from nightjar.cli.embedded_server import SCHEMA, EmbeddedServer, prepare_database
+from nightjar.cli.guarded_server import listen
 
 _MIGRATE = """
 import asyncio
@@ -87,8 +90,50 @@ def test_another_database_of_the_users_is_left_to_prefect(tmp_path: Path) -> Non
 def test_a_server_answers_on_a_prepared_database(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path / "log", {**os.environ, "PREFECT_HOME": str(tmp_path)}) as server:
         server.wait()
-    assert (tmp_path / "prefect.db").exists()
+        login = tuple(server.secret.split(":", 1))
+        own = server.url.removesuffix("/api")
+
+        def create(login: object = None, **headers: str) -> httpx.Response:
+            body = {"name": "evil"}
+            return httpx.post(f"{server.url}/flows/", json=body, headers=headers, auth=login)  # type: ignore[arg-type]
+
+        for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+            assert create(login, **headers).status_code == 403
+        assert create().status_code == 401
+        assert create(Origin=own).status_code == 401
+        assert create(("nightjar", "wrong"), Origin=own).status_code == 401
+        assert create(login).status_code == 201
+        other = f"http://{socket.gethostbyname(socket.gethostname())}:{own.rpartition(':')[2]}"
+        if not other.startswith("http://127."):
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{other}/api/health", timeout=5)
     assert (tmp_path / "log").read_text() == ""
+    private = [tmp_path / "log", *tmp_path.glob("prefect.db*")]
+    assert [path.stat().st_mode & 0o777 for path in private] == [0o600] * len(private)
+    assert len(private) >= 2
+
+
+def test_a_database_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    database = tmp_path / "prefect.db"
+    database.write_bytes(b"")
+    database.chmod(0o644)
+    prepare_database({"PREFECT_HOME": str(tmp_path)})
+    assert database.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_without_a_secret_does_not_start() -> None:
+    environment = {name: value for name, value in os.environ.items() if "AUTH_STRING" not in name}
+    with listen("127.0.0.1", 0) as listening:
+        done = subprocess.run(
+            [sys.executable, guarded_server.__file__, "127.0.0.1", str(listening.fileno()), "0"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "PREFECT_SERVER_API_AUTH_STRING is not set" in done.stderr
 
 
 if __name__ == "__main__":

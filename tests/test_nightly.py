@@ -100,6 +100,65 @@ def test_a_killed_night_is_finished_by_the_same_command(
     assert "10 artifacts and 2 registered versions, all whole" in whole.stdout
 
 
+def servers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The embedded servers of a run that are alive."""
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if "guarded_server.py" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def killed_server(small_config: Path, moment: bytes, n_kills: int) -> tuple[int, str]:
+    """A night whose server alone is killed once ``moment`` is printed; exit code and output."""
+    log = small_config.with_name("run.log")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command(small_config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
+        )
+    while moment not in log.read_bytes():
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.02)
+    killed: set[int] = set()
+    deadline = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < deadline:
+        for server in servers_of(process):
+            if len(killed) < n_kills and server.pid not in killed:
+                server.kill()
+                killed.add(server.pid)
+        time.sleep(0.1)
+    assert process.poll() is not None, log.read_text()
+    assert len(killed) == n_kills, log.read_text()
+    return process.returncode, log.read_text()
+
+
+@pytest.mark.parametrize("moment", [b"ingest: started", b"train glove: started"])
+def test_a_night_goes_on_when_its_server_alone_is_killed(small_config: Path, moment: bytes) -> None:
+    code, said = killed_server(small_config, moment, 1)
+    assert code == 0, said
+    assert said.count("The embedded Prefect server ended (exit code -9); it is started again") == 1
+    assert "Traceback" not in said
+    assert len(said) < 5_000
+    loaded = load_config(small_config)
+    assert Nights(loaded.pipeline_dir).get(1).status is NightStatus.COMPLETED
+    assert make_plan(loaded).due == ()
+    assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED"]
+
+
+def test_a_night_ends_when_its_server_keeps_ending(small_config: Path) -> None:
+    code, said = killed_server(small_config, b"ingest: started", 4)
+    assert code == 1, said
+    assert said.count("The embedded Prefect server keeps ending, so the night ends, too") == 1
+    assert "Traceback" not in said
+    assert len(said) < 5_000
+    loaded = load_config(small_config)
+    assert not is_running(loaded)
+    done = run(small_config, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["status"] == "completed"
+
+
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:
     dump = small_config.with_name("dump.xml.bz2")
     dump.write_bytes(

@@ -8,18 +8,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import yaml
 from asking_support import asked, asked_json
 from nights_support import GOOD, HandMade, outcome
 from registry_support import GATE, VECTORS, WORDS, World, template_database
+from typer.testing import CliRunner
 
+from nightjar.cli.main import app
 from nightjar.config import RegistryConfig
 from nightjar.errors import ModelFilesDamaged
 from nightjar.model.lookup import VectorModel
@@ -276,3 +283,102 @@ def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
     assert asked_json(project.path, "collect", "--dry-run")["notes"] == []
     answer = asked_json(project.path, "rollback", "words")
     assert project.champion == 4, answer
+
+
+class _Lossy(BaseHTTPRequestHandler):
+    """Passes requests on to the server, and loses answers to those that make versions."""
+
+    target = ""
+    n_lost = 0
+    seen: ClassVar[list[str]] = []
+
+    def handle_one(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else None
+        headers = {name: value for name, value in self.headers.items() if name != "Host"}
+        request = urllib.request.Request(
+            f"{self.target}{self.path}", body, headers, method=self.command
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, content = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, content = error.code, error.read()
+        if self.path.endswith("/model-versions/create"):
+            self.seen.append(self.path)
+            if len(self.seen) <= self.n_lost:
+                self.close_connection = True
+                self.connection.close()
+                return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815
+
+    def log_message(self, *_message: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("n_lost", [1, 100])
+def test_an_answer_that_is_lost_makes_no_second_version(
+    served: Served, server: Server, n_lost: int
+) -> None:
+    class Handler(_Lossy):
+        target = server.uri
+        seen: ClassVar[list[str]] = []
+
+    Handler.n_lost = n_lost
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        behind = replace(server, uri=f"http://127.0.0.1:{proxy.server_address[1]}")
+        through = replace(
+            served, server=behind, place=RegistryPlace(behind.uri, served.world.artifacts_dir)
+        )
+        version = through.register()
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+    versions = served.place.reader().versions(version.name)
+    assert [found.version for found in versions] == [version.version] == [1]
+    assert len(Handler.seen) == 1
+    assert os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") != "0"
+
+
+@pytest.mark.timeout(900)
+def test_a_password_in_an_address_is_written_nowhere(server: Server, small_config: Path) -> None:
+    """Neither one of the config file nor one of an override."""
+    address = server.uri.replace("://", "://ann:s3cret-{}@")
+    document = yaml.safe_load(small_config.read_text())
+    del document["models"]["glove"]
+    document["registry"]["tracking_uri"] = address.format("file")
+    config = small_config.with_name("other.yaml")
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    override = f"registry.tracking_uri={address.format('override')}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    told = []
+    for more in ([], ["--set", override, "--set", "training.seed=2"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "nightjar.cli.main", "--verbose", "run", "-c", config, *more],
+            env={**kept, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        told.append(done.stdout + done.stderr)
+    assert not [text for text in told if "s3cret" in text]
+    assert "v2" in told[1]
+    places = (config.parent, server.files.parent)
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    said = [path for path in files if b"s3cret" in path.read_bytes()]
+    assert said == [config]
+    database = config.parent / "artifacts" / "prefect" / "prefect.db"
+    assert b"registry.tracking_uri=http://127" in database.read_bytes()
+    assert database.stat().st_mode & 0o777 == 0o600
+    shown = CliRunner().invoke(app, ["nights", "show", "2", "-c", str(config)])
+    assert "s3cret" not in shown.output

@@ -266,6 +266,42 @@ def test_redirects_are_followed_but_not_in_circles(tmp_path: Path, site: Site) -
         fetch(tmp_path, url)
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://127.0.0.1:9/a.txt",
+        "http://localhost/a.txt",
+        "http://[::1]:9/a.txt",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1/a.txt",
+        "https://example.invalid/a.txt",
+        "//example.invalid/a.txt",
+        "http://2130706433/a.txt",
+        "http://me:s3cret@127.0.0.1.example.invalid/a.txt",
+    ],
+)
+def test_a_redirect_to_another_server_is_refused(
+    tmp_path: Path, site: Site, elsewhere: str
+) -> None:
+    url = site.serve("/a.txt", location=elsewhere)
+    with pytest.raises(SourceError, match=r"is redirected to .*redirect_hosts") as refused:
+        fetch(tmp_path, url)
+    assert "s3cret" not in str(refused.value)
+    url = site.serve("/first.txt", location="/a.txt")  # nor by a way round
+    with pytest.raises(SourceError, match=r"is redirected to .*redirect_hosts"):
+        fetch(tmp_path, url)
+
+
+def test_a_server_is_allowed_by_its_name_or_by_name_and_port(tmp_path: Path, site: Site) -> None:
+    with running_site() as other:
+        url = site.serve("/a.txt", location=other.serve("/b.txt", b"one"))
+        port = other.url.rpartition(":")[2]
+        for hosts in (["127.0.0.1"], [f"127.0.0.1:{port}"]):
+            assert content(tmp_path, url, redirect_hosts=hosts) == [b"one"]
+        with pytest.raises(SourceError, match=rf"redirected to 127\.0\.0\.1:{port}, another"):
+            fetch(tmp_path / "again", url, redirect_hosts=["127.0.0.1:1", "localhost"])
+
+
 def test_headers_from_the_environment_go_to_that_server_alone(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +310,8 @@ def test_headers_from_the_environment_go_to_that_server_alone(
         target = other.serve("/b.txt", b"one")
         url = site.serve("/a.txt", location=target)
         headers = {"X-Token": "DATA_TOKEN"}
-        assert content(tmp_path, url, headers_env=headers) == [b"one"]
+        allowed = ["127.0.0.1"]
+        assert content(tmp_path, url, headers_env=headers, redirect_hosts=allowed) == [b"one"]
         assert site.seen[0].headers["x-token"] == "Bearer s3cret"
         assert "x-token" not in other.seen[0].headers
     monkeypatch.delenv("DATA_TOKEN")

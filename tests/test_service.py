@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_support import START_SECONDS, NightShift, environment_of_a_user, serving
+from typer.testing import CliRunner
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from nightjar.cli import service
+from nightjar.cli.main import app
+from nightjar.cli.server_secret import kept_secret
 from nightjar.config import load_config
-from nightjar.errors import OrchestratorUnavailable
+from nightjar.errors import InputError, OrchestratorUnavailable
 from nightjar.registry import open_reader
 
 # What is waited for within has limits of its own, whose messages say more.
@@ -136,6 +144,138 @@ def test_a_run_that_starts_too_late_is_skipped(night_shift: NightShift) -> None:
         time.sleep(0.5)
     assert run["state_name"] == "Skipped"
     assert "this run starts 1440 minutes late" in run["state"]["message"]
+
+
+SHELL_STEP = {
+    "prefect.deployments.steps.run_shell_script": {"script": "touch /tmp/taken-over"},
+}
+FOREIGN: list[dict[str, str]] = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Host": "evil.example"},
+    {"Host": "evil.example:4200", "Origin": "http://evil.example:4200"},
+]
+
+
+def orders(flow_id: str, deployment_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """The three requests with which a web page could have had a command run."""
+    return [
+        ("/flows/", {"name": "evil"}),
+        (
+            "/deployments/",
+            {
+                "name": "evil",
+                "flow_id": flow_id,
+                "work_pool_name": "nightjar",
+                "pull_steps": [SHELL_STEP],
+                "entrypoint": "evil:flow",
+            },
+        ),
+        (f"/deployments/{deployment_id}/create_flow_run", {}),
+    ]
+
+
+def test_another_site_cannot_give_orders(night_shift: NightShift) -> None:
+    """Neither with the secret nor without; nor can this site without the secret."""
+    (deployment,) = night_shift.post("/deployments/filter", {})
+    requests = orders(str(deployment["flow_id"]), str(deployment["id"]))
+    own = {"Origin": night_shift.url.removesuffix("/api")}
+    for path, body in requests:
+        for headers in FOREIGN:
+            for login in (None, night_shift.login()):
+                answer = night_shift.ask("POST", path, body, headers=headers, auth=login)
+                assert answer.status_code == 403, (path, headers)
+                assert "access-control-allow-origin" not in answer.headers
+        for headers in ({}, own):
+            assert night_shift.ask("POST", path, body, headers=headers).status_code == 401
+            wrong = night_shift.ask("POST", path, body, headers=headers, auth=("nightjar", "no"))
+            assert wrong.status_code == 401
+        asked = {"Access-Control-Request-Method": "POST", "Origin": "http://evil.example"}
+        assert night_shift.ask("OPTIONS", path, headers=asked).status_code == 403
+    assert {found["name"] for found in night_shift.post("/flows/filter", {})} == {"nightly"}
+    assert len(night_shift.post("/deployments/filter", {})) == 1
+    assert not Path("/tmp/taken-over").exists()
+
+
+def test_the_secret_and_the_database_are_this_users_alone(night_shift: NightShift) -> None:
+    home = Path(night_shift.environment["PREFECT_HOME"])
+    private = [night_shift.project / "artifacts" / "prefect" / "server.secret"]
+    private += sorted(home.glob("prefect.db*"))
+    assert len(private) >= 2
+    assert [path.stat().st_mode & 0o777 for path in private] == [0o600] * len(private)
+    password = night_shift.login()[1]
+    assert password not in night_shift.log.read_text()
+    assert password.encode() not in (home / "prefect.db").read_bytes()
+
+
+def test_a_web_socket_needs_this_site_and_the_secret(night_shift: NightShift) -> None:
+    url = f"{night_shift.url.replace('http', 'ws', 1)}/events/in"
+    own = night_shift.url.removesuffix("/api")
+    secret = ":".join(night_shift.login())
+
+    def answer(origin: str | None, token: str) -> str:
+        with connect(url, origin=Origin(origin) if origin else None,
+                     subprotocols=[Subprotocol("prefect")]) as opened:  # fmt: skip
+            opened.send(json.dumps({"type": "auth", "token": token}))
+            return str(json.loads(opened.recv(timeout=30))["type"])
+
+    assert answer(own, secret) == "auth_success"
+    assert answer(None, secret) == "auth_success"
+    with pytest.raises(InvalidStatus, match="403"):
+        answer("http://evil.example", secret)
+    with pytest.raises(ConnectionClosed):
+        answer(own, "nightjar:no")
+
+
+def test_the_page_asks_for_the_password_and_shows_the_runs(night_shift: NightShift) -> None:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs the browser chromium on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api")
+    page_url = night_shift.url.removesuffix("/api").replace("127.0.0.1", "localhost")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"{page_url}/deployments")
+        page.locator("input[type=password]").fill(":".join(night_shift.login()))
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="nightly").first.wait_for()
+        browser.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_it_serves_this_machine_alone(minimal: Path, host: str) -> None:
+    done = CliRunner().invoke(app, ["serve", "-c", str(minimal), "--host", host])
+    assert isinstance(done.exception, InputError)
+    assert f"--host {host}: the server of 'nightjar serve' listens on this machine" in str(
+        done.exception
+    )
+
+
+def test_a_port_that_is_taken_is_said(minimal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No one else's server is used unasked: the worker would do what that server says."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = CliRunner().invoke(app, ["serve", "-c", str(minimal), "--port", str(port)])
+    assert isinstance(done.exception, InputError)
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use)" in str(done.exception)
+
+
+def test_a_secret_that_others_could_read_is_renewed(tmp_path: Path) -> None:
+    path = tmp_path / "server.secret"
+    first = kept_secret(path)
+    assert kept_secret(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    second = kept_secret(path)
+    assert second != first
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("\n")
+    assert len(kept_secret(path)) == len(second)
+    assert [found.name for found in tmp_path.iterdir()] == ["server.secret"]
 
 
 def test_a_server_that_never_answers_ends_the_deployment(

@@ -81,16 +81,20 @@ def wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Pa
 
 def ask(url: str, body: Any) -> tuple[int, Any]:
     """Status and decoded answer."""
+    return post(url, json.dumps(body).encode())
+
+
+def post(url: str, content: bytes) -> tuple[int, Any]:
+    """Status and decoded answer of a request with any body."""
     request = urllib.request.Request(
-        f"{url}/invocations",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        f"{url}/invocations", data=content, headers={"Content-Type": "application/json"}
     )
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+        text = error.read().decode()
+        return error.code, json.loads(text) if text.startswith("{") else {"message": text}
 
 
 def answer(url: str, items: Any, **params: Any) -> Any:
@@ -204,6 +208,39 @@ def test_long_texts_and_many_texts(url: str) -> None:
     np.testing.assert_allclose(found["predictions"], VECTORS[[1]], rtol=1e-3)
     many = answer(url, ["the king"] * 100_000, task="encode")
     assert len(many) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "more than 16 deep"),
+        (b'{"inputs": [' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"]}", "more than 16 deep"),
+        (b'{"inputs": ["king"], "params": {"task": ' + b"[" * 990 + b"]" * 990 + b"}}", "deep"),
+        (b'{"inputs": [' + b"9" * 10_000 + b"]}", ""),
+        (b'{"inputs": ["' + b"x" * 10_000_000 + b'"]}', "no vector for 1 word: xxx"),
+        (b'{"inputs": ["' + b"x" * 20_000_000 + b'"]}', "20,000,000 characters"),
+        (json.dumps({"inputs": ["king"] * 100_001}).encode(), "100,001 items are given"),
+        (b'{"inputs": ["\xff"]}', ""),
+        (b'{"inputs": ["\\ud800"]}', ""),
+        (b"[]", ""),
+        (b"null", ""),
+        (b"1", ""),
+        (b'"inputs"', ""),
+        (b'{"inputs": null}', ""),
+        (b'{"inputs": ["king"], "params": 5}', ""),
+        (b'{"inputs": ["king"], "params": ["task"]}', ""),
+        (b'{"dataframe_split": []}', ""),
+        (b'{"dataframe_split": {"columns": ["a"], "data": 5}}', ""),
+        (b'{"dataframe_records": "a"}', ""),
+        (b"", ""),
+        (b" " * (64 << 20) + b" ", "are allowed: ask for fewer"),
+    ],
+)
+def test_a_hostile_request_is_a_400(url: str, body: bytes, message: str) -> None:
+    status, found = post(url, body)
+    assert status == 400, found
+    assert message in found["message"]
+    assert answer(url, ["king"], task="neighbors", topn=1)[0][0]["token"] == "queen"
 
 
 def test_a_model_that_is_cut_while_it_is_served_is_an_error_and_the_server_lives_on(

@@ -139,6 +139,7 @@ server = EmbeddedServer(loaded.artifacts_dir / "prefect" / "server.log", os.envi
 atexit.register(server.stop)  # before Prefect is imported: Prefect sends its last events until then
 server.wait()
 os.environ["PREFECT_API_URL"] = server.url
+os.environ["PREFECT_API_AUTH_STRING"] = server.secret
 from prefect import flow, get_client
 from nightjar.flows.nightly import PrefectRunner
 from nightjar.pipeline import NightRequest, run_night

@@ -16,6 +16,7 @@ from nightjar.cli import lookups
 from nightjar.cli.lookups import Listing, ShowRequest, Verification
 from nightjar.cli.options import CommonOptions, ConfigOptions, grouped
 from nightjar.cli.outputs import plain_table, print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 
 app = typer.Typer()
@@ -37,7 +38,7 @@ def versions(
     if common.as_json:
         print_json(listing.as_json())
     else:
-        _print_versions(Console(), listing)
+        _print_versions(Terminal(), listing)
 
 
 @app.command()
@@ -51,7 +52,7 @@ def show(*, request: ShowRequest, common: CommonOptions) -> None:
     if common.as_json:
         print_json(shown)
     else:
-        _print_description(Console(), shown)
+        _print_description(Terminal(), shown)
 
 
 @app.command()
@@ -72,7 +73,7 @@ def verify(
     if common.as_json:
         print_json(report.as_json())
     else:
-        _print_verification(Console(), report)
+        _print_verification(Terminal(), report)
     if report.problems:
         raise typer.Exit(1)
 
@@ -98,7 +99,7 @@ def explore(
         raise InputError(
             f"the explorer needs {error.name}: pip install 'nightjar[explore]'"
         ) from error
-    serve_page(loaded, host, port, is_opened, Console(soft_wrap=True, highlight=False).print)
+    serve_page(loaded, host, port, is_opened, Terminal(soft_wrap=True, highlight=False).print)
 
 
 def _print_versions(console: Console, listing: Listing) -> None:
@@ -152,10 +153,12 @@ def _print_description(console: Console, shown: Mapping[str, Any]) -> None:
     _print_mapping(console, {name: _plain(value) for name, value in plain.items()})
     for key in shown:
         if key in mappings:
-            console.print(f"\n[bold]{key}[/]")
+            console.print()
+            console.print(Text(key, "bold"))
             _print_mapping(console, {name: _compact(item) for name, item in mappings[key].items()})
         elif key in tables:
-            console.print(f"\n[bold]{key}[/]")
+            console.print()
+            console.print(Text(key, "bold"))
             rows = tables[key]
             _print_rows(console, rows, _SHOWN_COLUMNS.get(key, tuple(rows[0])))
 

@@ -21,6 +21,7 @@ from nightjar.cli.corpora_asked import (
 )
 from nightjar.cli.options import CommonOptions, CorpusOption, EntryOption, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line, save_text
+from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Found, SearchRequest, find_documents
@@ -73,7 +74,7 @@ def search(
     common: CommonOptions,
 ) -> None:
     """Find the documents nearest in meaning, and the best sentence of each."""
-    console = Console()
+    console = Terminal()
     request = SearchRequest(
         query=query,
         name=name,
@@ -123,7 +124,7 @@ def diff(
     if common.as_json:
         print_json(_comparison_as_json(comparison, limit))
     else:
-        _print_comparison(Console(), comparison, limit)
+        _print_comparison(Terminal(), comparison, limit)
 
 
 @app.command()
@@ -148,7 +149,7 @@ def report(
     if common.as_json:
         print_json(found.as_json())
         return
-    console = Console()
+    console = Terminal()
     _print_report(console, found, limit)
     if output is not None:
         print_line(console, f"page written to {output}")
@@ -170,7 +171,7 @@ def _print_found(console: Console, found: Found) -> None:
         )
         head.append(f"  {', '.join(filter(None, about))}", "dim")
         console.print(head, no_wrap=True, overflow="ellipsis", crop=True)
-        text = Text(snippet.text)
+        text = Text(snippet.text)  # its places count characters, so the door makes the escapes
         for start, stop in snippet.marks:
             text.stylize("bold yellow", start, stop)
         console.print(Padding(text, (0, 0, 0, _HIT_INDENT)))
@@ -215,7 +216,7 @@ def _print_comparison(console: Console, comparison: Comparison, limit: int) -> N
     console.print(f"{'unchanged':<10}{comparison.n_unchanged:>12,}")
     marks = {ChangeKind.ADDED: "+", ChangeKind.CHANGED: "~", ChangeKind.REMOVED: "-"}
     for document in islice(comparison.documents(), limit):
-        print_line(console, f"{marks[document.change]} {document.doc_id}")
+        print_line(console, f"{marks[document.change]} {visible(document.doc_id, None)}")
     if comparison.n_changes > limit:
         console.print(f"... and {comparison.n_changes - limit:,} more (--limit)")
 

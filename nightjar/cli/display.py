@@ -43,7 +43,7 @@ class BarDisplay:
         self._console = console
         self._progress = _Bars(
             SpinnerColumn(),
-            TextColumn("{task.fields[step]:<24}"),
+            TextColumn("{task.fields[step]:<24}", markup=False),
             BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -78,8 +78,8 @@ class BarDisplay:
     def close(self, label: str, outcome: str) -> None:
         """Replace the bar by a line."""
         self._progress.remove_task(self._tasks.pop(label))
-        mark = "[red]x[/]" if outcome == "failed" else "[green]ok[/]"
-        self._console.print(f"{mark} {label:<28} {outcome}")
+        mark = ("x", "red") if outcome == "failed" else ("ok", "green")
+        self._console.print(Text.assemble(mark, f" {label:<28} {outcome}"))
 
 
 class _StepBar:

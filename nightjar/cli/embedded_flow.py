@@ -14,7 +14,8 @@ from rich.console import Console
 from nightjar.cli.display import display_for
 from nightjar.config import LoadedConfig
 from nightjar.errors import NightjarError, OrchestratorUnavailable
-from nightjar.flows.nightly import SKIPPED, nightly
+from nightjar.flows.nightly import SKIPPED, nightly, recorded
+from nightjar.tasks.stage_task import failure_of
 from nightjar.tasks.task_progress import show_on
 
 
@@ -33,15 +34,15 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
         show_on(display)
         try:
             state = nightly(
-                *(str(loaded.path), list(loaded.overrides), promotes),
+                *(str(loaded.path), recorded(loaded.overrides), promotes),
                 is_fetched=True,
                 return_state=True,
             )
         except httpx.HTTPError as failure:  # from the flow itself: a step's error is in its state
             raise OrchestratorUnavailable(
                 f"the Prefect server at {PREFECT_API_URL.value()} failed during the night "
-                f"({failure}); check for a full disk, then run the same command again: it "
-                f"continues from what is published"
+                f"({failure_of(failure)}); check for a full disk, then run the same command "
+                f"again: it continues from what is published"
             ) from failure
     if state.is_completed():
         return state.message if state.name == SKIPPED else None

@@ -1,45 +1,52 @@
 """A Prefect server that lives exactly as long as the run that started it.
 
 Prefect's own ephemeral server outlives a run that is killed (``kill -9``) and keeps running for
-good. This one watches its parent and ends when the parent is gone, for whatever reason. Otherwise
-it is the same: the API application without the user interface, on loopback.
+good, and it obeys everyone. This one (:mod:`.guarded_server`) watches its parent and ends when the
+parent is gone, for whatever reason, and it answers this run alone. Otherwise it is the same: the
+API application without the user interface, on loopback.
 
 With an empty database, half of the start would be spent on Prefect's complete history of
 migrations. Instead the database is made from ``prefect_database.sql``, the result of those
 migrations; a newer Prefect migrates on from there. ``python tests/test_embedded_server.py`` renews
 the file.
-
-As a script, this module is the server process: ``python embedded_server.py PORT PARENT_PID``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import httpx
 
+from nightjar.cli.guarded_server import listen, start_server
+from nightjar.cli.server_secret import new_secret
+
 SCHEMA = Path(__file__).with_name("prefect_database.sql")
 START_SECONDS = 180.0
+_BESIDE = ("-wal", "-shm", "-journal")
 _DATABASE_URLS = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_DRIVER",
 )
+_HOST = "127.0.0.1"
 _STOP_SECONDS = 10.0
-_WATCH_SECONDS = 0.5
+_PROBE_SECONDS = 2.0
+_MAX_RESTARTS = 3
+_REFUSAL = b"Content-Length: 28\r\nConnection: close\r\n\r\nCSRF protection is disabled."
+_REFUSALS = {b"/csrf-token": b"422 None", b"/logs/": b"201 Created"}
+"""Otherwise Prefect's client complains about each line of its log. The words above are for it."""
+_REFUSAL_SECONDS = 1.0
 _LAST_LINES = 8
 
 
@@ -50,21 +57,41 @@ class ServerDidNotStartError(Exception):
 class EmbeddedServer:
     """A server that starts with this object and ends with its ``with`` block.
 
-    ``url`` is its API address, which answers once :meth:`wait` has returned. Its output goes to
-    ``log_path``.
+    ``url`` is its API address, which answers once :meth:`wait` has returned, to those who know
+    ``secret``. Its output goes to ``log_path``.
+
+    A server that ends on its own after that (a kill, no memory) is started again, and ``tell`` says
+    so. This process listens on the port all the while, so requests wait for the new one instead of
+    failing, and the night goes on. If it keeps ending, every request is refused at once: Prefect's
+    client would repeat each of them for a minute.
     """
 
-    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        log_path: Path,
+        environment: Mapping[str, str],
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
         prepare_database(environment)
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}/api"
+        self._environment = environment
         self._log_path = log_path
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                # -P: the directory of this script must not shadow top-level packages.
-                [sys.executable, "-P", str(Path(__file__).resolve()), str(port), str(os.getpid())],
-                env={
-                    **environment,
+        self._tell = tell
+        self._listening = listen(_HOST, 0)
+        self.url = f"http://{_HOST}:{self._listening.getsockname()[1]}/api"
+        self.secret = new_secret()
+        self._is_stopping = False
+        self._lock = threading.Lock()
+        private_file(log_path).close()
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log_path.open("ab") as log:
+            return start_server(
+                self._listening,
+                _HOST,
+                self.secret,
+                {
+                    **self._environment,
                     "PREFECT_UI_ENABLED": "0",
                     # Only the user interface needs block types; a server with one adds them.
                     "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
@@ -72,20 +99,53 @@ class EmbeddedServer:
                     "PREFECT__SERVER_FINAL": "1",
                     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
                 },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C must reach only the run, which then stops the server itself.
-                process_group=0,
+                log,
+                is_child=True,
             )
 
     def wait(self) -> None:
         """Wait until the server answers. Raises ServerDidNotStartError."""
         _wait_until_it_answers(self.url, self._process, self._log_path)
+        threading.Thread(target=self._keep_running, name="Prefect server", daemon=True).start()
 
     def stop(self) -> None:
         """Stop the server if it is running."""
-        _stop(self._process)
+        with self._lock:
+            self._is_stopping = True
+            _stop(self._process)
+            self._listening.close()
+
+    def _keep_running(self) -> None:
+        for _ in range(_MAX_RESTARTS):
+            code = self._process.wait()
+            with self._lock:
+                if self._is_stopping:
+                    return
+                self._tell(
+                    f"The embedded Prefect server ended (exit code {code}); it is started again, "
+                    f"and the night goes on."
+                )
+                self._process = self._started()
+        self._process.wait()
+        if not self._is_stopping:
+            self._tell(
+                f"The embedded Prefect server keeps ending, so the night ends, too; see "
+                f"{self._log_path}."
+            )
+            self._refuse_requests()
+
+    def _refuse_requests(self) -> None:
+        """Answer every request with an error that Prefect's client does not repeat."""
+        with suppress(OSError):  # the socket is closed in the end
+            self._listening.setblocking(True)  # the servers changed it, and share it
+            while True:
+                connection, _ = self._listening.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(_REFUSAL_SECONDS)
+                    place = connection.recv(1 << 16).partition(b"\r\n")[0]
+                    found = [status for part, status in _REFUSALS.items() if part in place]
+                    status = next(iter(found), b"410 Gone")
+                    connection.sendall(b"HTTP/1.1 %b\r\n%b" % (status, _REFUSAL))
 
     def __enter__(self) -> Self:
         return self
@@ -99,16 +159,27 @@ class EmbeddedServer:
         self.stop()
 
 
+def private_file(path: Path) -> IO[bytes]:
+    """Open ``path`` for writing, empty, as a file that only its user can read."""
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    with suppress(OSError):  # of another user, or on a disk without modes
+        os.fchmod(file.fileno(), 0o600)
+    return file
+
+
 def prepare_database(environment: Mapping[str, str]) -> None:
     """Make the SQLite database of a server with ``environment`` if it is missing.
 
-    It appears atomically, so two runs may do this at once. If that fails, or the user chose another
-    database, Prefect makes it.
+    Only its user can read it. It appears atomically, so two runs may do this at once. If that
+    fails, or the user chose another database, Prefect makes it.
     """
     home = environment.get("PREFECT_HOME")
     if home is None or any(environment.get(name) for name in _DATABASE_URLS):
         return
     database = Path(home) / "prefect.db"
+    for path in (database, *(database.with_name(f"{database.name}{end}") for end in _BESIDE)):
+        with suppress(OSError):  # there is none, or it is another user's
+            path.chmod(0o600)
     schema = SCHEMA.read_text(encoding="utf-8")
     if database.exists() or not _is_known(schema):
         return
@@ -116,6 +187,7 @@ def prepare_database(environment: Mapping[str, str]) -> None:
     # The server's own attempt reports a full disk, for example, more clearly.
     with suppress(OSError, sqlite3.Error):
         try:
+            private_file(unfinished).close()
             with closing(sqlite3.connect(unfinished)) as connection:
                 connection.executescript(schema)
             os.link(unfinished, database)  # unlike a rename it replaces nothing
@@ -144,16 +216,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with httpx.Client(timeout=5, trust_env=False) as client:
+    with httpx.Client(timeout=_PROBE_SECONDS, trust_env=False) as client:
         while True:
             try:
                 if client.get(f"{url}/health").status_code == httpx.codes.OK:
@@ -170,28 +235,3 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path:
 def _last_lines(log_path: Path) -> str:
     lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return "\n".join(lines[-_LAST_LINES:]) or f"it ended without any output in {log_path}"
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
-
-
-def _serve(port: int, parent: int) -> None:
-    """Run the server process; ``parent`` may already be gone."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
-
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        log_level="error",
-        lifespan="on",
-    )
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))

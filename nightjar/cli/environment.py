@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
 from nightjar.errors import OrchestratorUnavailable
 from nightjar.store import named_write_errors
@@ -40,7 +41,7 @@ def prepare_environment(
     if "PREFECT_HOME" not in environment and not has_prefect_server(environment):
         home = artifacts_dir / "prefect"
         with named_write_errors(artifacts_dir):
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment["PREFECT_HOME"] = str(home)
 
 
@@ -56,6 +57,7 @@ def has_prefect_server(environment: MutableMapping[str, str] = os.environ) -> bo
 def keep_logs_off_the_terminal(environment: MutableMapping[str, str] = os.environ) -> None:
     """Send log lines only to the run's page; the terminal shows progress and messages."""
     environment.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    environment.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 class RunServer:
@@ -77,13 +79,14 @@ class RunServer:
         if self._server is not None or has_prefect_server():
             return
         with named_write_errors(self._loaded.artifacts_dir):
-            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            self._log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         from nightjar.cli.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
 
-        self._server = EmbeddedServer(self._log_path, os.environ)
+        self._server = EmbeddedServer(self._log_path, dict(os.environ), errors.print)
         # Registered before Prefect is imported, so that it stops after Prefect's last logs.
         atexit.register(self._server.stop)
         os.environ["PREFECT_API_URL"] = self._server.url
+        os.environ["PREFECT_API_AUTH_STRING"] = self._server.secret
 
     def wait(self) -> None:
         """Wait until the server answers. Raises OrchestratorUnavailable."""
@@ -95,7 +98,7 @@ class RunServer:
             self._server.wait()
         except ServerDidNotStartError as error:
             raise OrchestratorUnavailable(
-                f"the embedded Prefect server did not start: {error}\nCheck for a full disk or a "
-                f"database from a newer Prefect in {self._log_path.parent}, then run the same "
-                f"command again"
+                f"the embedded Prefect server did not start: {error}\nCheck for a full disk, a "
+                f"database from a newer Prefect or files of another user in "
+                f"{self._log_path.parent}, then run the same command again"
             ) from error

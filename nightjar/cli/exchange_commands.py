@@ -13,6 +13,7 @@ from nightjar.cli import exchange
 from nightjar.cli.exchange import Exported
 from nightjar.cli.options import CommonOptions, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.formats import FORMATS
 
 app = typer.Typer()
@@ -54,7 +55,7 @@ def export(
     if common.as_json:
         print_json(found.as_json())
     else:
-        _print_export(Console(), found)
+        _print_export(Terminal(), found)
 
 
 @app.command(name="to-gensim")
@@ -71,7 +72,7 @@ def to_gensim(
     if common.as_json:
         print_json({"artifact": str(ref), "path": str(output)})
     else:
-        typer.echo(f"{ref} written to {output}")
+        print_line(Terminal(), f"{ref} written to {output}")
 
 
 @app.command(name="from-gensim")
@@ -87,7 +88,7 @@ def from_gensim(
     if common.as_json:
         print_json({"artifact": str(ref), "path": ref.path})
     else:
-        typer.echo(f"published {ref}")
+        print_line(Terminal(), f"published {ref}")
 
 
 _LEFT_OUT = {

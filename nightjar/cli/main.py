@@ -28,6 +28,7 @@ from nightjar.cli import (
     run_commands,
 )
 from nightjar.cli.outputs import errors
+from nightjar.cli.terminal import shut_the_door, write_text
 from nightjar.errors import NightjarError
 
 app = typer.Typer(
@@ -54,10 +55,11 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Entry point: run a command and turn Nightjar's errors into exit codes."""
+    shut_the_door()
     try:
         app()
     except NightjarError as error:
-        errors.print(f"nightjar: {error}", markup=False)
+        errors.print(f"nightjar: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _end_interrupted()
@@ -80,7 +82,7 @@ def _end_interrupted() -> NoReturn:
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"nightjar {nightjar.__version__}")
+        write_text(f"nightjar {nightjar.__version__}\n")
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import CommonOptions, grouped
 from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
@@ -45,9 +46,9 @@ def nights(
         print_json([night.as_json() for night in found])
         return
     if not found:
-        Console().print("There is no night yet; 'nightjar run' makes one.")
+        Terminal().print("There is no night yet; 'nightjar run' makes one.")
         return
-    _print_nights(Console(), found)
+    _print_nights(Terminal(), found)
 
 
 @nights_app.command(name="show")
@@ -63,7 +64,7 @@ def show_night(
     if common.as_json:
         print_json(night.as_json())
     else:
-        _print_night(Console(), night)
+        _print_night(Terminal(), night)
 
 
 @app.command()
@@ -83,7 +84,7 @@ def accept(
     if common.as_json:
         print_json({"corpus": corpus, "night": number})
     else:
-        typer.echo(f"night {number} is accepted for {corpus}: search follows it")
+        print_line(Terminal(), f"night {number} is accepted for {corpus}: search follows it")
 
 
 def _as_known(night: Night, runs: bool) -> Night:

@@ -1,7 +1,7 @@
 """What commands give a user: JSON, lines and tables on the terminal, and files.
 
-A command prints what it found in its own module, with these primitives. Text from data is printed
-as it is, without markup. Files are written atomically.
+A command prints what it found in its own module, with these primitives, and all of it through the
+door of :mod:`.terminal`. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -20,14 +20,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nightjar.cli.terminal import Terminal, write_text
 from nightjar.errors import InputError
+from nightjar.files.harmless_text import harmless_json
 
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
+errors = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _write_json(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_line(value: Any) -> None:
+    """Print a JSON document on one line of standard output."""
+    _write_json(json.dumps(value, ensure_ascii=False))
+
+
+def _write_json(text: str) -> None:
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    write_text(harmless_json(text, is_ascii=not encoding.startswith("utf")) + "\n")
 
 
 def print_line(console: Console, text: str, style: str | None = None) -> None:

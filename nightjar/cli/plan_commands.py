@@ -13,6 +13,7 @@ from rich.text import Text
 from nightjar.cli.display import fetch_progress
 from nightjar.cli.options import CommonOptions, grouped
 from nightjar.cli.outputs import errors, plain_table, print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 from nightjar.pipeline import Action, Estimate, Forecast, Plan, forecast, make_plan
 from nightjar.pipeline.provenance import n_workers
@@ -36,8 +37,8 @@ def plan_command(*, common: CommonOptions) -> None:
     if common.as_json:
         print_json({"steps": _plan_as_json(plan), "trainings": _forecasts_as_json(forecasts)})
     else:
-        _print_plan(Console(), plan)
-        _print_forecasts(Console(), forecasts, resources)
+        _print_plan(Terminal(), plan)
+        _print_forecasts(Terminal(), forecasts, resources)
     for number, found in enumerate(entry for entry in forecasts if entry.refusal):
         errors.print(f"{'' if number else 'nightjar: '}{found.refusal}", markup=False)
     if any(entry.refusal for entry in forecasts):

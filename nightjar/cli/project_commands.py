@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nightjar.cli.outputs import print_line
 from nightjar.cli.project_template import DEFAULT_TEMPLATE, NewProject, write_project
+from nightjar.cli.terminal import Terminal
 
 app = typer.Typer()
 
@@ -35,7 +36,7 @@ def init(
     The config reads a sample of text from the installation.
     """
     _tell(
-        Console(),
+        Terminal(),
         write_project(directory, template),
         directory.expanduser().resolve() == Path.cwd(),
     )

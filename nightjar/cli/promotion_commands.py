@@ -15,6 +15,7 @@ from rich.table import Table
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import LedgerOptions, grouped
 from nightjar.cli.outputs import errors, plain_table, print_json
+from nightjar.cli.terminal import Terminal
 from nightjar.config import LoadedConfig
 from nightjar.errors import PromotionRefused
 from nightjar.files.harmless_text import visible
@@ -273,7 +274,7 @@ def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
 
 def _console() -> Console:
     """A console without markup, since text from data is printed as it is."""
-    return Console(markup=False, highlight=False)
+    return Terminal(highlight=False)
 
 
 def _report(change: Change, as_json: bool) -> None:

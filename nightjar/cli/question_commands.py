@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,9 +23,18 @@ from nightjar.cli.options import (
     TopnOption,
     grouped,
 )
-from nightjar.cli.outputs import errors, plain_table, print_json, print_line, save_array
+from nightjar.cli.outputs import (
+    errors,
+    plain_table,
+    print_json,
+    print_json_line,
+    print_line,
+    save_array,
+)
 from nightjar.cli.questions import Answer, Asked, ask
+from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
+from nightjar.files.harmless_text import visible
 
 app = typer.Typer()
 
@@ -97,7 +105,7 @@ def similar(
     if common.as_json:
         _print_json(answers, "similarity")
     else:
-        _print_rows(Console(), answers, [f"{a}, {b}"], ["words"])
+        _print_rows(Terminal(), answers, [f"{a}, {b}"], ["words"])
 
 
 @app.command()
@@ -114,7 +122,7 @@ def cluster(
     if common.as_json:
         _print_json(answers, "clusters")
     else:
-        _print_rows(Console(), answers, words, ["word"])
+        _print_rows(Terminal(), answers, words, ["word"])
 
 
 @app.command()
@@ -136,10 +144,10 @@ def odd(
             else replace(answer, found=answer.found[0]["similarities"])
             for answer in answers
         ]
-        _print_rows(Console(), shown, words, ["similarity to the mean of all"])
+        _print_rows(Terminal(), shown, words, ["similarity to the mean of all"])
         for answer in answers:
             if answer.found is not None:
-                typer.echo(f"{answer.model}: {answer.found[0]['word']}")
+                print_line(Terminal(), f"{answer.model}: {visible(answer.found[0]['word'], None)}")
 
 
 @app.command()
@@ -159,7 +167,7 @@ def rank(
     if common.as_json:
         _print_json(answers, "ranking")
     else:
-        _print_rankings(Console(), answers, given)
+        _print_rankings(Terminal(), answers, given)
 
 
 @app.command()
@@ -192,11 +200,10 @@ def encode(
     if output is None:
         for text, vector in zip(given, found.tolist(), strict=True):
             known = None if math.isnan(vector[0]) else vector
-            line = json.dumps({"text": text, "vector": known}, ensure_ascii=False)
-            sys.stdout.write(line + "\n")
+            print_json_line({"text": text, "vector": known})
         return
     save_array(output, found)
-    typer.echo(f"{len(found)} vectors of {found.shape[1]} values written to {output}")
+    print_line(Terminal(), f"{len(found)} vectors of {found.shape[1]} values written to {output}")
 
 
 @app.command()
@@ -215,7 +222,7 @@ def index(
     if common.as_json:
         print_json({entry.model: entry.as_json() for entry in found})
     else:
-        _print_indexes(Console(), found)
+        _print_indexes(Terminal(), found)
 
 
 def _lines_of_stdin() -> list[str]:
@@ -241,11 +248,11 @@ def _tell_neighbors(answers: Sequence[Answer], as_json: bool, title: str) -> Non
             [replace(answer, found=(answer.found or [[]])[0]) for answer in answers], "neighbors"
         )
         return
-    console = Console()
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    console = Terminal()
+    table = Table(title=data_text(title), title_justify="left", header_style="bold")
     lists = {answer.model: answer.found[0] for answer in answers if answer.found}
     for model in lists:
-        table.add_column(Text(model))
+        table.add_column(data_text(model))
     for rank in range(max(map(len, lists.values()), default=0)):
         table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
     console.print(table)
@@ -256,7 +263,7 @@ def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
     if rank >= len(found):
         return Text("")
     near = found[rank]
-    return Text.assemble(near["token"], " ", (f"{near['similarity']:.3f}", "dim"))
+    return Text.assemble(data_text(near["token"]), " ", (f"{near['similarity']:.3f}", "dim"))
 
 
 def _print_rows(
@@ -266,9 +273,9 @@ def _print_rows(
     table = Table(*columns, header_style="bold")
     found = [answer for answer in answers if answer.problem is None]
     for answer in found:
-        table.add_column(Text(answer.model))
+        table.add_column(data_text(answer.model))
     for row, label in enumerate(labels):
-        table.add_row(Text(label), *(_value_cell(answer.found[row]) for answer in found))
+        table.add_row(data_text(label), *(_value_cell(answer.found[row]) for answer in found))
     console.print(table)
     _print_problems(console, answers)
 
@@ -277,9 +284,9 @@ def _print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence
     """Print the texts for each model, best first."""
     for answer in answers:
         if answer.problem is None:
-            table = Table("similarity", Column(Text(answer.model)), header_style="bold")
+            table = Table("similarity", Column(data_text(answer.model)), header_style="bold")
             for found in answer.found:
-                table.add_row(f"{found['similarity']:.3f}", Text(texts[found["item"]]))
+                table.add_row(f"{found['similarity']:.3f}", data_text(texts[found["item"]]))
             console.print(table)
     _print_problems(console, answers)
 
@@ -303,7 +310,7 @@ def _print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
         if entry.index is not None:
             manifest = entry.index.manifest
             table.add_row(
-                Text(entry.model),
+                data_text(entry.model),
                 str(entry.index.ref),
                 f"{manifest.counts['indexed']:,}",
                 f"{manifest.report['recall_at_10']:.3f}",

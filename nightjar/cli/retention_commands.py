@@ -14,6 +14,7 @@ from rich.text import Text
 from nightjar.api import Pipeline
 from nightjar.cli.options import CommonOptions, grouped
 from nightjar.cli.outputs import plain_table, print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.pipeline.retention import (
     Collected,
@@ -41,7 +42,7 @@ def collect(
 
     The end of every night does the same.
     """
-    console = Console()
+    console = Terminal()
     found = Pipeline(common.config, common.overrides or []).collect(is_dry_run=is_dry_run)
     if common.as_json:
         print_json(found.as_json())
@@ -77,7 +78,7 @@ def purge(
     if common.as_json:
         print_json(result.as_json())
     else:
-        _tell_purge(Console(), result)
+        _tell_purge(Terminal(), result)
 
 
 def _tell_purge(console: Console, result: PurgeResult) -> None:

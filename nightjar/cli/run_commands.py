@@ -16,11 +16,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from nightjar.cli.display import fetch_progress
 from nightjar.cli.environment import RunServer, keep_logs_off_the_terminal, prepare_environment
 from nightjar.cli.options import CommonOptions, ConfigFile, ConfigOptions, grouped
 from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.cli.terminal import Terminal
 from nightjar.config import LoadedConfig
 from nightjar.core import Night, Nights
 from nightjar.errors import LeaseTaken, NightjarError
@@ -70,7 +72,7 @@ def run(
     version, but nothing is promoted or accepted without --promote.
     """
     loaded = common.load()
-    console = errors if common.as_json else Console()
+    console = errors if common.as_json else Terminal()
     server = RunServer(loaded)
     if has_changed(loaded):  # something is due: start the server while planning
         server.start()
@@ -114,7 +116,7 @@ def serve(
     prepare_environment(loaded.artifacts_dir)
     from nightjar.cli.service import serve_nightly  # noqa: PLC0415 (starts processes)
 
-    serve_nightly(Console(), loaded, host, port, work_pool, promote)
+    serve_nightly(Terminal(), loaded, host, port, work_pool, promote)
 
 
 def _run_night(
@@ -231,23 +233,23 @@ def _caption(outcomes: Sequence[ModelOutcome]) -> str:
     return f"score, interval, items covered of all{cap}"
 
 
-def _score_cell(score: Score | None) -> str:
+def _score_cell(score: Score | None) -> Text:
     if score is None or score.value is None:
-        return "-"
-    lines = [f"{score.value:.3f}"]
+        return Text("-")
+    cell = Text(f"{score.value:.3f}")
     if score.ci_low is not None:
-        lines.append(f"[dim]{score.ci_low:.2f} to {score.ci_high:.2f}[/]")
-    lines.append(f"[dim]{score.n_covered}/{score.n_items}[/]")
-    return "\n".join(lines)
+        cell.append(f"\n{score.ci_low:.2f} to {score.ci_high:.2f}", "dim")
+    return cell.append(f"\n{score.n_covered}/{score.n_items}", "dim")
 
 
-def _registered_cell(outcome: ModelOutcome) -> str:
+def _registered_cell(outcome: ModelOutcome) -> Text:
     if outcome.registry_version is None:
-        return "[red]not registered[/]"
+        return Text("not registered", "red")
+    version = f"v{outcome.registry_version} "
     if outcome.champion == outcome.registry_version:
-        return f"v{outcome.registry_version} [green]{CHAMPION}[/]"
+        return Text.assemble(version, (CHAMPION, "green"))
     champion = f"\nv{outcome.champion} is {CHAMPION}" if outcome.champion else ""
-    return f"v{outcome.registry_version} [yellow]{outcome.decision}[/]{champion}"
+    return Text.assemble(version, (f"{outcome.decision}", "yellow"), champion)
 
 
 def print_next_steps(

@@ -2,14 +2,18 @@
 
 ``nightjar serve`` starts what is missing, deploys the ``prefect.yaml`` beside the config, or the
 one that Nightjar ships, and, when interrupted, stops what it started. A server that already
-answers at ``PREFECT_API_URL`` is used as it is.
+answers at ``PREFECT_API_URL`` is used as it is. Its own server obeys those alone who can read a
+file of this user's (:mod:`.guarded_server`).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,15 +27,21 @@ import yaml
 from rich.console import Console
 
 from nightjar.cli.embedded_server import prepare_database
+from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, listen, start_server
 from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
-from nightjar.config import LoadedConfig
-from nightjar.errors import ConfigError, OrchestratorUnavailable
+from nightjar.cli.server_secret import kept_secret, secret_path
+from nightjar.cli.terminal import pass_on
+from nightjar.config import LoadedConfig, check_may_be_recorded
+from nightjar.errors import ConfigError, InputError, OrchestratorUnavailable
+from nightjar.files import urls
+from nightjar.store import named_write_errors
 
 DEPLOYMENT = "nightly/nightly"
 _NAME = DEPLOYMENT.partition("/")[2]
 _START_SECONDS = 180.0
 _DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
+_LAST_LINES_SECONDS = 2.0
 
 
 def serve_nightly(
@@ -45,35 +55,49 @@ def serve_nightly(
     """Serve until interrupted (Ctrl-C or SIGTERM), or until one of the processes stops."""
     project = loaded.base_dir
     deployments_path(loaded)  # report mistakes in it before anything starts
+    check_may_be_recorded(loaded.overrides)
+    _check_loopback(host)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     with ExitStack() as stack:
         parts: dict[str, subprocess.Popen[bytes]] = {}
-        url = os.environ.get("PREFECT_API_URL") or f"http://{host}:{port}/api"
+        known = ""
+        given = os.environ.get("PREFECT_API_URL")
+        url = given or f"http://{f'[{host}]' if ':' in host else host}:{port}/api"
         environment = {**os.environ, "PREFECT_API_URL": url}
-        if not _answers(url):
-            if "PREFECT_API_URL" in os.environ:
-                raise OrchestratorUnavailable(
-                    f"PREFECT_API_URL is {url}, where no Prefect server answers; start it or "
-                    f"unset the variable"
-                )
+        if given and not _answers(url):
+            raise OrchestratorUnavailable(
+                f"PREFECT_API_URL is {urls.redacted(url)}, where no Prefect server answers; start "
+                f"it or unset the variable"
+            )
+        if not given:
+            listening = _listen(host, port)
             console.print(f"Starting the Prefect server at {url}")
+            secret, known = _secret(loaded)
+            environment[CLIENT_VARIABLE] = secret
             prepare_database(environment)
-            command = ["server", "start", "--host", host, "--port", str(port)]
-            parts["server"] = stack.enter_context(_running(command, environment, project))
+            with listening:
+                server = start_server(
+                    listening, host, secret, environment, _output(), directory=project
+                )
+            parts["server"] = stack.enter_context(_stopped_at_the_end(server))
             _wait_until_it_answers(url, parts["server"], stopped)
         if stopped.is_set():
             return
         deploy(loaded, work_pool, environment, promotes)
-        command = ["worker", "start", "--pool", work_pool, "--type", "process", "--limit", "1"]
-        parts["worker"] = stack.enter_context(_running(command, environment, project))
-        console.print(
-            f"Serving. The runs are at {url.removesuffix('/api')}; start one now with\n"
-            f"  PREFECT_API_URL={url} prefect deployment run {DEPLOYMENT} --watch\n"
-            f"Stop with Ctrl-C.",
-            soft_wrap=True,
+        worker = ["worker", "start", "--pool", work_pool, "--type", "process", "--limit", "1"]
+        process = subprocess.Popen(
+            _prefect(worker),
+            env=environment,
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            stdout=_output(),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
+        parts["worker"] = stack.enter_context(_stopped_at_the_end(process))
+        _tell_how_to_use(console, url, known)
         while not stopped.wait(1.0):
             for name, process in parts.items():
                 if process.poll() is not None:
@@ -81,6 +105,56 @@ def serve_nightly(
                         f"the Prefect {name} stopped with exit code {process.returncode}; "
                         f"its last lines are above"
                     )
+
+
+def _check_loopback(host: str) -> None:
+    """Raise InputError for an address that other machines reach."""
+    try:
+        is_loopback = host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise InputError(
+            f"--host {host}: the server of 'nightjar serve' listens on this machine alone "
+            f"(127.0.0.1, ::1 or localhost), because whoever commands it runs programs here; run "
+            f"a Prefect server of your own for other machines (docs/orchestration.md)"
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen on the address before anything starts. Raises InputError."""
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another port with "
+            f"--port. If it is a Prefect server of yours that answers there, set PREFECT_API_URL, "
+            f"and {CLIENT_VARIABLE} if it has a password, to use it"
+        ) from error
+
+
+def _secret(loaded: LoadedConfig) -> tuple[str, str]:
+    """The server's secret, and how to put it into a command. Raises StoreNotWritable."""
+    for name in (SERVER_VARIABLE, CLIENT_VARIABLE):
+        if os.environ.get(name):
+            return os.environ[name], f'"${name}"'
+    path = secret_path(loaded.artifacts_dir)
+    with named_write_errors(loaded.artifacts_dir):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return kept_secret(path), f'"$(cat {shlex.quote(str(path))})"'
+
+
+def _tell_how_to_use(console: Console, url: str, known: str) -> None:
+    page, shown = url.removesuffix("/api"), urls.redacted(url)
+    login = f"Its page asks for a password. Print it with\n  echo {known}\n" if known else ""
+    secret = f"{CLIENT_VARIABLE}={known} " if known else ""
+    console.print(
+        f"Serving. The runs are at {urls.redacted(page)}. {login}Start one now with\n"
+        f"  PREFECT_API_URL={shown} {secret}prefect deployment run {DEPLOYMENT} --watch\n"
+        f"Stop with Ctrl-C.",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def deploy(
@@ -100,10 +174,10 @@ def deploy(
     deployment = ["--no-prompt", "deploy", "--name", _NAME]
     deployment += ["--prefect-file", str(deployments_path(loaded))]
     deployment += ["--pool", work_pool, "--params", json.dumps(parameters)]
-    for command in (pool, deployment):
+    for arguments in (pool, deployment):
         try:
             done = subprocess.run(
-                _prefect(command),
+                _prefect(arguments),
                 env=dict(environment),
                 cwd=loaded.base_dir,
                 stdin=subprocess.DEVNULL,
@@ -114,13 +188,13 @@ def deploy(
             )
         except subprocess.TimeoutExpired as error:
             raise OrchestratorUnavailable(
-                f"'prefect {' '.join(command)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
+                f"'prefect {' '.join(arguments)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
                 f"the Prefect server at {environment['PREFECT_API_URL']} answer? See its log, then "
                 f"run the same command again"
             ) from error
         if done.returncode != 0:
             raise OrchestratorUnavailable(
-                f"'prefect {' '.join(command)}' failed:\n{done.stdout}{done.stderr}".strip()
+                f"'prefect {' '.join(arguments)}' failed:\n{done.stdout}{done.stderr}".strip()
             )
 
 
@@ -151,22 +225,23 @@ def _prefect(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "prefect", *arguments]
 
 
+def _output() -> int | None:
+    """Where a process writes: on a terminal through our door, else where we do.
+
+    A file must not depend on us: the worker and its night live on if this process is killed.
+    """
+    return subprocess.PIPE if sys.stdout.isatty() else None
+
+
 @contextmanager
-def _running(
-    arguments: Sequence[str], environment: Mapping[str, str], directory: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A Prefect process in its own process group, stopped at the end of the block."""
-    process = subprocess.Popen(
-        _prefect(arguments),
-        env=dict(environment),
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Show what the process prints; stop it and its group at the end of the block."""
+    shown = pass_on(process)
     try:
         yield process
     finally:
         _stop(process)
+        shown.join(_LAST_LINES_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -195,8 +270,8 @@ def _wait_until_it_answers(
     while not _answers(url) and not stopped.wait(0.5):
         if server.poll() is not None:
             raise OrchestratorUnavailable(
-                f"the Prefect server stopped with exit code {server.returncode}; is the port of "
-                f"{url} taken? Choose another with --port"
+                f"the Prefect server stopped with exit code {server.returncode}; its last "
+                f"lines are above"
             )
         if time.monotonic() > deadline:
             raise OrchestratorUnavailable(

@@ -6,7 +6,7 @@ and the closest valid one. The YAML holds a hyper-parameter's value, and ``model
 meaning; neither is repeated elsewhere.
 """
 
-from nightjar.config.loading import LoadedConfig, load_config
+from nightjar.config.loading import LoadedConfig, check_may_be_recorded, load_config
 from nightjar.config.models import (
     AcceptConfig,
     AnalogyBenchmark,
@@ -86,5 +86,6 @@ __all__ = [
     "UsifConfig",
     "Word2VecConfig",
     "base_of",
+    "check_may_be_recorded",
     "load_config",
 ]

@@ -39,16 +39,19 @@ def parse_override(text: str) -> Override:
     path, separator, raw_value = text.partition("=")
     keys = tuple(part.strip() for part in path.split("."))
     if not separator or not all(keys):
-        raise ConfigError(f"override {text!r}: write it as section.key=value")
+        raise ConfigError(f"override {urls.redacted(text)!r}: write it as section.key=value")
     try:
         value = parse(raw_value)
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"override {text!r}: the value is not valid YAML ({problem_of(error)[1]}); "
-            f"text with such characters goes in quotes: --set \"{path}='{raw_value}'\""
+            f"override {urls.redacted(text)!r}: the value is not valid YAML "
+            f"({problem_of(error)[1]}); text with such characters goes in quotes: "
+            f"--set \"{path}='{urls.redacted(raw_value)}'\""
         ) from error
     if value is None and raw_value.strip().lower() not in ("null", "~"):
-        raise ConfigError(f"override {text!r}: there is no value; write null to have none")
+        raise ConfigError(
+            f"override {urls.redacted(text)!r}: there is no value; write null to have none"
+        )
     return Override(text, keys, value)
 
 
@@ -280,7 +283,7 @@ def _shown(value: Any) -> str:
         return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
     if isinstance(value, date):
         return f"the date {value.isoformat()}"
-    text = repr(value)
+    text = urls.redacted(repr(value))
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
 
@@ -351,3 +354,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
     loaded = LoadedConfig(config, path, path.parent, tuple(overrides))
     loaded.artifacts_dir  # noqa: B018 (a directory that leads nowhere is found now)
     return loaded
+
+
+def check_may_be_recorded(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for an override with a password: Prefect records a run's in clear."""
+    for text in overrides:
+        if urls.has_secret(text):
+            raise ConfigError(
+                f"override {urls.redacted(text)!r}: Prefect would keep its password in clear; set "
+                f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PGPASSWORD for "
+                f"PostgreSQL) where the run works, or put the address into the config file"
+            )

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -87,6 +88,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "project": ("gs",),
     "account": ("az",),
     "headers_env": ("http",),
+    "redirect_hosts": ("http",),
 }
 """The kinds of storage that have each key."""
 
@@ -108,6 +110,19 @@ def _names_of_variables(headers: dict[str, str]) -> dict[str, str]:
                 f"{header}: is the name of an environment variable that holds the header's value"
             )
     return headers
+
+
+def _host_names(hosts: list[str]) -> list[str]:
+    for host in hosts:
+        try:
+            parts = urlsplit(f"//{host}")
+            is_host = bool(parts.hostname) and parts.netloc == host and "@" not in host
+            is_host = is_host and (parts.port is None or parts.port > 0)
+        except ValueError:
+            is_host = False
+        if not is_host or "*" in host:
+            raise ValueError("is a list of hosts, each perhaps with a port, as in cdn.example:8080")
+    return hosts
 
 
 def _plain_endpoint(url: str) -> str:
@@ -133,6 +148,11 @@ class StorageConfig(Section):
         {},
         description="http: for each header, the environment variable with its value, as in "
         "{Authorization: DATA_AUTHORIZATION}",
+    )
+    redirect_hosts: Annotated[list[str], AfterValidator(_host_names)] = Field(
+        [],
+        description="http: other servers that the server may redirect to, as in cdn.example or "
+        "127.0.0.1:8080; every other one is refused",
     )
 
     @model_validator(mode="before")

@@ -26,7 +26,11 @@ _SECRET_NAME = re.compile(
     r"(^|[^a-z])(sig|auth|key|pwd|jwt)([^a-z]|$)"
     r"|signature|authorization|secret|passw|credential|token([^a-z]|$)|apikey|accesskey"
 )
-_USER = re.compile(r"://[^\s/?#]*@")
+# A password may hold a slash that should have been escaped; a port is none.
+_USER = re.compile(r"://(?:[^\s/?#]*@|[^\s/?#@:]*:(?!\d+/)[^\s@'\"]*@)")
+_LOGIN = re.compile(r"(?:[a-z][a-z0-9+.-]*)://(?:[^\s/?#@:]*:(?!\d+/)[^\s@'\"]*@)", re.IGNORECASE)
+_WEB_USER = re.compile(r"https?://[^\s/?#]*@", re.IGNORECASE)
+_PARAMETER = re.compile(r"[?&;]([^\s=&;?]+)=")
 _QUERY = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]+)\?[^\s'\"<>]*")
 _INDEX_NAME = "index.html"
 _MAX_NAME_BYTES = 200
@@ -130,6 +134,13 @@ def credentials_hint(scheme: str) -> str:
 def redacted(text: str) -> str:
     """``text`` with users, passwords and queries removed from its URLs."""
     return _QUERY.sub(r"\1?...", _USER.sub("://", text))
+
+
+def has_secret(text: str) -> bool:
+    """Whether a URL in ``text`` has a password, a token as its user, or a parameter like those."""
+    if _LOGIN.search(text) or _WEB_USER.search(text):
+        return True
+    return "://" in text and any(is_secret_name(name) for name in _PARAMETER.findall(text))
 
 
 def http_place(url: str) -> PurePosixPath:

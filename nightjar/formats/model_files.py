@@ -16,6 +16,7 @@ from typing import Any
 
 from nightjar.config import TokenizeConfig
 from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
+from nightjar.files.scratch import ScratchDirectory
 from nightjar.formats.embeddings import NGRAMS, matrix_of, ngram_sizes
 from nightjar.kernels.code_digest import code_digest
 from nightjar.model.lookup import (
@@ -109,7 +110,7 @@ def temporary_model_files(
     """
     with ExitStack() as opened:
         with _named_refusals(name) if directory is None else nullcontext():
-            temporary = tempfile.TemporaryDirectory(prefix=".model-", dir=directory)
+            temporary = ScratchDirectory(directory)
             files = Path(opened.enter_context(temporary))
             write_model(files, model_content(name, embeddings))
         yield files

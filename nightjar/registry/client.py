@@ -28,6 +28,7 @@ SCHEMA = Path(__file__).with_name("mlflow_database.sql")
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -38,7 +39,7 @@ _ENVIRONMENT = {
     # Neither the working directory nor the environment belongs in a registered model.
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    _RETRIES: "3",
 }
 _PROBE_SECONDS = 5
 _BUSY_SECONDS = 20.0
@@ -101,6 +102,24 @@ def named_errors(uri: str) -> Iterator[None]:
         raise RegistryUnavailable(
             f"MLflow at {masked(uri)} needs the Python package {error.name!r}; install it"
         ) from error
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Let MLflow's client repeat no request in the block, for those that make something.
+
+    It repeats a request whose answer was lost, and the server makes another one each time. The
+    setting is that of the whole process.
+    """
+    before = os.environ.get(_RETRIES)
+    os.environ[_RETRIES] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_RETRIES]
+        else:
+            os.environ[_RETRIES] = before
 
 
 def error_code(error: Exception) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from nightjar.errors import RegistryUnavailable
+from nightjar.files.scratch import ScratchDirectory
 from nightjar.registry.model_card import CARD_NAME
 from nightjar.registry.readers import SqliteReader
 from nightjar.registry.uris import mlflow_dir, sqlite_path
@@ -31,7 +31,7 @@ def read_model_card(uri: str, artifacts_dir: Path, run_id: str | None) -> str | 
     from nightjar.registry.client import connect, named_errors  # noqa: PLC0415 (imports MLflow)
 
     client = connect(uri)
-    with tempfile.TemporaryDirectory() as directory, named_errors(uri):
+    with ScratchDirectory() as directory, named_errors(uri):
         if not any(entry.path == CARD_NAME for entry in client.list_artifacts(run_id)):
             return None
         return _read(Path(client.download_artifacts(run_id, CARD_NAME, directory)))

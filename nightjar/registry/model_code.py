@@ -9,6 +9,7 @@ with different code can share one process. ``lookup`` is a directory of memory-m
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import logging
@@ -85,6 +86,33 @@ class UnknownParametersRefused(logging.Filter):
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
+def limit_requests(limits: Any) -> None:
+    """Refuse a request that is too long or too deep, where this process serves it over HTTP.
+
+    MLflow reads a request before it calls the model, and answers 500 for one that is too deep.
+    """
+    server = sys.modules.get("mlflow.pyfunc.scoring_server")
+    answer = getattr(server, "invocations", None)
+    if server is None or answer is None or hasattr(answer, "limits"):
+        return
+
+    @functools.wraps(answer)
+    def limited(data: Any, content_type: str, *more: Any, **named: Any) -> Any:
+        try:
+            if "json" in content_type:
+                limits.check_text(data if isinstance(data, bytes) else str(data).encode())
+            return answer(data, content_type, *more, **named)
+        except RecursionError as error:
+            raise MlflowException.invalid_parameter_value(
+                "the request has lists or objects too deep in each other"
+            ) from error
+        except ValueError as error:  # QueryError
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    limited.limits = limits  # type: ignore[attr-defined]
+    server.invocations = limited  # type: ignore[attr-defined]
+
+
 class AskedModel(PythonModel):
     """``predict(items, params)`` performs the task ``params["task"]``."""
 
@@ -94,6 +122,9 @@ class AskedModel(PythonModel):
         self._lookup = import_code(paths["code"])
         self._directory = paths["lookup"]
         self._model = self._lookup.VectorModel.open(self._directory)
+        self._limits = self._lookup.RequestLimits()
+        self._model.most_composed = self._limits.composed
+        limit_requests(self._limits)
         UnknownParametersRefused.install(self._lookup.requests.Parameters)
 
     def predict(
@@ -112,7 +143,7 @@ class AskedModel(PythonModel):
         items = model_input.iloc[:, 0].tolist() if model_input.shape[1] else []
         try:
             self._lookup.check_whole(self._directory)
-            return self._lookup.answer(self._model, items, params or {})
+            return self._lookup.answer(self._model, items, params or {}, self._limits)
         except self._lookup.QueryError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         except self._lookup.TableDamaged as error:

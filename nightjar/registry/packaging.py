@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nightjar.errors import RegistryUnavailable
+from nightjar.files.scratch import ScratchDirectory, libraries_use_scratch
 from nightjar.formats.model_files import model_content, tokenizer_settings
 from nightjar.model.lookup import Parameters, copy_code, write_model
 from nightjar.model.tokenization import EXTRAS
@@ -41,10 +41,11 @@ def active_run(uri: str, run_id: str) -> Iterator[None]:
     """Make ``uri`` MLflow's address and ``run_id`` its active run, for logging a model.
 
     Both are global in MLflow, so only one thread at a time may enter. The run ends as finished,
-    or as failed when the block raises.
+    or as failed when the block raises. MLflow's copies of the model are temporary files of this
+    process: the next one removes them if this one is killed.
     """
     mlflow = import_mlflow()
-    with _fluent_lock:
+    with _fluent_lock, libraries_use_scratch():
         previous = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
         mlflow.set_tracking_uri(uri)
         try:
@@ -74,7 +75,7 @@ def log_model(
     """
     mlflow = import_mlflow()
     versions = library_versions(*_requirements(summary))
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchDirectory() as temporary:
         info = mlflow.pyfunc.log_model(
             name=summary.request.model_name,
             python_model=str(MODEL_CODE_PATH),
@@ -89,7 +90,7 @@ def log_model(
         _check_answers(summary, directory)
         listed = FileList.of(directory)
     _check_scored(summary, listed)
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchDirectory() as temporary:
         path = Path(temporary) / FILES_NAME
         path.write_text(listed.to_text(), encoding="utf-8")
         client.log_model_artifact(info.model_id, str(path))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from nightjar.errors import ModelFilesDamaged
+from nightjar.files.scratch import ScratchDirectory
 from nightjar.registry.readers import RegisteredVersion, RegistryPlace
 from nightjar.registry.uris import mlflow_dir
 from nightjar.store import file_identity, only_writes
@@ -134,7 +135,7 @@ def _server_problems(place: RegistryPlace, version: RegisteredVersion) -> list[s
     from nightjar.registry.client import connect, named_errors  # noqa: PLC0415 (imports MLflow)
 
     client = connect(place.uri)
-    with named_errors(place.uri), tempfile.TemporaryDirectory() as temporary:
+    with named_errors(place.uri), ScratchDirectory() as temporary:
         repository = _repository(client, place, version)
         repository.download_artifacts(FILES_NAME, temporary)
         listed = FileList.read(Path(temporary), version)
@@ -252,7 +253,7 @@ def stored_model(client: MlflowClient, place: RegistryPlace, model_id: str) -> I
     if not place.is_server:
         yield Path(repository.download_artifacts(""))
         return
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchDirectory() as temporary:
         yield Path(repository.download_artifacts("", temporary))
 
 

@@ -9,16 +9,18 @@ it. The next attempt removes what a dead one left behind.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar.progress import Progress
-from nightjar.registry.client import named_errors
+from nightjar.registry.client import asked_once, named_errors
 from nightjar.registry.model_card import short_description
 from nightjar.registry.packaging import active_run, log_model
 from nightjar.registry.readers import RegisteredVersion, RegistryPlace
 from nightjar.registry.registered_files import FILES_TAG, check_files_whole
-from nightjar.registry.registered_names import find_registered
+from nightjar.registry.registered_names import KEY_TAG, find_registered
 from nightjar.registry.removal import remove_leftovers
 from nightjar.registry.runs import experiment_id, log_run, start_run
 from nightjar.registry.summary import (
@@ -31,6 +33,7 @@ from nightjar.registry.tags import NIGHT_TAG, TRIAL_TAG, lineage_tags
 from nightjar.registry.writers import ClientWriter, check_owner, load_address, open_writer
 
 logger = logging.getLogger(__name__)
+_ATTEMPTS = 4
 
 
 def ensure_registered(request: RegistrationRequest, progress: Progress) -> RegisteredVersion:
@@ -122,21 +125,35 @@ class _Registrar:
     def _create_version(
         self, run_id: str, model_id: str, tags: dict[str, str]
     ) -> RegisteredVersion:
+        """Make one version, however often an answer of the server is lost."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
         name = self.summary.request.registered_model
-        source = f"models:/{model_id}"
-        created = self.writer.client.create_model_version(
-            name,
-            source,
-            run_id,
-            tags=tags,
-            description=short_description(self.summary),
-            model_id=model_id,
-        )
-        return RegisteredVersion(
-            name=name,
-            version=int(created.version),
-            run_id=run_id,
-            tags=dict(created.tags),
-            aliases=(),
-            source=source,
-        )
+        for attempt in range(_ATTEMPTS):
+            try:
+                with asked_once():
+                    self.writer.client.create_model_version(
+                        name,
+                        f"models:/{model_id}",
+                        run_id,
+                        tags=tags,
+                        description=short_description(self.summary),
+                        model_id=model_id,
+                    )
+                break
+            except (MlflowException, OSError):
+                # Perhaps the version was made, and only the answer was lost.
+                if self._made(name, run_id, tags):
+                    break
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(2**attempt)
+        first, *more = self._made(name, run_id, tags)
+        for version in more:  # a request that seemed lost was only late
+            self.writer.client.delete_model_version(name, str(version.version))
+        return first
+
+    def _made(self, name: str, run_id: str, tags: Mapping[str, str]) -> list[RegisteredVersion]:
+        """The versions that were made of the run, in ascending order."""
+        found = self.place.reader().tagged(name, KEY_TAG, tags[KEY_TAG])
+        return [version for version in found if version.run_id == run_id]

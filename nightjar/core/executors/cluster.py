@@ -169,7 +169,8 @@ class DaskExecutor:
 def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
     """A cluster of ``n_workers`` processes on this machine, with one thread each.
 
-    A process that ends is always restarted. Raises ClusterUnavailable when they do not start.
+    Only this process can use it. A process that ends is always restarted. Raises ClusterUnavailable
+    when they do not start.
     """
     import dask  # noqa: PLC0415  # in the extra
     import distributed  # noqa: PLC0415
@@ -187,6 +188,8 @@ def local_cluster(n_workers: int) -> Iterator[distributed.LocalCluster]:
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": False},
                     host="127.0.0.1",
+                    # Dask runs what it is sent. With certificates of this run, nobody else sends.
+                    security=True,
                 )
         except (OSError, RuntimeError) as error:
             raise ClusterUnavailable(

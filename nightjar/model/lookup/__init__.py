@@ -16,7 +16,8 @@ milliseconds and processes share its memory (:mod:`.lookup_files`)::
 and :mod:`.approximate` finds nearly all of them faster, from an index. For an unknown word,
 :mod:`.token_index` suggests similar ones, and :mod:`.vector_table` composes a vector. A
 :class:`VectorModel` (:mod:`.model`) answers queries about words and texts, :func:`answer`
-(:mod:`.requests`) those that come over HTTP and through MLflow. :mod:`.packing` writes the files.
+(:mod:`.requests`) those that come over HTTP and through MLflow, within the limits of
+:mod:`.request_limits`. :mod:`.packing` writes the files.
 
 This package is copied into every registered model, beside :mod:`nightjar.model.tokenization`, and
 is imported there under another name: it only imports the standard library, numpy and pyarrow, and
@@ -29,6 +30,7 @@ from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import Rows, check_whole
 from .model import Neighbor, OddOneOut, VectorModel
 from .packing import ModelContent, NgramRows, copy_code, write_model
+from .request_limits import RequestLimits
 from .requests import Parameters, answer
 from .vector_table import VectorTable
 
@@ -40,6 +42,7 @@ __all__ = [
     "OddOneOut",
     "Parameters",
     "QueryError",
+    "RequestLimits",
     "Rows",
     "TableDamaged",
     "UnknownWords",

@@ -30,7 +30,7 @@ from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import map_array
 from .nearest import Nearest, cluster_rows, row_lengths, unit_rows
 from .token_index import MAX_WORDS, suggest
-from .vector_table import SubwordVectors, VectorTable
+from .vector_table import LONGEST_COMPOSED, SubwordVectors, VectorTable
 
 SETTINGS = "settings.json"
 DEFINITION = "tokenizer.json"
@@ -85,6 +85,8 @@ class VectorModel:
         """The file of phrases, which is read at the first text; None without phrases."""
         self.approximate_index: ApproximateIndex | None = None
         """The index for ``approximate`` queries, over the rows of ``table``."""
+        self.most_composed: int | None = None
+        """How many characters of unknown words one question may have composed; None: any."""
 
     @classmethod
     def open(cls, directory: Path) -> VectorModel:
@@ -123,7 +125,9 @@ class VectorModel:
         found[is_known] = self.table.vectors[rows[is_known]]
         others = np.flatnonzero(~is_known)
         if self.subwords is not None and others.size:
-            found[others] = self.subwords.vectors([words[place] for place in others.tolist()])
+            unknown_words = [words[place] for place in others.tolist()]
+            self._check_composed(_n_characters(unknown_words))
+            found[others] = self.subwords.vectors(unknown_words)
         if unknown == "error" and others.size:
             missing = others[np.isnan(found[others, 0])]
             if missing.size:
@@ -264,9 +268,12 @@ class VectorModel:
         """
         _check_choice("unknown", unknown, ("error", "nan", "zero"))
         means = np.full((len(texts), self.table.vector_size), np.nan, np.float32)
+        n_composed = 0
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
             some = texts[first : first + _TEXTS_AT_ONCE]
-            means[first : first + len(some)] = self._means(some)
+            means[first : first + len(some)], n_more = self._means(some)
+            n_composed += n_more
+            self._check_composed(n_composed)
         is_empty = np.isnan(means[:, 0])
         if unknown == "zero":
             means[is_empty] = 0.0
@@ -279,14 +286,16 @@ class VectorModel:
             )
         return means
 
-    def _means(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _means(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], int]:
         """The mean vector of each text's known words; NaN if there is none.
 
-        Every distinct word of the texts is looked up, or composed, once.
+        Every distinct word of the texts is looked up, or composed, once. Also how many characters
+        were composed.
         """
         counted = [Counter(self._find_words(text)) for text in texts]
         place_of = {word: place for place, word in enumerate(dict.fromkeys(chain(*counted)))}
-        vectors = self.vectors(list(place_of), unknown="nan")
+        words = list(place_of)
+        vectors = self.vectors(words, unknown="nan")
         is_known = ~np.isnan(vectors[:, 0])
         means = np.full((len(texts), self.table.vector_size), np.nan)
         for number, counts in enumerate(counted):
@@ -297,7 +306,10 @@ class VectorModel:
             if places.size:
                 # Sums of millions of float32 lose precision, so they are computed in float64.
                 means[number] = weights @ vectors[places].astype(np.float64) / weights.sum()
-        return means
+        if self.subwords is None or self.most_composed is None:
+            return means, 0
+        unknown = np.flatnonzero(self.table.rows(words) < 0).tolist()
+        return means, _n_characters([words[place] for place in unknown])
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Indices of the texts and their cosine similarity to the query, best first.
@@ -336,6 +348,13 @@ class VectorModel:
             distinct,
         )
 
+    def _check_composed(self, n_characters: int) -> None:
+        if self.most_composed is not None and n_characters > self.most_composed:
+            raise QueryError(
+                f"words that {self.name} does not know have {n_characters:,} characters together, "
+                f"and {self.most_composed:,} are allowed: ask for fewer at a time"
+            )
+
     def _checked(self, vectors: NDArray[np.floating]) -> Floats:
         if vectors.ndim != 2 or vectors.shape[1] != self.table.vector_size:
             raise QueryError(
@@ -373,6 +392,10 @@ class VectorModel:
             [Neighbor(next(tokens), similarity) for similarity in answer.similarities.tolist()]
             for answer in found
         ]
+
+
+def _n_characters(words: Sequence[str]) -> int:
+    return sum(min(len(word), LONGEST_COMPOSED) for word in words)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +33,7 @@ import numpy as np
 
 from .lookup_errors import QueryError
 from .model import Neighbor, VectorModel
+from .request_limits import Cost, RequestLimits
 
 MAX_TOPN = 100_000
 MAX_ANSWERS = 10_000_000
@@ -108,25 +110,38 @@ def _string(name: str, value: Any) -> str:
     return value
 
 
-def answer(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> Any:
+def answer(
+    model: VectorModel,
+    items: Sequence[Any],
+    given: Mapping[str, Any],
+    limits: RequestLimits | None = None,
+) -> Any:
     """The answer to a query: an array of float32, or a value that JSON can represent.
 
-    Raises QueryError for any error in the query.
+    Raises QueryError for any error in the query, and for one that is beyond the ``limits``.
     """
-    if any(isinstance(item, Mapping) for item in items):
-        return _answers(model, items, given)
-    parameters = Parameters.of(given)
-    return TASKS[parameters.task](model, items, parameters)
+    try:
+        if limits is not None:
+            limits.check_items(items)
+        if any(isinstance(item, Mapping) for item in items):
+            return _answers(model, items, given, limits)
+        parameters = Parameters.of(given)
+        _check_cost(model, [(items, parameters)], limits)
+        return TASKS[parameters.task](model, items, parameters)
+    except RecursionError as error:
+        raise QueryError("the items have lists or objects too deep in each other") from error
 
 
-def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+def _answers(
+    model: VectorModel, items: Sequence[Any], given: Mapping[str, Any], limits: RequestLimits | None
+) -> list[Any]:
     """The answers to items that are queries of their own; all are validated first."""
     if Parameters.of(given) != Parameters():
         raise QueryError(
             "the items are questions of their own, so their parameters belong into them, beside "
             "'items'"
         )
-    answers = []
+    questions: list[tuple[Sequence[Any], Parameters]] = []
     for place, question in enumerate(items):
         asked = question.get("items") if isinstance(question, Mapping) else None
         if not isinstance(asked, (list, tuple, np.ndarray)):
@@ -137,12 +152,51 @@ def _answers(model: VectorModel, items: Sequence[Any], given: Mapping[str, Any])
         if any(isinstance(item, Mapping) for item in asked):
             raise QueryError(f"item {place}: a question has words, vectors or texts, no questions")
         rest = {str(name): value for name, value in question.items() if name != "items"}
-        try:
-            found = answer(model, list(asked), rest)
-        except QueryError as error:
-            raise QueryError(f"item {place}: {error}") from error
+        with _named(place):
+            questions.append((list(asked), Parameters.of(rest)))
+    _check_cost(model, questions, limits)
+    answers = []
+    for place, (asked, parameters) in enumerate(questions):
+        with _named(place):
+            found = TASKS[parameters.task](model, asked, parameters)
         answers.append(found.tolist() if isinstance(found, np.ndarray) else found)
     return answers
+
+
+@contextmanager
+def _named(place: int) -> Iterator[None]:
+    try:
+        yield
+    except QueryError as error:
+        raise QueryError(f"item {place}: {error}") from error
+
+
+def _check_cost(
+    model: VectorModel,
+    questions: Sequence[tuple[Sequence[Any], Parameters]],
+    limits: RequestLimits | None,
+) -> None:
+    """Raise QueryError when the questions together are beyond the limits."""
+    if limits is None:
+        return
+    limits.check_items([word for _, given in questions for word in (*given.negative, given.query)])
+    limits.check_cost([_cost(model, len(items), given) for items, given in questions])
+
+
+def _cost(model: VectorModel, n_items: int, parameters: Parameters) -> Cost:
+    n_words, vector_size = len(model.table), model.table.vector_size
+    if parameters.task == "cluster":
+        n_pairs = n_items * max(0, parameters.n_clusters)
+        return Cost(n_pairs, n_pairs * vector_size)
+    if parameters.task == "neighbors":
+        is_one = parameters.together or bool(parameters.negative)
+        n_queries = 1 if is_one else n_items
+    elif parameters.task == "analogy":
+        n_queries = n_items // 3
+    else:
+        return Cost()
+    n_answers = n_queries * min(parameters.topn, n_words)
+    return Cost(n_answers, n_queries * n_words * vector_size)
 
 
 def _vector(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
@@ -245,7 +299,7 @@ def _strings(items: Sequence[Any], what: str) -> list[str]:
 
 
 def _shown(item: Any) -> str:
-    shown = repr(item)
+    shown = repr(item[:60]) if isinstance(item, str) else repr(item)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 

@@ -14,6 +14,10 @@ from .lookup_files import TableFiles, map_table
 from .nearest import Nearest, nearest_rows
 from .token_index import TokenIndex
 
+LONGEST_COMPOSED = 1_000
+"""Longer words get no vector from their n-grams: no real word is, and each letter takes time."""
+_CHARACTERS_AT_ONCE = 1 << 16
+
 
 def ngram_buckets(word: str, min_n: int, max_n: int, n_buckets: int) -> list[int]:
     """Bucket of each character n-gram of ``<word>``, as Facebook's fastText numbers them.
@@ -58,12 +62,21 @@ class SubwordVectors:
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The mean over each word's n-grams, shape (n_words, vector_size).
 
-        A row of NaN for a word without any known n-gram.
+        A row of NaN for a word without any known n-gram, or too long to be one.
         """
         means = np.full((len(words), self.rows.shape[1]), np.nan, np.float32)
         if len(self.buckets) == 0:
             return means
-        buckets = [ngram_buckets(word, *self.sizes) for word in words]
+        for first, stop in _batches(words):
+            self._compose(words[first:stop], means[first:stop])
+        return means
+
+    def _compose(self, words: Sequence[str], means: NDArray[np.float32]) -> None:
+        """Write the vectors of some words into ``means``."""
+        buckets = [
+            ngram_buckets(word, *self.sizes) if len(word) <= LONGEST_COMPOSED else []
+            for word in words
+        ]
         wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
         places = np.minimum(np.searchsorted(self.buckets, wanted), len(self.buckets) - 1)
         is_there = self.buckets[places] == wanted
@@ -72,7 +85,18 @@ class SubwordVectors:
             found = places[start:stop][is_there[start:stop]]
             if found.size:
                 means[number] = self.rows[found].sum(axis=0) / np.float32(stop - start)
-        return means
+
+
+def _batches(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Bounds of runs of words that are composed together, so that memory stays small."""
+    first = n_characters = 0
+    for place, word in enumerate(words):
+        n_characters += min(len(word), LONGEST_COMPOSED)
+        if n_characters > _CHARACTERS_AT_ONCE:
+            yield first, place + 1
+            first, n_characters = place + 1, 0
+    if first < len(words):
+        yield first, len(words)
 
 
 class VectorTable:

@@ -50,7 +50,8 @@ class FetchRequest:
     @property
     def name(self) -> str:
         """Name of the index."""
-        settings = self.storage.model_dump(mode="json")
+        # Where a server may redirect to changes no content.
+        settings = self.storage.model_dump(mode="json", exclude={"redirect_hosts"})
         return f"{self.source}-{fingerprint([list(self.patterns), settings])}"
 
     @property

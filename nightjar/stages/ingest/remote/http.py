@@ -39,6 +39,7 @@ _MAX_LISTING_BYTES = 64 << 20
 _BUSY = frozenset((408, 421, 425, 429, 500, 502, 503, 504))
 _GONE = frozenset((404, 410))
 _REFUSED = frozenset((401, 403, 407))
+_UPGRADED = ("http", None, "https", 443)
 _ETAG = "etag"
 _MODIFIED = "last-modified"
 _LINK = re.compile(r"<a\s[^>]*?href\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
@@ -50,6 +51,7 @@ class HttpStorage:
 
     def __init__(self, config: StorageConfig) -> None:
         self._headers = _headers_of(config.headers_env)
+        self._redirect_hosts = frozenset(host.lower() for host in config.redirect_hosts)
         has_own = any(name.lower() == "authorization" for name in self._headers)
         try:
             self._client = httpx.Client(
@@ -120,7 +122,10 @@ class HttpStorage:
 
     @contextmanager
     def _response(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """The response after redirects. Credentials are only sent to the server of ``url``."""
+        """The response after redirects, which lead to another server only if it is allowed.
+
+        Credentials are only sent to the server of ``url``.
+        """
         target = httpx.URL(url)
         for _ in range(_MAX_REDIRECTS + 1):
             own = self._headers if _origin(target) == _origin(httpx.URL(url)) else {}
@@ -133,7 +138,26 @@ class HttpStorage:
                     yield response
                     return
                 target = _redirected(url, target, response.headers["location"])
+                self._check_redirect(url, target)
         raise SourceError(f"{url}: is redirected more than {_MAX_REDIRECTS} times; check the URL")
+
+    def _check_redirect(self, url: str, target: httpx.URL) -> None:
+        """Raise SourceError unless ``target`` is on the server of ``url`` or an allowed one.
+
+        Otherwise a web server could have us read what only this machine or its network reaches:
+        a service on loopback, the credentials of a cloud machine (169.254.169.254).
+        """
+        own = httpx.URL(url)
+        scheme, host, port = _origin(target)
+        is_own = host == own.host and (
+            port == _origin(own)[2] or (own.scheme, own.port, scheme, port) == _UPGRADED
+        )
+        shown = f"[{host}]" if ":" in host else host
+        if not is_own and not {shown, f"{shown}:{port}"} & self._redirect_hosts:
+            raise SourceError(
+                f"{url}: is redirected to {shown}:{port}, another server, which is not followed; "
+                f"if you trust it, name it: storage: {{redirect_hosts: [{shown!r}]}}"
+            )
 
 
 def _netrc() -> httpx.NetRCAuth | None:
