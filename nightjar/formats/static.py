@@ -316,6 +316,11 @@ def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
             continue
         words.append(strings[key])
         rows.append(row)
+    if not words and key_rows:
+        raise InputError(
+            f"{path}: none of its {len(key_rows)} keys has a text in vocab/strings.json, so whose "
+            f"vectors they are is not known; write it again, with its strings"
+        )
     rows = rows[:limit]
     matrix = new_matrix(path, len(rows), data.shape[1])
     matrix[:] = as_float32(np.asarray(data))[rows]

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats.content import (
+    BLOCK_ROWS,
     ExportedVectors,
     ReadVectors,
+    Word2VecHeader,
     check_vector_size,
     decoded,
     word2vec_header,
@@ -418,25 +420,73 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
     is_whole = limit is None or len(words) < limit
     if is_whole and len(words) + faults["cut_last_row"] != n_declared:
         faults["header_counts_wrongly"] += 1
-    if is_whole:
-        is_exact = len(words) == n_declared and not data[place:].strip(b"\r\n")
-        n_strange = 0 if is_exact else n_strange + faults["token_not_utf8"]
-    _refuse_strange_words(path, words, n_strange, size)
-    return ReadVectors(words, values[: len(words)], faults=+faults)
+    values = values[: len(words)]
+    if not (is_whole and len(words) == n_declared and not data[place:].strip(b"\r\n")):
+        n_strange += faults["token_not_utf8"] * is_whole + _n_implausible(values)
+        _refuse_strange_rows(path, words, n_strange, size)
+        _refuse_other_size(path, data, header)
+    return ReadVectors(words, values, faults=+faults)
 
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_MORE_VALUES = 16
+"""Rows may have twice as many values as declared, and as many more."""
+_IMPLAUSIBLE = 1e15
+"""No value of a vector is as large; four letters taken for a value are."""
 
 
-def _refuse_strange_words(path: Path, words: list[str], n_strange: int, size: int) -> None:
-    """Raise InputError if words look like values that the header does not declare."""
+def _n_implausible(values: NDArray[np.float32]) -> int:
+    """The number of rows with a value that may be a piece of the next word."""
+    return sum(
+        int((np.abs(values[start : start + BLOCK_ROWS]) > _IMPLAUSIBLE).any(axis=1).sum())
+        for start in range(0, len(values), BLOCK_ROWS)
+    )
+
+
+def _refuse_strange_rows(path: Path, words: list[str], n_strange: int, size: int) -> None:
+    """Raise InputError if words look like values, or values like words.
+
+    That happens when the header declares fewer or more values than the rows have.
+    """
     if n_strange > _MAX_WRONG_ROWS * len(words):
         strange = next((word for word in words if "\ufffd" in word or not word.isprintable()), "")
+        example = f", such as {strange[:60]!r}" if strange else ""
         raise InputError(
-            f"{path}: {n_strange} of {len(words)} words are empty or hold bytes that are no text, "
-            f"such as {strange[:60]!r}: the rows have another number of values than the {size} "
-            f"that the header declares, or the file is damaged; fetch it again"
+            f"{path}: {n_strange} of {len(words)} rows have a word that is empty or no text, or "
+            f"values above {_IMPLAUSIBLE:g}{example}: the rows have another number of values than "
+            f"the {size} that the header declares, or the file is damaged; fetch it again"
         )
+
+
+def _refuse_other_size(path: Path, data: mmap.mmap, header: Word2VecHeader) -> None:
+    """Raise InputError if rows of another size fill the file and those of the declared do not."""
+    if _is_filled(data, header.n_bytes, header.vector_size):
+        return
+    for size in range(1, 2 * header.vector_size + _MORE_VALUES):
+        if size != header.vector_size and _is_filled(data, header.n_bytes, size):
+            raise InputError(
+                f"{path}: its header declares {header.vector_size} values and its rows have "
+                f"{size}; correct the header, or fetch the file again"
+            )
+
+
+def _is_filled(data: mmap.mmap, place: int, size: int) -> bool:
+    """Whether rows of ``size`` values, each behind a word, fill ``data`` from ``place`` on."""
+    while place < len(data):
+        end = data.find(b" ", place, place + _MAX_WORD_BYTES)
+        word = data[place:end].lstrip(b"\r\n") if end >= 0 else b""
+        if not word or _CONTROL.search(word) or not _is_utf8(word):
+            return end < 0 and not data[place : place + _MAX_WORD_BYTES].strip(b"\r\n")
+        place = end + 1 + 4 * size
+    return place == len(data)
+
+
+def _is_utf8(word: bytes) -> bool:
+    try:
+        word.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_rest(path: Path, place: int, end: int, n_bytes: int, width: int) -> None:
