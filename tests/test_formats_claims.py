@@ -1,4 +1,14 @@
-"""What a file says of itself against what it holds: the same rigour in every reader."""
+"""What a file says of itself against what it holds: the same rigour in every reader.
+
+Many of these files are known from public reports: a header that counts one word too many
+(facebookresearch/fastText #452), words with spaces and words that are a space (#163, #204, #327;
+explosion/spaCy #737; piskvorky/gensim #2795), no header (spaCy #8789), rows of other widths and
+damaged binaries (gensim #388, #394), words cut within a character (gensim #567), labels in
+wiki.fr.bin (fastText #822, gensim #1498), models from before the magic number
+(Kyubyong/wordvectors #14, fastText #203), compressed models (fastText #1175), pruned vectors (spaCy
+#1475, #5397), more tokens than rows (MinishLab/model2vec #108), a sparse row of ``9:0.02``
+(Embedding/Chinese-Word-Vectors #168), marks of a merge in the first line (yanshao9798/tagger #5).
+"""
 
 from __future__ import annotations
 
@@ -57,6 +67,9 @@ def rows_of(found: ReadVectors) -> dict[str, list[float]]:
         ("the" + " 1" * 70_000 + "\n", "vectors of 70,000 values, more than 65,536"),
         ("the" + " 0.12345" * 2_000_000 + "\n", "a row is longer than 8,388,608 bytes"),
         (GLOVE + "the 1_0 2 3\n", "cannot be read as vectors"),
+        ("the 1:0.5 3:0.25\nking 2:1 3:1\n", "is no word followed by 2 numbers"),
+        ("10000 3 4 5 2 2166136261 < >\n0 1 2 3\n", "has floret vectors"),
+        ("<<<<<<< HEAD\n" + GLOVE, "is no word followed by"),
     ],
 )
 def test_texts_that_contradict_themselves_are_refused(

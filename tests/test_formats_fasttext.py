@@ -106,6 +106,12 @@ def test_other_versions_are_refused_by_name(tmp_path: Path) -> None:
         read(tmp_path, content)
 
 
+def test_a_model_from_before_the_versions_is_recognized_and_refused(tmp_path: Path) -> None:
+    content = content_of("minn 0")[8:]  # it began with the options
+    with pytest.raises(InputError, match=r"from before May 2017 is opened by gensim's load"):
+        read(tmp_path, content)
+
+
 def test_words_and_labels_other_than_declared_are_refused(tmp_path: Path) -> None:
     content = content_of("classifier")
     n_entries, n_words, n_labels, *rest = DICTIONARY.unpack_from(content, DICTIONARY_AT)

@@ -24,6 +24,7 @@ from nightjar.model.lookup.vector_table import ngram_buckets
 
 _MAGIC, _VERSION, _OLD_VERSION = 793_712_314, 12, 11
 _HEAD = struct.Struct("<2i12id")
+_OLD_OPTIONS = struct.Struct("<12i")
 _DICTIONARY = struct.Struct("<3i2q")
 _ENTRY = struct.Struct("<qb")
 _SHAPE = struct.Struct("<2q")
@@ -142,6 +143,17 @@ def _write_zeros(file: IO[bytes], n_bytes: int) -> None:
         n_bytes -= file.write(zeros[:n_bytes])
 
 
+def looks_like_fasttext(head: bytes) -> bool:
+    """Whether ``head`` starts with fastText's magic number or, as before May 2017, its options."""
+    if head.startswith(_MAGIC.to_bytes(4, "little")):
+        return True
+    if len(head) < _OLD_OPTIONS.size:
+        return False
+    size, window, epochs, min_count, _, _, loss, model, bucket, *_ = _OLD_OPTIONS.unpack_from(head)
+    are_counts = all(0 < number < 1 << 16 for number in (size, window, epochs, min_count))
+    return are_counts and {loss, model} <= {1, 2, 3} and bucket >= 0
+
+
 @dataclass
 class _Dictionary:
     """The words in the order of their rows, which come first in the matrix."""
@@ -167,7 +179,9 @@ def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
         if head[0] != _MAGIC or version not in (_OLD_VERSION, _VERSION):
             raise InputError(
                 f"{path}: is no fastText model of format version {_OLD_VERSION} or {_VERSION}; "
-                f"train it again with a current fastText, or use its .vec file"
+                f"train it again with a current fastText, or use its .vec file; one from before "
+                f"May 2017 is opened by gensim's load_facebook_vectors: save what it returns, and "
+                f"set format: gensim"
             )
         size, model, bucket = head[2], head[9], head[10]
         min_n, max_n = _ngram_lengths(head[11], head[12])

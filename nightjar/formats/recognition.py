@@ -13,6 +13,7 @@ from pathlib import Path
 from nightjar.errors import InputError, SourceError
 from nightjar.files.compression import decompress, suffix_of
 from nightjar.formats.content import word2vec_header
+from nightjar.formats.facebook import looks_like_fasttext
 
 _CHUNK_BYTES = 1 << 20
 _ZIP_ERRORS = (
@@ -24,7 +25,6 @@ _ZIP_ERRORS = (
     NotImplementedError,  # a compression method that zipfile does not know
 )
 _HEAD_BYTES = 1 << 16
-_FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 """Suffixes that :func:`.decompress` opens, or rejects by name."""
 _MAC_OR_WINDOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
@@ -40,7 +40,6 @@ _FOLDERS = (
     ("vectors.tsv", "projector"),
 )
 _MAGICS = (
-    (_FACEBOOK_MAGIC, "fasttext"),
     (b"PAR1", "parquet"),
     (b"SQLite format 3\0", "sqlite"),
 )
@@ -150,6 +149,8 @@ def _detect_file(path: Path, head: bytes) -> str:
     for magic, found in _MAGICS:
         if head.startswith(magic):
             return found
+    if looks_like_fasttext(head):
+        return "fasttext"
     if zipfile.is_zipfile(path):
         return "numpy"
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:

@@ -44,6 +44,8 @@ _MANY_ROWS = 10_000
 _MAX_SPACES = 10_000
 """No word has as many."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_FLORET_HEADER = re.compile(rb"(\d+ ){6}\S+ \S+\s*")
+"""Rows, values, min_n, max_n, hashes, seed, and what words begin and end with."""
 _WRITTEN_VALUES = 1 << 22
 """Values that become text at once."""
 
@@ -205,6 +207,11 @@ def _look(path: Path) -> _Shape:
         second = _next_line(path, file)
     if not first.strip():
         raise InputError(f"{path}: there is no vector in it; is it the right file?")
+    if _FLORET_HEADER.fullmatch(first):
+        raise InputError(
+            f"{path}: has floret vectors, a table of hashed n-grams in which no row belongs to a "
+            f"word, so they cannot be imported; use vectors of words"
+        )
     delimiter = "\t" if b"\t" in first and first.count(b"\t") >= first.count(b" ") else " "
     declared_size = header.vector_size if header else 0
     size = declared_size or _vector_size(path, first, second, delimiter)
