@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -22,7 +23,9 @@ _ZIP_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     RuntimeError,  # encrypted
-    NotImplementedError,  # a compression method that zipfile does not know
+    NotImplementedError,  # a compression method or version that zipfile does not know
+    ValueError,
+    struct.error,
 )
 _HEAD_BYTES = 1 << 16
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
@@ -96,7 +99,7 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*_ZIP_ERRORS, OSError) as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); fetch it again") from error
 
 

@@ -466,26 +466,32 @@ def _refuse_strange_rows(path: Path, words: list[str], n_strange: int, size: int
 
 
 def _refuse_other_size(path: Path, data: mmap.mmap, header: Word2VecHeader) -> None:
-    """Raise InputError if rows of another size fill the file and those of the declared do not."""
-    if _is_filled(data, header.n_bytes, header.vector_size):
-        return
+    """Raise InputError if rows of another size fill the file.
+
+    If those of the declared size do, too, the number of rows decides.
+    """
+    does_declared_fill = _n_filling(data, header.n_bytes, header.vector_size) > 0
     for size in range(1, 2 * header.vector_size + _MORE_VALUES):
-        if size != header.vector_size and _is_filled(data, header.n_bytes, size):
+        n_rows = 0 if size == header.vector_size else _n_filling(data, header.n_bytes, size)
+        if n_rows and (n_rows == header.n_tokens or not does_declared_fill):
             raise InputError(
                 f"{path}: its header declares {header.vector_size} values and its rows have "
                 f"{size}; correct the header, or fetch the file again"
             )
 
 
-def _is_filled(data: mmap.mmap, place: int, size: int) -> bool:
-    """Whether rows of ``size`` values, each behind a word, fill ``data`` from ``place`` on."""
+def _n_filling(data: mmap.mmap, place: int, size: int) -> int:
+    """How many rows of ``size`` values, each behind a word, fill ``data`` from ``place``; or 0."""
+    n_rows = 0
     while place < len(data):
         end = data.find(b" ", place, place + _MAX_WORD_BYTES)
         word = data[place:end].lstrip(b"\r\n") if end >= 0 else b""
         if not word or _CONTROL.search(word) or not _is_utf8(word):
-            return end < 0 and not data[place : place + _MAX_WORD_BYTES].strip(b"\r\n")
+            is_end = end < 0 and not data[place : place + _MAX_WORD_BYTES].strip(b"\r\n")
+            return n_rows if is_end else 0
         place = end + 1 + 4 * size
-    return place == len(data)
+        n_rows += 1
+    return n_rows if place == len(data) else 0
 
 
 def _is_utf8(word: bytes) -> bool:
