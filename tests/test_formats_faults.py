@@ -140,6 +140,13 @@ def damaged_deflate() -> bytes:
     return bytes(content)
 
 
+def newer_archive() -> bytes:
+    """An archive whose directory asks for a version of zip that is not known."""
+    content = bytearray(zipped(GLOVE.encode(), "a.txt"))
+    content[content.index(b"PK\1\2") + 6] = 255
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("suffix", "content"),
     [
@@ -164,6 +171,7 @@ def test_compressed_files_are_read(suffix: str, content: bytes, tmp_path: Path) 
         (".txt", zipped(GLOVE.encode(), "a.txt", "b.txt"), "the archive holds 2 files"),
         (".txt", zipped(GLOVE.encode(), "a.txt").replace(b"king", b"kong"), "Bad CRC-32"),
         (".txt", damaged_deflate(), "a.txt cannot be unpacked"),
+        (".txt", newer_archive(), "the archive is damaged .zip file version 25.5"),
         (".xz", lzma.compress(GLOVE.encode())[:-9], "ends early"),
         (".lzma", GLOVE.encode(), ".lzma files are not supported"),
     ],

@@ -636,6 +636,23 @@ def without_counts() -> Word2Vec:
     return model
 
 
+def small_fasttext() -> FastText:
+    return FastText([["a", "b"]], vector_size=4, min_count=1, bucket=50, epochs=1, workers=1)
+
+
+def with_counts(*counts: float) -> KeyedVectors:
+    wv = KeyedVectors(2)
+    wv.add_vectors(["a", "b"], np.ones((2, 2)))
+    wv.expandos["count"] = np.array(counts)
+    return wv
+
+
+def with_ngrams_of_another_width() -> KeyedVectors:
+    wv = small_fasttext().wv
+    wv.vectors_ngrams = wv.vectors_ngrams[:, :3]
+    return wv
+
+
 def with_an_infinite_learning_rate() -> Word2Vec:
     model = small_model()
     model.alpha = np.inf
@@ -678,6 +695,11 @@ def documents_model() -> Doc2Vec:
         (without_output_layer, InputError, ["syn1neg is missing", "model.wv"]),
         (without_a_tree, InputError, ["no Huffman tree", "create_binary_tree"]),
         (without_counts, InputError, ["without a count", "model.wv"]),
+        (lambda: with_counts(2, -1), InputError, ["count of 'b' is -1"]),
+        (lambda: with_counts(2.5, 1), InputError, ["counts are no whole numbers"]),
+        (lambda: with_counts(2, np.nan), InputError, ["counts are no whole numbers"]),
+        (lambda: with_counts(2, 1e30), InputError, ["1e+30, is no count"]),
+        (with_ngrams_of_another_width, InputError, ["vectors_ngrams has the shape (50, 3)"]),
         (with_an_infinite_learning_rate, InputError, ["alpha is inf", "model.alpha"]),
         (with_other_layer, InputError, ["syn1neg", "(2, 4)", "(3, 4)"]),
         (with_a_tree_of_unsorted_words, InputError, ["Huffman tree", "sorted_vocab=0"]),

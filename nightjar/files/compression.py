@@ -193,16 +193,25 @@ _CODECS = (
 )
 
 
+def suffix_of(head: bytes) -> str | None:
+    """The suffix of the compression whose signature ``head`` starts with."""
+    return next((codec.suffix for codec in _CODECS if codec.signature.match(head)), None)
+
+
 def decompress(
-    path: Path, chunks: Iterable[bytes], limits: ExpansionLimits | None = None
+    path: Path,
+    chunks: Iterable[bytes],
+    limits: ExpansionLimits | None = None,
+    suffix: str | None = None,
 ) -> Iterator[bytes]:
     """The decompressed content of ``path``, whose bytes are ``chunks``, by its suffix.
 
+    ``suffix`` replaces that of the name, for a file whose name does not say what it holds.
     Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB for hostile Zstandard). Raises
     SourceError when the data does not match the suffix, is damaged or truncated, uses an
     unsupported compression, or expands beyond ``limits``.
     """
-    suffix = path.suffix.lower()
+    suffix = suffix or path.suffix.lower()
     inner = Path(path.stem).suffix.lower()
     if suffix in _UNSUPPORTED or inner == ".tar":
         raise SourceError(

@@ -9,7 +9,12 @@ an array of strings instead.
 from __future__ import annotations
 
 import json
+import lzma
+import math
+import struct
+import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -20,7 +25,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.formats.content import ExportedVectors, Ngrams, ReadVectors, extra_module
+from nightjar.formats.content import (
+    ExportedVectors,
+    Ngrams,
+    ReadVectors,
+    as_float32,
+    extra_module,
+)
+
+_NGRAM_ARRAYS = ("ngram_sizes", "ngram_buckets", "ngram_vectors")
+_ARRAYS = frozenset({"vectors", "counts", "tokens", "token_offsets", *_NGRAM_ARRAYS})
+"""Others are not read."""
+_NUMPY_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    SyntaxError,  # a header that Python cannot parse
+    TypeError,
+    OverflowError,
+    RuntimeError,  # encrypted
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+_FREE_BYTES = 100_000_000
+_MAX_RATIO = 200
+"""No vectors are compressed as well; below _FREE_BYTES any ratio is allowed."""
 
 
 def _ngram_arrays(vectors: ExportedVectors) -> dict[str, NDArray[Any]]:
@@ -66,23 +99,41 @@ def read_safetensors(path: Path, limit: int | None = None) -> ReadVectors:
     safetensors = extra_module("safetensors")
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            arrays = {name: file.get_tensor(name) for name in names if name in _ARRAYS}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path}: safetensors cannot open it ({error}); fetch it again") from error
-    return _from_arrays(path, arrays, _tokens_of_bytes(path, arrays), limit)
+    except TypeError as error:  # NumPy has no such type
+        raise InputError(f"{path}: {error}; save float32 or float16") from error
+    return _from_arrays(path, arrays, _tokens_of_bytes(path, arrays, names), limit)
 
 
-def _tokens_of_bytes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+def _tokens_of_bytes(path: Path, arrays: Mapping[str, NDArray[Any]], names: list[str]) -> list[str]:
     if not {"tokens", "token_offsets"} <= arrays.keys():
         raise InputError(
-            f"{path}: has {', '.join(sorted(arrays)) or 'nothing'}, not tokens and token_offsets, "
+            f"{path}: has {', '.join(sorted(names)) or 'nothing'}, not tokens and token_offsets, "
             f"so whose vectors they are is not known (docs/formats.md says how they are kept)"
         )
-    text, offsets = arrays["tokens"].tobytes(), arrays["token_offsets"].tolist()
+    text, offsets = arrays["tokens"], arrays["token_offsets"]
+    if text.dtype != np.uint8 or text.ndim != 1 or offsets.ndim != 1 or offsets.dtype.kind != "i":
+        raise InputError(
+            f"{path}: 'tokens' is {text.dtype} {text.shape} and 'token_offsets' {offsets.dtype} "
+            f"{offsets.shape}; expected uint8 and int64, of one dimension each"
+        )
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(text) or _descends(offsets):
+        raise InputError(
+            f"{path}: 'token_offsets' does not ascend from 0 to {len(text)}, the length of "
+            f"'tokens'; write it again"
+        )
+    content = text.tobytes()
     try:
-        return [text[start:stop].decode("utf-8") for start, stop in pairwise(offsets)]
-    except (UnicodeDecodeError, TypeError) as error:
+        return [content[start:stop].decode("utf-8") for start, stop in pairwise(offsets.tolist())]
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: its tokens are no UTF-8 ({error}); write it again") from error
+
+
+def _descends(offsets: NDArray[Any]) -> bool:
+    return bool((offsets[1:] < offsets[:-1]).any())
 
 
 def write_numpy(vectors: ExportedVectors, path: Path) -> None:
@@ -102,16 +153,54 @@ def write_numpy(vectors: ExportedVectors, path: Path) -> None:
 def read_numpy(path: Path, limit: int | None = None) -> ReadVectors:
     """Read ``vectors`` and ``tokens`` of an archive, and the other arrays if present."""
     try:
+        _check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name != "source"}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            arrays = {name: archive[name] for name in archive.files if name in _ARRAYS}
+    except _NUMPY_ERRORS as error:
         raise InputError(
             f"{path}: NumPy cannot open it without running code ({error}); save plain arrays"
         ) from error
     tokens = arrays.get("tokens")
     if tokens is None or tokens.dtype.kind != "U" or tokens.ndim != 1:
         raise InputError(f"{path}: has no array 'tokens' of strings; add one beside 'vectors'")
+    if not _are_characters(tokens):
+        raise InputError(f"{path}: its array 'tokens' holds what is no character; write it again")
     return _from_arrays(path, arrays, tokens.tolist(), limit)
+
+
+def _check_claims(path: Path) -> None:
+    """Raise InputError for an array that claims more than its file in the archive holds.
+
+    Otherwise the memory for it would be taken before anything is read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.removesuffix(".npy") not in _ARRAYS:
+                continue
+            if member.file_size > max(_FREE_BYTES, _MAX_RATIO * member.compress_size):
+                raise InputError(
+                    f"{path}: {member.filename} expands from {member.compress_size:,} bytes to "
+                    f"{member.file_size:,}, as a decompression bomb does; save it uncompressed"
+                )
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_2_0
+                if version == (1, 0):
+                    read = np.lib.format.read_array_header_1_0
+                shape, _, dtype = read(file)
+                n_bytes = math.prod(shape) * dtype.itemsize
+                if not dtype.hasobject and n_bytes > member.file_size:
+                    raise InputError(
+                        f"{path}: {member.filename} claims {dtype} {shape}, {n_bytes:,} bytes, and "
+                        f"holds {member.file_size:,}; fetch it again"
+                    )
+
+
+def _are_characters(tokens: NDArray[Any]) -> bool:
+    if not tokens.size or not tokens.dtype.itemsize:
+        return True
+    codes = np.ascontiguousarray(tokens, tokens.dtype.newbyteorder("=")).view(np.uint32)
+    return int(codes.max()) <= sys.maxunicode
 
 
 def _from_arrays(
@@ -129,20 +218,38 @@ def _from_arrays(
         raise InputError(
             f"{path}: 'counts' is {counts.dtype} {counts.shape}, expected a number each"
         )
+    if counts is not None and len(counts) and int(counts.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{path}: 'counts' has {counts.max()}, which is no count; correct it")
     return ReadVectors(
         tokens[:limit],
-        matrix[:limit].astype(np.float32),
+        as_float32(matrix[:limit]),
         None if counts is None else counts[:limit].astype(np.int64),
         _ngrams(path, arrays),
     )
 
 
 def _ngrams(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Ngrams | None:
-    names = ("ngram_sizes", "ngram_buckets", "ngram_vectors")
-    if not any(name in arrays for name in names):
+    if not any(name in arrays for name in _NGRAM_ARRAYS):
         return None
-    sizes, buckets, rows = (arrays.get(name) for name in names)
-    if sizes is None or buckets is None or rows is None or rows.shape[:1] != buckets.shape:
-        raise InputError(f"{path}: needs all of {', '.join(names)}, or none")
+    sizes, buckets, rows = (arrays.get(name) for name in _NGRAM_ARRAYS)
+    if sizes is None or buckets is None or rows is None:
+        raise InputError(f"{path}: needs all of {', '.join(_NGRAM_ARRAYS)}, or none")
+    are_numbers = sizes.dtype.kind in "iu" and buckets.dtype.kind in "iu" and rows.dtype.kind == "f"
+    if not are_numbers or sizes.shape != (3,) or buckets.ndim != 1 or rows.ndim != 2:
+        found = ", ".join(
+            f"'{name}' is {array.dtype} {array.shape}"
+            for name, array in zip(_NGRAM_ARRAYS, (sizes, buckets, rows), strict=True)
+        )
+        raise InputError(
+            f"{path}: {found}; expected min_n, max_n and bucket, a number for each n-gram, and a "
+            f"row of floats for each"
+        )
     min_n, max_n, bucket = sizes.tolist()
-    return Ngrams(min_n, max_n, bucket, buckets.astype(np.int32), rows.astype(np.float32))
+    return Ngrams(min_n, max_n, bucket, _as_int32(path, buckets), as_float32(rows))
+
+
+def _as_int32(path: Path, buckets: NDArray[Any]) -> NDArray[np.int32]:
+    found = buckets.astype(np.int32)
+    if (found != buckets).any():
+        raise InputError(f"{path}: 'ngram_buckets' has {buckets.max()}, which is no bucket")
+    return found

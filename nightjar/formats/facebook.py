@@ -1,8 +1,8 @@
-"""fastText's ``.bin`` (version 12 of its format): words, their own rows, rows of n-grams.
+"""fastText's ``.bin`` (versions 11 and 12 of its format): words, their own rows, rows of n-grams.
 
-A word's vector is the mean of its own row and its n-grams' rows (Bojanowski et al. 2017). The
-output layer that fastText's program expects is written as zeros: the file answers queries, but
-cannot be trained further.
+A word's vector is the mean of its own row and its n-grams' rows (Bojanowski et al. 2017); that of
+the end of a sentence, ``</s>``, is its own row alone. The output layer that fastText's program
+expects is written as zeros: the file answers queries, but cannot be trained further.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO
@@ -21,13 +22,18 @@ from nightjar.errors import InputError
 from nightjar.formats.content import BLOCK_ROWS, ExportedVectors, Ngrams, ReadVectors, decoded
 from nightjar.model.lookup.vector_table import ngram_buckets
 
-_MAGIC, _VERSION = 793_712_314, 12
+_MAGIC, _VERSION, _OLD_VERSION = 793_712_314, 12, 11
 _HEAD = struct.Struct("<2i12id")
+_OLD_OPTIONS = struct.Struct("<12i")
 _DICTIONARY = struct.Struct("<3i2q")
 _ENTRY = struct.Struct("<qb")
 _SHAPE = struct.Struct("<2q")
-_NEGATIVE_SAMPLING, _SKIPGRAM, _WORD = 2, 2, 0
+_NEGATIVE_SAMPLING, _SKIPGRAM, _SUPERVISED = 2, 2, 3
+_WORD, _LABEL = 0, 1
 _MAX_WORD_BYTES = 1 << 16
+_UNLIMITED = (1 << 31) - 1
+END_OF_SENTENCE = "</s>"
+"""The word that fastText makes of a line's end; it has no n-grams."""
 
 
 def cannot_hold(token: str) -> bool:
@@ -57,22 +63,31 @@ def write_fasttext(vectors: ExportedVectors, path: Path) -> None:
         _write_zeros(file, 4 * n_words * size)
 
 
-def own_rows(vectors: ExportedVectors) -> Iterator[NDArray[np.float32]]:
-    """Each word's own row, such that the mean of all its rows is its vector; in blocks."""
+def own_rows(
+    vectors: ExportedVectors, special: str | None = END_OF_SENTENCE
+) -> Iterator[NDArray[np.float32]]:
+    """Each word's own row, such that the mean of all its rows is its vector; in blocks.
+
+    ``special`` has no n-grams.
+    """
     ngrams = vectors.ngrams
     for rows, block in vectors.blocks():
         if ngrams is None:
             yield block
             continue
-        n_rows, sums = _ngram_sums(vectors.tokens[rows], ngrams)
+        words = [None if word == special else word for word in vectors.tokens[rows]]
+        n_rows, sums = _ngram_sums(words, ngrams)
         yield (block * n_rows[:, np.newaxis] - sums).astype(np.float32)
 
 
 def _ngram_sums(
-    words: Sequence[str], ngrams: Ngrams
+    words: Sequence[str | bytes | None], ngrams: Ngrams
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The number of rows of each word, including its own, and the sum of its n-grams' rows."""
-    buckets = [ngram_buckets(word, ngrams.min_n, ngrams.max_n, ngrams.bucket) for word in words]
+    """The number of rows of each word, including its own, and the sum of its n-grams' rows.
+
+    None is a word without n-grams; bytes are a word that is not UTF-8.
+    """
+    buckets = [_buckets(word, ngrams) for word in words]
     wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
     n_known = len(ngrams.buckets)
     sums = np.zeros((len(words), ngrams.vectors.shape[1]))
@@ -84,6 +99,32 @@ def _ngram_sums(
             found = places[start:stop][is_there[start:stop]]
             sums[word] = ngrams.vectors[found].sum(axis=0, dtype=np.float64)
     return np.diff(ends) + 1, sums
+
+
+def _buckets(word: str | bytes | None, ngrams: Ngrams) -> list[int]:
+    if word is None:
+        return []
+    if isinstance(word, bytes):
+        return _buckets_of_bytes(word, ngrams)
+    return ngram_buckets(word, ngrams.min_n, ngrams.max_n, ngrams.bucket)
+
+
+def _buckets_of_bytes(word: bytes, ngrams: Ngrams) -> list[int]:
+    """As fastText does: a character is a byte and the UTF-8 continuation bytes behind it."""
+    found = []
+    bracketed = b"<" + word + b">"
+    starts = [place for place, byte in enumerate(bracketed) if byte & 0xC0 != 0x80]
+    bounds = [*starts, len(bracketed)]
+    for first in range(len(starts)):
+        for n in range(ngrams.min_n, min(ngrams.max_n, len(starts) - first) + 1):
+            if n == 1 and first in (0, len(starts) - 1):
+                continue
+            value = 2_166_136_261
+            for byte in bracketed[bounds[first] : bounds[first + n]]:
+                signed = byte | 0xFFFFFF00 if byte > 127 else byte
+                value = ((value ^ signed) * 16_777_619) & 0xFFFFFFFF
+            found.append(value % ngrams.bucket)
+    return found
 
 
 def _bucket_rows(ngrams: Ngrams) -> Iterator[NDArray[np.float32]]:
@@ -102,47 +143,103 @@ def _write_zeros(file: IO[bytes], n_bytes: int) -> None:
         n_bytes -= file.write(zeros[:n_bytes])
 
 
-def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
-    """Read words, their vectors, and the non-zero rows of n-grams.
+def looks_like_fasttext(head: bytes) -> bool:
+    """Whether ``head`` starts with fastText's magic number or, as before May 2017, its options."""
+    if head.startswith(_MAGIC.to_bytes(4, "little")):
+        return True
+    if len(head) < _OLD_OPTIONS.size:
+        return False
+    size, window, epochs, min_count, _, _, loss, model, bucket, *_ = _OLD_OPTIONS.unpack_from(head)
+    are_counts = all(0 < number < 1 << 16 for number in (size, window, epochs, min_count))
+    return are_counts and {loss, model} <= {1, 2, 3} and bucket >= 0
 
-    Memory: the vectors; the file's matrix is memory-mapped. Raises InputError for a truncated file,
-    a quantized model, and a classifier without words.
+
+@dataclass
+class _Dictionary:
+    """The words in the order of their rows, which come first in the matrix."""
+
+    words: list[str | bytes] = field(default_factory=list)
+    """Bytes for a word that is not UTF-8."""
+    counts: list[int] = field(default_factory=list)
+    has_pruned_all: bool = False
+    """No n-gram has a row."""
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
+    """Read words, their vectors as fastText's program gives them, and the n-grams' non-zero rows.
+
+    Labels have no rows and are left out and counted. Memory: the vectors; the file's matrix is
+    memory-mapped. Raises InputError for a truncated file, a quantized model, and one without words.
     """
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = _unpack(path, file, _HEAD)
-        if head[:2] != (_MAGIC, _VERSION):
+        version = head[1]
+        if head[0] != _MAGIC or version not in (_OLD_VERSION, _VERSION):
             raise InputError(
-                f"{path}: is no fastText model of format version {_VERSION}; train it again with "
-                f"a current fastText, or use its .vec file"
+                f"{path}: is no fastText model of format version {_OLD_VERSION} or {_VERSION}; "
+                f"train it again with a current fastText, or use its .vec file; one from before "
+                f"May 2017 is opened by gensim's load_facebook_vectors: save what it returns, and "
+                f"set format: gensim"
             )
-        size, bucket, min_n, max_n = head[2], head[10], head[11], head[12]
-        words, counts, faults = _read_dictionary(path, file)
+        size, model, bucket = head[2], head[9], head[10]
+        min_n, max_n = _ngram_lengths(head[11], head[12])
+        dictionary = _read_dictionary(path, file)
         is_quantized = file.read(1) != b"\0"
         if is_quantized:
             raise InputError(f"{path}: is quantized and holds no plain vectors; use the .bin file")
         n_rows, width = _unpack(path, file, _SHAPE)
         start = file.tell()
-    # The rows of labels are between those of words and n-grams.
-    n_matrix = 4 * n_rows * width
-    if not (
-        0 < width == size and 0 <= bucket <= n_rows - len(words) and start + n_matrix <= n_bytes
-    ):
-        raise InputError(
-            f"{path}: the matrix of {n_rows} x {width} values does not fit what is declared or "
-            f"does not fit into the file of {n_bytes} bytes; it was cut: fetch it again"
-        )
+        n_words = len(dictionary.words)
+        if not (0 < width == size and bucket >= 0 and n_rows == n_words + bucket):
+            raise InputError(
+                f"{path}: its matrix of {n_rows} x {width} values does not fit what is declared, "
+                f"{n_words} words and {bucket} n-grams of {size} values; it was cut or damaged: "
+                f"fetch it again"
+            )
+        end = start + 4 * n_rows * width
+        if end > n_bytes:
+            raise InputError(
+                f"{path}: its matrix of {n_rows} x {width} values does not fit into the file of "
+                f"{n_bytes} bytes; it was cut: fetch it again"
+            )
+        file.seek(end)
+        dictionary.faults["cut_output_layer"] += _is_output_cut(file, n_bytes)
     matrix = np.memmap(path, "<f4", "r", start, (n_rows, width))
-    is_word = np.array([count >= 0 for count in counts], np.bool_)
+    # Classifiers of version 11 have no character n-grams, whatever max_n says.
+    has_ngrams = not dictionary.has_pruned_all and not (
+        version == _OLD_VERSION and model == _SUPERVISED
+    )
     ngrams = None
-    if bucket and 0 < min_n <= max_n:
-        ngrams = _read_ngrams(matrix, min_n, max_n, bucket, n_rows - bucket)
-    rows = np.flatnonzero(is_word)[:limit]
-    tokens = [words[row] for row in rows.tolist()]
-    vectors = np.asarray(matrix[rows], np.float32)
+    if has_ngrams and bucket and min_n <= max_n:
+        ngrams = _read_ngrams(matrix, min_n, max_n, bucket, n_words)
+    words = dictionary.words[:limit]
+    vectors = np.array(matrix[: len(words)], np.float32)
     if ngrams is not None:
-        vectors = _means(tokens, vectors, ngrams)
-    return ReadVectors(tokens, vectors, np.array(counts, np.int64)[rows], ngrams, faults)
+        vectors = _means(words, vectors, ngrams)
+    tokens = [word if isinstance(word, str) else decoded(word, dictionary.faults) for word in words]
+    counts = np.array(dictionary.counts[:limit], np.int64)
+    return ReadVectors(tokens, vectors, counts, ngrams, +dictionary.faults)
+
+
+def _ngram_lengths(min_n: int, max_n: int) -> tuple[int, int]:
+    """The shortest and the longest n-gram; 1 and 0 if there is none.
+
+    fastText compares both with an unsigned number: as one, a negative is larger than any length.
+    """
+    if min_n < 0:
+        return 1, 0
+    return max(1, min_n), _UNLIMITED if max_n < 0 else max_n
+
+
+def _is_output_cut(file: IO[bytes], n_bytes: int) -> bool:
+    """Whether the output layer, which is not needed, ends early."""
+    flag, shape = file.read(1), file.read(_SHAPE.size)
+    if len(shape) < _SHAPE.size:
+        return True
+    n_rows, width = _SHAPE.unpack(shape)
+    return flag == b"\0" and file.tell() + 4 * n_rows * width > n_bytes
 
 
 def _unpack(path: Path, file: IO[bytes], form: struct.Struct) -> tuple[int, ...]:
@@ -152,22 +249,32 @@ def _unpack(path: Path, file: IO[bytes], form: struct.Struct) -> tuple[int, ...]
     return form.unpack(data)
 
 
-def _read_dictionary(path: Path, file: IO[bytes]) -> tuple[list[str], list[int], Counter[str]]:
-    """Words and labels in order; the count of a label is -1."""
+def _read_dictionary(path: Path, file: IO[bytes]) -> _Dictionary:
     n_entries, n_words, n_labels, _, n_pruned = _unpack(path, file, _DICTIONARY)
     if n_pruned > 0 or n_words < 1 or n_labels < 0 or n_entries != n_words + n_labels:
         raise InputError(
             f"{path}: its dictionary of {n_entries} entries has {n_words} words, {n_labels} labels "
             f"and {n_pruned} pruned n-grams; only plain models with words can be read"
         )
-    faults: Counter[str] = Counter()
-    words, counts = [], []
-    for _ in range(n_entries):
+    found = _Dictionary(has_pruned_all=n_pruned == 0)
+    for number in range(n_entries):
         word = _read_word(path, file)
         count, kind = _unpack(path, file, _ENTRY)
-        words.append(decoded(word, faults))
-        counts.append(count if kind == _WORD else -1)
-    return words, counts, faults
+        if kind != (_WORD if number < n_words else _LABEL):
+            raise InputError(
+                f"{path}: entry {number} of its dictionary is of kind {kind}, and it declares "
+                f"{n_words} words (0) before {n_labels} labels (1); it was cut or damaged: "
+                f"fetch it again"
+            )
+        if kind == _LABEL:
+            found.faults["label_left_out"] += 1
+            continue
+        try:
+            found.words.append(word.decode("utf-8"))
+        except UnicodeDecodeError:
+            found.words.append(word)
+        found.counts.append(count)
+    return found
 
 
 def _read_word(path: Path, file: IO[bytes]) -> bytes:
@@ -200,9 +307,12 @@ def _read_ngrams(
     return Ngrams(min_n, max_n, bucket, used, np.asarray(matrix[first + used], np.float32))
 
 
-def _means(tokens: list[str], own: NDArray[np.float32], ngrams: Ngrams) -> NDArray[np.float32]:
-    for start in range(0, len(tokens), BLOCK_ROWS):
+def _means(
+    words: Sequence[str | bytes], own: NDArray[np.float32], ngrams: Ngrams
+) -> NDArray[np.float32]:
+    for start in range(0, len(words), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
-        n_rows, sums = _ngram_sums(tokens[rows], ngrams)
+        some = [None if word == END_OF_SENTENCE else word for word in words[rows]]
+        n_rows, sums = _ngram_sums(some, ngrams)
         own[rows] = (own[rows] + sums) / n_rows[:, np.newaxis]
     return own

@@ -10,7 +10,13 @@ from gensim.models import KeyedVectors
 from gensim.models.fasttext import FastTextKeyedVectors
 
 from nightjar.errors import InputError
-from nightjar.formats.content import ExportedVectors, Ngrams, ReadVectors
+from nightjar.formats.content import (
+    ExportedVectors,
+    Ngrams,
+    ReadVectors,
+    as_float32,
+    whole_counts,
+)
 from nightjar.formats.facebook import own_rows
 
 
@@ -46,7 +52,7 @@ def _keyed_vectors(vectors: ExportedVectors) -> KeyedVectors:
     keyed.norms = None
     if ngrams is not None:
         # gensim saves only these, and computes the vectors when it loads them.
-        keyed.vectors_vocab = np.concatenate(list(own_rows(vectors)))
+        keyed.vectors_vocab = np.concatenate(list(own_rows(vectors, special=None)))
         keyed.recalc_char_ngram_buckets()
     return keyed
 
@@ -61,18 +67,46 @@ def read_gensim(path: Path, limit: int | None = None) -> ReadVectors:
     keyed = getattr(loaded, "wv", loaded)
     if not isinstance(keyed, KeyedVectors):
         raise InputError(f"{file}: holds {type(loaded).__name__}, not KeyedVectors or a model")
-    tokens = [str(token) for token in keyed.index_to_key[:limit]]
-    counts = None
-    if "count" in keyed.expandos:
-        counts = np.asarray(keyed.expandos["count"][: len(tokens)], np.int64)
-    matrix = np.array(keyed.vectors[: len(tokens)], np.float32)
-    return ReadVectors(tokens, matrix, counts, _ngrams(keyed))
+    try:
+        return _content(file, keyed, limit)
+    except (AttributeError, TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise InputError(
+            f"{file}: its parts do not fit together ({error}); save it again with a current gensim"
+        ) from error
 
 
-def _ngrams(keyed: KeyedVectors) -> Ngrams | None:
-    if not isinstance(keyed, FastTextKeyedVectors) or keyed.max_n < keyed.min_n:
+def _content(file: Path, keyed: KeyedVectors, limit: int | None) -> ReadVectors:
+    keys = list(keyed.index_to_key)
+    strange = next((key for key in keys if not isinstance(key, str | int | np.integer)), None)
+    if strange is not None:
+        raise InputError(
+            f"{file}: its key {strange!r} is of type {type(strange).__name__}; every key must be "
+            f"text or a whole number"
+        )
+    matrix = np.asarray(keyed.vectors)
+    counts = keyed.expandos.get("count")
+    n_counts = len(keys) if counts is None else len(counts)
+    if matrix.ndim != 2 or len(matrix) != len(keys) or n_counts != len(keys):
+        raise InputError(
+            f"{file}: has {len(keys)} words, {n_counts} counts and vectors of shape "
+            f"{matrix.shape}; it was changed by hand: save it again"
+        )
+    return ReadVectors(
+        [str(key) for key in keys[:limit]],
+        as_float32(matrix[:limit]),
+        None if counts is None else whole_counts(file, counts[:limit]),
+        _ngrams(file, keyed),
+    )
+
+
+def _ngrams(file: Path, keyed: KeyedVectors) -> Ngrams | None:
+    if not isinstance(keyed, FastTextKeyedVectors) or keyed.max_n < max(1, keyed.min_n):
         return None
-    rows = keyed.vectors_ngrams
-    used = np.flatnonzero(np.asarray(rows).any(axis=1)).astype(np.int32)
-    vectors = np.array(rows[used], np.float32)
-    return Ngrams(max(1, keyed.min_n), keyed.max_n, len(rows), used, vectors)
+    rows = np.asarray(keyed.vectors_ngrams)
+    if rows.shape != (keyed.bucket, keyed.vector_size):
+        raise InputError(
+            f"{file}: declares {keyed.bucket} n-grams of {keyed.vector_size} values and has rows "
+            f"of shape {rows.shape}; save it again"
+        )
+    used = np.flatnonzero(rows.any(axis=1)).astype(np.int32)
+    return Ngrams(max(1, keyed.min_n), keyed.max_n, len(rows), used, as_float32(rows[used]))

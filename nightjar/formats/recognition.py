@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -11,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.errors import InputError, SourceError
-from nightjar.files.compression import decompress
-from nightjar.formats.content import WORD2VEC_HEADER
+from nightjar.files.compression import decompress, suffix_of
+from nightjar.formats.content import word2vec_header
+from nightjar.formats.facebook import looks_like_fasttext
 
 _CHUNK_BYTES = 1 << 20
 _ZIP_ERRORS = (
@@ -21,12 +23,19 @@ _ZIP_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     RuntimeError,  # encrypted
-    NotImplementedError,  # a compression method that zipfile does not know
+    NotImplementedError,  # a compression method or version that zipfile does not know
+    ValueError,
+    struct.error,
 )
 _HEAD_BYTES = 1 << 16
-_FACEBOOK_MAGIC = (793_712_314).to_bytes(4, "little")
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 """Suffixes that :func:`.decompress` opens, or rejects by name."""
+_MAC_OR_WINDOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+"""What a desktop adds to an archive by itself."""
+_TAR_MAGIC_AT = 257
+_FREE_BYTES = 100_000_000
+_MAX_RATIO = 200
+"""No vectors are compressed as well; below _FREE_BYTES any ratio is allowed."""
 _FOLDERS = (
     ("config_sentence_transformers.json", "sentence-transformers"),
     ("tokenizer.json", "model2vec"),
@@ -34,7 +43,6 @@ _FOLDERS = (
     ("vectors.tsv", "projector"),
 )
 _MAGICS = (
-    (_FACEBOOK_MAGIC, "fasttext"),
     (b"PAR1", "parquet"),
     (b"SQLite format 3\0", "sqlite"),
 )
@@ -47,21 +55,39 @@ def plain_file(path: Path) -> Iterator[Path]:
     A zip archive with one member counts as a compressed file, since GloVe's are like that. Raises
     SourceError when the data is damaged, InputError for an archive of several files.
     """
-    if path.is_dir() or not (path.suffix.lower() in _COMPRESSED or _is_archive(path)):
+    suffix = None if path.is_dir() else _compression(path)
+    if path.is_dir() or not (suffix or _is_archive(path)):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="nightjar-") as directory:
         plain = Path(directory) / (path.stem or "vectors")
         try:
             with plain.open("wb") as file:
-                for piece in _content(path):
+                for piece in _content(path, suffix):
                     file.write(piece)
+                    _refuse_bomb(path, file.tell())
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be decompressed into {directory} ({error.strerror}); give the "
                 f"system's temporary directory more room, or decompress it yourself"
             ) from error
         yield plain
+
+
+def _compression(path: Path) -> str | None:
+    """The suffix of what it is compressed with, by its name or else by its content."""
+    if path.suffix.lower() in _COMPRESSED:
+        return path.suffix.lower()
+    with path.open("rb") as file:
+        return suffix_of(file.read(_CHUNK_BYTES))
+
+
+def _refuse_bomb(path: Path, n_bytes: int) -> None:
+    if n_bytes > max(_FREE_BYTES, _MAX_RATIO * path.stat().st_size):
+        raise InputError(
+            f"{path}: expands to more than {_MAX_RATIO} times its size, as a decompression bomb "
+            f"does; if you trust the file, decompress it yourself and name the result"
+        )
 
 
 def _is_archive(path: Path) -> bool:
@@ -73,16 +99,17 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*_ZIP_ERRORS, OSError) as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); fetch it again") from error
 
 
-def _content(path: Path) -> Iterator[bytes]:
-    if path.suffix.lower() in _COMPRESSED:
+def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
+    if suffix is not None:
         with path.open("rb") as file:
-            yield from decompress(path, iter(lambda: file.read(_CHUNK_BYTES), b""))
+            chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+            yield from decompress(path, chunks, suffix=suffix)
         return
-    members = [name for name in _members(path) if not name.endswith("/")]
+    members = [name for name in _members(path) if not _is_litter(name)]
     if len(members) != 1:
         raise InputError(
             f"{path}: the archive holds {len(members)} files ({', '.join(members[:5])}); unpack "
@@ -96,6 +123,11 @@ def _content(path: Path) -> Iterator[bytes]:
         raise SourceError(
             f"{path}: {members[0]} cannot be unpacked ({error}); fetch the archive again"
         ) from error
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a member of an archive is a folder or was added by a desktop."""
+    return name.endswith("/") or name.startswith(_MAC_OR_WINDOWS) or name.endswith(_MAC_OR_WINDOWS)
 
 
 def detect(path: Path) -> str:
@@ -120,6 +152,8 @@ def _detect_file(path: Path, head: bytes) -> str:
     for magic, found in _MAGICS:
         if head.startswith(magic):
             return found
+    if looks_like_fasttext(head):
+        return "fasttext"
     if zipfile.is_zipfile(path):
         return "numpy"
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
@@ -129,10 +163,17 @@ def _detect_file(path: Path, head: bytes) -> str:
             f"{path}: is a pickle, which can run anything when it is opened; if gensim wrote it "
             f"and you trust who did, set format: gensim"
         )
-    header = WORD2VEC_HEADER.match(head)
+    if (inner := suffix_of(head)) is not None:
+        raise InputError(
+            f"{path}: holds {inner} data within a compressed file; unpack it, and name what is in "
+            f"it"
+        )
+    if head[_TAR_MAGIC_AT:].startswith(b"ustar"):
+        raise InputError(f"{path}: is a tar archive; unpack it, and name a file in it")
+    header = word2vec_header(path, head)
     if header is None:
         return "glove"
-    return "word2vec" if _is_text(head[header.end() :]) else "word2vec-binary"
+    return "word2vec" if _is_text(head[header.n_bytes :]) else "word2vec-binary"
 
 
 def _is_text(rows: bytes) -> bool:

@@ -6,12 +6,13 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from nightjar.errors import InputError
+from nightjar.errors import InputError, ModelTooLarge
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
@@ -224,9 +225,25 @@ def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tupl
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; correct the path")
     try:
-        with plain_file(path) as plain:
+        with plain_file(path) as plain, _naming(path, plain):
             found = detect(plain) if name == AUTO else name
             read = checked(path, FORMATS[found].read(plain, limit))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise ModelTooLarge(
+            f"{path}: takes more memory than there is ({error}); read its first words alone, with "
+            f"max_vocabulary"
+        ) from error
     return found, read
+
+
+@contextmanager
+def _naming(path: Path, plain: Path) -> Iterator[None]:
+    """Errors in the decompressed file ``plain`` name ``path``, which the user has."""
+    try:
+        yield
+    except InputError as error:
+        if plain == path:
+            raise
+        raise type(error)(str(error).replace(str(plain), str(path))) from error

@@ -14,6 +14,7 @@ is lower-cased like others; the library's Unicode tables are used.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats.arrays import tensor_errors
-from nightjar.formats.content import ExportedVectors, ReadVectors, extra_module
+from nightjar.formats.content import (
+    ExportedVectors,
+    ReadVectors,
+    as_float32,
+    extra_module,
+    new_matrix,
+)
 from nightjar.model.tokenization import TokenizerSettings
 from nightjar.model.tokenization.character_classes import unspaced_ranges
 
@@ -72,9 +79,18 @@ def _check_expressible(settings: TokenizerSettings) -> None:
 
 
 def words_of(tokenizer: Any) -> list[str]:
-    """The entries of a tokenizer in the order of their ids, without our prefix."""
+    """The entries of a tokenizer in the order of their ids, without our prefix.
+
+    Raises InputError unless the ids are 0, 1, 2 and so on.
+    """
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     ordered = sorted(vocabulary, key=vocabulary.__getitem__)
+    for expected, word in enumerate(ordered):
+        if vocabulary[word] != expected:
+            raise InputError(
+                f"the ids of the tokenizer's {len(ordered)} tokens are not 0 to "
+                f"{len(ordered) - 1}: that of {word!r} is {vocabulary[word]}"
+            )
     if all(word.startswith(MARK) for word in ordered):
         return [word.removeprefix(MARK) for word in ordered]
     return ordered
@@ -193,7 +209,10 @@ def read_static(path: Path, limit: int | None = None) -> ReadVectors:
     except Exception as error:
         raise InputError(f"{folder}: cannot be opened ({error}); fetch it again") from error
     matrix = _rows(folder, arrays)
-    words = words_of(tokenizer)
+    try:
+        words = words_of(tokenizer)
+    except InputError as error:
+        raise InputError(f"{folder / _TOKENIZER}: {error}; fetch it again") from error
     if len(words) != len(matrix):
         raise InputError(
             f"{folder}: its tokenizer has {len(words)} tokens and its weights {len(matrix)} rows; "
@@ -209,12 +228,28 @@ def _rows(folder: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         raise InputError(
             f"{folder / _WEIGHTS}: has {', '.join(sorted(arrays)) or 'nothing'}, not embeddings"
         )
-    rows = found.astype(np.float32)
-    if "mapping" in arrays:
-        rows = rows[arrays["mapping"]]
-    if "weights" in arrays:
-        rows = rows * arrays["weights"].astype(np.float32)[:, np.newaxis]
+    rows = as_float32(found)
+    mapping, weights = arrays.get("mapping"), arrays.get("weights")
+    if mapping is not None:
+        if mapping.ndim != 1 or mapping.dtype.kind not in "iu" or not _are_rows(mapping, len(rows)):
+            raise InputError(
+                f"{folder / _WEIGHTS}: 'mapping' ({mapping.dtype} {mapping.shape}) does not give "
+                f"each token one of {len(rows)} rows; fetch it again"
+            )
+        shared, rows = rows, new_matrix(folder, len(mapping), rows.shape[1])
+        np.take(shared, mapping, axis=0, out=rows, mode="clip")
+    if weights is not None:
+        if weights.shape != (len(rows),):
+            raise InputError(
+                f"{folder / _WEIGHTS}: 'weights' has the shape {weights.shape}, expected one for "
+                f"each of {len(rows)} tokens; fetch it again"
+            )
+        rows = rows * as_float32(weights)[:, np.newaxis]
     return rows
+
+
+def _are_rows(numbers: NDArray[Any], n_rows: int) -> bool:
+    return not len(numbers) or (int(numbers.min()) >= 0 and int(numbers.max()) < n_rows)
 
 
 _SEGMENTED = ("chinese", "japanese", "thai", "subword")
@@ -249,15 +284,44 @@ def write_spacy(vectors: ExportedVectors, path: Path) -> None:
 
 
 def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
-    """Read the vectors of a pipeline, each under its first key."""
-    spacy = extra_module("spacy")
+    """Read the vectors of a pipeline; words that share a row, as in pruned ones, have each a copy.
+
+    Rows without a word and keys without a text are left out and counted. The pipeline's components
+    are not loaded. Raises InputError for floret vectors, which belong to no word.
+    """
+    vocabulary = extra_module("spacy.vocab")
     try:
-        vocab = spacy.load(path, exclude=["tokenizer"]).vocab
+        vocab = vocabulary.Vocab().from_disk(path / "vocab", exclude=["lookups"])
+        vectors, strings = vocab.vectors, vocab.strings
+        key_rows = {int(key): int(row) for key, row in vectors.key2row.items()}
+        data = vectors.data
     except Exception as error:
         raise InputError(f"{path}: spaCy cannot load it ({error}); write it again") from error
-    word_of: dict[int, str] = {}
-    for key, row in vocab.vectors.key2row.items():
-        word_of.setdefault(int(row), vocab.strings[key])
-    rows = sorted(word_of)[:limit]
-    matrix = np.asarray(vocab.vectors.data, np.float32)[rows]
-    return ReadVectors([word_of[row] for row in rows], matrix)
+    if getattr(vectors.mode, "value", vectors.mode) == "floret":
+        raise InputError(
+            f"{path}: has floret vectors, a table of hashed n-grams in which no row belongs to a "
+            f"word, so they cannot be imported; use vectors of words, as fastText's"
+        )
+    if data.ndim != 2 or not _are_rows(np.array([*key_rows.values()], np.int64), len(data)):
+        raise InputError(
+            f"{path}: its {len(key_rows)} keys do not fit its vectors of shape {data.shape}; write "
+            f"it again"
+        )
+    faults = Counter(row_without_word=len(data) - len(set(key_rows.values())))
+    words: list[str] = []
+    rows: list[int] = []
+    for key, row in key_rows.items():  # in the order in which they were added
+        if key not in strings:
+            faults["key_without_text"] += 1
+            continue
+        words.append(strings[key])
+        rows.append(row)
+    if not words and key_rows:
+        raise InputError(
+            f"{path}: none of its {len(key_rows)} keys has a text in vocab/strings.json, so whose "
+            f"vectors they are is not known; write it again, with its strings"
+        )
+    rows = rows[:limit]
+    matrix = new_matrix(path, len(rows), data.shape[1])
+    matrix[:] = as_float32(np.asarray(data))[rows]
+    return ReadVectors(words[:limit], matrix, faults=+faults)

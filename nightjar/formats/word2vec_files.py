@@ -8,26 +8,46 @@ Arrow writes as many digits as are needed to read the same float32 back. word2ve
 from __future__ import annotations
 
 import mmap
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.formats.content import WORD2VEC_HEADER, ExportedVectors, ReadVectors, decoded
+from nightjar.formats.content import (
+    BLOCK_ROWS,
+    ExportedVectors,
+    ReadVectors,
+    Word2VecHeader,
+    check_vector_size,
+    decoded,
+    word2vec_header,
+)
 
 _BLOCK_BYTES = 8 << 20
-_MAX_LINE_BYTES = 64 << 20
+_MAX_LINE_BYTES = _BLOCK_BYTES
+"""Arrow refuses a longer line, too."""
 _BOM = b"\xef\xbb\xbf"
 _BYTES = "latin-1"
-_MAX_SHORT_ROWS = 0.01
-"""A file with a larger share of rows with too few values is rejected."""
+_MAX_WRONG_ROWS = 0.01
+"""A file with a larger share of rows with too few or too many values is rejected."""
+_MANY_ROWS = 10_000
+"""So many wrong rows are judged before the file is read to its end."""
+_MAX_SPACES = 10_000
+"""No word has as many."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_FLORET_HEADER = re.compile(rb"(\d+ ){6}\S+ \S+\s*")
+"""Rows, values, min_n, max_n, hashes, seed, and what words begin and end with."""
+_WRITTEN_VALUES = 1 << 22
+"""Values that become text at once."""
 
 
 def has_space(token: str) -> bool:
@@ -47,14 +67,23 @@ def write_glove(vectors: ExportedVectors, path: Path) -> None:
 
 
 def _write(vectors: ExportedVectors, path: Path, header: bytes) -> None:
-    options = pcsv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none")
-    names = ["token", *map(str, range(vectors.vector_size))]
     with path.open("wb") as file:
         file.write(header)
         for rows, block in vectors.blocks():
-            columns = [pa.array(vectors.tokens[rows], pa.string())]
-            columns += [pa.array(np.ascontiguousarray(column)) for column in block.T]
-            pcsv.write_csv(pa.table(columns, names=names), file, options)
+            n_rows = max(1, _WRITTEN_VALUES // vectors.vector_size)
+            for start in range(0, len(block), n_rows):
+                some = slice(start, start + n_rows)
+                file.write(_lines(vectors.tokens[rows][some], block[some]))
+
+
+def _lines(tokens: Sequence[str], values: NDArray[np.float32]) -> memoryview:
+    """A line per word. Arrow's CSV writer would refuse words with quotation marks."""
+    columns = [pa.array(np.ascontiguousarray(column)).cast(pa.string()) for column in values.T]
+    columns[-1] = pc.binary_join_element_wise(columns[-1], "\n", "")
+    lines = pc.binary_join_element_wise(pa.array(tokens, pa.string()), *columns, " ")
+    _, offsets, content = lines.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(lines) + 1)
+    return memoryview(content)[: int(ends[-1])]
 
 
 def _joined(parts: list[NDArray[np.float32]], vector_size: int) -> NDArray[np.float32]:
@@ -76,125 +105,201 @@ class _Shape:
     """Byte order mark and header."""
     n_declared: int | None
     vector_size: int
-    has_trailing_space: bool
+    trailing: bytes
+    """Blanks at the end of a row."""
     delimiter: str
 
 
 @dataclass
 class _OddRows:
-    """Collects rows whose number of columns differs, as Arrow reports them."""
+    """The rows whose number of columns differs from the others', as Arrow reports them.
 
-    expected: int
-    longer: list[tuple[int, str]] = field(default_factory=list)
-    n_short: int = 0
-    first_short: str = ""
+    The last columns are the values of a word with spaces. A row whose surplus columns are numbers
+    may as well have too many values, so it is wrong, as one with too few is.
+    """
+
+    vector_size: int
+    delimiter: str
+    places: list[int] = field(default_factory=list)
+    """Before how many of Arrow's rows each of ``tokens`` stands."""
+    tokens: list[str] = field(default_factory=list)
+    values: list[NDArray[np.float32]] = field(default_factory=list)
+    n_with_spaces: int = 0
+    n_wrong: int = 0
+    first_wrong: str = ""
     last_short: int = 0
+    """The number of the last row with too few values."""
+    n_odd: int = 0
 
     def __call__(self, row: Any) -> str:
-        if row.actual_columns > self.expected:
-            self.longer.append((row.number or 0, row.text))
-        else:
-            self.n_short += 1
-            self.last_short = row.number or 0
-            self.first_short = self.first_short or row.text[:60]
+        number = row.number or 0
+        text = row.text.rstrip(" \t")
+        self.n_odd += 1
+        if not text:
+            return "skip"
+        n_fields = text.count(self.delimiter) + 1
+        fields = text.split(self.delimiter) if n_fields <= self.vector_size + _MAX_SPACES else []
+        word, values = fields[: -self.vector_size], fields[-self.vector_size :]
+        if not word or not all(map(_is_number, values)) or self._has_more_values(word):
+            self.n_wrong += 1
+            self.first_wrong = self.first_wrong or text[:60]
+            self.last_short = number if n_fields <= self.vector_size else self.last_short
+            return "skip"
+        self.n_with_spaces += len(word) > 1
+        self.places.append(number - self.n_odd)
+        self.tokens.append(self.delimiter.join(word))
+        with np.errstate(over="ignore"):
+            self.values.append(np.array([float(value) for value in values]).astype(np.float32))
         return "skip"
+
+    def _has_more_values(self, word: list[str]) -> bool:
+        """Whether the columns behind the first one may be values: all, or as many as a row has."""
+        n_numbers = sum(_NUMBER.fullmatch(part) is not None for part in word[1:])
+        return n_numbers > 0 and n_numbers >= min(len(word) - 1, self.vector_size)
 
 
 def read_text(path: Path, limit: int | None = None) -> ReadVectors:
     """Read either kind. Memory: the vectors (twice if words contain spaces), and some text.
 
     Repaired and counted: a header with a wrong number of rows; a truncated last row; rows with too
-    few values (up to a hundredth of them); words that are not UTF-8; words with spaces. Raises
-    InputError for a file without vectors.
+    few or too many values (up to a hundredth of them); words that are not UTF-8; words with spaces.
+    Raises InputError for a file without vectors.
     """
     shape = _look(path)
-    width = 1 + shape.vector_size + shape.has_trailing_space
-    odd = _OddRows(width)
+    odd = _OddRows(shape.vector_size, shape.delimiter)
     tokens: list[str] = []
     parts: list[NDArray[np.float32]] = []
     try:
         for names, values in _batches(path, shape, odd):
             tokens += names
             parts.append(values)
+            _refuse_wrong_rows(path, odd, len(tokens) + odd.n_odd, at_least=_MANY_ROWS)
             if limit is not None and len(tokens) >= limit:
                 break
     except pa.ArrowInvalid as error:
         raise _unreadable(path, error) from error
     faults: Counter[str] = Counter()
     matrix = _joined(parts, shape.vector_size)
-    tokens, matrix = _with_longer_rows(tokens, matrix, odd, shape, faults)
-    n_seen = len(tokens) + odd.n_short
+    tokens, matrix = _with_odd_rows(tokens, matrix, odd)
+    faults["token_with_spaces"] += odd.n_with_spaces
+    n_seen = len(tokens) + odd.n_wrong
     is_whole = limit is None or len(tokens) < limit
-    _count_short_rows(path, odd, n_seen, faults)
+    is_cut = odd.n_wrong == 1 and odd.last_short >= len(tokens) + 1
+    if not is_cut:
+        _refuse_wrong_rows(path, odd, n_seen)
+    faults["cut_last_row" if is_cut else "row_of_wrong_width"] += odd.n_wrong
     if is_whole and shape.n_declared is not None and shape.n_declared != n_seen:
         faults["header_counts_wrongly"] += 1
     words = [_decoded(token, faults) for token in tokens[:limit]]
-    return ReadVectors(words, matrix[:limit], faults=faults)
+    return ReadVectors(words, matrix[:limit], faults=+faults)
 
 
 def _look(path: Path) -> _Shape:
     with path.open("rb") as file:
-        first = file.readline(_MAX_LINE_BYTES)
-        skipped = len(_BOM) if first.startswith(_BOM) else 0
-        first = first[skipped:]
-        header = WORD2VEC_HEADER.fullmatch(first)
-        n_declared = declared_size = None
+        first = _next_line(path, file)
+        skipped = file.tell() - len(first)
+        if first.startswith(_BOM):
+            first, skipped = first[len(_BOM) :], skipped + len(_BOM)
+        header = word2vec_header(path, first)
         if header is not None:
-            n_declared, declared_size = int(header[1]), int(header[2])
             skipped += len(first)
-            first = _next_line(file)
-        second = _next_line(file)
+            first = _next_line(path, file)
+        second = _next_line(path, file)
     if not first.strip():
         raise InputError(f"{path}: there is no vector in it; is it the right file?")
+    if _FLORET_HEADER.fullmatch(first):
+        raise InputError(
+            f"{path}: has floret vectors, a table of hashed n-grams in which no row belongs to a "
+            f"word, so they cannot be imported; use vectors of words"
+        )
     delimiter = "\t" if b"\t" in first and first.count(b"\t") >= first.count(b" ") else " "
-    size = declared_size or _vector_size(first, second, delimiter)
+    declared_size = header.vector_size if header else 0
+    size = declared_size or _vector_size(path, first, second, delimiter)
     line = first.rstrip(b"\r\n")
-    values = line.rstrip(b" \t").split(delimiter.encode())[-size:] if size else []
-    if not 0 < size <= len(line) or not all(_is_number(value) for value in values):
+    row = line.rstrip(b" \t")
+    values = row.rsplit(delimiter.encode(), size)[1:] if 0 < size <= len(line) else []
+    if len(values) < size or not values or not all(map(_is_number, values)):
         raise InputError(
             f"{path}: its first row ({line[:60]!r}) is no word followed by "
             f"{size or 'some'} numbers; is it a file of vectors?"
         )
-    return _Shape(skipped, n_declared, size, line.endswith((b" ", b"\t")), delimiter)
+    check_vector_size(path, size)
+    n_declared = header.n_tokens if header else None
+    return _Shape(skipped, n_declared, size, line[len(row) :], delimiter)
 
 
-def _next_line(file: IO[bytes]) -> bytes:
+def _next_line(path: Path, file: IO[bytes]) -> bytes:
     """The next line that is not blank; empty at the end."""
-    while line := file.readline(_MAX_LINE_BYTES):
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        if len(line) > _MAX_LINE_BYTES:
+            raise InputError(
+                f"{path}: a row is longer than {_MAX_LINE_BYTES:,} bytes ({line[:60]!r}...); is it "
+                f"a file of vectors, with a line for each word?"
+            )
         if line.strip():
             return line
     return b""
 
 
-def _vector_size(first: bytes, second: bytes, delimiter: str) -> int:
+def _vector_size(path: Path, first: bytes, second: bytes, delimiter: str) -> int:
     """Without a header: the number of fields minus one; a word with a space adds fields."""
-    counts = [
-        len(line.rstrip(b" \t\r\n").split(delimiter.encode())) - 1
+    size = min(
+        line.rstrip(b" \t\r\n").count(delimiter.encode())
         for line in (first, second)
         if line.strip() and (line.endswith(b"\n") or line is first)
-    ]
-    return min(count for count in counts if count >= 0)
+    )
+    check_vector_size(path, size)
+    return size
 
 
-def _is_number(field: bytes) -> bool:
+def _is_number(text: str | bytes) -> bool:
     try:
-        float(field)
+        float(text)
     except ValueError:
         return False
-    return True
+    return (b"_" if isinstance(text, bytes) else "_") not in text  # type: ignore[operator]
+
+
+class _Trimmed:
+    """A file without the blanks ``trailing`` at the ends of its lines."""
+
+    def __init__(self, file: IO[bytes], trailing: bytes) -> None:
+        self._file = file
+        self._trailing = trailing
+        self._held = b""
+        self.closed = False
+
+    def read(self, n_bytes: int) -> bytes:
+        """The next bytes; empty only at the end."""
+        while True:
+            more = self._file.read(max(1, n_bytes - len(self._held)))
+            piece = self._held + more
+            end = len(piece.rstrip(b" \t\r")) if more else len(piece)
+            # Blanks may go on in the next piece; as many as that are no end of a line.
+            end = len(piece) if len(piece) - end > _MAX_SPACES else end
+            self._held = piece[end:]
+            if end or not more:
+                return self._cut(piece[:end], is_last=not more)
+
+    def _cut(self, piece: bytes, is_last: bool) -> bytes:
+        for line_end in (b"\n", b"\r\n"):
+            piece = piece.replace(self._trailing + line_end, line_end)
+        return piece.removesuffix(self._trailing) if is_last else piece
+
+    def close(self) -> None:
+        """Arrow closes what it has read."""
+        self.closed = True
 
 
 def _batches(
     path: Path, shape: _Shape, odd: _OddRows
 ) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     names = ["token", *map(str, range(shape.vector_size))]
-    names += ["end"] if shape.has_trailing_space else []
-    kinds = dict.fromkeys(names[1:], pa.float32())
-    kinds |= {"token": pa.string(), "end": pa.string()}
+    kinds = dict.fromkeys(names[1:], pa.float32()) | {"token": pa.string()}
     with path.open("rb") as file:
         file.seek(shape.skipped_bytes)
         with pcsv.open_csv(
-            file,
+            _Trimmed(file, shape.trailing) if shape.trailing else file,
             pcsv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
@@ -213,53 +318,32 @@ def _batches(
             pcsv.ConvertOptions(column_types=kinds, null_values=[]),
         ) as reader:
             for batch in reader:
-                columns = [batch.column(place) for place in range(1, 1 + shape.vector_size)]
                 values = np.empty((len(batch), shape.vector_size), np.float32)
-                for place, column in enumerate(columns):
-                    values[:, place] = column.to_numpy()
+                for place in range(shape.vector_size):
+                    values[:, place] = batch.column(1 + place).to_numpy()
                 yield batch.column(0).to_pylist(), values
 
 
-def _with_longer_rows(
-    tokens: list[str],
-    matrix: NDArray[np.float32],
-    odd: _OddRows,
-    shape: _Shape,
-    faults: Counter[str],
+def _with_odd_rows(
+    tokens: list[str], matrix: NDArray[np.float32], odd: _OddRows
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Insert the rows whose word contains spaces: their values are the last columns."""
-    found: list[tuple[int, str, list[float]]] = []
-    for number, text in odd.longer:
-        fields = text.rstrip(" \t").split(shape.delimiter)
-        values, word = fields[-shape.vector_size :], fields[: -shape.vector_size]
-        if all(_is_number(value.encode(_BYTES)) for value in values):
-            token = shape.delimiter.join(word)
-            found.append((number, token, [float(value) for value in values]))
-        else:
-            odd.n_short += 1
-            odd.first_short = odd.first_short or text[:60]
-    if not found:
+    """Insert the rows that are whole where they stood."""
+    if not odd.tokens:
         return tokens, matrix
-    faults["token_with_spaces"] += len(found)
-    # Arrow numbers rows from 1, including odd ones.
-    numbers = np.array([number for number, _, _ in found])
-    places = np.clip(numbers - 1 - np.arange(len(found)), 0, len(tokens))
+    places = np.clip(odd.places, 0, len(tokens))
     order = np.argsort(np.concatenate([np.arange(len(tokens)) + 0.5, places]), kind="stable")
-    every = [*tokens, *(token for _, token, _ in found)]
-    rows = np.concatenate([matrix, np.array([values for _, _, values in found], np.float32)])
+    every = [*tokens, *odd.tokens]
+    rows = np.concatenate([matrix, np.stack(odd.values)])
     return [every[place] for place in order], rows[order]
 
 
-def _count_short_rows(path: Path, odd: _OddRows, n_rows: int, faults: Counter[str]) -> None:
-    if not odd.n_short:
-        return
-    is_cut = odd.n_short == 1 and odd.last_short >= n_rows
-    if not is_cut and odd.n_short > _MAX_SHORT_ROWS * n_rows:
+def _refuse_wrong_rows(path: Path, odd: _OddRows, n_rows: int, at_least: int = 1) -> None:
+    """Raise InputError if too many of the rows are wrong."""
+    if odd.n_wrong >= at_least and odd.n_wrong > _MAX_WRONG_ROWS * n_rows:
         raise InputError(
-            f"{path}: {odd.n_short} of {n_rows} rows do not have {odd.expected - 1} values, the "
-            f"first is {odd.first_short!r}; is it a file of vectors, and whole?"
+            f"{path}: {odd.n_wrong} of {n_rows} rows do not have {odd.vector_size} values, the "
+            f"first is {odd.first_wrong!r}; is it a file of vectors, whole, and its header right?"
         )
-    faults["cut_last_row" if is_cut else "row_of_wrong_width"] += odd.n_short
 
 
 def _decoded(token: str, faults: Counter[str]) -> str:
@@ -279,7 +363,7 @@ _MAX_WORD_BYTES = 1 << 16
 
 def cannot_hold(token: str) -> bool:
     """Whether a reader would end ``token`` early, or strip a line break from it."""
-    return token == "" or " " in token or "\n" in token
+    return token == "" or " " in token or "\n" in token or token.startswith("\r")
 
 
 def write_word2vec_binary(vectors: ExportedVectors, path: Path) -> None:
@@ -308,25 +392,27 @@ def read_word2vec_binary(path: Path, limit: int | None = None) -> ReadVectors:
 
 
 def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
-    header = WORD2VEC_HEADER.match(data[:256])
+    header = word2vec_header(path, data[:256])
     if header is None:
         raise InputError(
             f"{path}: does not start with the number of words and of values; is it word2vec's "
             f"binary format?"
         )
-    n_declared, size = int(header[1]), int(header[2])
+    n_declared, size = header.n_tokens, header.vector_size
     # A row has at least a word of one byte and a space.
-    n_possible = (len(data) - header.end()) // (4 * size + 2) if size else 0
+    n_possible = (len(data) - header.n_bytes) // (4 * size + 2) if size else 0
     if size == 0 or n_possible == 0:
         raise InputError(
             f"{path}: {len(data)} bytes hold no row of {size} values, which its header declares; "
             f"fetch the file again"
         )
+    check_vector_size(path, size)
     n_rows = min(n_possible, limit or n_possible)
     faults: Counter[str] = Counter()
     words: list[str] = []
     values = np.empty((n_rows, size), np.float32)
-    place, width = header.end(), 4 * size
+    place, width = header.n_bytes, 4 * size
+    n_strange = 0
     while len(words) < n_rows and place < len(data):
         end = data.find(b" ", place, place + _MAX_WORD_BYTES)
         if end < 0 or end + 1 + width > len(data):
@@ -334,11 +420,86 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
             faults["cut_last_row"] += int(bool(data[place:].strip(b"\r\n\0 ")))
             break
         values[len(words)] = np.frombuffer(data, "<f4", size, end + 1)
-        words.append(decoded(data[place:end].lstrip(b"\r\n"), faults))
+        word = data[place:end].lstrip(b"\r\n")
+        n_strange += not word or _CONTROL.search(word) is not None
+        words.append(decoded(word, faults))
         place = end + 1 + width
-    if (limit is None or len(words) < limit) and len(words) + faults["cut_last_row"] != n_declared:
+    is_whole = limit is None or len(words) < limit
+    if is_whole and len(words) + faults["cut_last_row"] != n_declared:
         faults["header_counts_wrongly"] += 1
-    return ReadVectors(words, values[: len(words)], faults=+faults)
+    values = values[: len(words)]
+    if not (is_whole and len(words) == n_declared and not data[place:].strip(b"\r\n")):
+        n_strange += faults["token_not_utf8"] * is_whole + _n_implausible(values)
+        _refuse_strange_rows(path, words, n_strange, size)
+        _refuse_other_size(path, data, header)
+    return ReadVectors(words, values, faults=+faults)
+
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_MORE_VALUES = 16
+"""Rows may have twice as many values as declared, and as many more."""
+_IMPLAUSIBLE = 1e15
+"""No value of a vector is as large; four letters taken for a value are."""
+
+
+def _n_implausible(values: NDArray[np.float32]) -> int:
+    """The number of rows with a value that may be a piece of the next word."""
+    return sum(
+        int((np.abs(values[start : start + BLOCK_ROWS]) > _IMPLAUSIBLE).any(axis=1).sum())
+        for start in range(0, len(values), BLOCK_ROWS)
+    )
+
+
+def _refuse_strange_rows(path: Path, words: list[str], n_strange: int, size: int) -> None:
+    """Raise InputError if words look like values, or values like words.
+
+    That happens when the header declares fewer or more values than the rows have.
+    """
+    if n_strange > _MAX_WRONG_ROWS * len(words):
+        strange = next((word for word in words if "\ufffd" in word or not word.isprintable()), "")
+        example = f", such as {strange[:60]!r}" if strange else ""
+        raise InputError(
+            f"{path}: {n_strange} of {len(words)} rows have a word that is empty or no text, or "
+            f"values above {_IMPLAUSIBLE:g}{example}: the rows have another number of values than "
+            f"the {size} that the header declares, or the file is damaged; fetch it again"
+        )
+
+
+def _refuse_other_size(path: Path, data: mmap.mmap, header: Word2VecHeader) -> None:
+    """Raise InputError if rows of another size fill the file.
+
+    If those of the declared size do, too, the number of rows decides.
+    """
+    does_declared_fill = _n_filling(data, header.n_bytes, header.vector_size) > 0
+    for size in range(1, 2 * header.vector_size + _MORE_VALUES):
+        n_rows = 0 if size == header.vector_size else _n_filling(data, header.n_bytes, size)
+        if n_rows and (n_rows == header.n_tokens or not does_declared_fill):
+            raise InputError(
+                f"{path}: its header declares {header.vector_size} values and its rows have "
+                f"{size}; correct the header, or fetch the file again"
+            )
+
+
+def _n_filling(data: mmap.mmap, place: int, size: int) -> int:
+    """How many rows of ``size`` values, each behind a word, fill ``data`` from ``place``; or 0."""
+    n_rows = 0
+    while place < len(data):
+        end = data.find(b" ", place, place + _MAX_WORD_BYTES)
+        word = data[place:end].lstrip(b"\r\n") if end >= 0 else b""
+        if not word or _CONTROL.search(word) or not _is_utf8(word):
+            is_end = end < 0 and not data[place : place + _MAX_WORD_BYTES].strip(b"\r\n")
+            return n_rows if is_end else 0
+        place = end + 1 + 4 * size
+        n_rows += 1
+    return n_rows if place == len(data) else 0
+
+
+def _is_utf8(word: bytes) -> bool:
+    try:
+        word.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_rest(path: Path, place: int, end: int, n_bytes: int, width: int) -> None:

@@ -20,7 +20,7 @@ from gensim.models.fasttext import FastTextKeyedVectors
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError, VocabularyError
-from nightjar.formats.content import first_not_finite, first_repeated
+from nightjar.formats.content import first_not_finite, first_repeated, whole_counts
 from nightjar.formats.embeddings import blocks
 from nightjar.formats.gensim.hyperparameters import ngrams_of
 from nightjar.store import FileIdentity
@@ -259,7 +259,7 @@ def _counts(wv: KeyedVectors) -> NDArray[np.int64] | None:
             f"the gensim model has {len(wv.index_to_key)} words and {len(counts)} counts; it was "
             f"changed by hand"
         )
-    as_integers = np.asarray(counts, np.int64)
+    as_integers = whole_counts("the gensim model", counts)
     if as_integers.min() < 0:
         word = wv.index_to_key[int(np.argmin(as_integers))]
         raise InputError(f"the gensim model's count of {word!r} is {as_integers.min()}")
