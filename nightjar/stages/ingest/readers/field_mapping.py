@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
+from nightjar.config.linear_regex import make_search
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
 
@@ -99,11 +99,11 @@ def _comparison(bound: str | float, holds: Callable[[Any, Any], bool]) -> Test:
 
 
 def _regex(pattern: str) -> Test:
-    search = re.compile(pattern).search
+    is_found = make_search(pattern)
 
     def test(value: object) -> bool:
         text = _as_text(value)
-        return text is not None and search(text) is not None
+        return text is not None and is_found(text)
 
     return _of_any_element(test)
 
