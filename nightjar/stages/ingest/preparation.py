@@ -59,7 +59,10 @@ class Preparation:
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            detail = f"half a character: {error}"
+            detail = (
+                f"half a character: {error}; with errors: replace or the cleaning step repair it "
+                f"becomes U+FFFD"
+            )
             return self._rejection(document, Reason.UNDECODABLE, detail, text)
         if problem := _id_problem(document.native_id):
             return self._rejection(document, Reason.INVALID_ID, problem, text)

@@ -71,6 +71,8 @@ class Rejection:
     reason: Reason | DropReason
     detail: str
     excerpt: str = ""
+    n_records: int = 1
+    """More than 1 if it stands for as many alike, such as blank lines in a row."""
 
 
 Record = Document | Rejection | Skip

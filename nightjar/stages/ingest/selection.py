@@ -121,7 +121,9 @@ def select_files(
     files: list[SourceFile] = []
     for name, source in config.sources.items():
         if isinstance(source, SqlSource):
-            files += _rows(TableRequest(name, source, base_dir, purged_ids), fetching)
+            files += _rows(
+                TableRequest(name, source, base_dir, purged_ids, config.max_chars), fetching
+            )
         elif source.is_remote:
             request = FetchRequest(
                 name,

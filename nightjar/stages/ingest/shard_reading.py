@@ -203,8 +203,8 @@ class _Reading:
             self._signatures.add(document.text)
 
     def _reject(self, rejection: Rejection) -> None:
-        self._counts["quarantined"] += 1
-        self._counts[f"quarantined_{rejection.reason}"] += 1
+        self._counts["quarantined"] += rejection.n_records
+        self._counts[f"quarantined_{rejection.reason}"] += rejection.n_records
         self._quarantine.add(
             len(rejection.detail) + len(rejection.excerpt),
             *quarantine_row(self._name, rejection),
