@@ -474,3 +474,32 @@ def test_conditions_nested_without_end_are_refused() -> None:
         IngestConfig.model_validate(
             {"sources": {"in": {"type": "csv", "path": "a", "where": {"a": condition}}}}
         )
+
+
+# -- a first line for Excel --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", ["auto", ";"])
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"'])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_header(
+    tmp_path: Path, delimiter: str, first: str, encoding: str
+) -> None:
+    content = f'{first}\r\nid;text\r\n1;Grüße, Köln\r\n2;"zwei\r\nZeilen; hier"\r\n3\r\n'
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+    settings = {"id_column": "id", "delimiter": delimiter, "encoding": encoding}
+    records = list(read(tmp_path / "a.csv", "csv", **settings))
+    assert texts(iter(records)) == ["Grüße, Köln", "zwei\nZeilen; hier"]
+    assert rejections(iter(records)) == [("a.csv:6", "malformed_row")]
+
+
+def test_the_line_for_excel_goes_before_named_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=\t\n1\tone\n")
+    found = read(tmp_path / "a.csv", "csv", delimiter="auto", columns=["id", "text"])
+    assert texts(found) == ["one"]
+
+
+def test_another_delimiter_than_the_line_for_excel_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\nid;text\n1;one\n")
+    with pytest.raises(SourceError, match="its first line 'sep=;' tells Excel that ';' separates"):
+        list(read(tmp_path / "a.csv", "csv"))

@@ -196,7 +196,9 @@ _CODECS = (
 def decompress(
     path: Path, chunks: Iterable[bytes], limits: ExpansionLimits | None = None
 ) -> Iterator[bytes]:
-    """The decompressed content of ``path``, whose bytes are ``chunks``, by its suffix.
+    """The decompressed content of ``path``, whose bytes are ``chunks``.
+
+    A suffix of a compression has to match the content; without one the content decides.
 
     Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB for hostile Zstandard). Raises
     SourceError when the data does not match the suffix, is damaged or truncated, uses an
@@ -213,20 +215,16 @@ def decompress(
     head = next(rest, b"")
     stored = next((codec for codec in _CODECS if codec.signature.match(head)), None)
     named = next((codec for codec in _CODECS if codec.suffix == suffix), None)
-    if named is None and stored is not None:
-        raise SourceError(
-            f"{path}: holds {stored.name} data, which its name does not say; "
-            f"rename it to {path.name}{stored.suffix}"
-        )
-    if named is None:
+    codec = named or stored
+    if codec is None:
         return (piece for piece in chain((head,), rest) if piece)
-    if stored is not named:
+    if named is not None and stored is not named:
         held = f"{stored.name} data" if stored else "something else"
         raise SourceError(
             f"{path}: is named {suffix} but holds {held if head else 'nothing'}, not "
             f"{named.name} data; name it after what it holds, or fetch it again"
         )
-    stream = _Stream(path, named, None if limits is None else Expansion(path, limits))
+    stream = _Stream(path, codec, None if limits is None else Expansion(path, limits))
     return stream.pieces(chain((head,), rest))
 
 

@@ -47,6 +47,13 @@ class SourceFile:
     path: Path
     sha256: str | None = None
     """Hash of a fetched file; None for a local one."""
+    url: str = ""
+    """Where it was fetched from, for messages."""
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for messages: the copy of a fetched file tells nobody anything."""
+        return self.url or str(self.path)
 
     @property
     def name(self) -> str:
@@ -125,12 +132,7 @@ def select_files(
                 TableRequest(name, source, base_dir, purged_ids, config.max_chars), fetching
             )
         elif source.is_remote:
-            request = FetchRequest(
-                name,
-                source.patterns,
-                source.storage or StorageConfig(),
-                int(config.max_fetch_bytes),
-            )
+            request = _request(name, source, config)
             files += sorted(_fetched(request, fetching), key=_by_label)
         else:
             files += _local_files(name, source, base_dir)
@@ -147,8 +149,14 @@ def planned_files(
     files: list[SourceFile] = []
     for name, source in config.sources.items():
         if isinstance(source, SqlSource) or source.is_remote:
+            origins = _origins(name, source, config, fetched)
             files += [
-                SourceFile(name, label, fetched_file(fetched, entry.sha256, PurePath(label).name))
+                SourceFile(
+                    name,
+                    label,
+                    fetched_file(fetched, entry.sha256, PurePath(label).name),
+                    url=origins.get(entry.sha256, ""),
+                )
                 for entry in planned
                 for owner, _, label in (entry.name.partition("/"),)
                 if owner == name
@@ -168,6 +176,24 @@ def planned_files(
             f"run again"
         )
     return files
+
+
+def _request(name: str, source: FileSourceConfig, config: IngestConfig) -> FetchRequest:
+    storage = source.storage or StorageConfig()
+    return FetchRequest(name, source.patterns, storage, int(config.max_fetch_bytes))
+
+
+def _origins(
+    name: str, source: FileSourceConfig | SqlSource, config: IngestConfig, fetched: Path
+) -> dict[str, str]:
+    """URLs of fetched files by their hash, as far as they are known."""
+    if isinstance(source, SqlSource):
+        return {}
+    try:
+        files = known_files(_request(name, source, config), fetched)
+    except SourceError:  # another night has fetched since
+        return {}
+    return {file.sha256: urls.redacted(file.url) for file in files}
 
 
 def _local_files(name: str, source: FileSourceConfig, base_dir: Path) -> list[SourceFile]:

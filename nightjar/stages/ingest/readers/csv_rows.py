@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
     field_limit = max(max_chars, _MIN_FIELD_LIMIT)
     lines = _Lines(source, file, field_limit)
     with _field_limit(field_limit):
-        delimiter = source.delimiter
+        delimiter = _stated_delimiter(source, lines, file)
         if delimiter == AUTO_DELIMITER:
             delimiter = _found_delimiter(source, mapping, lines.peek())
         rows = _Rows(source, delimiter, lines, file)
@@ -88,6 +89,10 @@ class _Lines:
             return ""
         self._again.append(line)
         return line.data.decode(self._encoding, "replace")
+
+    def skip(self) -> None:
+        """Leave the next line out."""
+        self._again.popleft()
 
     def give_back(self) -> bool:
         """Put back all lines of this row but the first; False if there are none.
@@ -211,6 +216,25 @@ def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Itera
         quoting=csv.QUOTE_MINIMAL if source.quote else csv.QUOTE_NONE,
         strict=True,
     )
+
+
+_STATEMENT = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+"""The first line with which Excel is told the delimiter."""
+
+
+def _stated_delimiter(source: CsvSource, lines: _Lines, file: InputFile) -> str:
+    """The delimiter that the configuration states, or a first line ``sep=;``, which is skipped."""
+    first = lines.peek()
+    statement = _STATEMENT.fullmatch(first)
+    if statement is None:
+        return source.delimiter
+    if source.delimiter not in (AUTO_DELIMITER, statement[1]):
+        raise SourceError(
+            f"{file.path}: its first line {first!r} tells Excel that {statement[1]!r} separates "
+            f"columns, delimiter is {source.delimiter!r}; set delimiter: auto, or that one"
+        )
+    lines.skip()
+    return statement[1]
 
 
 def _found_delimiter(source: CsvSource, mapping: FieldMapping, header: str) -> str:
