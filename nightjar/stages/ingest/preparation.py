@@ -96,6 +96,8 @@ class Preparation:
     def _clean(self, document: Document) -> Cleaned | Rejection:
         """Unify line ends, remove NUL, apply ``cleaning``, strip white space."""
         text = document.text
+        if document.n_gaps:
+            self.changes["template_gaps"] += document.n_gaps
         if "\0" in text:
             self.changes["nul_characters_removed"] += text.count("\0")
             text = text.replace("\0", "")

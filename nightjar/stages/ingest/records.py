@@ -61,6 +61,8 @@ class Document:
     text: str
     language: str | None = None
     """The language that the record declares; None if it does not."""
+    n_gaps: int = 0
+    """Places in its sentences where a template was that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from nightjar.config import IngestConfig, MediaWikiSource, SqlSource, StorageConfig
+from nightjar.config import IngestConfig, SqlSource, StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
 from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
 from nightjar.errors import InputError, SourceChanged, SourceError
@@ -246,8 +246,6 @@ def _identity_of(file: SourceFile) -> FileIdentity:
 def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
     """Versions of the libraries that shape the texts of a source."""
     found = config.sources[source]
-    if isinstance(found, MediaWikiSource):
-        return library_versions("mwparserfromhell")
     if getattr(found, "encoding", None) == AUTO_ENCODING:
         return library_versions("charset-normalizer")
     return {}
