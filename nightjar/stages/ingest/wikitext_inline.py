@@ -59,9 +59,9 @@ def _unquoted(line: str) -> str:
     n_both = lengths.count(_BOTH)
     n_bold, n_italic = lengths.count(_BOLD) + n_both, lengths.count(_ITALIC) + n_both
     if n_bold % 2 and n_italic % 2:
-        number = _apostrophe(parts, lengths)
-        if number is not None:
-            parts[2 * number] += "'"
+        place = _apostrophe(parts, lengths)
+        if place is not None:
+            parts[2 * place] += "'"
     return "".join(parts[::2])
 
 
