@@ -26,7 +26,7 @@ from gensim.models import KeyedVectors
 from nightjar.formats import ExportedVectors, read_vectors, write_vectors
 from nightjar.model.tokenization import Settings
 
-SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
+SETTINGS = Settings("unicode", None, "forms", True, True, 1, 40)
 KINDS = {"binary": "word2vec-binary", "text": "word2vec"}
 
 

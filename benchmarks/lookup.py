@@ -199,7 +199,7 @@ def write_models(directory: Path, n_words: int, vector_size: int) -> dict[str, f
             counts = np.arange(n_words, 0, -1)[part]
             yield Rows(words[part], counts, matrix[part])
 
-    settings = Settings("unicode", None, "NFKC", True, True, 1, 40)
+    settings = Settings("unicode", None, "forms", True, True, 1, 40)
     ours = directory / "ours"
     ours.mkdir()
     started = time.perf_counter()

@@ -13,7 +13,7 @@ from nightjar.model.lookup import ModelContent, NgramRows, Rows, VectorModel, wr
 from nightjar.model.tokenization import Settings
 from nightjar.store import Artifact
 
-SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
+SETTINGS = Settings("unicode", None, "forms", True, True, 1, 40)
 
 
 def random_matrix(n_rows: int, vector_size: int = 8, seed: int = 1) -> NDArray[np.float32]:

@@ -252,3 +252,10 @@ def test_steps_run_in_the_order_of_the_config() -> None:
     text = "a&nbsp;&nbsp;&nbsp;b"
     assert cleaned(text, "html", "white_space").text == "a b"
     assert cleaned(text, "white_space", "html").text == "a\u00a0\u00a0\u00a0b"
+
+
+def test_a_power_in_markup_does_not_join_its_number() -> None:
+    found = cleaned(
+        "10<sup>6</sup> 1990<SUP class=a> 1</SUP> m<sup>2</sup> 19<sup>th</sup>", "html"
+    )
+    assert found.text == "10^6 1990^ 1 m2 19th"

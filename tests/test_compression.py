@@ -25,6 +25,7 @@ from reader_support import read, read_until_error, rejections, texts
 from nightjar.config import IngestConfig
 from nightjar.errors import SourceError
 from nightjar.files.compression import ExpansionLimits, decompress
+from nightjar.stages.ingest.records import Document
 
 TEN_GB = 10_000_000_000
 ZEROS = bytes(50_000_000)
@@ -218,6 +219,48 @@ def test_files_of_an_archive_are_read_in_the_order_of_their_names(tmp_path: Path
         ("in:a.zip/b/two.txt", "two\nthree"),
         ("in:a.zip/c.txt.gz", "four"),
     ]
+
+
+def test_an_archive_of_a_mac_has_the_names_that_were_meant(tmp_path: Path) -> None:
+    """UTF-8 without a word, accents apart, and files beside the files."""
+    names = [
+        "cafe\u0301.txt",
+        "x/__MACOSX/b.txt",
+        "x/._c.txt",
+        ".DS_Store",
+        "x/Thumbs.db",
+        "日.txt",
+    ]
+    path = archive(tmp_path / "a.zip", [(name, name.encode()) for name in names])
+    data = path.read_bytes()  # zipfile writes the flag of UTF-8 by itself
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        pieces = data.split(mark)
+        places = [place - 4 + 1] * (len(pieces) - 1)
+        data = mark.join(
+            [pieces[0]]
+            + [
+                piece[:at] + bytes([piece[at] & ~0x08]) + piece[at + 1 :]
+                for piece, at in zip(pieces[1:], places, strict=True)
+            ]
+        )
+    path.write_bytes(data)
+    result = run_ingest(tmp_path, text_source("a.zip", document="file"))
+    assert [row["doc_id"] for row in result.documents] == ["in:a.zip/café.txt", "in:a.zip/日.txt"]
+
+
+def test_backslashes_in_an_archive_of_windows_are_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("sub\\", "sub\\a.txt", "__MACOSX\\b.txt"):
+            info = zipfile.ZipInfo(name)
+            info.create_system = 0
+            file.writestr(info, "one" if name.endswith("txt") else "")
+    assert [r.locator for r in read(path) if isinstance(r, Document)] == ["a.zip/sub/a.txt:1"]
+
+
+def test_an_archive_without_a_suffix_is_read_by_its_content(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", [("a.txt", b"one"), ("part-0001", gzip.compress(b"two"))])
+    assert texts(read(path.rename(tmp_path / "object"))) == ["one", "two"]
 
 
 def test_each_table_of_an_archive_has_its_header(tmp_path: Path) -> None:

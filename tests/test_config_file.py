@@ -109,3 +109,83 @@ def test_a_folder_that_addresses_of_databases_cannot_hold_is_named(
     assert load_config(path, [elsewhere]).artifacts_dir == tmp_path / "artifacts"
     with pytest.raises(ConfigError, match="SQLite file with '%' in its path"):
         load_config(path, [elsewhere, "registry.tracking_uri=sqlite:////x/50%20/mlflow.db"])
+
+
+def source_with(condition: str) -> str:
+    return MINIMAL.replace(
+        "path: news.txt", f"path: news.txt, where: {{lang: {condition}}}, kept: yes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "meaning"),
+    [
+        ("[no, sv]", "no", "false"),
+        ("no", "no", "false"),
+        ("{not: Off}", "Off", "false"),
+        ("[en, yes]", "yes", "true"),
+        ("0123", "0123", "83"),
+        ("12:30", "12:30", "750"),
+        ("[1_000]", "1_000", "1000"),
+        ("12:30.5", "12:30.5", "750.5"),
+    ],
+)
+def test_a_condition_that_yaml_reads_otherwise_is_to_be_quoted(
+    minimal: Path, condition: str, value: str, meaning: str
+) -> None:
+    message = refusal_of(source_with(condition), minimal)
+    assert message == (
+        f"{minimal}:5: where: without quotes YAML reads {value} as {meaning}; write '{value}' in "
+        f"quotes if it is text, else {meaning}"
+    )
+    override = f"corpora.text.sources.news.where.lang={condition}"
+    assert f"without quotes YAML reads {value} as {meaning}" in refusal(minimal, override)
+
+
+@pytest.mark.parametrize("condition", ["['no', \"yes\"]", "[true, False, null, 5, -0.5, 1e3]"])
+def test_a_condition_that_is_clear_is_taken(minimal: Path, condition: str) -> None:
+    text = MINIMAL.replace("type: text", "type: csv").replace(
+        "path: news.txt", f"path: news.txt, where: {{lang: {condition}}}"
+    )
+    minimal.write_text(text, encoding="utf-8")
+    load_config(minimal)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("place", ["where: {a: *z }, x", "x"])
+def test_aliases_of_aliases_are_refused_before_they_are_written_out(
+    minimal: Path, place: str
+) -> None:
+    bomb = "bomb:\n  - &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"  - &{name} [{', '.join([f'*{inner}'] * 10)}]\n"
+        for inner, name in zip("abcdefgh", "bcdefghz", strict=True)
+    )
+    message = refusal_of(
+        bomb + MINIMAL.replace("path: news.txt", f"path: news.txt, {place}: *z "), minimal
+    )
+    assert message == (
+        f"{minimal}: this is not valid YAML: its aliases (*name) stand for more than 100,000 "
+        f"values; write out what is meant"
+    )
+
+
+@pytest.mark.timeout(60)
+def test_of_many_errors_the_first_are_named(minimal: Path) -> None:
+    text = MINIMAL + "".join(f"k{number}: 1\n" for number in range(20_000))
+    lines = refusal_of(text, minimal).splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(f"nightly.yaml:{MINIMAL.count(chr(10)) + 1}: unknown key 'k0'")
+    assert lines[-1] == "nightly.yaml: and 19,980 more errors like these; mend these first"
+
+
+def test_a_long_key_is_cut_short(minimal: Path) -> None:
+    assert len(refusal_of(MINIMAL + f"{'k' * 1000}: 1\n", minimal)) < 600
+
+
+@pytest.mark.timeout(10)
+def test_a_file_that_is_no_config_is_refused_unread(minimal: Path) -> None:
+    text = "".join(f"key{number}: 1\n" for number in range(100_000))
+    assert refusal_of(text, minimal) == (
+        f"{minimal}: this is not valid YAML: it has {len(text):,} characters, more than the "
+        f"500,000 of any config; is it the right file?"
+    )

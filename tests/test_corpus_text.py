@@ -193,10 +193,14 @@ def test_a_suffix_that_lies_is_an_error(tmp_path: Path, suffix: str) -> None:
 
 
 @SUFFIXES
-def test_compressed_text_without_a_suffix_is_an_error(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / "a.txt").write_bytes(COMPRESS[suffix](LINES))
-    with pytest.raises(SourceError, match=rf"rename it to a\.txt\{suffix}"):
-        run_ingest(tmp_path, text_source("a.txt"))
+@pytest.mark.parametrize("name", ["a.txt", "part-0001", "a.gzip"])
+def test_compressed_text_without_a_suffix_is_read_as_it_is(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
+    (tmp_path / name).write_bytes(COMPRESS[suffix](LINES))
+    (tmp_path / "b.txt").write_bytes(LINES)
+    found = run_ingest(tmp_path, text_source(name))
+    assert found.texts == run_ingest(tmp_path, text_source("b.txt"), store="plain").texts
 
 
 def test_an_unsupported_compression_is_an_error_that_names_the_supported(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 """Wikitext to plain text: what is kept, what is dropped, and that no page can stop a night."""
+# ruff: noqa: RUF001, E501, ISC004 (markup of many scripts is the matter here)
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ CASES = {
         "a <math>\\frac{{x}}{y}</math><gallery>\nA.jpg|x\n</gallery><source lang=c>{{</source> b",
         "a b",
     ),
-    "nowiki is literal": ("a <nowiki>''[b]</nowiki> c", "a [b] c"),
+    "nowiki is literal": ("a <nowiki>''[b]</nowiki> c", "a ''[b] c"),
     "emphasis goes, apostrophes stay": (
         "'''Bold''' ''it'' '''''both''''' l'''x''' o'clock",
         "Bold it both lx o'clock",
@@ -92,6 +93,64 @@ CASES = {
         "a Infobox\n\nb",
     ),
     "ends without an opening go": ("a }} b ]] c </ref> |} d", "a b c |} d"),
+    "an apostrophe beside italics stays": (
+        "''Eagle'''s stage. \nDans l'''Iliade'' d'Homère. \ndell'''[[The Economist|Economist]]'' è",
+        "Eagle's stage.\nDans l'Iliade d'Homère.\ndell'Economist è",
+    ),
+    "apostrophes in a row": (
+        "'''L'Équipe''' ''l'Humanité'' ''''four''' ''''''six''''' a''' b'' c'''d",
+        "L'Équipe l'Humanité 'four 'six a b cd",
+    ),
+    "links have emphasis of their own": ("''a [[b|c'''s]] d'' [[L''x|]]", "a cs d L''x"),
+    "one variant of a language is shown": (
+        """她用-{zh-hans:计算机; zh-hant:電腦}-工作-{A|zh-cn:程序; zh-tw:程式}-和-{香蕉}-。
+        -{H|zh-cn:巨集=>zh-cn:宏;}--{T|zh:x}--{zh;zh-hans|y}-""",
+        "她用计算机工作程序和香蕉。\ny",
+    ),
+    "variants hold links, and lie in links": (
+        """-{sr-ec:[[Београд|град]]; sr-el:[[Beograd|grad]]}-
+        [[Ниш|-{sr-ec:Ниш; sr-el:Niš}-]] -{R|a:b}-""",
+        "град\nНиш a:b",
+    ),
+    "what is no variant stays": (
+        "x-{y z w -{http://a.org b}- {{a}}-{{b}} (1-{2})",
+        "x-{y z w b - (1-{2})",
+    ),
+    "functions of every wiki show their value": (
+        "{{formatnum:12345}} {{FORMATNUM:1,234|R}} {{lc:ABC}} {{plural:1|page|pages}} {{plural:3|a|b}}"
+        " {{subst:formatnum:7}} {{#if:x|y}}.",
+        "12345 1,234 ABC page b 7 .",
+    ),
+    "templates of other wikis within sentences": (
+        'Au {{s-|XIX|e}}, {{unité|300|km}}, {{date|14|juillet|1789}}. {{Höhe|300|DE}} {{"|Guten Tag}} '
+        "{{w|nuclear weapon|weapons}} {{w|power}} {{as of|2011}} {{enS|King}} {{M|5|km}}",
+        "Au XIXe, 300 km, 14 juillet 1789. 300 m „Guten Tag“ weapons power as of 2011 King 5 km",
+    ),
+    "powers do not join numbers": (
+        "10<sup>6</sup> 10{{sup|-6}} 5{{e|9}} m<sup>2</sup> 19<sup>th</sup> XIX{{e}} 19{{sup|th}}",
+        "10^6 10^-6 5 × 10^9 m2 19th XIXe 19th",
+    ),
+    "links to other languages are known by their codes": (
+        "x [[de:Vogel]][[DE: Vogel]] [[als:a]][[it:x|y]] [[:de:Vogel]] [[abc:x]] [[ISO:9]]",
+        "x de:Vogel abc:x ISO:9",
+    ),
+    "a file is known by its ending": (
+        "[[Bild:a.jpg]][[Fitxer: b.SVG |mini|c]] [[Plik:c.webp]]d",
+        "d",
+    ),
+    "brackets and bars in the text of a link": (
+        "[[a|b [1] c]] [[d|e|f]] [[g|]] [[ :h ]] [[#i]]",
+        "b [1] c e|f g h #i",
+    ),
+    "addresses of every kind": (
+        "[//a.org b] [mailto:x@y.z c] [[http://a.org d]] [ftp://x] [news:a ''e''] [x]",
+        "b c [d] e [x]",
+    ),
+    "entities need their semicolon": (
+        "&copy=1 &amp;lt; &#x27; &eacute; &nosuch; &Eacute;x",
+        "&copy=1 &lt; ' é &nosuch; Éx",
+    ),
+    "switches of every language go": ("__БЕЗ_ОГЛАВЛЕНИЯ__a__AUCUNSOMMAIRE__ __b__", "a __b__"),
     "cuts do not join to marks": ("[<b></b>[a {<i></i>{b", "a b"),
 }
 
@@ -111,7 +170,8 @@ def test_namespaces_of_the_wiki_are_known_in_its_language() -> None:
 HOSTILE = (
     "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
     "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
-    "{{nowrap|", "{{convert|5|", "|", "{{lang|a=",
+    "{{nowrap|", "{{convert|5|", "|", "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
+    "__A_", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
 )  # fmt: skip
 
 
@@ -141,3 +201,22 @@ def test_random_markup_leaves_no_debris() -> None:
         text = STRIPPER.strip(wikitext)
         assert not any(debris in text for debris in ("[[", "]]", "{{", "}}")), wikitext
         text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "n_gaps"),
+    [
+        ("The city has {{population|x}} inhabitants, {{a}} and {{b}}.", 3),
+        ("{{Infobox|x}}\nThe city{{sfn|a}} is old.{{cite|b}} It\n{{Navbox}}\n", 0),
+        ("l'{{x}} est ({{y}}) là; {{nowrap|a {{z}} b}}.", 2),
+        ("* {{flagicon|x}} France\n{| \n| a {{b}} c\n|}\n[[File:a.jpg|thumb|a {{b}} c]]", 0),
+        ("a {{convert|5|km}} b {{formatnum:5}} c {{{1|d}}} e", 0),
+    ],
+)
+def test_templates_that_leave_a_gap_in_a_sentence_are_counted(wikitext: str, n_gaps: int) -> None:
+    assert STRIPPER.stripped(wikitext).n_gaps == n_gaps
+
+
+def test_the_title_stands_where_a_page_names_itself() -> None:
+    found = STRIPPER.stripped("'''{{PAGENAME}}''' is old.", "Old Town")
+    assert (found.text, found.n_gaps) == ("Old Town is old.", 0)

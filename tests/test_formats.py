@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, read_vectors, write_vectors
+from nightjar.formats.static import make_hf_tokenizer
 from nightjar.model.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
 from nightjar.model.tokenization import Settings
+from nightjar.model.tokenization.letter_forms import invisible_characters, letter_forms
+from nightjar.model.tokenization.settings import NormalForm
+from nightjar.model.tokenization.tokenizers import make_word_finder
 
-SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
+SETTINGS = Settings("unicode", None, "forms", True, True, 1, 40)
 WORDS = ["the", "king", "queen", "naïve", "don't", "3.14", "日", "river", "sea", "a", "x", "кот"]
 SIZE = 7
 SOURCE = {"model": "night-w2v", "embeddings_version": "0123456789ab", "git_commit": "abc"}
@@ -202,6 +207,22 @@ TEXTS = [
     "日本 кот \u041a\u041e\u0422 \u00adking",
     "nothing known here",
 ]
+
+
+@pytest.mark.parametrize("form", ["forms", "NFC", "NFKC", None])
+def test_every_letter_form_is_what_it_is_in_training(form: NormalForm | None) -> None:
+    """Each character by itself and between letters, in a Hugging Face tokenizer and in ours."""
+    pytest.importorskip("tokenizers", reason="the extra formats is not installed")
+    settings = replace(SETTINGS, normalization=form)
+    find = make_word_finder(settings)
+    signs = [*letter_forms(), *invisible_characters(), *"²½①™ⅷé㎏", "e\u0301"]
+    # The library's tables of NFKC are of an older Unicode.
+    signs = [sign for sign in signs if form != "NFKC" or ord(sign[0]) < 0x1FBF0]
+    texts = [f"xa{sign}bx {sign}" for sign in signs]
+    words = sorted({word for text in texts for word in find(text)})
+    tokenizer = make_hf_tokenizer(words, settings)
+    found = [[words[row] for row in tokenizer.encode(text).ids] for text in texts]
+    assert found == [find(text) for text in texts]
 
 
 def expected_means(vectors: ExportedVectors, tmp_path: Path) -> Floats:

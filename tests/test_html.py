@@ -214,3 +214,12 @@ def test_pages_without_text_are_quarantined(tmp_path: Path) -> None:
         assert rejections(read(path, "html", **settings)) == [("a.html", reason)]
     path.write_bytes(b"<meta charset=utf-8>caf\xe9")
     assert texts(read(path, "html", errors="replace")) == ["caf\ufffd"]
+
+
+def test_a_power_does_not_join_its_number() -> None:
+    page = (
+        "10<sup>6</sup> in 1990<sup class=a>1</sup>, 10<SUP>-3</SUP> m<sup>2</sup> 19<sup>th</sup>"
+    )
+    text = "10^6 in 1990^1, 10^-3 m2 19th"
+    assert html_to_text(page) == text
+    assert html_to_text("<p>5<sup></sup>5 <b>7</b><sup>2</sup></p>") == "55 7^2"

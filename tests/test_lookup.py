@@ -416,7 +416,7 @@ def test_edit_distances_are_those_of_the_textbook() -> None:
         ([["a"] * 8], {"task": "neighbors"}, "item 0 is not a vector"),
         (["king", [0.5] * 8], {"task": "neighbors"}, "either words or vectors"),
         ([{"a": 1}], {}, "item 0 is {'a': 1}, expected a question"),
-        ([0.5, 1.0], {"task": "neighbors"}, "arrives as columns, of which the first is taken"),
+        ([0.5, 1.0], {"task": "neighbors"}, "item 0 is not a vector of 8 numbers"),
         ([{"items": ["king"]}, "king"], {}, "item 1 is 'king', expected a question"),
         ([{"items": "king"}], {}, "expected a question: an object with a list 'items'"),
         ([{"items": ["king"]}], {"topn": 3}, "their parameters belong into them"),

@@ -171,6 +171,10 @@ def test_of_several_texts_one_is_enough_but_none_is_not(tmp_path: Path) -> None:
          ["2025-12-31", dt.date(2026, 1, 30), None, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)]),
         ({"regex": "^[a-c]+$"}, ["abc", ["x", "b"]], ["abcd", None, "", True]),
         ({"regex": "^4"}, [42, "42"], [24]),
+        ({"regex": r"^\w+$"}, ["Übergrößen", "слово", "a_1"], ["a b", "a-b"]),
+        ({"regex": r"^\d\s[\w.]+[^\d]$"}, ["1 ü.x", "٣\u00a0é!"], ["a b", "1 é9"]),
+        ({"regex": r"^[]a]|^[^]\d]x|[[:punct:]]$"}, ["]", "bx", "zz!"], ["b", "]xz", "5x"][:1]),
+        ({"regex": "x"}, ["\ud83dx"], ["\ud83d"]),
         ({"not": ["a", None]}, ["b", 1, ""], ["a", None]),
         ({"not": "a"}, ["b", None, ["b"]], ["a", ["a", "b"]]),
         ({"min": 1, "not": 3}, [1, 2, "4"], [0, 3, "3"]),
@@ -200,6 +204,13 @@ def test_a_condition_holds_for_some_values_and_not_for_others(
         ({"a": {"max": True}}, "two numbers, or two texts"),
         ({"a": {"regex": "("}}, "a: not a regular expression"),
         ({"a": {"regex": 5}}, "a: a regex is text"),
+        ({"a": {"regex": "(?!x)y"}}, "a: this expression is not supported: .*no look-around"),
+        ({"a": {"regex": r"(a)\1"}}, "a: this expression is not supported"),
+        ({"a": {"regex": r"\büber"}}, r"a: \\b knows words of ASCII letters alone"),
+        ({"a": {"regex": r"[^\W\d]"}}, r"a: \\W within \[...\] is not supported"),
+        ({"a": {"regex": "\ud83d"}}, "a: the expression has half a character"),
+        ({"a": [[1] * 1000] * 1000}, r"a: expected text, .{0,150}; put dates in quotes"),
+        ({"a": dict.fromkeys(map(str, range(100_000)))}, r"\(got 0, 1, 2, 3, 4, ...\)"),
         ({"a": {"not": {"mn": 1}}}, r"got mn"),
         ({"a": float("inf")}, "compares with nothing"),
         ({"": 1}, "the name of a field is empty"),
@@ -448,3 +459,47 @@ def test_a_line_of_50_mb_costs_one_record(tmp_path: Path, kind: str) -> None:
     assert texts(iter(records)) == ["next"]
     (rejection,) = rejections(iter(records))
     assert rejection == (f"a.{kind}:{1 if kind == 'jsonl' else 2}", "too_long")
+
+
+@pytest.mark.timeout(30)
+def test_no_expression_takes_more_than_linear_time() -> None:
+    test = compiled({"regex": "^(a+)+b|(a|aa)+c|(.*){20}d$"})
+    assert not test("a" * 1_000_000)
+
+
+def test_conditions_nested_without_end_are_refused() -> None:
+    condition: dict[str, Any] = {}
+    condition["not"] = condition
+    with pytest.raises(ValidationError, match="'not' is nested more than 10 deep"):
+        IngestConfig.model_validate(
+            {"sources": {"in": {"type": "csv", "path": "a", "where": {"a": condition}}}}
+        )
+
+
+# -- a first line for Excel --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", ["auto", ";"])
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"'])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_header(
+    tmp_path: Path, delimiter: str, first: str, encoding: str
+) -> None:
+    content = f'{first}\r\nid;text\r\n1;Grüße, Köln\r\n2;"zwei\r\nZeilen; hier"\r\n3\r\n'
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+    settings = {"id_column": "id", "delimiter": delimiter, "encoding": encoding}
+    records = list(read(tmp_path / "a.csv", "csv", **settings))
+    assert texts(iter(records)) == ["Grüße, Köln", "zwei\nZeilen; hier"]
+    assert rejections(iter(records)) == [("a.csv:6", "malformed_row")]
+
+
+def test_the_line_for_excel_goes_before_named_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=\t\n1\tone\n")
+    found = read(tmp_path / "a.csv", "csv", delimiter="auto", columns=["id", "text"])
+    assert texts(found) == ["one"]
+
+
+def test_another_delimiter_than_the_line_for_excel_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\nid;text\n1;one\n")
+    with pytest.raises(SourceError, match="its first line 'sep=;' tells Excel that ';' separates"):
+        list(read(tmp_path / "a.csv", "csv"))

@@ -349,3 +349,24 @@ def test_the_secret_is_in_no_file_and_no_log(
     files = [path for path in (tmp_path / "fetched").rglob("*") if path.is_file()]
     assert len(files) >= 2
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_keys_with_empty_parts_are_keys_like_any_other(tmp_path: Path, bucket: Bucket) -> None:
+    keys = ("in/a.txt", "in//b.txt", "in///c.txt", "in/sub//d.txt", "in/sub/b.txt", "inner/e.txt")
+    for key in (*keys, "in/._f.txt", "in/folder/", "/g.txt", "in/./h.txt", "in/h.txt"):
+        bucket.put(key, key.encode())
+
+    def found(pattern: str) -> list[str]:
+        return [file.path.read_text() for file in fetch(tmp_path, bucket, pattern)]
+
+    assert sorted(found("s3://lake/in/**/*.txt")) == sorted([*keys[:-1], "in/h.txt"])
+    assert sorted(found("s3://lake/in/**/[!a-c].txt")) == ["in/h.txt", "in/sub//d.txt"]
+    assert found("s3://lake/in//*.txt") == ["in//b.txt"]
+    assert found("s3://lake/in//b.txt") == ["in//b.txt"]
+    assert found("s3://lake/**/g.tx?") == ["/g.txt"]
+    files = fetch(tmp_path, bucket, "s3://lake/in/**/b.txt")
+    assert sorted(str(file.place) for file in files) == ["lake/in/_/b.txt", "lake/in/sub/b.txt"]
+    assert sorted(file.url.partition(" at ")[0] for file in files) == [
+        "s3://lake/in//b.txt",
+        "s3://lake/in/sub/b.txt",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -279,3 +280,28 @@ def test_a_log_line_says_how_much_came(
     with caplog.at_level(logging.INFO):
         identity_of(config_of(source(f"{site.url}/data/*.jsonl")), tmp_path)
     assert "in: 3 of 3 objects fetched, 0 gone since the last time" in caplog.text
+
+
+def test_a_compressed_object_without_a_suffix_is_read(tmp_path: Path, site: Site) -> None:
+    site.serve("/part-0001", gzip.compress(rows(1)))
+    result = run_ingest(tmp_path, source(f"{site.url}/part-0001"))
+    assert len(result.texts) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl.gz", b'{"text": "plain"}', "is named .gz but holds something else"),
+        ("part-0001", gzip.compress(rows(1))[:-9], "the gzip data ends early"),
+        ("a.jsonl", b'{"body": "x"}', "there is no text_field 'text'"),
+    ],
+)
+def test_an_object_that_cannot_be_read_is_named_by_its_url(
+    tmp_path: Path, site: Site, name: str, content: bytes, message: str
+) -> None:
+    site.serve(f"/{name}", content)
+    with pytest.raises(SourceError) as caught:
+        run_ingest(tmp_path, source(f"{site.url}/{name}"))
+    assert str(caught.value).startswith(f"sources.in: {site.url}/{name}: ")
+    assert message in str(caught.value)
+    assert "fetched" not in str(caught.value)

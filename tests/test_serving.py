@@ -146,6 +146,21 @@ def test_a_mistyped_parameter_of_a_whole_question_is_a_400(url: str) -> None:
     assert "item 1: there is no parameter 'topnn'; did you mean 'topn'?" in found["message"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [["king", "queen"]]},
+        {"dataframe_split": {"columns": ["a", "b"], "data": [["king", "queen"]]}},
+        {"dataframe_records": [{"a": "king", "b": "queen"}]},
+        {"instances": [{"a": "king", "b": "queen"}]},
+    ],
+)
+def test_a_second_column_is_a_400(url: str, body: dict[str, Any]) -> None:
+    status, found = ask(url, body)
+    assert status == 400
+    assert "there are 2 columns and one is expected" in found["message"]
+
+
 def test_vectors_that_arrive_as_columns_are_a_400_that_says_how_to_send_them(url: str) -> None:
     body = {"inputs": VECTORS[:2].tolist(), "params": {"task": "neighbors"}}
     status, found = ask(url, body)

@@ -1,4 +1,5 @@
 """Sentences and tokens."""
+# ruff: noqa: RUF001 (letters of many scripts are the matter here)
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def tokens_of(text: str, **config: Any) -> list[list[str]]:
     ("text", "tokens"),
     [
         ("Don't stop the rock'n'roll", ["don't", "stop", "the", "rock'n'roll"]),
-        ("DON’T and donʼt", ["don't", "and", "don't"]),  # noqa: RUF001
-        ("'quoted' ‘words’ dogs' 'tis", ["quoted", "words", "dogs", "tis"]),  # noqa: RUF001
+        ("DON’T and donʼt", ["don't", "and", "don't"]),
+        ("'quoted' ‘words’ dogs' 'tis", ["quoted", "words", "dogs", "tis"]),
         (
             "state-of-the-art snake_case and/or",
             ["state", "of", "the", "art", "snake", "case", "and", "or"],
@@ -43,11 +44,11 @@ def tokens_of(text: str, **config: Any) -> list[list[str]]:
         ("pi is 3.14, not 1,000.5 or 7.", ["pi", "is", "3.14", "not", "1,000.5", "or", "7"]),
         ("v1.2 of a.b at 5pm", ["v1.2", "of", "a", "b", "at", "5pm"]),
         ("co\u00adoperate", ["cooperate"]),
-        ("Straße ÉCOLE ﬁne Ｗｉｄｅ", ["straße", "école", "fine", "wide"]),  # noqa: RUF001
+        ("Straße ÉCOLE ﬁne Ｗｉｄｅ", ["straße", "école", "fine", "wide"]),
         ("cafe\u0301", ["caf\u00e9"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
-        ("می\u200cخواهم ١٢٫٥", ["می\u200cخواهم", "١٢٫٥"]),  # noqa: RUF001
+        ("می\u200cخواهم ١٢٫٥", ["می\u200cخواهم", "١٢٫٥"]),
         ("col·lecció צה״ל", ["col·lecció", "צה״ל"]),
         ("我爱你 ひら カタカナ 한국어", ["我", "爱", "你", "ひ", "ら", "カタカナ", "한국어"]),
         ("𠀀𠀁 and 𐐨𐐩", ["𠀀", "𠀁", "and", "𐐨𐐩"]),
@@ -61,7 +62,8 @@ def test_unicode_tokens(text: str, tokens: list[str]) -> None:
 
 
 def test_nfc_keeps_compatibility_characters_that_nfkc_folds() -> None:
-    assert tokens_of("ﬁn m²", normalization="NFC") == [["ﬁn", "m²"]]
+    assert tokens_of("ﬁn m²", normalization="NFC") == [["ﬁn", "m", "²"]]
+    assert tokens_of("ﬁn m²", normalization="forms") == [["fin", "m", "²"]]
     assert tokens_of("ﬁn m²", normalization="NFKC") == [["fin", "m2"]]
     assert tokens_of("cafe\u0301", normalization=None) == [["cafe\u0301"]]
 
@@ -79,7 +81,7 @@ def test_case_is_kept_when_asked_to() -> None:
         ("see e.g. this and  etc.  that", ["see e.g. this and  etc.  that"]),
         ("J. Smith and Ö. Ek met. Then left", ["J. Smith and Ö. Ek met.", "Then left"]),
         ("a line\nanother\r\nthird\u2028fourth", ["a line", "another", "third", "fourth"]),
-        ("你好。他说：「好！」然后走了", ["你好。", "他说：「好！」", "然后走了"]),  # noqa: RUF001
+        ("你好。他说：「好！」然后走了", ["你好。", "他说：「好！」", "然后走了"]),
         ("क है। ख है। ग", ["क है।", "ख है।", "ग"]),
         ("3.14 is pi. www.x.org", ["3.14 is pi. www.x.org"]),
         ("Well... Yes… No", ["Well...", "Yes…", "No"]),
@@ -126,7 +128,7 @@ def test_every_tokenizer_of_the_config_exists() -> None:
 TEXTS = st.text(
     st.one_of(
         st.characters(codec="utf-8"),
-        st.sampled_from(list("aZ9 .,'’!-_\n\u0301\u093f\u200d我ひ́٫𝒜\U0001f600")),  # noqa: RUF001
+        st.sampled_from(list("aZ9 .,'’!-_\n\u0301\u093f\u200d我ひ́٫𝒜\U0001f600")),
     ),
     max_size=60,
 )
@@ -202,3 +204,31 @@ def test_combining_characters_are_all_that_begin_with_one_once_decomposed() -> N
     for code in (*range(0xD800), *range(0xE000, 0x110000)):
         decomposed = unicodedata.normalize("NFKD", chr(code))
         assert bool(found.match(chr(code))) == (unicodedata.combining(decomposed[0]) != 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("1½ cups, 5½ eggs", ["1", "½", "cups", "5", "½", "eggs"]),
+        ("10² metres, 10⁻⁶, CO₂, x₁", ["10", "²", "metres", "10", "⁶", "co₂", "x₁"]),
+        ("Xbox™ note¹ E=mc² №5 20℃ 5㎏", ["xbox", "note", "¹", "e", "mc", "²", "5", "20", "5"]),
+        ("step①, ❷b, ⑽x, Henry Ⅷ", ["step", "①", "❷", "b", "⑽", "x", "henry", "ⅷ"]),
+        (
+            "ＡＢＣ１２ ｶﾞｰﾄﾞ ﬁne ﬂy ĳs ſee ǈub",
+            ["abc12", "ガード", "fine", "fly", "ijs", "see", "ljub"],
+        ),
+        ("𝓯𝓪𝓷𝓬𝔂 𝐁𝐨𝐥𝐝𝟏 ℒ ﻛﺘﺎﺏ ⾦ µm և", ["fancy", "bold1", "l", "كتاب", "金", "μm", "և"]),
+        ("press 2️⃣ or 3⃣, ©️ a\ufe0fb", ["press", "2", "or", "3", "ab"]),
+        ("foo\u2060bar a\u200eb\u202cc x\u034fy", ["foobar", "abc", "xy"]),
+        ("葛\U000e0100城 ᠭ\u180b", ["葛", "城", "ᠭ"]),
+        ("x\u3164y \u3164 می\u200cخواهم", ["x", "y", "می\u200cخواهم"]),
+        ("ﷺ محمدﷺ", ["ﷺ", "محمدﷺ"]),
+    ],
+)
+def test_no_token_says_anything_else_than_its_text(text: str, tokens: list[str]) -> None:
+    assert [token for sentence in tokens_of(text) for token in sentence] == tokens
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_what_shows_nothing_is_removed_by_each_normal_form(form: str) -> None:
+    assert tokens_of("2️⃣ 葛\U000e0100", normalization=form) == [["2", "葛"]]

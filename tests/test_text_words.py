@@ -26,6 +26,7 @@ CONFIGS = [
         {},
         {"lowercase": False},
         {"normalization": None},
+        {"normalization": "NFKC"},
         {"normalization": "NFC", "hyphens": "keep"},
         {"hyphens": "keep", "apostrophes": "split"},
         {"split_sentences": False},

@@ -17,7 +17,14 @@ from pydantic_core import ErrorDetails
 from nightjar.config import layout
 from nightjar.config.layout import Keys
 from nightjar.config.models import NightjarConfig
-from nightjar.config.yaml_text import line_of, parse, parse_document, problem_of, read_text
+from nightjar.config.yaml_text import (
+    UnclearValue,
+    line_of,
+    parse,
+    parse_document,
+    problem_of,
+    read_text,
+)
 from nightjar.errors import ConfigError
 from nightjar.files import urls
 
@@ -41,7 +48,9 @@ def parse_override(text: str) -> Override:
     if not separator or not all(keys):
         raise ConfigError(f"override {urls.redacted(text)!r}: write it as section.key=value")
     try:
-        value = parse(raw_value)
+        value = parse(raw_value, keys)
+    except UnclearValue as error:
+        raise ConfigError(f"override {text!r}: {problem_of(error)[1]}") from error
     except yaml.YAMLError as error:
         raise ConfigError(
             f"override {urls.redacted(text)!r}: the value is not valid YAML "
@@ -91,6 +100,7 @@ def _applied(document: dict[str, Any], override: Override) -> dict[str, Any]:
 
 _KEY_ITSELF = "[key]"
 _MAX_SHOWN_CHARS = 60
+_MAX_PROBLEMS = 20
 _NAMES = "names are lower-case letters, digits and dashes, at most 63"
 
 _EXPECTED: Mapping[str, str] = {
@@ -131,12 +141,22 @@ class ConfigText:
 
 
 def problems(error: ValidationError, source: ConfigText) -> list[str]:
-    """A line for each error: its place, the expected value, the actual one."""
-    lines = []
+    """A line for each error: its place, the expected value, the actual one.
+
+    Of many errors the first are described and the others counted.
+    """
+    lines: list[str] = []
+    n_more = 0
     for detail in error.errors(include_url=False):
         keys = _user_keys(detail["loc"], source.document)
-        if keys is not None:
+        if keys is None:
+            continue
+        if len(lines) < _MAX_PROBLEMS:
             lines.append(_line(detail, keys, source))
+        else:
+            n_more += 1
+    if n_more:
+        lines.append(f"{source.name}: and {n_more:,} more errors like these; mend these first")
     return lines
 
 
@@ -239,6 +259,8 @@ def _tag_invalid(keys: Keys, source: ConfigText) -> str:
 
 
 def _did_you_mean(word: str | int, known: Sequence[str]) -> str:
+    if len(str(word)) > _MAX_SHOWN_CHARS:
+        return ""
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -266,7 +288,10 @@ def _overrides_below(keys: Keys, source: ConfigText) -> str:
 
 
 def _dotted(keys: Keys) -> str:
-    return ".".join(str(key) for key in keys)
+    return ".".join(
+        key if len(key) <= _MAX_SHOWN_CHARS else f"{key[:_MAX_SHOWN_CHARS]}..."
+        for key in map(str, keys)
+    )
 
 
 def _has_parts(value: Any) -> bool:

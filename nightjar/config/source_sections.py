@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from nightjar.config.linear_regex import make_search
 from nightjar.config.sections import Section, Text
 from nightjar.files import urls
 
 _KEYS = ("min", "max", "regex", "not")
+_MAX_DEPTH = 10
+_MAX_SHOWN_KEYS = 5
+_MAX_SHOWN_CHARS = 60
 
 
 def checked_conditions(where: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -21,13 +26,15 @@ def checked_conditions(where: Mapping[str, Any]) -> Mapping[str, Any]:
     for field, condition in where.items():
         if not field:
             raise ValueError("the name of a field is empty")
-        _check(field, condition)
+        _check(field[:_MAX_SHOWN_CHARS], condition)
     return where
 
 
-def _check(field: str, condition: Any) -> None:
+def _check(field: str, condition: Any, depth: int = 1) -> None:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{field}: 'not' is nested more than {_MAX_DEPTH} deep")
     if isinstance(condition, Mapping):
-        _check_mapping(field, condition)
+        _check_mapping(field, condition, depth)
     elif isinstance(condition, list):
         if not condition:
             raise ValueError(f"{field}: the list is empty, so no record would be left")
@@ -42,16 +49,22 @@ def _check_value(field: str, value: Any) -> None:
     if not is_value:
         raise ValueError(
             f"{field}: expected text, a number, true, false, null, a list of them or "
-            f"{{{', '.join(_KEYS)}}} (got {value!r}); put dates in quotes"
+            f"{{{', '.join(_KEYS)}}} (got {_shown(value)}); put dates in quotes"
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{field}: {value!r} compares with nothing")
 
 
-def _check_mapping(field: str, condition: Mapping[Any, Any]) -> None:
-    unknown = [str(key) for key in condition if key not in _KEYS]
+def _shown(value: Any) -> str:
+    """``value`` in a few words, however large."""
+    return reprlib.repr(value)
+
+
+def _check_mapping(field: str, condition: Mapping[Any, Any], depth: int) -> None:
+    unknown = [_shown(key).strip("'\"") for key in condition if key not in _KEYS]
     if unknown or not condition:
-        found = ", ".join(unknown) or "nothing"
+        more = ", ..." if len(unknown) > _MAX_SHOWN_KEYS else ""
+        found = ", ".join(unknown[:_MAX_SHOWN_KEYS]) + more or "nothing"
         raise ValueError(f"{field}: expected {', '.join(_KEYS)} (got {found})")
     bounds = [condition[key] for key in ("min", "max") if key in condition]
     for bound in bounds:
@@ -65,16 +78,16 @@ def _check_mapping(field: str, condition: Mapping[Any, Any]) -> None:
     if "regex" in condition:
         _check_regex(field, condition["regex"])
     if "not" in condition:
-        _check(field, condition["not"])
+        _check(field, condition["not"], depth + 1)
 
 
 def _check_regex(field: str, pattern: Any) -> None:
     if not isinstance(pattern, str):
-        raise ValueError(f"{field}: a regex is text (got {pattern!r})")
+        raise ValueError(f"{field}: a regex is text (got {_shown(pattern)})")
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{field}: not a regular expression: {error}") from error
+        make_search(pattern)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
 
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")

@@ -38,6 +38,7 @@ def _checked_query(query: str) -> str:
 
 Query = Annotated[Text, AfterValidator(_checked_query)]
 _ENCODING = "or auto: by a byte order mark, else UTF-8 if valid, else detected"
+_TEXT_ERRORS = "for text that is not UTF-8; replace: with U+FFFD"
 _ERRORS = "for invalid bytes; replace: with U+FFFD"
 _WHERE = "field: value, list of values, or {min, max, regex, not}; other records are skipped"
 
@@ -152,6 +153,7 @@ class ParquetSource(_TableSource):
     """Parquet files with a text column."""
 
     type: Literal["parquet"]
+    errors: DecodingErrors = Field("quarantine", description=_TEXT_ERRORS)
 
 
 class CsvSource(_TableSource):
@@ -197,6 +199,7 @@ class SqlSource(_Source):
     join: str = Field("\n\n", description=_JOIN)
     language_column: Text | None = Field(None, description=_LANGUAGE)
     where: Conditions = Field({}, description=_WHERE)
+    errors: DecodingErrors = Field("quarantine", description=_TEXT_ERRORS)
 
     @property
     def is_remote(self) -> bool:

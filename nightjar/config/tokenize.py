@@ -71,7 +71,10 @@ class TokenizeConfig(Section):
         "unicode", "whitespace", "regex", "chinese", "japanese", "thai", "subword", "spacy"
     ] = "unicode"
     pattern: Regex | None = Field(None, description="for the regex tokenizer: what a token is")
-    normalization: Literal["NFC", "NFKC"] | None = "NFKC"
+    normalization: Literal["forms", "NFC", "NFKC"] | None = Field(
+        "forms",
+        description="forms: NFC, full width, ligatures; NFKC also writes 10² as 102, ™ as tm",
+    )
     lowercase: bool = True
     casefold: bool = Field(False, description="lower-case by full case folding: ß is ss")
     locale: Literal["tr", "az", "lt"] | None = Field(

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nightjar.errors import ConfigError
+
+_MAX_CHARS = 500_000
+"""PyYAML reads some 150,000 characters a second."""
+_MAX_VALUES = 100_000
+_CONDITIONS = "where"
+_SURE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|true|false", re.IGNORECASE)
+_UNSURE_TAGS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int")
+_FLOAT_TAG = "tag:yaml.org,2002:float"
+
+
+class UnclearValue(yaml.MarkedYAMLError):
+    """Valid YAML that probably says something else than it was meant to."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,15 +70,84 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}: the config file cannot be read: {reason}") from error
 
 
-def parse(text: str) -> Any:
-    """The value of a YAML text. Raises yaml.YAMLError, also for values that cannot be built."""
+def parse(text: str, keys: Sequence[str] = ()) -> Any:
+    """The value of a YAML text, which stands at ``keys`` of the config.
+
+    Raises yaml.YAMLError, also for values that cannot be built, and for more of them than a config
+    can have: a few aliases of aliases can stand for billions. Raises UnclearValue for a value of a
+    condition that YAML reads as something else than text, such as ``no``.
+    """
+    if len(text) > _MAX_CHARS:
+        raise yaml.YAMLError(
+            f"it has {len(text):,} characters, more than the {_MAX_CHARS:,} of any config; is it "
+            f"the right file?"
+        )
+    loader = _Loader(text)
     try:
-        # _Loader is a SafeLoader: no tag can construct an arbitrary object.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _n_values(node, {}) > _MAX_VALUES:
+            raise yaml.YAMLError(
+                f"its aliases (*name) stand for more than {_MAX_VALUES:,} values; write out what "
+                f"is meant"
+            )
+        _check_conditions(node, is_condition=_CONDITIONS in keys, seen=set())
+        return loader.construct_document(node)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     except ValueError as error:  # a date like 2024-99-99, a number of 5,000 digits
         raise yaml.YAMLError(str(error)) from error
+    finally:
+        loader.dispose()
+
+
+def _n_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values ``node`` stands for, once each alias is written out."""
+    if id(node) not in known:
+        known[id(node)] = 0  # an alias within what it names adds nothing
+        known[id(node)] = 1 + sum(_n_values(child, known) for child in _children(node))
+    return known[id(node)]
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _check_conditions(node: yaml.Node, *, is_condition: bool, seen: set[tuple[int, bool]]) -> None:
+    """Raise UnclearValue for a value of ``where`` such as ``no``, ``0123`` or ``12:30``.
+
+    Elsewhere a key's type settles what is meant. The values of a condition may have any.
+    """
+    if (id(node), is_condition) in seen:
+        return
+    seen.add((id(node), is_condition))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            is_where = is_condition or key.value == _CONDITIONS
+            _check_conditions(value, is_condition=is_where, seen=seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_conditions(value, is_condition=is_condition, seen=seen)
+    elif is_condition and isinstance(node, yaml.ScalarNode) and _is_unclear(node):
+        raise UnclearValue(
+            problem=f"where: without quotes YAML reads {node.value} as {_read_as(node)}; write "
+            f"'{node.value}' in quotes if it is text, else {_read_as(node)}",
+            problem_mark=node.start_mark,
+        )
+
+
+def _is_unclear(node: yaml.ScalarNode) -> bool:
+    if node.tag == _FLOAT_TAG:
+        return bool({":", "_"} & set(node.value))
+    return node.tag in _UNSURE_TAGS and not _SURE.fullmatch(node.value)
+
+
+def _read_as(node: yaml.ScalarNode) -> str:
+    value = yaml.constructor.SafeConstructor().construct_document(node)
+    return str(value).lower()
 
 
 def parse_document(text: str, path: Path) -> dict[str, Any]:
@@ -75,7 +157,8 @@ def parse_document(text: str, path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line, problem = problem_of(error)
         where = f"{path}:{line}" if line else str(path)
-        raise ConfigError(f"{where}: this is not valid YAML: {problem}") from error
+        kind = "" if isinstance(error, UnclearValue) else "this is not valid YAML: "
+        raise ConfigError(f"{where}: {kind}{problem}") from error
     if document is None:
         raise ConfigError(f"{path}: the config file is empty; pipeline_config.yaml is an example")
     if not isinstance(document, dict):
@@ -85,7 +168,7 @@ def parse_document(text: str, path: Path) -> dict[str, Any]:
 
 def line_of(text: str, keys: Sequence[str | int]) -> int | None:
     """The line, from 1, of the key at ``keys``, or of its last existing parent."""
-    node = yaml.compose(text, Loader=_Loader)
+    node = _composed(text)
     line = None
     for key in keys:
         children: list[tuple[yaml.Node, yaml.Node]] = []
@@ -98,6 +181,12 @@ def line_of(text: str, keys: Sequence[str | int]) -> int | None:
         line = children[0][0].start_mark.line + 1
         node = children[0][1]
     return line
+
+
+@lru_cache(maxsize=1)
+def _composed(text: str) -> yaml.Node | None:
+    """Composing takes as long as reading; a file may have many problems."""
+    return yaml.compose(text, Loader=_Loader)
 
 
 def problem_of(error: yaml.YAMLError) -> tuple[int | None, str]:

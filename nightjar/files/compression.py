@@ -204,7 +204,9 @@ def decompress(
     limits: ExpansionLimits | None = None,
     suffix: str | None = None,
 ) -> Iterator[bytes]:
-    """The decompressed content of ``path``, whose bytes are ``chunks``, by its suffix.
+    """The decompressed content of ``path``, whose bytes are ``chunks``.
+
+    A suffix of a compression has to match the content; without one the content decides.
 
     ``suffix`` replaces that of the name, for a file whose name does not say what it holds.
     Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB for hostile Zstandard). Raises
@@ -222,20 +224,16 @@ def decompress(
     head = next(rest, b"")
     stored = next((codec for codec in _CODECS if codec.signature.match(head)), None)
     named = next((codec for codec in _CODECS if codec.suffix == suffix), None)
-    if named is None and stored is not None:
-        raise SourceError(
-            f"{path}: holds {stored.name} data, which its name does not say; "
-            f"rename it to {path.name}{stored.suffix}"
-        )
-    if named is None:
+    codec = named or stored
+    if codec is None:
         return (piece for piece in chain((head,), rest) if piece)
-    if stored is not named:
+    if named is not None and stored is not named:
         held = f"{stored.name} data" if stored else "something else"
         raise SourceError(
             f"{path}: is named {suffix} but holds {held if head else 'nothing'}, not "
             f"{named.name} data; name it after what it holds, or fetch it again"
         )
-    stream = _Stream(path, named, None if limits is None else Expansion(path, limits))
+    stream = _Stream(path, codec, None if limits is None else Expansion(path, limits))
     return stream.pieces(chain((head,), rest))
 
 

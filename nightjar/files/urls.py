@@ -146,15 +146,16 @@ def has_secret(text: str) -> bool:
 def http_place(url: str) -> PurePosixPath:
     """Host, folders and name in an http URL, with its query as one more folder."""
     parts = urlsplit(url)
-    *folders, name = (file_name(unquote(part)) for part in parts.path.split("/"))
+    *folders, name = (unquote(part) for part in parts.path.removeprefix("/").split("/"))
+    folders = [file_name(folder) for folder in folders]
     query = [file_name(f"?{parts.query}")] if parts.query else []
-    return PurePosixPath(parts.hostname or "", *folders, *query, name or _INDEX_NAME)
+    return PurePosixPath(parts.hostname or "", *folders, *query, file_name(name or _INDEX_NAME))
 
 
 def file_name(name: str) -> str:
-    """``name`` as a valid file name: no slash, not too long, with the end kept."""
-    if name in (".", ".."):
-        return name.replace(".", "_")
+    """``name`` as a valid file name: no slash, neither empty nor too long, with the end kept."""
+    if name in ("", ".", ".."):
+        return name.replace(".", "_") or "_"
     safe = name.replace("/", "_").replace("\0", "_")
     if len(safe.encode("utf-8", "surrogateescape")) <= _MAX_NAME_BYTES:
         return safe

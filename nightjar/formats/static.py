@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats.arrays import tensor_errors
+from nightjar.formats.character_trie import precompiled_characters
 from nightjar.formats.content import (
     ExportedVectors,
     ReadVectors,
@@ -33,6 +34,7 @@ from nightjar.formats.content import (
 )
 from nightjar.model.tokenization import TokenizerSettings
 from nightjar.model.tokenization.character_classes import unspaced_ranges
+from nightjar.model.tokenization.letter_forms import invisible_characters, letter_forms
 
 MARK = "\u2581"
 _EXPRESSIBLE = ("unicode", "whitespace", "regex")
@@ -97,8 +99,13 @@ def words_of(tokenizer: Any) -> list[str]:
 
 
 def _normalizers(library: Any, settings: TokenizerSettings) -> list[Any]:
-    forms = {"NFC": library.normalizers.NFC, "NFKC": library.normalizers.NFKC}
-    found = [forms[settings.normalization]()] if settings.normalization else []
+    found = []
+    if settings.normalization is not None:
+        is_nfkc = settings.normalization == "NFKC"
+        has_forms = settings.normalization == "forms"
+        table = {**(letter_forms() if has_forms else {}), **invisible_characters()}
+        found.append(library.normalizers.Precompiled(precompiled_characters(table)))
+        found.append(library.normalizers.NFKC() if is_nfkc else library.normalizers.NFC())
     if settings.lowercase:
         found.append(library.normalizers.Lowercase())
     if settings.tokenizer == "unicode":

@@ -114,7 +114,7 @@ model.predict({words}, params={{"task": "neighbors", "topn": 5}})
 ```
 
 It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words or texts, or a DataFrame
-whose first column holds them. Tasks: {", ".join(TASKS)}.
+whose only column holds them. Tasks: {", ".join(TASKS)}.
 Words are matched exactly as {_spelling(summary)}.
 {unknown}
 is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""

@@ -15,6 +15,7 @@ import importlib
 import logging
 import re
 import sys
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -113,6 +114,46 @@ def limit_requests(limits: Any) -> None:
     server.invocations = limited  # type: ignore[attr-defined]
 
 
+def refuse_columns(model_input: pd.DataFrame) -> None:
+    """Raise MlflowException (HTTP status 400) if there are several columns."""
+    n_columns = model_input.shape[1]
+    if n_columns > 1:
+        raise MlflowException.invalid_parameter_value(
+            f"there are {n_columns} columns and one is expected, with an item in each row. Over "
+            f"HTTP a list of lists as 'inputs' arrives as columns: send a list of words or texts; "
+            f"for vectors send 'dataframe_split' with one column, or a question as an item"
+        )
+
+
+def refuse_dropped_columns() -> None:
+    """Refuse columns that MLflow would silently drop before it calls ``predict``.
+
+    It keeps as many as the signature declares. For a signature like ours, one column of any type
+    without a name, its function is wrapped, once in a process. Other models keep its behaviour, and
+    so do all where MLflow no longer has that function.
+    """
+    from mlflow.models import utils  # noqa: PLC0415
+    from mlflow.types.schema import AnyType  # noqa: PLC0415
+
+    enforce = getattr(utils, _ENFORCE, None)
+    if enforce is None or getattr(enforce, _IS_CHECKED, False):
+        return
+
+    @wraps(enforce)
+    def checked(pf_input: Any, input_schema: Any, *rest: Any, **named: Any) -> Any:
+        types = input_schema.input_types()
+        if len(types) == 1 and isinstance(types[0], AnyType):
+            refuse_columns(pf_input)
+        return enforce(pf_input, input_schema, *rest, **named)
+
+    setattr(checked, _IS_CHECKED, True)
+    setattr(utils, _ENFORCE, checked)
+
+
+_ENFORCE = "_enforce_unnamed_col_schema"
+_IS_CHECKED = "_refuses_columns"
+
+
 class AskedModel(PythonModel):
     """``predict(items, params)`` performs the task ``params["task"]``."""
 
@@ -126,6 +167,7 @@ class AskedModel(PythonModel):
         self._model.most_composed = self._limits.composed
         limit_requests(self._limits)
         UnknownParametersRefused.install(self._lookup.requests.Parameters)
+        refuse_dropped_columns()
 
     def predict(
         self,
@@ -133,13 +175,14 @@ class AskedModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> Any:
-        """Answer for the items in the first column; docs/serving.md lists the tasks.
+        """Answer for the items in the only column; docs/serving.md lists the tasks.
 
         Raises MlflowException: with code INVALID_PARAMETER_VALUE (HTTP status 400) for an
         invalid question, with INTERNAL_ERROR when files were truncated after they were opened;
         the process lives on.
         """
         del context
+        refuse_columns(model_input)
         items = model_input.iloc[:, 0].tolist() if model_input.shape[1] else []
         try:
             self._lookup.check_whole(self._directory)

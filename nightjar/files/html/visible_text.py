@@ -22,6 +22,7 @@ _VOID = frozenset((
     "keygen", "link", "meta", "param", "source", "track", "wbr",
 ))  # fmt: skip
 _FOREIGN = frozenset(("svg", "math"))
+_NUMBER = re.compile(r"\s*[-+\u2212\u2013]?\d")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
 
@@ -46,6 +47,7 @@ class _Page:
         self._has_title = False
         self._lines: list[str] = []
         self._line: list[str] = []
+        self._is_raised = False
 
     def read(self, page: str) -> str:
         for token in scan(page):
@@ -63,6 +65,9 @@ class _Page:
     def _add(self, text: str) -> None:
         if not self._elements.is_shown:
             return
+        if self._is_raised and _NUMBER.match(text):
+            self._line.append("^")  # 10<sup>6</sup> is not 106
+        self._is_raised = False
         if not self._elements.is_preformatted:
             self._line.append(text)
             return
@@ -87,6 +92,8 @@ class _Page:
             self._end_line()
         elif was_shown and name in CELLS:
             self._line.append(" ")
+        if name == "sup" and self._line:
+            self._is_raised = self._line[-1][-1:].isdecimal()
         if name in _VOID or (name in _FOREIGN and tag.is_self_closing):
             return
         is_looked_at = self._needs_attributes or _HIDDEN.search(tag.attributes)
@@ -96,6 +103,7 @@ class _Page:
 
     def _end(self, name: str) -> None:
         was_shown = self._elements.is_shown
+        self._is_raised = False
         self._elements.end(name)
         is_shown = self._elements.is_shown
         has_left = self._needs_attributes and is_shown != was_shown

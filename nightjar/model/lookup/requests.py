@@ -293,7 +293,6 @@ def _strings(items: Sequence[Any], what: str) -> list[str]:
         if not isinstance(item, str):
             raise QueryError(
                 f"item {place} is {_shown(item)} ({type(item).__name__}), expected {what}"
-                f"{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
             )
     return list(items)
 
@@ -301,12 +300,6 @@ def _strings(items: Sequence[Any], what: str) -> list[str]:
 def _shown(item: Any) -> str:
     shown = repr(item[:60]) if isinstance(item, str) else repr(item)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-_COLUMNS = (
-    " (over HTTP a list of vectors as 'inputs' arrives as columns, of which the first is taken: "
-    "send 'dataframe_split' with one column, or a question as an item)"
-)
 
 
 def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -319,7 +312,7 @@ def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype
         if values.shape != (vector_size,):
             raise QueryError(
                 f"item {place} is not a vector of {vector_size} numbers; give either words or "
-                f"vectors, not both{_COLUMNS if isinstance(item, (float, np.floating)) else ''}"
+                f"vectors, not both"
             )
         vectors[place] = values
     return vectors

@@ -34,22 +34,32 @@ _UNSPACED = (
     range(0x20000, 0x34000),  # ideographs, extensions B and later
 )
 
+_LONE_NUMBERS = (
+    range(0xB2, 0xB4), range(0xB9, 0xBA), range(0x2070, 0x2071), range(0x2074, 0x207A),  # powers
+    range(0xBC, 0xBF), range(0x2150, 0x2160), range(0x2189, 0x218A),  # fractions
+    range(0x2460, 0x249C), range(0x24EA, 0x2500), range(0x2776, 0x2794),  # in circles and the like
+    range(0x3220, 0x322A), range(0x3248, 0x3250), range(0x3251, 0x3260), range(0x3280, 0x328A),
+    range(0x32B1, 0x32C0), range(0x1F100, 0x1F10D),
+)  # fmt: skip
+"""Numbers that belong to no word, as in UAX #29: ``1½`` is 1 and ½, ``note¹`` note and ¹."""
+_SINGLE = (*_UNSPACED, *_LONE_NUMBERS)
+
 
 @cache
 def word_characters(*categories: str, astral: bool) -> str:
     """The inside of a ``[...]`` pattern for all characters whose category starts with one of these.
 
-    Ideographs and Hiragana are excluded (:func:`unspaced_characters`). Without ``astral`` the class
-    ends with the basic multilingual plane: ``re`` looks such a class up in a table, but tries every
-    range of a longer one in turn.
+    Ideographs, Hiragana, powers and fractions are excluded (:func:`unspaced_characters`). Without
+    ``astral`` the class ends with the basic multilingual plane: ``re`` looks such a class up in a
+    table, but tries every range of a longer one in turn.
     """
     return _class_of(categories, astral, is_unspaced=False)
 
 
 def unspaced_ranges() -> list[tuple[int, int]]:
     """Ranges (first and last code point) that contain the :func:`unspaced_characters`."""
-    return [(min(codes), max(codes)) for codes in _UNSPACED if codes.step == 1] + [
-        (code, code) for codes in _UNSPACED if codes.step > 1 for code in codes
+    return [(min(codes), max(codes)) for codes in _SINGLE if codes.step == 1] + [
+        (code, code) for codes in _SINGLE if codes.step > 1 for code in codes
     ]
 
 
@@ -113,7 +123,10 @@ def _every() -> Iterator[int]:
 
 @cache
 def unspaced_characters(*, astral: bool) -> str:
-    """Like :func:`word_characters`, for the letters of ideographs and Hiragana."""
+    """Like :func:`word_characters`, for characters that are words by themselves.
+
+    They are ideographs, Hiragana, and numbers such as powers and fractions.
+    """
     return _class_of(("L", "N"), astral, is_unspaced=True)
 
 
@@ -128,7 +141,7 @@ def _runs(codes: range, categories: tuple[str, ...], is_unspaced: bool) -> str:
     is_wanted = {category: category.startswith(categories) for category in set(found)}
     flags = bytearray(map(is_wanted.__getitem__, found))
     keep = bytearray(len(codes)) if is_unspaced else flags
-    for unspaced in _UNSPACED:
+    for unspaced in _SINGLE:
         if unspaced.start in codes:
             places = slice(unspaced.start - codes.start, unspaced.stop - codes.start, unspaced.step)
             keep[places] = flags[places] if is_unspaced else bytes(len(unspaced))

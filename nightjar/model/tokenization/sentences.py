@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import cache
 
 from .character_classes import combining_characters, word_characters
-from .settings import TokenizerSettings
+from .letter_forms import invisible_characters, letter_forms, make_replacing
+from .settings import NormalForm, TokenizerSettings
 
 _ABOVE = 230
 """Canonical combining class of marks above a letter."""
@@ -97,7 +98,7 @@ def make_sentence_splitter(config: TokenizerSettings) -> SentenceSplitter:
     list of abbreviations: "Mr. Smith" is split, "e.g. this" is not. Thai has no mark at the end of
     a sentence, so each line is one.
 
-    Sentences are normalized (NFC or NFKC) and lower-cased, and may be empty.
+    Sentences are normalized and lower-cased, and may be empty.
     """
     normalise = make_normaliser(config)
     boundary = _boundary() if config.split_sentences else None
@@ -138,23 +139,35 @@ def _lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
 def make_normaliser(config: TokenizerSettings) -> Callable[[str], str]:
     """The function applied to a text before it is split: normalization, then lower-casing.
 
-    Combining marks beyond :data:`MAX_MARKS` in a row are dropped, because Python sorts them in
-    quadratic time.
+    With a normal form, characters that show nothing are removed: variation selectors, the mark that
+    makes a keycap of a digit, marks of direction. Combining marks beyond :data:`MAX_MARKS` in a row
+    are dropped, because Python sorts them in quadratic time.
     """
     form = config.normalization
     fold = make_case_folding(config)
+    normal = make_normal_form(form)
 
     def normalise(text: str) -> str:
-        if form is not None:
-            if len(text) > MAX_MARKS and not text.isascii():
-                text = _many_marks().sub(_first_marks, text)
-            text = unicodedata.normalize(form, text)
-        text = fold(text)
+        if form is not None and len(text) > MAX_MARKS and not text.isascii():
+            text = _many_marks().sub(_first_marks, text)
+        text = fold(normal(text))
         # Folding decomposes some characters (U+0390).
-        return unicodedata.normalize(form, text) if form is not None and is_full else text
+        return normal(text) if is_full else text
 
     is_full = config.lowercase and config.casefold
     return normalise
+
+
+@cache
+def make_normal_form(form: NormalForm | None) -> Callable[[str], str]:
+    """The function that brings a text into ``form``, without characters that show nothing."""
+    if form is None:
+        return lambda text: text
+    without_invisible = make_replacing(invisible_characters())
+    if form != "forms":
+        return lambda text: unicodedata.normalize(form, without_invisible(text))
+    plain = make_replacing({**letter_forms(), **invisible_characters()})
+    return lambda text: unicodedata.normalize("NFC", plain(text))
 
 
 def _first_marks(match: re.Match[str]) -> str:

@@ -62,7 +62,7 @@ def missing_message(tokenizer: str) -> str:
     )
 
 
-NormalForm = Literal["NFC", "NFKC"]
+NormalForm = Literal["forms", "NFC", "NFKC"]
 Locale = Literal["tr", "az", "lt"]
 JapaneseMode = Literal["A", "B", "C"]
 SubwordAlgorithm = Literal["bpe", "unigram"]
@@ -81,7 +81,7 @@ class TokenizerSettings(Protocol):
 
     @property
     def normalization(self) -> NormalForm | None:
-        """NFC, NFKC or None."""
+        """Forms (see :mod:`.letter_forms`), NFC, NFKC or None."""
 
     @property
     def lowercase(self) -> bool:

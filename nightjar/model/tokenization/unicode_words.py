@@ -46,6 +46,8 @@ def make_unicode_tokenizer(settings: TokenizerSettings, _definition: str | None 
       inside a word belongs to it, and typographic hyphens become ``-``. A slash and an
       underscore always separate.
     - A dot or comma between two digits belongs to the number: ``3.14``, ``1,000``.
+    - A power, a fraction and a number in a circle is a token by itself: ``10²`` is 10 and ²,
+      ``note¹`` note and ¹. Subscripts belong to a word: ``h₂o``.
     - Each ideograph and each Hiragana character is a token; a run of Katakana or of Hangul
       is one. Thai, Lao, Khmer and Burmese, which write no spaces, are not segmented.
     - The middle dot of Catalan, geresh and gershayim of Hebrew and the zero-width joiners

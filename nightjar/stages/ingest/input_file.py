@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar.errors import SourceChanged, SourceError
@@ -105,8 +107,12 @@ def vanished(path: Path) -> SourceChanged:
 
 
 _MEMBER_CHUNK_BYTES = 1 << 16
-_NOT_DOCUMENTS = ("__MACOSX/",)
-"""Folders that archiving programs add."""
+_SIGNATURE = b"PK\x03\x04"
+_ADDED_FOLDER = "__MACOSX"
+_ADDED_FILES = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+_ADDED_PREFIX = "._"
+_IS_UTF_8 = 1 << 11
+_DOS = 0
 _WAYS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 _DAMAGES = (
     zipfile.BadZipFile,
@@ -121,8 +127,14 @@ _UNIX = 3
 
 
 def is_archive(path: Path) -> bool:
-    """Whether ``path`` is an archive of files, by its suffix."""
-    return path.suffix.lower() == ".zip"
+    """Whether ``path`` is an archive of files: by its suffix, or without one by its content."""
+    if path.suffix:
+        return path.suffix.lower() == ".zip"
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False  # whoever reads it says why it cannot be read
 
 
 def archive_members(file: InputFile) -> Iterator[InputFile]:
@@ -135,19 +147,47 @@ def archive_members(file: InputFile) -> Iterator[InputFile]:
     """
     path = file.path
     with _named_errors(path, ""), zipfile.ZipFile(path) as archive:
-        infos = sorted(filter(_is_document, archive.infolist()), key=lambda info: info.filename)
-        if not infos:
+        members = sorted(
+            ((_name(info), info) for info in archive.infolist()), key=lambda member: member[0]
+        )
+        found = [(name, info) for name, info in members if _is_document(name, info)]
+        if not found:
             raise SourceError(f"{path}: the archive holds no file")
         total = Expansion(path, file.limits)
         n_archive = path.stat().st_size
-        for info in infos:
-            yield _Member(archive, info, file, total, n_archive)
+        for name, info in found:
+            yield _Member(archive, name, info, file, _Expanded(total, n_archive))
             file.advance(info.compress_size)
 
 
-def _is_document(info: zipfile.ZipInfo) -> bool:
+def _name(info: zipfile.ZipInfo) -> str:
+    """The name of a member as it was meant.
+
+    Macs write UTF-8 without saying so, with accents apart from their letters; some programs of
+    Windows write backslashes.
+    """
+    name = info.filename
+    if not info.flag_bits & _IS_UTF_8 and not name.isascii():
+        with suppress(UnicodeError):  # then it is the code page that the format names
+            name = name.encode("cp437").decode("utf-8")
+    if info.create_system == _DOS and "/" not in name:
+        name = name.replace("\\", "/")
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_document(name: str, info: zipfile.ZipInfo) -> bool:
     mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
-    return not (info.is_dir() or stat.S_ISLNK(mode) or info.filename.startswith(_NOT_DOCUMENTS))
+    *folders, last = name.split("/")
+    is_added = _ADDED_FOLDER in folders or last in _ADDED_FILES or last.startswith(_ADDED_PREFIX)
+    return not (not last or stat.S_ISLNK(mode) or is_added)
+
+
+@dataclass(frozen=True)
+class _Expanded:
+    """How far an archive has expanded, and its size."""
+
+    total: Expansion
+    n_archive: int
 
 
 class _Member(InputFile):
@@ -156,17 +196,17 @@ class _Member(InputFile):
     def __init__(
         self,
         archive: zipfile.ZipFile,
+        name: str,
         info: zipfile.ZipInfo,
         file: InputFile,
-        total: Expansion,
-        n_archive: int,
+        expanded: _Expanded,
     ) -> None:
-        name = storable(info.filename)
+        name = storable(name)
         super().__init__(Path(f"{file.path}/{name}"), f"{file.label}/{name}", _ignore, file.limits)
         self._archive = archive
         self._info = info
-        self._total = total
-        self._n_archive = n_archive
+        self._total = expanded.total
+        self._n_archive = expanded.n_archive
 
     def content(self) -> Iterator[bytes]:
         """Its decompressed bytes, in pieces."""

@@ -59,7 +59,10 @@ class Preparation:
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            detail = f"half a character: {error}"
+            detail = (
+                f"half a character: {error}; with errors: replace or the cleaning step repair it "
+                f"becomes U+FFFD"
+            )
             return self._rejection(document, Reason.UNDECODABLE, detail, text)
         if problem := _id_problem(document.native_id):
             return self._rejection(document, Reason.INVALID_ID, problem, text)
@@ -93,6 +96,8 @@ class Preparation:
     def _clean(self, document: Document) -> Cleaned | Rejection:
         """Unify line ends, remove NUL, apply ``cleaning``, strip white space."""
         text = document.text
+        if document.n_gaps:
+            self.changes["template_gaps"] += document.n_gaps
         if "\0" in text:
             self.changes["nul_characters_removed"] += text.count("\0")
             text = text.replace("\0", "")

@@ -61,6 +61,8 @@ class Document:
     text: str
     language: str | None = None
     """The language that the record declares; None if it does not."""
+    n_gaps: int = 0
+    """Places in its sentences where a template was that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Rejection:
     reason: Reason | DropReason
     detail: str
     excerpt: str = ""
+    n_records: int = 1
+    """More than 1 if it stands for as many alike, such as blank lines in a row."""
 
 
 Record = Document | Rejection | Skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from nightjar.config import IngestConfig, MediaWikiSource, SqlSource, StorageConfig
+from nightjar.config import IngestConfig, SqlSource, StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
 from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
 from nightjar.errors import InputError, SourceChanged, SourceError
@@ -33,7 +33,7 @@ from nightjar.store.schemas import DOCUMENTS
 
 Key = TypeVar("Key", bound=Hashable)
 
-REVISION = 4
+REVISION = 5
 """Raise it when the same sources give different documents than before."""
 
 
@@ -47,6 +47,13 @@ class SourceFile:
     path: Path
     sha256: str | None = None
     """Hash of a fetched file; None for a local one."""
+    url: str = ""
+    """Where it was fetched from, for messages."""
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for messages: the copy of a fetched file tells nobody anything."""
+        return self.url or str(self.path)
 
     @property
     def name(self) -> str:
@@ -121,14 +128,11 @@ def select_files(
     files: list[SourceFile] = []
     for name, source in config.sources.items():
         if isinstance(source, SqlSource):
-            files += _rows(TableRequest(name, source, base_dir, purged_ids), fetching)
-        elif source.is_remote:
-            request = FetchRequest(
-                name,
-                source.patterns,
-                source.storage or StorageConfig(),
-                int(config.max_fetch_bytes),
+            files += _rows(
+                TableRequest(name, source, base_dir, purged_ids, config.max_chars), fetching
             )
+        elif source.is_remote:
+            request = _request(name, source, config)
             files += sorted(_fetched(request, fetching), key=_by_label)
         else:
             files += _local_files(name, source, base_dir)
@@ -145,8 +149,14 @@ def planned_files(
     files: list[SourceFile] = []
     for name, source in config.sources.items():
         if isinstance(source, SqlSource) or source.is_remote:
+            origins = _origins(name, source, config, fetched)
             files += [
-                SourceFile(name, label, fetched_file(fetched, entry.sha256, PurePath(label).name))
+                SourceFile(
+                    name,
+                    label,
+                    fetched_file(fetched, entry.sha256, PurePath(label).name),
+                    url=origins.get(entry.sha256, ""),
+                )
                 for entry in planned
                 for owner, _, label in (entry.name.partition("/"),)
                 if owner == name
@@ -166,6 +176,24 @@ def planned_files(
             f"run again"
         )
     return files
+
+
+def _request(name: str, source: FileSourceConfig, config: IngestConfig) -> FetchRequest:
+    storage = source.storage or StorageConfig()
+    return FetchRequest(name, source.patterns, storage, int(config.max_fetch_bytes))
+
+
+def _origins(
+    name: str, source: FileSourceConfig | SqlSource, config: IngestConfig, fetched: Path
+) -> dict[str, str]:
+    """URLs of fetched files by their hash, as far as they are known."""
+    if isinstance(source, SqlSource):
+        return {}
+    try:
+        files = known_files(_request(name, source, config), fetched)
+    except SourceError:  # another night has fetched since
+        return {}
+    return {file.sha256: urls.redacted(file.url) for file in files}
 
 
 def _local_files(name: str, source: FileSourceConfig, base_dir: Path) -> list[SourceFile]:
@@ -218,8 +246,6 @@ def _identity_of(file: SourceFile) -> FileIdentity:
 def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
     """Versions of the libraries that shape the texts of a source."""
     found = config.sources[source]
-    if isinstance(found, MediaWikiSource):
-        return library_versions("mwparserfromhell")
     if getattr(found, "encoding", None) == AUTO_ENCODING:
         return library_versions("charset-normalizer")
     return {}

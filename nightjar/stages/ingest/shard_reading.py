@@ -26,7 +26,7 @@ from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.readers import READERS
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, storable
 from nightjar.stages.ingest.sharding import FoundShard, PlannedFile, Shard
-from nightjar.store import Artifact, Compression, FileIdentity, Staging, publish
+from nightjar.store import Artifact, Compression, Staging, publish
 from nightjar.store.schemas import (
     DOCUMENT_KEYS_SCHEMA,
     DOCUMENT_SHARDS,
@@ -140,7 +140,7 @@ class _Reading:
         opened = InputFile(entry.file.path, entry.file.label, meter.add, limits)
         is_empty = True
         try:
-            with self._blaming_change(opened, entry.planned):
+            with self._blaming_change(opened, entry):
                 records = READERS[self._source.type](self._source, opened, self._config.max_chars)
                 for record in records:
                     is_empty = False
@@ -152,7 +152,7 @@ class _Reading:
                 raise
             is_empty = False
             self._counts[BYTES_DAMAGED] += entry.planned.bytes
-            detail = str(error).replace(str(entry.file.path), entry.file.label)
+            detail = str(error).replace(entry.file.shown, entry.file.label)
             self._reject(Rejection(entry.file.label, Reason.DAMAGED_FILE, detail))
         if is_empty:
             self._reject(Rejection(entry.file.label, Reason.EMPTY, "the file holds no record"))
@@ -160,13 +160,14 @@ class _Reading:
         meter.flush()
 
     @contextmanager
-    def _blaming_change(self, file: InputFile, planned: FileIdentity) -> Iterator[None]:
-        """Name the source in a SourceError; raise SourceChanged if the file has changed."""
+    def _blaming_change(self, file: InputFile, entry: PlannedFile) -> Iterator[None]:
+        """Name source and URL in a SourceError; raise SourceChanged if the file has changed."""
         try:
             yield
         except SourceError as error:
-            file.check_on_disk(planned)
-            raise SourceError(f"sources.{self._name}: {error}") from error
+            file.check_on_disk(entry.planned)
+            message = str(error).replace(str(entry.file.path), entry.file.shown)
+            raise SourceError(f"sources.{self._name}: {message}") from error
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Document):
@@ -203,8 +204,8 @@ class _Reading:
             self._signatures.add(document.text)
 
     def _reject(self, rejection: Rejection) -> None:
-        self._counts["quarantined"] += 1
-        self._counts[f"quarantined_{rejection.reason}"] += 1
+        self._counts["quarantined"] += rejection.n_records
+        self._counts[f"quarantined_{rejection.reason}"] += rejection.n_records
         self._quarantine.add(
             len(rejection.detail) + len(rejection.excerpt),
             *quarantine_row(self._name, rejection),

@@ -6,10 +6,8 @@ on its own line.
 
 Nested markup (templates, tables, hidden links) is removed first, in one pass over the marks with a
 stack, so time is linear whatever the page contains. That pass also finds marks without a
-counterpart. mwparserfromhell reads the rest (links, addresses, entities). Given a complete page, it
-needs time quadratic in the number of unclosed marks (measured with 0.7.2: 36 s for 40,000
-characters of ``<b a='``) and overflows the stack on a line of 25,000 ``=a``, so one broken page
-could stop a night.
+counterpart. :mod:`.wikitext_inline` reads the rest: links, addresses, emphasis, variants of a
+language, entities.
 """
 
 from __future__ import annotations
@@ -19,9 +17,14 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-import mwparserfromhell
-
 from nightjar.files.html.html_elements import CELLS, LINE_BREAK, TEXT_BLOCKS
+from nightjar.stages.ingest.wikitext_inline import (
+    decoded_entities,
+    in_one_variant,
+    without_emphasis,
+    without_links,
+)
+from nightjar.stages.ingest.wikitext_languages import WIKI_LANGUAGES
 from nightjar.stages.ingest.wikitext_templates import shown_by
 
 _TOKEN = re.compile(
@@ -47,11 +50,10 @@ _HIDDEN_NAMES = frozenset(("category", "file", "image", "media"))
 _PREFIX = re.compile(r"\s*([^\[\]{}|:\n]{1,60}):")
 _MEDIA_NAME = re.compile(
     r"[^\[\]{}|\n]{1,300}\."
-    r"(?:djvu|flac|gif|jpe?g|midi?|mp3|og[agv]|pdf|png|stl|svg|tiff?|wav|web[mp])\s*\|",
+    r"(?:avif|djvu|flac|gif|jpe?g|midi?|mp[34]|og[agv]|opus|pdf|png|stl|svg|tiff?|wav|web[mp]|xcf)"
+    r"\s*(?:\||\]\])",
     re.IGNORECASE,
 )
-_LANGUAGE = re.compile(r"\s*(?:simple|[a-z]{2,3}(?:-[a-z]{2,10}){0,3}):(?! )")
-_NOT_LANGUAGES = ("doi:", "hdl:", "irc:", "mw:", "rfc:", "voy:", "wmf:")
 
 
 @dataclass(slots=True)
@@ -67,6 +69,15 @@ class _Frame:
     """For a template: where its arguments begin."""
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What is left of a page."""
+
+    text: str
+    n_gaps: int
+    """Templates within sentences that show nothing, since what they show is unknown."""
+
+
 class BlockRemover:
     """Removes templates, tables and hidden links, given a wiki's namespace names.
 
@@ -77,15 +88,15 @@ class BlockRemover:
     def __init__(self, hidden_namespaces: Collection[str] = ()) -> None:
         self._hidden = _HIDDEN_NAMES | {_normalized(name) for name in hidden_namespaces}
 
-    def remove(self, text: str) -> str:
-        """``text`` without them, with a SEAM in place of each.
+    def remove(self, text: str, title: str = "") -> Removed:
+        """``text`` of the page ``title`` without them, with a SEAM in place of each.
 
         The text shown by templates in :mod:`.wikitext_templates` is kept.
 
         Marks without a counterpart are removed, but not the text they mark. Of nested links the
         inner ones are kept as links, so that no kept link contains another.
         """
-        page = _Page(text)
+        page = _Page(text, title)
         for token in _TOKEN.finditer(text):
             kind = token.lastgroup
             if kind == "open_template":
@@ -102,27 +113,33 @@ class BlockRemover:
             else:
                 is_table = kind == "close_table"
                 page.close("table" if is_table else "template", token)
-        return page.finish()
+        return Removed(page.finish(), page.n_gaps)
 
     def _is_hidden(self, text: str, start: int) -> bool:
         """Whether the link at ``start`` is to a file, a category or another language."""
         prefix = _PREFIX.match(text, start)
         if prefix is None:
             return False
-        if _normalized(prefix[1]) in self._hidden or _MEDIA_NAME.match(text, start):
-            return True
-        return bool(_LANGUAGE.match(text, start)) and not text.startswith(_NOT_LANGUAGES, start)
+        name = _normalized(prefix[1])
+        is_hidden = name in self._hidden or name in WIKI_LANGUAGES
+        return is_hidden or _MEDIA_NAME.match(text, start) is not None
 
 
 def _normalized(namespace: str) -> str:
     return namespace.replace("_", " ").strip().casefold()
 
 
+_GAP_BEFORE = re.compile(r"[^\W_][ \xa0]|[,;:)%][ \xa0]|.['\u2019(\u00ab\u201c\u201e]", re.DOTALL)
+_GAP_AFTER = re.compile(r"[,.;:)%?!\u00bb\u201d]|[ \xa0][^\W_]|[ \xa0][(\[']")
+
+
 class _Page:
     """The open marks at a position of a page, and the cuts to make."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, title: str) -> None:
         self._text = text
+        self._title = title
+        self.n_gaps = 0
         self._open: list[_Frame] = []
         self._n_open: Counter[str] = Counter()
         self._cuts: list[tuple[int, int, str]] = []
@@ -157,14 +174,28 @@ class _Page:
             end = token.end() if mark == n_marks - 1 else place + 2
             if not (kind == "template" and is_whole and self._show(frame, place, end)):
                 self._cut(frame.start, end)
+                self.n_gaps += kind == "template" and self._is_gap(frame.start, end)
             place = end
         if place < token.end():
             self._cut(place, token.end())
 
+    def _is_gap(self, start: int, end: int) -> bool:
+        """Whether a sentence goes on behind what is cut, which a space sets off from it."""
+        if self._text.startswith("{{{", start) or any(
+            frame.kind != "link" or frame.is_hidden for frame in self._open
+        ):
+            return False
+        before, after = self._text[max(0, start - 2) : start], self._text[end : end + 2]
+        return _GAP_BEFORE.fullmatch(before) is not None and _GAP_AFTER.match(after) is not None
+
     def _show(self, frame: _Frame, place: int, end: int) -> bool:
         """Cut all but the text that the ending template shows; False if it shows none."""
         is_parameter = frame.end - frame.start > 2
-        shown = None if is_parameter else shown_by(self._text, frame.end, place, frame.pipes)
+        shown = (
+            None
+            if is_parameter
+            else shown_by(self._text, frame.end, place, frame.pipes, self._title)
+        )
         if shown is None:
             return False
         done, instead = frame.start, SEAM
@@ -236,19 +267,13 @@ _RAW_OPENING = re.compile(rf"<!--|<(nowiki|{_DROPPED_TAGS})(?:\s[^<>]*|/)?>", re
 _LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "[]{}|<>='"})
 
 _LINE_TAGS = "|".join(sorted((*TEXT_BLOCKS, *CELLS, LINE_BREAK, "poem")))
+_POWER = re.compile(r"(?<=\d)<sup(?:\s[^<>]*)?>(?=\s*[-+\u2212\u2013]?\d)", re.IGNORECASE)
 _LINE_TAG = re.compile(rf"</?(?:{_LINE_TAGS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][a-z0-9-]*(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^=.*$", re.MULTILINE)
 _LIST_MARKS = re.compile(r"^[*#:;\x01]+", re.MULTILINE)
-_LEADING_COLON = re.compile(r"\[\[\s*:")
-_UNCLOSED_ADDRESS = re.compile(
-    r"\[(?=[a-z][a-z0-9+.-]*:|//)(?!(?:[^\[\]\n]++|\[\[[^\[\]\n]*+\]\])*+\])", re.IGNORECASE
-)
-
-_APOSTROPHES = re.compile(r"'{2,}")
-_SWITCH = re.compile(r"__[A-Z]+__")
+_SWITCH = re.compile(r"__[^\W\da-z_]+(?:_[^\W\da-z_]+)*+__")
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>\"]+", re.IGNORECASE)
-_SURROGATES = re.compile(r"[\ud800-\udfff]+")  # an entity can name them
 _MARKS = re.compile(r"[\[\]{}]{2,}")
 _DEBRIS_LINE = re.compile(r"^(?:[ \t]*(?:(?:\||\{\|).*|!.*(?:!!|\|).*)|[^\w\n]+)$", re.MULTILINE)
 _EMPTY_PARENTHESES = re.compile(r"[ \t]*\([\s,;:]*\)")
@@ -266,13 +291,17 @@ class WikitextStripper:
 
     def strip(self, wikitext: str) -> str:
         """Plain text of ``wikitext``; paragraphs, headings and list items are lines."""
-        text = self._blocks.remove(_without_raw(wikitext))
-        text = _TAG.sub(SEAM, _LINE_TAG.sub("\n", text))
-        text = text.replace("<", "&lt;").replace("{", "&#123;")
+        return self.stripped(wikitext).text
+
+    def stripped(self, wikitext: str, title: str = "") -> Removed:
+        """Plain text of the page ``title``, and the number of its gaps."""
+        removed = self._blocks.remove(_without_raw(wikitext), title)
+        # Otherwise ten to the sixth would be 106.
+        text = _LINE_TAG.sub("\n", _POWER.sub("^", removed.text))
+        text = _TAG.sub(SEAM, text)
         text = _LIST_MARKS.sub("", _HEADING.sub(_title, text))
-        text = _LEADING_COLON.sub("[[", _UNCLOSED_ADDRESS.sub("&#91;", text))
-        code = mwparserfromhell.parse(text, skip_style_tags=True)
-        return _tidy(code.strip_code(normalize=True, collapse=False))
+        text = in_one_variant(without_links(in_one_variant(text)))
+        return Removed(_tidy(without_emphasis(text)), removed.n_gaps)
 
 
 def _without_raw(text: str) -> str:
@@ -311,18 +340,9 @@ def _title(heading: re.Match[str]) -> str:
 
 def _tidy(text: str) -> str:
     """Remove leftovers of the stripping: stray marks, empty parentheses, extra space."""
-    text = _SURROGATES.sub("", text.replace(SEAM, ""))
-    text = _APOSTROPHES.sub(_without_emphasis, text)
-    text = _DEBRIS_LINE.sub("", _ADDRESS.sub("", _SWITCH.sub("", text)))
+    text = _ADDRESS.sub("", _SWITCH.sub("", text.replace(SEAM, "")))
+    text = decoded_entities(_DEBRIS_LINE.sub("", text))
     text = _HANGING_SEPARATOR.sub("(", _EMPTY_PARENTHESES.sub("", text))
     text = _MARKS.sub("", text)
     text = _LINE_ENDS.sub("\n", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n\n", text).strip()
-
-
-def _without_emphasis(marks: re.Match[str]) -> str:
-    """The apostrophes of a run that are text: two, three and five are emphasis."""
-    length = len(marks[0])
-    if length in {2, 3}:
-        return ""
-    return "'" if length == 4 else "'" * (length - 5)

@@ -19,6 +19,12 @@ _RANGES = {
     "+/-": "\u00b1", "\u00b1": "\u00b1",
 }  # fmt: skip
 _POWERS = {"e3": "thousand ", "e6": "million ", "e9": "billion "}
+_MAX_NAME = 40
+_SUBSTITUTED = re.compile(r"(?:\s*(?:safe)?subst:)?", re.IGNORECASE)
+_FUNCTION = re.compile(r"\s*([^\s:|{}\[\]]{1,20})\s*:")
+_GERMAN_LANGUAGE = re.compile(r"[A-Za-z][a-z]{1,2}S")
+"""{{enS|King}} is English for German readers."""
+_TITLES = frozenset(("pagename", "fullpagename", "basepagename", "subpagename"))
 _MAX_ARGUMENTS = 64
 """A template with more is a table."""
 
@@ -36,19 +42,33 @@ Shown = Sequence[Argument | str]
 _Show = Callable[[str, Sequence[Argument]], Shown]
 
 
-def shown_by(text: str, start: int, end: int, pipes: Sequence[int]) -> Shown | None:
+def shown_by(
+    text: str, start: int, end: int, pipes: Sequence[int], title: str = ""
+) -> Shown | None:
     """What the template whose name starts at ``start`` shows; None if it shows nothing.
 
-    ``pipes`` are the positions of its own ``|`` before ``end``.
+    ``pipes`` are the positions of its own ``|`` before ``end``; ``title`` is that of the page.
     """
+    if len(pipes) > _MAX_ARGUMENTS:
+        return None
+    start = _SUBSTITUTED.match(text, start, end).end()  # type: ignore[union-attr]
     name_end = pipes[0] if pipes else end
-    if name_end - start > 40 or len(pipes) > _MAX_ARGUMENTS:
-        return None
-    name = " ".join(text[start:name_end].replace("_", " ").split()).casefold()
-    show = _argument(1) if name.startswith("lang-") else _TEMPLATES.get(name)
-    if show is None:
-        return None
-    shown = show(text, _positional(text, [*pipes, end]))
+    function = _FUNCTION.match(text, start, name_end)
+    if function is not None and function[1].casefold() in _FUNCTIONS:
+        value = _stripped(text, function.end(), name_end)
+        shown = _FUNCTIONS[function[1].casefold()](text, [value, *_positional(text, [*pipes, end])])
+    else:
+        if name_end - start > _MAX_NAME:
+            return None
+        written = " ".join(text[start:name_end].replace("_", " ").split())
+        name = written.casefold()
+        if name in _TITLES and title:
+            return (title,)
+        is_language = name.startswith("lang-") or _GERMAN_LANGUAGE.fullmatch(written) is not None
+        show = _argument(1) if is_language else _TEMPLATES.get(name)
+        if show is None:
+            return None
+        shown = show(text, _positional(text, [*pipes, end]))
     places = [item.start for item in shown if isinstance(item, Argument)]
     return shown if shown and places == sorted(places) else None
 
@@ -101,6 +121,54 @@ def _joined(separator: str) -> _Show:
     return show
 
 
+def _spaced(n_arguments: int, *, prefix: str = "", suffix: str = "") -> _Show:
+    """Shows that many arguments with spaces between, within ``prefix`` and ``suffix``."""
+
+    def show(text: str, arguments: Sequence[Argument]) -> Shown:
+        there = [item for item in arguments[:n_arguments] if item.end > item.start]
+        shown = _joined(" ")(text, there)
+        return (
+            (*([prefix] if prefix else []), *shown, *([suffix] if suffix else [])) if shown else ()
+        )
+
+    return show
+
+
+def _together(suffix: str = "") -> _Show:
+    """Shows the first two arguments as one word: ``{{s|XIX|e}}``."""
+
+    def show(_: str, arguments: Sequence[Argument]) -> Shown:
+        return (*arguments[:2], suffix) if arguments else ()
+
+    return show
+
+
+def _power(text: str, arguments: Sequence[Argument]) -> Shown:
+    """``10{{sup|6}}`` is not 106, but ``19{{sup|th}}`` is 19th."""
+    if not arguments:
+        return ()
+    is_number = _NUMBER.match(text, arguments[0].start, arguments[0].end) is not None
+    return ("^", arguments[0]) if is_number else arguments[:1]
+
+
+def _ten_to(_: str, arguments: Sequence[Argument]) -> Shown:
+    """``5{{e|9}}`` is 5 times ten to the ninth; French writes ``XIX{{e}}``."""
+    return (" \u00d7 10^", arguments[0]) if arguments else ("e",)
+
+
+def _linked(_: str, arguments: Sequence[Argument]) -> Shown:
+    """The second argument, the text of a link, or else the first, its target."""
+    return arguments[1:2] or arguments[:1]
+
+
+def _plural(text: str, arguments: Sequence[Argument]) -> Shown:
+    """``{{plural:2|page|pages}}``: the first form is for one, the last for many."""
+    if len(arguments) < 2:
+        return ()
+    is_one = text[arguments[0].start : arguments[0].end] in ("1", "-1")
+    return (arguments[1],) if is_one else (arguments[-1],)
+
+
 def _lines(_: str, arguments: Sequence[Argument]) -> Shown:
     return ("\n", arguments[0], "\n") if arguments else ()
 
@@ -134,12 +202,24 @@ def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
     return shown
 
 
+_FUNCTIONS: Mapping[str, _Show] = {
+    **dict.fromkeys(
+        ("formatnum", "zahlenformat", "lc", "uc", "lcfirst", "ucfirst", "#dateformat",
+         "#formatdate", "dateformat", "formatdate", "nse", "anchorencode"),
+        _argument(1),
+    ),
+    "plural": _plural,
+    "grammar": _argument(2),
+    "gender": _argument(2),
+}  # fmt: skip
+"""Functions of every wiki, whose first argument stands behind a colon."""
+
 _TEMPLATES: Mapping[str, _Show] = {
     **dict.fromkeys(
         (
             "abbr", "abbrlink", "tooltip", "big", "small", "smaller", "larger", "smallcaps", "sc",
             "nowrap", "nobr", "nobreak", "no break", "nowraplinks", "nobold", "noitalic", "em",
-            "strong", "mark", "sub", "sup", "midsize", "resize", "sic", "not a typo", "typo",
+            "strong", "mark", "sub",  "midsize", "resize", "sic", "not a typo", "typo",
             "proper name", "as written", "vanchor", "visible anchor", "anchored", "linktext",
             "ill", "interlanguage link", "nihongo", "val", "gaps", "num", "keypress", "code",
             "mono", "var", "mvar", "serif", "quote inline", "langr", "text",
@@ -158,7 +238,68 @@ _TEMPLATES: Mapping[str, _Show] = {
     **dict.fromkeys(("mdash", "em dash"), _constant("\u2014")),
     **dict.fromkeys(("nbsp", "space", "thinsp", "nnbsp", "spaces", "hair space"), _constant(" ")),
     **dict.fromkeys(("'", "apostrophe"), _constant("\u2019")),
+    # Links of Wikinews and others, and across languages.
+    **dict.fromkeys(("w", "wp", "wikipedia", "wplink", "pw", "нп3", "нп5", "iw"), _linked),
+    **dict.fromkeys(
+        ("link-en", "le", "仮リンク", "lien", "não traduzido", "нп", "не переведено", "tsl2"),
+        _argument(1),
+    ),
+    "tsl": _last,
+    # French.
+    **dict.fromkeys(("s", "siècle", "siecle", "sp"), _together(" siècle")),
+    **dict.fromkeys(("s-", "-s", "s mini-", "s mini", "ord", "nobr romains"), _together()),
+    **dict.fromkeys(
+        ("unité", "unite", "unité/2", "tunité", "nombre", "nb", "nombre et unité", "heure"),
+        _spaced(2),
+    ),
+    **dict.fromkeys(
+        ("date", "date-", "date de naissance", "date de naissance-", "date de décès",
+         "date de décès-", "1er janvier"),
+        _spaced(3),
+    ),
+    **dict.fromkeys(
+        ("langue", "corr", "lang-rtl", "souverain3"), _argument(2),
+    ),
+    **dict.fromkeys(
+        ("abréviation", "abréviation discrète", "abrd",   "ind", "indice",
+         "petit", "grand", "petites capitales", "pc", "japonais", "souverain", "souverain-",
+         "roi", "rom", "rom-maj", "rom-min", "écrit", "formule", "tooltip", "comment", "nowrap",
+         "число", "num", "fs", "kapitälchen",  "tief",  "tiefgestellt",
+         "polytonisch", "arabisch", "iast",   "hebr", "unicode", "zahl", "ers",
+         "esd", "versalita", "versal", "fmtn", "j", "ruby", "読み仮名", "jis2004フォント",
+         "補助漢字フォント", "cp932フォント", "angbr", "gloss", "math", "chem2", "flag",
+         "flagcountry", "flagu", "ordinal", "comment"),
+        _argument(1),
+    ),
+    "1er": _constant("1er"), "1re": _constant("1re"), "ier": _constant("Ier"),
+    "ire": _constant("Ire"), "er": _constant("er"), "re": _constant("re"),
+    "n°": _constant("no"), "numéro": _constant("no"), "no": _constant("no"),
+    "mme": _constant("Mme"), "mlle": _constant("Mlle"), "m.": _constant("M."),
+    "dr": _constant("Dr"), "st": _constant("St"), "ste": _constant("Ste"),
+    "av jc": _constant("av. J.-C."), "av. j.-c.": _constant("av. J.-C."),
+    "apr jc": _constant("apr. J.-C."), "euro": _constant("euro"),
+    "p.": _spaced(1, prefix="p. "), "vol.": _spaced(1, prefix="vol. "),
+    "chap.": _spaced(1, prefix="chap. "), "art.": _spaced(1, prefix="art. "),
+    **dict.fromkeys(("citation", "guil", "guillemets", "«"), _spaced(1, prefix="« ", suffix=" »")),
+    # German.
+    "höhe": _spaced(1, suffix=" m"), "temperatur": _spaced(1, suffix=" °C"),
+    '"': _spaced(1, prefix="„", suffix="“"), "bruch": _fraction, "§": _spaced(2, prefix="§ "),
+    # Italian, Spanish, Portuguese, Russian, Polish.
+    **dict.fromkeys(("m", "unidad", "unidade", "fmtunit", "val/units"), _spaced(2)),
+    "siglo": _spaced(1, prefix="siglo "), "séc": _spaced(1, prefix="século "),
+    "ac": _constant("a. C."), "dc": _constant("d. C."),
+    **dict.fromkeys(("zitat", "cita", "citazione", "цитата", "cytat", "citaat"), _lines),
+    # English again.
+    **dict.fromkeys(("sup", "exp", "exposant", "hoch", "hochgestellt"), _power),
+    "e": _ten_to,
+    "as of": _spaced(1, prefix="as of "), "since": _spaced(1, prefix="since "),
+    "floruit": _prefixed("fl. "), "fl.": _prefixed("fl. "),
+    "ad": _prefixed("AD "), "bibleverse": _spaced(2), "ship": _spaced(2),
+    **{name: _prefixed(f"{name.upper()} ") for name in ("hms", "uss", "ss", "rms", "mv", "hmas")},
+    **{name: _prefixed(name.upper()) for name in ("us$", "a$", "c$", "£", "€", "¥")},
+    "inrconvert": _prefixed("₹"), "inr": _prefixed("₹"), "okina": _constant("\u02bb"),
+    "ell": _constant("…"), "sqrt": _prefixed("√"), "chem": _together(), "=": _constant("="),
     "'s": _constant("\u2019s"),
     "\u00b7": _constant(" \u00b7 "),
 }  # fmt: skip
-"""By name in the English Wikipedia; other wikis use many of the same names."""
+"""By name in the Wikipedias; many names are the same in several."""

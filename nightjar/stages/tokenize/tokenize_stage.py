@@ -41,7 +41,7 @@ from nightjar.store import (
 logger = logging.getLogger(__name__)
 
 
-REVISION = 4
+REVISION = 5
 """Raise it when the same config and documents give different tokens than before."""
 
 

@@ -22,7 +22,13 @@ from nightjar.config import TokenizeConfig
 from nightjar.kernels import unicode_sentences as kernel
 from nightjar.model.tokenization import SentenceSplitter, Tokenizer
 from nightjar.model.tokenization.character_classes import LAST_BASIC, unspaced_ranges
-from nightjar.model.tokenization.sentences import CLOSERS, OPENERS, TERMINATORS, WIDE_TERMINATORS
+from nightjar.model.tokenization.sentences import (
+    CLOSERS,
+    OPENERS,
+    TERMINATORS,
+    WIDE_TERMINATORS,
+    make_normal_form,
+)
 from nightjar.model.tokenization.settings import NormalForm
 from nightjar.model.tokenization.unicode_words import (
     DECIMAL,
@@ -323,20 +329,26 @@ def _leave_out_what_changes(
     form: NormalForm, flags: NDArray[np.uint16], lowered: NDArray[np.uint16]
 ) -> None:
     """Mark characters that normalization changes, unless neither form is part of a word."""
+    normalize = make_normal_form(form)
     matters = kernel.FIRST | kernel.SINGLE | kernel.INNER | kernel.DECIMAL | kernel.LINE_END
     for code in np.flatnonzero(flags & kernel.UNKNOWN == 0).tolist():
         character = chr(code)
-        if unicodedata.is_normalized(form, character):
+        normal = normalize(character)
+        if normal == character:
             continue
-        normal = unicodedata.normalize(form, character)
         is_ellipsis = normal == "..."  # dots between digits only count singly
-        if flags[code] & matters or not (
-            is_ellipsis
-            or all(
-                ord(part) <= LAST_BASIC
-                and not flags[ord(part)] & (matters | kernel.UNKNOWN)
-                and not flags[lowered[ord(part)]] & matters
-                for part in normal
+        is_removed = not normal
+        if (
+            is_removed
+            or flags[code] & matters
+            or not (
+                is_ellipsis
+                or all(
+                    ord(part) <= LAST_BASIC
+                    and not flags[ord(part)] & (matters | kernel.UNKNOWN)
+                    and not flags[lowered[ord(part)]] & matters
+                    for part in normal
+                )
             )
         ):
             flags[code] |= kernel.UNKNOWN

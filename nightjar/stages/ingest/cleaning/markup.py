@@ -97,6 +97,10 @@ def _without_sections(text: str, changes: Changes) -> str:
     return "".join([*kept, text[position:]])
 
 
+_POWER = re.compile(r"(?<=\d)<(?=sup(?:\s[^<>]*)?>\s*[-+\u2212\u2013]?\d)", re.IGNORECASE)
+"""A power or the number of a note behind a number, which would become another number."""
+
+
 def _without_tags(text: str, changes: Changes) -> str:
     text, n_breaks = _LINE_BREAK.subn("\n", text)
     changes.add(CleaningChange.HTML_TAGS, n_breaks)
@@ -112,7 +116,7 @@ def _without_tags(text: str, changes: Changes) -> str:
         n_removed += 1
         return instead
 
-    text = _TAG.sub(replace, text)
+    text = _TAG.sub(replace, _POWER.sub("^<", text))
     changes.add(CleaningChange.HTML_TAGS, n_removed)
     return text
 

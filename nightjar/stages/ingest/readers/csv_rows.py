@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from nightjar.errors import SourceError
 from nightjar.stages.ingest.encodings import decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldMapping, missing_field
-from nightjar.stages.ingest.readers.plain_text import Line, split_lines
+from nightjar.stages.ingest.readers.plain_text import EMPTY_LINES, Line, split_lines
 from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Reason, Record, Rejection, excerpt
 
 _MIN_FIELD_LIMIT = 1 << 20
@@ -34,7 +35,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
     field_limit = max(max_chars, _MIN_FIELD_LIMIT)
     lines = _Lines(source, file, field_limit)
     with _field_limit(field_limit):
-        delimiter = source.delimiter
+        delimiter = _stated_delimiter(source, lines, file)
         if delimiter == AUTO_DELIMITER:
             delimiter = _found_delimiter(source, mapping, lines.peek())
         rows = _Rows(source, delimiter, lines, file)
@@ -43,7 +44,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
             return
         columns = _Columns.find(mapping, header, file)
         while (row := rows.next()) is not None:
-            yield columns.record(row)
+            yield columns.record(row) if row.blank is None else row.blank.blank(file.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class _Row:
     values: list[str]
     problem: tuple[Reason, str] | None
     excerpt: str
+    blank: Line | None = None
+    """The blank lines in a row that it is, if it is that."""
 
     def rejection(self, reason: Reason, detail: str) -> Rejection:
         return Rejection(self.locator, reason, detail, self.excerpt)
@@ -67,7 +70,7 @@ class _Lines:
         self._encoding = stream.encoding.name
         self._errors = source.errors
         # A quote within a quoted field is doubled, and there are other fields.
-        self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit)
+        self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit, EMPTY_LINES)
         self._again: deque[Line] = deque()
         self._row: list[Line] = []
         self._n_read = self._n_given_back = 0
@@ -86,6 +89,10 @@ class _Lines:
             return ""
         self._again.append(line)
         return line.data.decode(self._encoding, "replace")
+
+    def skip(self) -> None:
+        """Leave the next line out."""
+        self._again.popleft()
 
     def give_back(self) -> bool:
         """Put back all lines of this row but the first; False if there are none.
@@ -106,7 +113,10 @@ class _Lines:
             line = self._again.popleft() if self._again else self._next_of_file()
             if line is None:
                 return
-            self.number = line.number
+            if line.n_lines > 1 and self._row:  # within quotes
+                self._again.extendleft(_separate(line))
+                continue
+            self.number = line.number + line.n_lines - 1
             self._row.append(line)
             if len(self._row) > _MAX_ROW_LINES:
                 raise csv.Error(f"more lines in a row than the limit ({_MAX_ROW_LINES})")
@@ -128,6 +138,11 @@ class _Lines:
             return line.data.decode(self._encoding, "backslashreplace")
 
     @property
+    def blank(self) -> Line | None:
+        """The row itself if it is blank lines in a row."""
+        return self._row[0] if len(self._row) == 1 and self._row[0].n_lines > 1 else None
+
+    @property
     def first_number(self) -> int:
         """The number of the row's first line."""
         return self._row[0].number if self._row else self.number + 1
@@ -135,6 +150,12 @@ class _Lines:
     def excerpt(self) -> str:
         """The start of the row's first line."""
         return excerpt(self._row[0].data if self._row else b"", self._encoding)
+
+
+def _separate(blank: Line) -> Iterator[Line]:
+    """The lines of a run of blank ones, the last first."""
+    numbers = range(blank.number + blank.n_lines - 1, blank.number - 1, -1)
+    return (Line(number, b"", 0) for number in numbers)
 
 
 class _Rows:
@@ -181,7 +202,8 @@ class _Rows:
         else:
             problem = self._lines.problem
         locator = f"{self._file.label}:{self._lines.first_number}"
-        return _Row(locator, values, problem, self._lines.excerpt() if problem else "")
+        shown = self._lines.excerpt() if problem else ""
+        return _Row(locator, values, problem, shown, self._lines.blank)
 
 
 def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Iterator[list[str]]:
@@ -194,6 +216,25 @@ def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Itera
         quoting=csv.QUOTE_MINIMAL if source.quote else csv.QUOTE_NONE,
         strict=True,
     )
+
+
+_STATEMENT = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+"""The first line with which Excel is told the delimiter."""
+
+
+def _stated_delimiter(source: CsvSource, lines: _Lines, file: InputFile) -> str:
+    """The delimiter that the configuration states, or a first line ``sep=;``, which is skipped."""
+    first = lines.peek()
+    statement = _STATEMENT.fullmatch(first)
+    if statement is None:
+        return source.delimiter
+    if source.delimiter not in (AUTO_DELIMITER, statement[1]):
+        raise SourceError(
+            f"{file.path}: its first line {first!r} tells Excel that {statement[1]!r} separates "
+            f"columns, delimiter is {source.delimiter!r}; set delimiter: auto, or that one"
+        )
+    lines.skip()
+    return statement[1]
 
 
 def _found_delimiter(source: CsvSource, mapping: FieldMapping, header: str) -> str:

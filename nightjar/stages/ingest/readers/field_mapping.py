@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import difflib
-import re
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
+from nightjar.config.linear_regex import make_search
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
 
@@ -99,11 +100,11 @@ def _comparison(bound: str | float, holds: Callable[[Any, Any], bool]) -> Test:
 
 
 def _regex(pattern: str) -> Test:
-    search = re.compile(pattern).search
+    is_found = make_search(pattern)
 
     def test(value: object) -> bool:
         text = _as_text(value)
-        return text is not None and search(text) is not None
+        return text is not None and is_found(text)
 
     return _of_any_element(test)
 
@@ -162,7 +163,18 @@ class _Missing:
 
 MISSING: Final = _Missing()
 Get = Callable[[str], object]
-"""Returns the value of a field, or MISSING. Bytes that are not UTF-8 raise UnicodeDecodeError."""
+"""Returns the value of a field, or MISSING. Bytes that are not UTF-8 raise UnicodeDecodeError, and
+more of them than ``max_chars`` characters can be raise TooLongValue."""
+
+
+class TooLongValue(Exception):
+    """A value that is too long for any document, and was not read for that reason."""
+
+    def __init__(self, field: str, n_bytes: int) -> None:
+        super().__init__(f"{field!r} has {n_bytes} bytes, more than max_chars characters can be")
+
+
+_MAX_EXACT_FLOAT = 2.0**53
 _MAX_LANGUAGE_CHARS = 35
 """Longest BCP 47 tag, by its section 4.4.1."""
 
@@ -232,14 +244,18 @@ class FieldMapping:
             language = None if self.language is None else _language(get(self.language))
         except UnicodeDecodeError as error:
             return Rejection(locator, Reason.UNDECODABLE, str(error), excerpt(error.object))
+        except TooLongValue as error:
+            return Rejection(locator, Reason.TOO_LONG, str(error), excerpt(*shown))
         if isinstance(text, _Problem):
             return Rejection(locator, text.reason, text.detail, excerpt(*shown))
         if self.id is None:
             return Document(locator, None, text, language)
         try:
-            native_id = get(self.id)
+            native_id = _whole(get(self.id))
         except UnicodeDecodeError as error:
             return Rejection(locator, Reason.INVALID_ID, str(error), excerpt(error.object))
+        except TooLongValue as error:
+            return Rejection(locator, Reason.INVALID_ID, str(error), excerpt(*shown))
         if native_id is None or native_id is MISSING:
             return Document(locator, None, text, language)
         if isinstance(native_id, bool) or not isinstance(native_id, (int, str)):
@@ -293,4 +309,20 @@ def _language(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     value = value.strip()
-    return value if 0 < len(value) <= _MAX_LANGUAGE_CHARS else None
+    # Half a character is not printable, and no table could store it.
+    return value if 0 < len(value) <= _MAX_LANGUAGE_CHARS and value.isprintable() else None
+
+
+def _whole(value: object) -> object:
+    """An id that is a number: 12.0 is 12, and NaN is none.
+
+    Tables turn the ids of a column with gaps into such numbers.
+    """
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        is_whole = value.is_integer() and abs(value) <= _MAX_EXACT_FLOAT
+        return int(value) if is_whole else value
+    if isinstance(value, decimal.Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else value
+    return value

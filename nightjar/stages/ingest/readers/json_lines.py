@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,15 @@ from nightjar.config import JsonLinesSource, SqlSource
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.encodings import decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldCheck, FieldMapping
+from nightjar.stages.ingest.readers.field_mapping import (
+    MISSING,
+    FieldCheck,
+    FieldMapping,
+    TooLongValue,
+)
 from nightjar.stages.ingest.readers.plain_text import Line, split_lines
 from nightjar.stages.ingest.records import Reason, Record, Rejection, excerpt
+from nightjar.stages.ingest.remote.row_parts import TOO_LONG
 
 _MAX_BYTES_PER_CHAR = 12
 r"""``\ud83d\ude00`` is one character."""
@@ -37,7 +44,10 @@ def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) ->
     stream = open_encoded(file.content(), source.encoding)
     is_first = True
     for line in split_lines(stream, max_chars * _MAX_BYTES_PER_CHAR + _OTHER_FIELDS_BYTES):
-        locator = f"{file.label}:{line.number}"
+        if line.n_lines > 1:
+            yield line.blank(file.label)
+            continue
+        locator = line.locator(file.label)
         value = _parsed(line, locator, stream.encoding.name, source.errors)
         if is_first and not (isinstance(value, Rejection) and value.reason is Reason.EMPTY):
             is_first = False
@@ -48,7 +58,10 @@ def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) ->
         for check in checks:
             check.see(value)
         yield mapping.record(
-            locator, partial(_field, value), _kind, (line.data, stream.encoding.name)
+            locator,
+            partial(_text_or_value, value, source.errors),
+            _kind,
+            (line.data, stream.encoding.name),
         )
     for check in checks:
         check.finish()
@@ -56,6 +69,17 @@ def read_json_lines(source: JsonLinesSource, file: InputFile, max_chars: int) ->
 
 def _has(path: str, value: dict[str, Any]) -> bool:
     return _field(value, path) is not MISSING
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _text_or_value(value: dict[str, Any], errors: str, path: str) -> object:
+    """The field ``path``; JSON can name half a character, as bytes can be none."""
+    found = _field(value, path)
+    if errors == "replace" and isinstance(found, str) and not found.isascii():
+        return _HALVES.sub("\ufffd", found)
+    return found
 
 
 def _field(value: dict[str, Any], path: str) -> object:
@@ -120,22 +144,31 @@ def _type(value: object) -> str:
     return "null" if value is None else names.get(type(value), "number")
 
 
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _MAX_BYTES = 1 << 31
 """Largest row; databases allow no more."""
 
 
 def read_rows(source: SqlSource, file: InputFile, max_chars: int) -> Iterator[Record]:
-    """One document per row, with its key as id. Memory: one row, however long."""
-    del max_chars  # cleaning rejects what is longer
+    """One document per row, with its key as id. Memory: one row."""
+    del max_chars  # longer values were cut when they were fetched
     mapping = FieldMapping.of(source)
     for line in split_lines(open_encoded(file.content(), "utf-8"), _MAX_BYTES):
         row: dict[str, Any] = json.loads(line.data)
         locator = f"{source.key_column} {row[source.key_column]}"
-        yield mapping.record(locator, partial(_value, row), _kind_in_database, (line.data, "utf-8"))
+        get = partial(_value, row, source.errors)
+        yield mapping.record(locator, get, _kind_in_database, (line.data, "utf-8"))
 
 
-def _value(row: Mapping[str, Any], name: str) -> object:
-    return row.get(name, MISSING)
+def _value(row: Mapping[str, Any], errors: str, name: str) -> object:
+    value = row.get(name, MISSING)
+    if isinstance(value, str) and not value.isascii() and _ESCAPED_BYTE.search(value):
+        with suppress(UnicodeEncodeError):  # halves of characters in a column of JSON
+            data = value.encode("utf-8", "surrogateescape")
+            return decoded(data, "utf-8", errors)
+    if isinstance(value, dict) and TOO_LONG in value:
+        raise TooLongValue(name, value[TOO_LONG])
+    return value
 
 
 def _kind_in_database(value: object) -> str:

@@ -255,8 +255,9 @@ def _record(page: WikiPage, stripper: WikitextStripper, label: str) -> Record:
     if page.n_chars > len(page.text):
         detail = f"{page.n_chars} characters of markup"
         return Rejection(locator, Reason.TOO_LONG, detail, excerpt(page.text))
-    text = stripper.strip(page.text)
+    found = stripper.stripped(page.text, page.title)
+    text = found.text
     if not text:
         detail = "no text but markup" if page.text.strip() else "the page is empty"
         return Rejection(locator, Reason.EMPTY, detail, excerpt(page.text))
-    return Document(locator, page.id, text)
+    return Document(locator, page.id, text, n_gaps=found.n_gaps)

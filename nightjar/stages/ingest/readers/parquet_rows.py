@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightjar.config import ParquetSource
 from nightjar.errors import SourceError
+from nightjar.stages.ingest.encodings import decoded
 from nightjar.stages.ingest.input_file import InputFile, unreadable, vanished
-from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldMapping, missing_field
-from nightjar.stages.ingest.records import Record
+from nightjar.stages.ingest.readers.field_mapping import (
+    MISSING,
+    FieldMapping,
+    TooLongValue,
+    missing_field,
+)
+from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Record
 
 _BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 24
@@ -26,10 +34,10 @@ def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iter
     """Documents from ``text_column``, with the id from ``id_column`` if there is one.
 
     Memory: 16 MB of rows, or one row, and a page of each column, whatever the size of a row group.
+    A text too long for ``max_chars`` is not copied out of its page.
     Raises SourceError, after yielding the readable rows, when the file is damaged, encrypted or
     lacks a column.
     """
-    del max_chars  # a value's length is up to the file; cleaning rejects long ones
     mapping = FieldMapping.of(source)
     row, n_reported = 0, 0
     with (
@@ -46,7 +54,10 @@ def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iter
         n_rows = max(1, parquet.metadata.num_rows)
         n_bytes = file.path.stat().st_size
         for batch in _batches(parquet, wanted):
-            yield from _records(mapping, batch, file.label, row)
+            columns = _Columns(batch, max_chars * MAX_BYTES_PER_CHAR, source.errors)
+            for number in range(batch.num_rows):
+                locator = f"{file.label}: row {row + number + 1}"
+                yield mapping.record(locator, partial(columns.value, number), _kind)
             row += batch.num_rows
             n_done = n_bytes * row // n_rows
             file.advance(n_done - n_reported)
@@ -99,7 +110,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _is_id(kind: pa.DataType) -> bool:
-    return _is_text(kind) or pa.types.is_integer(kind)
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return _is_text(kind) or is_number or pa.types.is_decimal(kind)
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
@@ -114,40 +127,68 @@ _KINDS: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = {
 _ANY_KIND = ("something that compares", _is_scalar)
 
 
-def _records(
-    mapping: FieldMapping, batch: pa.RecordBatch, label: str, first_row: int
-) -> Iterator[Record]:
-    columns = {name: _values(batch.column(name)) for name in batch.schema.names}
-    for number in range(batch.num_rows):
-        locator = f"{label}: row {first_row + number + 1}"
-        yield mapping.record(locator, partial(_value, columns, number), _kind)
+@dataclass(frozen=True, slots=True)
+class _TooLong:
+    n_bytes: int
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Texts as bytes, to be decoded one by one; other values as Python objects."""
-    if _is_text(column.type):
-        return _as_bytes(column)
-    values: list[Any] = column.to_pylist()
+class _Columns:
+    """The columns of a batch."""
+
+    def __init__(self, batch: pa.RecordBatch, max_bytes: int, errors: str) -> None:
+        self._errors = errors
+        self._values = {name: _values(batch.column(name), max_bytes) for name in batch.schema.names}
+
+    def value(self, number: int, name: str) -> object:
+        """The value of column ``name`` in row ``number``; see ``field_mapping.Get``."""
+        if name not in self._values:
+            return MISSING
+        value = self._values[name][number]
+        if isinstance(value, _TooLong):
+            raise TooLongValue(name, value.n_bytes)
+        return decoded(value, "utf-8", self._errors) if isinstance(value, bytes) else value
+
+
+def _values(column: pa.Array, max_bytes: int) -> list[Any]:
+    """Texts as bytes, to be decoded one by one; other values as Python objects.
+
+    A string column may contain invalid UTF-8.
+    """
+    if pa.types.is_dictionary(column.type):
+        entries = _values(column.dictionary, max_bytes)
+        places = column.indices.to_pylist()
+        return [None if place is None else entries[place] for place in places]
+    if not _is_text(column.type):
+        return _objects(column)
+    texts = column.cast(pa.large_binary())
+    lengths = pc.binary_length(texts)
+    if (pc.max(lengths).as_py() or 0) <= max_bytes:
+        found: list[Any] = texts.to_pylist()
+        return found
+    return [
+        _TooLong(length) if length is not None and length > max_bytes else text.as_py()
+        for text, length in zip(texts, lengths.to_pylist(), strict=True)
+    ]
+
+
+def _objects(column: pa.Array) -> list[Any]:
+    """Python objects; null for a time that Python does not have, such as the year 10000."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        return [_object(value) for value in column]
     return values
 
 
-def _value(columns: Mapping[str, list[Any]], number: int, name: str) -> object:
-    if name not in columns:
-        return MISSING
-    value = columns[name][number]
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+def _object(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return None
 
 
 def _kind(value: object) -> str:
     return "null" if value is None else type(value).__name__
-
-
-def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """The values as bytes: a string column may contain invalid UTF-8."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
-    return values
 
 
 @contextmanager

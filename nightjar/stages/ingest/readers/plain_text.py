@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nightjar.config import TextSource
-from nightjar.stages.ingest.encodings import EncodedStream, Encoding, decoded, open_encoded
+from nightjar.stages.ingest.encodings import EncodedStream, decoded, open_encoded
 from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.records import (
     MAX_BYTES_PER_CHAR,
@@ -27,11 +28,23 @@ class Line:
     data: bytes
     n_bytes: int
     """Length in the file; more than ``len(data)`` if the line was cut."""
+    n_lines: int = 1
+    """More than 1 for blank lines in a row."""
 
     @property
     def is_cut(self) -> bool:
         """Whether the line is longer than the limit."""
         return self.n_bytes > len(self.data)
+
+    def locator(self, label: str) -> str:
+        """Where it is in the file ``label``."""
+        last = self.number + self.n_lines - 1
+        return f"{label}:{self.number}" if last == self.number else f"{label}:{self.number}-{last}"
+
+    def blank(self, label: str) -> Rejection:
+        """The rejection of blank lines in a row."""
+        detail = f"{self.n_lines:,} blank lines"
+        return Rejection(self.locator(label), Reason.EMPTY, detail, "", self.n_lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +66,22 @@ def read_whole(pieces: Iterable[bytes], max_bytes: int) -> Whole:
     return Whole(b"".join(kept), n_bytes)
 
 
-def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:
+BLANK_LINES = re.compile(rb"(?:[ \t]*+(?:\r\n|\r|\n)){100,}+")
+EMPTY_LINES = re.compile(rb"(?:\r\n|\r|\n){100,}+")
+
+
+def split_lines(
+    stream: EncodedStream, max_bytes: int, blank: re.Pattern[bytes] = BLANK_LINES
+) -> Iterator[Line]:
     r"""The lines of ``stream``, ending with ``\n``, ``\r\n`` or ``\r``.
 
-    A longer line is cut to ``max_bytes`` and the rest skipped. Memory: at most that and one piece.
+    A longer line is cut to ``max_bytes`` and the rest skipped. A hundred blank lines in a row and
+    more, as ``blank`` says, come as one: millions would take longer than the text. Memory: at most
+    ``max_bytes`` and one piece.
     """
     encoding = stream.encoding
     line = _Growing(max_bytes - max_bytes % encoding.unit)
+    merges = encoding.unit == 1 and encoding.carriage_return == b"\r"
     number = 1
     held = b""
     for piece in stream.pieces:
@@ -68,10 +90,23 @@ def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:
         if data.endswith(encoding.carriage_return, 0, usable):
             usable -= encoding.unit  # a line feed may follow in the next piece
         start = 0
-        for end, next_start in _line_ends(encoding, data, usable):
-            yield line.finish(number, data[start:end])
-            number += 1
-            start = next_start
+        position = 0
+        while match := encoding.line_end.search(data, position, usable):
+            end, position = match.span()
+            if end % encoding.unit:
+                position = end + 1  # a match across two neighbouring characters
+                continue
+            is_blank = merges and data[start] in b" \t\r\n" and not line.n_bytes
+            run = blank.match(data, start, usable) if is_blank else None
+            if run is not None:
+                position = run.end()
+                n_lines = _n_lines(run[0])
+                yield Line(number, b"", 0, n_lines)
+                number += n_lines
+            else:
+                yield line.finish(number, data[start:end])
+                number += 1
+            start = position
         line.add(data[start:usable])
         held = data[usable:]
     if held == encoding.carriage_return:
@@ -80,15 +115,8 @@ def split_lines(stream: EncodedStream, max_bytes: int) -> Iterator[Line]:
         yield line.finish(number, held)
 
 
-def _line_ends(encoding: Encoding, data: bytes, usable: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each line end in ``data[:usable]``."""
-    position = 0
-    while match := encoding.line_end.search(data, position, usable):
-        if match.start() % encoding.unit:
-            position = match.start() + 1  # a match across two neighbouring characters
-        else:
-            position = match.end()
-            yield match.span()
+def _n_lines(ends: bytes) -> int:
+    return ends.count(b"\n") + ends.count(b"\r") - ends.count(b"\r\n")
 
 
 class _Growing:
@@ -126,7 +154,10 @@ def read_text(source: TextSource, file: InputFile, max_chars: int) -> Iterator[R
 def _lines(source: TextSource, file: InputFile, max_chars: int) -> Iterator[Record]:
     stream = open_encoded(file.content(), source.encoding)
     for line in split_lines(stream, max_chars * MAX_BYTES_PER_CHAR):
-        locator = f"{file.label}:{line.number}"
+        if line.n_lines > 1:
+            yield line.blank(file.label)
+            continue
+        locator = line.locator(file.label)
         yield _decoded(source, line.data, line.n_bytes, stream.encoding.name, locator, None)
 
 

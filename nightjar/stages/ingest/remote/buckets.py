@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class BucketStorage:
         pattern = str(self._files._strip_protocol(url))  # noqa: SLF001 (fsspec has no other way)
         with self._translated(url):
             if glob.has_magic(pattern):
-                found = self._files.glob(pattern, detail=True)
+                found = self._matches(pattern)
                 return [
                     self._object(found[name])
                     for name in sorted(found)
@@ -127,6 +128,19 @@ class BucketStorage:
         if info["type"] != "file":
             raise SourceError(f"{url}: is a folder; name its objects, as in {url.rstrip('/')}/*")
         return [self._object(info)]
+
+    def _matches(self, pattern: str) -> Mapping[str, Mapping[str, Any]]:
+        """What ``pattern`` matches, with details.
+
+        In a bucket a key may have empty parts (``in//b.jsonl``), which fsspec's globs leave out.
+        """
+        if _ANY_FOLDERS not in pattern.split("/") and "//" not in pattern:
+            found: Mapping[str, Mapping[str, Any]] = self._files.glob(pattern, detail=True)
+            return found
+        literal = pattern[: re.search(r"[*?[]", pattern).start()]  # type: ignore[union-attr]
+        every = self._files.find(literal.rpartition("/")[0], detail=True)
+        matches = re.compile(_as_regex(pattern)).fullmatch
+        return {name: info for name, info in every.items() if matches(name) and name[-1] != "/"}
 
     @contextmanager
     def open(
@@ -150,8 +164,7 @@ class BucketStorage:
 
     def _object(self, info: Mapping[str, Any]) -> RemoteObject:
         name = str(info["name"])
-        *folders, last = name.split("/")
-        place = PurePosixPath(*(part for part in folders if part), urls.file_name(last))
+        place = PurePosixPath(*(urls.file_name(part) for part in name.split("/")))
         return RemoteObject(f"{self._family}://{name}", place, _version(info))
 
     def _pieces(
@@ -244,6 +257,33 @@ def _version(info: Mapping[str, Any]) -> ObjectVersion:
     times = [str(info[name]) for name in _TIMES if info.get(name)]
     marks = {"last-modified": times[0]} if times and n_bytes is not None else {}
     return ObjectVersion(marks, n_bytes, is_exact=False)
+
+
+_ANY_FOLDERS = "**"
+_PART = re.compile(r"\*+|\?|\[!?\]?[^\]/]*\]|.", re.DOTALL)
+
+
+def _as_regex(pattern: str) -> str:
+    """The regular expression of a glob; its stars match empty parts of a key, too."""
+    *folders, last = pattern.split("/")
+    written = ["(?:[^/]*/)*" if part == _ANY_FOLDERS else f"{_part(part)}/" for part in folders]
+    return "".join([*written, ".*" if last == _ANY_FOLDERS else _part(last)])
+
+
+def _part(part: str) -> str:
+    written = []
+    for match in _PART.finditer(part):
+        sign = match[0]
+        if sign[0] == "*":
+            written.append("[^/]*")
+        elif sign == "?":
+            written.append("[^/]")
+        elif sign[0] == "[" and len(sign) > 1:
+            inner = sign[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            written.append(f"[^/{inner[1:]}]" if inner.startswith("!") else f"[{inner}]")
+        else:
+            written.append(re.escape(sign))
+    return "".join(written)
 
 
 def _is_shown(name: str, pattern: str) -> bool:

@@ -18,11 +18,13 @@ from sqlalchemy.engine import URL, Connection, Engine
 from nightjar.config import SqlSource
 from nightjar.errors import SourceError
 from nightjar.files import urls
+from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR
 from nightjar.stages.ingest.remote.object_storage import Interrupted
+from nightjar.stages.ingest.remote.row_parts import OutOfRange, TooLong
 
 logger = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 1_000
+ROWS_AT_ONCE = 200
 """Rows, or keys, in memory at once."""
 _CONNECT_SECONDS = 15
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -110,14 +112,18 @@ class Database:
 
 
 @contextmanager
-def opened(source: SqlSource, base_dir: Path) -> Iterator[Database]:
+def opened(source: SqlSource, base_dir: Path, max_chars: int) -> Iterator[Database]:
     """The database of ``source``, in a read-only transaction that sees one state of it.
+
+    A value that Python cannot hold is returned as text, and one too long for ``max_chars`` as its
+    length where the driver allows it: one row must not end a night.
 
     Raises SourceError for errors that retrying cannot fix, without passwords, and
     :class:`Interrupted` for others.
     """
     url = _url(source, base_dir)
     engine = _engine(url)
+    _take_any_value(engine, max_chars)
     try:
         with _named_errors(url.password, is_connecting=True), engine.connect() as connection:
             if url.get_backend_name() == "sqlite":  # it starts none before the first write
@@ -169,6 +175,48 @@ def _engine(url: URL) -> Engine:
             else "its driver for SQLAlchemy installed"
         )
         raise SourceError(f"a database of {name} needs {needed} ({error})") from None
+
+
+def _take_any_value(engine: Engine, max_chars: int) -> None:
+    """Make the driver return every value, whatever it holds."""
+
+    def read(data: bytes) -> str | TooLong:
+        if len(data) > MAX_BYTES_PER_CHAR * max_chars:
+            return TooLong(len(data))
+        return data.decode("utf-8", "surrogateescape")
+
+    def prepare(connection: Any, _record: object) -> None:
+        if engine.dialect.name == "sqlite":  # any type in any column, text in any encoding
+            connection.text_factory = read
+        elif engine.dialect.driver == "psycopg":
+            for name, loader in _lenient_loaders():
+                connection.adapters.register_loader(name, loader)
+
+    sqlalchemy.event.listen(engine, "connect", prepare)
+
+
+def _lenient_loaders() -> list[tuple[str, type[Any]]]:
+    """Loaders of psycopg that give a time as text if Python does not have it: infinity, 44 BC."""
+    from psycopg import DataError  # noqa: PLC0415  # an extra
+    from psycopg.types import datetime as times  # noqa: PLC0415
+
+    def lenient(base: Any) -> type[Any]:
+        class Lenient(base):  # type: ignore[misc]
+            def load(self, data: Any) -> Any:
+                try:
+                    return super().load(data)
+                except (DataError, OverflowError, ValueError):
+                    return OutOfRange(str(data, "utf-8"))
+
+        return Lenient
+
+    return [
+        ("date", lenient(times.DateLoader)),
+        ("time", lenient(times.TimeLoader)),
+        ("timetz", lenient(times.TimetzLoader)),
+        ("timestamp", lenient(times.TimestampLoader)),
+        ("timestamptz", lenient(times.TimestamptzLoader)),
+    ]
 
 
 @contextmanager

@@ -38,9 +38,11 @@ from nightjar.stages.ingest.remote.fetched_index import (
 from nightjar.stages.ingest.remote.object_storage import ObjectVersion, persist
 from nightjar.stages.ingest.remote.row_parts import (
     Key,
+    OutOfRange,
     PartsWriter,
     Row,
     RowPart,
+    TooLong,
     as_key,
     key_digest,
     make_row,
@@ -61,6 +63,8 @@ class TableRequest:
     base_dir: Path
     purged_ids: frozenset[bytes] = frozenset()
     """Digests of purged doc_ids: their rows are not stored here either."""
+    max_chars: int = 10_000_000
+    """Longer values are not stored."""
 
     def takes(self, row: Row) -> bool:
         """Whether a row may be stored."""
@@ -71,7 +75,8 @@ class TableRequest:
     def index_name(self) -> str:
         """Name of the index: a change of query, column or database starts a new one."""
         source = self.source
-        place = [source.url, source.url_env, source.query, source.columns, source.watermark_column]
+        place: list[Any] = [source.url, source.url_env, source.query, source.columns]
+        place += [source.watermark_column, self.max_chars]
         return f"{self.name}-{fingerprint(place)}"
 
 
@@ -148,7 +153,7 @@ class _TableFetching:
         self._progress.start(f"fetch {self._request.name}", None, "rows")
         table, self._last = self._usable(), None
         with (
-            opened(self._source, self._request.base_dir) as database,
+            opened(self._source, self._request.base_dir, self._request.max_chars) as database,
             PartsWriter(self._directories) as writer,
         ):
             if table is None or table.watermark is None:
@@ -213,8 +218,8 @@ class _TableFetching:
                         f"{place}: its {source.watermark_column} is null, so that no night would "
                         f"see it; leave such rows out of the query, or give them one"
                     )
-                self._last = values[mark]
-            row = make_row(names, values, values[0], place)
+                self._last = _highest(self._last, values[mark], place)
+            row = make_row(names, values, values[0], place, self._request.max_chars)
             if self._request.takes(row):
                 yield row
             if number % _TOLD_ROWS == 0:
@@ -252,6 +257,22 @@ class _TableFetching:
             *(self._request.name, n_rows, n_rows - n_known),
             *(sum(part.sha256 not in known for part in parts), len(parts)),
         )
+
+
+def _highest(last: Any, value: Any, place: str) -> Any:
+    """The watermark after a row with ``value``; rows come in its order.
+
+    A time without end is none to go on from: the next night reads its row again.
+    """
+    if isinstance(value, OutOfRange):
+        return last
+    if isinstance(value, TooLong | bytes) or (isinstance(value, str) and not _is_utf_8(value)):
+        raise SourceError(f"{place}: its watermark is no text in UTF-8; cast it in the query")
+    return value
+
+
+def _is_utf_8(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _joined(arrays: Iterator[NDArray[np.uint64]]) -> NDArray[np.uint64]:

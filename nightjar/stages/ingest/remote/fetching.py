@@ -73,6 +73,8 @@ class FetchedFile:
     path: Path
     n_bytes: int
     sha256: str
+    url: str
+    """Where it is, for messages."""
 
 
 def fetch_files(request: FetchRequest, fetched: Path, progress: Progress) -> list[FetchedFile]:
@@ -111,12 +113,13 @@ def known_files(request: FetchRequest, fetched: Path) -> list[FetchedFile]:
         raise SourceError(
             f"sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
         )
-    return [_fetched(directories, entry.place, index.objects[entry.key]) for entry in listing]
+    return [_fetched(directories, entry, index.objects[entry.key]) for entry in listing]
 
 
-def _fetched(directories: Directories, place: str, known: Known) -> FetchedFile:
+def _fetched(directories: Directories, entry: Listed, known: Known) -> FetchedFile:
     path = fetched_file(directories.root, known.sha256, known.name)
-    return FetchedFile(PurePosixPath(place), path, known.n_bytes, known.sha256)
+    place = PurePosixPath(entry.place)
+    return FetchedFile(place, path, known.n_bytes, known.sha256, entry.key)
 
 
 @contextmanager
@@ -183,10 +186,7 @@ class _FileFetching:
         listing = tuple(Listed(key, str(entry.place)) for key, entry in found.items())
         self._save(listing)
         self._report(found)
-        return [
-            _fetched(self._directories, str(entry.place), self._fetched[key])
-            for key, entry in found.items()
-        ]
+        return [_fetched(self._directories, entry, self._fetched[entry.key]) for entry in listing]
 
     def _find(self) -> dict[str, RemoteObject]:
         found: dict[str, RemoteObject] = {}

@@ -27,9 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import SourceError, StoreNotWritable
+from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR
 from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
 from nightjar.store import only_writes, sync
 
+_MAX_EXACT_FLOAT = 2.0**53
 Key = int | str
 """A row's key, as in JSON."""
 
@@ -45,23 +47,49 @@ class Row:
     """64 bits of BLAKE2b of the key."""
 
 
-def make_row(names: Sequence[str], values: Sequence[Any], key: Any, place: str) -> Row:
+class OutOfRange(str):
+    """A time that Python does not have, as the database writes it: ``infinity``."""
+
+    __slots__ = ()
+
+
+TOO_LONG = "nightjar: bytes of a value that is too long"
+"""The key of an object that stands for such a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """A value that was not read because it is too long for any document."""
+
+    n_bytes: int
+
+
+def make_row(
+    names: Sequence[str], values: Sequence[Any], key: Any, place: str, max_chars: int
+) -> Row:
     """The row with the columns ``names`` and the key ``key``.
 
     Times become ISO 8601, decimals become numbers (integers if possible), and non-finite numbers
-    become null. ``place`` names the row in messages. Raises SourceError for a value that is not
-    text, number, time, boolean, list or object, and for a key that is neither text nor an integer.
+    become null. Bytes become text; those that are not UTF-8 become halves of characters
+    (``surrogateescape``), and a text of more than ``max_chars`` an object with its length, since
+    one such row must not end a night. ``place`` names the row in messages. Raises SourceError for
+    a value that is not text, number, time, boolean, list or object, and for a key that is neither
+    text nor a whole number.
     """
     fields = {
-        name: _json_value(value, name, place) for name, value in zip(names, values, strict=True)
+        name: _json_value(_short(value, max_chars), name, place)
+        for name, value in zip(names, values, strict=True)
     }
     found = as_key(key, place)
+    fields[names[0]] = found
     return Row(found, _line(fields), key_digest(found))
 
 
 def as_key(value: Any, place: str) -> Key:
     """The key as it is stored. Raises SourceError as :func:`make_row` does."""
     found = _json_value(value, "key_column", place)
+    if isinstance(found, float) and found.is_integer() and abs(found) <= _MAX_EXACT_FLOAT:
+        found = int(found)
     if isinstance(found, bool) or not isinstance(found, int | str):
         raise SourceError(f"{place}: its key is {_shown(value)}; a key is text or a whole number")
     return found
@@ -80,6 +108,16 @@ def _line(fields: Mapping[str, Any]) -> bytes:
         return text.encode("utf-8") + b"\n"
     except UnicodeEncodeError:  # half a surrogate pair, which ingest will report
         return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _short(value: Any, max_chars: int) -> Any:
+    """``value``, with bytes as text, and with its length alone if it is too long."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        is_long = len(value) > MAX_BYTES_PER_CHAR * max_chars
+        value = TooLong(len(value)) if is_long else str(value, "utf-8", "surrogateescape")
+    if isinstance(value, str) and len(value) > max_chars:
+        value = TooLong(len(value))
+    return {TOO_LONG: value.n_bytes} if isinstance(value, TooLong) else value
 
 
 def _json_value(value: Any, name: str, place: str) -> Any:
