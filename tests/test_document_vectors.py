@@ -418,7 +418,7 @@ def test_documents_are_embedded_last_by_tonights_model_and_by_an_encoder(
     ):
         for found in (encoder, encoder_of(config, loaded.base_dir, by_cbow, model)):
             np.testing.assert_allclose(found.encode([text]).vectors[0], vectors[7], atol=1e-6)
-    assert not list(place.glob(".model-*"))
+    assert not list(place.glob("nightjar-scratch-*"))
     static = store.open(plan.step(schemas.DOCUMENT_VECTORS, "static").ref)
     config = loaded.config.document_vectors["static"].model_copy(update={"max_length": 1})
     as_made = encoder_of(config, loaded.base_dir, static)

@@ -126,10 +126,10 @@ def test_an_imported_artifact_without_tokens_answers_too(
     text = page(library, f"/?word=king&right=embeddings/{imported}&topn=2")
     assert f"glove-6b {imported}, not registered" in text
     assert "3 occurrences, rank 2 of 4" in text
-    before = set(Path(tempfile.gettempdir()).glob(".model-*"))
+    before = set(Path(tempfile.gettempdir()).glob("nightjar-scratch-*"))
     with library:
         assert before
-    assert not set(Path(tempfile.gettempdir()).glob(".model-*")) & before
+    assert not set(Path(tempfile.gettempdir()).glob("nightjar-scratch-*")) & before
 
 
 # -- moved words -----------------------------------------------------------------------------
