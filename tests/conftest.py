@@ -151,6 +151,7 @@ def run_a_night(config: Path, *overrides: str, promotes: bool = True) -> Night:
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Call long bytes by their argument: compressed ones hold the time, and names must not."""
+    """Call compressed and long bytes by their argument: archives hold the time, names must not."""
     del config
-    return argname if isinstance(val, bytes) and len(val) > 40 else None
+    is_unfit = isinstance(val, bytes) and (val.startswith((b"\x1f\x8b", b"PK")) or len(val) > 40)
+    return argname if is_unfit else None
