@@ -84,11 +84,12 @@ class _Lines:
 
     def peek(self) -> str:
         """The next line, without consuming it."""
-        line = self._next_of_file()
-        if line is None:
-            return ""
-        self._again.append(line)
-        return line.data.decode(self._encoding, "replace")
+        if not self._again:
+            line = self._next_of_file()
+            if line is None:
+                return ""
+            self._again.append(line)
+        return self._again[0].data.decode(self._encoding, "replace")
 
     def skip(self) -> None:
         """Leave the next line out."""
