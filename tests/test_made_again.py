@@ -18,7 +18,7 @@ from nightjar import InputError, Pipeline
 from nightjar.config import load_config
 from nightjar.core.nights import StepOutcome
 from nightjar.pipeline import make_plan
-from nightjar.store import Artifact, Manifest, Staging, Store, publish, schemas
+from nightjar.store import Artifact, Identity, Manifest, Staging, Store, publish, schemas
 from nightjar.store.scores import main_scores, read_scores
 
 EVERY_SECOND_PAIR = slice(None, None, 4)
@@ -145,3 +145,21 @@ def test_no_way_back_to_a_model_that_documents_cannot_be_searched_with(project: 
     with pytest.raises(InputError, match=r"version 1 cannot be champion: documents are searched"):
         pipeline.rollback("words", reason="try")
     assert project.champion == 2
+
+
+def test_a_parent_that_is_replaced_while_it_is_read_makes_its_child_due(tmp_path: Path) -> None:
+    """Two writers: what was read is the first one, so the second one is news."""
+
+    def publish_parent(value: int) -> None:
+        shutil.rmtree(tmp_path / "parent", ignore_errors=True)
+        publish(tmp_path, parent, lambda staging: staging.write("t", pa.table({"x": [value]})))
+
+    def write(staging: Staging) -> None:
+        publish_parent(2)
+        staging.write("t", pa.table({"y": [1]}))
+
+    parent = Identity("parent", "", config={})
+    publish_parent(1)
+    child = Identity("child", "", config={}, parents={"parent": parent.version})
+    store = Store(tmp_path)
+    assert store.replaced_parent(store.open(publish(tmp_path, child, write)).manifest) == "parent"

@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nightjar.errors import ArtifactDamaged
 from nightjar.store.fingerprint import Identity
 from nightjar.store.holding import held_among, hold
 from nightjar.store.local_disk import (
@@ -179,11 +180,15 @@ def publish(
     started = time.monotonic()
     with _staging_directory(root, stage_dir, identity.version) as staging_dir:
         staging = Staging(staging_dir)
+        # Before they are read: if one is replaced meanwhile, what is written here is due again.
+        parent_digests = _parent_digests(root, identity)
         with named_write_errors(root):
             write(staging)
         with only_writes(root):
             seconds = time.monotonic() - started
-            manifest = _manifest(identity, staging, git_commit, seconds)
+            manifest = replace(
+                _manifest(identity, staging, git_commit, seconds), parent_digests=parent_digests
+            )
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
             is_ours = _put(staging_dir, Path(ref.path))
@@ -232,12 +237,6 @@ def _whole_numbers(counts: Mapping[str, int]) -> dict[str, int]:
 def _manifest(
     identity: Identity, staging: Staging, git_commit: str | None, seconds: float
 ) -> Manifest:
-    store = Store(staging.root)
-    published = {
-        stage: version
-        for stage, version in identity.parents.items()
-        if store.is_published(stage, version)
-    }
     return Manifest(
         stage=identity.stage,
         version=identity.version,
@@ -250,11 +249,17 @@ def _manifest(
         git_commit=git_commit,
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
         seconds=round(seconds, 3),
-        parent_digests={
-            stage: Manifest.read(staging.root / stage / version).digest
-            for stage, version in published.items()
-        },
     )
+
+
+def _parent_digests(root: Path, identity: Identity) -> dict[str, str]:
+    """The digests of the parents that are there; who reads a damaged one says so."""
+    store, found = Store(root), {}
+    for stage, version in identity.parents.items():
+        if store.is_published(stage, version):
+            with suppress(ArtifactDamaged):
+                found[stage] = Manifest.read(root / stage / version).digest
+    return found
 
 
 def environment() -> dict[str, str]:
