@@ -4,6 +4,7 @@
 #   make test     run the tests
 #   make quick    run the tests that need no server, no browser and less than a second each
 #   make coverage run the tests and say which lines none of them reaches
+#   make fuzz     run the tests of properties on examples that no run has seen
 #   make check    check format, lint, strict types and import layers
 #   make encoders install torch and pre-trained text encoders, which enables their tests
 #   make serve    start Prefect server, worker and nightly deployment on this machine
@@ -19,7 +20,7 @@ INSTALLED_ENCODERS := $(VENV)/.installed-encoders
 DEV := dev,explore,formats,index,s3,postgres,chinese,japanese,thai,subword,spacy,dask
 DEV_ENCODERS := $(DEV),encoders,dev-encoders
 
-.PHONY: run test quick coverage check encoders format serve constraints clean help
+.PHONY: run test quick fuzz coverage check encoders format serve constraints clean help
 .DEFAULT_GOAL := help
 
 run: $(INSTALLED)
@@ -34,6 +35,10 @@ test: $(INSTALLED_DEV)
 quick: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 		-m "not slow and not integration" $(ARGS)
+
+fuzz: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+		-m hypothesis --hypothesis-profile=new $(ARGS)
 
 coverage: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)

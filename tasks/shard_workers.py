@@ -68,7 +68,7 @@ def _opened(loaded: LoadedConfig, n_workers: int, n_bytes: int) -> Iterator[Exec
 def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
     """A client of the configured cluster, or of one made for the run."""
     try:
-        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # in the extra
+        import distributed  # noqa: PLC0415  # in the extra
     except ImportError as error:
         raise InputError(
             "execution: dask needs the extra dask: pip install 'nightjar[dask]'"
@@ -76,18 +76,17 @@ def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
     config = loaded.config.execution
     logging.getLogger("distributed").setLevel(logging.WARNING)
     with ExitStack() as stack:
-        if config.address is None:
-            cluster = stack.enter_context(local_cluster(config.n_workers or n_workers))
-            runner = DaskTaskRunner(cluster=cluster)
-        else:
-            runner = DaskTaskRunner(
-                address=config.address, client_kwargs={"timeout": CONNECT_SECONDS}
-            )
-        stack.enter_context(runner)
+        scheduler: Any = config.address or stack.enter_context(
+            local_cluster(config.n_workers or n_workers)
+        )
+        # Not Prefect's DaskTaskRunner: it takes any client that this process has opened before,
+        # and works on that one's cluster instead of the configured one.
         try:
-            client = runner.client
+            client: Any = distributed.Client(  # type: ignore[no-untyped-call]
+                scheduler, timeout=CONNECT_SECONDS, set_as_default=False
+            )
         except OSError as error:
             raise ClusterUnavailable(
                 f"execution.address: no Dask scheduler answers at {config.address} ({error})"
             ) from error
-        yield client
+        yield stack.enter_context(client)

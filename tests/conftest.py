@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 import yaml
@@ -26,6 +27,11 @@ os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+# The same examples in every run: a change is to blame for a failure. `make fuzz` tries new ones.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+hypothesis.settings.register_profile("new", derandomize=False, database=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 PROJECT_ROOT = Path(__file__).parents[1]
 EXIT_SECONDS = 120

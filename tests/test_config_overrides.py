@@ -175,7 +175,7 @@ DOCUMENTS = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None)
 @given(value=DOCUMENTS, key=st.lists(NAMES, min_size=1, max_size=4))
 def test_any_override_is_accepted_or_refused_with_a_config_error(
     tmp_path_factory: pytest.TempPathFactory, value: object, key: list[str]

@@ -382,7 +382,11 @@ def test_a_night_runs_on_a_cluster_of_its_own_and_then_has_nothing_to_do_here(ba
     assert "Night 2: nothing to do." in again.stdout, again.stdout + again.stderr
 
 
-def test_a_scheduler_that_does_not_answer_is_named(base: Path, monkeypatch: Any) -> None:
+def test_a_scheduler_that_does_not_answer_is_named(
+    base: Path, client: Any, monkeypatch: Any
+) -> None:
+    """A notebook may have a client of its own: that one's cluster is not the configured one."""
+    monkeypatch.setattr("distributed.client._global_clients", {0: client})
     monkeypatch.setattr(executors, "CONNECT_SECONDS", 1)
     override = "execution={engine: dask, address: 'tcp://127.0.0.1:9'}"
     loaded = load_config(base / "night.yaml", [override])

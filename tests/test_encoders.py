@@ -183,6 +183,17 @@ def test_a_cut_file_of_an_encoder_is_named_trouble(name: str, tmp_path: Path) ->
         load_bert(folder)
 
 
+def test_a_tokenizer_at_which_the_library_panics_is_named_trouble(tmp_path: Path) -> None:
+    """Its panic is no Exception."""
+    folder = make_bert(tmp_path / "damaged")
+    (path,) = folder.rglob("tokenizer.json")
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAAA"}
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(EncoderError, match="cannot be loaded, a file of it may be missing or cut"):
+        load_bert(folder)
+
+
 def test_a_folder_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra encoders")
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")

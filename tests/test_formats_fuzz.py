@@ -6,6 +6,7 @@ instead gensim saves objects whose parts were changed.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import struct
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from nightjar.model.tokenization import Settings
 SETTINGS = Settings("unicode", None, "NFKC", True, True, 1, 40)
 WORDS = ["the", "sea", "naïve", '5"', "日"]
 READ_ELSEWHERE = {"gensim"}
+AS_TEXT = {"word2vec", "glove", "projector"}
 FUZZED = [name for name in FORMATS if name not in READ_ELSEWHERE]
 few = settings(
     max_examples=120,
@@ -119,6 +121,29 @@ def test_changed_bytes_are_read_or_refused(name: str, tmp_path: Path, data: st.D
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         read_or_refused(path, data.draw(st.sampled_from([name, "auto"])))
+
+
+@pytest.mark.parametrize("name", sorted({*FUZZED} - AS_TEXT))
+def test_a_signalling_nan_is_refused_without_a_warning(name: str, tmp_path: Path) -> None:
+    """Four bytes in the middle of a vector, of words or of n-grams; a processor notices them."""
+    pytest.importorskip("spacy", reason="the extra formats is not installed")
+    signalling = struct.pack("<I", 0x7F810000)
+    vectors = small_vectors(name)
+    if vectors.ngrams is not None:
+        vectors.ngrams.vectors[1] = 0.3
+    n_damaged = 0
+    for value in (vectors.matrix[1, 1], np.float32(0.3)):
+        path = tmp_path / str(value)
+        write_vectors(vectors, name, path)
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        for file in files:
+            file.write_bytes(file.read_bytes().replace(value.tobytes(), signalling))
+        if any(signalling in file.read_bytes() for file in files):
+            n_damaged += 1
+            with pytest.raises(InputError, match=re.escape(str(path))):
+                read_vectors(path, name)
+    # fastText's file holds a word's vector less those of its n-grams.
+    assert n_damaged == (2 if vectors.ngrams is not None and name != "fasttext" else 1)
 
 
 # -- whole files whose parts contradict each other -------------------------------------------

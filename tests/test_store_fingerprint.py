@@ -49,14 +49,14 @@ def shuffled(value: Any, seed: int) -> Any:
     return value
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None)
 @given(value=OBJECTS, seed=st.integers(0, 100))
 def test_the_order_of_keys_does_not_matter(value: dict[str, Any], seed: int) -> None:
     assert fingerprint(value) == fingerprint(shuffled(value, seed))
     assert fingerprint(value) == fingerprint(copy.deepcopy(value))
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None)
 @given(value=OBJECTS, key=st.text(max_size=4), other=VALUES)
 def test_any_change_of_a_value_is_another_version(
     value: dict[str, Any], key: str, other: Any

@@ -152,6 +152,15 @@ def test_a_damaged_definition_is_refused(definition: str) -> None:
         make_tokenizer(config("subword"), definition)
 
 
+def test_a_definition_at_which_the_library_panics_is_refused() -> None:
+    """Its panic is no Exception."""
+    settings, definition = trained()
+    changed = json.loads(definition)
+    changed["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAAA"}
+    with pytest.raises(DefinitionError, match="cannot be used"):
+        make_tokenizer(settings, json.dumps(changed))
+
+
 def test_the_file_s_content_shapes_the_version_and_its_path_does_not(tmp_path: Path) -> None:
     _, definition = trained()
     for name in ("one", "two"):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from nightjar.errors import InputError, ModelTooLarge
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
@@ -227,7 +229,9 @@ def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tupl
     try:
         with plain_file(path) as plain, _naming(path, plain):
             found = detect(plain) if name == AUTO else name
-            read = checked(path, FORMATS[found].read(plain, limit))
+            # Damaged bytes may be NaN or huge: refused when all is read, without NumPy's warnings.
+            with np.errstate(over="ignore", invalid="ignore"):
+                read = checked(path, FORMATS[found].read(plain, limit))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:

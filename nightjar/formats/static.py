@@ -32,7 +32,7 @@ from nightjar.formats.content import (
     extra_module,
     new_matrix,
 )
-from nightjar.model.tokenization import TokenizerSettings
+from nightjar.model.tokenization import TokenizerSettings, untyped_errors
 from nightjar.model.tokenization.character_classes import unspaced_ranges
 from nightjar.model.tokenization.letter_forms import invisible_characters, letter_forms
 
@@ -209,8 +209,9 @@ def read_static(path: Path, limit: int | None = None) -> ReadVectors:
             f"that Model2Vec or StaticEmbedding saved"
         )
     try:
-        arrays = extra_module("safetensors.numpy").load_file(str(folder / _WEIGHTS))
-        tokenizer = extra_module("tokenizers").Tokenizer.from_file(str(folder / _TOKENIZER))
+        with untyped_errors():
+            arrays = extra_module("safetensors.numpy").load_file(str(folder / _WEIGHTS))
+            tokenizer = extra_module("tokenizers").Tokenizer.from_file(str(folder / _TOKENIZER))
     except InputError:
         raise
     except Exception as error:

@@ -22,6 +22,7 @@ from .settings import (
     TokenizerError,
     TokenizerSettings,
     missing_message,
+    untyped_errors,
 )
 from .subword import train_subword
 from .text_cutting import Locator, Token, Tokenizer
@@ -56,4 +57,5 @@ __all__ = [
     "missing_message",
     "phrases_to_json",
     "train_subword",
+    "untyped_errors",
 ]

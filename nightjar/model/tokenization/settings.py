@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Literal, Protocol
@@ -51,6 +52,21 @@ def import_library(module: str, tokenizer: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise LibraryMissing(missing_message(tokenizer)) from error
+
+
+@contextmanager
+def untyped_errors() -> Iterator[None]:
+    """Convert what a library written in Rust raises for a damaged file to RuntimeError.
+
+    Such a library raises a bare Exception, or panics: with a BaseException that no except clause
+    for Exception catches.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is Exception or type(error).__name__ == "PanicException":
+            raise RuntimeError(str(error)) from error
+        raise
 
 
 def missing_message(tokenizer: str) -> str:

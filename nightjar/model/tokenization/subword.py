@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .sentences import make_sentence_splitter
-from .settings import DefinitionError, TokenizerSettings, import_library
+from .settings import DefinitionError, TokenizerSettings, import_library, untyped_errors
 from .text_cutting import Cutter, Token
 
 _KEPT = 0.75
@@ -143,8 +143,9 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
             "the tokenizer 'subword' has no definition here; its tokenizer.json has to be given"
         )
     try:
-        tokenizer = library.Tokenizer.from_str(definition)
-    except Exception as error:  # the library raises nothing more specific
+        with untyped_errors():
+            tokenizer = library.Tokenizer.from_str(definition)
+    except (RuntimeError, ValueError) as error:
         raise DefinitionError(
             f"the definition of the tokenizer 'subword' cannot be used ({error}); give the "
             f"tokenizer.json that the library tokenizers {library.__version__} writes"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
 from nightjar.model.lookup.nearest import unit_rows
+from nightjar.model.tokenization import untyped_errors
 from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progress
 
@@ -213,9 +214,10 @@ def load_sentence_encoder(folder: Path, config: DocumentVectorsConfig) -> Senten
     _check_folder(folder, config)
     import_extra("transformers.utils.logging").disable_progress_bar()
     try:
-        model = library.SentenceTransformer(
-            str(folder), device=device, trust_remote_code=False, local_files_only=True
-        )
+        with untyped_errors():
+            model = library.SentenceTransformer(
+                str(folder), device=device, trust_remote_code=False, local_files_only=True
+            )
     except (*_DAMAGE, safetensors.SafetensorError) as error:
         raise _not_loaded(config, f"{type(error).__name__}: {error}") from error
     if model.get_embedding_dimension() is None:

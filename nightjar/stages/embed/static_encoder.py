@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from nightjar.config import DocumentVectorsConfig
 from nightjar.errors import EncoderError
 from nightjar.model.lookup.nearest import unit_rows
+from nightjar.model.tokenization import untyped_errors
 from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Encoded, ignore_progress
 
@@ -89,9 +89,8 @@ def load_static_encoder(folder: Path, config: DocumentVectorsConfig) -> StaticEn
             f"sentence-transformers write encoder: sentence-transformers"
         )
     try:
-        for path in folder.glob("**/*.json"):  # tokenizers raises a bare Exception
-            json.loads(path.read_text(encoding="utf-8"))
-        model = model2vec.StaticModel.from_pretrained(folder, force_download=False)
+        with untyped_errors():
+            model = model2vec.StaticModel.from_pretrained(folder, force_download=False)
     except (*_DAMAGE, safetensors.SafetensorError) as error:
         raise EncoderError(
             f"{config.path}: the encoder cannot be loaded, a file of it may be cut "
