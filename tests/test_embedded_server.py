@@ -19,7 +19,7 @@ import pytest
 
 from nightjar.cli import embedded_server, guarded_server
 from nightjar.cli.embedded_server import SCHEMA, EmbeddedServer, prepare_database
-from nightjar.cli.guarded_server import listen
+from nightjar.files.listening import listen
 
 _MIGRATE = """
 import asyncio

@@ -216,11 +216,11 @@ def test_a_damaged_index_is_told_and_can_be_set_aside(finished_copy: Path) -> No
     (found,) = index_models(loaded, "cbow", None, Console(stderr=True))
     assert found.index is not None
     path = found.index.file_path("index.usearch")
-    content = bytearray(path.read_bytes())
-    content[:64] = b"x" * 64
-    path.write_bytes(bytes(content))
-    with pytest.raises(ArtifactDamaged, match="Set it aside with"):
-        index_models(loaded, "cbow", None, Console(stderr=True))
+    content = path.read_bytes()
+    for damaged in (b"x" * 64 + content[64:], content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactDamaged, match="Set it aside with"):
+            index_models(loaded, "cbow", None, Console(stderr=True))
     assert nightjar("verify", "-c", finished_copy).returncode == 1
     assert nightjar("verify", "-c", finished_copy, "--set-aside").returncode == 1
     assert nightjar("index", "cbow", "-c", finished_copy).returncode == 0

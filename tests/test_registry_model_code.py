@@ -23,6 +23,7 @@ from registry_support import (
 from nightjar.config import FastTextConfig
 from nightjar.model.lookup.vector_table import ngram_buckets
 from nightjar.registry.client import import_mlflow
+from nightjar.registry.registered_files import model_directory
 
 MIN_N, MAX_N, BUCKET = 2, 4, 500
 SENTENCES = [
@@ -89,6 +90,36 @@ def load(world: World, name: str) -> Any:
         return mlflow.pyfunc.load_model(f"models:/{name}@champion")
     finally:
         mlflow.set_tracking_uri(previous)
+
+
+def test_a_flipped_bit_in_any_file_of_the_model_is_found_when_it_is_loaded(
+    world: World, tmp_path: Path
+) -> None:
+    """Also where Nightjar and the registry are not: the folder has the list of its files."""
+    version = world.place.reader().version("night-ft", 1)
+    assert version is not None
+    folder = tmp_path / "model"
+    shutil.copytree(model_directory(world.place, version), folder)
+    mlflow.pyfunc.load_model(str(folder))
+    names = [
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc" and path.is_relative_to(folder / "artifacts")
+    ]
+    assert {"artifacts/lookup/ngram_rows.npy", "artifacts/code/lookup/model.py"} <= {*names}
+    for name in names:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(mlflow.MlflowException, match=f"{name} was changed after it was regist"):
+            mlflow.pyfunc.load_model(str(folder))
+        (folder / name).unlink()
+        with pytest.raises(mlflow.MlflowException, match=f"{name} cannot be read"):
+            mlflow.pyfunc.load_model(str(folder))
+        (folder / name).write_bytes(content)
+    for damaged in (b"", b"[]", b'{"artifacts/lookup/vectors.npy": 1}', b"\xff"):
+        (folder / "files.json").write_bytes(damaged)
+        with pytest.raises(mlflow.MlflowException, match=r"files\.json cannot be read"):
+            mlflow.pyfunc.load_model(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -312,17 +343,20 @@ def test_model_folder_holds_arrays_code_and_text_and_no_pickle(world: World) -> 
                 assert path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("has_list", [True, False])
 @pytest.mark.parametrize(
     "name", ["vectors.npy", "tokens.arrow", "hashes.npy", "settings.json", "lookup.json"]
 )
 def test_a_model_whose_files_were_cut_is_refused_when_it_is_loaded(
-    name: str, world: World, tmp_path: Path
+    name: str, has_list: bool, world: World, tmp_path: Path
 ) -> None:
     folder = next((world.artifacts_dir / "mlflow" / "artifacts" / "models").iterdir())
     copy = tmp_path / "model"
     shutil.copytree(folder, copy)
     (path,) = copy.rglob(name)
     path.write_bytes(path.read_bytes()[:-7])
+    if not has_list:
+        (copy / "artifacts/files.json").unlink()
     with pytest.raises(Exception, match=r"fetch (it|the model) again") as caught:
         import_mlflow().pyfunc.load_model(str(copy / "artifacts"))
-    assert type(caught.value).__name__ == "TableDamaged"
+    assert type(caught.value).__name__ == ("MlflowException" if has_list else "TableDamaged")

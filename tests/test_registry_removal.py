@@ -108,6 +108,26 @@ def test_damage_is_said(
     assert bool(by_size) is is_seen_by_size
 
 
+@pytest.mark.parametrize("is_opened_before", [False, True])
+def test_a_flipped_bit_in_any_file_that_answers_is_found_when_it_is_opened(
+    world: World, is_opened_before: bool
+) -> None:
+    version = world.register(world.request())
+    if is_opened_before:
+        model_files(world.place, version)
+    lookup = folder(world, version) / "artifacts/lookup"
+    files = sorted(lookup.iterdir())
+    assert {"vectors.npy", "tokens.arrow", "slots.npy"} <= {path.name for path in files}
+    for path in files:
+        flip(path)
+        with pytest.raises(ModelFilesDamaged, match=rf"version 1: .*{path.name} was changed"):
+            model_files(world.place, version)
+        (problem,) = check_files_whole(world.place, version)
+        assert f"{path.name} was changed" in problem
+        flip(path)
+        assert model_files(world.place, version) == lookup
+
+
 def test_files_that_are_gone_cannot_be_opened(world: World) -> None:
     version = world.register(world.request())
     shutil.rmtree(folder(world, version))

@@ -16,7 +16,7 @@ from nights_support import HandMade
 from test_cli import assert_refused, nightjar
 
 from nightjar.config import load_config
-from nightjar.errors import ArtifactMissing, InputError
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError
 from nightjar.pipeline.searching import Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 
@@ -167,7 +167,11 @@ def test_a_spoilt_night_makes_what_is_searched_anew(tmp_path: Path) -> None:
 def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:
     before = found_in(copied, "police")
     path = before.index.file_path("vectors.npy")
-    path.write_bytes(path.read_bytes()[:-4])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ArtifactDamaged, match=r"vectors\.npy was changed"):
+        found_in(copied, "police")
+    path.write_bytes(content[:-4])
     command = ("search", "police", "--in", "documents", "-c", copied)
     assert_refused(nightjar(*command), 1, "vectors.npy has", "verify --set-aside")
     assert nightjar("verify", "--set-aside", "-c", copied).returncode == 1

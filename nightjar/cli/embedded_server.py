@@ -28,8 +28,9 @@ from typing import IO, Self
 
 import httpx
 
-from nightjar.cli.guarded_server import listen, start_server
+from nightjar.cli.guarded_server import start_server
 from nightjar.cli.server_secret import new_secret
+from nightjar.files.listening import listen
 
 SCHEMA = Path(__file__).with_name("prefect_database.sql")
 START_SECONDS = 180.0

@@ -48,20 +48,6 @@ def own_hosts(host: str, port: int) -> frozenset[str]:
     return frozenset(f"{name}:{port}" for name in (shown, *LOOPBACK_NAMES))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the address; port 0 takes a free one. Raises OSError."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
 def start_server(
     listening: socket.socket,
     host: str,

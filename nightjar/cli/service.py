@@ -8,7 +8,6 @@ file of this user's (:mod:`.guarded_server`).
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shlex
@@ -27,13 +26,14 @@ import yaml
 from rich.console import Console
 
 from nightjar.cli.embedded_server import prepare_database
-from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, listen, start_server
+from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, start_server
 from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
 from nightjar.cli.server_secret import kept_secret, secret_path
 from nightjar.cli.terminal import pass_on
 from nightjar.config import LoadedConfig, check_may_be_recorded
 from nightjar.errors import ConfigError, InputError, OrchestratorUnavailable
 from nightjar.files import urls
+from nightjar.files.listening import is_loopback, listen, shown_host
 from nightjar.store import named_write_errors
 
 DEPLOYMENT = "nightly/nightly"
@@ -64,7 +64,7 @@ def serve_nightly(
         parts: dict[str, subprocess.Popen[bytes]] = {}
         known = ""
         given = os.environ.get("PREFECT_API_URL")
-        url = given or f"http://{f'[{host}]' if ':' in host else host}:{port}/api"
+        url = given or f"http://{shown_host(host)}:{port}/api"
         environment = {**os.environ, "PREFECT_API_URL": url}
         if given and not _answers(url):
             raise OrchestratorUnavailable(
@@ -109,11 +109,7 @@ def serve_nightly(
 
 def _check_loopback(host: str) -> None:
     """Raise InputError for an address that other machines reach."""
-    try:
-        is_loopback = host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(host):
         raise InputError(
             f"--host {host}: the server of 'nightjar serve' listens on this machine alone "
             f"(127.0.0.1, ::1 or localhost), because whoever commands it runs programs here; run "

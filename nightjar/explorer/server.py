@@ -9,9 +9,7 @@ server is enough: a slow request does not hold up the others.
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import logging
-import socket
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +23,7 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.explorer.app import make_app
 from nightjar.explorer.library import Library
+from nightjar.files.listening import is_loopback, listen, shown_host
 
 _MAX_REQUEST_BYTES = 4 * 1024 * 1024
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -37,19 +36,25 @@ def serve(
 
     Raises InputError when it cannot listen on the address.
     """
-    listening = _listen(host, port)
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): another program may use "
+            f"it; choose another with --port (0 takes a free one) or --host"
+        ) from error
     with listening, Library(loaded) as library:
         library.remove_derived()
         port = listening.getsockname()[1]
         import_what_answers_need()
         app = make_app(library)
-        is_local = _is_loopback(host)
-        protect(app, f"{_shown_host(host)}:{port}" if is_local else None, port)
+        is_local = is_loopback(host)
+        protect(app, f"{shown_host(host)}:{port}" if is_local else None, port)
         server = make_server(
             host, port, app.server, threaded=True, request_handler=_Quiet, fd=listening.fileno()
         )
         server.daemon_threads = True  # type: ignore[attr-defined]
-        address = f"http://{_shown_host(host)}:{port}/"
+        address = f"http://{shown_host(host)}:{port}/"
         say(f"Explorer: {address} (Ctrl-C ends it)")
         if not is_local:
             say(f"Everyone who can reach {host} can read the models: there is no password.")
@@ -133,36 +138,3 @@ def _policy(app: Dash) -> str:
 
 def _refusal(text: str) -> Response:
     return Response(f"{text}\n", status=403, mimetype="text/plain")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises InputError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(64)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): another program may use "
-            f"it; choose another with --port (0 takes a free one) or --host"
-        ) from error
-    return listening
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _shown_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()

@@ -1,1 +1,1 @@
-"""Files: paths, URLs, decompression, the text of HTML pages, and text that does no harm."""
+"""Files: paths, URLs, decompression, the text of HTML pages, harmless text; listening."""

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from nightjar.errors import ModelFilesDamaged
 from nightjar.files.scratch import ScratchDirectory
 from nightjar.registry.readers import RegisteredVersion, RegistryPlace
 from nightjar.registry.uris import mlflow_dir
-from nightjar.store import file_identity, only_writes
+from nightjar.store import damage_at_first_reading, file_identity, only_writes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,6 +106,11 @@ class FileList:
             elif reads_bytes and file_identity(path).sha256 != entry.sha256:
                 yield f"{path} was changed"
 
+    def problems_at_first_reading(self, artifacts_dir: Path, directory: Path) -> list[str]:
+        """How the files in ``directory`` differ, unless they were read in full before."""
+        sha256s = {name: entry.sha256 for name, entry in self.files.items()}
+        return damage_at_first_reading(artifacts_dir, directory, sha256s)
+
 
 # -- checking ----------------------------------------------------------------------------------
 
@@ -115,12 +120,14 @@ def check_files_whole(
 ) -> list[str]:
     """Return what is wrong with the files of a version, one line each; empty when they are intact.
 
-    Reads every byte of local files, some 500 MB/s; without ``reads_bytes`` and for a server's files
-    it compares only the sizes. Raises RegistryUnavailable.
+    Reads every byte of local files, about 1 GB/s. Without ``reads_bytes`` it compares only the
+    sizes, and so it does for the files on a server; the copies downloaded from there, which answer
+    here, are read. Raises RegistryUnavailable.
     """
     try:
         if place.is_server:
-            return _server_problems(place, version)
+            copied = list(_copy_problems(place, version)) if reads_bytes else []
+            return [*_server_problems(place, version), *copied]
         directory = model_directory(place, version)
         listed = FileList.read(directory, version)
     except ModelFilesDamaged as error:
@@ -149,6 +156,21 @@ def _server_problems(place: RegistryPlace, version: RegisteredVersion) -> list[s
     ]
 
 
+def _copy_problems(place: RegistryPlace, version: RegisteredVersion) -> Iterator[str]:
+    """What is wrong with the downloaded copy, if there is one."""
+    directory = downloads_dir(place, version)
+    if not directory.is_dir():
+        return
+    advice = "delete this copy: it is fetched again"
+    try:
+        listed = FileList.read(directory, version).below(LOOKUP)
+    except ModelFilesDamaged:
+        yield f"{_label(version)}: {directory / FILES_NAME} was changed; {advice}"
+        return
+    for problem in listed.problems(directory):
+        yield f"{_label(version)}: {problem}; {advice}"
+
+
 def _listed_sizes(repository: Any, directories: Iterable[str]) -> Iterator[tuple[str, int]]:
     for directory in directories:
         for entry in repository.list_artifacts(None if directory == "." else directory):
@@ -162,14 +184,18 @@ def _listed_sizes(repository: Any, directories: Iterable[str]) -> Iterator[tuple
 def model_files(place: RegistryPlace, version: RegisteredVersion) -> Path:
     """The directory of a version's lookup files, for ``nightjar.model.lookup.VectorModel.open``.
 
-    A server's files are downloaded into the artifact store on first use, and checked. Raises
-    ModelFilesDamaged when files are missing or differ from those that were registered;
+    A server's files are downloaded into the artifact store on first use. The first time that files
+    are used, all their bytes are compared with the list (:mod:`nightjar.store.first_reading`).
+    Raises ModelFilesDamaged when files are missing or differ from those that were registered;
     RegistryUnavailable.
     """
     directory = _download(place, version) if place.is_server else model_directory(place, version)
     lookup = directory / LOOKUP
     if not lookup.is_dir():
         raise ModelFilesDamaged(f"{_label(version)}: {lookup} is missing; {_ADVICE}")
+    listed = FileList.read(directory, version).below(LOOKUP)
+    for problem in listed.problems_at_first_reading(place.artifacts_dir, directory):
+        raise ModelFilesDamaged(f"{_label(version)}: {problem}; {_ADVICE}")
     return lookup
 
 
@@ -221,9 +247,9 @@ def downloads_dir(place: RegistryPlace, version: RegisteredVersion) -> Path:
 
 def _download(place: RegistryPlace, version: RegisteredVersion) -> Path:
     target = downloads_dir(place, version)
-    if target.is_dir():
+    with suppress(ModelFilesDamaged):  # it is fetched again
         listed = FileList.read(target, version).below(LOOKUP)
-        if not list(listed.problems(target, reads_bytes=False)):
+        if not listed.problems_at_first_reading(place.artifacts_dir, target):
             return target
     from nightjar.registry.client import connect, named_errors  # noqa: PLC0415 (imports MLflow)
 

@@ -5,7 +5,8 @@ that shapes the result (:mod:`.fingerprint`), so "already published" means "the 
 Publishing writes into a staging directory beside the target, syncs, writes the manifest last and
 renames (:mod:`.publishing`): a directory without a manifest does not count as an artifact, and a
 published artifact is never modified. Opening checks names and sizes, reading checks schemas and
-page checksums, verifying checks the hashes (:mod:`.opening`). A damaged artifact is set aside,
+page checksums, and verifying checks the hashes (:mod:`.opening`). Files without checksums are read
+in full the first time that they are used (:mod:`.first_reading`). A damaged artifact is set aside,
 never deleted (:mod:`.setting_aside`). Where the exact bytes matter, :attr:`Manifest.digest`
 accompanies the version.
 
@@ -26,6 +27,7 @@ from nightjar.store.fingerprint import (
     fingerprint,
     library_versions,
 )
+from nightjar.store.first_reading import damage_at_first_reading, forget_deleted
 from nightjar.store.idleness import idle_names
 from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
 from nightjar.store.local_disk import delete, names, put_new, replace
@@ -59,11 +61,13 @@ __all__ = [
     "Staging",
     "Store",
     "acquire_lease",
+    "damage_at_first_reading",
     "delete",
     "described_table",
     "environment",
     "file_identity",
     "fingerprint",
+    "forget_deleted",
     "idle_names",
     "is_held",
     "library_versions",

@@ -2,9 +2,9 @@
 
 The store relies on the contracts of these functions and on nothing else: an object's name appears
 once the object is complete and on the disk, only one of several writers gets a new name, a replaced
-object is either the old one or the new one. No modification time is ever read. How this is done (a
-temporary file, a hard link, a rename) is private to this module; object storage would do it
-differently.
+object is either the old one or the new one. No modification time decides anything but whether a
+file is read again (:func:`change_marks`). How this is done (a temporary file, a hard link, a
+rename) is private to this module; object storage would do it differently.
 
 Names that begin with a dot are not objects: they are unfinished or hold files in use.
 """
@@ -127,6 +127,15 @@ def link(source: Path, path: Path) -> None:
         sync(unfinished)
     unfinished.rename(path)
     unfinished.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
+
+
+def change_marks(path: Path) -> tuple[int, ...]:
+    """What the disk says about a file that differs once it is written again. Raises OSError.
+
+    Its size, the times of its last changes (ns) and its number; object storage has an ETag.
+    """
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def names(directory: Path) -> list[str]:

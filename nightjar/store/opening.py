@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
 from nightjar.store.fingerprint import VERSION_LENGTH, fingerprint, sha256_of
+from nightjar.store.first_reading import damage_at_first_reading
 from nightjar.store.local_disk import names
 from nightjar.store.manifest import (
     MANIFEST_NAME,
@@ -71,9 +72,17 @@ class Artifact:
         )
 
     def file_path(self, name: str) -> Path:
-        """Path of a file that is not a table. Raises ArtifactMissing when there is none."""
-        if not self.has_file(name):
+        """Path of a file that is not a table.
+
+        The first time, its bytes are compared with the manifest (:mod:`.first_reading`). Raises
+        ArtifactMissing when there is none, ArtifactDamaged when it was changed.
+        """
+        sha256s = {entry.name: entry.sha256 for entry in self.manifest.files if entry.name == name}
+        if not sha256s:
             raise ArtifactMissing(f"{self.ref} has no file {name!r}")
+        root = self.directory.parents[1]
+        for problem in damage_at_first_reading(root, self.directory, sha256s):
+            raise _damaged(self.ref, problem)
         return self.directory / name
 
     def has_file(self, name: str) -> bool:

@@ -34,7 +34,7 @@ from nightjar.registry import (
     registered_name,
 )
 from nightjar.stages import STAGES
-from nightjar.store import SET_ASIDE_DIR, Store, remove_abandoned
+from nightjar.store import SET_ASIDE_DIR, Store, forget_deleted, remove_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -200,6 +200,7 @@ class _Collector:
             *self.collect_records(),
             *(self.surplus_item(path, Disk.delete(path)) for path in list(self.surplus())),
         ]
+        forget_deleted(self.root)
         if not self.survey.others_run:
             remove_abandoned(self.root)
         collected = Collected(tuple(gone), tuple(self.notes()))
