@@ -58,6 +58,13 @@ def client() -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def kept_client() -> Iterator[Any]:
+    """The same for all tests that harm no worker."""
+    with local_cluster(2) as cluster, connected(cluster) as client:
+        yield client
+
+
 def connected(cluster: Any, **options: Any) -> Any:
     return distributed.Client(cluster, set_as_default=False, **options)
 
@@ -110,8 +117,10 @@ def contents(artifacts: list[Artifact]) -> list[Any]:
     return [(artifact.ref.version, artifact.manifest.files) for artifact in artifacts]
 
 
-def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(base: Path, client: Any) -> None:
-    with DaskExecutor(client).checked(base / "cluster") as executor:
+def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(
+    base: Path, kept_client: Any
+) -> None:
+    with DaskExecutor(kept_client).checked(base / "cluster") as executor:
         on_cluster = build(base, "cluster", executor)
     here = build(base, "here", None)
     assert contents(on_cluster) == contents(here)
@@ -264,13 +273,12 @@ def fail(piece: int, advance: Advance) -> int:
     return piece
 
 
-def test_an_error_of_a_piece_is_the_error(client: Any) -> None:
+def test_an_error_of_a_piece_is_the_error(kept_client: Any) -> None:
+    executor = DaskExecutor(kept_client)
     with pytest.raises(ValueError, match="piece 1 is bad"):
-        list(DaskExecutor(client).map(fail, list(range(20)), nothing))
+        list(executor.map(fail, list(range(20)), nothing))
     told: list[float] = []
-    results = list(
-        DaskExecutor(client).map(fail, [5, 3, 4], lambda amount, note="": told.append(amount))
-    )
+    results = list(executor.map(fail, [5, 3, 4], lambda amount, note="": told.append(amount)))
     assert (results, sorted(told)) == ([5, 3, 4], [3, 4, 5])
 
 
@@ -346,12 +354,12 @@ def test_workers_that_do_not_start_in_time_are_an_error(monkeypatch: pytest.Monk
 
 
 def test_workers_without_the_storage_are_unfit(
-    client: Any, monkeypatch: Any, tmp_path: Path
+    kept_client: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Path, "touch", lambda path: None)  # so no worker can see it
     with (
         pytest.raises(ClusterUnfit, match=r"does not see .*storage that all workers share"),
-        DaskExecutor(client).checked(tmp_path),
+        DaskExecutor(kept_client).checked(tmp_path),
     ):
         pass
 
@@ -383,10 +391,10 @@ def test_a_night_runs_on_a_cluster_of_its_own_and_then_has_nothing_to_do_here(ba
 
 
 def test_a_scheduler_that_does_not_answer_is_named(
-    base: Path, client: Any, monkeypatch: Any
+    base: Path, kept_client: Any, monkeypatch: Any
 ) -> None:
     """A notebook may have a client of its own: that one's cluster is not the configured one."""
-    monkeypatch.setattr("distributed.client._global_clients", {0: client})
+    monkeypatch.setattr("distributed.client._global_clients", {0: kept_client})
     monkeypatch.setattr(executors, "CONNECT_SECONDS", 1)
     override = "execution={engine: dask, address: 'tcp://127.0.0.1:9'}"
     loaded = load_config(base / "night.yaml", [override])
