@@ -109,6 +109,10 @@ class BucketStorage:
                 use_listings_cache=False,
                 **_options(family, config),
             )
+        if family == "s3":
+            # s3fs would try each request five times, a silent server for ten minutes; it is tried
+            # again by fetching, which says so.
+            self._files.retries = 1
 
     def find(self, url: str) -> list[RemoteObject]:
         """The object at ``url``, or those that match a glob, with their versions."""
