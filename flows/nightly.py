@@ -109,7 +109,7 @@ def nightly(
             )
     except LeaseTaken as taken:
         return Completed(name=SKIPPED, message=str(taken))
-    if night.status is NightStatus.NOTHING_TO_DO:
+    if night.status is NightStatus.NOTHING_TO_DO and not night.alarms:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
     report_night(night, read_outcomes(loaded, night))
     return Completed(message=_summary(night))
@@ -154,7 +154,9 @@ def _summary(night: Night) -> str:
     promoted = [found["model"] for found in night.decisions if found["is_promoted"]]
     what = f"promoted {', '.join(promoted)}" if promoted else "no champion changed"
     return f"night {night.number}: {what}" + (
-        f"; {len(night.alarms)} alarms" if night.alarms else ""
+        f"; {len(night.alarms)} alarm{'s' if len(night.alarms) > 1 else ''}: {night.alarms[0]}"
+        if night.alarms
+        else ""
     )
 
 

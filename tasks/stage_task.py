@@ -103,6 +103,7 @@ def failure_of(error: httpx.HTTPError) -> str:
 def result_of(state: State[Any]) -> Any:
     """The result of a task. Raises its error; wraps a bug of ours in a NightjarError."""
     if state.is_completed():
+        # waits: not at all, the state has its result
         return state.result()
     result = state.result(raise_on_failure=False)
     if isinstance(result, NightjarError):

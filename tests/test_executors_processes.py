@@ -16,7 +16,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from nightjar.core.executors import Advance, ProcessExecutor
+from nightjar.core.executors import Advance, ProcessExecutor, processes
+from nightjar.errors import WorkerLost
 
 SCRIPT = """
 print("main", flush=True)
@@ -134,3 +135,35 @@ def test_a_process_that_another_thread_collected_has_ended(
             os.waitpid(pid, 0)
     executor.release()
     assert "does not end" not in caplog.text
+
+
+def stop_once(piece: Path, advance: Advance) -> str:
+    """Stop this process, unless an earlier one did so at this piece."""
+    advance(1)
+    if piece.exists():
+        piece.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return piece.name
+
+
+def stop(piece: int, advance: Advance) -> int:
+    advance(1)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return piece
+
+
+def test_the_work_of_a_stopped_worker_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(processes, "_STOPPED_SECONDS", 0.5)
+    pieces = [tmp_path / name for name in ("a", "b", "c")]
+    pieces[1].touch()
+    with ProcessExecutor(2) as executor:
+        assert list(executor.map(stop_once, pieces, lambda *_: None)) == ["a", "b", "c"]
+    assert "a worker process ended without a result (it was stopped for 0 s)" in caplog.text
+
+
+def test_workers_that_are_stopped_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_STOPPED_SECONDS", 0.3)
+    with ProcessExecutor(2) as executor, pytest.raises(WorkerLost, match=r"stood still, 3 times"):
+        list(executor.map(stop, [1, 2], lambda *_: None))

@@ -17,6 +17,8 @@ import psutil
 import pytest
 from conftest import PROJECT_ROOT
 
+from nightjar.cli import embedded_server
+from nightjar.cli.embedded_server import EmbeddedServer
 from nightjar.config import load_config
 from nightjar.core import Nights, NightStatus
 from nightjar.pipeline import is_running, lease_path, make_plan
@@ -157,6 +159,44 @@ def test_a_night_ends_when_its_server_keeps_ending(small_config: Path) -> None:
     done = run(small_config, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["status"] == "completed"
+
+
+def test_a_night_ends_when_a_server_of_the_users_falls_silent(
+    small_config: Path, tmp_path: Path
+) -> None:
+    log = small_config.with_name("run.log")
+    with EmbeddedServer(tmp_path / "log", {**environment(), "PREFECT_HOME": str(tmp_path)}) as own:
+        # Not own.wait(), which would also see that it is started again.
+        embedded_server._wait_until_it_answers(own.url, own._process, tmp_path / "log")
+        given = {
+            "PREFECT_API_URL": own.url,
+            "PREFECT_API_AUTH_STRING": own.secret,
+            "PREFECT_API_REQUEST_TIMEOUT": "2",
+            "PREFECT_CLIENT_MAX_RETRIES": "1",
+        }
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                command(small_config),
+                env={**environment(), **given},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 240
+        while b"ingest: started" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        own._process.send_signal(signal.SIGSTOP)
+        try:
+            assert process.wait(240) == 1, log.read_text()
+        finally:
+            process.kill()
+            process.wait(60)
+    said = log.read_text()
+    assert f"the Prefect server at {own.url} failed during the night" in said
+    assert "Traceback" not in said
+    assert len(said) < 5_000
+    assert not is_running(load_config(small_config))
 
 
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:

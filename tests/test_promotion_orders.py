@@ -484,7 +484,8 @@ def test_history_shows_events_and_how_things_stand(three: Pipeline) -> None:
 
 
 def test_history_of_nothing(pipeline: Pipeline) -> None:
-    assert ask_json(pipeline, "history") == {"models": {}, "events": [], "n_events": 0}
+    nothing = {"models": {}, "alarms": [], "events": [], "n_events": 0}
+    assert ask_json(pipeline, "history") == nothing
 
 
 def test_why_shows_the_decision_with_its_scores_and_what_came_after(three: Pipeline) -> None:

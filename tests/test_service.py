@@ -25,7 +25,8 @@ from nightjar.cli.main import app
 from nightjar.cli.server_secret import kept_secret
 from nightjar.config import load_config
 from nightjar.errors import InputError, OrchestratorUnavailable
-from nightjar.registry import open_reader
+from nightjar.promotion import Steward
+from nightjar.registry import RegistryPlace, open_reader, open_writer
 
 # What is waited for within has limits of its own, whose messages say more.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -96,6 +97,24 @@ def test_a_second_deployed_run_finds_nothing_to_do(night_shift: NightShift) -> N
     flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50, "sort": "START_TIME_DESC"})
     finished = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
     assert finished[0]["state_name"] == "NothingToDo"
+
+
+def test_a_deployed_run_with_nothing_else_to_do_tells_of_a_deleted_alias(
+    night_shift: NightShift,
+) -> None:
+    loaded = load_config(night_shift.project / "pipeline_config.yaml")
+    place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+    open_writer(place).point("small-glove", "champion", None)
+    try:
+        done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
+        assert done.returncode == 0, done.stdout + done.stderr
+        flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50, "sort": "START_TIME_DESC"})
+        finished = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
+        assert finished[0]["state_name"] == "Completed"
+        message = finished[0]["state"]["message"]
+        assert "1 alarm: small-glove: the alias champion was moved by hand" in message
+    finally:
+        Steward(loaded, "the test").repair("glove")
 
 
 def test_a_bad_override_fails_the_run_with_its_message(night_shift: NightShift) -> None:

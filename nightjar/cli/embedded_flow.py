@@ -6,6 +6,7 @@ import httpx
 from prefect import get_client
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
@@ -17,6 +18,8 @@ from nightjar.errors import NightjarError, OrchestratorUnavailable
 from nightjar.flows.nightly import SKIPPED, nightly, recorded
 from nightjar.tasks.stage_task import failure_of
 from nightjar.tasks.task_progress import show_on
+
+_CHECK_SECONDS = 30.0
 
 
 def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
@@ -56,12 +59,17 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
 
 def _check_that_prefect_answers() -> None:
     try:
-        with get_client(sync_client=True) as client:
+        # Its client would try a silent server for seven minutes.
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(httpx_settings={"timeout": _CHECK_SECONDS}, sync_client=True) as client,
+        ):
             problem = client.api_healthcheck()
     except (RuntimeError, OSError, httpx.HTTPError) as error:
         problem = error
     if problem is not None:
         raise OrchestratorUnavailable(
-            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({problem}); start "
-            f"it with 'prefect server start', or unset PREFECT_API_URL to use an embedded one"
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer "
+            f"({str(problem) or type(problem).__name__}); start it with 'prefect server start', or "
+            f"unset PREFECT_API_URL to use an embedded one"
         ) from problem

@@ -43,6 +43,9 @@ _DATABASE_URLS = (
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 10.0
 _PROBE_SECONDS = 2.0
+_LOOK_SECONDS = 10.0
+_SILENT_SECONDS = 120.0
+"""A server that exists but answers nothing for this long is killed and started again."""
 _MAX_RESTARTS = 3
 _REFUSAL = b"Content-Length: 28\r\nConnection: close\r\n\r\nCSRF protection is disabled."
 _REFUSALS = {b"/csrf-token": b"422 None", b"/logs/": b"201 Created"}
@@ -61,10 +64,10 @@ class EmbeddedServer:
     ``url`` is its API address, which answers once :meth:`wait` has returned, to those who know
     ``secret``. Its output goes to ``log_path``.
 
-    A server that ends on its own after that (a kill, no memory) is started again, and ``tell`` says
-    so. This process listens on the port all the while, so requests wait for the new one instead of
-    failing, and the night goes on. If it keeps ending, every request is refused at once: Prefect's
-    client would repeat each of them for a minute.
+    A server that ends on its own after that (a kill, no memory), or stands still, is started again,
+    and ``tell`` says so. This process listens on the port all the while, so requests wait for the
+    new one instead of failing, and the night goes on. If it keeps ending, every request is refused
+    at once: Prefect's client would repeat each of them for a minute.
     """
 
     def __init__(
@@ -118,16 +121,16 @@ class EmbeddedServer:
 
     def _keep_running(self) -> None:
         for _ in range(_MAX_RESTARTS):
-            code = self._process.wait()
+            what = self._end()
             with self._lock:
                 if self._is_stopping:
                     return
                 self._tell(
-                    f"The embedded Prefect server ended (exit code {code}); it is started again, "
-                    f"and the night goes on."
+                    f"The embedded Prefect server {what}; it is started again, and the night "
+                    f"goes on."
                 )
                 self._process = self._started()
-        self._process.wait()
+        self._end()
         if not self._is_stopping:
             self._tell(
                 f"The embedded Prefect server keeps ending, so the night ends, too; see "
@@ -135,14 +138,34 @@ class EmbeddedServer:
             )
             self._refuse_requests()
 
+    def _end(self) -> str:
+        """Wait until the server has ended, however long it serves; returns what happened.
+
+        One that stands still is killed.
+        """
+        patience, heard = START_SECONDS, time.monotonic()
+        with httpx.Client(timeout=_PROBE_SECONDS, trust_env=False) as client:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return f"ended (exit code {self._process.wait(_LOOK_SECONDS)})"
+                if _answers(client, self.url):
+                    patience, heard = _SILENT_SECONDS, time.monotonic()
+                elif time.monotonic() - heard > patience:
+                    self._process.kill()
+                    with suppress(subprocess.TimeoutExpired):  # a dead disk
+                        self._process.wait(_STOP_SECONDS)
+                    return f"did not answer for {patience:.0f} s"
+
     def _refuse_requests(self) -> None:
         """Answer every request with an error that Prefect's client does not repeat."""
         with suppress(OSError):  # the socket is closed in the end
             self._listening.setblocking(True)  # the servers changed it, and share it
             while True:
+                # waits: in a daemon thread, for as long as the night ends
                 connection, _ = self._listening.accept()
                 with connection, suppress(OSError):
                     connection.settimeout(_REFUSAL_SECONDS)
+                    # waits: the connection has a limit, _REFUSAL_SECONDS
                     place = connection.recv(1 << 16).partition(b"\r\n")[0]
                     found = [status for part, status in _REFUSALS.items() if part in place]
                     status = next(iter(found), b"410 Gone")
@@ -221,16 +244,20 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log_path:
     deadline = time.monotonic() + START_SECONDS
     with httpx.Client(timeout=_PROBE_SECONDS, trust_env=False) as client:
         while True:
-            try:
-                if client.get(f"{url}/health").status_code == httpx.codes.OK:
-                    return
-            except httpx.HTTPError:
-                pass
+            if _answers(client, url):
+                return
             if process.poll() is not None:
                 raise ServerDidNotStartError(_last_lines(log_path))
             if time.monotonic() > deadline:
                 raise ServerDidNotStartError(f"no answer within {START_SECONDS:.0f} s")
             time.sleep(0.1)
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(f"{url}/health").status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 def _last_lines(log_path: Path) -> str:

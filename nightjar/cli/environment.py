@@ -95,6 +95,7 @@ class RunServer:
         from nightjar.cli.embedded_server import ServerDidNotStartError  # noqa: PLC0415
 
         try:
+            # waits: the server has START_SECONDS to answer
             self._server.wait()
         except ServerDidNotStartError as error:
             raise OrchestratorUnavailable(

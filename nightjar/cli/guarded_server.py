@@ -126,6 +126,7 @@ def _with_headers(send: _Send) -> _Send:
 
 
 def _end_with(parent: int) -> None:
+    # waits: in a daemon thread, for as long as the parent lives
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

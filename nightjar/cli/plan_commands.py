@@ -12,11 +12,12 @@ from rich.text import Text
 
 from nightjar.cli.display import fetch_progress
 from nightjar.cli.options import CommonOptions, grouped
-from nightjar.cli.outputs import errors, plain_table, print_json, print_line
+from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
 from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 from nightjar.pipeline import Action, Estimate, Forecast, Plan, forecast, make_plan
 from nightjar.pipeline.provenance import n_workers
+from nightjar.promotion import read_standing
 from nightjar.stages.train.resources import Resources, read_resources
 
 app = typer.Typer()
@@ -32,12 +33,15 @@ def plan_command(*, common: CommonOptions) -> None:
     loaded = common.load()
     with fetch_progress(errors) as progress:
         plan = make_plan(loaded, progress)
+    alarms = list(read_standing(loaded).moved.values())
     resources = read_resources(loaded.artifacts_dir)
     forecasts = forecast(loaded, plan, n_workers(loaded), resources)
     if common.as_json:
-        print_json({"steps": _plan_as_json(plan), "trainings": _forecasts_as_json(forecasts)})
+        trainings = _forecasts_as_json(forecasts)
+        print_json({"steps": _plan_as_json(plan), "trainings": trainings, "alarms": alarms})
     else:
         _print_plan(Terminal(), plan)
+        print_alarms(Terminal(), alarms)
         _print_forecasts(Terminal(), forecasts, resources)
     for number, found in enumerate(entry for entry in forecasts if entry.refusal):
         errors.print(f"{'' if number else 'nightjar: '}{found.refusal}", markup=False)

@@ -77,6 +77,7 @@ def history(
                     for name, found in standing.models.items()
                     if model in (None, name)
                 },
+                "alarms": [said for name, said in standing.moved.items() if model in (None, name)],
                 "events": [event.as_json() for event in events[-limit:]],
                 "n_events": len(events),
             }
@@ -333,6 +334,9 @@ def _print_standing(
     if names:
         console.print()
         console.print(table)
+    for name, said in standing.moved.items():
+        if model in (None, name):
+            errors.print(f"alarm: {visible(said, None)}", markup=False)
     for name in gone:
         if model in (None, name):
             errors.print(

@@ -85,6 +85,9 @@ def _ask_one(
     items: Sequence[str],
     parameters: dict[str, Any],
 ) -> Any:
+    moved = answerers.standing.moved.get(name)
+    if moved and night is None:  # the champion is asked
+        errors.print(f"alarm: {moved}")
     asked = answerers.model(name, night)
     with answerers.opened(asked) as model:
         if parameters.get("approximate"):

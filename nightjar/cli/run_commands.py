@@ -147,6 +147,7 @@ def _run_flow(
         # Prefect reads its settings on import, which takes as long as the server's start.
         from nightjar.cli.embedded_flow import run_nightly  # noqa: PLC0415
 
+    # waits: the server has START_SECONDS to answer
     server.wait()
     return run_nightly(console, loaded, promotes)
 

@@ -98,6 +98,7 @@ def serve_nightly(
         )
         parts["worker"] = stack.enter_context(_stopped_at_the_end(process))
         _tell_how_to_use(console, url, known)
+        # waits: to serve until Ctrl-C is what the user asked for, and was told
         while not stopped.wait(1.0):
             for name, process in parts.items():
                 if process.poll() is not None:

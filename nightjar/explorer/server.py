@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,7 +60,9 @@ def serve(
         if not is_local:
             say(f"Everyone who can reach {host} can read the models: there is no password.")
         if is_opened:
-            webbrowser.open(address)
+            # In a thread: a browser in the terminal would keep us from answering it.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        # waits: to serve until Ctrl-C is what the user asked for, and was told
         server.serve_forever()  # Werkzeug returns on Ctrl-C and closes its socket
         say("Explorer ended.")
 

@@ -49,6 +49,9 @@ _UNUSED_SECONDS = 7 * 86_400.0
 """Others are removed when they were not used for this long."""
 _DIRECTORY_NAME = re.compile(r"[0-9a-f]{16}(-[a-z0-9-]+)?")
 _LOCK_NAME = ".lock"
+_LOCK_SECONDS = 20.0
+"""Who holds the lock writes one file. For longer than this only a stopped process keeps it."""
+_LOCK_POLL_SECONDS = 0.01
 _DAMAGE = (
     *(OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError),
     *(ImportError, IndexError, KeyError, RuntimeError),
@@ -95,11 +98,25 @@ class _SharedCache(FunctionCache):
 def _lock(directory: Path) -> Iterator[None]:
     """Let only one process at a time change the indexes in ``directory``.
 
-    On a file system without locks, continues without one, since there is no alternative.
+    On a file system without locks, continues without one, since there is no alternative. Raises
+    TimeoutError when another process does not give it up.
     """
     with (directory / _LOCK_NAME).open("ab") as stream:
-        with suppress(OSError):
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise TimeoutError(
+                        f"another process has held {directory / _LOCK_NAME} for "
+                        f"{_LOCK_SECONDS:.0f} s; is it stopped? 'fuser' names it"
+                    ) from error
+                time.sleep(_LOCK_POLL_SECONDS)
+            except OSError:
+                break
+            else:
+                break
         yield
 
 

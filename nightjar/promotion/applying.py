@@ -227,18 +227,30 @@ class Desk:
         return found is not None and found.embeddings_digest == version.digest
 
     def _alarm(self, model: str, move: Event | None, aliases: Aliases, state: AliasState) -> str:
-        name = self.registered_name(model)
-        ledger = number_of(None if move is None else move.new)
-        by_ledger = _place(ledger) + ("" if move is None else f" (event {move.number})")
-        if state is AliasState.MOVED:
-            said = f"points {_place(aliases.champion)}, but the ledger says {by_ledger}"
-        else:
-            said = f"points {by_ledger} again"
-        return (
-            f"{name}: the alias {CHAMPION} was moved by hand: it {said}. The model is held until "
-            f"'nightjar adopt {model}' (the alias is right) or 'nightjar repair {model}' (the "
-            f"ledger is)"
-        )
+        return alias_alarm(model, self.registered_name(model), move, aliases, state)
+
+
+def alias_alarm(
+    model: str,
+    name: str,
+    move: Event | None,
+    aliases: Aliases,
+    state: AliasState,
+    *,
+    is_noticed: bool = True,
+) -> str:
+    """What to tell of an alias that was moved by hand; ``is_noticed``: by a night or an order."""
+    ledger = number_of(None if move is None else move.new)
+    by_ledger = _place(ledger) + ("" if move is None else f" (event {move.number})")
+    if state is AliasState.MOVED:
+        said = f"points {_place(aliases.champion)}, but the ledger says {by_ledger}"
+    else:
+        said = f"points {by_ledger} again"
+    held = "The model is held" if is_noticed else "The next night holds the model"
+    return (
+        f"{name}: the alias {CHAMPION} was moved by hand: it {said}. {held} until 'nightjar adopt "
+        f"{model}' (the alias is right) or 'nightjar repair {model}' (the ledger is)"
+    )
 
 
 def _place(number: int | None) -> str:

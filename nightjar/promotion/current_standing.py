@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import PromotionRefused
-from nightjar.promotion.applying import Aliases, AliasState
+from nightjar.promotion.applying import Aliases, AliasState, alias_alarm
 from nightjar.promotion.events import DECISIONS, Event, VersionRef
 from nightjar.promotion.ledger import Ledger, ledger_directory
 from nightjar.promotion.standing import Standing, standing_of
@@ -23,7 +23,7 @@ def read_standing(loaded: LoadedConfig) -> Standing:
 
     Ignores an event whose alias has not been moved yet: a process died in between, and the next
     run completes it. Where an alias was moved by hand, the ledger counts, so that models and
-    indexes fit together. Raises LedgerDamaged, RegistryUnavailable.
+    indexes fit together; ``moved`` says so. Raises LedgerDamaged, RegistryUnavailable.
     """
     events = read_events(loaded)
     standing = standing_of(events)
@@ -31,15 +31,22 @@ def read_standing(loaded: LoadedConfig) -> Standing:
         return standing
     reader = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir).reader()
     pending: set[int] = set()
+    moved: dict[str, str] = {}
     for model, found in standing.models.items():
         move = found.last_move
         if move is None:
             continue
         name = registered_name(loaded.config.pipeline.name, model)
         aliases = Aliases.of(reader.aliases(name), reader.model_tags(name))
-        if aliases.state(move) is AliasState.BEHIND:
+        state = aliases.state(move)
+        if state is AliasState.BEHIND:
             pending.add(move.number)
-    return standing_of(event for event in events if event.number not in pending)
+        if state is AliasState.MOVED or found.is_in_conflict:
+            moved[model] = alias_alarm(
+                *(model, name, move, aliases, state), is_noticed=found.is_in_conflict
+            )
+    known = standing_of(event for event in events if event.number not in pending)
+    return replace(known, moved=moved)
 
 
 @dataclass(frozen=True)

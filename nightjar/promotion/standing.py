@@ -122,6 +122,8 @@ class Standing:
     """Accepted nights of each corpus, newest first."""
     serving: Serving = field(default_factory=dict)
     """The index with which each entry of ``document_vectors`` is searched."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """By model: what to tell a person of an alias that was moved by hand."""
 
     def model(self, name: str) -> ModelStanding:
         """The standing of a model; empty for a model without events."""

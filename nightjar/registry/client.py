@@ -40,11 +40,18 @@ _ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     _RETRIES: "3",
+    # Otherwise a busy server decides how long we wait: up to six hours.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    # For the drivers of PostgreSQL, which else wait for ever for the answer to a connection.
+    "PGCONNECT_TIMEOUT": "30",
 }
 _PROBE_SECONDS = 5
 _BUSY_SECONDS = 20.0
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_ASK_FOR_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+"""PostgreSQL's SSLRequest: the server answers it with one byte, before anything else."""
 _PAGE = 1_000
+_BUSY = re.compile(r"too many (\d+) error responses")
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 
 
@@ -131,7 +138,9 @@ def error_code(error: Exception) -> str | None:
 def _explain(uri: str, problem: str) -> str:
     lines = [line.strip() for line in without_secrets(problem, uri).splitlines() if line.strip()]
     said = lines[0] if lines else "no reason given"
-    if "Max retries exceeded" in said:
+    if status := _BUSY.search(said):
+        said = f"the server answers {status[1]}"
+    elif "Max retries exceeded" in said:
         reason = _SYSTEM_ERROR.search(said)
         said = f"no answer ({reason[1] if reason else 'timed out'})"
     if "out-of-date database schema" in said:
@@ -171,9 +180,19 @@ def _probe(uri: str) -> None:
     elif kind in _DEFAULT_PORTS and parts.hostname:
         address = (parts.hostname, parts.port or _DEFAULT_PORTS[kind])
         try:
-            socket.create_connection(address, timeout=_PROBE_SECONDS).close()
+            with socket.create_connection(address, timeout=_PROBE_SECONDS) as connection:
+                _hear(kind, connection)
         except OSError as error:
             raise RegistryUnavailable(_explain(uri, f"no answer ({error})")) from error
+
+
+def _hear(kind: str, connection: socket.socket) -> None:
+    """Wait for the first byte of a database server; it may accept connections and be stopped."""
+    if kind == "postgresql":
+        connection.sendall(_ASK_FOR_TLS)
+    if kind != "mssql":  # it says nothing before a longer question
+        # waits: the connection was made with a limit, _PROBE_SECONDS
+        connection.recv(1)
 
 
 def _prepare_database(database: Path, artifacts: Path) -> None:

@@ -39,6 +39,8 @@ BEAT_SECONDS = 10.0
 BOUND_SECONDS = 60.0
 """A holder whose counter has not changed for this long is gone: six beats."""
 _POLL_SECONDS = 0.2
+_LOCK_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.001
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS))
 """The errors of a file system without locks."""
 _COUNTER = b"%012d\n"
@@ -134,6 +136,7 @@ class _Process:
 
     def _count(self) -> None:
         warned: set[Held] = set()
+        # waits: in a daemon thread, for as long as this process holds a file
         while True:
             time.sleep(BEAT_SECONDS)
             failures = []
@@ -269,12 +272,28 @@ def _has_changed(before: _Sight | None, now: _Sight | None) -> bool:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file; only observers ever block this, and only for a moment."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+    """Lock a new file. Only observers ever block this, for a moment, unless one was stopped.
+
+    Raises TimeoutError.
+    """
+    until = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:  # the latter from SMB
+            if time.monotonic() > until:
+                raise TimeoutError(
+                    errno.ETIMEDOUT,
+                    f"another process has looked at this new file for {_LOCK_SECONDS:.0f} s; is it "
+                    f"stopped?",
+                ) from error
+            time.sleep(_LOCK_POLL_SECONDS)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return
+        else:
+            return
 
 
 def _is_locked(descriptor: int) -> bool | None:

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_POLL_SECONDS = 0.01
 _LAST_POLL_SECONDS = 1.0
+_TELL_SECONDS = 600.0
+"""Who is waited for is said at once, and again this often."""
 
 
 class Lease:
@@ -93,15 +95,21 @@ def is_held(path: Path) -> bool:
 def waited_lease(path: Path, owner: str, waiting: str) -> Iterator[None]:
     """Wait until the lease at ``path`` is free, and hold it for the block.
 
-    Logs ``waiting`` once if it has to wait. Raises StoreNotWritable.
+    There is no limit: the holder is alive, and only it knows how long its work takes. Warns at once
+    and from time to time of ``waiting`` and the holder, which a person can end. Raises
+    StoreNotWritable.
     """
     seconds = _FIRST_POLL_SECONDS
+    told_at: float | None = None
     while True:
         try:
             lease = acquire_lease(path, owner)
         except LeaseTaken:
-            if seconds == _FIRST_POLL_SECONDS:
-                logger.warning("%s (%s)", waiting, _told(_file(path, _last_number(path))))
+            now = time.monotonic()
+            if told_at is None or now - told_at >= _TELL_SECONDS:
+                told_at = now
+                holder = _told(_file(path, _last_number(path)))
+                logger.warning("%s (%s; if it stands still, end it)", waiting, holder)
             time.sleep(seconds)
             seconds = min(2 * seconds, _LAST_POLL_SECONDS)
         else:

@@ -37,6 +37,7 @@ _ANSWER_SECONDS = 30.0
 _START_SECONDS = 180.0
 _STOP_SECONDS = 30.0
 _CLOSE_SECONDS = 60.0
+_END_SECONDS = 10.0
 _NEVER: Final = "36500 days"
 
 
@@ -100,6 +101,7 @@ class DaskExecutor:
         try:
             while n_given < len(pieces):
                 place, outcome = watch.next(finished)
+                # waits: not at all, the outcome is here
                 performed = outcome.result()
                 advance(performed.amount, performed.note)
                 done[place] = performed.result
@@ -130,6 +132,7 @@ class DaskExecutor:
         probe.touch()
         watch = _Watch(self._client, self._address, self._patience_seconds)
         try:
+            # waits: look() raises once there has been no worker for too long
             while not watch.look():
                 time.sleep(_LOOK_SECONDS / 10)
             found = self._examined(str(probe))
@@ -217,6 +220,7 @@ def _killed_after(seconds: float) -> Iterator[None]:
 
     def kill() -> None:
         wait = seconds
+        # waits: for as long as the block lasts, which is limited by killing
         while not over.wait(wait):
             for process in multiprocessing.active_children():
                 if process.name.startswith("Dask Worker"):
@@ -229,7 +233,7 @@ def _killed_after(seconds: float) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(_END_SECONDS)
 
 
 class _Watch:

@@ -10,14 +10,16 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from multiprocessing.connection import wait as wait_for
 from types import ModuleType, TracebackType
 from typing import Any, Self, cast
+
+import psutil
 
 from nightjar.core.executors.executor import INLINE, Advance, Piece, Result
 from nightjar.errors import WorkerLost
@@ -29,6 +31,12 @@ MAX_LOSSES = 3
 _POLL_SECONDS = 0.2
 _NOTICE_SECONDS = 5.0
 _END_SECONDS = 10.0
+_STOPPED_SECONDS = 60.0
+"""A process that somebody stopped (SIGSTOP) for longer than this counts as lost."""
+
+
+class StoppedProcess(BrokenProcessPool):
+    """A process of the pool exists but was stopped."""
 
 
 class ProcessExecutor:
@@ -89,11 +97,14 @@ class ProcessExecutor:
                 n_losses = 0 if len(done) + n_given > n_before else n_losses + 1
                 if n_losses == MAX_LOSSES:
                     raise WorkerLost(
-                        f"worker processes ended {MAX_LOSSES} times without a result (killed? "
-                        f"out of memory? see the system's log); give them more memory, or "
-                        f"fewer workers (training.workers)"
+                        f"worker processes ended, or stood still, {MAX_LOSSES} times without a "
+                        f"result (killed? stopped? out of memory? see the system's log); give them "
+                        f"more memory, or fewer workers (training.workers)"
                     ) from error
-                logger.warning("a worker process ended without a result; its work is done again")
+                logger.warning(
+                    "a worker process ended without a result%s; its work is done again",
+                    f" ({error})" if isinstance(error, StoppedProcess) else "",
+                )
             except BaseException:
                 self.release()
                 raise
@@ -131,15 +142,20 @@ class _Pool:
         }
         pending = set(places_of)
         heard = time.monotonic()
+        stopped = _Standstill()
+        # No limit on the work itself: only the stage knows how long a piece takes.
         while pending:
             finished, pending = wait(pending, _POLL_SECONDS, FIRST_COMPLETED)
             self._tell(advance)
             for future in sorted(finished, key=places_of.__getitem__):
+                # waits: not at all, the future is finished
                 yield places_of[future], cast("Result", future.result())
             if finished or not self._has_lost_one():
                 heard = time.monotonic()
             elif time.monotonic() - heard > _NOTICE_SECONDS:
                 raise BrokenProcessPool("a process ended in the middle of a result")
+            if stopped.is_too_long(self._processes._processes or {}):  # noqa: SLF001
+                raise StoppedProcess(f"it was stopped for {_STOPPED_SECONDS:.0f} s")
         self._tell(advance)
 
     def _has_lost_one(self) -> bool:
@@ -179,7 +195,34 @@ class _Pool:
         # The reader waits for the rest of a result as long as a writer is open.
         results._writer.close()  # noqa: SLF001
         self._amounts.close()
+        # waits: not at all, this process has put nothing into the queue
         self._amounts.join_thread()
+
+
+class _Standstill:
+    """Measures how long a process has been stopped, while this one was not."""
+
+    def __init__(self) -> None:
+        self._looked = time.monotonic()
+        self._seconds = 0.0
+
+    def is_too_long(self, pids: Iterable[int]) -> bool:
+        """Whether one of ``pids`` has been stopped for too long; to be asked often."""
+        passed = time.monotonic() - self._looked
+        if passed < _POLL_SECONDS:
+            return False
+        self._looked += passed
+        # Not more: Ctrl-Z stops this process, too, and the clock goes on.
+        self._seconds += min(passed, 2 * _POLL_SECONDS)
+        if not any(map(_is_stopped, pids)):
+            self._seconds = 0.0
+        return self._seconds > _STOPPED_SECONDS
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(psutil.Error):  # it has ended meanwhile
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
 
 
 @contextmanager
@@ -222,6 +265,7 @@ def _begin(amounts: Any, modules: tuple[str, ...]) -> None:
 
 
 def _end_with(sentinel: int) -> None:
+    # waits: in a daemon thread, for as long as the parent lives
     wait_for([sentinel])
     os._exit(1)
 

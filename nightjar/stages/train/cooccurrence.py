@@ -71,6 +71,7 @@ def count_cooccurrences(
     progress.start("count co-occurrences", size.n_tokens_kept, "tokens")
     counting = _Counting(model, training, tokens, spill_dir, name)
     try:
+        # waits: for computing in threads of our own, whose progress is shown
         with ThreadPoolExecutor(n_workers, thread_name_prefix="count") as threads:
             if cluster is None:
                 counter = counting.counter(vocabulary, n_workers)
@@ -135,6 +136,7 @@ def _count_part(piece: _PartCounting, advance: Advance) -> str:
     attempt = f"{piece.number}-{uuid.uuid4().hex}"
     counter = counting.counter(vocabulary, 1, below=f"runs-{attempt}")
     path = counting.spill_dir / f"{attempt}.parquet"
+    # waits: for computing in threads of our own, whose progress is shown
     with ThreadPoolExecutor(1) as thread:
         counter.count(corpus.batches(), thread, _Told(advance))
         SpilledRun(path, level=0).write(counter.merged(thread))

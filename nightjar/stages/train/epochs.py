@@ -222,6 +222,7 @@ class _Workers(Generic[S]):
 
     def __exit__(self, *_: object) -> None:
         self.pause()
+        # waits: for the spans that the threads have begun, seconds at most
         self._threads.shutdown()
 
     def pause(self) -> None:
@@ -241,12 +242,14 @@ class _Workers(Generic[S]):
         ]
         n_busy = len(work)
         while n_busy:
+            # waits: each thread puts None when it ends, however it ends
             result = results.get()
             if result is None:
                 n_busy -= 1
             else:
                 yield result
         for future in work:
+            # waits: not at all, each thread has said that it ends
             future.result()
 
     def _work(

@@ -219,7 +219,9 @@ class GloVeLearner:
                 loss_sum += loss
             return n_entries, loss_sum
 
+        # waits: for computing in threads of our own, one pass over the counts
         with ThreadPoolExecutor(n_workers) as threads:
+            # waits: for computing in threads of our own, one pass over the counts
             measured = list(threads.map(measure, range(n_workers)))
         n_entries = sum(n for n, _ in measured)
         if n_entries == 0:

@@ -139,6 +139,7 @@ class PairCounter:
             self._hold(self._sum(keys[:n_keys], spare[:n_keys]))
 
         for done in [threads.submit(work, worker) for worker in range(self._n_workers)]:
+            # waits: for computing in threads of our own, whose progress is shown
             done.result()
 
     def merged(self, threads: ThreadPoolExecutor) -> Iterator[Run]:

@@ -127,8 +127,10 @@ def merged(sources: Sequence[Source], threads: Executor, n_ahead: int) -> Iterat
     for piece in pieces(sources):
         waiting.append(threads.submit(summed, piece))
         if len(waiting) > n_ahead:
+            # waits: for adding up one piece in a thread of our own
             yield waiting.popleft().result()
     while waiting:
+        # waits: for adding up one piece in a thread of our own
         yield waiting.popleft().result()
 
 

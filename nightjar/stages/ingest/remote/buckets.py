@@ -109,6 +109,9 @@ class BucketStorage:
                 use_listings_cache=False,
                 **_options(family, config),
             )
+        if family == "s3":
+            # Not five times: a silent server would be named for the first time after ten minutes.
+            self._files.retries = 3
 
     def find(self, url: str) -> list[RemoteObject]:
         """The object at ``url``, or those that match a glob, with their versions."""
@@ -215,7 +218,7 @@ def _options(family: str, config: StorageConfig) -> dict[str, Any]:
             "config_kwargs": {
                 "connect_timeout": _CONNECT_SECONDS,
                 "read_timeout": _SILENT_SECONDS,
-                "retries": {"max_attempts": 1},
+                "retries": {"total_max_attempts": 1},  # s3fs tries again, and fetching
             },
         }
     elif family == "gs":

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nightjar.files import urls
 from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR
 from nightjar.stages.ingest.remote.object_storage import Interrupted
 from nightjar.stages.ingest.remote.row_parts import OutOfRange, TooLong
+from nightjar.stages.ingest.remote.silence import SILENT_SECONDS, Silence
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +29,26 @@ ROWS_AT_ONCE = 200
 """Rows, or keys, in memory at once."""
 _CONNECT_SECONDS = 15
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-_CONNECT_ARGUMENTS = {
-    "psycopg": {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightjar"},
-    "psycopg2": {"connect_timeout": _CONNECT_SECONDS, "application_name": "nightjar"},
-    "pymysql": {"connect_timeout": _CONNECT_SECONDS},
-    "mysqldb": {"connect_timeout": _CONNECT_SECONDS},
+_LOCK_SECONDS = 60
+_POSTGRES: dict[str, Any] = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "application_name": "nightjar",
+    # A machine that is gone is noticed after two minutes, not two hours.
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
 }
+_CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "psycopg": _POSTGRES,
+    "psycopg2": _POSTGRES,
+    "pymysql": {"connect_timeout": _CONNECT_SECONDS, "read_timeout": int(SILENT_SECONDS)},
+    "mysqldb": {"connect_timeout": _CONNECT_SECONDS, "read_timeout": int(SILENT_SECONDS)},
+}
+_LIMIT_LOCKS = (
+    "SELECT set_config(name, '{seconds}s', true) FROM pg_settings "
+    "WHERE name = 'lock_timeout' AND setting = '0'"
+)
+"""Waits for a table that somebody has locked; does nothing where there is no such setting."""
 _LASTING = re.compile(
     r"authentication failed|does not exist|no pg_hba\.conf entry|access denied|unknown database"
     r"|no password supplied|unable to open|not a database|permission denied",
@@ -47,7 +62,10 @@ _ALIAS = "nightjar_rows"
 class Database:
     """A connection with a snapshot of the query's table."""
 
-    def __init__(self, source: SqlSource, connection: Connection, secret: str | None) -> None:
+    def __init__(
+        self, source: SqlSource, connection: Connection, secret: str | None, silence: Silence
+    ) -> None:
+        self._silence = silence
         self._source = source
         self._connection = connection
         self._secret = secret
@@ -103,11 +121,16 @@ class Database:
     def _stream(self, query: Any) -> Iterator[Sequence[Any]]:
         with _named_errors(self._secret):
             result = self._execute(query.execution_options(yield_per=ROWS_AT_ONCE))
-            for rows in result.partitions():
+            partitions = result.partitions()
+            while (rows := self._next(partitions)) is not None:
                 yield from rows
 
+    def _next(self, partitions: Iterator[Sequence[Any]]) -> Sequence[Any] | None:
+        with self._silence.limited():
+            return next(partitions, None)
+
     def _execute(self, query: Any) -> Any:
-        with _named_errors(self._secret):
+        with _named_errors(self._secret), self._silence.limited():
             return self._connection.execute(query)
 
 
@@ -118,19 +141,29 @@ def opened(source: SqlSource, base_dir: Path, max_chars: int) -> Iterator[Databa
     A value that Python cannot hold is returned as text, and one too long for ``max_chars`` as its
     length where the driver allows it: one row must not end a night.
 
-    Raises SourceError for errors that retrying cannot fix, without passwords, and
-    :class:`Interrupted` for others.
+    Raises SourceError for errors that retrying cannot fix, without passwords, SourceUnavailable
+    when the server is silent, and :class:`Interrupted` for others.
     """
     url = _url(source, base_dir)
     engine = _engine(url)
     _take_any_value(engine, max_chars)
+    silence = _silence_of(engine)
     try:
-        with _named_errors(url.password, is_connecting=True), engine.connect() as connection:
-            if url.get_backend_name() == "sqlite":  # it starts none before the first write
-                connection.exec_driver_sql("BEGIN")
-            yield Database(source, connection, url.password)
+        with _named_errors(url.password, is_connecting=True), ExitStack() as stack:
+            with silence.limited():
+                connection = stack.enter_context(engine.connect())
+                if url.get_backend_name() == "sqlite":  # it starts none before the first write
+                    connection.exec_driver_sql("BEGIN")
+                elif url.get_backend_name() == "postgresql":
+                    connection.exec_driver_sql(_LIMIT_LOCKS.format(seconds=_LOCK_SECONDS))
+            try:
+                yield Database(source, connection, url.password, silence)
+            finally:
+                with silence.limited():
+                    stack.close()
     finally:
         engine.dispose()
+        silence.close()
 
 
 def _url(source: SqlSource, base_dir: Path) -> URL:
@@ -175,6 +208,21 @@ def _engine(url: URL) -> Engine:
             else "its driver for SQLAlchemy installed"
         )
         raise SourceError(f"a database of {name} needs {needed} ({error})") from None
+
+
+def _silence_of(engine: Engine) -> Silence:
+    """The limit on waiting for the server, from the first byte on."""
+    silence = Silence()
+    if engine.dialect.name == "sqlite":  # no server, and it waits for locks for 5 s
+        return silence
+
+    def connect(dialect: Any, _record: object, given: Any, named: Any) -> Any:
+        connection = dialect.connect(*given, **named)
+        silence.watch(connection)
+        return connection
+
+    sqlalchemy.event.listen(engine, "do_connect", connect)
+    return silence
 
 
 def _take_any_value(engine: Engine, max_chars: int) -> None:

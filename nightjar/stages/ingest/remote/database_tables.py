@@ -109,7 +109,8 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     except SourceError as error:
         raise SourceError(f"{name}: {error}") from None
     except SourceUnavailable as error:
-        raise SourceUnavailable(str(error)) from None
+        said = str(error)
+        raise SourceUnavailable(said if said.startswith(name) else f"{name}: {said}") from None
     return [_fetched(directories, part) for part in parts]
 
 

@@ -19,6 +19,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     Stopped,
     Storage,
 )
+from nightjar.stages.ingest.remote.silence import Pace
 
 
 class Tally:
@@ -113,9 +114,11 @@ class Downloads:
         return Known(body.version, stored.n_bytes, stored.sha256, found.place.name)
 
     def _receive(self, found: RemoteObject, body: Body, writing: Writing) -> None:
+        pace = Pace()
         for piece in body.pieces:
             if self.stop.is_set():
                 raise Stopped
+            pace.count(len(piece))
             self._check_size(found, writing.n_bytes + len(piece))
             writing.add(piece)
             self.tally.add(len(piece), found.place.name)

@@ -213,6 +213,7 @@ class _FileFetching:
         downloads = Downloads(
             self._storage, self._directories, self._request.max_bytes, tally, self._stop
         )
+        # waits: each download has limits and ends soon after _stop is set
         with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="fetch") as pool:
             # Each in a copy of this context, by which Prefect assigns log lines to the run.
             futures = [
@@ -224,6 +225,7 @@ class _FileFetching:
             finally:
                 if not all(future.done() for future in futures):
                     self._stop.set()
+                    # waits: each download has limits and ends soon after _stop is set
                     pool.shutdown(cancel_futures=True)
         _raise_first(futures)
 
@@ -276,6 +278,7 @@ def _wait_for(futures: Sequence[Future[None]], tally: Tally) -> None:
     while pending:
         done, pending = wait(pending, _TELL_SECONDS, FIRST_EXCEPTION)
         tally.tell()
+        # waits: not at all, these are done
         if any(future.exception() for future in done):
             return
 
@@ -284,6 +287,7 @@ def _raise_first(futures: Sequence[Future[None]]) -> None:
     """Raise the error of the first download that failed by itself."""
     for future in futures:
         if not future.cancelled():
+            # waits: not at all, the pool is shut down
             error = future.exception()
             if error is not None and not isinstance(error, Stopped):
                 raise error

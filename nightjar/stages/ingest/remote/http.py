@@ -29,6 +29,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     RemoteObject,
     Rest,
 )
+from nightjar.stages.ingest.remote.silence import Pace
 from nightjar.version import __version__
 
 _CONNECT_SECONDS = 10.0
@@ -107,11 +108,12 @@ class HttpStorage:
         self._client.close()
 
     def _page(self, listing: str, url: str) -> str:
-        content = bytearray()
+        content, pace = bytearray(), Pace()
         try:
             with self._response(listing, {}) as response:
                 for piece in response.iter_raw():
                     content += piece
+                    pace.count(len(piece))
                     if len(content) > _MAX_LISTING_BYTES:
                         raise SourceError(f"{listing}: is too long for a list of files")
         except SourceError as error:
