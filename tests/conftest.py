@@ -29,8 +29,12 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 # The same examples in every run: a change is to blame for a failure. `make fuzz` tries new ones.
-hypothesis.settings.register_profile("same", derandomize=True, database=None)
-hypothesis.settings.register_profile("new", derandomize=False, database=None, print_blob=True)
+# No times: a busy machine is no fault.
+_settings = hypothesis.settings(
+    deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("same", _settings, derandomize=True)
+hypothesis.settings.register_profile("new", _settings, print_blob=True)
 hypothesis.settings.load_profile("same")
 
 PROJECT_ROOT = Path(__file__).parents[1]
