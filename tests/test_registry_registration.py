@@ -540,7 +540,8 @@ def test_mlflow_shows_an_experiment_as_one_of_models_not_of_traces(fresh: World)
 def test_an_experiment_made_before_gets_its_kind_unless_it_has_one(
     fresh: World, tags: dict[str, str], kind: str
 ) -> None:
-    fresh.client.create_experiment("night", tags=tags)
+    place = (fresh.artifacts_dir / "mlflow" / "artifacts").as_uri()
+    fresh.client.create_experiment("night", place, tags)
     fresh.register(fresh.request())
     assert fresh.client.get_experiment_by_name("night").tags["mlflow.experimentKind"] == kind
 

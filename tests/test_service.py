@@ -81,7 +81,7 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     assert [row["model"] for row in scores] == ["cbow", "glove"]
     assert all(row["decision"] == "promoted" for row in scores)
     told = str(by_key["night"]["data"])
-    assert re.search(r"\*\*glove\*\* version 1 promoted: the first version", told)
+    assert re.search(r"\*\*glove\*\* version 1 promoted: first champion", told)
     assert re.search(
         r"\| ingest \| published \| [0-9.]+ \| .*documents kept \d+.* \| `documents/\w+`", told
     )

@@ -14,17 +14,17 @@ from test_architecture import modules, nodes
 from nightjar.model.lookup.lookup_errors import counted as counted_in_a_model
 from nightjar.wording import counted
 
-NOUNS = """
-alarms artifacts bytes characters columns documents entries epochs events files items lines models
-n-grams neighbours nights occurrences parts records rows sentences shards sources steps texts tokens
-values vectors versions words
-"""
-PLURAL = re.compile(rf"^ (?:[a-z-]+ ){{0,2}}?(?:{'|'.join(NOUNS.split())})\b")
+NOUNS = (
+    "alarms|artifacts|bytes|characters|columns|documents|entries|epochs|events|files|items|lines|"
+    "models|n-grams|neighbours|nights|occurrences|parts|records|rows|sentences|shards|sources|"
+    "steps|texts|tokens|values|vectors|versions|words"
+)
+PLURAL = re.compile(rf"^ (?:[a-z-]+ ){{0,2}}?(?:{NOUNS})\b")
 NO_NUMBERS = re.compile(
-    r"_?[A-Z][A-Z_]+|self\._limits\.\w+|self\.(max_bytes|name|path)|names?|key|piece|config|share"
+    r"_?[A-Z][A-Z_]+|self\._limits\.\w+|self\.(max_bytes|name|path)|names?|key|piece|config|share|its"
     r"|pattern|rate|own_length|entry\.name|artifact\.ref|' and '\.join\(.*|_KINDS\[.*|made\[.*"
-    r"|max\(caps\)|max\(map\(len, known\)\)|(tokens|buckets)\[bad\]|tokens\[row\]|delimiter|statement\[1\]|variables\[.*"
-    r"|suffix if .*|int\(np\.argmax.*|size if .*|self\._n_words / .*|its"
+    r"|max\(caps\)|max\(map\(len, known\)\)|(tokens|buckets)\[bad\]|tokens\[row\]|delimiter"
+    r"|statement\[1\]|variables\[.*|suffix if .*|int\(np\.argmax.*|size if .*|self\._n_words / .*"
 )
 """Expressions that are no numbers, or numbers that are never 1."""
 WORDED_OTHERWISE = {

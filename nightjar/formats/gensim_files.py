@@ -89,8 +89,8 @@ def _content(file: Path, keyed: KeyedVectors, limit: int | None) -> ReadVectors:
     n_counts = len(keys) if counts is None else len(counts)
     if matrix.ndim != 2 or len(matrix) != len(keys) or n_counts != len(keys):
         raise InputError(
-            f"{file}: has {counted(len(keys), 'word')}, {counted(n_counts, 'count')} and vectors of shape "
-            f"{matrix.shape}; it was changed by hand: save it again"
+            f"{file}: has {counted(len(keys), 'word')}, {counted(n_counts, 'count')} and vectors "
+            f"of shape {matrix.shape}; it was changed by hand: save it again"
         )
     return ReadVectors(
         [str(key) for key in keys[:limit]],

@@ -25,7 +25,7 @@ _LEAST_SHARE = 0.05
 """Share of a source's documents with a kind of mark, from which somebody should look."""
 _LEAST_DOCUMENTS = 5
 _TOP_WORDS = 500
-_LEAST_FREQUENCY = 0.0005
+_LEAST_FREQUENCY, _LEAST_COUNT = 0.0005, 20
 """Share of the tokens from which a word is suspicious: chance and quotations stay below."""
 
 _INLINE = "a abbr b big center cite code em font i img s small span strike strong sub sup tt u wbr"
@@ -122,11 +122,11 @@ def _marked(found: Mapping[str, int], looked_at: Mapping[str, int]) -> Iterator[
 
 def _words_of_html(tokens: Artifact) -> str:
     """The words of HTML among the most frequent words, with their ranks; "" if there are none."""
-    n_tokens = tokens.manifest.counts["tokens"]
+    least = max(_LEAST_COUNT, _LEAST_FREQUENCY * tokens.manifest.counts["tokens"])
     found = [
         f"{word!r} is the {_ordinal(rank)} most frequent word"
         for rank, (word, count) in enumerate(_frequent(tokens), start=1)
-        if word.lower() in _WORDS_OF_HTML and count >= _LEAST_FREQUENCY * n_tokens
+        if word.lower() in _WORDS_OF_HTML and count >= least
     ]
     return " and ".join(found[:3])
 

@@ -164,11 +164,11 @@ def measure_languages(documents: Artifact) -> Languages:
         del declared[UNDETERMINED]
         return Languages(dict(sorted(declared.items())), {})
     texts = (text for _, text in sampled_documents(documents, only_without_language=True))
-    sampled, doubts = _believed(Counter(map(_language, texts)), declared)
+    sampled, doubts = believed(Counter(map(_language, texts)), declared)
     return Languages(dict(sorted(declared.items())), dict(sorted(sampled.items())), doubts)
 
 
-def _believed(
+def believed(
     guessed: Counter[str], declared: Mapping[str, int]
 ) -> tuple[Counter[str], tuple[str, ...]]:
     """The guesses without those that are hardly true, and why those are not believed.
@@ -176,13 +176,13 @@ def _believed(
     Naive Bayes is sure of itself even where it is wrong: some English news looks like Nigerian
     Pidgin. A rarely written language beside much more of its written relative is a mistake.
     """
-    believed, doubts = Counter(guessed), []
+    kept, doubts = Counter(guessed), []
     n_sampled = guessed.total()
     for language, relative in _WRITTEN_RELATIVE.items():
         n, n_relative = guessed[language], guessed[relative]
         if not n or declared.get(language) or n > _MOST_BESIDE_A_RELATIVE * n_relative:
             continue
-        believed[UNDETERMINED] += believed.pop(language)
+        kept[UNDETERMINED] += kept.pop(language)
         if n >= _LEAST_TOLD * n_sampled:
             doubts.append(
                 f"{n:,} of {counted(n_sampled, 'document')} looked at look like {language}, and "
@@ -196,7 +196,7 @@ def _believed(
             f"{_MIN_LANGUAGE_CHARS} characters, or no language is probable enough "
             f"({_LEAST_PROBABILITY:.0%}): they are counted as {UNDETERMINED}"
         )
-    return believed, tuple(doubts)
+    return kept, tuple(doubts)
 
 
 def sampled_documents(
