@@ -154,7 +154,7 @@ def test_a_run_that_starts_too_late_is_skipped(night_shift: NightShift) -> None:
         assert time.monotonic() < deadline, run["state"]
         time.sleep(0.5)
     assert run["state_name"] == "Skipped"
-    assert "this run starts 1440 minutes late" in run["state"]["message"]
+    assert "this run starts 1,440 minutes late" in run["state"]["message"]
 
 
 SHELL_STEP = {

@@ -110,7 +110,7 @@ def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) 
         )
     return VocabularyError(
         f"{n_kept} of {counted(len(counts), 'word')} occur at least models.{name}.min_count = "
-        f"{counted(min_count, 'time')} and a model needs at least 2; lower min_count (the second "
+        f"{min_count} times and a model needs at least 2; lower min_count (the second "
         f"most frequent word occurs {counted(counts[1], 'time')}) or add text"
     )
 
