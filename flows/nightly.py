@@ -16,16 +16,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from nightjar.config import LoadedConfig, check_may_be_recorded, load_config
-from nightjar.core import Night, NightStatus
-from nightjar.errors import LeaseTaken
+from nightjar.core import Night, Nights, NightStatus
+from nightjar.errors import LeaseTaken, NightjarError
 from nightjar.files import urls
 from nightjar.flows.stale_runs import mark_killed_runs
 from nightjar.pipeline import (
+    NightFailed,
     NightRequest,
     Plan,
     Provenance,
@@ -39,7 +41,8 @@ from nightjar.registry import RegisteredVersion, RegistrationRequest
 from nightjar.tasks.reports import report_night
 from nightjar.tasks.shard_workers import use_executor
 from nightjar.tasks.stage_task import register, result_of, run_stage
-from nightjar.tasks.task_progress import TaskProgress, current_display
+from nightjar.tasks.task_progress import TaskProgress, current_display, run_progress
+from nightjar.wording import counted
 
 SKIPPED = "Skipped"
 NOTHING_TO_DO = "NothingToDo"
@@ -90,10 +93,13 @@ def nightly(
     loaded = load_config(Path(config_path), _whole(overrides or []))
     late_minutes = _late_minutes()
     if late_minutes > loaded.config.pipeline.max_late_minutes:
-        return Completed(name=SKIPPED, message=f"this run starts {late_minutes} minutes late")
+        return Completed(
+            name=SKIPPED, message=f"this run starts {counted(late_minutes, 'minute')} late"
+        )
     owner = f"flow run {runtime.flow_run.name} {runtime.flow_run.id}"
     try:
         with (
+            run_progress(),
             on_demand(
                 lambda: TaskProgress(FETCH),
                 lambda outcome: current_display().close(FETCH, outcome),
@@ -109,10 +115,22 @@ def nightly(
             )
     except LeaseTaken as taken:
         return Completed(name=SKIPPED, message=str(taken))
+    except NightFailed:
+        _report_failed(loaded)
+        raise
     if night.status is NightStatus.NOTHING_TO_DO and not night.alarms:
         return Completed(name=NOTHING_TO_DO, message="every stage is published, nothing to do")
-    report_night(night, read_outcomes(loaded, night))
+    report_night(loaded, night, read_outcomes(loaded, night))
     return Completed(message=_summary(night))
+
+
+def _report_failed(loaded: LoadedConfig) -> None:
+    """Report the night that failed; its error, which is raised, matters more than the report."""
+    try:
+        night = next(Nights(loaded.pipeline_dir).newest_first())
+        report_night(loaded, night, read_outcomes(loaded, night))
+    except (NightjarError, httpx.HTTPError) as error:
+        logging.getLogger(__name__).warning("the failed night is not reported: %s", error)
 
 
 @dataclass
@@ -154,9 +172,7 @@ def _summary(night: Night) -> str:
     promoted = [found["model"] for found in night.decisions if found["is_promoted"]]
     what = f"promoted {', '.join(promoted)}" if promoted else "no champion changed"
     return f"night {night.number}: {what}" + (
-        f"; {len(night.alarms)} alarm{'s' if len(night.alarms) > 1 else ''}: {night.alarms[0]}"
-        if night.alarms
-        else ""
+        f"; {counted(len(night.alarms), 'alarm')}: {night.alarms[0]}" if night.alarms else ""
     )
 
 

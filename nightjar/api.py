@@ -57,6 +57,7 @@ from nightjar.promotion import Change, Event, Promoter, Serving, Steward, read_e
 from nightjar.registry import CHAMPION, RegisteredVersion, RegistryPlace, masked
 from nightjar.registry.uris import sqlite_path
 from nightjar.store import acquire_lease
+from nightjar.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -248,9 +249,9 @@ class Model:
     """An open model: its words, their vectors, and queries. Read-only and thread-safe.
 
     Made by :meth:`Pipeline.model` and :func:`open_model`. The vectors are memory-mapped: opening
-    takes milliseconds, whatever their size. Words are matched exactly: use lower case if the model
-    was trained on lower case. ``version`` is the number of the registered version,
-    ``embeddings_version`` that of the embeddings artifact; both are None for a file.
+    takes milliseconds, whatever their size. A word that is not in the vocabulary is read as the
+    model's tokenizer writes it (:meth:`read_as`). ``version`` is the number of the registered
+    version, ``embeddings_version`` that of the embeddings artifact; both are None for a file.
     """
 
     version: int | None = None
@@ -261,14 +262,15 @@ class Model:
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f", version {self.version}"
-        return f"Model({self.name!r}{version}, {len(self):,} words of {self.vector_size} values)"
+        sizes = f"{counted(len(self), 'word')} of {counted(self.vector_size, 'value')}"
+        return f"Model({self.name!r}{version}, {sizes})"
 
     def __len__(self) -> int:
         """Number of words."""
         return len(self._model.table)
 
     def __contains__(self, word: object) -> bool:
-        """Whether the model was trained on ``word``; FastText also answers for other words."""
+        """Whether the vocabulary has ``word``, spelled so; queries also answer for others."""
         return isinstance(word, str) and bool(self._model.table.rows([word])[0] >= 0)
 
     @property
@@ -285,6 +287,14 @@ class Model:
     def words(self) -> list[str]:
         """Every word, most frequent first."""
         return self._model.table.tokens_of(np.arange(len(self)))
+
+    def read_as(self, words: Sequence[str]) -> list[str]:
+        """Each word as it is looked up: one outside the vocabulary as the tokenizer writes it.
+
+        ``King`` becomes ``king`` if the model was trained on lower case and knows that. FastText
+        composes words that are still unknown from their n-grams.
+        """
+        return self._model.read_as(words)
 
     def vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of words, float32 (n_words, vector_size). Raises UnknownTokenError."""

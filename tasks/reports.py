@@ -1,94 +1,138 @@
-"""A run's reports in the Prefect UI: counts, scores, decisions and links, as artifacts."""
+"""A run's report in the Prefect UI: one page of text and one table, as artifacts.
+
+A browser opens no ``file://`` link of a web page, so places on the disk are plain paths. Links lead
+to MLflow, where it is a server.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
-from nightjar.pipeline import ModelOutcome, Step
-from nightjar.registry import RegisteredVersion, RegistrationRequest, masked, tracking_uri
-from nightjar.store import Store
+from nightjar.core.nights import StepRecord
+from nightjar.errors import StoreError
+from nightjar.pipeline import ModelOutcome
+from nightjar.registry import masked, tracking_uri
+from nightjar.store import Manifest, Store
+
+NIGHT_KEY = "night"
+SCORES_KEY = "nightly-scores"
 
 
-def report_step(loaded: LoadedConfig, step: Step) -> None:
-    """Report what a stage read, kept and dropped, with links to its artifact and its page."""
-    manifest = Store(loaded.artifacts_dir).open(step.ref).manifest
-    rows = [{"what": name, "count": count} for name, count in manifest.counts.items()]
-    key = _key(f"{step.stage}-{step.subject}")
-    create_table_artifact(rows, key=f"{key}-counts", description=f"{step.ref}")
-    create_link_artifact(
-        f"file://{step.ref.path}/manifest.json",
-        link_text=str(step.ref),
-        key=f"{key}-artifact",
-        description=f"manifest of {step.ref}",
-    )
-    if not step.work.page:
-        return
-    create_link_artifact(
-        f"file://{step.ref.path}/{step.work.page}", link_text=step.label, key=f"{key}-page"
-    )
-    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    if uri.startswith(("http://", "https://")) and "run_id" in manifest.report:
-        place = f"experiments/{manifest.report['experiment_id']}/runs/{manifest.report['run_id']}"
-        create_link_artifact(
-            f"{uri.rstrip('/')}/#/{place}/artifacts",
-            link_text=f"{step.label} in MLflow",
-            key=f"{key}-mlflow",
-        )
-
-
-def report_registered(request: RegistrationRequest, version: RegisteredVersion) -> None:
-    """Report a link to the registered version."""
-    uri = masked(tracking_uri(request.registry, request.artifacts_dir))
-    if uri.startswith(("http://", "https://")):
-        create_link_artifact(
-            f"{uri.rstrip('/')}/#/models/{version.name}/versions/{version.version}",
-            link_text=f"{version.name} version {version.version}",
-            key=f"registry-{_key(request.model_name)}",
-        )
-
-
-def report_night(night: Night, outcomes: Sequence[ModelOutcome]) -> None:
-    """Report the decisions of the night with their reasons, and its alarms."""
-    lines = [
-        f"- **{found['model']}** {found['outcome']}: {found['reason']}" for found in night.decisions
-    ]
-    lines += [f"- **alarm**: {alarm}" for alarm in night.alarms]
+def report_night(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> None:
+    """Report a night: alarms, decisions with reasons, what each step made, and the scores."""
     create_markdown_artifact(
-        "\n".join(lines) or "nothing was decided",
-        key="decisions",
-        description=f"night {night.number}",
+        "\n".join(_lines(loaded, night, outcomes)),
+        key=NIGHT_KEY,
+        description=f"night {night.number}: {night.status.value}",
     )
-    report_scores(outcomes)
+    rows = [_row(outcome) for outcome in outcomes]
+    create_table_artifact(
+        rows, key=SCORES_KEY, description=f"night {night.number}: scores and decisions"
+    )
 
 
-def report_scores(outcomes: Sequence[ModelOutcome]) -> None:
-    """Report a table of the night: models, scores with coverage, decisions."""
-    rows: list[dict[str, Any]] = []
-    for outcome in outcomes:
-        row: dict[str, Any] = {"model": outcome.model}
-        for benchmark, score in outcome.scores.items():
-            row[benchmark] = None if score.value is None else round(score.value, 4)
-            row[f"{benchmark} covered"] = f"{score.n_covered}/{score.n_items}"
-        row |= {
-            "version": outcome.registry_version,
-            "decision": outcome.decision,
-            "champion": outcome.champion,
-            "reason": outcome.reason,
-        }
-        rows.append(row)
-    create_table_artifact(rows, key="nightly-scores", description="Scores and decisions")
+def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:
+    yield f"# Night {night.number} of {night.pipeline}: {night.status.value}"
+    if night.is_trial:
+        yield f"\nA trial with {', '.join(f'`{text}`' for text in night.overrides)}."
+    for title, lines in (
+        ("Alarms", [f"- {_inline(alarm)}" for alarm in night.alarms]),
+        ("Models", list(_models(loaded, night, outcomes))),
+        ("Corpora", [f"- **{name}** {_verdict(found)}" for name, found in night.accepted.items()]),
+        ("Steps that ran", list(_steps(loaded, night))),
+    ):
+        if lines:
+            yield f"\n## {title}\n"
+            yield from lines
+    yield f"\nEverything is below `{loaded.artifacts_dir}`."
 
 
-def _key(text: str) -> str:
-    """Make a Prefect artifact key: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _models(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:
+    server = _server(loaded)
+    names = {outcome.model: outcome.registered_model for outcome in outcomes}
+    for found in night.decisions:
+        version = f"version {found['candidate']['version']}"
+        if server and found["model"] in names:
+            place = f"{names[found['model']]}/versions/{found['candidate']['version']}"
+            version = f"[{version}]({server}/#/models/{place})"
+        yield f"- **{found['model']}** {version} {found['outcome']}: {_inline(found['reason'])}"
+
+
+def _verdict(found: Any) -> str:
+    word = "accepted" if found["is_accepted"] else "not accepted"
+    return f"{word}: {_inline(found['reason'])}"
+
+
+def _steps(loaded: LoadedConfig, night: Night) -> Iterator[str]:
+    """A table of what ran: seconds, what it read, kept and dropped, and where it is."""
+    ran = [step for step in night.steps if step.was_run or step.error]
+    if not ran:
+        return
+    yield "| step | outcome | seconds | counts | artifact |"
+    yield "|---|---|---:|---|---|"
+    for step in ran:
+        cells = (
+            step.label,
+            step.outcome.value,
+            f"{step.seconds:.1f}",
+            step.error or _counts(loaded, step),
+            _place(loaded, step),
+        )
+        yield f"| {' | '.join(map(_inline, cells))} |"
+
+
+def _counts(loaded: LoadedConfig, step: StepRecord) -> str:
+    manifest = _manifest(loaded, step)
+    if manifest is None:
+        return ""
+    counts = manifest.counts.items()
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts if count)
+
+
+def _place(loaded: LoadedConfig, step: StepRecord) -> str:
+    place, server = f"`{step.stage}/{step.version}`", _server(loaded)
+    manifest = _manifest(loaded, step)
+    said = {} if manifest is None else manifest.report
+    if not server or "run_id" not in said:
+        return place
+    run = f"experiments/{said['experiment_id']}/runs/{said['run_id']}"
+    return f"{place}, [in MLflow]({server}/#/{run}/artifacts)"
+
+
+def _manifest(loaded: LoadedConfig, step: StepRecord) -> Manifest | None:
+    """The manifest of what a step published; None without one, as for a failed step."""
+    store = Store(loaded.artifacts_dir)
+    try:
+        return store.open(store.ref(step.stage, step.version)).manifest
+    except StoreError:
+        return None
+
+
+def _server(loaded: LoadedConfig) -> str:
+    """The address of MLflow's page; "" where the registry is a file."""
+    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else ""
+
+
+def _inline(text: str) -> str:
+    """Text within a line or a cell."""
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def _row(outcome: ModelOutcome) -> dict[str, Any]:
+    """A row of the table: scores with coverage, and the decision."""
+    row: dict[str, Any] = {"model": outcome.model}
+    for benchmark, score in outcome.scores.items():
+        row[benchmark] = None if score.value is None else round(score.value, 4)
+        row[f"{benchmark} covered"] = f"{score.n_covered}/{score.n_items}"
+    return row | {
+        "version": outcome.registry_version,
+        "decision": outcome.decision,
+        "champion": outcome.champion,
+        "reason": outcome.reason,
+    }

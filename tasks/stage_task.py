@@ -24,7 +24,6 @@ from nightjar.errors import NightjarError, OrchestratorUnavailable, RetryLater
 from nightjar.pipeline import Provenance, Step, run_step
 from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
 from nightjar.store import ArtifactRef
-from nightjar.tasks.reports import report_registered, report_step
 from nightjar.tasks.shard_workers import current_executor
 from nightjar.tasks.task_progress import TaskProgress, current_display
 
@@ -54,7 +53,6 @@ def _shown(label: str) -> Iterator[TaskProgress]:
     outcome = "failed"
     try:
         yield progress
-        progress.finish()
         outcome = f"{time.monotonic() - started:.1f} s"
     except KeyboardInterrupt:
         outcome = "interrupted"
@@ -66,9 +64,7 @@ def _shown(label: str) -> Iterator[TaskProgress]:
 def _perform(loaded: LoadedConfig, step: Step, provenance: Provenance) -> ArtifactRef:
     """Run one step and show its progress; return the reference of what it published."""
     with _shown(step.label) as progress:
-        ref = run_step(loaded, step, progress, provenance, current_executor())
-    report_step(loaded, step)
-    return ref
+        return run_step(loaded, step, progress, provenance, current_executor())
 
 
 @cache
@@ -82,9 +78,7 @@ def stage_task(stage: type[Stage]) -> Callable[..., State[Any]]:
 def register(request: RegistrationRequest) -> RegisteredVersion:
     """Register one model in MLflow. Decides nothing."""
     with _shown(f"register {request.model_name}") as progress:
-        version = ensure_registered(request, progress)
-    report_registered(request, version)
-    return version
+        return ensure_registered(request, progress)
 
 
 def run_stage(loaded: LoadedConfig, step: Step, provenance: Provenance) -> None:

@@ -1,15 +1,26 @@
-"""Progress of a running task: a Prefect progress artifact, and the terminal if there is one."""
+"""Progress of a running task: on the run's page in Prefect, and the terminal if there is one.
+
+A run has one progress artifact, which shows the step at work, and which is deleted when the run
+ends: bars that are full tell nothing.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, cast
 from uuid import UUID
 
+import httpx
+from prefect import get_client
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import ObjectNotFound
 
 from nightjar.progress import SILENT, Progress
+
+logger = logging.getLogger(__name__)
 
 _UPDATE_SECONDS = 2.0
 
@@ -49,13 +60,44 @@ def current_display() -> Display:
     return _Shown.display
 
 
+class _Run:
+    """The progress artifact of this process' run."""
+
+    artifact: UUID | None = None
+
+    @classmethod
+    def forget(cls) -> UUID | None:
+        """The artifact, which no task updates any more."""
+        artifact, cls.artifact = cls.artifact, None
+        return artifact
+
+
+@contextmanager
+def run_progress() -> Iterator[None]:
+    """Let the tasks in the block share a progress artifact, which is gone after it."""
+    _Run.forget()
+    try:
+        yield
+    finally:
+        artifact = _Run.forget()
+        if artifact is not None:
+            _delete(artifact)
+
+
+def _delete(artifact: UUID) -> None:
+    try:
+        with get_client(sync_client=True) as client:
+            client.delete_artifact(artifact)
+    except (httpx.HTTPError, ObjectNotFound) as error:
+        logger.warning("the progress of the run stays on Prefect's page: %s", error)
+
+
 class TaskProgress:
     """A listener that always updates the display, and Prefect at most every two seconds."""
 
     def __init__(self, label: str) -> None:
-        self._key = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         self._display = current_display().open(label)
-        self._artifact: UUID | None = None
+        self._step = label
         self._label = label
         self._total: float | None = None
         self._done = 0.0
@@ -75,17 +117,11 @@ class TaskProgress:
             self._told_at = now
             self._tell(min(100.0, 100 * self._done / self._total), note)
 
-    def finish(self) -> None:
-        """Complete the Prefect artifact, if one was started."""
-        if self._artifact is not None:
-            self._tell(100.0, "done")
-
     def _tell(self, percent: float, note: str) -> None:
-        description = f"{self._label}: {note}" if note else self._label
-        if self._artifact is None:
-            created = create_progress_artifact(
-                percent, key=f"progress-{self._key}", description=description
-            )
-            self._artifact = cast("UUID", created)  # would be a coroutine only in an async task
+        parts = dict.fromkeys((self._step, self._label, note))
+        description = ": ".join(part for part in parts if part)
+        if _Run.artifact is None:
+            created = create_progress_artifact(percent, description=description)
+            _Run.artifact = cast("UUID", created)  # would be a coroutine only in an async task
         else:
-            update_progress_artifact(self._artifact, percent, description=description)
+            update_progress_artifact(_Run.artifact, percent, description=description)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,9 +126,11 @@ def test_verify_finds_a_flipped_byte_and_sets_the_artifact_aside(finished_copy: 
     assert "sentences/00000.parquet does not have the sha256" in done.stdout
     moved = nightjar("verify", "-c", finished_copy, "--set-aside")
     assert "set aside: tokens/" in moved.stdout
-    assert (
-        "9 artifacts and 2 registered versions, all whole"
-        in nightjar("verify", "-c", finished_copy).stdout
+    gone = nightjar("verify", "-c", finished_copy)
+    assert gone.returncode == 1
+    assert re.fullmatch(
+        r"tokens/\w+ is missing \(night 1, the newest\); 'nightjar run' makes it again\n",
+        gone.stdout,
     )
 
 

@@ -50,6 +50,17 @@ def test_similarity_of_two_words_in_every_model(finished_config: Path) -> None:
     assert f"{answers['glove']['similarity'][0]:.3f}" in shown
 
 
+def test_a_word_in_another_spelling_is_asked_and_told(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    shown = asked(project.path, "neighbors", "LEFT1", "--not", "Right2")
+    assert "words: LEFT1 is read as left1\nwords: Right2 is read as right2\n" in shown
+    given = asked_json(project.path, "similar", "Left1", "right1")["words"]
+    assert given["remarks"] == ["Left1 is read as left1"]
+    known = asked_json(project.path, "similar", "left1", "right1")["words"]
+    assert (known["similarity"], known["remarks"]) == (given["similarity"], [])
+
+
 def test_neighbors_of_several_words_and_away_from_one(finished_config: Path) -> None:
     words = ["government", "police", "--not", "cricket"]
     done = nightjar("neighbors", *words, "-c", finished_config, "-n", 4, "--json")

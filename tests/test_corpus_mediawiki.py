@@ -106,7 +106,7 @@ def test_a_page_too_long_for_memory_is_quarantined(tmp_path: Path) -> None:
     result = run_ingest(tmp_path, wiki("a.xml.gz"), max_chars=1_000)
     assert result.texts == ["small"]
     (row,) = result.quarantine
-    assert (row["reason"], row["detail"]) == ("too_long", "5000000 characters of markup")
+    assert (row["reason"], row["detail"]) == ("too_long", "5,000,000 characters of markup")
 
 
 @pytest.mark.parametrize("suffix", [".xml", ".xml.bz2", ".xml.gz", ".xml.zst"])

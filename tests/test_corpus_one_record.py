@@ -207,7 +207,7 @@ def test_a_row_that_is_too_long_is_not_stored(tmp_path: Path, sqlite: SqliteRevi
     result = run_ingest(tmp_path, {"db": sqlite.source}, max_chars=10_000)
     assert result.texts == ["review 3", "review 4", "review 5"]
     assert result.reasons == [("id 1", "too_long"), ("id 2", "too_long")]
-    assert "has 40000 bytes" in result.quarantine[0]["detail"]
+    assert "has 40,000 bytes" in result.quarantine[0]["detail"]
     files = (tmp_path / "artifacts" / "fetched" / "objects").rglob("rows-*")
     assert sum(path.stat().st_size for path in files) < 1_000
     # With a higher limit the rows are read again.

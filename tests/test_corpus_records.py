@@ -55,7 +55,7 @@ def test_json_lines_give_text_and_id(tmp_path: Path) -> None:
         (b'{"text": "x", "id": {}}', "invalid_id", "'id' is a JSON object"),
         (b'{"text": "x", "id": true}', "invalid_id", "'id' is a JSON boolean"),
         (b'{"text": "x", "id": "\\ud83d"}', "invalid_id", "cannot be stored"),
-        (b'{"text": "x", "id": "%b"}' % (b"i" * 1_001), "invalid_id", "1001 characters"),
+        (b'{"text": "x", "id": "%b"}' % (b"i" * 1_001), "invalid_id", "1,001 characters"),
     ],
 )
 def test_a_bad_json_line_is_quarantined_and_the_next_goes_on(
@@ -76,7 +76,7 @@ def test_a_json_line_too_long_for_memory_is_quarantined(tmp_path: Path) -> None:
     result = run_ingest(tmp_path, jsonl("a.jsonl"), max_chars=100)
     assert result.texts == ["good"]
     assert result.reasons == [("a.jsonl:1", "too_long")]
-    assert "2000012 bytes" in result.quarantine[0]["detail"]
+    assert "2,000,012 bytes" in result.quarantine[0]["detail"]
 
 
 def test_escaped_json_within_the_limit_is_not_too_long(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_bad_csv_rows_are_quarantined_and_the_next_goes_on(tmp_path: Path) -> No
         ("a.csv:12", "malformed_row"),
     ]
     details = [row["detail"] for row in result.quarantine]
-    assert details[0] == "1 columns, the header has 2"
+    assert details[0] == "1 column, the header has 2"
     assert details[-1] == ("a quote that no line up to 13 closes rightly (unexpected end of data)")
     assert result.quarantine[-1]["excerpt"] == '10,"never closed'
 
@@ -266,7 +266,7 @@ def test_a_csv_line_too_long_for_memory_is_quarantined(tmp_path: Path) -> None:
     result = run_ingest(tmp_path, csv_source("a.csv"), max_chars=1_000)
     assert result.texts == ["good"]
     assert result.reasons == [("a.csv:2", "too_long")]
-    assert result.quarantine[0]["detail"] == "line 2 has 9000000 bytes"
+    assert result.quarantine[0]["detail"] == "line 2 has 9,000,000 bytes"
 
 
 def test_a_csv_header_without_the_column_is_an_error(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from nightjar.errors import RegistryUnavailable
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
-from nightjar.stages.report import PAGE, compare_vocabularies, page_with_comparison
+from nightjar.stages.report import PAGE, compare_vocabularies, measures, page_with_comparison
 from nightjar.stages.report.page import Page, draw_bars, draw_shares
 from nightjar.store import Artifact, Store, schemas
 
@@ -105,6 +106,42 @@ def test_tables_say_what_the_corpus_is_like(base: Path) -> None:
     languages = {row["language"]: row["share"] for row in rows(report, "languages")}
     assert languages == {"de": 0.5, "en": 0.25, "fr": 0.25}
     assert report.manifest.counts["distinct_words"] == len(set(words))
+
+
+def test_a_rare_language_beside_much_of_its_relative_is_not_believed() -> None:
+    believed, doubts = measures.believed(Counter(en=900, pcm=80, de=20), {})
+    assert believed == {"en": 900, "de": 20, "und": 80}
+    (doubt,) = doubts
+    assert doubt == (
+        "80 of 1,000 documents looked at look like pcm, and 900 like en, its close relative that "
+        "is written much more: they are counted as und, not as pcm"
+    )
+    assert measures.believed(Counter(en=998, pcm=2), {}) == ({"en": 998, "und": 2}, ())
+
+
+@pytest.mark.parametrize(
+    ("guessed", "declared"),
+    [({"pcm": 90, "en": 10}, {}), ({"pcm": 50, "en": 100}, {}), ({"pcm": 8, "en": 90}, {"pcm": 3})],
+)
+def test_a_rare_language_of_its_own_is_believed(
+    guessed: dict[str, int], declared: dict[str, int]
+) -> None:
+    assert measures.believed(Counter(guessed), declared) == (guessed, ())
+
+
+def test_an_improbable_language_is_undetermined(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "_identify", lambda: lambda _text: ("pcm", 0.55))
+    report = run_report(base)
+    languages = {row["language"]: row["share"] for row in rows(report, "languages")}
+    assert languages == {"de": 0.5, "und": 0.5}
+    (doubt,) = report.manifest.report["language_doubts"]
+    assert doubt == (
+        "2 of 2 documents looked at are shorter than 50 characters, or no language is probable "
+        "enough (70%): they are counted as und"
+    )
+    assert doubt in report.file_path(PAGE).read_text(encoding="utf-8")
 
 
 def tokens_of(report: Artifact, base: Path) -> Artifact:

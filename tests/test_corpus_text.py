@@ -227,4 +227,6 @@ def test_a_line_of_50_mb_is_quarantined_in_bounded_memory(tmp_path: Path, docume
     assert result.texts == (["next", "short"] if document == "line" else ["short"])
     (row,) = result.quarantine
     assert (row["reason"], row["excerpt"]) == ("too_long", "x" * 200)
-    assert row["detail"].startswith("50000000 bytes" if document == "line" else "50000006 bytes")
+    assert row["detail"].startswith(
+        "50,000,000 bytes" if document == "line" else "50,000,006 bytes"
+    )

@@ -440,7 +440,7 @@ def test_benchmark_without_a_covered_item_has_null_scores_and_a_warning(
     assert (found.value, found.ci_low, found.ci_high, found.n_covered) == (None, None, None, 0)
     assert artifact.manifest.report["summary"]["german"]["value"] is None
     [warning] = artifact.manifest.report["warnings"]
-    assert warning.startswith("german: none of its 1 items is covered")
+    assert warning.startswith("german: none of its 1 item is covered")
     assert warning in caplog.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sqlite3
 import sys
@@ -71,6 +72,22 @@ def write(vectors: ExportedVectors, name: str, tmp_path: Path) -> Path:
     path = tmp_path / f"written{FORMATS[name].suffix}"
     write_vectors(vectors, name, path)
     return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_files_and_folders_have_the_modes_of_any_new_ones(
+    vectors: ExportedVectors, name: str, umask: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        path = write(vectors, name, tmp_path)
+    finally:
+        os.umask(before)
+    for found in (path, *path.rglob("*")):
+        usual = 0o777 if found.is_dir() else 0o666
+        assert found.stat().st_mode & 0o777 == usual & ~umask, found
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 # -- opened by the library each is for -------------------------------------------------------

@@ -58,12 +58,12 @@ def rows_of(found: ReadVectors) -> dict[str, list[float]]:
     ("content", "message"),
     [
         ("3 2\n" + GLOVE, r"3 of 3 rows do not have 2 values, the first is 'the 0.5 -1 2'"),
-        ("3 1\n" + GLOVE, r"3 of 3 rows do not have 1 values"),
+        ("3 1\n" + GLOVE, r"3 of 3 rows do not have 1 value"),
         ("3 4\n" + GLOVE, "is no word followed by 4 numbers"),
         (GLOVE + "surplus 1 2 3 4\n", r"1 of 4 rows do not have 3 values.*'surplus 1 2 3 4'"),
         (GLOVE + "two 1 2 3 rows 4 5 6\n", r"1 of 4 rows do not have 3 values"),
-        ("1" * 10_000 + " 3\n" + GLOVE, "its header has a number of 10000 digits"),
-        ("3 " + "1" * 10_000 + "\n" + GLOVE, "its header has a number of 10000 digits"),
+        ("1" * 10_000 + " 3\n" + GLOVE, "its header has a number of 10,000 digits"),
+        ("3 " + "1" * 10_000 + "\n" + GLOVE, "its header has a number of 10,000 digits"),
         ("the" + " 1" * 70_000 + "\n", "vectors of 70,000 values, more than 65,536"),
         ("the" + " 0.12345" * 2_000_000 + "\n", "a row is longer than 8,388,608 bytes"),
         (GLOVE + "the 1_0 2 3\n", "cannot be read as vectors"),
@@ -359,10 +359,10 @@ def test_what_a_database_says_of_its_vectors_is_held_against_them(
 @pytest.mark.parametrize(
     ("labels", "values", "message"),
     [
-        ("token\tcount\na\t1\nb\n", "1\t2\n3\t4\n", "row 1 of metadata.tsv has 1 columns"),
+        ("token\tcount\na\t1\nb\n", "1\t2\n3\t4\n", "row 1 of metadata.tsv has 1 column"),
         ("token\tcount\na\t1\nb\tmany\n", "1\t2\n3\t4\n", "count of 'b' in metadata.tsv is 'many'"),
         ("token\tcount\na\t1\nb\t-1\n", "1\t2\n3\t4\n", "count of 'b' in metadata.tsv is '-1'"),
-        ("token\tcount\na\t1\n", "1\t2\n3\t4\n", "has 1 rows and vectors.tsv 2"),
+        ("token\tcount\na\t1\n", "1\t2\n3\t4\n", "has 1 row and vectors.tsv 2"),
         ("king\na\nb\n", "1\t2\n3\t4\n", "has 3 rows and vectors.tsv 2"),
         ("a\nb\n", "1\t2\n3\t\n", "cannot be read as numbers"),
         ("a\nb\n", "true\t2\nfalse\t4\n", "cannot be read as numbers"),
@@ -490,7 +490,7 @@ def test_a_tokenizer_with_a_gap_in_its_ids_is_refused(tmp_path: Path) -> None:
     ("part", "value", "message"),
     [
         ("vectors", np.ones((3, 2), "f4"), "has 2 words, 2 counts and vectors of shape"),
-        ("expandos", {"count": np.array([2])}, "has 2 words, 1 counts"),
+        ("expandos", {"count": np.array([2])}, "has 2 words, 1 count "),
         ("expandos", {"count": np.array([2, -1])}, "the count of 'b' is -1"),
         ("expandos", {"count": np.array([2.5, 1])}, "its counts are no whole numbers"),
         ("index_to_key", ["a", ("b", "c")], "is of type tuple; every key must be text"),

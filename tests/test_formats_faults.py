@@ -218,7 +218,7 @@ def test_word2vec_binaries_are_mended(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"3 1000000000000\nthe " + bytes(12), "hold no row of 1000000000000 values"),
+        (b"3 1000000000000\nthe " + bytes(12), "hold no row of 1,000,000,000,000 values"),
         (b"1000000000000 3\n", "there is no vector in it|hold no row"),
         (b"3 3\nthe " + struct.pack("<3f", 1, np.nan, 2), "has values that are NaN"),
         (b"3 3\n" + b"\xff" * 200_000, "there is no word at byte 4"),

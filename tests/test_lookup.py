@@ -342,7 +342,6 @@ def test_no_items_are_no_answers(model: VectorModel) -> None:
     [
         ("kin", "king"),
         ("qeuen", "queen"),
-        ("KING", "king"),
         ("paris", "Paris"),
         ("kingdomless", "king"),
         ("wooman", "woman"),
@@ -352,6 +351,40 @@ def test_an_unknown_word_gets_suggestions(model: VectorModel, word: str, meant: 
     with pytest.raises(UnknownWords, match=f"{word}: did you mean {meant}") as caught:
         model.vectors(["king", word])
     assert caught.value.words == (word,)
+
+
+@pytest.mark.parametrize("word", ["King", "KING", " king", "king.", "\uff2b\uff29\uff2e\uff27"])
+def test_an_unknown_word_is_read_as_the_tokenizer_writes_it(model: VectorModel, word: str) -> None:
+    assert model.read_as([word, "king", "Paris", "zebra"]) == ["king", "king", "Paris", "zebra"]
+    np.testing.assert_array_equal(model.vectors([word]), model.vectors(["king"]))
+    assert model.neighbors([word], 3) == model.neighbors(["king"], 3)
+    assert model.neighbors_of_mean([word], ["queen"]) == model.neighbors_of_mean(
+        ["king"], ["queen"]
+    )
+    assert model.analogies([(word, "queen", "the")]) == model.analogies([("king", "queen", "the")])
+    assert model.similarities([(word, "king")]) == pytest.approx([1.0])
+    assert model.clusters([word, "king"], 1) == [0, 0]
+    assert model.odd_one_out([word, "king", "queen"]).word == "queen"
+    (reading,) = model.readings([word])
+    assert reading.remark == f"{word} is read as king"
+    assert [known.remark for known in model.readings(["king", "Paris"])] == ["", ""]
+
+
+def test_a_word_that_is_composed_or_unknown_says_of_what(tmp_path: Path) -> None:
+    model = VectorModel.open(write(tmp_path, ["king", "the"], random_matrix(2), has_ngrams=True))
+    assert model.subwords is not None
+    n_known, n_ngrams = model.subwords.n_known("kingdom")
+    assert 0 < n_known < n_ngrams
+    (reading,) = model.readings(["kingdom"])
+    assert reading.remark == (
+        f"kingdom is not in the vocabulary: its vector is composed from {n_known} of its "
+        f"{n_ngrams} n-grams"
+    )
+    assert model.subwords.n_known("x" * 1_001) == (0, 0)
+    with pytest.raises(UnknownWords, match="None of its n-grams has a vector to compose one from"):
+        model.vectors([""])
+    with pytest.raises(UnknownWords, match=r"or a word is longer than 1,000 characters"):
+        model.vectors(["x" * 1_001])
 
 
 @pytest.mark.parametrize("word", ["", "zzzzzz", "\ud800", "a" * 5_000, "\n"])

@@ -826,7 +826,7 @@ def test_the_command_tells_what_is_gone_and_what_is_left_to_do(project: Project)
     arguments = ["purge", doc_id, "--reason", "asked for", "--config", str(project.config)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    assert "1 documents are erased" in result.output
+    assert "1 document is erased" in result.output
     for told in (
         "rewritten",
         "news.txt:8",

@@ -527,6 +527,25 @@ def test_model_that_answers_wrongly_after_storing_is_not_registered(
     assert world.versions() == []
 
 
+def test_mlflow_shows_an_experiment_as_one_of_models_not_of_traces(fresh: World) -> None:
+    fresh.register(fresh.request())
+    made = fresh.client.get_experiment_by_name("night")
+    assert made.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+@pytest.mark.parametrize(
+    ("tags", "kind"),
+    [({}, "custom_model_development"), ({"mlflow.experimentKind": "finetuning"}, "finetuning")],
+)
+def test_an_experiment_made_before_gets_its_kind_unless_it_has_one(
+    fresh: World, tags: dict[str, str], kind: str
+) -> None:
+    place = (fresh.artifacts_dir / "mlflow" / "artifacts").as_uri()
+    fresh.client.create_experiment("night", place, tags)
+    fresh.register(fresh.request())
+    assert fresh.client.get_experiment_by_name("night").tags["mlflow.experimentKind"] == kind
+
+
 def test_deleted_experiment_is_one_clear_error(fresh: World) -> None:
     experiment = fresh.client.create_experiment("night")
     fresh.client.delete_experiment(experiment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -73,10 +74,20 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     }
     artifacts = night_shift.post("/artifacts/filter", {"limit": 100})
     by_key = {artifact["key"]: artifact for artifact in artifacts}
+    assert sorted(artifact["key"] or artifact["type"] for artifact in artifacts) == [
+        "night",
+        "nightly-scores",
+    ]
     scores = json.loads(str(by_key["nightly-scores"]["data"]))
     assert [row["model"] for row in scores] == ["cbow", "glove"]
     assert all(row["decision"] == "promoted" for row in scores)
-    assert {"decisions", "documents-text-counts", "embeddings-glove-artifact"} <= by_key.keys()
+    told = str(by_key["night"]["data"])
+    assert re.search(r"\*\*glove\*\* version 1 promoted: first champion", told)
+    assert re.search(
+        r"\| ingest \| published \| [0-9.]+ \| .*documents kept \d+.* \| `documents/\w+`", told
+    )
+    assert f"below `{night_shift.project / 'artifacts'}`" in told
+    assert "file:" not in told
 
 
 def test_the_shipped_deployment_works_in_the_directory_of_the_config(
@@ -162,7 +173,7 @@ def test_a_run_that_starts_too_late_is_skipped(night_shift: NightShift) -> None:
         assert time.monotonic() < deadline, run["state"]
         time.sleep(0.5)
     assert run["state_name"] == "Skipped"
-    assert "this run starts 1440 minutes late" in run["state"]["message"]
+    assert "this run starts 1,440 minutes late" in run["state"]["message"]
 
 
 SHELL_STEP = {

@@ -518,7 +518,7 @@ def test_where_machines_keep_their_locks_apart_a_lease_is_held_while_its_holder_
     monkeypatch.setattr(holding, "BOUND_SECONDS", 0.3)
     with caplog.at_level(logging.WARNING), acquire_lease(path, "ours"):
         assert told(path)["owner"] == "ours"
-    assert "locks do not show whether the holders of 1 files still run" in caplog.text
+    assert "locks do not show whether the holders of 1 file still run" in caplog.text
 
 
 @pytest.mark.usefixtures("short_wait")

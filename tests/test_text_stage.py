@@ -23,6 +23,7 @@ from nightjar.model.tokenization.tokenizers import make_tokenizer
 from nightjar.stages.tokenize import cutting, tokenize, tokenize_stage, tokens_identity
 from nightjar.stages.tokenize.ranking import Ranking, ranks_of
 from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
+from nightjar.wording import counted
 
 
 def publish_documents(root: Path, texts: Sequence[str]) -> Artifact:
@@ -138,7 +139,8 @@ def test_a_vocabulary_of_one_word(tmp_path: Path) -> None:
 def test_no_token_at_all_says_how_many_documents_were_read(
     tmp_path: Path, texts: list[str]
 ) -> None:
-    with pytest.raises(VocabularyError, match=rf"no token is left of {len(texts)} documents"):
+    n_documents = counted(len(texts), "document") + r" \("
+    with pytest.raises(VocabularyError, match=rf"no token is left of {n_documents}"):
         publish_tokens(tmp_path, texts)
     assert Store(tmp_path).versions(schemas.TOKENS) == []
     assert list((tmp_path / schemas.TOKENS).iterdir()) == []

@@ -15,9 +15,11 @@ from rich.text import Text
 from nightjar.cli import lookups
 from nightjar.cli.lookups import Listing, ShowRequest, Verification
 from nightjar.cli.options import CommonOptions, ConfigOptions, grouped
-from nightjar.cli.outputs import plain_table, print_json, print_line
+from nightjar.cli.outputs import print_json, print_line
+from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
+from nightjar.wording import counted
 
 app = typer.Typer()
 _SHORT = 20
@@ -106,7 +108,7 @@ def _print_versions(console: Console, listing: Listing) -> None:
     """Print tables of artifacts and registered versions; without parents on narrow terminals."""
     has_parents = console.width >= _WIDE
     columns = ["artifact", "model", "published", "size", "seconds"]
-    table = plain_table(*columns, *(["from"] if has_parents else []), wraps=["from"])
+    table = plain_table(*columns, *(["from"] if has_parents else []), wraps=["model", "from"])
     table.padding = (0, 1, 0, 0)
     for artifact in listing.artifacts:
         table.add_row(
@@ -117,9 +119,11 @@ def _print_versions(console: Console, listing: Listing) -> None:
             f"{artifact.seconds:.1f}",
             *([", ".join(artifact.parents)] if has_parents else []),
         )
-    console.print(table)
+    print_table(console, table)
     if listing.registered:
-        registered = plain_table("registered model", "version", "alias", "embeddings")
+        registered = plain_table(
+            *("registered model", "version", "alias", "embeddings"), wraps=["alias"]
+        )
         for version in listing.registered:
             embeddings = version.tags.get("nightjar.embeddings_version", "-")
             aliases = ", ".join(version.aliases)
@@ -127,7 +131,7 @@ def _print_versions(console: Console, listing: Listing) -> None:
                 Text(version.name), str(version.version), Text(aliases), Text(embeddings)
             )
         console.print()
-        console.print(registered)
+        print_table(console, registered)
     for problem in listing.damaged:
         print_line(console, f"damaged: {problem}", "red")
 
@@ -139,10 +143,9 @@ def _print_verification(console: Console, report: Verification) -> None:
     for move in report.moved:
         print_line(console, f"set aside: {move}")
     if not report.problems:
-        registered = (
-            f" and {report.n_registered} registered versions" if report.n_registered else ""
-        )
-        console.print(f"{report.n_artifacts} artifacts{registered}, all whole")
+        n_registered = report.n_registered
+        registered = f" and {counted(n_registered, 'registered version')}" if n_registered else ""
+        console.print(f"{counted(report.n_artifacts, 'artifact')}{registered}, all whole")
 
 
 def _print_description(console: Console, shown: Mapping[str, Any]) -> None:
@@ -195,7 +198,7 @@ def _print_rows(
     table = plain_table(*columns, wraps=wraps)
     for row in cells:
         table.add_row(*map(Text, row))
-    console.print(table)
+    print_table(console, table)
 
 
 def _compact(value: Any) -> str:

@@ -16,7 +16,14 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.pipeline.answerers import Answerers, AskedCorpus
 from nightjar.stages.ingest import Comparison, compare
-from nightjar.stages.report import PAGE, NewWords, compare_vocabularies, page_with_comparison
+from nightjar.stages.report import (
+    DOUBTS,
+    LANGUAGE_DOUBTS,
+    PAGE,
+    NewWords,
+    compare_vocabularies,
+    page_with_comparison,
+)
 from nightjar.store import Artifact, schemas
 
 
@@ -117,6 +124,12 @@ class CorpusReport:
         return dict(self.report.manifest.counts)
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What looks wrong in its text, and guesses of languages that are not believed."""
+        said = self.report.manifest.report
+        return (*said.get(DOUBTS, ()), *said.get(LANGUAGE_DOUBTS, ()))
+
+    @property
     def page(self) -> str:
         """The page, ending with what is new."""
         if self.since is None:
@@ -132,6 +145,7 @@ class CorpusReport:
             "page": str(self.report.file_path(PAGE)),
             "tokens": str(self.tokens.ref),
             "figures": self.figures,
+            "doubts": list(self.doubts),
             "against": None if self.since is None else self.since.as_json(),
         }
 

@@ -27,6 +27,7 @@ from nightjar.files.harmless_text import visible
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 from nightjar.stages.ingest import ChangeKind, Comparison
+from nightjar.wording import counted
 
 app = typer.Typer()
 _HIT_INDENT = 4
@@ -164,7 +165,7 @@ def _print_found(console: Console, found: Found) -> None:
     """Print each found document's source and its sentence with the query's words marked."""
     for rank, (hit, snippet) in enumerate(found.hits, start=1):
         document = hit.document
-        about = [document.source, document.language, f"{document.n_chars:,} characters"]
+        about = [document.source, document.language, f"{counted(document.n_chars, 'character')}"]
         head = Text(f"{rank:>2}  ")
         head.append(f"{hit.similarity:.3f}", "bold").append("  ").append(
             visible(document.doc_id, None), "cyan"
@@ -179,7 +180,7 @@ def _print_found(console: Console, found: Found) -> None:
         console.print("No document passes the filters.")
     counts = found.index.manifest.counts
     n_without = counts["without_known_words"]
-    note = f"{found.name}: {counts['indexed']:,} documents"
+    note = f"{found.name}: {counted(counts['indexed'], 'document')}"
     note += f", {n_without:,} more have no known word" if n_without else ""
     console.print(Text(note, "dim"))
 
@@ -188,6 +189,8 @@ def _print_report(console: Console, found: CorpusReport, limit: int) -> None:
     print_line(console, f"{found.night.label}: {found.report.ref}")
     for name, count in found.figures.items():
         console.print(f"{name.replace('_', ' '):<16}{count:>14,}", markup=False)
+    for doubt in found.doubts:
+        print_line(console, f"doubt: {doubt}", "yellow")
     since = found.since
     if since is None:
         console.print("No earlier night was accepted, so there is nothing to compare it with.")

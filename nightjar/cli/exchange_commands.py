@@ -15,6 +15,7 @@ from nightjar.cli.options import CommonOptions, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line
 from nightjar.cli.terminal import Terminal
 from nightjar.formats import FORMATS
+from nightjar.wording import counted
 
 app = typer.Typer()
 
@@ -99,7 +100,9 @@ _LEFT_OUT = {
 
 def _print_export(console: Console, found: Exported) -> None:
     """Print what was written, what was left out, and how to open it."""
-    written = f"{found.n_tokens:,} vectors written to {found.path} ({decimal(found.n_bytes)})"
+    written = (
+        f"{counted(found.n_tokens, 'vector')} written to {found.path} ({decimal(found.n_bytes)})"
+    )
     print_line(console, f"{found.artifact}: {written}")
     for reason, n in found.left_out.items():
         print_line(console, f"left out: {n:,} {_LEFT_OUT[reason]}")

@@ -15,6 +15,7 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Of
 from nightjar.errors import ArtifactMissing, InputError, StoreError
 from nightjar.pipeline.answerers import Answerers
+from nightjar.pipeline.retention import find_missing
 from nightjar.promotion import Event, EventKind, VersionRef, read_events
 from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion, check_files_whole
 from nightjar.stages import STAGES
@@ -285,7 +286,8 @@ def _scores(store: Store, registered: RegisteredVersion) -> list[dict[str, Any]]
 def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verification:
     """Check artifacts byte by byte; with ``is_set_aside`` move damaged ones away.
 
-    Without ``what`` it also checks the files of registered versions, which answer questions.
+    Without ``what`` it also checks the files of registered versions, which answer questions, and
+    names what is needed but gone.
     """
     store = Store(loaded.artifacts_dir)
     refs = [store.find(what)] if what else _all_refs(store)
@@ -303,6 +305,10 @@ def verify(loaded: LoadedConfig, what: str | None, is_set_aside: bool) -> Verifi
             for version in answerers.registry.versions(answerers.registered_name(model)):
                 problems += check_files_whole(answerers.place, version)
                 n_registered += 1
+        try:
+            problems += map(str, find_missing(loaded))
+        except StoreError as error:
+            problems.append(f"what is needed but gone cannot be told: {error}")
     return Verification(len(refs), n_registered, tuple(problems), tuple(moved))
 
 

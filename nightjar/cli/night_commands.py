@@ -12,7 +12,8 @@ from rich.text import Text
 
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import CommonOptions, grouped
-from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
+from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
@@ -96,7 +97,7 @@ def _as_known(night: Night, runs: bool) -> Night:
 
 def _print_nights(console: Console, found: Sequence[Night]) -> None:
     columns = ("night", "started", "status", "steps run", "promoted", "accepted", "alarms")
-    table = plain_table(*columns, wraps=["promoted"])
+    table = plain_table(*columns, wraps=["promoted", "accepted"])
     for night in found:
         promoted = [entry["model"] for entry in night.decisions if entry["is_promoted"]]
         accepted = [name for name, entry in night.accepted.items() if entry["is_accepted"]]
@@ -109,7 +110,7 @@ def _print_nights(console: Console, found: Sequence[Night]) -> None:
             "-" if night.is_trial else ", ".join(accepted) or "none",
             str(len(night.alarms)) if night.alarms else "-",
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _print_night(console: Console, night: Night) -> None:
@@ -131,7 +132,7 @@ def _print_night(console: Console, night: Night) -> None:
             decimal(step.memory_bytes) if ran and step.memory_bytes else "-",
             Text(step.error or step.reason),
         )
-    console.print(table)
+    print_table(console, table)
     for corpus, verdict in night.accepted.items():
         word = "accepted" if verdict["is_accepted"] else "not accepted"
         print_line(console, f"corpus {corpus}: {word}, {verdict['reason']}")

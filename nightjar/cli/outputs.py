@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from nightjar.cli.terminal import Terminal, write_text
 from nightjar.errors import InputError
@@ -51,17 +49,6 @@ def print_alarms(console: Console, alarms: Iterable[str]) -> None:
     """Print what a night found alarming, each on its own line."""
     for alarm in alarms:
         print_line(console, f"alarm: {alarm}", "yellow")
-
-
-def plain_table(*columns: str, wraps: Collection[str] = (), is_ruled: bool = False) -> Table:
-    """A table without a frame; only the columns in ``wraps`` take several lines."""
-    table = Table(box=box.HORIZONTALS if is_ruled else None, header_style="bold", pad_edge=False)
-    for column in columns:
-        if column in wraps:
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, no_wrap=True)
-    return table
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from nightjar.cli.display import fetch_progress
 from nightjar.cli.options import CommonOptions, grouped
-from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
+from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 from nightjar.pipeline import Action, Estimate, Forecast, Plan, forecast, make_plan
@@ -71,7 +72,7 @@ def _print_plan(console: Console, plan: Plan) -> None:
         style = "bold" if step.action is Action.RUN else "dim"
         cells = (Text(step.label), step.ref.version, step.action.value, Text(step.reason))
         table.add_row(*cells, style=style)
-    console.print(table)
+    print_table(console, table)
     reused = len(plan.steps) - len(plan.due)
     console.print(f"{len(plan.due)} to run, {reused} reused")
 
@@ -120,7 +121,7 @@ def _print_forecasts(console: Console, forecasts: Sequence[Forecast], resources:
         table.add_column(column, justify="right", no_wrap=True)
     for entry in forecasts:
         table.add_row(entry.model, *_forecast_cells(entry), style="red" if entry.refusal else "")
-    console.print(table)
+    print_table(console, table)
     estimates = {entry.model: entry.estimate for entry in forecasts if entry.estimate}
     for source in dict.fromkeys(found.duration.source for found in estimates.values()):
         models = [name for name, found in estimates.items() if found.duration.source == source]

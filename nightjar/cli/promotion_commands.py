@@ -14,7 +14,8 @@ from rich.table import Table
 
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import LedgerOptions, grouped
-from nightjar.cli.outputs import errors, plain_table, print_json
+from nightjar.cli.outputs import errors, print_json
+from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.config import LoadedConfig
 from nightjar.errors import PromotionRefused
@@ -35,6 +36,7 @@ from nightjar.promotion import (
     read_standing,
 )
 from nightjar.registry import RegisteredVersion
+from nightjar.wording import counted
 
 app = typer.Typer()
 
@@ -86,7 +88,11 @@ def history(
     console = _console()
     _print_events(console, events[-limit:])
     if len(events) > limit:
-        console.print(f"{len(events) - limit} older events are not shown (--limit)")
+        n_older = len(events) - limit
+        is_one = n_older == 1
+        console.print(
+            f"{counted(n_older, 'older event')} {'is' if is_one else 'are'} not shown (--limit)"
+        )
     _print_standing(console, standing, model, gone)
 
 
@@ -303,7 +309,7 @@ def _print_events(console: Console, events: Sequence[Event]) -> None:
             visible(event.actor),
             visible(event.reason, _LONGEST_REASON),
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _moved(event: Event) -> str:
@@ -333,7 +339,7 @@ def _print_standing(
         )
     if names:
         console.print()
-        console.print(table)
+        print_table(console, table)
     for name, said in standing.moved.items():
         if model in (None, name):
             errors.print(f"alarm: {visible(said, None)}", markup=False)
@@ -358,7 +364,7 @@ def _print_explanation(console: Console, found: Explanation) -> None:
         console.print(f"{event.kind}: {visible(event.reason, 2 * _LONGEST_REASON)}")
         console.print(f"decision {event.decision_key} of {event.time:%Y-%m-%d %H:%M} UTC")
         console.print()
-        console.print(_scores(event.evidence.get("decision", {})))
+        print_table(console, _scores(event.evidence.get("decision", {})))
     console.print()
     _print_events(console, found.events)
 
@@ -392,7 +398,7 @@ def _score_cells(score: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def _table(*columns: str) -> Table:
-    return plain_table(*columns, wraps=columns)
+    return plain_table(*columns, wraps=("by", "reason", "held"))
 
 
 def _number(version: VersionRef | None) -> str:

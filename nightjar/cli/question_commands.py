@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,16 +25,17 @@ from nightjar.cli.options import (
 )
 from nightjar.cli.outputs import (
     errors,
-    plain_table,
     print_json,
     print_json_line,
     print_line,
     save_array,
 )
 from nightjar.cli.questions import Answer, Asked, ask
+from nightjar.cli.tables import fits, plain_table, print_table
 from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
+from nightjar.wording import counted
 
 app = typer.Typer()
 
@@ -203,7 +204,8 @@ def encode(
             print_json_line({"text": text, "vector": known})
         return
     save_array(output, found)
-    print_line(Terminal(), f"{len(found)} vectors of {found.shape[1]} values written to {output}")
+    written = f"{counted(len(found), 'vector')} of {counted(found.shape[1], 'value')}"
+    print_line(Terminal(), f"{written} written to {output}")
 
 
 @app.command()
@@ -249,14 +251,35 @@ def _tell_neighbors(answers: Sequence[Answer], as_json: bool, title: str) -> Non
         )
         return
     console = Terminal()
-    table = Table(title=data_text(title), title_justify="left", header_style="bold")
     lists = {answer.model: answer.found[0] for answer in answers if answer.found}
-    for model in lists:
-        table.add_column(data_text(model))
-    for rank in range(max(map(len, lists.values()), default=0)):
-        table.add_row(*(_neighbor_cell(found, rank) for found in lists.values()))
-    console.print(table)
+    console.print(data_text(title, "italic"))
+
+    def table_of(models: Sequence[str]) -> Table:
+        table = Table(*map(_whole_column, models), header_style="bold")
+        for rank in range(max((len(lists[model]) for model in models), default=0)):
+            table.add_row(*(_neighbor_cell(lists[model], rank) for model in models))
+        return table
+
+    _print_side_by_side(console, list(lists), table_of)
     _print_problems(console, answers)
+
+
+def _whole_column(name: str) -> Column:
+    """A column whose cells take one line."""
+    return Column(data_text(name), no_wrap=True)
+
+
+def _print_side_by_side(
+    console: Console, models: Sequence[str], table_of: Callable[[Sequence[str]], Table]
+) -> None:
+    """Print the models beside each other, as many at a time as fit on the console."""
+    first = 0
+    while first < len(models):
+        n_models = len(models) - first
+        while n_models > 1 and not fits(console, table_of(models[first : first + n_models])):
+            n_models -= 1
+        console.print(table_of(models[first : first + n_models]))
+        first += n_models
 
 
 def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
@@ -270,13 +293,15 @@ def _print_rows(
     console: Console, answers: Sequence[Answer], labels: Sequence[str], columns: Sequence[str]
 ) -> None:
     """Print one value of each answer: a row per label, a column per model."""
-    table = Table(*columns, header_style="bold")
-    found = [answer for answer in answers if answer.problem is None]
-    for answer in found:
-        table.add_column(data_text(answer.model))
-    for row, label in enumerate(labels):
-        table.add_row(data_text(label), *(_value_cell(answer.found[row]) for answer in found))
-    console.print(table)
+    found = {answer.model: answer.found for answer in answers if answer.problem is None}
+
+    def table_of(models: Sequence[str]) -> Table:
+        table = Table(*columns, *map(_whole_column, models), header_style="bold")
+        for row, label in enumerate(labels):
+            table.add_row(data_text(label), *(_value_cell(found[model][row]) for model in models))
+        return table
+
+    _print_side_by_side(console, list(found), table_of)
     _print_problems(console, answers)
 
 
@@ -284,7 +309,9 @@ def _print_rankings(console: Console, answers: Sequence[Answer], texts: Sequence
     """Print the texts for each model, best first."""
     for answer in answers:
         if answer.problem is None:
-            table = Table("similarity", Column(data_text(answer.model)), header_style="bold")
+            table = Table(
+                _whole_column("similarity"), Column(data_text(answer.model)), header_style="bold"
+            )
             for found in answer.found:
                 table.add_row(f"{found['similarity']:.3f}", data_text(texts[found["item"]]))
             console.print(table)
@@ -296,7 +323,10 @@ def _value_cell(value: Any) -> str:
 
 
 def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
-    """Print why models have no answer."""
+    """Print how words were read, and why models have no answer."""
+    for remark in dict.fromkeys(remark for answer in answers for remark in answer.remarks):
+        models = [answer.model for answer in answers if remark in answer.remarks]
+        print_line(console, f"{', '.join(models)}: {visible(remark, None)}", "dim")
     for answer in answers:
         if answer.problem:
             is_named = answer.problem.startswith(answer.model)
@@ -316,7 +346,7 @@ def _print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
                 f"{manifest.report['recall_at_10']:.3f}",
                 f"{manifest.seconds:.1f}",
             )
-    console.print(table)
+    print_table(console, table)
     for entry in found:
         if entry.problem:
             print_line(console, f"{entry.model}: {entry.problem}")

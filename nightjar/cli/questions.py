@@ -21,6 +21,8 @@ from nightjar.errors import InputError
 from nightjar.model.lookup import answer
 from nightjar.pipeline.answerers import Answerers, named_model_errors
 
+_OF_TEXTS = ("encode", "rank")
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -47,11 +49,13 @@ class Answer:
     model: str
     found: Any
     problem: str | None = None
+    remarks: tuple[str, ...] = ()
+    """How words that are not in the vocabulary were read."""
 
     def as_json(self, key: str) -> dict[str, Any]:
         """Plain JSON types, the answer under ``key``."""
         found = self.found.tolist() if isinstance(self.found, np.ndarray) else self.found
-        return {key: found, "problem": self.problem}
+        return {key: found, "problem": self.problem, "remarks": list(self.remarks)}
 
 
 def ask(
@@ -68,7 +72,7 @@ def ask(
     answers = []
     for name in names:
         try:
-            answers.append(Answer(name, _ask_one(answerers, name, asked.night, items, parameters)))
+            answers.append(_ask_one(answerers, name, asked.night, items, parameters))
         except InputError as error:
             if len(names) == 1:
                 raise
@@ -84,7 +88,7 @@ def _ask_one(
     night: int | None,
     items: Sequence[str],
     parameters: dict[str, Any],
-) -> Any:
+) -> Answer:
     moved = answerers.standing.moved.get(name)
     if moved and night is None:  # the champion is asked
         errors.print(f"alarm: {moved}")
@@ -93,4 +97,9 @@ def _ask_one(
         if parameters.get("approximate"):
             attach_index(answerers, asked, model, errors)
         with named_model_errors():
-            return answer(model, items, parameters)
+            found = answer(model, items, parameters)
+            if parameters["task"] in _OF_TEXTS:
+                return Answer(name, found)
+            words = dict.fromkeys((*items, *parameters.get("negative", ())))
+            remarks = (reading.remark for reading in model.readings(list(words)))
+            return Answer(name, found, remarks=tuple(filter(None, remarks)))

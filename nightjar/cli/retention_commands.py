@@ -13,7 +13,8 @@ from rich.text import Text
 
 from nightjar.api import Pipeline
 from nightjar.cli.options import CommonOptions, grouped
-from nightjar.cli.outputs import plain_table, print_json, print_line
+from nightjar.cli.outputs import print_json, print_line
+from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.pipeline.retention import (
@@ -24,6 +25,7 @@ from nightjar.pipeline.retention import (
     PurgeResult,
 )
 from nightjar.pipeline.retention import purge as erase
+from nightjar.wording import counted
 
 app = typer.Typer()
 
@@ -84,7 +86,8 @@ def purge(
 def _tell_purge(console: Console, result: PurgeResult) -> None:
     tell = partial(print_line, console)
     swept = result.swept
-    tell(f"{result.n_erased:,} documents are erased")
+    erased = "document is" if result.n_erased == 1 else "documents are"
+    tell(f"{result.n_erased:,} {erased} erased")
     for title, found in (
         ("rewritten without them", swept.rewritten),
         ("deleted", swept.deleted),
@@ -112,16 +115,16 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
 
 
 def _tell_plan(console: Console, planned: Collection) -> None:
-    console.print(_table(planned.kept, "kept"))
+    print_table(console, _table(planned.kept, "kept"))
     if planned.doomed:
-        console.print(_table(planned.doomed, "would be deleted"))
+        print_table(console, _table(planned.doomed, "would be deleted"))
     console.print(f"{_size(planned.n_bytes)} would be freed")
     _tell_notes(console, planned.notes)
 
 
 def _tell_collected(console: Console, collected: Collected) -> None:
     if collected.items:
-        console.print(_table(collected.items, "deleted"))
+        print_table(console, _table(collected.items, "deleted"))
     console.print(f"{_size(collected.n_bytes)} freed")
     _tell_notes(console, collected.notes)
 
@@ -139,4 +142,4 @@ def _table(items: tuple[Item, ...], title: str) -> Table:
 
 
 def _size(n_bytes: int) -> str:
-    return f"{n_bytes:,} bytes"
+    return counted(n_bytes, "byte")

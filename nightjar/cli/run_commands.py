@@ -16,12 +16,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from nightjar.cli.display import fetch_progress
 from nightjar.cli.environment import RunServer, keep_logs_off_the_terminal, prepare_environment
 from nightjar.cli.options import CommonOptions, ConfigFile, ConfigOptions, grouped
-from nightjar.cli.outputs import errors, plain_table, print_alarms, print_json, print_line
+from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
+from nightjar.cli.tables import fits, plain_table
 from nightjar.cli.terminal import Terminal
 from nightjar.config import LoadedConfig
 from nightjar.core import Night, Nights
@@ -46,6 +48,7 @@ from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
 from nightjar.store import acquire_lease
 from nightjar.store.scores import Score
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +172,7 @@ def _print_due(console: Console, plan: Plan) -> None:
     """Print one line before a run: how much of the night is due."""
     labels = [step.label for step in plan.due]
     shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
-    due = f"{len(labels)} steps to run ({shown})" if labels else "No step to run"
+    due = f"{counted(len(labels), 'step')} to run ({shown})" if labels else "No step to run"
     reused = len(plan.steps) - len(plan.due)
     console.print(f"{due}, {reused} reused.", soft_wrap=True)
 
@@ -211,21 +214,42 @@ def _score_as_json(score: Score) -> dict[str, Any]:
 
 def print_outcomes(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
     """Print the table of a night: models, scores with interval and coverage, decisions."""
+    table = _outcome_table(outcomes)
+    if fits(console, table):
+        console.print(table)
+    else:
+        _print_by_model(console, outcomes)
+    for outcome in outcomes:
+        if outcome.reason:
+            note = f" ({outcome.note})" if outcome.note else ""
+            print_line(console, f"{outcome.model}: {outcome.reason}{note}")
+
+
+def _outcome_table(outcomes: Sequence[ModelOutcome]) -> Table:
+    """A row for each model, a column for each benchmark."""
     benchmarks = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
     table = plain_table("model", is_ruled=True)
     table.collapse_padding = True
     table.caption, table.caption_justify = _caption(outcomes), "left"
     for benchmark in benchmarks:
-        table.add_column(benchmark, justify="right", overflow="fold")
+        table.add_column(benchmark, justify="right", no_wrap=True)
     table.add_column("registered", no_wrap=True)
     for outcome in outcomes:
         cells = [_score_cell(outcome.scores.get(name)) for name in benchmarks]
         table.add_row(outcome.model, *cells, _registered_cell(outcome))
-    console.print(table)
+    return table
+
+
+def _print_by_model(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
+    """For narrow terminals: a table for each model, a row for each benchmark."""
     for outcome in outcomes:
-        if outcome.reason:
-            note = f" ({outcome.note})" if outcome.note else ""
-            print_line(console, f"{outcome.model}: {outcome.reason}{note}")
+        registered = Text(", ").join(_registered_cell(outcome).split("\n"))
+        console.print(Text.assemble((outcome.model, "bold"), "  ", registered))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for name, score in outcome.scores.items():
+            table.add_row(f"  {name}", *_score_cell(score).split("\n"))
+        console.print(table)
+    console.print(_caption(outcomes), style="italic")
 
 
 def _caption(outcomes: Sequence[ModelOutcome]) -> str:

@@ -27,6 +27,7 @@ from nightjar.config.yaml_text import (
 )
 from nightjar.errors import ConfigError
 from nightjar.files import urls
+from nightjar.wording import counted
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,9 @@ def problems(error: ValidationError, source: ConfigText) -> list[str]:
         else:
             n_more += 1
     if n_more:
-        lines.append(f"{source.name}: and {n_more:,} more errors like these; mend these first")
+        lines.append(
+            f"{source.name}: and {counted(n_more, 'more error')} like these; mend these first"
+        )
     return lines
 
 

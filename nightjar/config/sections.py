@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, StringConstraints
 
 from nightjar.files.html import parse_selector
+from nightjar.wording import counted
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and dashes: valid as a file name and as a name in Prefect and
@@ -90,7 +91,7 @@ def _compiling_pattern(pattern: str) -> str:
 
 def _enough_memory(size: ByteSize) -> ByteSize:
     if size < MIN_MEMORY:
-        raise ValueError(f"{size} bytes are too few to count in; 64MB is the least")
+        raise ValueError(f"{counted(size, 'byte')} are too few to count in; 64MB is the least")
     return size
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from nightjar.errors import ConfigError
+from nightjar.wording import counted
 
 _MAX_CHARS = 500_000
 """PyYAML reads some 150,000 characters a second."""
@@ -79,8 +80,8 @@ def parse(text: str, keys: Sequence[str] = ()) -> Any:
     """
     if len(text) > _MAX_CHARS:
         raise yaml.YAMLError(
-            f"it has {len(text):,} characters, more than the {_MAX_CHARS:,} of any config; is it "
-            f"the right file?"
+            f"it has {counted(len(text), 'character')}, more than the {_MAX_CHARS:,} of any "
+            f"config; is it the right file?"
         )
     loader = _Loader(text)
     try:

@@ -14,6 +14,7 @@ from nightjar.core.stage import Of, Parent, Planning, Stage
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, NightjarError
 from nightjar.progress import SILENT, Progress
 from nightjar.store import ArtifactRef, Identity, Manifest, Store
+from nightjar.wording import counted
 
 _MAX_REASONS = 3
 
@@ -76,7 +77,7 @@ class Plan:
             return self.shared[Parent(stage, subject)]
         found = {step.ref: step for key, step in self.shared.items() if key.stage == stage}
         if len(found) != 1:
-            raise KeyError(f"{len(found)} steps of {stage}: name the subject")
+            raise KeyError(f"{counted(len(found), 'step')} of {stage}: name the subject")
         return next(iter(found.values()))
 
     def extended(self, other: Plan) -> Plan:

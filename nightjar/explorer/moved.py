@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nightjar.errors import InputError
 from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorModel, VectorTable
+from nightjar.wording import counted
 
 N_LISTED = 100
 N_NEIGHBOURS = 10
@@ -69,18 +70,19 @@ def moved_words(left: VectorModel, right: VectorModel, least: int, report: Repor
     sizes = left.table.vector_size, right.table.vector_size
     if sizes[0] != sizes[1]:
         raise InputError(
-            f"vectors of {sizes[0]} and of {sizes[1]} values cannot be aligned: choose two "
-            f"versions with the same vector size"
+            f"vectors of {sizes[0]} and of {counted(sizes[1], 'value')} cannot be aligned: choose "
+            f"two versions with the same vector size"
         )
     shared = _shared(left.table, right.table, least, report)
     if len(shared.left) <= sizes[0]:
         raise InputError(
-            f"{len(shared.left)} words occur {least} times or more in both versions: an alignment "
-            f"of {sizes[0]} values needs more; choose a smaller number of occurrences"
+            f"{counted(len(shared.left), 'word')} occur {counted(least, 'time')} or more in both "
+            f"versions: an alignment of {counted(sizes[0], 'value')} needs more; choose a smaller "
+            f"number of occurrences"
         )
     distances = _distances(left.table, right.table, shared, report)
     order = np.argsort(-distances, kind="stable")[:N_LISTED]
-    report(f"comparing the neighbours of {len(order)} words")
+    report(f"comparing the neighbours of {counted(len(order), 'word')}")
     overlaps = _overlaps(left, right, shared.left[order], shared.right[order])
     tokens = left.table.tokens_of(shared.left[order])
     words = tuple(
@@ -108,7 +110,7 @@ def _shared(left: VectorTable, right: VectorTable, least: int, report: Report) -
         others, part = others[is_known], part[is_known]
         is_frequent = (right.counts[others] >= least) & (right.norms[others] > 0)
         pairs.append((part[is_frequent], others[is_frequent]))
-        report(f"looked up {first + len(part):,} of {len(rows):,} words")
+        report(f"looked up {first + len(part):,} of {counted(len(rows), 'word')}")
     none = np.zeros(0, np.int64)
     return _Shared(
         np.concatenate([none, *(pair[0] for pair in pairs)]),
@@ -123,7 +125,10 @@ def _distances(
     products = np.zeros((left.vector_size, right.vector_size))
     for part in shared.blocks():
         products += _units(left, shared.left[part]).T @ _units(right, shared.right[part])
-        report(f"aligned {min(part.stop, len(shared.left)):,} of {len(shared.left):,} shared words")
+        report(
+            f"aligned {min(part.stop, len(shared.left)):,} of "
+            f"{counted(len(shared.left), 'shared word')}"
+        )
     first, _, last = np.linalg.svd(products)
     rotation = (first @ last).astype(np.float32)
     distances = np.zeros(len(shared.left))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorTable
 from nightjar.model.lookup.nearest import nearest_rows, unit_rows
+from nightjar.wording import counted
 
 N_LAID_OUT = 5_000
 N_PLACED = 100_000
@@ -49,7 +50,7 @@ def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
         weights = np.maximum(np.take_along_axis(scores, nearest, axis=1), 1e-3) ** 4
         weights /= weights.sum(axis=1, keepdims=True)
         positions[part] = np.einsum("ij,ijk->ik", weights, laid_out[nearest])
-        report(f"placed {part.stop:,} words")
+        report(f"placed {counted(part.stop, 'word')}")
     return positions
 
 
@@ -82,7 +83,7 @@ def _descend(
         lengths = np.linalg.norm(steps, axis=1, keepdims=True)
         steps *= np.minimum(1.0, _LONGEST_STEP / np.maximum(lengths, 1e-12))
         positions = positions + steps * (0.25 * (1.0 - done / _N_ROUNDS))
-        report(f"laying out {n_words:,} words, {done * 100 // _N_ROUNDS} %")
+        report(f"laying out {counted(n_words, 'word')}, {done * 100 // _N_ROUNDS} %")
     return positions
 
 

@@ -18,6 +18,7 @@ from nightjar.explorer.derived import Arrays, read_arrays, write_arrays
 from nightjar.explorer.jobs import Report
 from nightjar.explorer.neighbour_graph import lay_out
 from nightjar.model.lookup import VectorModel, VectorTable
+from nightjar.wording import counted
 
 KINDS = {"pca": "map-pca1", "neighbours": "map-neighbours1"}
 """Names of the cached directories; the digit is the method's revision."""
@@ -78,7 +79,7 @@ def _principal(table: VectorTable, report: Report) -> Floats:
     for part, units in unit_blocks(table):
         total += units.sum(axis=0, dtype=np.float64)
         products += units.T @ units
-        report(f"components of {part.stop:,} of {len(table):,} words")
+        report(f"components of {part.stop:,} of {counted(len(table), 'word')}")
     mean = total / max(1, len(table))
     _, vectors = np.linalg.eigh(products / max(1, len(table)) - np.outer(mean, mean))
     axes = vectors[:, ::-1][:, :2]
@@ -88,7 +89,7 @@ def _principal(table: VectorTable, report: Report) -> Floats:
     positions = np.zeros((len(table), 2), np.float32)
     for part, units in unit_blocks(table):
         positions[part, : axes.shape[1]] = (units - mean.astype(np.float32)) @ axes
-        report(f"placed {part.stop:,} of {len(table):,} words")
+        report(f"placed {part.stop:,} of {counted(len(table), 'word')}")
     return positions
 
 

@@ -21,6 +21,7 @@ from typing import Protocol
 import zstandard
 
 from nightjar.errors import SourceError
+from nightjar.wording import counted
 
 MAX_PIECE_BYTES = 1 << 20
 _SLICE_BYTES = 1 << 13
@@ -66,8 +67,9 @@ class Expansion:
             )
         if self._n_bytes > max(_FREE_BYTES, self._limits.max_ratio * n_compressed):
             raise SourceError(
-                f"{self._path}: {n_compressed:,} compressed bytes expand to {self._n_bytes:,} and "
-                f"more, above {self._limits.max_ratio} times, as a decompression bomb does; if you "
+                f"{self._path}: {counted(n_compressed, 'compressed byte')} expand to "
+                f"{self._n_bytes:,} and more, above {self._limits.max_ratio} times, as a "
+                f"decompression bomb does; if you "
                 f"trust the file, raise max_expansion_ratio"
             )
 

@@ -32,6 +32,7 @@ from nightjar.formats.content import (
     as_float32,
     extra_module,
 )
+from nightjar.wording import counted
 
 _NGRAM_ARRAYS = ("ngram_sizes", "ngram_buckets", "ngram_vectors")
 _ARRAYS = frozenset({"vectors", "counts", "tokens", "token_offsets", *_NGRAM_ARRAYS})
@@ -179,8 +180,9 @@ def _check_claims(path: Path) -> None:
                 continue
             if member.file_size > max(_FREE_BYTES, _MAX_RATIO * member.compress_size):
                 raise InputError(
-                    f"{path}: {member.filename} expands from {member.compress_size:,} bytes to "
-                    f"{member.file_size:,}, as a decompression bomb does; save it uncompressed"
+                    f"{path}: {member.filename} expands from "
+                    f"{counted(member.compress_size, 'byte')} to {member.file_size:,}, as a "
+                    f"decompression bomb does; save it uncompressed"
                 )
             with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
@@ -191,8 +193,9 @@ def _check_claims(path: Path) -> None:
                 n_bytes = math.prod(shape) * dtype.itemsize
                 if not dtype.hasobject and n_bytes > member.file_size:
                     raise InputError(
-                        f"{path}: {member.filename} claims {dtype} {shape}, {n_bytes:,} bytes, and "
-                        f"holds {member.file_size:,}; fetch it again"
+                        f"{path}: {member.filename} claims {dtype} {shape}, "
+                        f"{counted(n_bytes, 'byte')}, and holds {member.file_size:,}; fetch it "
+                        f"again"
                     )
 
 
@@ -211,8 +214,8 @@ def _from_arrays(
     if matrix is None or not is_matrix or len(matrix) != len(tokens):
         shape = "nothing" if matrix is None else f"{matrix.dtype} {matrix.shape}"
         raise InputError(
-            f"{path}: 'vectors' is {shape}, expected a float for each of {len(tokens)} tokens and "
-            f"each value"
+            f"{path}: 'vectors' is {shape}, expected a float for each of "
+            f"{counted(len(tokens), 'token')} and each value"
         )
     if counts is not None and (counts.shape != (len(tokens),) or counts.dtype.kind not in "iu"):
         raise InputError(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError, ModelTooLarge
 from nightjar.model.tokenization import TokenizerSettings
+from nightjar.wording import counted
 
 _WORD2VEC_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*(\d+)[ \t]+(\d+)[ \t\r]*\n")
 _MAX_DIGITS = 18
@@ -50,8 +51,8 @@ def word2vec_header(path: Path, content: bytes) -> Word2VecHeader | None:
     longest = max(map(len, found.groups()))
     if longest > _MAX_DIGITS:
         raise InputError(
-            f"{path}: its header has a number of {longest} digits, where the number of words and "
-            f"of values should be; is it a file of vectors?"
+            f"{path}: its header has a number of {counted(longest, 'digit')}, where the number of "
+            f"words and of values should be; is it a file of vectors?"
         )
     return Word2VecHeader(int(found[1]), int(found[2]), found.end())
 
@@ -60,8 +61,8 @@ def check_vector_size(path: Path, size: int) -> None:
     """Raise InputError for more values than a vector has."""
     if size > MAX_VECTOR_SIZE:
         raise InputError(
-            f"{path}: has vectors of {size:,} values, more than {MAX_VECTOR_SIZE:,}; is it a file "
-            f"of vectors, with a row for each word?"
+            f"{path}: has vectors of {counted(size, 'value')}, more than {MAX_VECTOR_SIZE:,}; is "
+            f"it a file of vectors, with a row for each word?"
         )
 
 
@@ -74,8 +75,9 @@ def new_matrix(path: Path, n_rows: int, size: int) -> NDArray[np.float32]:
     n_bytes = n_rows * (4 * size + _TOKEN_BYTES)
     if n_bytes > psutil.virtual_memory().available:
         raise ModelTooLarge(
-            f"{path}: {n_rows:,} words of {size} values take {n_bytes:,} bytes, more memory than "
-            f"is available; read its first words alone, with max_vocabulary"
+            f"{path}: {counted(n_rows, 'word')} of {counted(size, 'value')} take "
+            f"{counted(n_bytes, 'byte')}, more memory than is available; read its first words "
+            f"alone, with max_vocabulary"
         )
     return np.empty((n_rows, size), np.float32)
 
@@ -233,13 +235,13 @@ def checked(path: Path, found: ReadVectors) -> ReadVectors:
 def _check_fit(path: Path, found: ReadVectors) -> None:
     if found.matrix.ndim != 2 or len(found.tokens) != len(found.matrix):
         raise InputError(
-            f"{path}: has {len(found.tokens)} words and vectors of shape {found.matrix.shape}; "
-            f"each word needs one row: write it again"
+            f"{path}: has {counted(len(found.tokens), 'word')} and vectors of shape "
+            f"{found.matrix.shape}; each word needs one row: write it again"
         )
     if found.counts is not None and found.counts.shape != (len(found.tokens),):
         raise InputError(
-            f"{path}: has {len(found.tokens)} words and counts of shape {found.counts.shape}; "
-            f"each word needs one: write it again"
+            f"{path}: has {counted(len(found.tokens), 'word')} and counts of shape "
+            f"{found.counts.shape}; each word needs one: write it again"
         )
     check_vector_size(path, found.matrix.shape[1])
 
@@ -271,14 +273,15 @@ def _check_counts(path: Path, tokens: Sequence[str], counts: NDArray[np.int64]) 
 
 def _check_ngrams(path: Path, ngrams: Ngrams, vector_size: int) -> None:
     buckets, vectors = ngrams.buckets, ngrams.vectors
-    sizes = f"n-grams of {ngrams.min_n} to {ngrams.max_n} characters in {ngrams.bucket} buckets"
+    lengths = f"{ngrams.min_n} to {counted(ngrams.max_n, 'character')}"
+    sizes = f"n-grams of {lengths} in {counted(ngrams.bucket, 'bucket')}"
     problem = ""
     if not (1 <= ngrams.min_n <= ngrams.max_n and 1 <= ngrams.bucket <= _MAX_BUCKETS):
         problem = f"it declares {sizes}"
     elif buckets.ndim != 1 or vectors.shape != (len(buckets), vector_size):
         problem = (
-            f"{len(buckets)} n-grams have vectors of shape {vectors.shape}, and those of words "
-            f"have {vector_size} values"
+            f"{counted(len(buckets), 'n-gram')} have vectors of shape {vectors.shape}, and those "
+            f"of words have {counted(vector_size, 'value')}"
         )
     elif len(buckets) and (buckets[0] < 0 or buckets[-1] >= ngrams.bucket):
         problem = f"it declares {sizes}, and has buckets {buckets[0]} to {buckets[-1]}"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nightjar.errors import InputError
 from nightjar.formats.content import BLOCK_ROWS, ExportedVectors, Ngrams, ReadVectors, decoded
 from nightjar.model.lookup.vector_table import ngram_buckets
+from nightjar.wording import counted
 
 _MAGIC, _VERSION, _OLD_VERSION = 793_712_314, 12, 11
 _HEAD = struct.Struct("<2i12id")
@@ -194,15 +195,15 @@ def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
         n_words = len(dictionary.words)
         if not (0 < width == size and bucket >= 0 and n_rows == n_words + bucket):
             raise InputError(
-                f"{path}: its matrix of {n_rows} x {width} values does not fit what is declared, "
-                f"{n_words} words and {bucket} n-grams of {size} values; it was cut or damaged: "
-                f"fetch it again"
+                f"{path}: its matrix of {n_rows} x {counted(width, 'value')} does not fit what is "
+                f"declared, {counted(n_words, 'word')} and {counted(bucket, 'n-gram')} of "
+                f"{counted(size, 'value')}; it was cut or damaged: fetch it again"
             )
         end = start + 4 * n_rows * width
         if end > n_bytes:
             raise InputError(
-                f"{path}: its matrix of {n_rows} x {width} values does not fit into the file of "
-                f"{n_bytes} bytes; it was cut: fetch it again"
+                f"{path}: its matrix of {n_rows} x {counted(width, 'value')} does not fit into the "
+                f"file of {counted(n_bytes, 'byte')}; it was cut: fetch it again"
             )
         file.seek(end)
         dictionary.faults["cut_output_layer"] += _is_output_cut(file, n_bytes)
@@ -253,8 +254,9 @@ def _read_dictionary(path: Path, file: IO[bytes]) -> _Dictionary:
     n_entries, n_words, n_labels, _, n_pruned = _unpack(path, file, _DICTIONARY)
     if n_pruned > 0 or n_words < 1 or n_labels < 0 or n_entries != n_words + n_labels:
         raise InputError(
-            f"{path}: its dictionary of {n_entries} entries has {n_words} words, {n_labels} labels "
-            f"and {n_pruned} pruned n-grams; only plain models with words can be read"
+            f"{path}: its dictionary of {counted(n_entries, 'entry')} has "
+            f"{counted(n_words, 'word')}, {counted(n_labels, 'label')} and "
+            f"{counted(n_pruned, 'pruned n-gram')}; only plain models with words can be read"
         )
     found = _Dictionary(has_pruned_all=n_pruned == 0)
     for number in range(n_entries):
@@ -263,8 +265,8 @@ def _read_dictionary(path: Path, file: IO[bytes]) -> _Dictionary:
         if kind != (_WORD if number < n_words else _LABEL):
             raise InputError(
                 f"{path}: entry {number} of its dictionary is of kind {kind}, and it declares "
-                f"{n_words} words (0) before {n_labels} labels (1); it was cut or damaged: "
-                f"fetch it again"
+                f"{counted(n_words, 'word')} (0) before {counted(n_labels, 'label')} (1); it was "
+                f"cut or damaged: fetch it again"
             )
         if kind == _LABEL:
             found.faults["label_left_out"] += 1

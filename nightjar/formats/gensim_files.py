@@ -18,6 +18,7 @@ from nightjar.formats.content import (
     whole_counts,
 )
 from nightjar.formats.facebook import own_rows
+from nightjar.wording import counted
 
 
 def write_gensim(vectors: ExportedVectors, path: Path) -> None:
@@ -88,8 +89,8 @@ def _content(file: Path, keyed: KeyedVectors, limit: int | None) -> ReadVectors:
     n_counts = len(keys) if counts is None else len(counts)
     if matrix.ndim != 2 or len(matrix) != len(keys) or n_counts != len(keys):
         raise InputError(
-            f"{file}: has {len(keys)} words, {n_counts} counts and vectors of shape "
-            f"{matrix.shape}; it was changed by hand: save it again"
+            f"{file}: has {counted(len(keys), 'word')}, {counted(n_counts, 'count')} and vectors "
+            f"of shape {matrix.shape}; it was changed by hand: save it again"
         )
     return ReadVectors(
         [str(key) for key in keys[:limit]],
@@ -105,8 +106,9 @@ def _ngrams(file: Path, keyed: KeyedVectors) -> Ngrams | None:
     rows = np.asarray(keyed.vectors_ngrams)
     if rows.shape != (keyed.bucket, keyed.vector_size):
         raise InputError(
-            f"{file}: declares {keyed.bucket} n-grams of {keyed.vector_size} values and has rows "
-            f"of shape {rows.shape}; save it again"
+            f"{file}: declares {counted(keyed.bucket, 'n-gram')} of "
+            f"{counted(keyed.vector_size, 'value')} and has rows of shape {rows.shape}; save it "
+            f"again"
         )
     used = np.flatnonzero(rows.any(axis=1)).astype(np.int32)
     return Ngrams(max(1, keyed.min_n), keyed.max_n, len(rows), used, as_float32(rows[used]))

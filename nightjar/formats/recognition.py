@@ -15,6 +15,7 @@ from nightjar.errors import InputError, SourceError
 from nightjar.files.compression import decompress, suffix_of
 from nightjar.formats.content import word2vec_header
 from nightjar.formats.facebook import looks_like_fasttext
+from nightjar.wording import counted
 
 _CHUNK_BYTES = 1 << 20
 _ZIP_ERRORS = (
@@ -112,8 +113,8 @@ def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
     members = [name for name in _members(path) if not _is_litter(name)]
     if len(members) != 1:
         raise InputError(
-            f"{path}: the archive holds {len(members)} files ({', '.join(members[:5])}); unpack "
-            f"it and name one of them"
+            f"{path}: the archive holds {counted(len(members), 'file')} "
+            f"({', '.join(members[:5])}); unpack it and name one of them"
         )
     try:
         with zipfile.ZipFile(path) as archive, archive.open(members[0]) as member:

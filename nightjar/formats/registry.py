@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -185,6 +186,7 @@ def write_vectors(
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         form.write(written, unfinished)
+        _give_usual_modes(unfinished)
         _put_in_place(unfinished, path)
     except OSError as error:
         raise InputError(
@@ -193,6 +195,20 @@ def write_vectors(
     finally:
         _remove(unfinished)
     return +left_out
+
+
+def _give_usual_modes(path: Path) -> None:
+    """Give a file or folder the permissions of any new one: some libraries write for us alone.
+
+    A folder is made to see them: the umask can only be asked by changing it, for all threads.
+    """
+    probe = path.with_name(f"{path.name}.probe")
+    probe.mkdir()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
+    for found in (path, *path.rglob("*")):
+        if not found.is_symlink():
+            found.chmod(mode if found.is_dir() else mode & 0o666)
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

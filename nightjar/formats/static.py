@@ -35,6 +35,7 @@ from nightjar.formats.content import (
 from nightjar.model.tokenization import TokenizerSettings, untyped_errors
 from nightjar.model.tokenization.character_classes import unspaced_ranges
 from nightjar.model.tokenization.letter_forms import invisible_characters, letter_forms
+from nightjar.wording import counted
 
 MARK = "\u2581"
 _EXPRESSIBLE = ("unicode", "whitespace", "regex")
@@ -90,7 +91,7 @@ def words_of(tokenizer: Any) -> list[str]:
     for expected, word in enumerate(ordered):
         if vocabulary[word] != expected:
             raise InputError(
-                f"the ids of the tokenizer's {len(ordered)} tokens are not 0 to "
+                f"the ids of the tokenizer's {counted(len(ordered), 'token')} are not 0 to "
                 f"{len(ordered) - 1}: that of {word!r} is {vocabulary[word]}"
             )
     if all(word.startswith(MARK) for word in ordered):
@@ -223,8 +224,8 @@ def read_static(path: Path, limit: int | None = None) -> ReadVectors:
         raise InputError(f"{folder / _TOKENIZER}: {error}; fetch it again") from error
     if len(words) != len(matrix):
         raise InputError(
-            f"{folder}: its tokenizer has {len(words)} tokens and its weights {len(matrix)} rows; "
-            f"fetch it again"
+            f"{folder}: its tokenizer has {counted(len(words), 'token')} and its weights "
+            f"{counted(len(matrix), 'row')}; fetch it again"
         )
     return ReadVectors(words[:limit], matrix[:limit])
 
@@ -242,7 +243,7 @@ def _rows(folder: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         if mapping.ndim != 1 or mapping.dtype.kind not in "iu" or not _are_rows(mapping, len(rows)):
             raise InputError(
                 f"{folder / _WEIGHTS}: 'mapping' ({mapping.dtype} {mapping.shape}) does not give "
-                f"each token one of {len(rows)} rows; fetch it again"
+                f"each token one of {counted(len(rows), 'row')}; fetch it again"
             )
         shared, rows = rows, new_matrix(folder, len(mapping), rows.shape[1])
         np.take(shared, mapping, axis=0, out=rows, mode="clip")
@@ -250,7 +251,7 @@ def _rows(folder: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         if weights.shape != (len(rows),):
             raise InputError(
                 f"{folder / _WEIGHTS}: 'weights' has the shape {weights.shape}, expected one for "
-                f"each of {len(rows)} tokens; fetch it again"
+                f"each of {counted(len(rows), 'token')}; fetch it again"
             )
         rows = rows * as_float32(weights)[:, np.newaxis]
     return rows
@@ -312,8 +313,8 @@ def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
         )
     if data.ndim != 2 or not _are_rows(np.array([*key_rows.values()], np.int64), len(data)):
         raise InputError(
-            f"{path}: its {len(key_rows)} keys do not fit its vectors of shape {data.shape}; write "
-            f"it again"
+            f"{path}: its {counted(len(key_rows), 'key')} do not fit its vectors of shape "
+            f"{data.shape}; write it again"
         )
     faults = Counter(row_without_word=len(data) - len(set(key_rows.values())))
     words: list[str] = []
@@ -326,8 +327,9 @@ def read_spacy(path: Path, limit: int | None = None) -> ReadVectors:
         rows.append(row)
     if not words and key_rows:
         raise InputError(
-            f"{path}: none of its {len(key_rows)} keys has a text in vocab/strings.json, so whose "
-            f"vectors they are is not known; write it again, with its strings"
+            f"{path}: none of its {counted(len(key_rows), 'key')} has a text in "
+            f"vocab/strings.json, so whose vectors they are is not known; write it again, with its "
+            f"strings"
         )
     rows = rows[:limit]
     matrix = new_matrix(path, len(rows), data.shape[1])

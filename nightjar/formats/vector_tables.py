@@ -27,6 +27,7 @@ from nightjar.formats.content import (
     new_matrix,
 )
 from nightjar.store import schemas
+from nightjar.wording import counted
 
 _PARQUET = ("token", "count", "vector")
 _NAMES = ("token", "word", "label")
@@ -91,8 +92,9 @@ def read_parquet(path: Path, limit: int | None = None) -> ReadVectors:
             matrix = matrix if tokens else new_matrix(path, n_rows, values.shape[1])
             if values.shape[1] != matrix.shape[1]:
                 raise InputError(
-                    f"{path}: the vector of row {len(tokens)} has {values.shape[1]} values, those "
-                    f"before it {matrix.shape[1]}; write it again"
+                    f"{path}: the vector of row {len(tokens)} has "
+                    f"{counted(values.shape[1], 'value')}, those before it {matrix.shape[1]}; "
+                    f"write it again"
                 )
             matrix[len(tokens) : len(tokens) + len(values)] = values
             tokens += part.column("token").cast(pa.string()).to_pylist()
@@ -225,8 +227,8 @@ def read_sqlite(path: Path, limit: int | None = None) -> ReadVectors:
                 width = width or len(vector)
                 if len(vector) != width or width % 4:
                     raise InputError(
-                        f"{path}: the vector of {token!r} has {len(vector)} bytes, expected "
-                        f"{width}, 4 for each value; write it again"
+                        f"{path}: the vector of {token!r} has {counted(len(vector), 'byte')}, "
+                        f"expected {width}, 4 for each value; write it again"
                     )
                 tokens.append(token)
                 counts.append(count)
@@ -298,16 +300,16 @@ def read_projector(path: Path, limit: int | None = None) -> ReadVectors:
     rows = labels[1:] if header else labels
     if len(rows) != len(matrix):
         raise InputError(
-            f"{path}: metadata.tsv has {len(rows)} rows and vectors.tsv {len(matrix)}; write both "
-            f"again"
+            f"{path}: metadata.tsv has {counted(len(rows), 'row')} and vectors.tsv {len(matrix)}; "
+            f"write both again"
         )
     column = header.index("token") if "token" in header else 0
     width = len(labels[0])
     for number, row in enumerate(rows):
         if len(row) != width:
             raise InputError(
-                f"{path}: row {number} of metadata.tsv has {len(row)} columns, its first line "
-                f"{width}; write it again"
+                f"{path}: row {number} of metadata.tsv has {counted(len(row), 'column')}, its "
+                f"first line {width}; write it again"
             )
     tokens = [row[column] for row in rows[:limit]]
     counts = None

@@ -31,6 +31,7 @@ from nightjar.formats.content import (
     decoded,
     word2vec_header,
 )
+from nightjar.wording import counted
 
 _BLOCK_BYTES = 8 << 20
 _MAX_LINE_BYTES = _BLOCK_BYTES
@@ -341,8 +342,9 @@ def _refuse_wrong_rows(path: Path, odd: _OddRows, n_rows: int, at_least: int = 1
     """Raise InputError if too many of the rows are wrong."""
     if odd.n_wrong >= at_least and odd.n_wrong > _MAX_WRONG_ROWS * n_rows:
         raise InputError(
-            f"{path}: {odd.n_wrong} of {n_rows} rows do not have {odd.vector_size} values, the "
-            f"first is {odd.first_wrong!r}; is it a file of vectors, whole, and its header right?"
+            f"{path}: {odd.n_wrong} of {counted(n_rows, 'row')} do not have "
+            f"{counted(odd.vector_size, 'value')}, the first is {odd.first_wrong!r}; is it a file "
+            f"of vectors, whole, and its header right?"
         )
 
 
@@ -403,8 +405,8 @@ def _read(path: Path, data: mmap.mmap, limit: int | None) -> ReadVectors:
     n_possible = (len(data) - header.n_bytes) // (4 * size + 2) if size else 0
     if size == 0 or n_possible == 0:
         raise InputError(
-            f"{path}: {len(data)} bytes hold no row of {size} values, which its header declares; "
-            f"fetch the file again"
+            f"{path}: {counted(len(data), 'byte')} hold no row of {counted(size, 'value')}, which "
+            f"its header declares; fetch the file again"
         )
     check_vector_size(path, size)
     n_rows = min(n_possible, limit or n_possible)
@@ -459,8 +461,9 @@ def _refuse_strange_rows(path: Path, words: list[str], n_strange: int, size: int
         strange = next((word for word in words if "\ufffd" in word or not word.isprintable()), "")
         example = f", such as {strange[:60]!r}" if strange else ""
         raise InputError(
-            f"{path}: {n_strange} of {len(words)} rows have a word that is empty or no text, or "
-            f"values above {_IMPLAUSIBLE:g}{example}: the rows have another number of values than "
+            f"{path}: {n_strange} of {counted(len(words), 'row')} have a word that is empty or no "
+            f"text, or values above {_IMPLAUSIBLE:g}{example}: the rows have another number of "
+            f"values than "
             f"the {size} that the header declares, or the file is damaged; fetch it again"
         )
 
@@ -475,8 +478,8 @@ def _refuse_other_size(path: Path, data: mmap.mmap, header: Word2VecHeader) -> N
         n_rows = 0 if size == header.vector_size else _n_filling(data, header.n_bytes, size)
         if n_rows and (n_rows == header.n_tokens or not does_declared_fill):
             raise InputError(
-                f"{path}: its header declares {header.vector_size} values and its rows have "
-                f"{size}; correct the header, or fetch the file again"
+                f"{path}: its header declares {counted(header.vector_size, 'value')} and its rows "
+                f"have {size}; correct the header, or fetch the file again"
             )
 
 

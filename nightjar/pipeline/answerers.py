@@ -41,6 +41,7 @@ from nightjar.registry import (
 from nightjar.registry.readers import EMBEDDINGS_TAG
 from nightjar.stages import STAGES
 from nightjar.store import Artifact, Store, schemas
+from nightjar.wording import counted
 
 _IS_THERE = (StepOutcome.REUSED, StepOutcome.PUBLISHED)
 _CORPUS_STAGES = tuple(stage.name for stage in STAGES if stage.of is Of.CORPUS)
@@ -297,8 +298,9 @@ class Answerers:
         except ArtifactMissing as error:
             n_kept = self.loaded.config.keep.accepted_nights
             raise ArtifactMissing(
-                f"{asked.label} had {ref}, which is gone: only the last {n_kept} accepted nights "
-                f"are kept (keep.accepted_nights); if it is the last one, 'nightjar run' makes it "
+                f"{asked.label} had {ref}, which is gone: only the last "
+                f"{counted(n_kept, 'accepted night')} are kept (keep.accepted_nights); if it is "
+                f"the last one, 'nightjar run' makes it "
                 f"again"
             ) from error
 

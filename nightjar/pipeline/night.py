@@ -40,7 +40,7 @@ from nightjar.core.plan import made_again
 from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.files import urls
-from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
+from nightjar.pipeline.acceptance import CorpusVerdict, corpus_doubts, judge_corpus
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import plan_made
 from nightjar.pipeline.retention import collect, finish_purges
@@ -367,6 +367,13 @@ class _Night:
                     f"corpus {corpus} is not accepted: {verdict.reason}. Readers keep the last "
                     f"accepted night; if the loss is intended, run 'nightjar accept {corpus}'"
                 )
+            if verdict.losses:
+                self.alarm(
+                    f"corpus {corpus} is smaller than in the last accepted night: "
+                    f"{'; '.join(verdict.losses)}. Check its sources, and 'nightjar diff documents'"
+                )
+            for doubt in corpus_doubts(self.loaded, plan, corpus):
+                self.alarm(f"corpus {corpus}: {doubt}")
 
     def accept(self) -> None:
         """Record the accepted corpora, each with its champions' indexes of its documents.

@@ -10,6 +10,7 @@ from nightjar.config import SifConfig, UsifConfig, base_of
 from nightjar.model.lookup.requests import TASKS
 from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.store.scores import Score
+from nightjar.wording import counted
 
 CARD_NAME = "model_card.md"
 """The card's file among the artifacts of its run."""
@@ -51,7 +52,7 @@ def parameter_text(value: Any) -> str:
 def short_description(summary: ModelSummary) -> str:
     """The description of a registered version."""
     scores = ", ".join(
-        f"{name} {_value(score.value)} ({score.n_covered} of {score.n_items} items)"
+        f"{name} {_value(score.value)} ({score.n_covered} of {counted(score.n_items, 'item')})"
         for name, score in summary.main.items()
     )
     text = (
@@ -79,7 +80,7 @@ def _sentence(summary: ModelSummary) -> str:
     corpus, model = summary.corpus, summary.request.model
     origin = f"imported from {', '.join(_files(summary)[:3])}"
     if corpus is not None:
-        origin = f"trained on {corpus.n_documents:,} documents ({corpus.sources})"
+        origin = f"trained on {counted(corpus.n_documents, 'document')} ({corpus.sources})"
     base = base_of(model)
     if base is not None:
         kind = "weighted by" if isinstance(model, SifConfig | UsifConfig) else "fine-tuned on"
@@ -88,8 +89,8 @@ def _sentence(summary: ModelSummary) -> str:
             f"{origin.removeprefix('trained on ')}"
         )
     return (
-        f"{_KINDS[model.trainer]} vectors of {summary.n_words:,} words in "
-        f"{summary.vector_size} dimensions, {origin}."
+        f"{_KINDS[model.trainer]} vectors of {counted(summary.n_words, 'word')} in "
+        f"{counted(summary.vector_size, 'dimension')}, {origin}."
     )
 
 
@@ -115,7 +116,8 @@ model.predict({words}, params={{"task": "neighbors", "topn": 5}})
 
 It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words or texts, or a DataFrame
 whose only column holds them. Tasks: {", ".join(TASKS)}.
-Words are matched exactly as {_spelling(summary)}.
+A word is looked up as written, and if it is unknown, as the tokenizer would write it. The
+vocabulary is as {_spelling(summary)}.
 {unknown}
 is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""
 
@@ -164,7 +166,8 @@ def _training(summary: ModelSummary) -> str:
 |---|---:|
 {_lines(sources)}
 
-{corpus.n_sentences:,} sentences with {corpus.n_distinct_tokens:,} distinct tokens, of which
+{counted(corpus.n_sentences, "sentence")} with
+{counted(corpus.n_distinct_tokens, "distinct token")}, of which
 {summary.n_words:,} have a vector. Method: {_PAPERS[summary.request.model.trainer]}. Training took
 {summary.request.embeddings.manifest.seconds:.1f} s.{loss}
 

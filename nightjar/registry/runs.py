@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCORES_FILE = "scores.json"
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""Lets MLflow's page show runs, metrics and models. Without the tag it opens an experiment in its
+mode for GenAI, whose traces we do not have."""
 _MAX_PARAMS = 100
 _MAX_METRICS = 1_000
 _MAX_KEY = 250
@@ -62,7 +65,8 @@ def experiment_id(
     if found is None:
         location = None if artifacts is None else artifacts.absolute().as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            tags = {KIND_TAG: KIND}
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException as error:
             if error_code(error) != EXISTS:
                 raise
@@ -72,6 +76,8 @@ def experiment_id(
             f"the MLflow experiment {name!r} is deleted; restore it in MLflow, or name another "
             f"one in registry.experiment"
         )
+    if KIND_TAG not in found.tags:  # made by an earlier release, or by hand
+        client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     if artifacts is not None and found.artifact_location != artifacts.absolute().as_uri():
         logger.warning(
             "the MLflow experiment %r keeps its files in %s, not in %s: the artifact directory "

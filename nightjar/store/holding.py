@@ -33,6 +33,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from nightjar.wording import counted
+
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
@@ -200,9 +202,9 @@ def held_among(paths: Iterable[Path], *, is_patient: bool = True) -> set[Path]:
     doubtful = [path for path, verdict in verdicts.items() if verdict is None]
     if doubtful:
         logger.warning(
-            "locks do not show whether the holders of %d files still run: watching them for "
+            "locks do not show whether the holders of %s still run: watching them for "
             "%d s at most (%s)",
-            *(len(doubtful), BOUND_SECONDS, doubtful[0]),
+            *(counted(len(doubtful), "file"), BOUND_SECONDS, doubtful[0]),
         )
     until = time.monotonic() + BOUND_SECONDS
     while doubtful and time.monotonic() < until:

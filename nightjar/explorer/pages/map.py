@@ -26,6 +26,7 @@ from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.model.lookup import QueryError, VectorModel
+from nightjar.wording import counted
 
 GRAPH = "map"
 _WIDEST = 1480
@@ -123,7 +124,7 @@ def _points(
         },
         "hoverinfo": "text",
         "hovertext": [
-            f"{plotly_text(token)}<br>{count:,} occurrences, rank {ordinal(row)}"
+            f"{plotly_text(token)}<br>{counted(count, 'occurrence')}, rank {ordinal(row)}"
             for token, count, row in zip(tokens, counts.tolist(), rows.tolist(), strict=True)
         ],
     }
@@ -193,7 +194,7 @@ def _marked(request: Request, model: VectorModel) -> tuple[list[int], str | None
         near = model.neighbors([word], min(request.view.topn, 30))[0]
     except QueryError as error:
         return [], str(error)
-    rows = model.table.rows([word, *(entry.token for entry in near)])
+    rows = model.table.rows([*model.read_as([word]), *(entry.token for entry in near)])
     return [int(row) for row in rows if row >= 0], None
 
 
@@ -216,8 +217,8 @@ def _above(
         links += [" · " if links else "", dcc.Link("whole map", href=view.link(box=None) or "")]
     n_shown = int(np.count_nonzero(~np.isnan(found.positions[:, 0])))
     text = (
-        f"{version.label}: {n_shown:,} of {len(model.table):,} words. Scroll or pinch to zoom, "
-        f"drag to move; more words appear as you zoom in. "
+        f"{version.label}: {n_shown:,} of {counted(len(model.table), 'word')}. Scroll or pinch to "
+        f"zoom, drag to move; more words appear as you zoom in. "
     )
     return html.P([text, *links], className="quiet")
 

@@ -19,6 +19,7 @@ from nightjar.explorer.pages.elements import (
     word_link,
 )
 from nightjar.explorer.view import View
+from nightjar.wording import counted
 
 _KEYS: dict[str, Callable[[MovedWord], Any]] = {
     "distance": lambda word: -word.distance,
@@ -61,8 +62,8 @@ def moved_page(request: Request) -> Component:
     return [
         html.H1("Words that moved most"),
         html.P(
-            f"From {left.label} to {right.label}, of {found.n_shared:,} words with {view.least:,} "
-            f"occurrences or more in both, after an orthogonal alignment. "
+            f"From {left.label} to {right.label}, of {counted(found.n_shared, 'word')} with "
+            f"{counted(view.least, 'occurrence')} or more in both, after an orthogonal alignment. "
             f"Half of them moved by less than {found.median:.3f}.",
             className="quiet",
         ),

@@ -22,7 +22,8 @@ from nightjar.explorer.pages.elements import (
 )
 from nightjar.explorer.view import View
 from nightjar.files.harmless_text import visible
-from nightjar.model.lookup import Neighbor, VectorModel
+from nightjar.model.lookup import Neighbor, Reading, VectorModel
+from nightjar.wording import counted
 
 _N_FREQUENT = 40
 
@@ -81,7 +82,8 @@ def analogies_page(request: Request) -> Component:
         for version in versions
     ]
     title = " + ".join(map(visible, positive)) + "".join(f" - {visible(word)}" for word in negative)
-    return [html.H1(html.Bdi(title)), _side_by_side(view, answers, [None, None])]
+    facts = [_remarks_on([*positive, *negative], answer) for answer in answers]
+    return [html.H1(html.Bdi(title)), _side_by_side(view, answers, facts)]
 
 
 def _ask(
@@ -141,14 +143,26 @@ def _facts(word: str, answer: _Answer) -> Component:
     if answer.model is None:
         return None
     words = answer.model.table
-    row = words.row(word)
-    if row < 0:
-        composed = "" if answer.problem else ": its vector comes from its n-grams"
-        return html.P(f"not in the vocabulary{composed}", className="facts")
+    (reading,) = answer.model.readings([word])
+    if not reading.is_known:
+        return html.P(_remarks([reading]) or "not in the vocabulary", className="facts")
+    row = words.row(reading.word)
+    remark = f"{_remarks([reading])}: " if reading.remark else ""
     return html.P(
-        f"{int(words.counts[row]):,} occurrences, rank {ordinal(row)} of {len(words):,}",
+        f"{remark}{counted(int(words.counts[row]), 'occurrence')}, rank {ordinal(row)} of "
+        f"{len(words):,}",
         className="facts",
     )
+
+
+def _remarks(readings: Sequence[Reading]) -> str:
+    """How words were read that are not in the vocabulary as they are written."""
+    return "; ".join(visible(reading.remark, None) for reading in readings if reading.remark)
+
+
+def _remarks_on(words: Sequence[str], answer: _Answer) -> Component:
+    remarks = "" if answer.model is None else _remarks(answer.model.readings(words))
+    return html.P(remarks, className="facts") if remarks else None
 
 
 def _near_spellings(
@@ -172,8 +186,8 @@ def _frequent(request: Request, version: Version) -> Component:
     return [
         html.H1("Search a word"),
         html.P(
-            f"{version.label}: {len(words):,} words, {words.vector_size} dimensions. "
-            f"The most frequent ones:",
+            f"{version.label}: {counted(len(words), 'word')}, "
+            f"{counted(words.vector_size, 'dimension')}. The most frequent ones:",
             className="quiet",
         ),
         html.P([word_link(request.view, token) for token in tokens], className="words"),

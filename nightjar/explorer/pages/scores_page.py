@@ -11,6 +11,7 @@ from nightjar.explorer.history import History, Measurement
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.promotion import Event
+from nightjar.wording import counted
 
 PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
@@ -119,7 +120,7 @@ def _hover(entry: Measurement) -> str:
     lines = (
         f"{judged.model} {what}, night {judged.night}{trial}",
         f"{score.value:.4f}{interval}",
-        f"{score.n_covered:,} of {score.n_items:,} items",
+        f"{score.n_covered:,} of {counted(score.n_items, 'item')}",
         f"{judged.time:%Y-%m-%d %H:%M} UTC",
     )
     return "<br>".join(map(plotly_text, lines))

@@ -27,6 +27,7 @@ from nightjar.formats.gensim.hyperparameters import (
 )
 from nightjar.store import Artifact
 from nightjar.store.schemas import EMBEDDINGS
+from nightjar.wording import counted
 
 
 def save_gensim(model: Word2Vec | KeyedVectors, path: Path) -> None:
@@ -210,7 +211,9 @@ def _read_word_rows(artifact: Artifact, tokens: Sequence[str]) -> NDArray[np.flo
         matrix[span] = matrix_of(batch)
         n_read = span.stop
     if n_read != len(tokens):
-        raise _mismatch(artifact, f"word_rows has {n_read} rows for {len(tokens)} words")
+        raise _mismatch(
+            artifact, f"word_rows has {counted(n_read, 'row')} for {counted(len(tokens), 'word')}"
+        )
     return matrix
 
 
@@ -239,7 +242,8 @@ def _read_layer(artifact: Artifact, kind: str, n_rows: int, n_expected: int) -> 
         n_read += len(found)
     if n_read != n_expected:
         raise _mismatch(
-            artifact, f"output_vectors has {n_read} rows of kind {kind}, not {n_expected}"
+            artifact,
+            f"output_vectors has {counted(n_read, 'row')} of kind {kind}, not {n_expected}",
         )
     return matrix
 

@@ -24,6 +24,7 @@ from nightjar.formats.content import first_not_finite, first_repeated, whole_cou
 from nightjar.formats.embeddings import blocks
 from nightjar.formats.gensim.hyperparameters import ngrams_of
 from nightjar.store import FileIdentity
+from nightjar.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,8 +257,8 @@ def _counts(wv: KeyedVectors) -> NDArray[np.int64] | None:
         return None
     if len(counts) != len(wv.index_to_key):
         raise InputError(
-            f"the gensim model has {len(wv.index_to_key)} words and {len(counts)} counts; it was "
-            f"changed by hand"
+            f"the gensim model has {counted(len(wv.index_to_key), 'word')} and {len(counts)} "
+            f"counts; it was changed by hand"
         )
     as_integers = whole_counts("the gensim model", counts)
     if as_integers.min() < 0:

@@ -28,7 +28,7 @@ tokenizers need a library, imported at the first text.
 from .approximate import ApproximateIndex
 from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import Rows, check_whole
-from .model import Neighbor, OddOneOut, VectorModel
+from .model import Neighbor, OddOneOut, Reading, VectorModel
 from .packing import ModelContent, NgramRows, copy_code, write_model
 from .request_limits import RequestLimits
 from .requests import Parameters, answer
@@ -42,6 +42,7 @@ __all__ = [
     "OddOneOut",
     "Parameters",
     "QueryError",
+    "Reading",
     "RequestLimits",
     "Rows",
     "TableDamaged",

@@ -22,3 +22,8 @@ class UnknownWords(QueryError):
 
 class TableDamaged(RuntimeError):
     """A file of the table is missing, truncated or from another table."""
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 word``, ``2 words``: ``nightjar.wording`` does not travel with a model."""
+    return f"{n:,} {noun if n == 1 else f'{noun}s'}"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .lookup_errors import QueryError, TableDamaged
+from .lookup_errors import QueryError, TableDamaged, counted
 from .nearest import row_lengths
 from .token_index import fill_slots, hash_tokens, token_bytes
 
@@ -145,7 +145,11 @@ def check_whole(directory: Path) -> None:
         path = directory / name
         found = path.stat().st_size if path.is_file() else None
         if found != expected:
-            state = "is missing" if found is None else f"has {found} bytes instead of {expected}"
+            state = (
+                "is missing"
+                if found is None
+                else f"has {counted(found, 'byte')} instead of {expected}"
+            )
             raise TableDamaged(f"{path} {state}: the model was not copied whole; fetch it again")
 
 

@@ -1,7 +1,8 @@
 """An open model: words and texts in; vectors, words and similarities out.
 
-A word is looked up exactly as the tokenizer wrote it; a text is split by that tokenizer. FastText
-composes unknown words from their n-grams.
+A word is looked up as it is written, and if it is unknown, as the model's tokenizer writes it: King
+as king where texts were lower-cased. FastText composes words that are still unknown from their
+n-grams. A text is split by the tokenizer.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from ..tokenization import (
     Settings,
     TokenizerError,
     TokenizerSettings,
+    make_normaliser,
     make_word_finder,
 )
 from .approximate import ApproximateIndex
-from .lookup_errors import QueryError, TableDamaged, UnknownWords
+from .lookup_errors import QueryError, TableDamaged, UnknownWords, counted
 from .lookup_files import map_array
 from .nearest import Nearest, cluster_rows, row_lengths, unit_rows
 from .token_index import MAX_WORDS, suggest
@@ -46,6 +48,8 @@ _TEXTS_AT_ONCE = 512
 """Texts whose words are looked up together."""
 _MAX_LISTED = 50
 _MAX_SUGGESTED = 5
+_LONGEST_WRITTEN = 200
+"""Longer words are not tried in the tokenizer's spelling."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,34 @@ class OddOneOut:
 
     word: str
     similarities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads a word."""
+
+    given: str
+    word: str
+    """As it is looked up: ``given``, or that as the tokenizer writes it."""
+    is_known: bool
+    """Whether the word is in the vocabulary."""
+    n_ngrams: int = 0
+    """For an unknown word of a model with n-grams: how many it has."""
+    n_known_ngrams: int = 0
+    """How many of them have a vector, from which the word's vector is composed."""
+
+    @property
+    def remark(self) -> str:
+        """What a person should know about it; "" for a word that is known as written."""
+        if self.is_known:
+            same = self.given == self.word
+            return "" if same else f"{_shown(self.given)} is read as {_shown(self.word)}"
+        if self.n_known_ngrams == 0:
+            return ""
+        return (
+            f"{_shown(self.given)} is not in the vocabulary: its vector is composed from "
+            f"{self.n_known_ngrams} of its {counted(self.n_ngrams, 'n-gram')}"
+        )
 
 
 class VectorModel:
@@ -112,6 +144,43 @@ class VectorModel:
 
     # -- words -----------------------------------------------------------------------------
 
+    def read_as(self, words: Sequence[str]) -> list[str]:
+        """Each word as it is looked up.
+
+        A word outside the vocabulary becomes what the tokenizer makes of it, if that is one word
+        of the vocabulary. Other words stay as they are.
+        """
+        found = list(words)
+        for place in np.flatnonzero(self.table.rows(words) < 0).tolist():
+            found[place] = self._as_written(found[place])
+        return found
+
+    def _as_written(self, word: str) -> str:
+        if len(word) > _LONGEST_WRITTEN:
+            return word
+        try:
+            written = self._normalise(word.strip())
+            if self.table.row(written) >= 0:
+                return written
+            words = self._find_words(word)
+        except (QueryError, UnicodeError):  # a library is missing here, or it is no text
+            return word
+        return words[0] if len(words) == 1 and self.table.row(words[0]) >= 0 else word
+
+    @cached_property
+    def _normalise(self) -> Callable[[str], str]:
+        return make_normaliser(self.tokenizer)
+
+    def readings(self, words: Sequence[str]) -> list[Reading]:
+        """How each word is read."""
+        return [self._reading(*pair) for pair in zip(words, self.read_as(words), strict=True)]
+
+    def _reading(self, given: str, word: str) -> Reading:
+        if self.table.row(word) >= 0:
+            return Reading(given, word, is_known=True)
+        n_known, n_ngrams = (0, 0) if self.subwords is None else self.subwords.n_known(word)
+        return Reading(given, word, False, n_ngrams, n_known)
+
     def vectors(self, words: Sequence[str], unknown: str = "error") -> Floats:
         """The vector of each word, shape (n_words, vector_size).
 
@@ -119,6 +188,10 @@ class VectorModel:
         all of them), or ``nan``, a row of NaN.
         """
         _check_choice("unknown", unknown, ("error", "nan"))
+        return self._vectors(self.read_as(words), unknown)
+
+    def _vectors(self, words: Sequence[str], unknown: str) -> Floats:
+        """The vectors of words as they are written."""
         rows = self.table.rows(words)
         found = np.full((len(words), self.table.vector_size), np.nan, np.float32)
         is_known = rows >= 0
@@ -147,7 +220,8 @@ class VectorModel:
         ``approximate_index``, which is faster and may miss some. Raises UnknownWords, and
         QueryError without such an index.
         """
-        queries = self.vectors(words)
+        words = self.read_as(words)
+        queries = self._vectors(words, "error")
         excluded = [[row] if row >= 0 else [] for row in self.table.rows(words).tolist()]
         return self._nearest(queries, topn, excluded, threshold, approximate)
 
@@ -178,7 +252,8 @@ class VectorModel:
         words = [*positive, *negative]
         if not words:
             raise QueryError("no word is given: give one at least")
-        vectors = self.vectors(words)
+        words = self.read_as(words)
+        vectors = self._vectors(words, "error")
         signs = np.repeat(np.array([1, -1], np.float32), [len(positive), len(negative)])
         query = signs @ unit_rows(vectors, row_lengths(vectors))
         rows = [row for row in self.table.rows(words).tolist() if row >= 0]
@@ -191,8 +266,8 @@ class VectorModel:
         approximate: bool = False,
     ) -> list[list[Neighbor]]:
         """Answers to "a is to b as c is to ?", best first (3CosAdd). Raises UnknownWords."""
-        words = [word for question in questions for word in question]
-        vectors = self.vectors(words)
+        words = self.read_as([word for question in questions for word in question])
+        vectors = self._vectors(words, "error")
         units = unit_rows(vectors, row_lengths(vectors)).reshape(len(questions), 3, -1)
         queries = units[:, 1] - units[:, 0] + units[:, 2]
         rows = self.table.rows(words).reshape(-1, 3).tolist()
@@ -278,11 +353,11 @@ class VectorModel:
         if unknown == "zero":
             means[is_empty] = 0.0
         elif unknown == "error" and is_empty.any():
-            place = int(np.argmax(is_empty))
+            place, n_empty = int(np.argmax(is_empty)), int(is_empty.sum())
             raise QueryError(
-                f"{int(is_empty.sum())} of {len(texts)} texts have no word that {self.name} "
-                f"knows, the first is item {place}: {_shown(texts[place])}; with unknown 'nan' or "
-                f"'zero' their rows are NaN or zero"
+                f"{n_empty} of {counted(len(texts), 'text')} {'has' if n_empty == 1 else 'have'} "
+                f"no word that {self.name} knows, the first is item {place}: "
+                f"{_shown(texts[place])}; with unknown 'nan' or 'zero' such rows are NaN or zero"
             )
         return means
 
@@ -295,7 +370,7 @@ class VectorModel:
         counted = [Counter(self._find_words(text)) for text in texts]
         place_of = {word: place for place, word in enumerate(dict.fromkeys(chain(*counted)))}
         words = list(place_of)
-        vectors = self.vectors(words, unknown="nan")
+        vectors = self._vectors(words, "nan")
         is_known = ~np.isnan(vectors[:, 0])
         means = np.full((len(texts), self.table.vector_size), np.nan)
         for number, counts in enumerate(counted):
@@ -341,18 +416,27 @@ class VectorModel:
             if meant:
                 hints.append(f"{_shown(word)}: did you mean {' or '.join(map(_shown, meant))}?")
         return UnknownWords(
-            f"{self.name} has no vector for {len(distinct)} "
-            f"{'word' if len(distinct) == 1 else 'words'}: {listed}"
-            f"{f' and {rest} more' if rest > 0 else ''}. Words are matched exactly"
+            f"{self.name} has no vector for {counted(len(distinct), 'word')}: {listed}"
+            f"{f' and {rest} more' if rest > 0 else ''}. {self._sought(distinct)}"
             f"{'. ' if hints else ''}{' '.join(hints)}",
             distinct,
         )
 
+    def _sought(self, missing: Sequence[str]) -> str:
+        """Where words without a vector were looked for."""
+        if self.subwords is None:
+            return "Words are looked up as written, then as the model's tokenizer writes them"
+        its = "its" if len(missing) == 1 else "their"
+        composed = f"None of {its} n-grams has a vector to compose one from"
+        if any(len(word) > LONGEST_COMPOSED for word in missing):
+            composed += f", or a word is longer than {LONGEST_COMPOSED:,} characters"
+        return composed
+
     def _check_composed(self, n_characters: int) -> None:
         if self.most_composed is not None and n_characters > self.most_composed:
             raise QueryError(
-                f"words that {self.name} does not know have {n_characters:,} characters together, "
-                f"and {self.most_composed:,} are allowed: ask for fewer at a time"
+                f"words that {self.name} does not know have {counted(n_characters, 'character')} "
+                f"together, and {self.most_composed:,} are allowed: ask for fewer at a time"
             )
 
     def _checked(self, vectors: NDArray[np.floating]) -> Floats:

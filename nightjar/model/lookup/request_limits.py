@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .lookup_errors import QueryError
+from .lookup_errors import QueryError, counted
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DEPTH_OF = np.zeros(256, np.int64)
@@ -45,8 +45,8 @@ class RequestLimits:
         """Raise QueryError when a request in JSON is too long, or too deep to be read."""
         if len(content) > self.request_bytes:
             raise QueryError(
-                f"the request has {len(content):,} bytes, {self.request_bytes:,} are allowed: ask "
-                f"for fewer at a time"
+                f"the request has {counted(len(content), 'byte')}, {self.request_bytes:,} are "
+                f"allowed: ask for fewer at a time"
             )
         steps = _DEPTH_OF[np.frombuffer(_STRINGS.sub(b"", content), np.uint8)]
         if steps.size and int(np.cumsum(steps[steps != 0]).max(initial=0)) > self.depth:
@@ -64,12 +64,13 @@ class RequestLimits:
             n_characters += sum(len(one) for one in several if isinstance(one, str))
         if n_items > self.items:
             raise QueryError(
-                f"{n_items:,} items are given, {self.items:,} are allowed: ask for fewer at a time"
+                f"{counted(n_items, 'item')} are given, {self.items:,} are allowed: ask for fewer "
+                f"at a time"
             )
         if n_characters > self.characters:
             raise QueryError(
-                f"the items have {n_characters:,} characters, {self.characters:,} are allowed: ask "
-                f"for fewer at a time"
+                f"the items have {counted(n_characters, 'character')}, {self.characters:,} are "
+                f"allowed: ask for fewer at a time"
             )
 
     def check_cost(self, costs: Sequence[Cost]) -> None:
@@ -77,8 +78,8 @@ class RequestLimits:
         n_answers = sum(cost.answers for cost in costs)
         if n_answers > self.answers:
             raise QueryError(
-                f"the answer would have {n_answers:,} neighbours, or words times clusters; "
-                f"{self.answers:,} are allowed: ask for fewer at a time"
+                f"the answer would have {counted(n_answers, 'neighbour')}, or words times "
+                f"clusters; {self.answers:,} are allowed: ask for fewer at a time"
             )
         n_products = sum(cost.products for cost in costs)
         if n_products > self.products:

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from .lookup_errors import QueryError
+from .lookup_errors import QueryError, counted
 from .model import Neighbor, VectorModel
 from .request_limits import Cost, RequestLimits
 
@@ -214,8 +214,8 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
         return [_listed(found)]
     if topn * len(items) > MAX_ANSWERS:
         raise QueryError(
-            f"{len(items)} items with topn {topn} are more than {MAX_ANSWERS} neighbours: ask for "
-            f"fewer at a time"
+            f"{counted(len(items), 'item')} with topn {topn} are more than {MAX_ANSWERS} "
+            f"neighbours: ask for fewer at a time"
         )
     if any(not isinstance(item, str) for item in items):
         vectors = _vectors(items, model.table.vector_size)
@@ -228,7 +228,9 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
 def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
     words = _words(items)
     if not words or len(words) % 3:
-        raise QueryError(f"analogy takes three words to a question, {len(words)} words are given")
+        raise QueryError(
+            f"analogy takes three words to a question; given: {counted(len(words), 'word')}"
+        )
     questions = [(words[i], words[i + 1], words[i + 2]) for i in range(0, len(words), 3)]
     topn = min(parameters.topn, len(model.table))
     return [_listed(found) for found in model.analogies(questions, topn, parameters.approximate)]
@@ -237,7 +239,9 @@ def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -
 def _similarity(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
     words = _words(items)
     if not words or len(words) % 2:
-        raise QueryError(f"similarity takes two words to a pair, {len(words)} words are given")
+        raise QueryError(
+            f"similarity takes two words to a pair; given: {counted(len(words), 'word')}"
+        )
     pairs = [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
     return model.similarities(pairs).tolist()
 
@@ -250,8 +254,8 @@ def _odd(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> A
 def _cluster(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
     if len(items) * parameters.n_clusters > MAX_ANSWERS:
         raise QueryError(
-            f"{len(items)} words in {parameters.n_clusters} clusters are too many: words times "
-            f"clusters may be {MAX_ANSWERS} at most"
+            f"{counted(len(items), 'word')} in {counted(parameters.n_clusters, 'cluster')} are too "
+            f"many: words times clusters may be {MAX_ANSWERS} at most"
         )
     return model.clusters(_words(items), parameters.n_clusters, parameters.seed)
 

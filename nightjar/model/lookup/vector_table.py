@@ -71,6 +71,16 @@ class SubwordVectors:
             self._compose(words[first:stop], means[first:stop])
         return means
 
+    def n_known(self, word: str) -> tuple[int, int]:
+        """How many n-grams of ``word`` have a vector, and how many it has; 0, 0 if it is too long.
+
+        The vector of an unknown word is the sum of the former, divided by the number of all.
+        """
+        if len(word) > LONGEST_COMPOSED or len(self.buckets) == 0:
+            return 0, 0
+        wanted = np.array(ngram_buckets(word, *self.sizes), np.int64)
+        return int(np.isin(wanted, self.buckets).sum()), len(wanted)
+
     def _compose(self, words: Sequence[str], means: NDArray[np.float32]) -> None:
         """Write the vectors of some words into ``means``."""
         buckets = [

@@ -35,6 +35,7 @@ from nightjar.registry import (
 )
 from nightjar.stages import STAGES
 from nightjar.store import SET_ASIDE_DIR, Store, forget_deleted, remove_abandoned
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -176,8 +177,8 @@ class _Collector:
         aside = self.root / SET_ASIDE_DIR
         if aside.is_dir() and (n_bytes := bytes_below(aside)):
             yield (
-                f"{aside} holds {n_bytes:,} bytes of damaged artifacts that were set aside: delete "
-                f"them yourself when you no longer need them"
+                f"{aside} holds {counted(n_bytes, 'byte')} of damaged artifacts that were set "
+                f"aside: delete them yourself when you no longer need them"
             )
         if self.survey.others_run:
             yield (
@@ -204,7 +205,9 @@ class _Collector:
         if not self.survey.others_run:
             remove_abandoned(self.root)
         collected = Collected(tuple(gone), tuple(self.notes()))
-        logger.info("deleted %d things, %d bytes", len(gone), collected.n_bytes)
+        logger.info(
+            "deleted %s, %s", counted(len(gone), "thing"), counted(collected.n_bytes, "byte")
+        )
         return collected
 
     def collect_versions(self) -> Iterator[Item]:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from nightjar.config import KeepConfig
 from nightjar.core import Keep, Night, Stage
+from nightjar.core.nights import StepOutcome
 from nightjar.errors import ArtifactDamaged, InputError
 from nightjar.pipeline.retention.pipelines import RecordedPipeline, age_days
 from nightjar.promotion import AcceptedNight, ModelStanding, Standing, VersionRef
 from nightjar.store import Manifest, Store
+from nightjar.wording import counted
 
 Key = tuple[str, str]
 """Stage and version of an artifact."""
 
+_IS_THERE = (StepOutcome.REUSED, StepOutcome.PUBLISHED)
 _DAMAGED = "its manifest cannot be read: 'nightjar verify' says what to do"
 PIECES = "pieces"
 """Key in a manifest's report: the versions, by stage, from which the artifact was assembled."""
@@ -31,14 +34,18 @@ class Needs:
     """What kept nights planned, whether or not it was made."""
     own_planned: set[Key] = field(default_factory=set)
     """The same for this pipeline only."""
+    made: set[Key] = field(default_factory=set)
+    """Those of ``artifacts`` that were made, according to what needs them."""
     own_numbers: dict[str, dict[int, str]] = field(default_factory=dict)
     """By model: the numbers of the registered versions that are needed, with reasons."""
     own_nights: set[int] = field(default_factory=set)
     """Nights whose records are needed for what is kept."""
 
-    def add(self, key: Key, reason: str) -> None:
+    def add(self, key: Key, reason: str, *, was_made: bool = True) -> None:
         """Add something that is needed."""
         self.artifacts.setdefault(key, reason)
+        if was_made:
+            self.made.add(key)
 
 
 class Survey:
@@ -93,6 +100,12 @@ class Survey:
         """The published artifacts that are needed, with the reason."""
         for key in self._published:
             if key in self.needs.artifacts:
+                yield key, self.needs.artifacts[key]
+
+    def missing(self) -> Iterator[tuple[Key, str]]:
+        """What is needed and was made, but is not published, with the reason."""
+        for key in sorted(self.needs.made - set(self._published)):
+            if key[1]:  # "" for a version that Nightjar did not register
                 yield key, self.needs.artifacts[key]
 
     def own_vectors(self) -> Iterator[Key]:
@@ -151,7 +164,7 @@ class Survey:
             self.needs.own_nights.add(night.number)
         for step in night.steps:
             key = (step.stage, step.version)
-            self.needs.add(key, reason)
+            self.needs.add(key, reason, was_made=step.outcome in _IS_THERE)
             self.needs.planned.add(key)
             if is_own:
                 self.needs.own_planned.add(key)
@@ -209,7 +222,7 @@ class Survey:
             if manifest is None:
                 self.needs.add(key, _DAMAGED)
             elif age_days(manifest.created_at, self._now) <= days:
-                self.needs.add(key, f"scores are kept for {days} days")
+                self.needs.add(key, f"scores are kept for {counted(days, 'day')}")
             elif manifest.parents and self._all_needed(manifest):
                 self.needs.add(key, "the scores of kept vectors")
 

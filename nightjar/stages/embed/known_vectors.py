@@ -27,6 +27,7 @@ from nightjar.errors import StoreError
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats
 from nightjar.store import Artifact, Identity, Store, replace
 from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS, EMBEDDINGS
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +209,9 @@ def _read(artifact: Artifact, path: Path, vector_size: int) -> EarlierVectors:
     n_rows = artifact.rows("vectors")
     found_size = artifact.schema("vectors").field("vector").type.list_size
     if found_size != vector_size:
-        raise StoreError(f"they have {found_size} values, the encoder gives {vector_size}")
+        raise StoreError(
+            f"they have {counted(found_size, 'value')}, the encoder gives {vector_size}"
+        )
     hashes = np.zeros(n_rows, "S64")
     is_known = np.zeros(n_rows, np.bool_)
     start = 0

@@ -24,6 +24,7 @@ from nightjar.model.lookup.nearest import unit_rows
 from nightjar.model.tokenization import untyped_errors
 from nightjar.stages.embed.encoder_files import import_extra
 from nightjar.stages.embed.encoding import Bools, Encoded, Floats, ignore_progress
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +158,9 @@ class SentenceEncoder:
         rows = np.array(found[: len(texts)], np.float32)
         if rows.shape[1] != self.vector_size:
             raise EncoderError(
-                f"{self._config.path}: the encoder gives {rows.shape[1]} values a vector and says "
-                f"that it gives {self.vector_size}; its files do not belong together"
+                f"{self._config.path}: the encoder gives {counted(rows.shape[1], 'value')} a "
+                f"vector and says that it gives {self.vector_size}; its files do not belong "
+                f"together"
             )
         return rows
 

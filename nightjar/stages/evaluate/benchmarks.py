@@ -14,6 +14,7 @@ from nightjar.config import AnalogyBenchmark, BenchmarkConfig, StsBenchmark
 from nightjar.errors import BenchmarkError
 from nightjar.files.paths import resolve_pattern
 from nightjar.store.scores import ALL
+from nightjar.wording import counted
 
 SEMANTIC = "semantic"
 SYNTACTIC = "syntactic"
@@ -155,7 +156,9 @@ def read_sts(path: Path) -> StsSet:
         fields = line.split("\t")
         score = _number(fields[places[0]]) if len(fields) == len(names) else None
         if score is None:
-            raise _malformed(path, number, f"{len(names)} columns with a number as score", line)
+            raise _malformed(
+                path, number, f"{counted(len(names), 'column')} with a number as score", line
+            )
         gold.append(score)
         left.append(_unquoted(fields[places[1]]))
         right.append(_unquoted(fields[places[2]]))

@@ -54,6 +54,7 @@ from nightjar.stages.evaluate.bootstrap import (
 )
 from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions, schemas
 from nightjar.store.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -308,7 +309,7 @@ def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> N
     }
     staging.report["missing_words"] = missing
     staging.report["warnings"] = [
-        f"{name}: none of its {score.n_items} items is covered, so it has no score"
+        f"{name}: none of its {counted(score.n_items, 'item')} is covered, so it has no score"
         for name, score in main.items()
         if score.n_covered == 0
     ]
@@ -326,7 +327,7 @@ def _nothing_covered(
 ) -> BenchmarkError:
     examples = [word for entry in missing.values() for word in entry["examples"]]
     return BenchmarkError(
-        f"{model_name}: none of the {n_words} words that take part covers an item of "
+        f"{model_name}: none of the {counted(n_words, 'word')} that take part covers an item of "
         f"{', '.join(config.benchmarks)} (missing: {', '.join(examples[:5])}); evaluate on a "
         f"benchmark in the language of the corpus, lower models.{model_name}.min_count, raise "
         f"evaluation.max_vocabulary, or check evaluation.case_insensitive"

@@ -20,6 +20,7 @@ from nightjar.model.tokenization import SentenceSplitter, Settings, make_sentenc
 from nightjar.stages.index.building import INDEX_FILE
 from nightjar.stages.index.index_stage import open_rows
 from nightjar.store import Artifact, Store, schemas
+from nightjar.wording import counted
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to vectors, shape (n_texts, vector_size); a row of NaN for a text without one."""
@@ -244,8 +245,9 @@ class DocumentSearch:
         self.documents = store.open(store.ref(schemas.DOCUMENTS, version))
         if index.rows("entries") != self.documents.rows("documents"):
             raise StoreError(
-                f"{index.ref} has {index.rows('entries'):,} documents, {self.documents.ref} has "
-                f"{self.documents.rows('documents'):,}: documents are being purged. When that was "
+                f"{index.ref} has {counted(index.rows('entries'), 'document')}, "
+                f"{self.documents.ref} has {self.documents.rows('documents'):,}: documents are "
+                f"being purged. When that was "
                 f"stopped, the next night finishes it, or 'nightjar collect'"
             )
         try:

@@ -26,6 +26,7 @@ from nightjar.stages.ingest.shard_reading import BYTES_DAMAGED, ShardReading
 from nightjar.stages.ingest.sharding import FoundShard, make_shards
 from nightjar.store import Artifact, Identity, schemas
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,10 @@ def ingest(config: IngestConfig, context: StageContext, purged: Purged = NOTHING
     files = planned_files(config, context.base_dir, staging.root / FETCHED_DIR, identity.inputs)
     shards = make_shards(config, files, identity.inputs)
     logger.info(
-        "ingesting %d files of %d sources in %d shards",
-        len(files),
-        len(config.sources),
-        len(shards),
+        "ingesting %s of %s in %s",
+        counted(len(files), "file"),
+        counted(len(config.sources), "source"),
+        counted(len(shards), "shard"),
     )
     reading = ShardReading(config, shards, context, purged)
     found, decisions = reading.decided(staging.directory / _SPILL_NAME)

@@ -17,6 +17,7 @@ from nightjar.errors import SourceChanged, SourceError
 from nightjar.files.compression import Expansion, ExpansionLimits, decompress
 from nightjar.stages.ingest.records import storable
 from nightjar.store import FileIdentity, file_identity
+from nightjar.wording import counted
 
 _CHUNK_BYTES = 1 << 16
 
@@ -88,9 +89,10 @@ class InputFile:
 def _compare(path: Path, planned: FileIdentity, n_bytes: int, sha256: str) -> None:
     if (n_bytes, sha256) != (planned.bytes, planned.sha256):
         raise SourceChanged(
-            f"{path}: the file changed since the run was planned ({planned.bytes} bytes, sha256 "
-            f"{planned.sha256[:12]}; now {n_bytes} bytes, {sha256[:12]}); run again when it is "
-            f"complete"
+            f"{path}: the file changed since the run was planned "
+            f"({counted(planned.bytes, 'byte')}, sha256 {planned.sha256[:12]}; now "
+            f"{counted(n_bytes, 'byte')}, {sha256[:12]}); run again "
+            f"when it is complete"
         )
 
 

@@ -11,6 +11,7 @@ from nightjar.stages.ingest.cleaning import Cleaned, Dropped, DropReason, make_c
 from nightjar.stages.ingest.cleaning.personal import MAX_CHARS
 from nightjar.stages.ingest.purge_list import DIGEST_BYTES, NOTHING, Purged, digest_of
 from nightjar.stages.ingest.records import EXCERPT_CHARS, Document, Reason, Rejection, excerpt
+from nightjar.wording import counted
 
 _ID_HEX_DIGITS = 16
 _MAX_ID_CHARS = 1_000
@@ -115,10 +116,10 @@ class Preparation:
                 detail += " once it is cleaned"
             return self._rejection(document, Reason.EMPTY, detail, text)
         if len(text) < self._config.min_chars:
-            detail = f"{len(text)} characters, min_chars is {self._config.min_chars}"
+            detail = f"{counted(len(text), 'character')}, min_chars is {self._config.min_chars}"
             return self._rejection(document, Reason.TOO_SHORT, detail, text)
         if len(text) > self._config.max_chars:
-            detail = f"{len(text)} characters, max_chars is {self._config.max_chars}"
+            detail = f"{counted(len(text), 'character')}, max_chars is {self._config.max_chars}"
             return self._rejection(document, Reason.TOO_LONG, detail, text)
         return Cleaned(text, cleaned.changes, cleaned.language)
 
@@ -144,7 +145,7 @@ def _id_problem(native_id: str | None) -> str:
     if native_id is None or (len(native_id) < _SHORT and native_id.isprintable()):
         return ""  # surrogates and NUL are not printable
     if len(native_id) > _MAX_ID_CHARS:
-        return f"the id has {len(native_id)} characters, more than {_MAX_ID_CHARS}"
+        return f"the id has {counted(len(native_id), 'character')}, more than {_MAX_ID_CHARS}"
     if "\0" in native_id or any("\ud800" <= character <= "\udfff" for character in native_id):
         return f"the id {native_id!r} holds what cannot be stored"
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nightjar.progress import Progress
 from nightjar.store import Artifact
 from nightjar.store.schemas import DOCUMENTS
+from nightjar.wording import counted
 
 SAMPLED_DOCUMENTS = 1_000
 """Most documents without a declared language whose language is guessed."""
@@ -27,6 +28,32 @@ GROWTH_POINTS = 200
 MAX_NEW_WORDS = 1_000
 UNDETERMINED = "und"
 """ISO 639-2's code for an undetermined language."""
+_LEAST_PROBABILITY = 0.7
+_MOST_BESIDE_A_RELATIVE = 0.25
+_LEAST_TOLD = 0.005
+_MANY_UNSURE = 0.05
+_WRITTEN_RELATIVE: Mapping[str, str] = {
+    "pcm": "en",
+    "an": "es",
+    "ext": "es",
+    "lb": "de",
+    "oc": "fr",
+    "wa": "fr",
+    "gcf": "fr",
+    "gcr": "fr",
+    "lij": "it",
+    "vec": "it",
+    "bcl": "tl",
+    "ary": "ar",
+    "arz": "ar",
+    "wuu": "zh",
+    "yue": "zh",
+    "gom": "mr",
+    "crh": "tr",
+    "ltg": "lv",
+    "sdh": "ku",
+}
+"""Languages that are written rarely, and the one that their texts are most alike."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +132,10 @@ class Languages:
     declared: Mapping[str, int]
     """Number of documents by declared language; UNDETERMINED for those without one."""
     sampled: Mapping[str, int]
-    """Number of sampled documents without a declared language, by py3langid's guess."""
+    """Number of sampled documents without a declared language, by py3langid's guess;
+    UNDETERMINED for those that are too short, or whose guess is doubtful."""
+    doubts: tuple[str, ...] = ()
+    """Guesses that are not believed, and why."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -133,35 +163,73 @@ def measure_languages(documents: Artifact) -> Languages:
     if not declared[UNDETERMINED]:
         del declared[UNDETERMINED]
         return Languages(dict(sorted(declared.items())), {})
-    sampled = Counter(map(_language, _sample(documents)))
-    return Languages(dict(sorted(declared.items())), dict(sorted(sampled.items())))
+    texts = (text for _, text in sampled_documents(documents, only_without_language=True))
+    sampled, doubts = believed(Counter(map(_language, texts)), declared)
+    return Languages(dict(sorted(declared.items())), dict(sorted(sampled.items())), doubts)
 
 
-def _sample(documents: Artifact) -> Iterator[str]:
-    """The beginnings of documents without a language, evenly spaced."""
-    with documents.row_groups(DOCUMENTS, ["language", "text"]) as groups:
+def believed(
+    guessed: Counter[str], declared: Mapping[str, int]
+) -> tuple[Counter[str], tuple[str, ...]]:
+    """The guesses without those that are hardly true, and why those are not believed.
+
+    Naive Bayes is sure of itself even where it is wrong: some English news looks like Nigerian
+    Pidgin. A rarely written language beside much more of its written relative is a mistake.
+    """
+    kept, doubts = Counter(guessed), []
+    n_sampled = guessed.total()
+    for language, relative in _WRITTEN_RELATIVE.items():
+        n, n_relative = guessed[language], guessed[relative]
+        if not n or declared.get(language) or n > _MOST_BESIDE_A_RELATIVE * n_relative:
+            continue
+        kept[UNDETERMINED] += kept.pop(language)
+        if n >= _LEAST_TOLD * n_sampled:
+            doubts.append(
+                f"{n:,} of {counted(n_sampled, 'document')} looked at look like {language}, and "
+                f"{n_relative:,} like {relative}, its close relative that is written much more: "
+                f"they are counted as {UNDETERMINED}, not as {language}"
+            )
+    n_unsure = guessed[UNDETERMINED]
+    if n_unsure >= max(1, _MANY_UNSURE * n_sampled):
+        doubts.append(
+            f"{n_unsure:,} of {counted(n_sampled, 'document')} looked at are shorter than "
+            f"{_MIN_LANGUAGE_CHARS} characters, or no language is probable enough "
+            f"({_LEAST_PROBABILITY:.0%}): they are counted as {UNDETERMINED}"
+        )
+    return kept, tuple(doubts)
+
+
+def sampled_documents(
+    documents: Artifact, *, only_without_language: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Sources and texts of documents, evenly spaced."""
+    with documents.row_groups(DOCUMENTS, ["source", "language", "text"]) as groups:
         n_groups = min(_SAMPLED_GROUPS, len(groups))
         per_group = max(1, SAMPLED_DOCUMENTS // max(1, n_groups))
         for number in np.linspace(0, len(groups) - 1, n_groups).astype(int).tolist():
             table = groups.read(number)
-            unknown = table.filter(pc.is_null(table.column("language"))).column("text")
-            places = np.unique(np.linspace(0, len(unknown) - 1, per_group).astype(int))
-            for place in places.tolist() if len(unknown) else []:
-                yield unknown[place].as_py()[:_LANGUAGE_CHARS]
+            if only_without_language:
+                table = table.filter(pc.is_null(table.column("language")))
+            places = np.unique(np.linspace(0, len(table) - 1, per_group).astype(int))
+            for place in places.tolist() if len(table) else []:
+                yield table.column("source")[place].as_py(), table.column("text")[place].as_py()
 
 
 def _language(text: str) -> str:
+    text = text[:_LANGUAGE_CHARS]
     if len(text) < _MIN_LANGUAGE_CHARS:
         return UNDETERMINED
-    found: str = _identify()(text)[0]
-    return found
+    found, probability = _identify()(text)
+    return str(found) if probability >= _LEAST_PROBABILITY else UNDETERMINED
 
 
 @cache
-def _identify() -> Any:
-    import py3langid  # noqa: PLC0415  # its model takes a while to load
+def _identify() -> Callable[[str], tuple[str, float]]:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415  # loads slowly
 
-    return py3langid.classify
+    identify: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    classify: Callable[[str], tuple[str, float]] = identify.classify
+    return classify
 
 
 @dataclass(frozen=True, eq=False)

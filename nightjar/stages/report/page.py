@@ -56,6 +56,11 @@ class Page:
         """Add a muted line."""
         self._parts.append(f'<p class="muted">{escape(text)}</p>')
 
+    def items(self, texts: Sequence[str]) -> None:
+        """Add a list of sentences."""
+        found = "".join(f"<li>{escape(text)}</li>" for text in texts)
+        self._parts.append(f"<ul>{found}</ul>")
+
     def figures(self, values: Mapping[str, str]) -> None:
         """Add large numbers with their names."""
         found = "".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext, hold_nothing
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
+from nightjar.stages.report.doubts import find_doubts
 from nightjar.stages.report.measures import (
     Languages,
     Lengths,
@@ -21,8 +22,9 @@ from nightjar.stages.report.measures import (
 from nightjar.stages.report.page import Page, draw_bars, draw_curve, draw_shares
 from nightjar.store import Artifact, Identity, Manifest, Staging, library_versions, schemas
 from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
+from nightjar.wording import counted
 
-REVISION = 2
+REVISION = 3
 """Raise it when the same artifacts give a different report than before."""
 
 
@@ -38,6 +40,10 @@ def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Ide
 
 
 PAGE = "report.html"
+DOUBTS = "doubts"
+"""Key of the manifest's report: what looks wrong in the text, in sentences; a night's alarms."""
+LANGUAGE_DOUBTS = "language_doubts"
+"""Key of the manifest's report: which guesses of languages are not believed, and why."""
 _MAX_LANGUAGES = 12
 
 
@@ -47,6 +53,9 @@ def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) 
     counts = {**documents.manifest.counts, **tokens.manifest.counts}
     lengths = measure_lengths(tokens, counts["documents_without_tokens"], context.progress)
     languages = measure_languages(documents)
+    doubts = find_doubts(context.identity.name, documents, tokens)
+    staging.report[DOUBTS] = list(doubts)
+    staging.report[LANGUAGE_DOUBTS] = list(languages.doubts)
     _write_tables(documents, tokens, lengths, languages, staging)
     staging.counts.update(
         documents=counts["documents_kept"],
@@ -56,7 +65,7 @@ def report_corpus(documents: Artifact, tokens: Artifact, context: StageContext) 
         words=counts["tokens"],
         distinct_words=counts["vocabulary"],
     )
-    page = _page(context.identity.name, documents, tokens, lengths, languages)
+    page = _page(documents, tokens, lengths, languages, doubts)
     staging.add_file(PAGE).write_text(page, encoding="utf-8")
 
 
@@ -148,14 +157,14 @@ def _ranges(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
 
 
 def _page(
-    corpus: str,
     documents: Artifact,
     tokens: Artifact,
     lengths: Lengths,
     languages: Languages,
+    doubts: Sequence[str],
 ) -> str:
     counts = {**documents.manifest.counts, **tokens.manifest.counts}
-    page = Page(f"The corpus {corpus}")
+    page = Page(f"The corpus {documents.manifest.name}")
     page.text(f"{documents.ref} and {tokens.ref}")
     page.figures(
         {
@@ -166,6 +175,9 @@ def _page(
             "in quarantine": f"{counts['quarantined']:,}",
         }
     )
+    if doubts:
+        page.heading("Doubts")
+        page.items(doubts)
     page.heading("Sources")
     page.table(
         ("source", "documents", "words", "in quarantine"),
@@ -194,7 +206,11 @@ def _page(
     shares = dict(list(languages.shares.items())[:_MAX_LANGUAGES])
     page.heading("Languages")
     if n_sampled := sum(languages.sampled.values()):
-        page.text(f"estimated from {n_sampled:,} documents for those whose source names none")
+        page.text(
+            f"estimated from {counted(n_sampled, 'document')} for those whose source names none"
+        )
+    if languages.doubts:
+        page.items(languages.doubts)
     height = 1 + 0.25 * len(shares)
     page.plot(draw_shares(list(shares), list(shares.values())), "share of each language", height)
     page.heading("Dropped, skipped and changed")

@@ -39,6 +39,7 @@ from nightjar.store import (
     publish,
     schemas,
 )
+from nightjar.wording import counted
 
 if TYPE_CHECKING:
     from nightjar.stages.tokenize.word_ids import CutBatch, WordCutter
@@ -113,7 +114,7 @@ def _named(error: TokenizerError) -> InputError:
 def _definition_path(pattern: str, base_dir: Path) -> Path:
     found = expand(pattern, base_dir)
     if len(found) != 1:
-        count = "no file" if not found else f"{len(found)} files"
+        count = "no file" if not found else f"{counted(len(found), 'file')}"
         raise ConfigError(
             f"tokenize.subword_path: {pattern!r} names {count}; name one tokenizer.json, relative "
             f"to the config file"

@@ -37,6 +37,7 @@ from nightjar.store import (
     part_name,
     schemas,
 )
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ def _dropped(config: TokenizeConfig) -> dict[str, str]:
 
 def _nothing_left(config: TokenizeConfig, counts: Counter[str]) -> VocabularyError:
     return VocabularyError(
-        f"no token is left of {counts['documents_read']} documents (tokenizer "
+        f"no token is left of {counted(counts['documents_read'], 'document')} (tokenizer "
         f"{config.tokenizer}; dropped as too short: {counts['token_too_short']}, as too long: "
         f"{counts['token_too_long']}); check sources, tokenize.tokenizer and "
         f"tokenize.pattern, tokenize.min_token_chars ({config.min_token_chars}) and "

@@ -29,6 +29,7 @@ from nightjar.config.models import TrainedConfig
 from nightjar.stages.train.checkpoints import Position
 from nightjar.stages.train.trainer import TrainingJob, check_finite, diverged, write_losses
 from nightjar.store import release_free_memory
+from nightjar.wording import counted
 
 S = TypeVar("S")
 
@@ -85,7 +86,9 @@ def fit(job: TrainingJob[Any], learner: Learner[S]) -> None:
     model: TrainedConfig = job.model
     position = job.checkpoints.restore(learner.arrays()) if job.checkpoints else None
     if position is not None:
-        job.staging.report["resumed"] = f"epoch {position.epoch}, {position.n_units} units"
+        job.staging.report["resumed"] = (
+            f"epoch {position.epoch}, {counted(position.n_units, 'unit')}"
+        )
     position = position or Position()
     job.progress.start("train", learner.n_units * model.epochs, learner.unit)
     n_units_before = learner.n_units * (position.epoch - 1) + position.n_units

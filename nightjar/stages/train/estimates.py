@@ -23,6 +23,7 @@ from nightjar.stages.train.ngram_use import EXACT_WORDS, NgramUse, count_ngrams
 from nightjar.stages.train.resources import Resources
 from nightjar.stages.train.spans import keep_limits
 from nightjar.store import Artifact
+from nightjar.wording import counted
 
 INTERPRETER_BYTES = 150_000_000
 """Python with Prefect, Arrow and pydantic before a training starts (140 MB measured)."""
@@ -305,7 +306,7 @@ def _advice(
     if n_words >= 2:
         options.append(
             f"models.{name}.max_vocabulary: {_rounded_down(n_words)} would fit (now "
-            f"{work.n_words} words; a higher min_count has the same effect)"
+            f"{counted(work.n_words, 'word')}; a higher min_count has the same effect)"
         )
     if not options:
         return "no vector_size or max_vocabulary would fit alone; lower both, or free some room"
@@ -355,8 +356,8 @@ def subsampling_warning(name: str, model: TrainedConfig, work: Workload) -> str:
         return ""
     return (
         f"models.{name}.sample = {model.sample:g} keeps about {kept * work.n_tokens:.2g} of "
-        f"{work.n_tokens} tokens an epoch, so hardly two ever meet in a window: the vectors stay "
-        f"near their random start; raise it, or set sample: 0"
+        f"{counted(work.n_tokens, 'token')} an epoch, so hardly two ever meet in a window: the "
+        f"vectors stay near their random start; raise it, or set sample: 0"
     )
 
 

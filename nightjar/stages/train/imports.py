@@ -15,6 +15,7 @@ from nightjar.formats.embeddings import NGRAMS, NgramSizes, stretches, write_ngr
 from nightjar.progress import Progress
 from nightjar.stages.train.training_identity import import_path
 from nightjar.store import Staging
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def import_vectors(
     staging.report.update(trainer=model.trainer, format=kind, counts_are_ranks=found.counts is None)
     for fault, times in sorted(found.faults.items()):
         logger.warning("models.%s: %s: %s (%d)", name, path.name, fault.replace("_", " "), times)
-    progress.advance(1, f"{len(found.tokens)} words")
+    progress.advance(1, f"{counted(len(found.tokens), 'word')}")
 
 
 def _ranked(

@@ -17,6 +17,7 @@ from nightjar.config.models import TrainedConfig
 from nightjar.errors import ArtifactDamaged, VocabularyError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, FileEntry
+from nightjar.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +105,13 @@ def _n_frequent(counts: NDArray[np.int64], model: TrainedConfig) -> int:
 def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) -> VocabularyError:
     if len(counts) < 2:
         return VocabularyError(
-            f"the corpus has {len(counts)} different word(s) and a model needs at least 2; add "
-            f"text to sources"
+            f"the corpus has {counted(len(counts), 'different word')} and a model needs at least "
+            f"2; add text to sources"
         )
     return VocabularyError(
-        f"{n_kept} of {len(counts)} words occur at least models.{name}.min_count = {min_count} "
-        f"times and a model needs at least 2; lower min_count (the second most frequent word "
-        f"occurs {counts[1]} times) or add text"
+        f"{n_kept} of {counted(len(counts), 'word')} occur at least models.{name}.min_count = "
+        f"{min_count} times and a model needs at least 2; lower min_count (the second "
+        f"most frequent word occurs {counted(counts[1], 'time')}) or add text"
     )
 
 
@@ -196,9 +197,10 @@ class ModelCorpus:
             progress.advance(len(lengths))
         if n_with_context == 0:
             raise VocabularyError(
-                f"none of {n_sentences} sentences holds two or more of the "
-                f"{self.vocabulary.n_learned} words kept, so there is no context to learn from; "
-                f"lower models.{name}.min_count, raise models.{name}.max_vocabulary, or set "
+                f"none of {counted(n_sentences, 'sentence')} holds two or more of the "
+                f"{counted(self.vocabulary.n_learned, 'word')} kept, so there is no context to "
+                f"learn from; lower models.{name}.min_count, raise models.{name}.max_vocabulary, "
+                f"or set "
                 f"tokenize.split_sentences: false"
             )
         return CorpusSize(n_sentences, n_with_context, n_tokens, n_tokens_with_context)

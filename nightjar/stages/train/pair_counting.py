@@ -29,6 +29,7 @@ from nightjar.kernels.cooccurrence_counts import (
 from nightjar.progress import Progress
 from nightjar.stages.train.model_corpus import TokenBatch, Vocabulary
 from nightjar.stages.train.sorted_runs import CELL_BYTES, HeldRun, Run, Source, SpilledRuns, merged
+from nightjar.wording import counted
 
 UNIT = 1 << 30
 """The count of a pair of adjacent words, while sums are integers."""
@@ -191,13 +192,14 @@ def _check_bits(vocabulary: Vocabulary, window: int, slot_bits: int, weight: int
     largest_key = (n_tiles(len(vocabulary)) ** 2 * TILE_CELLS) << slot_bits
     if largest_key >= 2**63:
         raise VocabularyError(
-            f"{len(vocabulary)} words and window {window} are more pairs than 64 bits can "
-            f"number; set max_vocabulary"
+            f"{counted(len(vocabulary), 'word')} and window {window} are more pairs than 64 bits "
+            f"can number; set max_vocabulary"
         )
     most_frequent = int(vocabulary.counts[0])
     if 2 * most_frequent * weight >= 2**63:
         raise VocabularyError(
-            f"{vocabulary.words[0]!r} occurs {most_frequent} times, and with window {window} its "
-            f"co-occurrences may be more than 64 bits can sum; make window smaller or count "
+            f"{vocabulary.words[0]!r} occurs {counted(most_frequent, 'time')}, and with window "
+            f"{window} its co-occurrences may be more than 64 bits can sum; make window smaller or "
+            f"count "
             f"parts of the corpus"
         )

@@ -44,6 +44,7 @@ from nightjar.formats.embeddings import (
 from nightjar.formats.model_files import write_words
 from nightjar.progress import Progress
 from nightjar.store import Artifact, Staging, schemas
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,9 @@ def fit_encoder(
     n_found = int(np.count_nonzero(words.shares))
     if n_found == 0:
         raise VocabularyError(
-            f"models.{name}: none of the {len(embeddings.tokens)} words of {model.model} occurs in "
-            f"the corpus, so there is nothing to weigh them by; is it in another language or case?"
+            f"models.{name}: none of the {counted(len(embeddings.tokens), 'word')} of "
+            f"{model.model} occurs in the corpus, so there is nothing to weigh them by; is it in "
+            f"another language or case?"
         )
     a = model.a if isinstance(model, SifConfig) else usif_a(words.shares, _mean_length(tokens))
     floor = a if isinstance(model, SifConfig) else a / 2
@@ -119,7 +121,7 @@ def fit_encoder(
         sentences=tokens.rows("sentences"),
     )
     staging.report.update(trainer=model.trainer, a=a, removed_shares=removal.shares.tolist())
-    logger.info("%s: a = %.3g, %d directions removed", name, a, len(removal.shares))
+    logger.info("%s: a = %.3g, %s removed", name, a, counted(len(removal.shares), "direction"))
 
 
 def usif_a(shares: Floats, mean_length: float) -> float:

@@ -18,6 +18,7 @@ from nightjar.errors import InputError
 from nightjar.formats.embeddings import matrix_of, ngram_sizes
 from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.store import Artifact
+from nightjar.wording import counted
 
 
 def check_base(name: str, model: TrainedConfig, base: Artifact) -> None:
@@ -26,7 +27,7 @@ def check_base(name: str, model: TrainedConfig, base: Artifact) -> None:
     if size != model.vector_size:
         raise InputError(
             f"models.{name}.vector_size is {model.vector_size}, and {model.init_from}, which it "
-            f"starts from, has vectors of {size} values; set it to {size}"
+            f"starts from, has vectors of {counted(size, 'value')}; set it to {size}"
         )
     if not isinstance(model, FastTextConfig) or model.max_n < model.min_n:
         return

@@ -39,6 +39,7 @@ from nightjar.store import (
     release_free_memory,
     schemas,
 )
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -178,18 +179,18 @@ def _report(job: TrainingJob[Any]) -> None:
         seed=job.seed,
         n_workers=job.n_workers,
         dropped={
-            "min_count": f"words that occur fewer than {model.min_count} times",
+            "min_count": f"words that occur fewer than {counted(model.min_count, 'time')}",
             "max_vocabulary": "words beyond the most frequent max_vocabulary",
             "without_context": "sentences (and their tokens) left with fewer than two words",
         },
     )
     logger.info(
-        "training %s by %s: %d words, %d tokens, %d workers",
+        "training %s by %s: %s, %s, %s",
         model.trainer,
         model.engine,
-        len(vocabulary),
-        size.n_tokens_with_context,
-        job.n_workers,
+        counted(len(vocabulary), "word"),
+        counted(size.n_tokens_with_context, "token"),
+        counted(job.n_workers, "worker"),
     )
 
 

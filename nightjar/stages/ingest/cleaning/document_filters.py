@@ -18,6 +18,7 @@ from typing import Any
 from nightjar.config.cleaning import FiltersConfig, LanguageFilterConfig
 from nightjar.model.tokenization.character_classes import unspaced_characters, word_characters
 from nightjar.stages.ingest.cleaning.results import DropReason
+from nightjar.wording import counted
 
 _DIGITS = re.compile(r"\d")
 _BEYOND_BASIC = re.compile("[\U00010000-\U0010ffff]")
@@ -68,10 +69,10 @@ def _word_filter(min_words: int, max_words: int | None) -> Filter:
     def check(text: str) -> Unwanted | None:
         n_words = len(text.split())
         if n_words < min_words:
-            detail = f"{n_words} words, cleaning.filters.min_words is {min_words}"
+            detail = f"{counted(n_words, 'word')}, cleaning.filters.min_words is {min_words}"
             return Unwanted(DropReason.TOO_FEW_WORDS, detail)
         if max_words is not None and n_words > max_words:
-            detail = f"{n_words} words, cleaning.filters.max_words is {max_words}"
+            detail = f"{counted(n_words, 'word')}, cleaning.filters.max_words is {max_words}"
             return Unwanted(DropReason.TOO_MANY_WORDS, detail)
         return None
 

@@ -18,6 +18,7 @@ from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.readers.field_mapping import MISSING, FieldMapping, missing_field
 from nightjar.stages.ingest.readers.plain_text import EMPTY_LINES, Line, split_lines
 from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Reason, Record, Rejection, excerpt
+from nightjar.wording import counted
 
 _MIN_FIELD_LIMIT = 1 << 20
 _MAX_ROW_LINES = 200_000
@@ -130,7 +131,10 @@ class _Lines:
 
     def _decoded(self, line: Line) -> str:
         if line.is_cut:
-            self.problem = (Reason.TOO_LONG, f"line {line.number} has {line.n_bytes} bytes")
+            self.problem = (
+                Reason.TOO_LONG,
+                f"line {line.number} has {counted(line.n_bytes, 'byte')}",
+            )
             return ""  # an empty line ends the row
         try:
             return decoded(line.data, self._encoding, self._errors)
@@ -268,8 +272,8 @@ class _Columns:
             count = header.count(use.field)
             if count > 1:
                 raise SourceError(
-                    f"{file.path}: has {count} columns {use.field!r}; give each its own name, or "
-                    f"name all of them in columns"
+                    f"{file.path}: has {counted(count, 'column')} {use.field!r}; give each its own "
+                    f"name, or name all of them in columns"
                 )
             if count:
                 place[use.field] = header.index(use.field)
@@ -284,7 +288,7 @@ class _Columns:
         if not row.values:
             return row.rejection(Reason.EMPTY, "the line is blank")
         if len(row.values) != self.n_columns:
-            detail = f"{len(row.values)} columns, the header has {self.n_columns}"
+            detail = f"{counted(len(row.values), 'column')}, the header has {self.n_columns}"
             text = excerpt(",".join(row.values))
             return Rejection(row.locator, Reason.MALFORMED_ROW, detail, text)
         return self.mapping.record(row.locator, partial(self._value, row.values), _kind)

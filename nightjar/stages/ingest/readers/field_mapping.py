@@ -15,6 +15,7 @@ from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
 from nightjar.config.linear_regex import make_search
 from nightjar.errors import SourceError
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
+from nightjar.wording import counted
 
 _MAX_SHOWN = 30
 
@@ -171,7 +172,9 @@ class TooLongValue(Exception):
     """A value that is too long for any document, and was not read for that reason."""
 
     def __init__(self, field: str, n_bytes: int) -> None:
-        super().__init__(f"{field!r} has {n_bytes} bytes, more than max_chars characters can be")
+        super().__init__(
+            f"{field!r} has {counted(n_bytes, 'byte')}, more than max_chars characters can be"
+        )
 
 
 _MAX_EXACT_FLOAT = 2.0**53

@@ -20,6 +20,7 @@ from nightjar.stages.ingest.records import (
     Rejection,
     excerpt,
 )
+from nightjar.wording import counted
 
 _MARKUP_PER_CHAR = 4
 _MIN_PAGE_BYTES = 1 << 24
@@ -53,7 +54,7 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
     limit = max(_MARKUP_PER_CHAR * MAX_BYTES_PER_CHAR * max_chars, _MIN_PAGE_BYTES)
     page = read_whole(file.content(), limit)
     if page.n_bytes > len(page.data):
-        detail = f"{page.n_bytes} bytes of markup"
+        detail = f"{counted(page.n_bytes, 'byte')} of markup"
         yield Rejection(file.label, Reason.TOO_LONG, detail, excerpt(page.data))
         return
     # Detection comes last, if the encoding is auto.

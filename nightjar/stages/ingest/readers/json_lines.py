@@ -22,6 +22,7 @@ from nightjar.stages.ingest.readers.field_mapping import (
 from nightjar.stages.ingest.readers.plain_text import Line, split_lines
 from nightjar.stages.ingest.records import Reason, Record, Rejection, excerpt
 from nightjar.stages.ingest.remote.row_parts import TOO_LONG
+from nightjar.wording import counted
 
 _MAX_BYTES_PER_CHAR = 12
 r"""``\ud83d\ude00`` is one character."""
@@ -99,7 +100,7 @@ def _parsed(line: Line, locator: str, encoding: str, errors: str) -> dict[str, A
         return Rejection(locator, reason, detail, excerpt(line.data, encoding))
 
     if line.is_cut:
-        detail = f"{line.n_bytes} bytes, more than a text of max_chars can take"
+        detail = f"{counted(line.n_bytes, 'byte')}, more than a text of max_chars can take"
         return rejection(Reason.TOO_LONG, detail)
     try:
         text = decoded(line.data, encoding, errors)

@@ -14,6 +14,7 @@ from nightjar.errors import SourceError
 from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
 from nightjar.stages.ingest.wikitext import WikitextStripper
+from nightjar.wording import counted
 
 _FEED_BYTES = 1 << 16
 _MAX_DEPTH = 32
@@ -253,7 +254,7 @@ def _record(page: WikiPage, stripper: WikitextStripper, label: str) -> Record:
         detail = f"its content model is {page.model}"
         return Rejection(locator, Reason.NOT_WIKITEXT, detail, excerpt(page.text))
     if page.n_chars > len(page.text):
-        detail = f"{page.n_chars} characters of markup"
+        detail = f"{counted(page.n_chars, 'character')} of markup"
         return Rejection(locator, Reason.TOO_LONG, detail, excerpt(page.text))
     found = stripper.stripped(page.text, page.title)
     text = found.text

@@ -17,6 +17,7 @@ from nightjar.stages.ingest.records import (
     Rejection,
     excerpt,
 )
+from nightjar.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Line:
 
     def blank(self, label: str) -> Rejection:
         """The rejection of blank lines in a row."""
-        detail = f"{self.n_lines:,} blank lines"
+        detail = f"{counted(self.n_lines, 'blank line')}"
         return Rejection(self.locator(label), Reason.EMPTY, detail, "", self.n_lines)
 
 
@@ -177,7 +178,7 @@ def _decoded(
     native_id: str | None,
 ) -> Record:
     if n_bytes > len(data):
-        detail = f"{n_bytes} bytes, more than max_chars characters can be"
+        detail = f"{counted(n_bytes, 'byte')}, more than max_chars characters can be"
         return Rejection(locator, Reason.TOO_LONG, detail, excerpt(data, encoding))
     try:
         return Document(locator, native_id, decoded(data, encoding, source.errors))

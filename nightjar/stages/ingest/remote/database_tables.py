@@ -48,6 +48,7 @@ from nightjar.stages.ingest.remote.row_parts import (
     make_row,
 )
 from nightjar.store import fingerprint, only_writes
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class _TableFetching:
             if self._request.takes(row):
                 yield row
             if number % _TOLD_ROWS == 0:
-                self._progress.advance(_TOLD_ROWS, f"{number:,} rows")
+                self._progress.advance(_TOLD_ROWS, counted(number, "row"))
 
     def _check_keys(self, parts: Sequence[RowPart]) -> None:
         """Raise SourceError when a key occurs twice; equal digests are checked by key."""

@@ -20,6 +20,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     Storage,
 )
 from nightjar.stages.ingest.remote.silence import Pace
+from nightjar.wording import counted
 
 
 class Tally:
@@ -135,5 +136,5 @@ def _check_length(body: Body, writing: Writing) -> None:
     expected = body.version.n_bytes
     if expected is None or writing.n_bytes == expected:
         return
-    reason = f"{writing.n_bytes:,} bytes came instead of {expected:,}"
+    reason = f"{counted(writing.n_bytes, 'byte')} came instead of {expected:,}"
     raise ObjectChanged(reason) if writing.n_bytes > expected else Interrupted(reason)

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
 
 from nightjar.errors import SourceUnavailable
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +128,8 @@ class Patience:
             self._most_bytes = n_bytes
         if self._n_failed == len(DELAYS):
             raise SourceUnavailable(
-                f"{self._place}: {trouble}; tried {self._n_failed + 1} times. Check the network "
-                f"and the server, then run the same command again: what is here is kept"
+                f"{self._place}: {trouble}; tried {counted(self._n_failed + 1, 'time')}. Check the "
+                f"network and the server, then run the same command again: what is here is kept"
             ) from None
         asked = min(trouble.wait_seconds, MAX_WAIT_SECONDS)
         delay = max(DELAYS[self._n_failed], asked)

@@ -1,0 +1,113 @@
+"""What a night says at its end although no rule stopped it: less text, and marks in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from asking_support import asked, asked_json
+from nights_support import HandMade
+
+
+def test_a_corpus_that_shrank_is_told_although_its_rule_allows_it(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    assert project.night().alarms == ()
+    project.write_text(95)
+    assert project.night().alarms == ()  # a little less is usual
+    project.write_text(80)
+    shrunken = project.night()
+    assert shrunken.accepted["text"]["is_accepted"]
+    (alarm,) = shrunken.alarms
+    assert alarm == (
+        "corpus text is smaller than in the last accepted night: 15.8% of the documents are lost "
+        "(80 of 95), which corpora.text.accept.max_documents_lost (20.0%) allows; 15.8% of the "
+        "tokens are lost (240 of 285), which corpora.text.accept.max_tokens_lost (20.0%) allows. "
+        "Check its sources, and 'nightjar diff documents'"
+    )
+    assert project.night().alarms == ()
+
+
+def test_a_source_that_falls_silent_is_told(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    sources = project.document["corpora"]["text"]["sources"]
+    sources["few"] = {"type": "jsonl", "path": "few.jsonl"}
+    project.save()
+    few = project.directory / "few.jsonl"
+    few.write_text(json.dumps({"text": "a few words."}) + "\n", encoding="utf-8")
+    assert project.night().alarms == ()
+    few.write_text(json.dumps({"text": ""}) + "\n", encoding="utf-8")
+    (alarm,) = project.night().alarms
+    assert "the source few gives no document, and gave 1" in alarm
+
+
+def lines(project: HandMade, marked: str, n_marked: int) -> None:
+    """100 documents, some of them with marks."""
+    text = [f"left{row % 20} right{row % 20} word{row}." for row in range(100 - n_marked)]
+    text += [marked.replace("N", str(row)) for row in range(n_marked)]
+    (project.directory / "text.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+TAGS = (
+    "tags of HTML in 20% of the documents of s (20 of 100 documents looked at): add html to "
+    "corpora.text.cleaning.steps"
+)
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"),
+    [
+        ("left1 good filmN<br /><br />right1", TAGS),
+        ("Johnson &amp; Johnson N", "entities of HTML such as &amp; in 20%"),
+        ("see [the page](https://example.org/N) for more", "links of Markdown in 20%"),
+        ("the [[River N|river]] flows", "marks of a wiki such as [[...]] in 20%"),
+    ],
+)
+def test_marks_in_the_text_are_an_alarm_with_advice(tmp_path: Path, marked: str, said: str) -> None:
+    project = HandMade(tmp_path / "project")
+    lines(project, marked, 20)
+    (alarm,) = project.night().alarms
+    assert alarm.startswith("corpus text: ")
+    assert said in alarm
+    assert f"doubt: {alarm.removeprefix('corpus text: ')}" in asked(project.path, "report")
+    report = asked_json(project.path, "report")
+    assert report["doubts"][0] == alarm.removeprefix("corpus text: ")
+    assert "Doubts" in Path(report["page"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("marked", "n_marked"),
+    [
+        ("left1 good film<br />right1 N", 4),  # one here and there
+        ("a < b and c > d N", 50),
+        ("I <3 you N, AT&T and R&D; [1] and (see p. N)", 50),
+        ("array[N](x) and {{", 50),
+        ("the lt and gt of amp and div N", 50),
+    ],
+)
+def test_what_only_looks_like_marks_is_no_alarm(tmp_path: Path, marked: str, n_marked: int) -> None:
+    project = HandMade(tmp_path / "project")
+    lines(project, marked, n_marked)
+    assert project.night().alarms == ()
+
+
+def test_words_of_html_among_the_most_frequent_are_told(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    lines(project, "left1 good filmN br br right1", 20)
+    (alarm,) = project.night().alarms
+    assert alarm == (
+        "corpus text: 'br' is the 1st most frequent word: it seems that somebody cut mark-up of "
+        "HTML into words; take it out where the texts are made"
+    )
+
+
+def test_the_step_html_ends_the_alarm(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    lines(project, "left1 good filmN<br /><br />right1", 20)
+    project.document["corpora"]["text"]["cleaning"] = {"steps": ["html"]}
+    project.save()
+    assert project.night().alarms == ()
+    lines(project, "left1 good filmN&lt;br&gt;right1", 20)
+    (alarm,) = project.night().alarms
+    assert "tags of HTML in 20%" in alarm
+    assert "they may be escaped twice" in alarm
