@@ -17,6 +17,7 @@ from typing import Any
 
 from nightjar.errors import SourceUnavailable
 from nightjar.stages.ingest.remote.object_storage import Interrupted
+from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Pace:
         if seconds < SLOW_SECONDS:
             return
         if self._n_bytes < SLOW_BYTES:
-            raise Interrupted(f"only {self._n_bytes:,} bytes came in {seconds:.0f} s")
+            raise Interrupted(f"only {counted(self._n_bytes, 'byte')} came in {seconds:.0f} s")
         self._n_bytes, self._since = 0, time.monotonic()
 
 
