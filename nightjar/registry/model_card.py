@@ -166,7 +166,7 @@ def _training(summary: ModelSummary) -> str:
 |---|---:|
 {_lines(sources)}
 
-{counted(corpus.n_sentences, "sentence")} with
+{counted(corpus.n_sentences, "sentence")} with \
 {counted(corpus.n_distinct_tokens, "distinct token")}, of which
 {summary.n_words:,} have a vector. Method: {_PAPERS[summary.request.model.trainer]}. Training took
 {summary.request.embeddings.manifest.seconds:.1f} s.{loss}
