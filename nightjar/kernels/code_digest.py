@@ -32,11 +32,11 @@ ROOT = Path(__file__).parents[2]
 NOT_SHAPING = (
     *("nightjar.config", "nightjar.core", "nightjar.errors", "nightjar.progress"),
     "nightjar.kernels.machine_code",
-    *("nightjar.files.paths", "nightjar.files.urls", "nightjar.store"),
+    *("nightjar.files.paths", "nightjar.files.urls", "nightjar.store", "nightjar.wording"),
 )
-"""Left out of every digest, because they decide where and how work is done, not its result. Values
-of the configuration are in each identity anyway; the tables' columns are checked by the test that
-pins what each stage writes (tests/test_revisions.py)."""
+"""Left out of every digest, because they decide where and how work is done and what is said about
+it, not its result. Values of the configuration are in each identity anyway; the tables' columns are
+checked by the test that pins what each stage writes (tests/test_revisions.py)."""
 
 _SKIPPED_FIELDS = frozenset(("ctx", "kind", "type_comment", "type_ignores", "type_params"))
 """Fields of syntax trees without meaning here."""

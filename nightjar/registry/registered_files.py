@@ -34,6 +34,7 @@ LOOKUP = "artifacts/lookup"
 _DOWNLOADS = "downloads"
 _CACHES = "__pycache__"
 _ADVICE = "train it again, or use another version ('nightjar history' lists them)"
+_OTHERS = "'nightjar rollback' restores the previous champion; 'nightjar history' lists others"
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,11 @@ def model_files(place: RegistryPlace, version: RegisteredVersion) -> Path:
     if not lookup.is_dir():
         raise ModelFilesDamaged(f"{_label(version)}: {lookup} is missing; {_ADVICE}")
     listed = FileList.read(directory, version).below(LOOKUP)
-    for problem in listed.problems_at_first_reading(place.artifacts_dir, directory):
-        raise ModelFilesDamaged(f"{_label(version)}: {problem}; {_ADVICE}")
+    for problem in (
+        *listed.problems(directory, reads_bytes=False),
+        *listed.problems_at_first_reading(place.artifacts_dir, directory),
+    ):
+        raise ModelFilesDamaged(f"{_label(version)}: {problem}; {_OTHERS}")
     return lookup
 
 
