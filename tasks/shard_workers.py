@@ -86,7 +86,8 @@ def _cluster(loaded: LoadedConfig, n_workers: int) -> Iterator[Any]:
                 scheduler, timeout=CONNECT_SECONDS, set_as_default=False
             )
         except OSError as error:
+            where = config.address or "the address of the run's own cluster"
             raise ClusterUnavailable(
-                f"execution.address: no Dask scheduler answers at {config.address} ({error})"
+                f"execution: no Dask scheduler answers at {where} ({error})"
             ) from error
         yield stack.enter_context(client)

@@ -82,7 +82,7 @@ class Silence:
         self._asked_at = self._told_at = time.monotonic()
         try:
             yield
-        except Exception:
+        except Exception:  # every driver has errors of its own
             if not self._is_cut:
                 raise
             raise SourceUnavailable(
