@@ -36,6 +36,12 @@ def sha256s(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were written just now count as old."""
+    monkeypatch.setattr(first_reading, "SETTLED_NS", 0)
+
+
+@pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of files as they are read in full."""
     seen: list[str] = []
@@ -55,10 +61,18 @@ def flip(path: Path) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
+def flip_in_a_later_tick(path: Path) -> None:
+    before = path.stat().st_ctime_ns
+    flip(path)
+    while path.stat().st_ctime_ns == before:
+        path.touch()
+
+
 def damage(tmp_path: Path, sha256s: dict[str, str]) -> list[str]:
     return damage_at_first_reading(tmp_path / "store", tmp_path / "things", sha256s)
 
 
+@pytest.mark.usefixtures("settled")
 def test_files_are_read_once(tmp_path: Path, sha256s: dict[str, str], read: list[str]) -> None:
     assert damage(tmp_path, {"one.bin": sha256s["one.bin"]}) == []
     assert damage(tmp_path, sha256s) == []
@@ -66,21 +80,34 @@ def test_files_are_read_once(tmp_path: Path, sha256s: dict[str, str], read: list
     assert read == ["one.bin", "two.bin"]
 
 
+def test_a_file_that_was_written_just_now_is_read_again(
+    tmp_path: Path, sha256s: dict[str, str], read: list[str]
+) -> None:
+    assert damage(tmp_path, sha256s) == []
+    path = tmp_path / "things/one.bin"
+    flip(path)  # within the same tick of the disk's clock, often
+    (problem,) = damage(tmp_path, sha256s)
+    assert "one.bin was changed" in problem
+    assert sorted(read) == ["one.bin", "one.bin", "two.bin", "two.bin"]
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_changed_file_is_read_again_even_if_its_time_is_set_back(
     tmp_path: Path, sha256s: dict[str, str]
 ) -> None:
     assert damage(tmp_path, sha256s) == []
     path = tmp_path / "things/deep/two.bin"
     before = path.stat()
-    flip(path)
+    flip_in_a_later_tick(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     for _ in range(2):  # damage is never recorded as whole
         (problem,) = damage(tmp_path, sha256s)
         assert problem == f"{path} was changed: its bytes do not have the recorded sha256"
-    flip(path)
+    flip_in_a_later_tick(path)
     assert damage(tmp_path, sha256s) == []
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_file_that_is_gone_is_named(tmp_path: Path, sha256s: dict[str, str]) -> None:
     assert damage(tmp_path, sha256s) == []
     path = tmp_path / "things/one.bin"
@@ -89,6 +116,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path, sha256s: dict[str, str]) -
     assert problem == f"{path} cannot be read (No such file or directory)"
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_file_of_another_hash_is_read_though_it_was_whole(
     tmp_path: Path, sha256s: dict[str, str]
 ) -> None:
@@ -97,6 +125,7 @@ def test_a_file_of_another_hash_is_read_though_it_was_whole(
     assert "one.bin was changed" in problem
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("record", [b"", b"[]", b"\xff", b'{"directory": "/x", "files": {}}'])
 def test_a_record_that_says_nothing_is_no_record(
     tmp_path: Path, sha256s: dict[str, str], read: list[str], record: bytes
@@ -108,6 +137,7 @@ def test_a_record_that_says_nothing_is_no_record(
     assert len(read) == 4
 
 
+@pytest.mark.usefixtures("settled")
 def test_where_nothing_can_be_written_files_are_read_every_time(
     tmp_path: Path, sha256s: dict[str, str], read: list[str]
 ) -> None:
@@ -117,6 +147,7 @@ def test_where_nothing_can_be_written_files_are_read_every_time(
     assert len(read) == 4
 
 
+@pytest.mark.usefixtures("settled")
 def test_records_of_deleted_directories_are_removed(
     tmp_path: Path, sha256s: dict[str, str]
 ) -> None:

@@ -169,11 +169,12 @@ def test_a_file_that_is_no_table_is_checked_like_one(tmp_path: Path) -> None:
     assert store.verify(artifact.ref) == []
     with pytest.raises(ArtifactMissing, match=r"no file 'other\.bin'"):
         artifact.file_path("other.bin")
-    artifact.file_path("graph.bin").write_bytes(b"grape")
+    path = artifact.file_path("graph.bin")
+    path.write_bytes(b"grape")
     assert store.verify(artifact.ref) == [
         f"{artifact.ref}: graph.bin does not have the sha256 of the manifest"
     ]
-    artifact.file_path("graph.bin").write_bytes(b"gra")
+    path.write_bytes(b"gra")
     with pytest.raises(ArtifactDamaged, match=r"graph\.bin has 3 bytes, the manifest says 5"):
         store.open(artifact.ref)
 

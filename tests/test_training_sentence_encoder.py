@@ -247,4 +247,4 @@ def test_the_log_says_what_was_removed(
 ) -> None:
     with caplog.at_level(logging.INFO):
         fit(encoder("sif", a=0.07), base, tokens, root)
-    assert "s: a = 0.07, 1 directions removed" in caplog.text
+    assert "s: a = 0.07, 1 direction removed" in caplog.text

@@ -4,14 +4,16 @@ A bit that flips in a memory-mapped file changes answers and raises nothing. Tab
 checksums of their pages; for other files the hashes of a manifest or of a model's list are compared
 here. ``<root>/.read-whole/`` records what was found whole, in a file for each directory, with what
 the disk says about each file (:func:`~.local_disk.change_marks`). The next process reads a file
-again only if that differs: because it was written, restored or copied. Only 'nightjar verify' finds
-a bit that flips on the disk later.
+again only if that differs: because it was written, restored or copied. A disk's clock may tick only
+every second or two, so a file that was written just now is not recorded yet. Only 'nightjar verify'
+finds a bit that flips on the disk later.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,9 @@ from nightjar.store.fingerprint import sha256_of
 from nightjar.store.local_disk import change_marks, replace
 
 RECORDS_DIR = ".read-whole"
+# Longer than the clock of any disk takes for a tick (FAT: 2 s): a second change within the same
+# tick would show no other times.
+SETTLED_NS = 3_000_000_000
 
 
 def damage_at_first_reading(root: Path, directory: Path, sha256s: Mapping[str, str]) -> list[str]:
@@ -37,14 +42,16 @@ def damage_at_first_reading(root: Path, directory: Path, sha256s: Mapping[str, s
     for name, sha256 in sha256s.items():
         path = directory / name
         try:
-            state = [sha256, *change_marks(path)]
+            now, marks = time.time_ns(), change_marks(path)
+            state = [sha256, *marks]
             if known.get(name) != state and sha256_of(path) != sha256:
                 problems.append(f"{path} was changed: its bytes do not have the recorded sha256")
                 continue
         except OSError as error:
             problems.append(f"{path} cannot be read ({error.strerror})")
             continue
-        found[name] = state
+        if now - max(marks.modified, marks.changed) >= SETTLED_NS:
+            found[name] = state
     if any(known.get(name) != state for name, state in found.items()):
         content = {"directory": str(directory.absolute()), "files": {**known, **found}}
         with suppress(StoreNotWritable):

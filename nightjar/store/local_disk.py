@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from nightjar.store.lease import waited_lease
 from nightjar.store.writing import make_directory, only_writes, sync
@@ -129,13 +130,22 @@ def link(source: Path, path: Path) -> None:
     unfinished.unlink(missing_ok=True)  # renaming one link of a file to another does nothing
 
 
-def change_marks(path: Path) -> tuple[int, ...]:
-    """What the disk says about a file that differs once it is written again. Raises OSError.
+class ChangeMarks(NamedTuple):
+    """What the disk says about a file that differs once it is written again.
 
-    Its size, the times of its last changes (ns) and its number; object storage has an ETag.
+    Object storage has an ETag. The times are in nanoseconds, in ticks of the disk's own length.
     """
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+
+def change_marks(path: Path) -> ChangeMarks:
+    """Return the marks of a file. Raises OSError."""
     found = path.stat()
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return ChangeMarks(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def names(directory: Path) -> list[str]:
