@@ -53,6 +53,16 @@ registry: {gate: {benchmarks: [w], min_coverage: 0.0, max_drop: 0.1}}
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fast_starts() -> Iterator[None]:
+    """Workers are forked from a process that has imported everything once: many are killed here.
+
+    A night starts them from nothing; so does a test below.
+    """
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        yield
+
+
 @pytest.fixture
 def client() -> Iterator[Any]:
     """Two workers, each a process with one thread, for one test: some are killed."""
@@ -200,7 +210,12 @@ def test_nobody_else_can_use_a_cluster_of_a_run() -> None:
 def test_a_worker_that_is_lost_again_while_it_starts_is_started_again() -> None:
     # So soon that the worker cannot be back when Dask looks for it.
     with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}),
+        dask.config.set(
+            {
+                "distributed.deploy.lost-worker-timeout": "10ms",
+                "distributed.worker.multiprocessing-method": "spawn",
+            }
+        ),
         local_cluster(1) as cluster,
         connected(cluster) as client,
     ):

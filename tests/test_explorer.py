@@ -565,6 +565,46 @@ def test_a_post_of_another_site_is_refused(client: Any) -> None:
     assert client.post("/_dash-update-component", headers=headers, json={}).status_code == 403
 
 
+def submitted(client: Any, word: str, *, fields_of: str, address: str) -> str | None:
+    """Where a field leads that has a word, was drawn for one address, and is used at another."""
+    field, choices = {"text": "word"}, [("left", "w2v@1"), ("right", "w2v@2"), ("topn", 15)]
+
+    def given(key: dict[str, str], name: str, value: Any) -> dict[str, Any]:
+        return {"id": key, "property": name, "value": value}
+
+    body = {
+        "output": "url.search",
+        "outputs": {"id": "url", "property": "search"},
+        "changedPropIds": ['{"text":"word"}.n_submit'],
+        "inputs": [
+            [given(field, "n_submit", 1)],
+            [given({"button": "go"}, "n_clicks", 0)],
+            [given({"choice": name}, "value", value) for name, value in choices],
+        ],
+        "state": [
+            [given(field, "value", word)],
+            [given(field, "id", field)],
+            [given({"choice": name}, "id", {"choice": name}) for name, _ in choices],
+            {"id": "fields-of", "property": "data", "value": ["/", fields_of]},
+            {"id": "url", "property": "pathname", "value": "/"},
+            {"id": "url", "property": "search", "value": address},
+        ],
+    }
+    headers = {"Host": "127.0.0.1:8050"}
+    answer = client.post("/_dash-update-component", headers=headers, json=body)
+    assert answer.status_code in (200, 204)
+    changes = list(answer.json["response"].values()) if answer.status_code == 200 else []
+    return str(changes[0]["search"]) if changes else None
+
+
+def test_fields_of_a_page_that_was_left_lead_nowhere(client: Any) -> None:
+    lead = submitted(client, "queen", fields_of="?word=king", address="?word=king")
+    assert lead is not None
+    assert "word=queen" in lead
+    assert submitted(client, "queen", fields_of="?word=queen", address="?word=king") is None
+    assert submitted(client, "king", fields_of="?word=king", address="?word=king") is None
+
+
 def start(config: Path, *options: str) -> subprocess.Popen[str]:
     # A shell's background process ignores Ctrl-C; this one must not, however the tests run.
     code = (

@@ -9,7 +9,9 @@ MLflow or gensim import them.
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 from typing import Annotated, NoReturn
 
 import typer
@@ -51,6 +53,9 @@ app.add_typer(promotion_commands.app)
 app.add_typer(retention_commands.app)
 app.add_typer(exchange_commands.app)
 _INTERRUPTED = 130
+_LAST_SECONDS = 20.0
+"""After an error, libraries may take this long to end: Prefect would offer the last lines of its
+log to a server that does not answer for minutes."""
 
 
 def main() -> None:
@@ -60,7 +65,7 @@ def main() -> None:
         app()
     except NightjarError as error:
         errors.print(f"nightjar: {error}")
-        sys.exit(error.exit_code)
+        _end(error.exit_code)
     except KeyboardInterrupt:
         _end_interrupted()
     except SystemExit as done:
@@ -77,7 +82,14 @@ def _end_interrupted() -> NoReturn:
         "nightjar: interrupted; the same command continues from what is published, and a "
         "training from its last checkpoint"
     )
-    sys.exit(_INTERRUPTED)
+    _end(_INTERRUPTED)
+
+
+def _end(code: int) -> NoReturn:
+    limit = threading.Timer(_LAST_SECONDS, os._exit, [code])
+    limit.daemon = True
+    limit.start()
+    sys.exit(code)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -102,6 +102,7 @@ def _add_frame(app: Dash, library: Library) -> None:
         return [
             html.Div([html.Strong("Nightjar"), navigation(view)], className="bar-top"),
             fields(view, _catalogue(library)),
+            dcc.Store(id="fields-of", data=[path, search]),
         ]
 
     @app.callback(
@@ -150,6 +151,7 @@ def _add_fields(app: Dash, library: Library) -> None:
         State({"text": ALL}, "value"),
         State({"text": ALL}, "id"),
         State({"choice": ALL}, "id"),
+        State("fields-of", "data"),
         *_URL_STATE,
         prevent_initial_call=True,
     )
@@ -160,9 +162,14 @@ def _add_fields(app: Dash, library: Library) -> None:
         texts: list[Any],
         text_ids: list[dict[str, str]],
         choice_ids: list[dict[str, str]],
+        fields_of: Any,
         path: str | None,
         search: str | None,
     ) -> Any:
+        if fields_of != [path, search]:
+            # Dash also calls when fields were drawn. Somebody may have gone back meanwhile, and
+            # the fields of the page that they left would lead there again.
+            return no_update
         given = {entry["text"]: text for entry, text in zip(text_ids, texts, strict=True)}
         chosen = {entry["choice"]: value for entry, value in zip(choice_ids, choices, strict=True)}
         found = changed(read_view(path, search), _catalogue(library), given | chosen)
