@@ -30,9 +30,9 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(INSTALLED)
 	$(BIN)/nightjar run $(ARGS)
 
-# In parallel, one process more than cores, because many tests wait for servers and for processes
+# In parallel, two processes more than cores, because many tests wait for servers and for processes
 # that they kill. Tests of a file mostly stay together: they share their set-up.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 2 : 6)))
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 

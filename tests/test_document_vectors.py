@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from asking_support import asked_json, refused
 from config_support import refusal
 from conftest import PROJECT_ROOT, run_due
 from corpus_support import run_ingest, text_source
@@ -506,7 +506,6 @@ def test_a_folder_that_is_not_there_stops_the_plan(finished_copy: Path) -> None:
         plan_of(finished_copy, override)
 
 
-@pytest.mark.integration
 def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
     finished_copy: Path,
 ) -> None:
@@ -515,34 +514,10 @@ def test_an_encoder_that_fails_stops_neither_the_models_nor_the_other_vectors(
     path.write_bytes(path.read_bytes()[:-50])
     overrides = ["models.cbow.alpha=0.02", broken, BY_MODEL]
     arguments = [part for override in overrides for part in ("--set", override)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-
-    def nightjar(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "nightjar.cli.main",
-                *words,
-                "--config",
-                str(finished_copy),
-                *arguments,
-            ],
-            env={**kept, "PYTHONPATH": str(PROJECT_ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    done = nightjar("run", "--promote", "--json")
-    assert done.returncode == 2, done.stderr
-    assert "nightjar: embed broken: broken: the encoder cannot be loaded" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(EncoderError, match=r"^broken: the encoder cannot be loaded"):
+        run_due(finished_copy, *overrides)
     due = [step.label for step in plan_of(finished_copy, *overrides).due]
     assert due == ["embed broken", "index broken"]
-    shown = nightjar("show", "by-cbow", "--json")
-    assert json.loads(shown.stdout)["counts"]["encoded"] == 293
-    missing = nightjar("show", "broken")
-    assert missing.returncode == 2
-    assert "broken cannot be searched: no night has indexed its documents" in missing.stderr
+    assert asked_json(finished_copy, "show", "by-cbow", *arguments)["counts"]["encoded"] == 293
+    missing = refused(finished_copy, "show", "broken", *arguments)
+    assert "broken cannot be searched: no night has indexed its documents" in str(missing)
