@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cleaning_support import cleaned, config
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -196,7 +197,7 @@ def test_a_mask_does_not_grow_together_with_its_neighbours() -> None:
 SECRETS = [*CARDS, *IBANS, "joe.blogs@example.org", "+49 30 1234567", "(212) 555-0123"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.text(st.sampled_from("ab .,\n<é我"), max_size=20),
     st.sampled_from(SECRETS),

@@ -8,6 +8,7 @@ import unicodedata
 
 import pytest
 from cleaning_support import cleaned, config, guarded
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ TEXTS = st.one_of(
 IDEMPOTENT = ("unicode", "control_characters", "repair", "white_space")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(TEXTS)
 def test_nothing_makes_cleaning_raise(text: str) -> None:
     filters = {"max_symbol_ratio": 0.9, "max_digit_ratio": 0.9, "max_repeated_line_ratio": 0.9}

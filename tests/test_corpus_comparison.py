@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asking_support import asked, asked_json, refused
 from corpus_support import run_ingest
+from fuzz_support import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nights_support import HandMade
@@ -33,7 +34,7 @@ def publish(base: Path, texts: Mapping[int, str]) -> Any:
 TEXTS = st.dictionaries(st.integers(0, 9), st.sampled_from(["a", "b", "c"]), min_size=1)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(TEXTS, TEXTS)
 def test_every_document_is_added_changed_removed_or_unchanged(
     tmp_path_factory: pytest.TempPathFactory,

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from corpus_support import config_of, identity_of
+from fuzz_support import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage_support import context_of
@@ -168,7 +169,7 @@ ROWS = st.lists(
 HISTORIES = st.lists(st.dictionaries(st.sampled_from("abcd"), ROWS, max_size=4), max_size=4)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(HISTORIES, st.booleans())
 def test_any_history_ends_with_the_bytes_of_reading_everything_at_once(
     tmp_path_factory: pytest.TempPathFactory,

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from corpus_support import Ingested, config_of, identity_of, text_source
+from fuzz_support import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -346,7 +347,7 @@ RULES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(RULES, st.integers(0, 3), st.sampled_from([2, 3, 7]))
 @example(
     Rules(

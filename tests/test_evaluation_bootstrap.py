@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -137,7 +138,7 @@ def test_accuracy_without_variance_has_no_interval(
     assert estimate_accuracy(n_correct, n_items, RESAMPLING, "google") == estimate
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.tuples(st.integers(-3, 3), st.floats(-1, 1, width=32)), min_size=3, max_size=12))
 def test_scores_are_never_nan_and_within_bounds(items: list[tuple[int, float]]) -> None:
     x, y = np.array(items, dtype=np.float64).T

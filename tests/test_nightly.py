@@ -56,6 +56,13 @@ def states_of_flow_runs(artifacts_dir: Path) -> list[str]:
     return sorted(state for (state,) in rows)
 
 
+def night_page(artifacts_dir: Path) -> str:
+    """The page of the only night in the embedded server's database."""
+    with closing(sqlite3.connect(artifacts_dir / "prefect" / "prefect.db")) as database:
+        (row,) = database.execute("SELECT data FROM artifact WHERE key = 'night'").fetchall()
+    return str(json.loads(row[0]))
+
+
 def run_until(config: Path, moment: str) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
     """A run that has told of a moment, and its children; what it says goes to run.log."""
     log = config.with_name("run.log")
@@ -229,6 +236,12 @@ def test_one_models_failure_leaves_the_others_and_its_champion_alone(finished_co
     champion = reader.alias("small-glove", "champion")
     assert champion is not None
     assert champion.version == 1
+    page = night_page(loaded.artifacts_dir)
+    assert "# Night 2 of small: failed" in page
+    (failed,) = [line for line in page.splitlines() if "| train glove |" in line]
+    assert failed.startswith("| train glove | failed |")
+    assert "eta" in failed
+    assert "**cbow** version 2" in page
 
 
 def test_a_second_run_says_who_holds_the_lease_and_skips(small_config: Path) -> None:

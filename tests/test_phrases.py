@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fuzz_support import examples
 from gensim.models.phrases import ENGLISH_CONNECTOR_WORDS as GENSIM_CONNECTOR_WORDS
 from gensim.models.phrases import FrozenPhrases, Phrases
 from gensim.test.utils import datapath
@@ -67,7 +68,7 @@ def many_sentences(seed: int, n_words: int) -> list[list[str]]:
     return [[chosen.choice(words) for _ in range(chosen.randrange(10))] for _ in range(40)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(corpora(), configs(), st.lists(st.integers(0, 12), max_size=3))
 def test_phrases_scores_and_sentences_are_those_of_gensim(
     sentences: list[list[str]], config: PhrasesConfig, cuts: list[int]
@@ -105,7 +106,7 @@ def test_spellings_that_occur_twice_are_counted_together_as_by_gensim(
     assert sum(map(bool, n_repeated)) >= 4
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(corpora(), configs(), corpora())
 def test_the_joiner_of_models_joins_as_the_kernel(
     sentences: list[list[str]], config: PhrasesConfig, others: list[list[str]]
@@ -129,7 +130,7 @@ def joined_by(found: FoundPhrases, sentences: list[list[int]]) -> list[list[str]
     return [names[start:end] for start, end in pairwise(shard.offsets.tolist())]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(corpora(), configs())
 def test_spellings_whose_hashes_collide_are_told_apart(
     sentences: list[list[str]], config: PhrasesConfig

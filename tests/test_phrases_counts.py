@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phrases_support import found_in, shards_of
@@ -75,7 +76,7 @@ def same(one: PhraseCounts, other: PhraseCounts) -> bool:
 NUMBERS = st.lists(st.lists(st.integers(0, 7), max_size=10), max_size=15)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     NUMBERS,
     st.frozensets(st.integers(0, 7), max_size=4),

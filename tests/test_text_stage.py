@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from fuzz_support import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage_support import context_of
@@ -219,7 +220,7 @@ def test_progress_adds_up_to_every_document_and_token(tmp_path: Path) -> None:
     ]
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.text(st.sampled_from("ab' .!\nÄ我3"), max_size=30), max_size=8).filter(
         lambda texts: any(character.isalnum() for text in texts for character in text)

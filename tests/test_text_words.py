@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +80,7 @@ def in_python(config: TokenizeConfig, texts: Sequence[str]) -> list[Sentence]:
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     st.lists(st.text(st.sampled_from(MARKS) | st.characters(exclude_categories=["Cs"]))),
     st.sampled_from(CONFIGS),

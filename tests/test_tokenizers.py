@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -282,7 +283,7 @@ SEGMENTERS = ("chinese", "japanese", "thai")
 def test_scripts_are_parted_without_losing_a_letter(tokenizer: str) -> None:
     cut = make_tokenizer(config(tokenizer))
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=examples(50))
     @given(st.text(st.sampled_from("人权本のは東、。 aé'-\u00ad𠮷々ー๑กิ่ฯ\U000e0100"), max_size=40))
     def check(sentence: str) -> None:
         kept = "".join(cut(sentence))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fuzz_support import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_support import LANGUAGES, TOKENIZER_OF, config, declaration, declarations
@@ -118,7 +119,7 @@ KEYS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(TEXTS, KEYS)
 def test_sentences_and_characters_are_found_where_they_came_from(
     text: str, keys: dict[str, Any]
@@ -137,7 +138,7 @@ def test_sentences_and_characters_are_found_where_they_came_from(
         assert ends == sorted(ends)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(TEXTS, KEYS)
 def test_tokens_are_those_of_the_word_finder(text: str, keys: dict[str, Any]) -> None:
     settings_ = TokenizeConfig.model_validate(keys)
