@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PROJECT_ROOT
@@ -69,6 +70,53 @@ def test_run_as_json_prints_one_document(finished_copy: Path) -> None:
     assert (document["status"], document["night"]) == ("nothing-to-do", 2)
     assert document["models"][0]["decision"] == "unchanged"
     assert document["models"][0]["scores"]["wordsim353"]["n_items"] == 353
+
+
+def started(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process that ends as it does for a user."""
+    return subprocess.run(
+        [sys.executable, "-m", "nightjar.cli.main", *arguments],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+        **how,
+    )
+
+
+def test_a_directory_that_was_deleted_is_said(tmp_path: Path) -> None:
+    shell = (
+        f'mkdir gone && cd gone && rmdir ../gone && exec "{sys.executable}" -m nightjar.cli.main'
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{shell} plan"],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert_refused(done, 2, "the current directory does not exist any more")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_said(finished_config: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = started(["plan", "-c", str(finished_config)], stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "nightjar: the output cannot be written: No space left on device\n"
+
+
+def test_output_that_nobody_reads_ends_the_command_in_silence(finished_config: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = started(["plan", "-c", str(finished_config)], stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_neighbors_answers_from_every_champion(finished_config: Path) -> None:

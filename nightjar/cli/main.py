@@ -8,10 +8,15 @@ MLflow or gensim import them.
 
 from __future__ import annotations
 
+import atexit
+import errno
 import logging
 import os
 import sys
 import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -31,7 +36,7 @@ from nightjar.cli import (
 )
 from nightjar.cli.outputs import errors
 from nightjar.cli.terminal import shut_the_door, write_text
-from nightjar.errors import NightjarError
+from nightjar.errors import InputError, NightjarError
 
 app = typer.Typer(
     name="nightjar",
@@ -53,43 +58,87 @@ app.add_typer(promotion_commands.app)
 app.add_typer(retention_commands.app)
 app.add_typer(exchange_commands.app)
 _INTERRUPTED = 130
+_NOBODY_READS = 141
 _LAST_SECONDS = 20.0
 """After an error, libraries may take this long to end: Prefect would offer the last lines of its
 log to a server that does not answer for minutes."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point: run a command and turn Nightjar's errors into exit codes."""
     shut_the_door()
+    code = _performed()
+    if code:
+        limit = threading.Timer(_LAST_SECONDS, os._exit, [code])
+        limit.daemon = True
+        limit.start()
+    _leave(code)
+
+
+def _performed() -> int:
+    """Run the command that the arguments name; return the exit code."""
     try:
+        _check_the_directory()
         app()
     except NightjarError as error:
         errors.print(f"nightjar: {error}")
-        _end(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        _end_interrupted()
+        return _interrupted()
     except SystemExit as done:
         if done.code == _INTERRUPTED:  # Typer's exit code for Ctrl-C
-            _end_interrupted()
-        raise
+            return _interrupted()
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        return _NOBODY_READS
+    except Exception as error:  # noqa: BLE001  # as the interpreter does
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            return _unwritten(error)  # an artifact's error would have a file, and be Nightjar's
+        traceback.print_exc()
+        return 1
+    return 0
 
 
-def _end_interrupted() -> NoReturn:
+def _unwritten(error: OSError) -> int:
+    with suppress(OSError):
+        errors.print(f"nightjar: the output cannot be written: {error.strerror}")
+    return 1
+
+
+def _check_the_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError(
+            "the current directory does not exist any more; change to one that does"
+        ) from None
+
+
+def _interrupted() -> int:
     errors.print(
         "nightjar: interrupted; the same command continues from what is published, and a "
         "training from its last checkpoint"
     )
-    _end(_INTERRUPTED)
+    return _INTERRUPTED
 
 
-def _end(code: int) -> NoReturn:
-    limit = threading.Timer(_LAST_SECONDS, os._exit, [code])
-    limit.daemon = True
-    limit.start()
-    sys.exit(code)
+def _leave(code: int) -> NoReturn:
+    """End as a process of multiprocessing does, without what C++ libraries do after Python's end.
+
+    A thread pool of Arrow's that is taken apart while one of its threads ends aborts the process
+    now and then, after everything is done (https://github.com/apache/arrow/issues/34314).
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or _NOBODY_READS
+    except OSError as error:
+        code = code or _unwritten(error)
+    finally:
+        os._exit(code)
 
 
 def _print_version(is_wanted: bool) -> None:

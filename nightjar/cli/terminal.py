@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -42,6 +42,10 @@ class Terminal(Console):
     @file.setter
     def file(self, new_file: IO[str]) -> None:
         self._file = new_file
+
+    def on_broken_pipe(self) -> NoReturn:
+        """End as after any other output that nobody reads; Rich would exit with 1."""
+        raise BrokenPipeError
 
     def render_str(self, text: str, **how: Any) -> Text:
         """``text`` with escapes, so that columns are as wide as what is shown."""

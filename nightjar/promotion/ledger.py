@@ -235,7 +235,8 @@ class Ledger:
     def _read_file(self, file: _LedgerFile) -> list[Event]:
         try:
             content = (self.directory / file.name).read_bytes()
-            table = pq.ParquetFile(io.BytesIO(content)).read(schemas.EVENTS_SCHEMA.names)
+            events = pq.ParquetFile(pa.BufferReader(content))
+            table = events.read(schemas.EVENTS_SCHEMA.names, use_threads=False)
             return _from_table(table)
         except FileNotFoundError:
             raise

@@ -25,6 +25,9 @@ from nightjar.store.manifest import (
 from nightjar.store.parquet import SUFFIX
 
 _MAX_SHOWN = 5
+_FEW_ROWS = 65_536
+"""So many are decoded in this thread: starting others takes longer, and a process that ends right
+after Arrow started threads aborts now and then (https://github.com/apache/arrow/issues/34314)."""
 _UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What pyarrow raises on a damaged file."""
 _VERSION_PATTERN = re.compile(rf"[0-9a-f]{{{VERSION_LENGTH}}}")
@@ -125,8 +128,11 @@ class Artifact:
     ) -> Iterator[pa.RecordBatch]:
         """Stream one of the :meth:`parts` of a table."""
         with self._parquet_file(part, columns) as parquet:
+            use_threads = parquet.metadata.num_rows > _FEW_ROWS
             for group in range(parquet.num_row_groups):
-                batches = parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)
+                batches = parquet.iter_batches(
+                    batch_rows, row_groups=[group], columns=columns, use_threads=use_threads
+                )
                 while True:
                     with _named_damage(self.ref, part):
                         batch = next(batches, None)
