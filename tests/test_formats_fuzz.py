@@ -43,7 +43,7 @@ READ_ELSEWHERE = {"gensim"}
 AS_TEXT = {"word2vec", "glove", "projector"}
 FUZZED = [name for name in FORMATS if name not in READ_ELSEWHERE]
 few = settings(
-    max_examples=examples(50),
+    max_examples=examples(20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
