@@ -16,7 +16,7 @@ from nightjar.core import Night
 from nightjar.core.nights import StepRecord
 from nightjar.errors import StoreError
 from nightjar.pipeline import ModelOutcome
-from nightjar.registry import masked, tracking_uri
+from nightjar.registry import masked, page_of, tracking_uri
 from nightjar.store import Manifest, Store
 
 NIGHT_KEY = "night"
@@ -59,7 +59,7 @@ def _models(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]
         version = f"version {found['candidate']['version']}"
         if server and found["model"] in names:
             place = f"{names[found['model']]}/versions/{found['candidate']['version']}"
-            version = f"[{version}]({server}/#/models/{place})"
+            version = f"[{version}]({page_of(server, f'models/{place}')})"
         yield f"- **{found['model']}** {version} {found['outcome']}: {_inline(found['reason'])}"
 
 
@@ -101,7 +101,7 @@ def _place(loaded: LoadedConfig, step: StepRecord) -> str:
     if not server or "run_id" not in said:
         return place
     run = f"experiments/{said['experiment_id']}/runs/{said['run_id']}"
-    return f"{place}, [in MLflow]({server}/#/{run}/artifacts)"
+    return f"{place}, [in MLflow]({page_of(server, f'{run}/artifacts')})"
 
 
 def _manifest(loaded: LoadedConfig, step: StepRecord) -> Manifest | None:

@@ -62,6 +62,8 @@ def test_a_run_with_nothing_to_do_starts_neither_prefect_nor_mlflow(finished_cop
     assert "nothing to do." in done.stdout
     assert "champion" in done.stdout
     assert f"nightjar neighbors king -c {finished_copy}\n" in done.stdout
+    page = "http://127.0.0.1:5000/#/models/small-cbow?workflowType=machine_learning"
+    assert f"  open {page}\n" in done.stdout
 
 
 def test_run_as_json_prints_one_document(finished_copy: Path) -> None:

@@ -41,6 +41,7 @@ from nightjar.registry import (
     find_registered,
     gc_command,
     model_files,
+    page_of,
 )
 from nightjar.store import fingerprint
 
@@ -296,6 +297,27 @@ def test_nights_on_a_server_keep_what_is_needed_and_say_how_its_disk_is_freed(
     assert asked_json(project.path, "collect", "--dry-run")["notes"] == []
     answer = asked_json(project.path, "rollback", "words")
     assert project.champion == 4, answer
+
+
+@pytest.mark.parametrize("path", ["models/{name}/versions/1", "experiments/{experiment}"])
+def test_pages_open_on_models_and_runs(served: Served, path: str) -> None:
+    """In a browser that has never been there, whose mode would be the one for GenAI."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs the browser chromium on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api")
+    version = served.register()
+    experiment = ClientWriter(served.place).client.get_experiment_by_name(served.experiment)
+    address = path.format(name=version.name, experiment=experiment.experiment_id)
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = opened.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(page_of(served.server.uri, address))
+        menu = page.get_by_role("navigation")
+        menu.get_by_text("Model registry").wait_for()
+        assert not menu.get_by_text("Prompts").count()
+        opened.close()
 
 
 class _Lossy(BaseHTTPRequestHandler):

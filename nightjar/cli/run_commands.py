@@ -45,7 +45,7 @@ from nightjar.pipeline import (
 )
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.promotion import Outcome
-from nightjar.registry import CHALLENGER, CHAMPION, masked, tracking_uri
+from nightjar.registry import CHALLENGER, CHAMPION, masked, page_of, tracking_uri
 from nightjar.store import acquire_lease
 from nightjar.store.scores import Score
 from nightjar.wording import counted
@@ -53,6 +53,8 @@ from nightjar.wording import counted
 logger = logging.getLogger(__name__)
 
 app = typer.Typer()
+_UI = "http://127.0.0.1:5000"
+"""Where 'mlflow ui' listens unless it is told otherwise."""
 _N_SAMPLES = 2
 """Words of each new champion that are shown with their neighbours."""
 
@@ -294,11 +296,13 @@ def print_next_steps(
     samples = {found.model: _sample(loaded, found) for found in outcomes}
     word = next((shown[0].word for shown in samples.values() if shown), "king")
     code = f"import mlflow; print({load}.predict([{json.dumps(word)}]))"
-    is_file = uri.startswith("sqlite:")
+    is_server = uri.startswith(("http://", "https://"))
+    page = page_of(uri.rstrip("/") if is_server else _UI, f"models/{first.registered_model}")
     lines = [
         f"{_program('nightjar')} neighbors {shlex.quote(word)}{config}",
         f"{_program('nightjar')} show {first.model}{config}",
-        f"{_program('mlflow')} ui --backend-store-uri {uri}" if is_file else f"open {uri}",
+        *([] if is_server else [f"{_program('mlflow')} ui --backend-store-uri {uri}"]),
+        f"open {page}",
         f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
     ]
     if not first.champion:

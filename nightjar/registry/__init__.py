@@ -48,7 +48,7 @@ from nightjar.registry.removal import (
     gc_command,
 )
 from nightjar.registry.summary import BASE, RegistrationRequest
-from nightjar.registry.uris import masked, tracking_uri
+from nightjar.registry.uris import masked, page_of, tracking_uri
 from nightjar.registry.writers import (
     LEDGER_TAG,
     ClientWriter,
@@ -90,6 +90,7 @@ __all__ = [
     "model_files",
     "open_reader",
     "open_writer",
+    "page_of",
     "read_model_card",
     "registered_name",
     "registration_key",

@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 SCORES_FILE = "scores.json"
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
-"""Lets MLflow's page show runs, metrics and models. Without the tag it opens an experiment in its
-mode for GenAI, whose traces we do not have."""
+"""Lets MLflow's page show runs, metrics and models, in releases that ask the experiment for its
+mode. Others ask the address: :func:`~.uris.page_of`."""
 _MAX_PARAMS = 100
 _MAX_METRICS = 1_000
 _MAX_KEY = 250

@@ -53,3 +53,12 @@ def without_secrets(text: str, uri: str) -> str:
     for form in {secret, unquote(secret)} - {""}:
         text = text.replace(form, _HIDDEN)
     return text
+
+
+def page_of(server: str, path: str) -> str:
+    """The address of a page of MLflow's, such as ``models/NAME``, in its mode for model training.
+
+    A browser that sees MLflow for the first time opens its mode for GenAI otherwise, which shows
+    traces; there are none.
+    """
+    return f"{server}/#/{path}?workflowType=machine_learning"
