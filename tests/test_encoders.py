@@ -24,6 +24,8 @@ from nightjar.stages.embed import document_vectors_identity, encoder_files, sent
 from nightjar.stages.embed.sentence_encoder import SentenceEncoder, load_sentence_encoder
 from nightjar.stages.embed.static_encoder import load_static_encoder
 
+pytestmark = pytest.mark.slow  # the encoders that most of it loads
+
 TEXTS = [
     "a slow film about grief",
     "the dog sleeps in the garden",

@@ -14,6 +14,8 @@ from nightjar.pipeline.retention import PurgeRequest, find_missing, purge
 from nightjar.registry import delete_version
 from nightjar.store import Store
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> HandMade:

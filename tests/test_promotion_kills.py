@@ -13,6 +13,8 @@ from promotion_support import Pipeline, served
 
 from nightjar.promotion import read_standing
 
+pytestmark = pytest.mark.slow  # the processes that most of it kills
+
 ACT = """
 import os, signal
 from pathlib import Path

@@ -59,6 +59,8 @@ from nightjar.store import (
     set_aside,
 )
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 WORD = "xyzzyquux"
 """Of the document that is erased alone."""
 SECRET = f"{WORD} " + " ".join(f"secret{number} plover" for number in range(12))

@@ -22,6 +22,8 @@ from nightjar.explorer.library import Library
 from nightjar.explorer.pages.elements import Screen
 from nightjar.explorer.view import read_view
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 MODELS = {
     "words": {"trainer": "import", "path": "vectors.txt", "format": "glove"},
     "cbow": {

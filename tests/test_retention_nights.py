@@ -23,6 +23,8 @@ from nightjar.registry import (
 )
 from nightjar.store import Store, names, schemas
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 GLOVE = {"trainer": "glove", "vector_size": 16, "window": 3, "epochs": 1, "min_count": 1}
 N_NIGHTS = 10
 N_FIRST, N_MORE = 3_000, 100

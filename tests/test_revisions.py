@@ -27,6 +27,8 @@ from nightjar.stages.ingest import preparation
 from nightjar.stages.train import spans
 from nightjar.store import schemas
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 PINS = read_pins()
 
 

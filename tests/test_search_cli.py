@@ -20,6 +20,8 @@ from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError
 from nightjar.pipeline.searching import Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 NOTES = ("The police said it rained.", "qqqx wwwv", "Cricket: the Test team won the match.")
 COLLECTIONS = {"documents": {"model": "cbow"}, "others": {"model": "glove"}}
 

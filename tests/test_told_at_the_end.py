@@ -9,6 +9,8 @@ import pytest
 from asking_support import asked, asked_json
 from nights_support import HandMade
 
+pytestmark = pytest.mark.slow  # the nights that most of it starts from
+
 
 def test_a_corpus_that_shrank_is_told_although_its_rule_allows_it(tmp_path: Path) -> None:
     project = HandMade(tmp_path / "project")
