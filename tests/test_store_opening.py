@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import PROJECT_ROOT
 
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, StoreError
 from nightjar.store import ArtifactRef, Identity, Manifest, Staging, Store, publish, schemas
@@ -50,6 +53,35 @@ def published(root: Path, size: int = 1, stage: str = "embeddings") -> ArtifactR
 @pytest.fixture
 def ref(tmp_path: Path) -> ArtifactRef:
     return published(tmp_path)
+
+
+READ = """
+import sys
+from pathlib import Path
+import psutil
+from nightjar.store import Store, opening
+
+opening._FEW_ROWS = int(sys.argv[1])
+artifact = Store(Path(sys.argv[2])).open(Store(Path(sys.argv[2])).versions("embeddings")[0])
+before = psutil.Process().num_threads()
+artifact.read("vectors")
+list(artifact.batches("vectors"))
+print(psutil.Process().num_threads() - before)
+"""
+
+
+@pytest.mark.parametrize(("few", "is_threaded"), [(60, False), (59, True)])
+def test_few_rows_are_read_in_this_thread(ref: ArtifactRef, few: int, is_threaded: bool) -> None:
+    """A process that ends right after Arrow started threads may abort."""
+    root = Path(ref.path).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(few), str(root)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT_ROOT,
+    )
+    assert (int(done.stdout) > 0) == is_threaded
 
 
 def rewrite_manifest(ref: ArtifactRef, change: Callable[[Manifest], Manifest]) -> None:

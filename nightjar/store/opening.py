@@ -110,7 +110,7 @@ class Artifact:
         found = []
         for entry in self.parts(table):
             with self._parquet_file(entry, columns) as parquet, _named_damage(self.ref, entry):
-                found.append(parquet.read(columns=columns))
+                found.append(parquet.read(columns, use_threads=_is_long(parquet)))
         return found[0] if len(found) == 1 else pa.concat_tables(found)
 
     def batches(
@@ -128,11 +128,8 @@ class Artifact:
     ) -> Iterator[pa.RecordBatch]:
         """Stream one of the :meth:`parts` of a table."""
         with self._parquet_file(part, columns) as parquet:
-            use_threads = parquet.metadata.num_rows > _FEW_ROWS
             for group in range(parquet.num_row_groups):
-                batches = parquet.iter_batches(
-                    batch_rows, row_groups=[group], columns=columns, use_threads=use_threads
-                )
+                batches = parquet.iter_batches(batch_rows, [group], columns, _is_long(parquet))
                 while True:
                     with _named_damage(self.ref, part):
                         batch = next(batches, None)
@@ -157,12 +154,20 @@ class Artifact:
         if missing:
             raise ArtifactMissing(f"{self.ref}: {entry.name} has no column {', '.join(missing)}")
         with _named_damage(self.ref, entry):
-            parquet = pq.ParquetFile(self.directory / entry.name, page_checksum_verification=True)
+            # Reading ahead is for object storage, and starts a thread.
+            parquet = pq.ParquetFile(
+                self.directory / entry.name, page_checksum_verification=True, pre_buffer=False
+            )
             problem = _column_problem(entry, parquet.schema_arrow)
         if problem:
             parquet.close()
             raise _damaged(self.ref, problem)
         return parquet
+
+
+def _is_long(parquet: pq.ParquetFile) -> bool:
+    """Whether its columns are worth decoding in several threads."""
+    return bool(parquet.metadata.num_rows > _FEW_ROWS)
 
 
 class RowGroups:
