@@ -16,7 +16,7 @@ from nightjar.core import Night
 from nightjar.core.nights import StepRecord
 from nightjar.errors import StoreError
 from nightjar.pipeline import ModelOutcome
-from nightjar.registry import masked, page_of, tracking_uri
+from nightjar.registry import page_of, tracking_uri
 from nightjar.store import Manifest, Store
 
 NIGHT_KEY = "night"
@@ -53,13 +53,12 @@ def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome])
 
 
 def _models(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:
-    server = _server(loaded)
     names = {outcome.model: outcome.registered_model for outcome in outcomes}
     for found in night.decisions:
         version = f"version {found['candidate']['version']}"
-        if server and found["model"] in names:
+        if found["model"] in names:
             place = f"{names[found['model']]}/versions/{found['candidate']['version']}"
-            version = f"[{version}]({page_of(server, f'models/{place}')})"
+            version = _link(loaded, version, f"models/{place}") or version
         yield f"- **{found['model']}** {version} {found['outcome']}: {_inline(found['reason'])}"
 
 
@@ -95,13 +94,14 @@ def _counts(loaded: LoadedConfig, step: StepRecord) -> str:
 
 
 def _place(loaded: LoadedConfig, step: StepRecord) -> str:
-    place, server = f"`{step.stage}/{step.version}`", _server(loaded)
+    place = f"`{step.stage}/{step.version}`"
     manifest = _manifest(loaded, step)
     said = {} if manifest is None else manifest.report
-    if not server or "run_id" not in said:
+    if "run_id" not in said:
         return place
     run = f"experiments/{said['experiment_id']}/runs/{said['run_id']}"
-    return f"{place}, [in MLflow]({page_of(server, f'{run}/artifacts')})"
+    link = _link(loaded, "in MLflow", f"{run}/artifacts")
+    return f"{place}, {link}" if link else place
 
 
 def _manifest(loaded: LoadedConfig, step: StepRecord) -> Manifest | None:
@@ -113,10 +113,10 @@ def _manifest(loaded: LoadedConfig, step: StepRecord) -> Manifest | None:
         return None
 
 
-def _server(loaded: LoadedConfig) -> str:
-    """The address of MLflow's page; "" where the registry is a file."""
-    uri = masked(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else ""
+def _link(loaded: LoadedConfig, text: str, path: str) -> str:
+    """A link to a page of MLflow's; "" where the registry is not on the web."""
+    page = page_of(tracking_uri(loaded.config.registry, loaded.artifacts_dir), path)
+    return f"[{text}]({page})" if page else ""
 
 
 def _inline(text: str) -> str:

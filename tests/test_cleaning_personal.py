@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cleaning_support import cleaned, config
-from fuzz_support import examples
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

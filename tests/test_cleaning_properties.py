@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 from cleaning_support import cleaned, config, guarded
-from fuzz_support import examples
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

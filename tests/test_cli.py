@@ -87,6 +87,32 @@ def started(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc to abort at the end")
+def test_what_libraries_do_after_python_s_end_cannot_fail_a_command() -> None:
+    """As Arrow does now and then: its threads are taken apart by such a handler."""
+    code = (
+        "import ctypes, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.__cxa_atexit(libc.abort, None, None)\n"
+        "{}"
+    )
+    ends = {}
+    for name, last in {
+        "python": "print('done')",
+        "nightjar": "from nightjar.cli.main import main; sys.argv = ['', '--version']; main()",
+    }.items():
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(last)],
+            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        ends[name] = (done.returncode, bool(done.stdout))
+    assert ends == {"python": (-6, True), "nightjar": (0, True)}
+
+
 def test_a_directory_that_was_deleted_is_said(tmp_path: Path) -> None:
     shell = (
         f'mkdir gone && cd gone && rmdir ../gone && exec "{sys.executable}" -m nightjar.cli.main'

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from asking_support import asked, asked_json, refused
+from conftest import examples
 from corpus_support import run_ingest
-from fuzz_support import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nights_support import HandMade

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fuzz_support import examples
+from conftest import examples
 from gensim.models import KeyedVectors
 from gensim.models.fasttext import FastTextKeyedVectors
 from hypothesis import HealthCheck, assume, given, settings
@@ -43,7 +43,7 @@ READ_ELSEWHERE = {"gensim"}
 AS_TEXT = {"word2vec", "glove", "projector"}
 FUZZED = [name for name in FORMATS if name not in READ_ELSEWHERE]
 few = settings(
-    max_examples=examples(20),
+    max_examples=examples(50),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

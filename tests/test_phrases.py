@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fuzz_support import examples
+from conftest import examples
 from gensim.models.phrases import ENGLISH_CONNECTOR_WORDS as GENSIM_CONNECTOR_WORDS
 from gensim.models.phrases import FrozenPhrases, Phrases
 from gensim.test.utils import datapath

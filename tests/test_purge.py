@@ -536,7 +536,7 @@ def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
         code = kill(victims, project, doc_id, n_steps, at_renames=at_renames)
         done = code == 0
         assert code in (0, 9)
-        n_steps += 5 if at_renames else 1
+        n_steps += 3 if at_renames else 1
         if not done:
             loaded = project.load()
             with acquire_lease(night_lease(loaded.pipeline_dir), "the next night"):

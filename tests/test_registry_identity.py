@@ -10,7 +10,7 @@ import pytest
 
 from nightjar.config import GateConfig, RegistryConfig
 from nightjar.registry import masked, registered_name, registration_key, tracking_uri
-from nightjar.registry.uris import sqlite_path, without_secrets
+from nightjar.registry.uris import page_of, sqlite_path, without_secrets
 
 REGISTRY = RegistryConfig(gate=GateConfig(benchmarks=["ws"], min_coverage=0.3))
 
@@ -94,3 +94,11 @@ print(sorted(heavy & set(sys.modules)))
     )
     assert done.stdout == "[]\n"
     assert not (tmp_path / "none.db").exists()
+
+
+def test_pages_of_mlflow_are_those_of_a_server_on_the_web() -> None:
+    page = "#/models/a?workflowType=machine_learning"
+    assert page_of("https://mlflow.example/", "models/a") == f"https://mlflow.example/{page}"
+    assert "s3cret" not in str(page_of("https://ann:s3cret@mlflow.example", "models/a"))
+    assert page_of("sqlite:///mlflow.db", "models/a") is None
+    assert page_of("databricks", "models/a") is None

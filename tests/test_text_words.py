@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fuzz_support import examples
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fuzz_support import examples
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_support import LANGUAGES, TOKENIZER_OF, config, declaration, declarations

@@ -45,7 +45,7 @@ from nightjar.pipeline import (
 )
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.promotion import Outcome
-from nightjar.registry import CHALLENGER, CHAMPION, masked, page_of, tracking_uri
+from nightjar.registry import CHALLENGER, CHAMPION, is_server, masked, page_of, tracking_uri
 from nightjar.store import acquire_lease
 from nightjar.store.scores import Score
 from nightjar.wording import counted
@@ -296,13 +296,12 @@ def print_next_steps(
     samples = {found.model: _sample(loaded, found) for found in outcomes}
     word = next((shown[0].word for shown in samples.values() if shown), "king")
     code = f"import mlflow; print({load}.predict([{json.dumps(word)}]))"
-    is_server = uri.startswith(("http://", "https://"))
-    page = page_of(uri.rstrip("/") if is_server else _UI, f"models/{first.registered_model}")
+    page = page_of(uri if is_server(uri) else _UI, f"models/{first.registered_model}")
     lines = [
         f"{_program('nightjar')} neighbors {shlex.quote(word)}{config}",
         f"{_program('nightjar')} show {first.model}{config}",
-        *([] if is_server else [f"{_program('mlflow')} ui --backend-store-uri {uri}"]),
-        f"open {page}",
+        *([] if is_server(uri) else [f"{_program('mlflow')} ui --backend-store-uri {uri}"]),
+        *([f"open {page}"] if page else []),
         f"MLFLOW_TRACKING_URI={uri} {_program('python')} -c {shlex.quote(code)}",
     ]
     if not first.champion:

@@ -48,7 +48,7 @@ from nightjar.registry.removal import (
     gc_command,
 )
 from nightjar.registry.summary import BASE, RegistrationRequest
-from nightjar.registry.uris import masked, page_of, tracking_uri
+from nightjar.registry.uris import is_server, masked, page_of, tracking_uri
 from nightjar.registry.writers import (
     LEDGER_TAG,
     ClientWriter,
@@ -84,6 +84,7 @@ __all__ = [
     "experiment_name",
     "find_registered",
     "gc_command",
+    "is_server",
     "load_address",
     "log_corpus",
     "masked",

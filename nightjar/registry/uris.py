@@ -55,10 +55,12 @@ def without_secrets(text: str, uri: str) -> str:
     return text
 
 
-def page_of(server: str, path: str) -> str:
+def page_of(uri: str, path: str) -> str | None:
     """The address of a page of MLflow's, such as ``models/NAME``, in its mode for model training.
 
     A browser that sees MLflow for the first time opens its mode for GenAI otherwise, which shows
-    traces; there are none.
+    traces; there are none. None where ``uri`` is not on the web. A password is masked.
     """
-    return f"{server}/#/{path}?workflowType=machine_learning"
+    if not uri.startswith(("http://", "https://")):
+        return None
+    return f"{masked(uri).rstrip('/')}/#/{path}?workflowType=machine_learning"
