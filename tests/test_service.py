@@ -44,9 +44,15 @@ def night_shift(
         yield night_shift
 
 
-def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
+@pytest.fixture(scope="module")
+def first_run(night_shift: NightShift) -> None:
+    """Tests of this file may run in several processes, each with a night shift of its own."""
     done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr + night_shift.log.read_text()
+
+
+@pytest.mark.usefixtures("first_run")
+def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     database = night_shift.project / "artifacts" / "mlflow" / "mlflow.db"
     reader = open_reader(f"sqlite:///{database}")
     for model in ("cbow", "glove"):
@@ -101,15 +107,16 @@ def test_the_shipped_deployment_works_in_the_directory_of_the_config(
     }
 
 
+@pytest.mark.usefixtures("first_run")
 def test_a_second_deployed_run_finds_nothing_to_do(night_shift: NightShift) -> None:
-    for _ in range(2):  # the tests of this file may run in several processes, each with its server
-        done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = night_shift.prefect("deployment", "run", "nightly/nightly", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
     flow_runs = night_shift.post("/flow_runs/filter", {"limit": 50, "sort": "START_TIME_DESC"})
     finished = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
     assert finished[0]["state_name"] == "NothingToDo"
 
 
+@pytest.mark.usefixtures("first_run")
 def test_a_deployed_run_with_nothing_else_to_do_tells_of_a_deleted_alias(
     night_shift: NightShift,
 ) -> None:
