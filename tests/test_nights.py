@@ -72,6 +72,66 @@ def test_a_killed_night_is_marked_by_the_next_one_with_what_it_said(tmp_path: Pa
     assert night.owner == "killed"
 
 
+KILLED_ANYWHERE = """
+import itertools, json, os, signal, sys
+from pathlib import Path
+from nightjar.core import Nights, NightStatus
+
+WRITES = {"open", "os.mkdir", "os.link", "os.rename", "os.remove"}
+n_left = None
+
+def kill(event, arguments):
+    global n_left
+    if n_left is not None and event in WRITES:
+        n_left -= 1
+        if n_left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+
+def begin(root):
+    return Nights(root).begin("p", "o", {}, (), False, None)
+
+def killed(root, n_steps):
+    global n_left
+    child = os.fork()
+    if not child:
+        n_left = n_steps
+        begin(root)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+found = []
+for n_steps in itertools.count():
+    root = Path(sys.argv[1]) / str(n_steps)
+    begin(root).end(NightStatus.COMPLETED)
+    if not killed(root, n_steps):
+        break
+    numbers = [night.number for night in Nights(root).all()]
+    next_number = begin(root).end(NightStatus.COMPLETED).number
+    found.append([numbers, next_number, len(Nights(root).all())])
+print(json.dumps(found))
+"""
+
+
+def test_killed_at_any_step_of_its_beginning_a_night_is_there_or_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)
+    assert found[0] == [[1], 2, 2]
+    assert found[-1] == [[1, 2], 3, 3]
+    assert len(found) > 4
+    for numbers, next_number, n_nights in found:
+        assert numbers in ([1], [1, 2])
+        assert next_number == n_nights == len(numbers) + 1
+
+
+def test_a_directory_of_a_night_that_a_full_disk_left_empty_is_used(tmp_path: Path) -> None:
+    (tmp_path / "nights" / "000001").mkdir(parents=True)
+    assert Nights(tmp_path).all() == []
+    assert begin(tmp_path).night.number == 1
+
+
 def test_two_nights_at_once_get_different_numbers(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     nights.numbers = list  # type: ignore[method-assign]  # as seen a moment before

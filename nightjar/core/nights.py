@@ -146,8 +146,13 @@ class Nights:
         self.directory = pipeline_dir / "nights"
 
     def numbers(self) -> list[int]:
-        """Every night's number, ascending."""
-        return [int(name) for name in names(self.directory) if name.isdecimal()]
+        """Every night's number, ascending.
+
+        A directory without a record is no night: it was made, and then the process was killed or
+        the disk was full. The next night takes its number.
+        """
+        found = [int(name) for name in names(self.directory) if name.isdecimal()]
+        return [number for number in found if self._is_begun(number)]
 
     def all(self) -> list[Night]:
         """Every night, oldest first."""
@@ -255,6 +260,9 @@ class Nights:
 
     def _of(self, number: int) -> Path:
         return self.directory / f"{number:06d}"
+
+    def _is_begun(self, number: int) -> bool:
+        return any((self._of(number) / name).exists() for name in (_BEGIN, _END))
 
 
 class NightRecorder:
