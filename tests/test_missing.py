@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from asking_support import asked, invoked
-from nights_support import FAIR, POOR, HandMade
+from nights_support import FAIR, GOOD, POOR, HandMade
 
 from nightjar.errors import NightjarError
 from nightjar.pipeline.retention import PurgeRequest, find_missing, purge
@@ -39,6 +39,24 @@ def lose(project: HandMade, stage: str, version: str) -> None:
 def test_nothing_is_missing_after_nights(project: HandMade) -> None:
     assert find_missing(project.loaded) == ()
     assert "all whole" in asked(project.path, "verify")
+
+
+def test_what_another_pipeline_has_rightly_deleted_is_not_missing(tmp_path: Path) -> None:
+    directory = {"artifacts_dir": str(tmp_path / "artifacts")}
+    first = HandMade(tmp_path / "first", pipeline={"name": "first", **directory})
+    second = HandMade(
+        tmp_path / "second",
+        pipeline={"name": "second", **directory},
+        document_vectors={"documents": {"model": "words"}},
+    )
+    first.night()
+    second.night()
+    second.write_text(110)
+    second.write_vectors(GOOD, seed=1)
+    second.night()
+    assert names(first) == names(second) == []
+    lose(first, "search_index", second.standing.serving["documents"].search_index)
+    assert names(first) == [("search_index", "documents of pipeline second is searched")]
 
 
 def test_verify_names_lost_vectors_of_a_champion(project: HandMade) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import SMALL_CONFIG, run_due
-from nights_support import HandMade
+from nights_support import GOOD, HandMade, outcome
 from test_cli import assert_refused, nightjar
 
 from nightjar.config import load_config
@@ -164,6 +164,44 @@ def test_a_spoilt_night_makes_what_is_searched_anew(tmp_path: Path) -> None:
     assert found_in(project.path, "left1").as_json() == before
     with pytest.raises(InputError, match="night 2 has no index of documents: its text was not"):
         found_in(project.path, "left1", night=2)
+
+
+def test_a_spoilt_night_makes_a_new_entry_searchable_as_of_the_last_accepted_night(
+    tmp_path: Path,
+) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    project.document["document_vectors"] = {"documents": {"model": "words"}}
+    project.save()
+    project.write_text(20)
+    assert not project.night().accepted["text"]["is_accepted"]
+    assert project.due() == []
+    assert found_in(project.path, "left1").hits
+    standing = project.standing.corpora["text"]
+    assert [(night.night, night.n_documents) for night in standing] == [(1, 100)]
+    n_events = len(project.events)
+    project.night()
+    assert len(project.events) == n_events
+
+
+def test_an_entry_that_was_away_while_its_model_changed_is_searched_again_after_a_spoilt_night(
+    tmp_path: Path,
+) -> None:
+    entry = {"documents": {"model": "words"}}
+    project = HandMade(tmp_path / "project", document_vectors=entry)
+    project.night()
+    project.document["document_vectors"] = {}
+    project.save()
+    project.write_vectors(GOOD, seed=1)
+    assert outcome(project.night()) == "promoted"
+    project.document["document_vectors"] = entry
+    project.save()
+    project.write_text(20)
+    assert not project.night().accepted["text"]["is_accepted"]
+    assert found_in(project.path, "left1").hits
+    champion = project.standing.model("words").champion
+    assert champion is not None
+    assert project.standing.serving["documents"].embeddings == champion.embeddings
 
 
 def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:

@@ -279,30 +279,43 @@ def test_a_registry_file_that_another_process_has_locked(
 
 
 CHECK = """
+import sys
+from pathlib import Path
+from rich.console import Console
 from nightjar.cli import embedded_flow
+from nightjar.config import load_config
 from nightjar.errors import OrchestratorUnavailable
+
+def run():
+    try:
+        embedded_flow.run_nightly(Console(stderr=True), load_config(Path(sys.argv[1])), False)
+    except OrchestratorUnavailable as error:
+        print(error)
+
 embedded_flow._CHECK_SECONDS = 0.3
-try:
-    embedded_flow._check_that_prefect_answers()
-except OrchestratorUnavailable as error:
-    print(error)
+run()
+embedded_flow._check_that_prefect_answers = lambda: None  # it answered, and is silent from here on
+run()
 """
 
 
-def test_a_prefect_server_that_never_answers(silent: int) -> None:
+def test_a_prefect_server_that_never_answers(silent: int, small_config: Path) -> None:
     """In a process of its own: Prefect's import changes how the process logs."""
     url = f"http://127.0.0.1:{silent}/api"
+    given = {"PREFECT_API_REQUEST_TIMEOUT": "0.3", "PREFECT_CLIENT_MAX_RETRIES": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", CHECK],
-        env={**os.environ, "PREFECT_API_URL": url},
+        [sys.executable, "-c", CHECK, str(small_config)],
+        env={**os.environ, **given, "PREFECT_API_URL": url},
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    message = rf"the Prefect server at {url} does not answer \(\w+.*\); start it with"
-    assert re.match(message, done.stdout), done.stdout + done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 2, done.stdout + done.stderr
+    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it", said[0])
+    assert re.match(rf"the Prefect server at {url} failed during the night \(.*timed", said[1])
 
 
 @pytest.mark.integration

@@ -41,7 +41,12 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
                 is_fetched=True,
                 return_state=True,
             )
-        except httpx.HTTPError as failure:  # from the flow itself: a step's error is in its state
+        except (httpx.HTTPError, RuntimeError) as raised:
+            # From the flow itself: a step's error is in its state. Prefect's first question to a
+            # server ends with a RuntimeError.
+            failure = raised.__cause__ if isinstance(raised, RuntimeError) else raised
+            if not isinstance(failure, httpx.HTTPError):
+                raise
             raise OrchestratorUnavailable(
                 f"the Prefect server at {PREFECT_API_URL.value()} failed during the night "
                 f"({failure_of(failure)}); check for a full disk, then run the same command "

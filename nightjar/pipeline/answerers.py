@@ -276,7 +276,7 @@ class Answerers:
 
     def corpus_before(self, asked: AskedCorpus) -> AskedCorpus | None:
         """The last accepted night before ``asked`` that had other artifacts."""
-        for accepted in self.standing.accepted(asked.corpus):
+        for accepted in self.standing.corpora.get(asked.corpus, ()):
             found = _accepted_night(asked.corpus, accepted)
             is_same = all(asked.artifacts.get(s) == v for s, v in found.artifacts.items())
             if not is_same and _is_before(found, asked):

@@ -379,16 +379,23 @@ class _Night:
         """Record the accepted corpora, each with its champions' indexes of its documents.
 
         The other corpora are searched as of their last accepted night; missing indexes are
-        rebuilt.
+        rebuilt, and indexes that are new are recorded beside that night.
         """
+        corpora = self.promoter.standing().corpora
         for corpus, verdict in self.verdicts.items():
-            if not verdict.is_accepted:
-                self.builder().of_corpus(corpus)
+            serving = self.builder().of_corpus(corpus)
+            if verdict.is_accepted:
+                acceptance = Acceptance(
+                    corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
+                )
+            elif last := next(iter(corpora.get(corpus, ())), None):
+                reason = f"another index of what was accepted in night {last.night}"
+                acceptance = Acceptance(
+                    corpus, last.artifacts, last.n_documents, last.n_tokens, reason
+                )
+            else:  # nothing of it is read yet
                 continue
-            acceptance = Acceptance(
-                corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
-            )
-            self.promoter.accept(acceptance, self.builder().of_corpus(corpus))
+            self.promoter.accept(acceptance, serving)
 
     # -- models -------------------------------------------------------------------------
 

@@ -119,7 +119,10 @@ class Standing:
 
     models: Mapping[str, ModelStanding] = field(default_factory=dict)
     corpora: Mapping[str, tuple[AcceptedNight, ...]] = field(default_factory=dict)
-    """Accepted nights of each corpus, newest first."""
+    """Accepted nights of each corpus, newest first; neighbours differ in their artifacts.
+
+    What was accepted is recorded again when only its indexes change: that is no other night.
+    """
     serving: Serving = field(default_factory=dict)
     """The index with which each entry of ``document_vectors`` is searched."""
     moved: Mapping[str, str] = field(default_factory=dict)
@@ -128,19 +131,6 @@ class Standing:
     def model(self, name: str) -> ModelStanding:
         """The standing of a model; empty for a model without events."""
         return self.models.get(name, ModelStanding())
-
-    def accepted(self, corpus: str) -> tuple[AcceptedNight, ...]:
-        """Accepted nights of a corpus, newest first; neighbours differ in their artifacts.
-
-        A night is accepted again when only its indexes change; such repeats are left out.
-        """
-        nights = self.corpora.get(corpus, ())
-        before: tuple[AcceptedNight | None, ...] = (None, *nights)
-        return tuple(
-            night
-            for newer, night in zip(before, nights, strict=False)
-            if newer is None or newer.artifacts != night.artifacts
-        )
 
     def gone(self, configured: Iterable[str]) -> tuple[str, ...]:
         """Models with a champion that are neither ``configured`` nor retired, sorted."""
@@ -162,7 +152,10 @@ def standing_of(events: Iterable[Event]) -> Standing:
     for event in events:
         serving = {**serving, **event.serving}
         if event.kind is EventKind.ACCEPTED:
-            corpora.setdefault(event.subject, []).append(_accepted(event))
+            nights = corpora.setdefault(event.subject, [])
+            found = _accepted(event)
+            if not nights or nights[-1].artifacts != found.artifacts:
+                nights.append(found)
         else:
             models[event.subject] = _after(models.get(event.subject, ModelStanding()), event)
     newest_first = {name: tuple(reversed(nights)) for name, nights in corpora.items()}

@@ -45,7 +45,10 @@ def find_missing(
 
     Raises StoreError, including LedgerDamaged, when a record cannot be read; RegistryUnavailable.
     """
-    pipelines = [replace(found, keep=_LEAST) for found in read_pipelines(loaded)]
+    pipelines = [
+        replace(found, keep=_LEAST, keeps_earlier_standing=False)
+        for found in read_pipelines(loaded)
+    ]
     survey = Survey(Store(loaded.artifacts_dir), pipelines, stages, datetime.now(UTC))
     return (
         *_artifacts(survey, pipelines, stages),

@@ -156,7 +156,7 @@ class Survey:
                         self.needs.add((stage, name), f"{entry}{where} is searched")
         for corpus in standing.corpora:
             if pipeline.corpora is None or corpus in pipeline.corpora:
-                for accepted in standing.accepted(corpus)[: pipeline.keep.accepted_nights]:
+                for accepted in standing.corpora[corpus][: pipeline.keep.accepted_nights]:
                     self._add_accepted(pipeline, corpus, accepted, where)
 
     def _add_night(self, night: Night, reason: str, is_own: bool) -> None:

@@ -40,6 +40,8 @@ class RecordedPipeline:
     """Names of the entries of ``document_vectors``; None when unknown."""
     events: tuple[Event, ...]
     is_own: bool
+    keeps_earlier_standing: bool = True
+    """Whether what a killed promotion may still need counts, which is gone when it was not."""
 
     @property
     def nights(self) -> Nights:
@@ -54,8 +56,9 @@ class RecordedPipeline:
         earlier standing until the event is completed.
         """
         moves = [place for place, event in enumerate(self.events) if event.moves_alias]
-        before = () if self.is_own or not moves else (standing_of(self.events[: moves[-1]]),)
-        return (standing_of(self.events), *before)
+        if self.is_own or not moves or not self.keeps_earlier_standing:
+            return (standing_of(self.events),)
+        return (standing_of(self.events), standing_of(self.events[: moves[-1]]))
 
     @cached_property
     def newest(self) -> Night | None:
