@@ -65,6 +65,16 @@ CASES = {
         "c",
     ),
     "a self-closing picture holds nothing": ("a <svg/> b", "a b"),
+    "in XHTML every element may end itself": (
+        """<?xml version='1.0'?><html><head><title/><script src='x.js'/><style/></head><body><nav/>
+        <p>one<iframe/> 10<sup/>6</p><p/><div hidden=''/><textarea/>two<math/></body></html>""",
+        "one 106\ntwo",
+    ),
+    "the element html says that a page is XHTML": (
+        "<!DOCTYPE html>\n<HTML lang='en' xmlns='http://www.w3.org/1999/xhtml'><script src='x'/>a",
+        "a",
+    ),
+    "in HTML a script does not end itself": ("a<script src='x'/>b</script>c<nav/>d", "ac"),
     "plain text stays": ("just text & more", "just text & more"),
 }
 
