@@ -208,10 +208,18 @@ def test_urls_are_masked(text: str, expected: str) -> None:
         ("<a_b@x.org>, ünal@müller.de", "<email>, email"),
         ("joe@x.organn@y.org joe@x.org.1ann@y.org", "email email"),
         ("a@b @joe joe@ joe@localhost x@y.1", "a@b @joe joe@ joe@localhost x@y.1"),
+        ("_joe@x.org_ __a_b@x.org__ joe@x.org_ joe@x.org-", "_email_ __email__ email_ email-"),
+        ("joe@x.org_ann@y.org joe@x.org1ann@y.org joe@x.org_@x.org", "email email email"),
+        ("user@example.xn--p1ai, joe@x.co.xn--p1ai-", "email, email-"),
+        (
+            "o'brien@x.org 'joe@x.org' o\u2019b@x.org \u2018joe@x.org\u2019",
+            "email 'email' email \u2018email\u2019",
+        ),
     ],
 )
 def test_email_addresses_are_masked(text: str, expected: str) -> None:
     assert cleaned(text, "emails").text == expected
+    assert cleaned(text, "personal_data").text == expected
 
 
 @pytest.mark.parametrize(
