@@ -82,6 +82,18 @@ CASES = {
         "{{lang|1=fr|2=mot}} {{nowrap | 1 = a=b }} {{lang|italic=no|fr|mot}} {{abbr|2=long|1=s}}",
         "mot a=b mot s",
     ),
+    "measures may be of several units": (
+        "{{convert|5|ft|6|in|m}} {{cvt|11|lb|4|oz|kg}} {{convert|12|st|4|lb|kg|abbr=on}} "
+        "{{convert|1|mi|2|yd|3|ft|4|in}} {{convert|5|ft|0|m}} {{convert|5|m|6|in}} {{cvt|5|in|6|ft}}",
+        "5 ft 6 in 11 lb 4 oz 12 st 4 lb 1 mi 2 yd 3 ft 4 in 5 ft 5 m 5 in",
+    ),
+    "arguments may have names": (
+        """{{blockquote|text=a}}{{quote|author=x|text=b}}{{Zitat|Text=c|Autor=x}}{{cquote|quote=d}}
+        {{citation|texte=e}} {{ill|Name|de|lt=f}} {{ill|g|de|lt=}} {{lang|code=fr|text=h}}
+        {{lien|langue=en|trad=X|fr=i}} {{lien|texte=j|fr=X}} {{citation|title=x|quote=y}}
+        {{blockquote|1=k}}{{lang-de|text=l}} {{nowrap|text=x}}""",
+        "a\n\nb\n\nc\n\nd\n\n« e » f g h\ni j\n\nk\nl",
+    ),
     "quotations are paragraphs": ("a {{quote|b|author=c}} d", "a\nb\nd"),
     "a template that is not ended by itself goes": ("a {{nowrap|b [[c}} d", "a d"),
     "parameters go, also with text": ("a {{{nowrap|b}}} {{{{{1}}}|c}} d", "a d"),
