@@ -104,6 +104,10 @@ CASES = {
         "a {{Infobox\n| x = 1\nb",
         "a Infobox\n\nb",
     ),
+    "a table never closed loses its attributes and rows": (
+        'a\n{| class="wikitable" style="color:{{x}}"\n|-\n| b\n:{| width=1\nc',
+        "a\n\nc",
+    ),
     "ends without an opening go": ("a }} b ]] c </ref> |} d", "a b c |} d"),
     "an apostrophe beside italics stays": (
         "''Eagle'''s stage. \nDans l'''Iliade'' d'Homère. \ndell'''[[The Economist|Economist]]'' è",
@@ -159,8 +163,8 @@ CASES = {
         "b c [d] e [x]",
     ),
     "entities need their semicolon": (
-        "&copy=1 &amp;lt; &#x27; &eacute; &nosuch; &Eacute;x",
-        "&copy=1 &lt; ' é &nosuch; Éx",
+        "&copy=1 &amp;lt; &#x27; &eacute; &nosuch; &notanent; &Eacute;x",
+        "&copy=1 &lt; ' é &nosuch; &notanent; Éx",
     ),
     "switches of every language go": ("__БЕЗ_ОГЛАВЛЕНИЯ__a__AUCUNSOMMAIRE__ __b__", "a __b__"),
     "cuts do not join to marks": ("[<b></b>[a {<i></i>{b", "a b"),
@@ -183,7 +187,7 @@ HOSTILE = (
     "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
     "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
     "{{nowrap|", "{{convert|5|", "|", "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
-    "__A_", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
+    "__A_", "a {{x}} ", "{{x}}{{y}} ", "{| a=b {{x}} ", "{|a ", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
 )  # fmt: skip
 
 
@@ -220,9 +224,14 @@ def test_random_markup_leaves_no_debris() -> None:
     [
         ("The city has {{population|x}} inhabitants, {{a}} and {{b}}.", 3),
         ("{{Infobox|x}}\nThe city{{sfn|a}} is old.{{cite|b}} It\n{{Navbox}}\n", 0),
-        ("l'{{x}} est ({{y}}) là; {{nowrap|a {{z}} b}}.", 2),
+        ("l'{{x}} est ({{y}}) là; {{nowrap|a {{z}} b}}.", 3),
         ("* {{flagicon|x}} France\n{| \n| a {{b}} c\n|}\n[[File:a.jpg|thumb|a {{b}} c]]", 0),
         ("a {{convert|5|km}} b {{formatnum:5}} c {{{1|d}}} e", 0),
+        ("It is {{nowrap|{{unknown|x}} km}} long, {{nowrap|about {{small|{{a}}}}}}.", 2),
+        ("born {{birth date|1900|1|2}} {{start date|1}} in Rome", 2),
+        ("It is {{a}}{{b}} km{{sfn|c}} {{d}} and{{e}} long {{f}}{{sfn|g}}.", 3),
+        ("{{flagicon|x}} {{flagicon|y}} France", 0),
+        ("{{never closed a {{b}} c\n{|\n| d {{e}} f\n{{nowrap|x|y {{g}} z}}", 1),
     ],
 )
 def test_templates_that_leave_a_gap_in_a_sentence_are_counted(wikitext: str, n_gaps: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from nightjar.files.html.html_elements import CELLS, LINE_BREAK, TEXT_BLOCKS
@@ -45,6 +45,8 @@ _MAX_OPENED = 16
 
 SEAM = "\x01"
 """Replaces what was cut, so that its neighbours do not form a mark. XML cannot contain it."""
+_GAP = "\x02"
+"""Replaces a template that shows nothing, until the gaps are counted."""
 
 _HIDDEN_NAMES = frozenset(("category", "file", "image", "media"))
 _PREFIX = re.compile(r"\s*([^\[\]{}|:\n]{1,60}):")
@@ -113,7 +115,8 @@ class BlockRemover:
             else:
                 is_table = kind == "close_table"
                 page.close("table" if is_table else "template", token)
-        return Removed(page.finish(), page.n_gaps)
+        left = page.finish()
+        return Removed(left.replace(_GAP, SEAM), _n_gaps(left))
 
     def _is_hidden(self, text: str, start: int) -> bool:
         """Whether the link at ``start`` is to a file, a category or another language."""
@@ -129,8 +132,39 @@ def _normalized(namespace: str) -> str:
     return namespace.replace("_", " ").strip().casefold()
 
 
+_CUTS = re.compile(rf"[{SEAM}{_GAP}]++(?:[ \xa0][{SEAM}{_GAP}]++)*+")
+_BLANK = re.compile(r"[ \xa0]")
 _GAP_BEFORE = re.compile(r"[^\W_][ \xa0]|[,;:)%][ \xa0]|.['\u2019(\u00ab\u201c\u201e]", re.DOTALL)
 _GAP_AFTER = re.compile(r"[,.;:)%?!\u00bb\u201d]|[ \xa0][^\W_]|[ \xa0][(\[']")
+
+
+def _n_gaps(text: str) -> int:
+    """How many cuts of templates in ``text`` a space sets off from a sentence that goes on.
+
+    Cuts side by side are one. Rows of tables that are never closed are no sentences.
+    """
+    if _GAP not in text:
+        return 0
+    text = _DEBRIS_LINE.sub("", text)
+    return sum(
+        _n_gaps_behind(text[max(0, cuts.start() - 2) : cuts.start()], _BLANK.split(cuts[0]))
+        for cuts in _CUTS.finditer(text)
+        if _GAP_AFTER.match(text, cuts.end())
+    )
+
+
+def _n_gaps_behind(before: str, cuts: Sequence[str]) -> int:
+    """How many of ``cuts``, with a blank between, are gaps; ``before`` are two characters.
+
+    A cut that a word precedes without a blank is a note, and the next one follows the word.
+    """
+    n_gaps = 0
+    for cut in cuts:
+        if _GAP_BEFORE.fullmatch(before) is None:
+            before = before[-1:] + " "
+        else:
+            n_gaps += _GAP in cut
+    return n_gaps
 
 
 class _Page:
@@ -139,7 +173,6 @@ class _Page:
     def __init__(self, text: str, title: str) -> None:
         self._text = text
         self._title = title
-        self.n_gaps = 0
         self._open: list[_Frame] = []
         self._n_open: Counter[str] = Counter()
         self._cuts: list[tuple[int, int, str]] = []
@@ -173,20 +206,12 @@ class _Page:
                 pass
             end = token.end() if mark == n_marks - 1 else place + 2
             if not (kind == "template" and is_whole and self._show(frame, place, end)):
-                self._cut(frame.start, end)
-                self.n_gaps += kind == "template" and self._is_gap(frame.start, end)
+                is_parameter = self._text.startswith("{{{", frame.start)
+                is_gap = kind == "template" and not is_parameter
+                self._cut(frame.start, end, _GAP if is_gap else SEAM)
             place = end
         if place < token.end():
             self._cut(place, token.end())
-
-    def _is_gap(self, start: int, end: int) -> bool:
-        """Whether a sentence goes on behind what is cut, which a space sets off from it."""
-        if self._text.startswith("{{{", start) or any(
-            frame.kind != "link" or frame.is_hidden for frame in self._open
-        ):
-            return False
-        before, after = self._text[max(0, start - 2) : start], self._text[end : end + 2]
-        return _GAP_BEFORE.fullmatch(before) is not None and _GAP_AFTER.match(after) is not None
 
     def _show(self, frame: _Frame, place: int, end: int) -> bool:
         """Cut all but the text that the ending template shows; False if it shows none."""
@@ -232,13 +257,16 @@ class _Page:
             self._open[-1].has_inner_link = True
 
     def finish(self) -> str:
-        """The text with a SEAM for everything that was closed and for unclosed marks."""
+        """The text with a SEAM or _GAP for what was closed, and a SEAM for unclosed marks.
+
+        Of an unclosed table the attributes go, too.
+        """
         done = 0
         for frame in self._open:
             if frame.start < done:
                 continue
             done = frame.end
-            if frame.is_hidden:
+            if frame.is_hidden or self._text.startswith("{|", frame.end - 2):
                 line_end = self._text.find("\n", frame.end)
                 done = len(self._text) if line_end < 0 else line_end
             self._cut(frame.start, done)

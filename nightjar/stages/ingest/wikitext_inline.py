@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from html.entities import html5
 
 _LINK = re.compile(
     r"\[\[([^\[\]{}|\n<>]*+)(?:\|((?:[^\[\]]++|\[(?!\[)|\](?!\]))*+))?\]\]", re.DOTALL
@@ -121,5 +122,7 @@ def decoded_entities(text: str) -> str:
 
 
 def _character(entity: re.Match[str]) -> str:
-    character = html.unescape(entity[0])
+    written = entity[0]
+    # Of a name the library also decodes the beginning.
+    character = html.unescape(written) if written[1] == "#" else html5.get(written[1:], written)
     return "" if character == _NO_CHARACTER else character
