@@ -267,3 +267,23 @@ def test_a_power_in_markup_does_not_join_its_number() -> None:
         "10<sup>6</sup> 1990<SUP class=a> 1</SUP> m<sup>2</sup> 19<sup>th</sup>", "html"
     )
     assert found.text == "10^6 1990^ 1 m2 19th"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<i>10</i><sup>6</sup>", "10^6"),
+        ("10<small><sup>6</sup></small>", "10^6"),
+        ("10<sup><i>6</i></sup> 10<sup><sup>6</sup></sup>", "10^6 10^6"),
+        ('10<sup class="a>b">6</sup>', "10^6"),
+        ("10<sup>&#54;</sup> &#49;0<sup>&#54;</sup>", "10^6 10^6"),
+        ("10<sup>&minus;6</sup>", "10^\u22126"),
+        ("10<sup>.5</sup>", "10^.5"),
+        ("10<sup>6</sup><sup>7</sup>", "10^6^7"),
+        ("5<sup></sup>5 5<sup/>5 5<sup> </sup>5", "55 55 5 5"),
+        ("10<br><sup>6</sup> 10<img><sup>6</sup>", "10\n6 10 6"),
+    ],
+)
+def test_a_power_is_seen_whatever_marks_it_or_its_number(text: str, expected: str) -> None:
+    assert cleaned(text, "html").text == expected
+    assert cleaned(f"a {text}", "html").text == f"a {expected}"

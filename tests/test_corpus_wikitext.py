@@ -146,6 +146,21 @@ CASES = {
         "10<sup>6</sup> 10{{sup|-6}} 5{{e|9}} m<sup>2</sup> 19<sup>th</sup> XIX{{e}} 19{{sup|th}}",
         "10^6 10^-6 5 × 10^9 m2 19th XIXe 19th",
     ),
+    "powers do not join numbers, whatever marks either": (
+        "10<sup>&minus;6</sup> '''10'''<sup>6</sup> 10<sup>''6''</sup> [[10]]<sup>6</sup> "
+        "{{nowrap|10}}<sup>6</sup> {{val|10}}<SUP class=a >6</SUP> 10<sup>{{nowrap|6}}</sup> "
+        "10<sup>.5</sup> 10<small><sup>&#54;</sup></small> &#49;0{{sup|{{nowrap|6}}}} m{{sup|2}}",
+        "10^−6 10^6 10^6 10^6 10^6 10^6 10^6 10^.5 10^6 10^6 m2",
+    ),
+    "what is raised ends, and may be empty": (
+        "5<sup></sup>5 10<sup>6</sup>7 10<sup>6</sup><sup>7</sup> 5<sup/>5 5<sup> </sup>5",
+        "55 10^67 10^6^7 55 5 5",
+    ),
+    "fractions do not join numbers": (
+        "1{{frac|1|2}} '''2'''{{frac|3|4}} 3{{frac|2}} x{{frac|1|2}} 4 {{frac|1|2}} 10<sup>{{frac|1|2}}</sup>"
+        " 10<sup>6</sup>{{frac|1|2}}",
+        "1 1/2 2 3/4 3 1/2 x1/2 4 1/2 10^1/2 10^6 1/2",
+    ),
     "links to other languages are known by their codes": (
         "x [[de:Vogel]][[DE: Vogel]] [[als:a]][[it:x|y]] [[:de:Vogel]] [[abc:x]] [[ISO:9]]",
         "x de:Vogel abc:x ISO:9",
@@ -186,7 +201,8 @@ def test_namespaces_of_the_wiki_are_known_in_its_language() -> None:
 HOSTILE = (
     "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
     "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
-    "{{nowrap|", "{{convert|5|", "|", "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
+    "{{nowrap|", "{{convert|5|", "|", "1<sup>", "1<sup></sup>", "<sup> ", "1{{frac|1}}",
+    "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
     "__A_", "a {{x}} ", "{{x}}{{y}} ", "{| a=b {{x}} ", "{|a ", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
 )  # fmt: skip
 
@@ -231,6 +247,7 @@ def test_random_markup_leaves_no_debris() -> None:
         ("born {{birth date|1900|1|2}} {{start date|1}} in Rome", 2),
         ("It is {{a}}{{b}} km{{sfn|c}} {{d}} and{{e}} long {{f}}{{sfn|g}}.", 3),
         ("{{flagicon|x}} {{flagicon|y}} France", 0),
+        ("10{{sup|6}} {{a}} km {{b}} {{frac|1|2}} {{c}} {{nowrap|d}} {{g}} {{f}}x", 4),
         ("{{never closed a {{b}} c\n{|\n| d {{e}} f\n{{nowrap|x|y {{g}} z}}", 1),
     ],
 )

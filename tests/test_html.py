@@ -241,3 +241,7 @@ def test_a_power_does_not_join_its_number() -> None:
     text = "10^6 in 1990^1, 10^-3 m2 19th"
     assert html_to_text(page) == text
     assert html_to_text("<p>5<sup></sup>5 <b>7</b><sup>2</sup></p>") == "55 7^2"
+    assert (
+        html_to_text("10<sup>.5</sup> 10<sup>,5</sup> 10<sup>&minus;6</sup>")
+        == "10^.5 10^,5 10^\u22126"
+    )

@@ -156,6 +156,8 @@ BLOCKS = TEXT_BLOCKS | frozenset((
 """Elements that start and end lines."""
 CELLS = frozenset(("td", "th"))
 LINE_BREAK = "br"
+RAISED_NUMBER = re.compile(r"\s*[-+\u2212\u2013]?[.,]?\d")
+"""A power, or the number of a note: behind a number it would become part of it."""
 SKIPPED = frozenset((
     "applet", "audio", "button", "canvas", "datalist", "iframe", "map", "math", "nav", "noembed",
     "noframes", "noscript", "object", "script", "select", "style", "svg", "template", "textarea",

@@ -8,6 +8,7 @@ from nightjar.files.html.html_elements import (
     BLOCKS,
     CELLS,
     LINE_BREAK,
+    RAISED_NUMBER,
     OpenElements,
     RawText,
     Tag,
@@ -21,7 +22,6 @@ _VOID = frozenset((
     "area", "base", "basefont", "bgsound", "br", "col", "embed", "frame", "hr", "img", "input",
     "keygen", "link", "meta", "param", "source", "track", "wbr",
 ))  # fmt: skip
-_NUMBER = re.compile(r"\s*[-+\u2212\u2013]?\d")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
 
@@ -64,7 +64,7 @@ class _Page:
     def _add(self, text: str) -> None:
         if not self._elements.is_shown:
             return
-        if self._is_raised and _NUMBER.match(text):
+        if self._is_raised and RAISED_NUMBER.match(text):
             self._line.append("^")  # 10<sup>6</sup> is not 106
         self._is_raised = False
         if not self._elements.is_preformatted:

@@ -19,10 +19,14 @@ from dataclasses import dataclass, field
 
 from nightjar.files.html.html_elements import CELLS, LINE_BREAK, TEXT_BLOCKS
 from nightjar.stages.ingest.wikitext_inline import (
+    LOWERED,
+    RAISED,
+    SIGNS,
     decoded_entities,
     in_one_variant,
     without_emphasis,
     without_links,
+    without_signs,
 )
 from nightjar.stages.ingest.wikitext_languages import WIKI_LANGUAGES
 from nightjar.stages.ingest.wikitext_templates import shown_by
@@ -132,7 +136,8 @@ def _normalized(namespace: str) -> str:
     return namespace.replace("_", " ").strip().casefold()
 
 
-_CUTS = re.compile(rf"[{SEAM}{_GAP}]++(?:[ \xa0][{SEAM}{_GAP}]++)*+")
+_CUT = rf"[{SEAM}{_GAP}{SIGNS}]++"
+_CUTS = re.compile(rf"{_CUT}(?:[ \xa0]{_CUT})*+")
 _BLANK = re.compile(r"[ \xa0]")
 _GAP_BEFORE = re.compile(r"[^\W_][ \xa0]|[,;:)%][ \xa0]|.['\u2019(\u00ab\u201c\u201e]", re.DOTALL)
 _GAP_AFTER = re.compile(r"[,.;:)%?!\u00bb\u201d]|[ \xa0][^\W_]|[ \xa0][(\[']")
@@ -147,23 +152,29 @@ def _n_gaps(text: str) -> int:
         return 0
     text = _DEBRIS_LINE.sub("", text)
     return sum(
-        _n_gaps_behind(text[max(0, cuts.start() - 2) : cuts.start()], _BLANK.split(cuts[0]))
+        _n_gaps_between(
+            text[max(0, cuts.start() - 2) : cuts.start()],
+            _BLANK.split(cuts[0]),
+            text[cuts.end() : cuts.end() + 2],
+        )
         for cuts in _CUTS.finditer(text)
-        if _GAP_AFTER.match(text, cuts.end())
     )
 
 
-def _n_gaps_behind(before: str, cuts: Sequence[str]) -> int:
-    """How many of ``cuts``, with a blank between, are gaps; ``before`` are two characters.
+def _n_gaps_between(before: str, cuts: Sequence[str], after: str) -> int:
+    """How many of ``cuts``, with a blank between, are gaps between two characters and two.
 
-    A cut that a word precedes without a blank is a note, and the next one follows the word.
+    A cut beside a word without a blank is a note or a mark: its neighbour stands beside the word.
     """
+    is_set_off = []
+    for _ in cuts:
+        is_set_off.append(_GAP_BEFORE.fullmatch(before) is not None)
+        before = before if is_set_off[-1] else f"{before[-1:]} "
     n_gaps = 0
-    for cut in cuts:
-        if _GAP_BEFORE.fullmatch(before) is None:
-            before = before[-1:] + " "
-        else:
-            n_gaps += _GAP in cut
+    for cut, is_behind in zip(reversed(cuts), reversed(is_set_off), strict=True):
+        is_before = _GAP_AFTER.match(after) is not None
+        after = after if is_before else f" {after[:1]}"
+        n_gaps += _GAP in cut and is_behind and is_before
     return n_gaps
 
 
@@ -295,11 +306,11 @@ _RAW_OPENING = re.compile(rf"<!--|<(nowiki|{_DROPPED_TAGS})(?:\s[^<>]*|/)?>", re
 _LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "[]{}|<>='"})
 
 _LINE_TAGS = "|".join(sorted((*TEXT_BLOCKS, *CELLS, LINE_BREAK, "poem")))
-_POWER = re.compile(r"(?<=\d)<sup(?:\s[^<>]*)?>(?=\s*[-+\u2212\u2013]?\d)", re.IGNORECASE)
+_SUP = re.compile(r"<(/)?sup(?:\s[^<>]*)?(?<!/)>", re.IGNORECASE)
 _LINE_TAG = re.compile(rf"</?(?:{_LINE_TAGS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][a-z0-9-]*(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^=.*$", re.MULTILINE)
-_LIST_MARKS = re.compile(r"^[*#:;\x01]+", re.MULTILINE)
+_LIST_MARKS = re.compile(rf"^[*#:;{SEAM}{SIGNS}]+", re.MULTILINE)
 _SWITCH = re.compile(r"__[^\W\da-z_]+(?:_[^\W\da-z_]+)*+__")
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>\"]+", re.IGNORECASE)
 _MARKS = re.compile(r"[\[\]{}]{2,}")
@@ -324,8 +335,7 @@ class WikitextStripper:
     def stripped(self, wikitext: str, title: str = "") -> Removed:
         """Plain text of the page ``title``, and the number of its gaps."""
         removed = self._blocks.remove(_without_raw(wikitext), title)
-        # Otherwise ten to the sixth would be 106.
-        text = _LINE_TAG.sub("\n", _POWER.sub("^", removed.text))
+        text = _LINE_TAG.sub("\n", _SUP.sub(_sign, removed.text))
         text = _TAG.sub(SEAM, text)
         text = _LIST_MARKS.sub("", _HEADING.sub(_title, text))
         text = in_one_variant(without_links(in_one_variant(text)))
@@ -362,6 +372,10 @@ def _without_raw(text: str) -> str:
     return "".join(pieces)
 
 
+def _sign(tag: re.Match[str]) -> str:
+    return SEAM + (RAISED if tag[1] is None else LOWERED)
+
+
 def _title(heading: re.Match[str]) -> str:
     return f"\n{heading[0].strip(' =')}\n"
 
@@ -369,7 +383,8 @@ def _title(heading: re.Match[str]) -> str:
 def _tidy(text: str) -> str:
     """Remove leftovers of the stripping: stray marks, empty parentheses, extra space."""
     text = _ADDRESS.sub("", _SWITCH.sub("", text.replace(SEAM, "")))
-    text = decoded_entities(_DEBRIS_LINE.sub("", text))
+    # Only now it shows whether ten to the sixth would be 106.
+    text = without_signs(decoded_entities(_DEBRIS_LINE.sub("", text)))
     text = _HANGING_SEPARATOR.sub("(", _EMPTY_PARENTHESES.sub("", text))
     text = _MARKS.sub("", text)
     text = _LINE_ENDS.sub("\n", _SPACES.sub(" ", text))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nightjar.stages.ingest.wikitext_inline import FRACTION, LOWERED, RAISED
+
 _NAMED = re.compile(r"\s*([^\s=|{}\[\]<>\x01][^=|{}\[\]<>\x01]{0,40}?)\s*=")
 _NUMBER = re.compile(r"\s*[-+\u2212]?\d[\d,. /+]*\s*$")
 _RANGES = {
@@ -170,12 +172,9 @@ def _together(suffix: str = "") -> _Show:
     return show
 
 
-def _power(text: str, arguments: Sequence[Argument]) -> Shown:
+def _power(_: str, arguments: Sequence[Argument]) -> Shown:
     """``10{{sup|6}}`` is not 106, but ``19{{sup|th}}`` is 19th."""
-    if not arguments:
-        return ()
-    is_number = _NUMBER.match(text, arguments[0].start, arguments[0].end) is not None
-    return ("^", arguments[0]) if is_number else arguments[:1]
+    return (RAISED, arguments[0], LOWERED) if arguments else ()
 
 
 def _ten_to(_: str, arguments: Sequence[Argument]) -> Shown:
@@ -203,10 +202,10 @@ def _lines(_: str, arguments: Sequence[Argument]) -> Shown:
 def _fraction(_: str, arguments: Sequence[Argument]) -> Shown:
     """``{{frac|1|2}}`` is 1/2, ``{{frac|3|1|2}}`` 3 1/2, ``{{frac|2}}`` 1/2."""
     if len(arguments) == 1:
-        return ("1/", arguments[0])
+        return (FRACTION, "1/", arguments[0])
     if len(arguments) == 2:
-        return (arguments[0], "/", arguments[1])
-    return (arguments[0], " ", arguments[1], "/", arguments[2]) if arguments else ()
+        return (FRACTION, arguments[0], "/", arguments[1])
+    return (FRACTION, arguments[0], " ", arguments[1], "/", arguments[2]) if arguments else ()
 
 
 def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
