@@ -44,6 +44,8 @@ from nightjar.stages.ingest.cleaning.account_numbers import (
         "03-1234-5678",
         "+49\u00a030\u00a01234567",
         "+49 30 123\u20114567",
+        "+49\u200930\u20091234567",
+        "+49\t30\u2002123\u200a4567",
     ],
 )
 def test_phone_numbers_are_masked(number: str) -> None:
@@ -188,6 +190,12 @@ def test_only_the_kinds_of_the_config_are_masked_by_its_masks() -> None:
     assert cleaned(text, "personal_data", personal_data=options).text == (
         f"{IBANS[0]}, XXXX, <mail>, +49 30 1234567"
     )
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2002", "\u2009", "\u202f"])
+def test_blanks_of_every_width_group_digits(blank: str) -> None:
+    text = f"4111 1111 1111 1111, {IBANS[0]}, +49 30 1234567".replace(" ", blank)
+    assert cleaned(text, "personal_data").text == f"card,{blank}iban,{blank}phone"
 
 
 def test_a_mask_does_not_grow_together_with_its_neighbours() -> None:

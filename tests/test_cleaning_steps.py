@@ -208,10 +208,18 @@ def test_urls_are_masked(text: str, expected: str) -> None:
         ("<a_b@x.org>, ünal@müller.de", "<email>, email"),
         ("joe@x.organn@y.org joe@x.org.1ann@y.org", "email email"),
         ("a@b @joe joe@ joe@localhost x@y.1", "a@b @joe joe@ joe@localhost x@y.1"),
+        ("_joe@x.org_ __a_b@x.org__ joe@x.org_ joe@x.org-", "_email_ __email__ email_ email-"),
+        ("joe@x.org_ann@y.org joe@x.org1ann@y.org joe@x.org_@x.org", "email email email"),
+        ("user@example.xn--p1ai, joe@x.co.xn--p1ai-", "email, email-"),
+        (
+            "o'brien@x.org 'joe@x.org' o\u2019b@x.org \u2018joe@x.org\u2019",
+            "email 'email' email \u2018email\u2019",
+        ),
     ],
 )
 def test_email_addresses_are_masked(text: str, expected: str) -> None:
     assert cleaned(text, "emails").text == expected
+    assert cleaned(text, "personal_data").text == expected
 
 
 @pytest.mark.parametrize(
@@ -259,3 +267,23 @@ def test_a_power_in_markup_does_not_join_its_number() -> None:
         "10<sup>6</sup> 1990<SUP class=a> 1</SUP> m<sup>2</sup> 19<sup>th</sup>", "html"
     )
     assert found.text == "10^6 1990^ 1 m2 19th"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<i>10</i><sup>6</sup>", "10^6"),
+        ("10<small><sup>6</sup></small>", "10^6"),
+        ("10<sup><i>6</i></sup> 10<sup><sup>6</sup></sup>", "10^6 10^6"),
+        ('10<sup class="a>b">6</sup>', "10^6"),
+        ("10<sup>&#54;</sup> &#49;0<sup>&#54;</sup>", "10^6 10^6"),
+        ("10<sup>&minus;6</sup>", "10^\u22126"),
+        ("10<sup>.5</sup>", "10^.5"),
+        ("10<sup>6</sup><sup>7</sup>", "10^6^7"),
+        ("5<sup></sup>5 5<sup/>5 5<sup> </sup>5", "55 55 5 5"),
+        ("10<br><sup>6</sup> 10<img><sup>6</sup>", "10\n6 10 6"),
+    ],
+)
+def test_a_power_is_seen_whatever_marks_it_or_its_number(text: str, expected: str) -> None:
+    assert cleaned(text, "html").text == expected
+    assert cleaned(f"a {text}", "html").text == f"a {expected}"

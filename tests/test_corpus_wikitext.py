@@ -82,6 +82,18 @@ CASES = {
         "{{lang|1=fr|2=mot}} {{nowrap | 1 = a=b }} {{lang|italic=no|fr|mot}} {{abbr|2=long|1=s}}",
         "mot a=b mot s",
     ),
+    "measures may be of several units": (
+        "{{convert|5|ft|6|in|m}} {{cvt|11|lb|4|oz|kg}} {{convert|12|st|4|lb|kg|abbr=on}} "
+        "{{convert|1|mi|2|yd|3|ft|4|in}} {{convert|5|ft|0|m}} {{convert|5|m|6|in}} {{cvt|5|in|6|ft}}",
+        "5 ft 6 in 11 lb 4 oz 12 st 4 lb 1 mi 2 yd 3 ft 4 in 5 ft 5 m 5 in",
+    ),
+    "arguments may have names": (
+        """{{blockquote|text=a}}{{quote|author=x|text=b}}{{Zitat|Text=c|Autor=x}}{{cquote|quote=d}}
+        {{citation|texte=e}} {{ill|Name|de|lt=f}} {{ill|g|de|lt=}} {{lang|code=fr|text=h}}
+        {{lien|langue=en|trad=X|fr=i}} {{lien|texte=j|fr=X}} {{citation|title=x|quote=y}}
+        {{blockquote|1=k}}{{lang-de|text=l}} {{nowrap|text=x}}""",
+        "a\n\nb\n\nc\n\nd\n\n« e » f g h\ni j\n\nk\nl",
+    ),
     "quotations are paragraphs": ("a {{quote|b|author=c}} d", "a\nb\nd"),
     "a template that is not ended by itself goes": ("a {{nowrap|b [[c}} d", "a d"),
     "parameters go, also with text": ("a {{{nowrap|b}}} {{{{{1}}}|c}} d", "a d"),
@@ -91,6 +103,10 @@ CASES = {
     "a template never closed loses its marks and rows": (
         "a {{Infobox\n| x = 1\nb",
         "a Infobox\n\nb",
+    ),
+    "a table never closed loses its attributes and rows": (
+        'a\n{| class="wikitable" style="color:{{x}}"\n|-\n| b\n:{| width=1\nc',
+        "a\n\nc",
     ),
     "ends without an opening go": ("a }} b ]] c </ref> |} d", "a b c |} d"),
     "an apostrophe beside italics stays": (
@@ -130,6 +146,21 @@ CASES = {
         "10<sup>6</sup> 10{{sup|-6}} 5{{e|9}} m<sup>2</sup> 19<sup>th</sup> XIX{{e}} 19{{sup|th}}",
         "10^6 10^-6 5 × 10^9 m2 19th XIXe 19th",
     ),
+    "powers do not join numbers, whatever marks either": (
+        "10<sup>&minus;6</sup> '''10'''<sup>6</sup> 10<sup>''6''</sup> [[10]]<sup>6</sup> "
+        "{{nowrap|10}}<sup>6</sup> {{val|10}}<SUP class=a >6</SUP> 10<sup>{{nowrap|6}}</sup> "
+        "10<sup>.5</sup> 10<small><sup>&#54;</sup></small> &#49;0{{sup|{{nowrap|6}}}} m{{sup|2}}",
+        "10^−6 10^6 10^6 10^6 10^6 10^6 10^6 10^.5 10^6 10^6 m2",
+    ),
+    "what is raised ends, and may be empty": (
+        "5<sup></sup>5 10<sup>6</sup>7 10<sup>6</sup><sup>7</sup> 5<sup/>5 5<sup> </sup>5",
+        "55 10^67 10^6^7 55 5 5",
+    ),
+    "fractions do not join numbers": (
+        "1{{frac|1|2}} '''2'''{{frac|3|4}} 3{{frac|2}} x{{frac|1|2}} 4 {{frac|1|2}} 10<sup>{{frac|1|2}}</sup>"
+        " 10<sup>6</sup>{{frac|1|2}}",
+        "1 1/2 2 3/4 3 1/2 x1/2 4 1/2 10^1/2 10^6 1/2",
+    ),
     "links to other languages are known by their codes": (
         "x [[de:Vogel]][[DE: Vogel]] [[als:a]][[it:x|y]] [[:de:Vogel]] [[abc:x]] [[ISO:9]]",
         "x de:Vogel abc:x ISO:9",
@@ -147,8 +178,8 @@ CASES = {
         "b c [d] e [x]",
     ),
     "entities need their semicolon": (
-        "&copy=1 &amp;lt; &#x27; &eacute; &nosuch; &Eacute;x",
-        "&copy=1 &lt; ' é &nosuch; Éx",
+        "&copy=1 &amp;lt; &#x27; &eacute; &nosuch; &notanent; &Eacute;x",
+        "&copy=1 &lt; ' é &nosuch; &notanent; Éx",
     ),
     "switches of every language go": ("__БЕЗ_ОГЛАВЛЕНИЯ__a__AUCUNSOMMAIRE__ __b__", "a __b__"),
     "cuts do not join to marks": ("[<b></b>[a {<i></i>{b", "a b"),
@@ -170,8 +201,9 @@ def test_namespaces_of_the_wiki_are_known_in_its_language() -> None:
 HOSTILE = (
     "[[a|", "{{a|", "<b a='", "<b ", "<ref name=", "{|\n", "<!--", "[http://a ", "=a", "::", "{{{",
     "<ref>[[", "[[File:", "&#1114112;\n|}\n</b>{|", "Category:{|\n", "[<b></b>[",
-    "{{nowrap|", "{{convert|5|", "|", "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
-    "__A_", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
+    "{{nowrap|", "{{convert|5|", "|", "1<sup>", "1<sup></sup>", "<sup> ", "1{{frac|1}}",
+    "{{lang|a=", "-{", "-{a:", "-{a|zh:x;", "'''a ", "'''''", "&a",
+    "__A_", "a {{x}} ", "{{x}}{{y}} ", "{| a=b {{x}} ", "{|a ", "[//a ", "}-", "-{zh:a;zh:b", "[[a|''", "{{subst:",
 )  # fmt: skip
 
 
@@ -208,9 +240,15 @@ def test_random_markup_leaves_no_debris() -> None:
     [
         ("The city has {{population|x}} inhabitants, {{a}} and {{b}}.", 3),
         ("{{Infobox|x}}\nThe city{{sfn|a}} is old.{{cite|b}} It\n{{Navbox}}\n", 0),
-        ("l'{{x}} est ({{y}}) là; {{nowrap|a {{z}} b}}.", 2),
+        ("l'{{x}} est ({{y}}) là; {{nowrap|a {{z}} b}}.", 3),
         ("* {{flagicon|x}} France\n{| \n| a {{b}} c\n|}\n[[File:a.jpg|thumb|a {{b}} c]]", 0),
         ("a {{convert|5|km}} b {{formatnum:5}} c {{{1|d}}} e", 0),
+        ("It is {{nowrap|{{unknown|x}} km}} long, {{nowrap|about {{small|{{a}}}}}}.", 2),
+        ("born {{birth date|1900|1|2}} {{start date|1}} in Rome", 2),
+        ("It is {{a}}{{b}} km{{sfn|c}} {{d}} and{{e}} long {{f}}{{sfn|g}}.", 3),
+        ("{{flagicon|x}} {{flagicon|y}} France", 0),
+        ("10{{sup|6}} {{a}} km {{b}} {{frac|1|2}} {{c}} {{nowrap|d}} {{g}} {{f}}x", 4),
+        ("{{never closed a {{b}} c\n{|\n| d {{e}} f\n{{nowrap|x|y {{g}} z}}", 1),
     ],
 )
 def test_templates_that_leave_a_gap_in_a_sentence_are_counted(wikitext: str, n_gaps: int) -> None:

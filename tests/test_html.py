@@ -65,6 +65,16 @@ CASES = {
         "c",
     ),
     "a self-closing picture holds nothing": ("a <svg/> b", "a b"),
+    "in XHTML every element may end itself": (
+        """<?xml version='1.0'?><html><head><title/><script src='x.js'/><style/></head><body><nav/>
+        <p>one<iframe/> 10<sup/>6</p><p/><div hidden=''/><textarea/>two<math/></body></html>""",
+        "one 106\ntwo",
+    ),
+    "the element html says that a page is XHTML": (
+        "<!DOCTYPE html>\n<HTML lang='en' xmlns='http://www.w3.org/1999/xhtml'><script src='x'/>a",
+        "a",
+    ),
+    "in HTML a script does not end itself": ("a<script src='x'/>b</script>c<nav/>d", "ac"),
     "plain text stays": ("just text & more", "just text & more"),
 }
 
@@ -183,6 +193,14 @@ RUSSIAN_TEXT = RUSSIAN.removeprefix("<p>")
         (b"<meta charset=nosuch>" + RUSSIAN.encode("cp1251"), {"encoding": "cp1251"}),
         (b"<meta charset=base64>" + RUSSIAN.encode("cp1251"), {"encoding": "cp1251"}),
         (b"<meta charset=utf-16>" + RUSSIAN.encode(), {}),
+        (b"<meta content='charset=koi8-r'><meta charset=utf-8>" + RUSSIAN.encode(), {}),
+        (b"<p data-x='<meta charset=koi8-r>'></p>" + RUSSIAN.encode(), {}),
+        (b"<meta data-charset=koi8-r /charset='utf-8 '>" + RUSSIAN.encode(), {}),
+        (b"<script>'<meta charset=koi8-r>'</script>" + RUSSIAN.encode(), {}),
+        (b"<meta charset=cp500><meta charset=cp037><meta charset=utf-8>" + RUSSIAN.encode(), {}),
+        (b"<?xml version='1.0' encoding='cp1026'?>" + RUSSIAN.encode("cp1251"),
+         {"encoding": "cp1251"}),
+        (b"<meta charset='" + b"koi8-r" * 99 + b"\0'>" + RUSSIAN.encode(), {}),
         (RUSSIAN.encode("cp1251"), {}),
         (RUSSIAN.encode(), {}),
     ],
@@ -223,3 +241,7 @@ def test_a_power_does_not_join_its_number() -> None:
     text = "10^6 in 1990^1, 10^-3 m2 19th"
     assert html_to_text(page) == text
     assert html_to_text("<p>5<sup></sup>5 <b>7</b><sup>2</sup></p>") == "55 7^2"
+    assert (
+        html_to_text("10<sup>.5</sup> 10<sup>,5</sup> 10<sup>&minus;6</sup>")
+        == "10^.5 10^,5 10^\u22126"
+    )

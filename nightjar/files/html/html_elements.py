@@ -24,6 +24,9 @@ _ATTRIBUTE = re.compile(
     r"""([^\s/>=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))?""",
 )
 _LONG_REFERENCE = re.compile(r"&#(?:[0-9]{9,}|[xX][0-9a-fA-F]{9,});?")
+_XML = re.compile(r"\ufeff?\s*+<\?xml\s")
+_XHTML = "http://www.w3.org/1999/xhtml"
+_FOREIGN = frozenset(("svg", "math"))
 _RAW = ("script", "style", "xmp", "iframe", "noembed", "noframes")
 _RAW_WITH_ENTITIES = ("title", "textarea")
 _RAW_END = {
@@ -49,7 +52,8 @@ class Tag(NamedTuple):
 
     name: str
     is_end: bool
-    is_self_closing: bool
+    is_empty: bool
+    """Whether the tag ends its own element: in XHTML any may, in HTML pictures and formulas."""
     attributes: str
 
 
@@ -57,7 +61,11 @@ Token = Text | RawText | Tag
 
 
 def scan(page: str) -> Iterator[Token]:
-    """The tokens of ``page``. An unclosed tag or comment reaches to the end."""
+    """The tokens of ``page``. An unclosed tag or comment reaches to the end.
+
+    A page is XHTML if it starts with ``<?xml`` or its element ``html`` says so.
+    """
+    is_xhtml = _XML.match(page) is not None
     position = 0
     while mark := _MARK.search(page, position):
         if mark.start() > position:
@@ -65,25 +73,42 @@ def scan(page: str) -> Iterator[Token]:
         if mark["name"] is None:
             position = _after_comment(page, mark)
             continue
-        is_end = mark["end"] is not None
-        position = mark.end()
-        written = ""
-        if mark["closed"] is None:
-            tag_end = _TAG_END.match(page, position)
-            if tag_end is None:
-                return
-            written = page[position : tag_end.end() - 1]
-            position = tag_end.end()
-        tag = Tag(mark["name"].lower(), is_end, written.endswith("/"), written)
+        found = _tag(page, mark, is_xhtml)
+        if found is None:
+            return
+        tag, position = found
+        is_xhtml = is_xhtml or _is_xhtml(tag)
         yield tag
-        if not is_end and tag.name in _RAW_END:
-            closing = _RAW_END[tag.name].search(page, position)
-            end = len(page) if closing is None else closing.start()
-            data = page[position:end]
-            yield RawText(tag.name, unescaped(data) if tag.name in _RAW_WITH_ENTITIES else data)
-            position = end
+        if not (tag.is_end or tag.is_empty) and tag.name in _RAW_END:
+            raw, position = _raw_text(page, tag.name, position)
+            yield raw
     if position < len(page):
         yield Text(unescaped(page[position:]))
+
+
+def _tag(page: str, mark: re.Match[str], is_xhtml: bool) -> tuple[Tag, int] | None:
+    """The tag that begins with ``mark``, and its end; None if it is never closed."""
+    written, end = "", mark.end()
+    if mark["closed"] is None:
+        tag_end = _TAG_END.match(page, end)
+        if tag_end is None:
+            return None
+        written, end = page[end : tag_end.end() - 1], tag_end.end()
+    name = mark["name"].lower()
+    is_empty = written.endswith("/") and (is_xhtml or name in _FOREIGN)
+    return Tag(name, mark["end"] is not None, is_empty, written), end
+
+
+def _is_xhtml(tag: Tag) -> bool:
+    return tag.name == "html" and attributes(tag.attributes).get("xmlns", "").strip() == _XHTML
+
+
+def _raw_text(page: str, name: str, start: int) -> tuple[RawText, int]:
+    """What is in an element without tags whose content begins at ``start``, and its end."""
+    closing = _RAW_END[name].search(page, start)
+    end = len(page) if closing is None else closing.start()
+    data = page[start:end]
+    return RawText(name, unescaped(data) if name in _RAW_WITH_ENTITIES else data), end
 
 
 def _after_comment(page: str, mark: re.Match[str]) -> int:
@@ -131,6 +156,8 @@ BLOCKS = TEXT_BLOCKS | frozenset((
 """Elements that start and end lines."""
 CELLS = frozenset(("td", "th"))
 LINE_BREAK = "br"
+RAISED_NUMBER = re.compile(r"\s*[-+\u2212\u2013]?[.,]?\d")
+"""A power, or the number of a note: behind a number it would become part of it."""
 SKIPPED = frozenset((
     "applet", "audio", "button", "canvas", "datalist", "iframe", "map", "math", "nav", "noembed",
     "noframes", "noscript", "object", "script", "select", "style", "svg", "template", "textarea",

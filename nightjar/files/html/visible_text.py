@@ -8,6 +8,7 @@ from nightjar.files.html.html_elements import (
     BLOCKS,
     CELLS,
     LINE_BREAK,
+    RAISED_NUMBER,
     OpenElements,
     RawText,
     Tag,
@@ -21,8 +22,6 @@ _VOID = frozenset((
     "area", "base", "basefont", "bgsound", "br", "col", "embed", "frame", "hr", "img", "input",
     "keygen", "link", "meta", "param", "source", "track", "wbr",
 ))  # fmt: skip
-_FOREIGN = frozenset(("svg", "math"))
-_NUMBER = re.compile(r"\s*[-+\u2212\u2013]?\d")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _HIDDEN = re.compile(r"\bhidden\b", re.IGNORECASE)
 
@@ -65,7 +64,7 @@ class _Page:
     def _add(self, text: str) -> None:
         if not self._elements.is_shown:
             return
-        if self._is_raised and _NUMBER.match(text):
+        if self._is_raised and RAISED_NUMBER.match(text):
             self._line.append("^")  # 10<sup>6</sup> is not 106
         self._is_raised = False
         if not self._elements.is_preformatted:
@@ -92,10 +91,10 @@ class _Page:
             self._end_line()
         elif was_shown and name in CELLS:
             self._line.append(" ")
+        if name in _VOID or tag.is_empty:
+            return
         if name == "sup" and self._line:
             self._is_raised = self._line[-1][-1:].isdecimal()
-        if name in _VOID or (name in _FOREIGN and tag.is_self_closing):
-            return
         is_looked_at = self._needs_attributes or _HIDDEN.search(tag.attributes)
         self._elements.start(name, attributes(tag.attributes) if is_looked_at else {})
         if self._elements.is_shown != was_shown and self._needs_attributes:

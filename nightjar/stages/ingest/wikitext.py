@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from nightjar.files.html.html_elements import CELLS, LINE_BREAK, TEXT_BLOCKS
 from nightjar.stages.ingest.wikitext_inline import (
+    LOWERED,
+    RAISED,
+    SIGNS,
     decoded_entities,
     in_one_variant,
     without_emphasis,
     without_links,
+    without_signs,
 )
 from nightjar.stages.ingest.wikitext_languages import WIKI_LANGUAGES
 from nightjar.stages.ingest.wikitext_templates import shown_by
@@ -45,6 +49,8 @@ _MAX_OPENED = 16
 
 SEAM = "\x01"
 """Replaces what was cut, so that its neighbours do not form a mark. XML cannot contain it."""
+_GAP = "\x02"
+"""Replaces a template that shows nothing, until the gaps are counted."""
 
 _HIDDEN_NAMES = frozenset(("category", "file", "image", "media"))
 _PREFIX = re.compile(r"\s*([^\[\]{}|:\n]{1,60}):")
@@ -113,7 +119,8 @@ class BlockRemover:
             else:
                 is_table = kind == "close_table"
                 page.close("table" if is_table else "template", token)
-        return Removed(page.finish(), page.n_gaps)
+        left = page.finish()
+        return Removed(left.replace(_GAP, SEAM), _n_gaps(left))
 
     def _is_hidden(self, text: str, start: int) -> bool:
         """Whether the link at ``start`` is to a file, a category or another language."""
@@ -129,8 +136,46 @@ def _normalized(namespace: str) -> str:
     return namespace.replace("_", " ").strip().casefold()
 
 
+_CUT = rf"[{SEAM}{_GAP}{SIGNS}]++"
+_CUTS = re.compile(rf"{_CUT}(?:[ \xa0]{_CUT})*+")
+_BLANK = re.compile(r"[ \xa0]")
 _GAP_BEFORE = re.compile(r"[^\W_][ \xa0]|[,;:)%][ \xa0]|.['\u2019(\u00ab\u201c\u201e]", re.DOTALL)
 _GAP_AFTER = re.compile(r"[,.;:)%?!\u00bb\u201d]|[ \xa0][^\W_]|[ \xa0][(\[']")
+
+
+def _n_gaps(text: str) -> int:
+    """How many cuts of templates in ``text`` a space sets off from a sentence that goes on.
+
+    Cuts side by side are one. Rows of tables that are never closed are no sentences.
+    """
+    if _GAP not in text:
+        return 0
+    text = _DEBRIS_LINE.sub("", text)
+    return sum(
+        _n_gaps_between(
+            text[max(0, cuts.start() - 2) : cuts.start()],
+            _BLANK.split(cuts[0]),
+            text[cuts.end() : cuts.end() + 2],
+        )
+        for cuts in _CUTS.finditer(text)
+    )
+
+
+def _n_gaps_between(before: str, cuts: Sequence[str], after: str) -> int:
+    """How many of ``cuts``, with a blank between, are gaps between two characters and two.
+
+    A cut beside a word without a blank is a note or a mark: its neighbour stands beside the word.
+    """
+    is_set_off = []
+    for _ in cuts:
+        is_set_off.append(_GAP_BEFORE.fullmatch(before) is not None)
+        before = before if is_set_off[-1] else f"{before[-1:]} "
+    n_gaps = 0
+    for cut, is_behind in zip(reversed(cuts), reversed(is_set_off), strict=True):
+        is_before = _GAP_AFTER.match(after) is not None
+        after = after if is_before else f" {after[:1]}"
+        n_gaps += _GAP in cut and is_behind and is_before
+    return n_gaps
 
 
 class _Page:
@@ -139,7 +184,6 @@ class _Page:
     def __init__(self, text: str, title: str) -> None:
         self._text = text
         self._title = title
-        self.n_gaps = 0
         self._open: list[_Frame] = []
         self._n_open: Counter[str] = Counter()
         self._cuts: list[tuple[int, int, str]] = []
@@ -173,20 +217,12 @@ class _Page:
                 pass
             end = token.end() if mark == n_marks - 1 else place + 2
             if not (kind == "template" and is_whole and self._show(frame, place, end)):
-                self._cut(frame.start, end)
-                self.n_gaps += kind == "template" and self._is_gap(frame.start, end)
+                is_parameter = self._text.startswith("{{{", frame.start)
+                is_gap = kind == "template" and not is_parameter
+                self._cut(frame.start, end, _GAP if is_gap else SEAM)
             place = end
         if place < token.end():
             self._cut(place, token.end())
-
-    def _is_gap(self, start: int, end: int) -> bool:
-        """Whether a sentence goes on behind what is cut, which a space sets off from it."""
-        if self._text.startswith("{{{", start) or any(
-            frame.kind != "link" or frame.is_hidden for frame in self._open
-        ):
-            return False
-        before, after = self._text[max(0, start - 2) : start], self._text[end : end + 2]
-        return _GAP_BEFORE.fullmatch(before) is not None and _GAP_AFTER.match(after) is not None
 
     def _show(self, frame: _Frame, place: int, end: int) -> bool:
         """Cut all but the text that the ending template shows; False if it shows none."""
@@ -232,13 +268,16 @@ class _Page:
             self._open[-1].has_inner_link = True
 
     def finish(self) -> str:
-        """The text with a SEAM for everything that was closed and for unclosed marks."""
+        """The text with a SEAM or _GAP for what was closed, and a SEAM for unclosed marks.
+
+        Of an unclosed table the attributes go, too.
+        """
         done = 0
         for frame in self._open:
             if frame.start < done:
                 continue
             done = frame.end
-            if frame.is_hidden:
+            if frame.is_hidden or self._text.startswith("{|", frame.end - 2):
                 line_end = self._text.find("\n", frame.end)
                 done = len(self._text) if line_end < 0 else line_end
             self._cut(frame.start, done)
@@ -267,11 +306,11 @@ _RAW_OPENING = re.compile(rf"<!--|<(nowiki|{_DROPPED_TAGS})(?:\s[^<>]*|/)?>", re
 _LITERAL = str.maketrans({mark: f"&#{ord(mark)};" for mark in "[]{}|<>='"})
 
 _LINE_TAGS = "|".join(sorted((*TEXT_BLOCKS, *CELLS, LINE_BREAK, "poem")))
-_POWER = re.compile(r"(?<=\d)<sup(?:\s[^<>]*)?>(?=\s*[-+\u2212\u2013]?\d)", re.IGNORECASE)
+_SUP = re.compile(r"<(/)?sup(?:\s[^<>]*)?(?<!/)>", re.IGNORECASE)
 _LINE_TAG = re.compile(rf"</?(?:{_LINE_TAGS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][a-z0-9-]*(?:[\s/][^<>]*)?>", re.IGNORECASE)
 _HEADING = re.compile(r"^=.*$", re.MULTILINE)
-_LIST_MARKS = re.compile(r"^[*#:;\x01]+", re.MULTILINE)
+_LIST_MARKS = re.compile(rf"^[*#:;{SEAM}{SIGNS}]+", re.MULTILINE)
 _SWITCH = re.compile(r"__[^\W\da-z_]+(?:_[^\W\da-z_]+)*+__")
 _ADDRESS = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>\"]+", re.IGNORECASE)
 _MARKS = re.compile(r"[\[\]{}]{2,}")
@@ -296,8 +335,7 @@ class WikitextStripper:
     def stripped(self, wikitext: str, title: str = "") -> Removed:
         """Plain text of the page ``title``, and the number of its gaps."""
         removed = self._blocks.remove(_without_raw(wikitext), title)
-        # Otherwise ten to the sixth would be 106.
-        text = _LINE_TAG.sub("\n", _POWER.sub("^", removed.text))
+        text = _LINE_TAG.sub("\n", _SUP.sub(_sign, removed.text))
         text = _TAG.sub(SEAM, text)
         text = _LIST_MARKS.sub("", _HEADING.sub(_title, text))
         text = in_one_variant(without_links(in_one_variant(text)))
@@ -334,6 +372,10 @@ def _without_raw(text: str) -> str:
     return "".join(pieces)
 
 
+def _sign(tag: re.Match[str]) -> str:
+    return SEAM + (RAISED if tag[1] is None else LOWERED)
+
+
 def _title(heading: re.Match[str]) -> str:
     return f"\n{heading[0].strip(' =')}\n"
 
@@ -341,7 +383,8 @@ def _title(heading: re.Match[str]) -> str:
 def _tidy(text: str) -> str:
     """Remove leftovers of the stripping: stray marks, empty parentheses, extra space."""
     text = _ADDRESS.sub("", _SWITCH.sub("", text.replace(SEAM, "")))
-    text = decoded_entities(_DEBRIS_LINE.sub("", text))
+    # Only now it shows whether ten to the sixth would be 106.
+    text = without_signs(decoded_entities(_DEBRIS_LINE.sub("", text)))
     text = _HANGING_SEPARATOR.sub("(", _EMPTY_PARENTHESES.sub("", text))
     text = _MARKS.sub("", text)
     text = _LINE_ENDS.sub("\n", _SPACES.sub(" ", text))

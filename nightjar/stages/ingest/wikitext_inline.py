@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import html
 import re
+from html.entities import html5
+
+from nightjar.files.html.html_elements import RAISED_NUMBER
 
 _LINK = re.compile(
     r"\[\[([^\[\]{}|\n<>]*+)(?:\|((?:[^\[\]]++|\[(?!\[)|\](?!\]))*+))?\]\]", re.DOTALL
@@ -115,11 +118,31 @@ def _variant(match: re.Match[str]) -> str:
     return rest if rule is None else rule[1].strip()
 
 
+RAISED, LOWERED, FRACTION = "\x03", "\x04", "\x05"
+"""Stand for ``<sup>``, for its end and in front of a fraction. XML cannot contain them."""
+SIGNS = RAISED + LOWERED + FRACTION
+_BETWEEN_NUMBERS = re.compile(rf"(?<=\d)[{SIGNS}]++(?={RAISED_NUMBER.pattern})")
+_NO_SIGNS = dict.fromkeys(map(ord, SIGNS))
+
+
+def without_signs(text: str) -> str:
+    """``text`` with ``^`` for signs before a power, a blank before a fraction, and no others."""
+    return _BETWEEN_NUMBERS.sub(_parted, text).translate(_NO_SIGNS)
+
+
+def _parted(signs: re.Match[str]) -> str:
+    if signs[0].rstrip(FRACTION).endswith(RAISED):
+        return "^"
+    return " " if FRACTION in signs[0] else ""
+
+
 def decoded_entities(text: str) -> str:
     """``text`` with entities as characters; one needs its semicolon."""
     return _ENTITY.sub(_character, text) if "&" in text else text
 
 
 def _character(entity: re.Match[str]) -> str:
-    character = html.unescape(entity[0])
+    written = entity[0]
+    # Of a name the library also decodes the beginning.
+    character = html.unescape(written) if written[1] == "#" else html5.get(written[1:], written)
     return "" if character == _NO_CHARACTER else character

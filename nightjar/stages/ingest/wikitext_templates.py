@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nightjar.stages.ingest.wikitext_inline import FRACTION, LOWERED, RAISED
+
 _NAMED = re.compile(r"\s*([^\s=|{}\[\]<>\x01][^=|{}\[\]<>\x01]{0,40}?)\s*=")
 _NUMBER = re.compile(r"\s*[-+\u2212]?\d[\d,. /+]*\s*$")
 _RANGES = {
@@ -18,6 +20,17 @@ _RANGES = {
     "and(-)": "and", "or": "or", "x": "by", "\u00d7": "by", "by": "by", "*": "by", "xx": "by",
     "+/-": "\u00b1", "\u00b1": "\u00b1",
 }  # fmt: skip
+_LARGE_TO_SMALL = (
+    "mi mile miles; fur furlong furlongs; ch chain chains; yd yard yards; ft foot feet; in inch",
+    "LT ton tons; cwt; qr; st stone; lb lbs pound pounds; oz ounce ounces",
+)
+_RANKS = {
+    unit: (kind, rank)
+    for kind, units in enumerate(_LARGE_TO_SMALL)
+    for rank, names in enumerate(units.split(";"))
+    for unit in names.split()
+}
+"""Of units that follow each other, as in 5 ft 6 in: what they measure, and their order."""
 _POWERS = {"e3": "thousand ", "e6": "million ", "e9": "billion "}
 _MAX_NAME = 40
 _SUBSTITUTED = re.compile(r"(?:\s*(?:safe)?subst:)?", re.IGNORECASE)
@@ -68,14 +81,24 @@ def shown_by(
         show = _argument(1) if is_language else _TEMPLATES.get(name)
         if show is None:
             return None
-        shown = show(text, _positional(text, [*pipes, end]))
+        names = _TEXT if is_language else _NAMES.get(name, _NO_NAMES)
+        shown = show(text, _positional(text, [*pipes, end], names))
     places = [item.start for item in shown if isinstance(item, Argument)]
     return shown if shown and places == sorted(places) else None
 
 
-def _positional(text: str, bounds: Sequence[int]) -> list[Argument]:
-    """Unnamed arguments, and those named by number."""
+_NO_NAMES: Mapping[str, int] = {}
+
+
+def _positional(
+    text: str, bounds: Sequence[int], names: Mapping[str, int] = _NO_NAMES
+) -> list[Argument]:
+    """Unnamed arguments, and those named by number or by ``names``.
+
+    A name replaces what has its number, unless its value is empty; the last of ``names`` counts.
+    """
     found: dict[int, Argument] = {}
+    named_here: dict[str, Argument] = {}
     n_unnamed = 0
     for start, end in pairwise(bounds):
         value = start + 1
@@ -85,6 +108,12 @@ def _positional(text: str, bounds: Sequence[int]) -> list[Argument]:
             found[n_unnamed] = _stripped(text, value, end)
         elif named[1].isascii() and named[1].isdecimal() and int(named[1]) <= _MAX_ARGUMENTS:
             found[int(named[1])] = _stripped(text, named.end(), end)
+        elif named[1].casefold() in names:
+            named_here[named[1].casefold()] = _stripped(text, named.end(), end)
+    for name, number in names.items():
+        argument = named_here.get(name)
+        if argument is not None and argument.end > argument.start:
+            found[number] = argument
     return [found[number] for number in range(1, len(found) + 1) if number in found]
 
 
@@ -143,12 +172,9 @@ def _together(suffix: str = "") -> _Show:
     return show
 
 
-def _power(text: str, arguments: Sequence[Argument]) -> Shown:
+def _power(_: str, arguments: Sequence[Argument]) -> Shown:
     """``10{{sup|6}}`` is not 106, but ``19{{sup|th}}`` is 19th."""
-    if not arguments:
-        return ()
-    is_number = _NUMBER.match(text, arguments[0].start, arguments[0].end) is not None
-    return ("^", arguments[0]) if is_number else arguments[:1]
+    return (RAISED, arguments[0], LOWERED) if arguments else ()
 
 
 def _ten_to(_: str, arguments: Sequence[Argument]) -> Shown:
@@ -176,16 +202,16 @@ def _lines(_: str, arguments: Sequence[Argument]) -> Shown:
 def _fraction(_: str, arguments: Sequence[Argument]) -> Shown:
     """``{{frac|1|2}}`` is 1/2, ``{{frac|3|1|2}}`` 3 1/2, ``{{frac|2}}`` 1/2."""
     if len(arguments) == 1:
-        return ("1/", arguments[0])
+        return (FRACTION, "1/", arguments[0])
     if len(arguments) == 2:
-        return (arguments[0], "/", arguments[1])
-    return (arguments[0], " ", arguments[1], "/", arguments[2]) if arguments else ()
+        return (FRACTION, arguments[0], "/", arguments[1])
+    return (FRACTION, arguments[0], " ", arguments[1], "/", arguments[2]) if arguments else ()
 
 
 def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
     """The original measure, not the converted one: ``{{convert|5|to|7|km|mi}}``."""
     shown: list[Argument | str] = []
-    for argument in arguments:
+    for place, argument in enumerate(arguments):
         value = text[argument.start : argument.end]
         is_number = _NUMBER.match(value) is not None
         if not (shown or is_number):
@@ -198,9 +224,49 @@ def _conversion(text: str, arguments: Sequence[Argument]) -> Shown:
         else:
             shown.append(argument if word is None else word)
         if word is None and not is_number:
-            break  # the unit; the conversion follows
+            shown += _smaller_units(text, arguments[place:])
+            break  # the conversion follows
     return shown
 
+
+def _smaller_units(text: str, arguments: Sequence[Argument]) -> Shown:
+    """What belongs to the first unit of ``arguments``: ``{{convert|5|ft|6|in|m}}``."""
+    shown: list[Argument | str] = []
+    unit, *others = arguments
+    for number, smaller in zip(others[::2], others[1::2], strict=False):
+        is_number = _NUMBER.match(text, number.start, number.end) is not None
+        if not (is_number and _is_larger(_written(text, unit), _written(text, smaller))):
+            break
+        shown += [" ", number, " ", smaller]
+        unit = smaller
+    return shown
+
+
+def _is_larger(unit: str, smaller: str) -> bool:
+    kind, rank = _RANKS.get(unit, (None, 0))
+    other_kind, other_rank = _RANKS.get(smaller, (None, 0))
+    return kind == other_kind and rank < other_rank
+
+
+def _written(text: str, argument: Argument) -> str:
+    return text[argument.start : argument.end]
+
+
+_TEXT = dict.fromkeys(("text", "texte", "texto", "testo", "tekst", "текст", "zitat", "quote"), 1)
+_FOREIGN_TEXT = {"code": 1, "langue": 1, "text": 2, "texte": 2}
+_LABEL = {"lt": 1, "label": 1}
+_NAMES: Mapping[str, Mapping[str, int]] = {
+    **dict.fromkeys(
+        ("quote", "blockquote", "quotation", "cquote", "quote block", "quote inline", "zitat", '"',
+         "cita", "citazione", "цитата", "cytat", "citaat"),
+        _TEXT,
+    ),
+    **dict.fromkeys(("lang", "langx", "langue"), _FOREIGN_TEXT),
+    **dict.fromkeys(("ill", "interlanguage link", "仮リンク"), _LABEL),
+    "lien": {"fr": 1, "texte": 1},
+    "citation": {"texte": 1, "citation": 1},  # in English a reference, with its quote in a note
+}  # fmt: skip
+"""Names of arguments by template, and the numbers that they stand for."""
 
 _FUNCTIONS: Mapping[str, _Show] = {
     **dict.fromkeys(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-_SEPARATORS = r" \u00a0\u202f\-\u2010-\u2013"
+_SEPARATORS = r" \u00a0\u2000-\u200a\u202f\-\u2010-\u2013"
 _RUN = re.compile(rf"[0-9][0-9{_SEPARATORS}]{{11,}}+")
 _GROUP = re.compile("[0-9]+")
 _MIN_DIGITS, _MAX_DIGITS = 12, 19
@@ -125,7 +125,7 @@ LENGTHS = {
 
 # It starts with a digit, which re searches quickly; a lookbehind checks the letters.
 _START = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9]", re.ASCII)
-_IBAN_SEPARATORS = re.compile(r"[ \u00a0\u202f\-\u2010-\u2013]")
+_IBAN_SEPARATORS = re.compile(rf"[{_SEPARATORS}]")
 
 
 def find_ibans(text: str) -> Iterator[tuple[int, int]]:

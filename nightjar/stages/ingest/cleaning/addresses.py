@@ -17,12 +17,17 @@ _URL = re.compile(
     rf"\b(?:(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://|(?:www|WWW|Www)\.(?=\w))"
     rf"[^{_URL_END}]*[^{_URL_END}{_TRAILING}]"
 )
-_LOCAL = r"[\w.%+-]"
-_AT_HOST = r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}"
+_LOCAL = r"[\w.%+'\u2019-]"
+_TOP_LEVEL = r"(?:[xX][nN]--[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,57}[a-zA-Z0-9])?|[^\W\d_]{2,24})"
+_AT_HOST = rf"@(?:[\w-]{{1,63}}\.){{1,8}}{_TOP_LEVEL}"
 EMAIL = re.compile(
-    rf"(?<!{_LOCAL}){_LOCAL}{{1,64}}+(?:{_AT_HOST}(?:[.%+-]{_LOCAL}{{0,63}}+(?=@))?)+(?![\w-])"
+    rf"(?<![^\W_])(?<![.%+-])(?!['\u2019_]){_LOCAL}{{1,64}}+"
+    rf"(?:{_AT_HOST}(?:{_LOCAL}{{1,64}}+(?=@))?)+(?![^\W_])"
 )
-"""An e-mail address, or several run together; host names without a dot do not count."""
+"""An e-mail address, or several run together; host names without a dot do not count.
+
+Apostrophes and underscores in front are quotes and marks of emphasis, and so is what stands behind.
+"""
 _DIGITS = "0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f"
 _NUMBER = re.compile(
     rf"[{_DIGITS}](?<!\w.)(?<!\w[.,].)[{_DIGITS}]*+(?:[.,\u066b\u066c][{_DIGITS}]++)*+(?!\w)"

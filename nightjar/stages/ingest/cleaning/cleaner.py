@@ -24,7 +24,7 @@ from nightjar.stages.ingest.cleaning.markup import remove_html
 from nightjar.stages.ingest.cleaning.personal import MAX_CHARS, make_masker
 from nightjar.stages.ingest.cleaning.results import Changes, Cleaned, Dropped, Step
 
-REVISION = 3
+REVISION = 4
 """Raise it when the same text and configuration give a different result than before."""
 _ASK_UNICODE = frozenset({"repair", "unicode", "urls", "emails", "personal_data", "numbers"})
 """Steps that use Python's Unicode tables, for letters or compositions."""

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from html.entities import html5
 
-from nightjar.files.html.html_elements import BLOCKS, CELLS, LINE_BREAK
+from nightjar.files.html.html_elements import BLOCKS, CELLS, LINE_BREAK, RAISED_NUMBER
 from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange
 
 _INLINE = (
@@ -66,11 +66,10 @@ def remove_html(text: str, changes: Changes) -> str:
     becomes ``<b>``, because it stood for these characters. An entity needs its semicolon, except
     numbers and ``amp lt gt quot nbsp``, so that ``?a=1&copy=2`` stays.
     """
-    if "<" in text:
-        text = _without_tags(_without_sections(text, changes), changes)
+    parts = _without_tags(_without_sections(text, changes), changes) if "<" in text else [text]
     if "&" in text:
-        text = _decoded(text, changes)
-    return text
+        parts[::2] = [_decoded(part, changes) for part in parts[::2]]
+    return _joined(parts)
 
 
 def _without_sections(text: str, changes: Changes) -> str:
@@ -97,28 +96,38 @@ def _without_sections(text: str, changes: Changes) -> str:
     return "".join([*kept, text[position:]])
 
 
-_POWER = re.compile(r"(?<=\d)<(?=sup(?:\s[^<>]*)?>\s*[-+\u2212\u2013]?\d)", re.IGNORECASE)
-"""A power or the number of a note behind a number, which would become another number."""
-
-
-def _without_tags(text: str, changes: Changes) -> str:
+def _without_tags(text: str, changes: Changes) -> list[str]:
+    """``text`` without tags, in parts: between them lie the tags of ``<sup>``."""
     text, n_breaks = _LINE_BREAK.subn("\n", text)
     changes.add(CleaningChange.HTML_TAGS, n_breaks)
-    if "<" not in text:
-        return text
-    n_removed = 0
-
-    def replace(match: re.Match[str]) -> str:
-        nonlocal n_removed
-        instead = _instead_of(match.group(1))
+    parts: list[str] = []
+    kept: list[str] = []
+    position = n_removed = 0
+    for tag in _TAG.finditer(text):
+        instead = _instead_of(tag[1])
         if instead is None:
-            return match.group()
+            continue
+        kept += (text[position : tag.start()], instead)
+        position = tag.end()
         n_removed += 1
-        return instead
-
-    text = _TAG.sub(replace, _POWER.sub("^<", text))
+        if tag[1] is not None and tag[1].lower() == "sup":
+            parts += ("".join(kept), tag[0])
+            kept.clear()
     changes.add(CleaningChange.HTML_TAGS, n_removed)
-    return text
+    return [*parts, "".join([*kept, text[position:]])]
+
+
+def _joined(parts: list[str]) -> str:
+    """The text of ``parts``; a number that ``<sup>`` raises does not join one in front."""
+    pieces = [parts[0]]
+    before = parts[0][-1:]
+    for tag, text in zip(parts[1::2], parts[2::2], strict=True):
+        is_raised = not tag.startswith("</") and not tag.endswith("/>") and before.isdecimal()
+        if is_raised and RAISED_NUMBER.match(text):
+            pieces.append("^")
+        pieces.append(text)
+        before = text[-1:] or before
+    return "".join(pieces)
 
 
 def _instead_of(name: str | None) -> str | None:

@@ -23,7 +23,7 @@ from nightjar.stages.ingest.cleaning.account_numbers import find_cards, find_iba
 from nightjar.stages.ingest.cleaning.addresses import EMAIL
 from nightjar.stages.ingest.cleaning.results import Changes, CleaningChange, Step
 
-_BLANKS = r" \u00a0\u202f"
+_BLANKS = r" \t\u00a0\u2000-\u200a\u202f"
 _DASHES = r"\-\u2010-\u2013"
 _SEPARATOR = rf"[{_BLANKS}{_DASHES}./()]"
 _GAP = rf"[{_BLANKS}{_DASHES}.]"

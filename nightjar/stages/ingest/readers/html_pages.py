@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from nightjar.config import HtmlSource
 from nightjar.config.sections import is_for_files
 from nightjar.files.html import html_to_text
+from nightjar.files.html.html_elements import Tag, attributes, scan
 from nightjar.stages.ingest.encodings import decoded, open_encoded, sniff_bom
 from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.readers.plain_text import read_whole
@@ -26,9 +27,8 @@ _MARKUP_PER_CHAR = 4
 _MIN_PAGE_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 12
 """Where a page declares its encoding; the standard says 1,024 bytes, pages use more."""
-_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
-_META = re.compile(rb"""<meta[\s/][^>]*?charset\s*=\s*["']?\s*([\w:.-]+)""", re.IGNORECASE)
-_XML = re.compile(rb"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']\s*([\w:.-]+)""")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([\w:.-]+)""", re.ASCII | re.IGNORECASE)
+_XML = re.compile(r"""\s*<\?xml\s[^>]*?encoding\s*=\s*["']\s*([\w:.-]+)""", re.ASCII)
 _LABELS = {
     # What browsers use for these names (the Encoding standard), in Python's names.
     "ascii": "cp1252", "us-ascii": "cp1252", "latin1": "cp1252", "latin-1": "cp1252",
@@ -79,17 +79,42 @@ def read_html(source: HtmlSource, file: InputFile, max_chars: int) -> Iterator[R
 
 
 def _declared(data: bytes) -> str | None:
-    """The encoding that a page declares, if Python knows it."""
-    head = _COMMENT.sub(b"", data[:_HEAD_BYTES])
-    match = _META.search(head) or _XML.match(head)
-    if match is None:
-        return None
-    label = match[1].decode("ascii", "replace").lower()
-    name = _LABELS.get(label, label)
+    """The encoding that a page declares, if Python knows it and it can be true."""
+    head = data[:_HEAD_BYTES].decode("latin-1")
+    for label in _labels(head):
+        name = _LABELS.get(label.strip().lower(), label.strip().lower())
+        if _is_readable(name):
+            return name
+    return None
+
+
+def _labels(head: str) -> Iterator[str]:
+    """The encodings that a page's elements ``meta`` name, and then its XML declaration.
+
+    Tags in attributes, comments and scripts are none.
+    """
+    for token in scan(head):
+        if not isinstance(token, Tag) or token.is_end or token.name != "meta":
+            continue
+        found = attributes(token.attributes)
+        if "charset" in found:
+            yield found["charset"]
+        elif "http-equiv" in found and (match := _CHARSET.search(found.get("content", ""))):
+            yield match[1]
+    if match := _XML.match(head):
+        yield match[1]
+
+
+def _is_readable(name: str) -> bool:
+    """Whether it is an encoding in which a declaration could have been read as ASCII."""
     try:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
-        return None
+        return False
     # Base64 and rot13 are codecs, but not text encodings.
-    is_text = getattr(codec, "_is_text_encoding", True)
-    return name if is_text and is_for_files(name) else None
+    if not getattr(codec, "_is_text_encoding", True) or not is_for_files(name):
+        return False
+    try:
+        return b"<meta".decode(name) == "<meta"
+    except UnicodeError:
+        return False
