@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
+import shlex
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,10 @@ from gensim.models import KeyedVectors
 from nights_support import POOR, HandMade
 from test_cli import nightjar as run_cli
 
+from nightjar.cli.exchange import Exported
 from nightjar.config import load_config
 from nightjar.errors import InputError, SourceChanged
+from nightjar.formats import FORMATS
 from nightjar.formats.embeddings import Embeddings
 from nightjar.pipeline import Provenance, make_plan, read_outcomes, run_step
 from nightjar.progress import SILENT
@@ -45,6 +50,20 @@ def test_a_champion_is_exported_and_its_line_of_code_opens_it(
     opened = KeyedVectors.load_word2vec_format(str(path))
     assert tuple(opened.index_to_key) == expected.tokens
     np.testing.assert_array_equal(opened.vectors, expected.matrix)
+
+
+@pytest.mark.parametrize("folder", ["sp ace", "it's", 'quo"te', "back\\slash", "$HOME"])
+def test_the_line_that_opens_an_export_is_quoted(folder: str) -> None:
+    path = Path("here") / folder
+    lines = {name: Exported("", path, name, 1, 1, Counter()).loading for name in FORMATS}
+    assert shlex.split(lines["projector"]) == ["tensorboard", "--logdir", str(path)]
+    for name in ("word2vec", "numpy", "sqlite"):
+        call = next(node for node in ast.walk(ast.parse(lines[name])) if isinstance(node, ast.Call))
+        while isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call):
+            call = call.func.value
+        assert ast.literal_eval(call.args[0]) == str(path)
+    kept = ast.parse(lines["gensim"]).body[0]
+    assert repr(f"{path}/vectors.kv") in ast.unparse(kept)
 
 
 def test_a_night_s_candidate_is_exported_with_where_it_comes_from(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Files: paths, URLs, decompression, the text of HTML pages, harmless text; listening."""
+"""Files: paths, outputs, URLs, decompression, text of HTML pages, harmless text; listening."""
