@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import os
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,7 @@ from test_cli import nightjar as run_cli
 
 from nightjar.cli.exchange import Exported
 from nightjar.config import load_config
-from nightjar.errors import InputError, SourceChanged
+from nightjar.errors import InputError, SourceChanged, SourceError
 from nightjar.formats import FORMATS
 from nightjar.formats.embeddings import Embeddings
 from nightjar.pipeline import Provenance, make_plan, read_outcomes, run_step
@@ -174,6 +175,13 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
     assert "imported from pretrained.txt.gz" in card
     assert "| pretrained.txt.gz |" in card
     assert "nightjar.documents_version" not in version.tags
+
+
+def test_a_plan_refuses_a_pipe_as_a_model(finished_config: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    override = f"models.news={{trainer: import, path: {tmp_path / 'pipe'}}}"
+    with pytest.raises(SourceError, match=r"models.news.path: .*pipe is a device, a pipe"):
+        make_plan(load_config(finished_config, (override,)))
 
 
 def test_an_import_is_repeated_only_when_the_file_or_the_tokenizer_changes(

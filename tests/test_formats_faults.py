@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_texts_are_mended_and_what_was_mended_is_counted(
     assert found_name == name
     assert rows_of(found) == EXPECTED
     assert dict(found.faults) == faults
+
+
+@pytest.mark.parametrize("inside", ["", "vectors.tsv"])
+def test_a_pipe_is_refused_and_not_waited_for(inside: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors"
+    if inside:
+        path.mkdir()
+    os.mkfifo(path / inside)
+    for name in ("auto", "word2vec", "projector"):
+        with pytest.raises(InputError, match=f"{path / inside}: is a device, a pipe or a socket"):
+            read_vectors(path, name)
 
 
 def test_words_with_spaces_are_put_where_they_stood(tmp_path: Path) -> None:
