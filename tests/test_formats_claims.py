@@ -535,6 +535,8 @@ def test_what_a_mac_adds_to_an_archive_does_not_count(tmp_path: Path) -> None:
         "v/glove.txt": GLOVE.encode(),
         "__MACOSX/v/._glove.txt": b"\0\5\x16\7",
         ".DS_Store": b"",
+        "v/._glove.txt": b"\0\5\x16\7",
+        "v/__MACOSX/glove.txt": b"",
     }
     assert rows_of(read(tmp_path / "v.zip", zipped(**files))) == ROWS
 
@@ -553,11 +555,13 @@ def test_messages_name_the_file_that_is_there(tmp_path: Path) -> None:
             lambda: gzip.compress(gzip.compress(GLOVE.encode())),
             "holds .gz data within a compressed file",
         ),
+        (lambda: zipped(a=zipped(b=GLOVE.encode())), "holds a zip archive within an archive"),
+        (lambda: gzip.compress(zipped(b=GLOVE.encode())), "holds a zip archive within an archive"),
         (lambda: gzip.compress(bytes(110_000_000)), "expands to more than 200 times its size"),
         (lambda: zipped(a=bytes(110_000_000)), "expands to more than 200 times its size"),
         (lambda: b"v.txt".ljust(257, b"\0") + b"ustar" + bytes(250), "is a tar archive"),
     ],
-    ids=["twice", "gzip bomb", "zip bomb", "tar"],
+    ids=["twice", "zip in zip", "zip in gzip", "gzip bomb", "zip bomb", "tar"],
 )
 def test_what_hides_in_compressed_files_is_named(
     make: Callable[[], bytes], message: str, tmp_path: Path

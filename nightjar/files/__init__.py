@@ -1,1 +1,1 @@
-"""Files: paths, outputs, URLs, decompression, text of HTML pages, harmless text; listening."""
+"""Files: paths, outputs, archives, URLs, decompression, HTML, harmless text; listening."""

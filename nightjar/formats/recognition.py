@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.errors import InputError, SourceError
+from nightjar.files.archives import is_content
 from nightjar.files.compression import decompress, suffix_of
 from nightjar.formats.content import word2vec_header
 from nightjar.formats.facebook import looks_like_fasttext
@@ -31,8 +32,6 @@ _ZIP_ERRORS = (
 _HEAD_BYTES = 1 << 16
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 """Suffixes that :func:`.decompress` opens, or rejects by name."""
-_MAC_OR_WINDOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""What a desktop adds to an archive by itself."""
 _TAR_MAGIC_AT = 257
 _FREE_BYTES = 100_000_000
 _MAX_RATIO = 200
@@ -72,7 +71,21 @@ def plain_file(path: Path) -> Iterator[Path]:
                 f"{path}: cannot be decompressed into {directory} ({error.strerror}); give the "
                 f"system's temporary directory more room, or decompress it yourself"
             ) from error
+        _refuse_nested(path, plain)
         yield plain
+
+
+def _refuse_nested(path: Path, plain: Path) -> None:
+    """Raise InputError for an archive within an archive or a compressed file."""
+    try:
+        is_nested = _is_archive(plain)
+    except SourceError:
+        is_nested = True
+    if is_nested:
+        raise InputError(
+            f"{path}: holds a zip archive within an archive or a compressed file; unpack it, and "
+            f"name a file in what it holds"
+        )
 
 
 def _compression(path: Path) -> str | None:
@@ -93,13 +106,15 @@ def _refuse_bomb(path: Path, n_bytes: int) -> None:
 
 def _is_archive(path: Path) -> bool:
     """Whether it is a zip archive of anything but NumPy arrays."""
-    return zipfile.is_zipfile(path) and not any(name.endswith(".npy") for name in _members(path))
+    return zipfile.is_zipfile(path) and not any(
+        member.filename.endswith(".npy") for member in _members(path)
+    )
 
 
-def _members(path: Path) -> list[str]:
+def _members(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            return archive.infolist()
     except (*_ZIP_ERRORS, OSError) as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); fetch it again") from error
 
@@ -110,7 +125,7 @@ def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
             chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
             yield from decompress(path, chunks, suffix=suffix)
         return
-    members = [name for name in _members(path) if not _is_litter(name)]
+    members = [member.filename for member in _members(path) if is_content(member.filename, member)]
     if len(members) != 1:
         raise InputError(
             f"{path}: the archive holds {counted(len(members), 'file')} "
@@ -124,11 +139,6 @@ def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
         raise SourceError(
             f"{path}: {members[0]} cannot be unpacked ({error}); fetch the archive again"
         ) from error
-
-
-def _is_litter(name: str) -> bool:
-    """Whether a member of an archive is a folder or was added by a desktop."""
-    return name.endswith("/") or name.startswith(_MAC_OR_WINDOWS) or name.endswith(_MAC_OR_WINDOWS)
 
 
 def detect(path: Path) -> str:
