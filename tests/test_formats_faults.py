@@ -196,6 +196,55 @@ def test_damaged_compression_is_refused(
         read(tmp_path / f"vectors{suffix}", content)
 
 
+# -- text or binary --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("the 0,1 0,2 0,3\nof 0,4 0,5 0,6\n", "the 0,1 0,2 0,3.* no word .* decimal commas: write"),
+        ("the NULL 0.1 0.2\nof 1 2 3\nx 1 2 3\n", "the NULL 0.1 0.2.* is no word followed by 3"),
+        ("the 1 2\nof 1 2\nx 1 2\n", "the 1 2.* is no word followed by 3"),
+    ],
+)
+def test_text_is_no_binary_whatever_is_wrong_with_it(
+    rows: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "v", "3 3\n" + rows)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"new york 1 2 3",
+        "kön 1 2 3".encode("latin-1"),
+        b"a\0b 1 2 3",
+        "日".encode() * 21_845 + b" 1 2 3",  # a character stands where the beginning ends
+    ],
+)
+def test_text_is_recognized_by_all_of_its_beginning(first: bytes, tmp_path: Path) -> None:
+    name, found = read(tmp_path / "v", b"2 3\n" + first + b"\nking 4 5 6\n")
+    assert name == "word2vec"
+    assert rows_of(found)["king"] == [4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 9])
+@pytest.mark.parametrize("size", [2, 3, 5, 100])
+@pytest.mark.parametrize("scale", [1e-30, 0.1, 1.0, 100.0])
+def test_binaries_are_recognized_however_small(
+    n_rows: int, size: int, scale: float, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng([n_rows, size])
+    for seed in range(20):
+        matrix = (generator.normal(size=(n_rows, size)) * scale).astype("<f4")
+        rows = [f"w{row} ".encode() + values.tobytes() for row, values in enumerate(matrix)]
+        content = f"{n_rows} {size}\n".encode() + b"\n".join(rows)
+        name, found = read(tmp_path / "v", content)
+        assert name == "word2vec-binary", seed
+        np.testing.assert_array_equal(found.matrix, matrix)
+
+
 # -- binary ----------------------------------------------------------------------------------
 
 

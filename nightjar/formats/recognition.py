@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import lzma
+import re
 import struct
 import tempfile
 import zipfile
@@ -14,7 +16,7 @@ from pathlib import Path
 from nightjar.errors import InputError, SourceError
 from nightjar.files.archives import is_content
 from nightjar.files.compression import decompress, suffix_of
-from nightjar.formats.content import word2vec_header
+from nightjar.formats.content import is_number, word2vec_header
 from nightjar.formats.facebook import looks_like_fasttext
 from nightjar.wording import counted
 
@@ -184,16 +186,31 @@ def _detect_file(path: Path, head: bytes) -> str:
     header = word2vec_header(path, head)
     if header is None:
         return "glove"
-    return "word2vec" if _is_text(head[header.n_bytes :]) else "word2vec-binary"
+    is_text = _is_text(head[header.n_bytes :], header.vector_size)
+    return "word2vec" if is_text else "word2vec-binary"
 
 
-def _is_text(rows: bytes) -> bool:
-    """Whether the numbers after the word in the first row are text."""
-    fields = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:]
-    if not fields:
-        return not rows
+_NUMBERS_ARE_TEXT = 3
+"""As many numbers at the end of a line are no values in binary."""
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def _is_text(rows: bytes, size: int) -> bool:
+    """Whether the beginning of the rows is text, or at least the first row is, in another encoding.
+
+    Values in binary are text by chance once in forty; all in the beginning of a file are not.
+    """
+    if not _NO_TEXT.search(rows) and _is_utf8(rows):
+        return True
+    n_numbers = max(1, min(size, _NUMBERS_ARE_TEXT))
+    values = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:][-n_numbers:]
+    return len(values) == n_numbers and all(map(is_number, values))
+
+
+def _is_utf8(beginning: bytes) -> bool:
+    """Whether it is UTF-8; a character may be cut at its end."""
     try:
-        float(fields[0])
-    except ValueError:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
         return False
     return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ from nightjar.formats.content import (
     Word2VecHeader,
     check_vector_size,
     decoded,
+    is_number,
     word2vec_header,
 )
 from nightjar.wording import counted
@@ -45,6 +46,7 @@ _MANY_ROWS = 10_000
 _MAX_SPACES = 10_000
 """No word has as many."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _FLORET_HEADER = re.compile(rb"(\d+ ){6}\S+ \S+\s*")
 """Rows, values, min_n, max_n, hashes, seed, and what words begin and end with."""
 _WRITTEN_VALUES = 1 << 22
@@ -141,7 +143,7 @@ class _OddRows:
         n_fields = text.count(self.delimiter) + 1
         fields = text.split(self.delimiter) if n_fields <= self.vector_size + _MAX_SPACES else []
         word, values = fields[: -self.vector_size], fields[-self.vector_size :]
-        if not word or not all(map(_is_number, values)) or self._has_more_values(word):
+        if not word or not all(map(is_number, values)) or self._has_more_values(word):
             self.n_wrong += 1
             self.first_wrong = self.first_wrong or text[:60]
             self.last_short = number if n_fields <= self.vector_size else self.last_short
@@ -219,10 +221,10 @@ def _look(path: Path) -> _Shape:
     line = first.rstrip(b"\r\n")
     row = line.rstrip(b" \t")
     values = row.rsplit(delimiter.encode(), size)[1:] if 0 < size <= len(line) else []
-    if len(values) < size or not values or not all(map(_is_number, values)):
+    if len(values) < size or not values or not all(map(is_number, values)):
         raise InputError(
             f"{path}: its first row ({line[:60]!r}) is no word followed by "
-            f"{size or 'some'} numbers; is it a file of vectors?"
+            f"{size or 'some'} numbers; {_advice(values)}"
         )
     check_vector_size(path, size)
     n_declared = header.n_tokens if header else None
@@ -253,12 +255,11 @@ def _vector_size(path: Path, first: bytes, second: bytes, delimiter: str) -> int
     return size
 
 
-def _is_number(text: str | bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return (b"_" if isinstance(text, bytes) else "_") not in text  # type: ignore[operator]
+def _advice(fields: Iterable[bytes]) -> str:
+    """What to do about ``fields`` that should be numbers."""
+    if any(_DECIMAL_COMMA.fullmatch(field) for field in fields):
+        return "they have decimal commas: write them with points"
+    return "is it a file of vectors?"
 
 
 class _Trimmed:
