@@ -28,7 +28,7 @@ TRAINING_REVISION = 3
 """Raise it when a change that the hash of the engine's code misses changes the vectors."""
 COUNTING_REVISION = 1
 """Raise it when a change that the hash of the code misses changes the counts."""
-IMPORT_REVISION = 2
+IMPORT_REVISION = 3
 """Raise it when a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 3
 """Raise it when a change of our own code changes the rows of SIF and uSIF."""
