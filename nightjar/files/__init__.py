@@ -1,1 +1,1 @@
-"""Files: paths, outputs, archives, URLs, decompression, HTML, harmless text; listening."""
+"""Files: paths, what is written, archives, URLs, decompression, HTML, harmless text; listening."""

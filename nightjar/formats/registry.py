@@ -14,8 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nightjar.errors import InputError, ModelTooLarge
-from nightjar.files.outputs import check_output, unfinished_beside
 from nightjar.files.paths import special_file
+from nightjar.files.written_paths import check_output, unfinished_beside
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
