@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
+import os
+import shlex
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +18,10 @@ from gensim.models import KeyedVectors
 from nights_support import POOR, HandMade
 from test_cli import nightjar as run_cli
 
+from nightjar.cli.exchange import Exported
 from nightjar.config import load_config
-from nightjar.errors import InputError, SourceChanged
+from nightjar.errors import InputError, SourceChanged, SourceError
+from nightjar.formats import FORMATS
 from nightjar.formats.embeddings import Embeddings
 from nightjar.pipeline import Provenance, make_plan, read_outcomes, run_step
 from nightjar.progress import SILENT
@@ -45,6 +51,20 @@ def test_a_champion_is_exported_and_its_line_of_code_opens_it(
     opened = KeyedVectors.load_word2vec_format(str(path))
     assert tuple(opened.index_to_key) == expected.tokens
     np.testing.assert_array_equal(opened.vectors, expected.matrix)
+
+
+@pytest.mark.parametrize("folder", ["sp ace", "it's", 'quo"te', "back\\slash", "$HOME"])
+def test_the_line_that_opens_an_export_is_quoted(folder: str) -> None:
+    path = Path("here") / folder
+    lines = {name: Exported("", path, name, 1, 1, Counter()).loading for name in FORMATS}
+    assert shlex.split(lines["projector"]) == ["tensorboard", "--logdir", str(path)]
+    for name in ("word2vec", "numpy", "sqlite"):
+        call = next(node for node in ast.walk(ast.parse(lines[name])) if isinstance(node, ast.Call))
+        while isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call):
+            call = call.func.value
+        assert ast.literal_eval(call.args[0]) == str(path)
+    kept = ast.parse(lines["gensim"]).body[0]
+    assert repr(f"{path}/vectors.kv") in ast.unparse(kept)
 
 
 def test_a_night_s_candidate_is_exported_with_where_it_comes_from(tmp_path: Path) -> None:
@@ -129,7 +149,8 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
     plan = make_plan(loaded)
     assert not plan.due
     artifact = Store(loaded.artifacts_dir).open(plan.step(schemas.EMBEDDINGS, "news").ref)
-    assert artifact.manifest.counts["row_of_wrong_width"] == 2
+    assert artifact.manifest.counts["row_of_wrong_width"] == 1
+    assert artifact.manifest.counts["cut_last_row"] == 1
     assert artifact.manifest.report["format"] == "glove"
     assert artifact.manifest.report["counts_are_ranks"] is True
     expected = embeddings_of(finished_copy, "glove")
@@ -155,6 +176,13 @@ def test_pre_trained_vectors_are_a_model_like_any_other(
     assert "imported from pretrained.txt.gz" in card
     assert "| pretrained.txt.gz |" in card
     assert "nightjar.documents_version" not in version.tags
+
+
+def test_a_plan_refuses_a_pipe_as_a_model(finished_config: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    override = f"models.news={{trainer: import, path: {tmp_path / 'pipe'}}}"
+    with pytest.raises(SourceError, match=r"models.news.path: .*pipe is a device, a pipe"):
+        make_plan(load_config(finished_config, (override,)))
 
 
 def test_an_import_is_repeated_only_when_the_file_or_the_tokenizer_changes(

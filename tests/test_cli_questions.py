@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from asking_support import asked, asked_json
+from asking_support import asked, asked_json, refused
 from gensim.models import KeyedVectors
 from nights_support import GOOD, POOR, HandMade
 from test_cli import assert_refused, nightjar
@@ -179,6 +179,14 @@ def test_wrong_questions_are_refused(finished_config: Path, tmp_path: Path) -> N
     output = tmp_path / "missing" / "vectors.npy"
     done = nightjar("encode", "the", "-m", "glove", "-o", output, *config)
     assert_refused(done, 2, str(output), "cannot be written")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for wrong in (pipe, tmp_path, Path("/")):
+        error = refused(finished_config, "encode", "the", "-m", "glove", "-o", wrong)
+        assert error.exit_code == 2
+        assert f"{wrong} cannot be written" in str(error)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def files_of(config: Path, what: str = "glove") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -208,6 +209,12 @@ def test_the_page_of_the_command_ends_with_what_is_new(tmp_path: Path) -> None:
     assert "words that are gone: 10: word100 (1)" in back
     error = refused(project.path, "report", "-o", tmp_path / "nowhere" / "page.html")
     assert error.exit_code == 2
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path / "pipe", path / "x", tmp_path, "/"):
+        error = refused(project.path, "report", "-o", wrong)
+        assert error.exit_code == 2
+        assert f"{wrong} cannot be written" in str(error)
+    assert (tmp_path / "pipe").is_fifo()
     assert "cannot be written" in str(error)
 
 

@@ -363,6 +363,54 @@ def test_what_is_there_is_replaced_only_by_force(vectors: ExportedVectors, tmp_p
     assert sorted(file.name for file in tmp_path.iterdir()) == ["glove", "projector"]
 
 
+@pytest.mark.parametrize("name", ["glove", "projector"])
+def test_what_is_no_file_and_no_folder_is_not_replaced(
+    name: str, vectors: ExportedVectors, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path / "link"):
+        if path != pipe:
+            path.symlink_to(pipe)
+        with pytest.raises(InputError, match="is a device, a pipe or a socket; name a file"):
+            write_vectors(vectors, name, path, replaces=True)
+    assert pipe.is_fifo()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("path", [".", "./", "..", "../..", "/", "../here"])
+def test_the_folder_in_which_one_stands_is_not_replaced(
+    path: str, vectors: ExportedVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="is the current folder, or one above it; name a file"):
+        write_vectors(vectors, "glove", Path(path), replaces=True)
+    assert [file.name for file in tmp_path.rglob("*")] == ["here"]
+
+
+def test_impossible_paths_are_one_message(vectors: ExportedVectors, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for end in ("file/x", "nowhere/x", "x" * 256):
+        for name in ("glove", "projector"):
+            with pytest.raises(
+                InputError, match=r"cannot be written: (Not a dir|No such|File name)"
+            ):
+                write_vectors(vectors, name, tmp_path / end)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["glove", "projector"])
+def test_a_name_may_be_as_long_as_the_disk_takes(
+    name: str, vectors: ExportedVectors, tmp_path: Path
+) -> None:
+    path = tmp_path / ("x" * 255)
+    for _ in range(2):
+        write_vectors(vectors, name, path, replaces=True)
+    assert read_vectors(path)[1].tokens == WORDS
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["glove", "projector", "sqlite", "numpy"])
 def test_a_failed_export_leaves_nothing_behind(
     name: str, vectors: ExportedVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -82,7 +82,7 @@ def test_texts_that_contradict_themselves_are_refused(
 def test_a_few_rows_with_too_many_values_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = [f"w{number} {number} 1 2" for number in range(400)]
     rows.insert(7, "surplus 1 2 3 4")
-    found = read(tmp_path / "v.txt", "\n".join(rows))
+    found = read(tmp_path / "v.txt", "\n".join(rows) + "\n")
     assert found.tokens == [f"w{number}" for number in range(400)]
     assert found.faults == {"row_of_wrong_width": 1}
 
@@ -97,7 +97,7 @@ def test_rows_of_odd_width_do_not_move_words_with_spaces(tmp_path: Path) -> None
     rows = [f"w{number} {number} 1 2" for number in range(800)]
     rows[10:10] = ["short 1", "surplus 1 2 3 4 5", "", "new york 1 2 3"]
     rows.append("last one 4 5 6")
-    found = read(tmp_path / "v.txt", "\n".join(rows))
+    found = read(tmp_path / "v.txt", "\n".join(rows) + "\n")
     assert found.tokens[9:12] == ["w9", "new york", "w10"]
     assert found.tokens[-1] == "last one"
     assert found.faults == {"row_of_wrong_width": 2, "token_with_spaces": 2}
@@ -107,7 +107,7 @@ def test_words_with_spaces_keep_their_place_in_a_file_of_many_blocks(tmp_path: P
     rows = [f"w{number} {number}" + " 0.123456789" * 99 for number in range(20_000)]
     for place in (3, 9_000, 19_990):
         rows[place] = f"new york {place}" + " 0.5" * 99
-    found = read(tmp_path / "v.txt", "\n".join(rows))
+    found = read(tmp_path / "v.txt", "\n".join(rows) + "\n")
     assert [found.tokens.index("new york"), len(found.tokens)] == [3, 19_998]
     assert found.faults == {"token_with_spaces": 3, "duplicate_token": 2}
     assert found.tokens[8_998:9_001] == ["w8998", "w8999", "w9001"]
@@ -535,6 +535,8 @@ def test_what_a_mac_adds_to_an_archive_does_not_count(tmp_path: Path) -> None:
         "v/glove.txt": GLOVE.encode(),
         "__MACOSX/v/._glove.txt": b"\0\5\x16\7",
         ".DS_Store": b"",
+        "v/._glove.txt": b"\0\5\x16\7",
+        "v/__MACOSX/glove.txt": b"",
     }
     assert rows_of(read(tmp_path / "v.zip", zipped(**files))) == ROWS
 
@@ -553,11 +555,13 @@ def test_messages_name_the_file_that_is_there(tmp_path: Path) -> None:
             lambda: gzip.compress(gzip.compress(GLOVE.encode())),
             "holds .gz data within a compressed file",
         ),
+        (lambda: zipped(a=zipped(b=GLOVE.encode())), "holds a zip archive within an archive"),
+        (lambda: gzip.compress(zipped(b=GLOVE.encode())), "holds a zip archive within an archive"),
         (lambda: gzip.compress(bytes(110_000_000)), "expands to more than 200 times its size"),
         (lambda: zipped(a=bytes(110_000_000)), "expands to more than 200 times its size"),
         (lambda: b"v.txt".ljust(257, b"\0") + b"ustar" + bytes(250), "is a tar archive"),
     ],
-    ids=["twice", "gzip bomb", "zip bomb", "tar"],
+    ids=["twice", "zip in zip", "zip in gzip", "gzip bomb", "zip bomb", "tar"],
 )
 def test_what_hides_in_compressed_files_is_named(
     make: Callable[[], bytes], message: str, tmp_path: Path

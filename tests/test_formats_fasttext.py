@@ -22,7 +22,14 @@ import pytest
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
-from nightjar.formats import ExportedVectors, Ngrams, ReadVectors, read_vectors, write_vectors
+from nightjar.formats import (
+    ExportedVectors,
+    Ngrams,
+    ReadVectors,
+    facebook,
+    read_vectors,
+    write_vectors,
+)
 from nightjar.model.lookup.vector_table import SubwordVectors
 from nightjar.model.tokenization import Settings
 
@@ -119,6 +126,43 @@ def test_words_and_labels_other_than_declared_are_refused(tmp_path: Path) -> Non
     DICTIONARY.pack_into(content, DICTIONARY_AT, *changed)
     with pytest.raises(InputError, match=rf"entry {n_words} of its dictionary is of kind 1"):
         read(tmp_path, content)
+
+
+def endless(*words: str) -> bytes:
+    """A model with two buckets and n-grams of 3 and more characters, without a longest."""
+    arguments = (2, 5, 5, 1, 5, 1, 2, 2, 2, 3, -1, 100)
+    data = struct.pack("<2i12id", 793_712_314, 12, *arguments, 1e-4)
+    data += DICTIONARY.pack(len(words), len(words), 0, 7, -1)
+    for word in words:
+        data += word.encode() + b"\0" + struct.pack("<qb", 1, 0)
+    rows = np.arange(1, 2 * (len(words) + 2) + 1, dtype="<f4")
+    data += b"\0" + struct.pack("<2q", len(words) + 2, 2) + rows.tobytes()
+    return data + b"\0" + struct.pack("<2q", 0, 2)
+
+
+def test_a_word_whose_ngrams_never_end_is_refused_by_name(tmp_path: Path) -> None:
+    message = r"word 2 \('a{30}'\.\.\.\) is of 60,000 characters .* more than 1,000,000"
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, endless("king", "a" * 60_000))
+
+
+def test_ngrams_are_summed_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["king", "a" * 100, "queen", "b" * 90, "c"]
+    whole = read(tmp_path, endless(*words))
+    sizes = []
+    searched = np.searchsorted
+
+    def seen(known: Any, wanted: Any) -> Any:
+        sizes.append(len(wanted))
+        return searched(known, wanted)
+
+    monkeypatch.setattr(facebook, "_NGRAMS_AT_ONCE", 4_000)
+    monkeypatch.setattr(facebook, "_ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(np, "searchsorted", seen)
+    found = read(tmp_path, endless(*words))
+    assert found.tokens == words
+    np.testing.assert_allclose(found.matrix, whole.matrix, rtol=1e-6)
+    assert sizes == [10 + 5_050, 15 + 4_095, 1]
 
 
 def test_a_matrix_with_other_rows_than_words_and_buckets_is_refused(tmp_path: Path) -> None:

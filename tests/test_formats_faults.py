@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -49,7 +50,44 @@ EXPECTED = {"the": [0.5, -1.0, 2.0], "king": [1.0, 2.0, 3.0], "queen": [1.5, 2.5
         ((HEADER + GLOVE).replace("\n", "\r\n"), "word2vec", {}),
         ((HEADER + GLOVE).replace("\n", " \n").replace("3 3 \n", "3 3\n"), "word2vec", {}),
         (GLOVE.replace(" ", "\t"), "glove", {}),
-        (GLOVE.rstrip("\n"), "glove", {}),
+        (GLOVE.rstrip("\n"), "glove", {"last_row_without_end": 1}),
+        ((HEADER + GLOVE).rstrip("\n"), "word2vec", {"last_row_without_end": 1}),
+        (GLOVE + "cut 1 2 -", "glove", {"cut_last_row": 1}),
+        (GLOVE + "cut 1 2 1e-", "glove", {"cut_last_row": 1}),
+        ("4 3\n" + GLOVE + "cut 1 -", "word2vec", {"cut_last_row": 1}),
+        (
+            "5 3\n" + GLOVE + "cut 1 2 -0.",
+            "word2vec",
+            {"cut_last_row": 1, "header_counts_wrongly": 1},
+        ),
+        (
+            GLOVE.replace("the ", "the\t").replace("king ", "king\t").replace("queen ", "queen\t"),
+            "glove",
+            {},
+        ),
+        (HEADER + GLOVE.replace("the ", "the\t").replace("king ", "king\t"), "word2vec", {}),
+        (GLOVE.replace(" ", "\t").replace("the\t", "the ").replace("king\t", "king "), "glove", {}),
+        (
+            GLOVE.replace("the ", "the  ").replace("king ", " king "),
+            "glove",
+            {"blanks_around_token": 2},
+        ),
+        (HEADER + GLOVE.replace("the ", "the   "), "word2vec", {"blanks_around_token": 1}),
+        (
+            HEADER + " " + GLOVE.replace("\nk", "\n k").replace("\nq", "\n q"),
+            "word2vec",
+            {"blanks_around_token": 3},
+        ),
+        (
+            " " + GLOVE.replace("\nk", "\n k").replace("\nq", "\n q"),
+            "glove",
+            {"blanks_around_token": 3},
+        ),
+        (
+            "\n".join(line.replace(" ", "  ", 1) for line in GLOVE.splitlines()) + "\n",
+            "glove",
+            {"blanks_around_token": 3},
+        ),
         (GLOVE.replace("\n", "\n\n"), "glove", {}),
         ("9 3\n" + GLOVE, "word2vec", {"header_counts_wrongly": 1}),
         ("2 3\n" + GLOVE, "word2vec", {"header_counts_wrongly": 1}),
@@ -69,11 +107,22 @@ def test_texts_are_mended_and_what_was_mended_is_counted(
     assert dict(found.faults) == faults
 
 
+@pytest.mark.parametrize("inside", ["", "vectors.tsv"])
+def test_a_pipe_is_refused_and_not_waited_for(inside: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors"
+    if inside:
+        path.mkdir()
+    os.mkfifo(path / inside)
+    for name in ("auto", "word2vec", "projector"):
+        with pytest.raises(InputError, match=f"{path / inside}: is a device, a pipe or a socket"):
+            read_vectors(path, name)
+
+
 def test_words_with_spaces_are_put_where_they_stood(tmp_path: Path) -> None:
     lines = GLOVE.splitlines()
     lines.insert(1, ". . . 7 8 9")
     lines.insert(3, "at name@example.com 4 5 6")
-    _, found = read(tmp_path / "vectors.txt", "\n".join(lines))
+    _, found = read(tmp_path / "vectors.txt", "\n".join(lines) + "\n")
     assert found.tokens == ["the", ". . .", "king", "at name@example.com", "queen"]
     assert rows_of(found)[". . ."] == [7.0, 8.0, 9.0]
     assert found.faults == {"token_with_spaces": 2}
@@ -90,10 +139,47 @@ def test_a_word_that_is_not_utf8_is_replaced_and_counted(tmp_path: Path) -> None
     assert found.faults == {"token_not_utf8": 1}
 
 
+def test_a_file_cut_anywhere_in_its_last_row_loses_that_row_alone(tmp_path: Path) -> None:
+    content = "4 3\n" + GLOVE + "sea 0.1 0.2 -0.35\n"
+    cut, kept = {"cut_last_row": 1}, {"last_row_without_end": 1}
+    for n_bytes in range(1, len("sea 0.1 0.2 -0.35\n")):
+        _, found = read(tmp_path / "vectors.txt", content[:-n_bytes])
+        rows = rows_of(found)
+        is_number = n_bytes <= 4  # -0.35, -0.3, -0., -0
+        assert found.faults == (kept if is_number else cut), n_bytes
+        assert rows.pop("sea", None) == (
+            [*np.float32([0.1, 0.2]), np.float32(float("-0.35"[: 6 - n_bytes]))]
+            if is_number
+            else None
+        )
+        assert rows == EXPECTED
+        for declared, expected in (("5", cut | {"header_counts_wrongly": 1}),):
+            _, found = read(tmp_path / "vectors.txt", declared + content[1:-n_bytes])
+            assert rows_of(found) == EXPECTED
+            assert found.faults == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("bad 1 x 3", "line 5, the row of 'bad', has 'x', which is no number.*delete that line"),
+        ("kön 1 2 ä", "line 5, the row of 'kön', has 'ä', which is no number"),
+        ("bad 1 2,5 3", "line 5, the row of 'bad', has '2,5', .* write decimal commas as points"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_with_its_word(
+    row: str, message: str, tmp_path: Path
+) -> None:
+    content = GLOVE.replace("\nking", "\n\nnew york 1 2 3\nking") + row + "\n"
+    message = message.replace("line 5", "line 6")
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "vectors.txt", content)
+
+
 def test_a_few_rows_of_the_wrong_width_are_left_out_many_refused(tmp_path: Path) -> None:
     rows = [f"w{number} {number} 1 2" for number in range(400)]
     rows.insert(50, "short 1 2")
-    _, found = read(tmp_path / "few.txt", "\n".join(rows))
+    _, found = read(tmp_path / "few.txt", "\n".join(rows) + "\n")
     assert len(found.tokens) == 400
     assert found.faults == {"row_of_wrong_width": 1}
     rows[100:140] = ["short 1 2"] * 40
@@ -182,6 +268,55 @@ def test_damaged_compression_is_refused(
 ) -> None:
     with pytest.raises((InputError, SourceError), match=message):
         read(tmp_path / f"vectors{suffix}", content)
+
+
+# -- text or binary --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("the 0,1 0,2 0,3\nof 0,4 0,5 0,6\n", "the 0,1 0,2 0,3.* no word .* decimal commas: write"),
+        ("the NULL 0.1 0.2\nof 1 2 3\nx 1 2 3\n", "the NULL 0.1 0.2.* is no word followed by 3"),
+        ("the 1 2\nof 1 2\nx 1 2\n", "the 1 2.* is no word followed by 3"),
+    ],
+)
+def test_text_is_no_binary_whatever_is_wrong_with_it(
+    rows: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "v", "3 3\n" + rows)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"new york 1 2 3",
+        "kön 1 2 3".encode("latin-1"),
+        b"a\0b 1 2 3",
+        "日".encode() * 21_845 + b" 1 2 3",  # a character stands where the beginning ends
+    ],
+)
+def test_text_is_recognized_by_all_of_its_beginning(first: bytes, tmp_path: Path) -> None:
+    name, found = read(tmp_path / "v", b"2 3\n" + first + b"\nking 4 5 6\n")
+    assert name == "word2vec"
+    assert rows_of(found)["king"] == [4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 9])
+@pytest.mark.parametrize("size", [2, 3, 5, 100])
+@pytest.mark.parametrize("scale", [1e-30, 0.1, 1.0, 100.0])
+def test_binaries_are_recognized_however_small(
+    n_rows: int, size: int, scale: float, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng([n_rows, size])
+    for seed in range(20):
+        matrix = (generator.normal(size=(n_rows, size)) * scale).astype("<f4")
+        rows = [f"w{row} ".encode() + values.tobytes() for row, values in enumerate(matrix)]
+        content = f"{n_rows} {size}\n".encode() + b"\n".join(rows)
+        name, found = read(tmp_path / "v", content)
+        assert name == "word2vec-binary", seed
+        np.testing.assert_array_equal(found.matrix, matrix)
 
 
 # -- binary ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -736,6 +737,12 @@ def test_artifact_without_its_hyper_parameters_is_damaged(train: Train) -> None:
     stripped = replace(trained.manifest, identity={**trained.manifest.identity, "config": config})
     with pytest.raises(ArtifactDamaged, match="lacks window, min_count"):
         to_gensim(Artifact(trained.ref, stripped))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is a device, a pipe or a socket; name a file"):
+        load_gensim(tmp_path / "pipe")
 
 
 def test_files_that_gensim_did_not_save_are_refused(tmp_path: Path) -> None:

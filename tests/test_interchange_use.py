@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -129,6 +130,23 @@ def test_mistakes_of_the_exchange_are_one_message(finished_config: Path, tmp_pat
     assert not output.exists()
     with pytest.raises(InputError, match="nothing: cannot be read"):
         read_gensim(loaded, tmp_path / "nothing", "back")
+
+
+def test_a_gensim_file_replaces_what_is_there_only_by_force(
+    finished_config: Path, tmp_path: Path
+) -> None:
+    output, pipe, loaded = tmp_path / "model", tmp_path / "pipe", load_config(finished_config, [])
+    output.write_text("precious")
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is there already; choose another path, or add --force"):
+        write_gensim(loaded, "glove", None, output)
+    assert output.read_text() == "precious"
+    asked(finished_config, "to-gensim", "glove", "-o", output, "--force")
+    assert KeyedVectors.load(str(output)).index_to_key
+    for path, message in ((pipe, "a device, a pipe or a socket"), (tmp_path, "is a folder")):
+        with pytest.raises(InputError, match=message):
+            write_gensim(loaded, "glove", None, path, replaces=True)
+    assert pipe.is_fifo()
 
 
 def test_embeddings_of_another_training_are_not_taken_for_those_that_are_registered(

@@ -28,6 +28,7 @@ from nightjar.model.lookup import QueryError, VectorModel, copy_code
 from nightjar.model.tokenization import (
     DefinitionError,
     Settings,
+    make_locator,
     make_tokenizer,
     make_word_finder,
     train_subword,
@@ -111,6 +112,35 @@ def test_the_same_texts_give_the_same_definition_whatever_the_threads(algorithm:
             check=True,
         )
         assert done.stdout.decode() == expected
+
+
+PIECES = {"a": 0, "b": 1, "ab": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ({"type": "WordLevel", "vocab": {}, "unk_token": "x"}, []),
+        ({"type": "WordLevel", "vocab": PIECES, "unk_token": "x"}, ["ab", "b", "a"]),
+        ({"type": "Unigram", "unk_id": None, "vocab": [["a", -1.0], ["b", -2.0]]}, list("abba")),
+        ({"type": "BPE", "vocab": PIECES, "merges": ["a b"], "unk_token": "x"}, ["ab", "b", "a"]),
+        ({"type": "BPE", "vocab": PIECES, "merges": ["a b"]}, ["ab", "b", "a"]),
+        (
+            {
+                "type": "WordPiece", "vocab": PIECES, "unk_token": "x",
+                "continuing_subword_prefix": "##", "max_input_chars_per_word": 9,
+            },
+            ["ab", "b", "a"],
+        ),
+    ],
+)  # fmt: skip
+def test_pieces_are_left_out_where_a_file_has_no_unknown_token(
+    model: dict[str, Any], tokens: list[str]
+) -> None:
+    definition = json.dumps({"pre_tokenizer": {"type": "WhitespaceSplit"}, "model": model})
+    settings, text = config("subword"), "ab \u4e2d b \U0001f600 x a"
+    assert make_tokenizer(settings, definition)(text) == tokens
+    assert [found.text for found in make_locator(settings, definition)(text)] == tokens
 
 
 def test_a_vocabulary_smaller_than_the_alphabet_is_refused() -> None:

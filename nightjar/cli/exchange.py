@@ -5,6 +5,7 @@ gensim is imported only when a function that needs it runs.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
+from nightjar.files.written_paths import check_output
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import Answerers, AskedVersion
@@ -39,8 +41,11 @@ class Exported:
 
     @property
     def loading(self) -> str:
-        """A line of code that opens it."""
-        return FORMATS[self.format].loading.replace("PATH", str(self.path))
+        """A line of code, or of the shell, that opens it."""
+        line, path = FORMATS[self.format].loading, str(self.path)
+        if '"PATH' in line:
+            return line.replace('"PATH', f'"{_in_quotes(path)}')
+        return line.replace("PATH", shlex.quote(path))
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -53,6 +58,11 @@ class Exported:
             "left_out": dict(self.left_out),
             "load": self.loading,
         }
+
+
+def _in_quotes(path: str) -> str:
+    """``path`` as it stands between the quotation marks of Python's ``"..."``."""
+    return path.replace("\\", r"\\").replace('"', r"\"")
 
 
 def export(
@@ -132,15 +142,18 @@ def _vectors(model: VectorModel, source: dict[str, str]) -> ExportedVectors:
     )
 
 
-def write_gensim(loaded: LoadedConfig, what: str, night: int | None, output: Path) -> ArtifactRef:
+def write_gensim(
+    loaded: LoadedConfig, what: str, night: int | None, output: Path, *, replaces: bool = False
+) -> ArtifactRef:
     """Save the version that ``what`` and ``night`` name as gensim does.
 
     See :meth:`nightjar.pipeline.answerers.Answerers.model`. Returns the embeddings written.
-    Raises ArtifactMissing when their artifact, which holds more than the registered files, is
-    gone or from another training.
+    Raises InputError when ``output`` exists, unless ``replaces``; ArtifactMissing when their
+    artifact, which holds more than the registered files, is gone or from another training.
     """
     from nightjar.formats.gensim import save_gensim, to_gensim  # noqa: PLC0415 (imports gensim)
 
+    check_output(output, replaces=replaces)
     answerers = Answerers(loaded)
     artifact = answerers.embeddings(answerers.model(what, night))
     save_gensim(to_gensim(artifact), output)

@@ -64,12 +64,13 @@ def export(
 def to_gensim(
     model: _WhatArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Write this file.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     night: NightOption = None,
     *,
     common: CommonOptions,
 ) -> None:
     """Save a model for gensim as Word2Vec, FastText or, for GloVe, KeyedVectors."""
-    ref = exchange.write_gensim(common.load(), model, night, output)
+    ref = exchange.write_gensim(common.load(), model, night, output, replaces=force)
     if common.as_json:
         print_json({"artifact": str(ref), "path": str(output)})
     else:

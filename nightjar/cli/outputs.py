@@ -7,10 +7,9 @@ door of :mod:`.terminal`. Files are written atomically.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +20,7 @@ from rich.console import Console
 from nightjar.cli.terminal import Terminal, write_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import harmless_json
+from nightjar.files.written_paths import check_output, unfinished_beside
 
 errors = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
@@ -65,13 +65,14 @@ def save_text(path: Path, text: str) -> None:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    check_output(path)
+    unfinished = unfinished_beside(path)
     try:
-        try:
-            with unfinished.open("wb") as file:
-                yield file
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)

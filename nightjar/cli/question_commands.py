@@ -35,6 +35,7 @@ from nightjar.cli.tables import fits, plain_table, print_table
 from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
+from nightjar.files.written_paths import check_output
 from nightjar.wording import counted
 
 app = typer.Typer()
@@ -195,6 +196,8 @@ def encode(
         raise InputError(
             f"choose one of the models with --model: {', '.join(loaded.config.models)}"
         )
+    if output is not None:
+        check_output(output)  # before the work
     given = texts or _lines_of_stdin()
     (answer,) = ask(loaded, Asked(model, night), given, task="encode", unknown="nan")
     found = answer.found

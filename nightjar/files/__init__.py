@@ -1,1 +1,1 @@
-"""Files: paths, URLs, decompression, the text of HTML pages, harmless text; listening."""
+"""Files: paths, what is written, archives, URLs, decompression, HTML, harmless text; listening."""

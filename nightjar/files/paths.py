@@ -47,6 +47,22 @@ def expand(pattern: str, base_dir: Path) -> list[Path]:
         raise InputError(f"{pattern}: cannot be looked up ({reason}); check the path") from error
 
 
+def special_file(path: Path) -> Path | None:
+    """``path``, or what is in it, if it is neither a file nor a folder: reading it may never end.
+
+    A link that leads nowhere is none: to read it fails at once.
+    """
+    inside = path.rglob("*") if path.is_dir() else ()
+    return next(
+        (
+            found
+            for found in (path, *inside)
+            if not (found.is_file() or found.is_dir()) and found.exists()
+        ),
+        None,
+    )
+
+
 def _split(pattern: str, base_dir: Path) -> tuple[Path, str]:
     """The directory that ``pattern`` starts from, and the rest, which may be a glob."""
     if pattern.startswith(PACKAGE_SCHEME):

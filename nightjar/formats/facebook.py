@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
@@ -32,6 +32,10 @@ _SHAPE = struct.Struct("<2q")
 _NEGATIVE_SAMPLING, _SKIPGRAM, _SUPERVISED = 2, 2, 3
 _WORD, _LABEL = 0, 1
 _MAX_WORD_BYTES = 1 << 16
+_NGRAMS_AT_ONCE = 1 << 18
+_ROWS_AT_ONCE = 1 << 12
+_MAX_NGRAMS = 1_000_000
+"""No word has as many, not even one of a thousand characters with n-grams of any length."""
 _UNLIMITED = (1 << 31) - 1
 END_OF_SENTENCE = "</s>"
 """The word that fastText makes of a line's end; it has no n-grams."""
@@ -76,6 +80,7 @@ def own_rows(
         if ngrams is None:
             yield block
             continue
+        _refuse_endless("the model", vectors.tokens[rows], ngrams, rows.start)
         words = [None if word == special else word for word in vectors.tokens[rows]]
         n_rows, sums = _ngram_sums(words, ngrams)
         yield (block * n_rows[:, np.newaxis] - sums).astype(np.float32)
@@ -88,18 +93,58 @@ def _ngram_sums(
 
     None is a word without n-grams; bytes are a word that is not UTF-8.
     """
-    buckets = [_buckets(word, ngrams) for word in words]
-    wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
-    n_known = len(ngrams.buckets)
+    n_rows = np.empty(len(words), np.int64)
     sums = np.zeros((len(words), ngrams.vectors.shape[1]))
+    done = 0
+    for buckets in _bounded(_buckets(word, ngrams) for word in words):
+        some = slice(done, done + len(buckets))
+        n_rows[some] = [len(of_word) + 1 for of_word in buckets]
+        if len(ngrams.buckets):
+            _add_rows(sums[some], buckets, ngrams)
+        done = some.stop
+    return n_rows, sums
+
+
+def _bounded(buckets: Iterable[list[int]]) -> Iterator[list[list[int]]]:
+    """The same lists, as many at once as hold _NGRAMS_AT_ONCE n-grams, and one at least."""
+    some: list[list[int]] = []
+    n_ngrams = 0
+    for of_word in buckets:
+        some.append(of_word)
+        n_ngrams += len(of_word)
+        if n_ngrams >= _NGRAMS_AT_ONCE:
+            yield some
+            some, n_ngrams = [], 0
+    if some:
+        yield some
+
+
+def _add_rows(sums: NDArray[np.float64], buckets: list[list[int]], ngrams: Ngrams) -> None:
+    """Add to ``sums[i]`` the rows of ``buckets[i]``."""
+    wanted = np.fromiter(chain.from_iterable(buckets), np.int64)
+    places = np.minimum(np.searchsorted(ngrams.buckets, wanted), len(ngrams.buckets) - 1)
+    is_there = ngrams.buckets[places] == wanted
     ends = np.cumsum([0, *map(len, buckets)])
-    if n_known:
-        places = np.minimum(np.searchsorted(ngrams.buckets, wanted), n_known - 1)
-        is_there = ngrams.buckets[places] == wanted
-        for word, (start, stop) in enumerate(pairwise(ends.tolist())):
-            found = places[start:stop][is_there[start:stop]]
-            sums[word] = ngrams.vectors[found].sum(axis=0, dtype=np.float64)
-    return np.diff(ends) + 1, sums
+    for word, (start, stop) in enumerate(pairwise(ends.tolist())):
+        found = places[start:stop][is_there[start:stop]]
+        for first in range(0, len(found), _ROWS_AT_ONCE):
+            rows = ngrams.vectors[found[first : first + _ROWS_AT_ONCE]]
+            sums[word] += rows.sum(axis=0, dtype=np.float64)
+
+
+def _refuse_endless(
+    place: Path | str, words: Sequence[str | bytes], ngrams: Ngrams, first_row: int
+) -> None:
+    """Raise InputError for a word whose n-grams, as many as its length squared, take too long."""
+    for row, word in enumerate(words, start=first_row + 1):
+        n_chars = len(word) + 2
+        longest = min(ngrams.max_n, n_chars)
+        if longest * n_chars - longest * (longest - 1) // 2 > _MAX_NGRAMS:
+            raise InputError(
+                f"{place}: word {row:,} ({word[:30]!r}...) is of {counted(len(word), 'character')} "
+                f"and has n-grams of up to {counted(longest, 'character')}, which are more than "
+                f"{_MAX_NGRAMS:,}; leave it out, or train again with a smaller -maxn"
+            )
 
 
 def _buckets(word: str | bytes | None, ngrams: Ngrams) -> list[int]:
@@ -218,6 +263,7 @@ def read_fasttext(path: Path, limit: int | None = None) -> ReadVectors:
     words = dictionary.words[:limit]
     vectors = np.array(matrix[: len(words)], np.float32)
     if ngrams is not None:
+        _refuse_endless(path, words, ngrams, 0)
         vectors = _means(words, vectors, ngrams)
     tokens = [word if isinstance(word, str) else decoded(word, dictionary.faults) for word in words]
     counts = np.array(dictionary.counts[:limit], np.int64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import lzma
+import re
 import struct
 import tempfile
 import zipfile
@@ -12,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.errors import InputError, SourceError
+from nightjar.files.archives import is_content
 from nightjar.files.compression import decompress, suffix_of
-from nightjar.formats.content import word2vec_header
+from nightjar.formats.content import is_number, word2vec_header
 from nightjar.formats.facebook import looks_like_fasttext
 from nightjar.wording import counted
 
@@ -31,8 +34,6 @@ _ZIP_ERRORS = (
 _HEAD_BYTES = 1 << 16
 _COMPRESSED = {".gz", ".bz2", ".zst", ".xz", ".lzma", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 """Suffixes that :func:`.decompress` opens, or rejects by name."""
-_MAC_OR_WINDOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""What a desktop adds to an archive by itself."""
 _TAR_MAGIC_AT = 257
 _FREE_BYTES = 100_000_000
 _MAX_RATIO = 200
@@ -72,7 +73,21 @@ def plain_file(path: Path) -> Iterator[Path]:
                 f"{path}: cannot be decompressed into {directory} ({error.strerror}); give the "
                 f"system's temporary directory more room, or decompress it yourself"
             ) from error
+        _refuse_nested(path, plain)
         yield plain
+
+
+def _refuse_nested(path: Path, plain: Path) -> None:
+    """Raise InputError for an archive within an archive or a compressed file."""
+    try:
+        is_nested = _is_archive(plain)
+    except SourceError:
+        is_nested = True
+    if is_nested:
+        raise InputError(
+            f"{path}: holds a zip archive within an archive or a compressed file; unpack it, and "
+            f"name a file in what it holds"
+        )
 
 
 def _compression(path: Path) -> str | None:
@@ -93,13 +108,15 @@ def _refuse_bomb(path: Path, n_bytes: int) -> None:
 
 def _is_archive(path: Path) -> bool:
     """Whether it is a zip archive of anything but NumPy arrays."""
-    return zipfile.is_zipfile(path) and not any(name.endswith(".npy") for name in _members(path))
+    return zipfile.is_zipfile(path) and not any(
+        member.filename.endswith(".npy") for member in _members(path)
+    )
 
 
-def _members(path: Path) -> list[str]:
+def _members(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            return archive.infolist()
     except (*_ZIP_ERRORS, OSError) as error:
         raise SourceError(f"{path}: the archive is damaged ({error}); fetch it again") from error
 
@@ -110,7 +127,7 @@ def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
             chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
             yield from decompress(path, chunks, suffix=suffix)
         return
-    members = [name for name in _members(path) if not _is_litter(name)]
+    members = [member.filename for member in _members(path) if is_content(member.filename, member)]
     if len(members) != 1:
         raise InputError(
             f"{path}: the archive holds {counted(len(members), 'file')} "
@@ -124,11 +141,6 @@ def _content(path: Path, suffix: str | None) -> Iterator[bytes]:
         raise SourceError(
             f"{path}: {members[0]} cannot be unpacked ({error}); fetch the archive again"
         ) from error
-
-
-def _is_litter(name: str) -> bool:
-    """Whether a member of an archive is a folder or was added by a desktop."""
-    return name.endswith("/") or name.startswith(_MAC_OR_WINDOWS) or name.endswith(_MAC_OR_WINDOWS)
 
 
 def detect(path: Path) -> str:
@@ -174,16 +186,31 @@ def _detect_file(path: Path, head: bytes) -> str:
     header = word2vec_header(path, head)
     if header is None:
         return "glove"
-    return "word2vec" if _is_text(head[header.n_bytes :]) else "word2vec-binary"
+    is_text = _is_text(head[header.n_bytes :], header.vector_size)
+    return "word2vec" if is_text else "word2vec-binary"
 
 
-def _is_text(rows: bytes) -> bool:
-    """Whether the numbers after the word in the first row are text."""
-    fields = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:]
-    if not fields:
-        return not rows
+_NUMBERS_ARE_TEXT = 3
+"""As many numbers at the end of a line are no values in binary."""
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def _is_text(rows: bytes, size: int) -> bool:
+    """Whether the beginning of the rows is text, or at least the first row is, in another encoding.
+
+    Values in binary are text by chance once in forty; all in the beginning of a file are not.
+    """
+    if not _NO_TEXT.search(rows) and _is_utf8(rows):
+        return True
+    n_numbers = max(1, min(size, _NUMBERS_ARE_TEXT))
+    values = rows.lstrip(b"\r\n").partition(b"\n")[0].split()[1:][-n_numbers:]
+    return len(values) == n_numbers and all(map(is_number, values))
+
+
+def _is_utf8(beginning: bytes) -> bool:
+    """Whether it is UTF-8; a character may be cut at its end."""
     try:
-        float(fields[0])
-    except ValueError:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
         return False
     return True

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nightjar.errors import InputError, ModelTooLarge
+from nightjar.files.paths import special_file
+from nightjar.files.written_paths import check_output, unfinished_beside
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
@@ -171,11 +171,10 @@ def write_vectors(
     """Write ``path`` in the format ``name``, atomically; returns what was left out, by kind.
 
     It is written beside ``path`` and renamed. Raises InputError when ``path`` exists, unless
-    ``replaces``, and when it cannot be written.
+    ``replaces``, when it is neither a file nor a folder, and when it cannot be written.
     """
     form = FORMATS[name]
-    if path.exists() and not replaces:
-        raise InputError(f"{path} is there already; choose another path, or add --force")
+    check_output(path, replaces=replaces, may_be_folder=True)
     written = vectors.without(form.cannot_hold)
     left_out = Counter(token_cannot_be_written=len(vectors.tokens) - len(written.tokens))
     if vectors.ngrams is not None and not form.keeps_ngrams:
@@ -183,7 +182,7 @@ def write_vectors(
         written = replace(written, ngrams=None)
     if not written.tokens:
         raise InputError(f"no word of the model can be written as {name}; choose another format")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    unfinished = unfinished_beside(path)
     try:
         form.write(written, unfinished)
         _give_usual_modes(unfinished)
@@ -227,10 +226,12 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove it as far as that is possible: what went wrong before is the error to be told."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tuple[str, ReadVectors]:
@@ -242,6 +243,8 @@ def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tupl
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; correct the path")
+    if (special := special_file(path)) is not None:
+        raise InputError(f"{special}: is a device, a pipe or a socket; name a file or folder")
     try:
         with plain_file(path) as plain, _naming(path, plain):
             found = detect(plain) if name == AUTO else name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ from nightjar.formats.content import (
     Word2VecHeader,
     check_vector_size,
     decoded,
+    is_number,
     word2vec_header,
 )
 from nightjar.wording import counted
@@ -45,6 +46,8 @@ _MANY_ROWS = 10_000
 _MAX_SPACES = 10_000
 """No word has as many."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_TAIL_BYTES = 1 << 16
 _FLORET_HEADER = re.compile(rb"(\d+ ){6}\S+ \S+\s*")
 """Rows, values, min_n, max_n, hashes, seed, and what words begin and end with."""
 _WRITTEN_VALUES = 1 << 22
@@ -109,6 +112,12 @@ class _Shape:
     trailing: bytes
     """Blanks at the end of a row."""
     delimiter: str
+    n_bytes: int
+    """Those of the rows that have a line break."""
+    tail: bytes
+    """The last row, if it has none and is not the only one."""
+    is_mixed: bool
+    """Tabs and blanks are delimiters alike."""
 
 
 @dataclass
@@ -126,6 +135,8 @@ class _OddRows:
     tokens: list[str] = field(default_factory=list)
     values: list[NDArray[np.float32]] = field(default_factory=list)
     n_with_spaces: int = 0
+    n_with_blanks: int = 0
+    """Rows with blanks before or behind the word."""
     n_wrong: int = 0
     first_wrong: str = ""
     last_short: int = 0
@@ -140,18 +151,25 @@ class _OddRows:
             return "skip"
         n_fields = text.count(self.delimiter) + 1
         fields = text.split(self.delimiter) if n_fields <= self.vector_size + _MAX_SPACES else []
-        word, values = fields[: -self.vector_size], fields[-self.vector_size :]
-        if not word or not all(map(_is_number, values)) or self._has_more_values(word):
+        word, values = self._stripped(fields[: -self.vector_size]), fields[-self.vector_size :]
+        if not word or not all(map(is_number, values)) or self._has_more_values(word):
             self.n_wrong += 1
             self.first_wrong = self.first_wrong or text[:60]
             self.last_short = number if n_fields <= self.vector_size else self.last_short
             return "skip"
+        self.n_with_blanks += len(fields) > len(word) + self.vector_size
         self.n_with_spaces += len(word) > 1
         self.places.append(number - self.n_odd)
         self.tokens.append(self.delimiter.join(word))
         with np.errstate(over="ignore"):
             self.values.append(np.array([float(value) for value in values]).astype(np.float32))
         return "skip"
+
+    @staticmethod
+    def _stripped(word: list[str]) -> list[str]:
+        """The parts of a word without blanks around it; those of a word of blanks stay."""
+        filled = [place for place, part in enumerate(word) if part]
+        return word[filled[0] : filled[-1] + 1] if filled else word
 
     def _has_more_values(self, word: list[str]) -> bool:
         """Whether the columns behind the first one may be values: all, or as many as a row has."""
@@ -162,14 +180,15 @@ class _OddRows:
 def read_text(path: Path, limit: int | None = None) -> ReadVectors:
     """Read either kind. Memory: the vectors (twice if words contain spaces), and some text.
 
-    Repaired and counted: a header with a wrong number of rows; a truncated last row; rows with too
-    few or too many values (up to a hundredth of them); words that are not UTF-8; words with spaces.
-    Raises InputError for a file without vectors.
+    Repaired and counted: a header with a wrong number of rows; a truncated last row, or one that
+    may be; rows with too few or too many values (up to a hundredth of them); words that are not
+    UTF-8; words with spaces, within or around them. Raises InputError for a file without vectors.
     """
     shape = _look(path)
     odd = _OddRows(shape.vector_size, shape.delimiter)
     tokens: list[str] = []
     parts: list[NDArray[np.float32]] = []
+    faults: Counter[str] = Counter()
     try:
         for names, values in _batches(path, shape, odd):
             tokens += names
@@ -177,15 +196,18 @@ def read_text(path: Path, limit: int | None = None) -> ReadVectors:
             _refuse_wrong_rows(path, odd, len(tokens) + odd.n_odd, at_least=_MANY_ROWS)
             if limit is not None and len(tokens) >= limit:
                 break
+        else:
+            _add_tail(shape, tokens, parts, odd, faults)
     except pa.ArrowInvalid as error:
-        raise _unreadable(path, error) from error
-    faults: Counter[str] = Counter()
+        raise _unreadable(path, shape, error) from error
+    n_cut = faults["cut_last_row"]
     matrix = _joined(parts, shape.vector_size)
     tokens, matrix = _with_odd_rows(tokens, matrix, odd)
     faults["token_with_spaces"] += odd.n_with_spaces
-    n_seen = len(tokens) + odd.n_wrong
+    faults["blanks_around_token"] += odd.n_with_blanks
+    n_seen = len(tokens) + odd.n_wrong + n_cut
     is_whole = limit is None or len(tokens) < limit
-    is_cut = odd.n_wrong == 1 and odd.last_short >= len(tokens) + 1
+    is_cut = not n_cut and odd.n_wrong == 1 and odd.last_short >= len(tokens) + 1
     if not is_cut:
         _refuse_wrong_rows(path, odd, n_seen)
     faults["cut_last_row" if is_cut else "row_of_wrong_width"] += odd.n_wrong
@@ -193,6 +215,44 @@ def read_text(path: Path, limit: int | None = None) -> ReadVectors:
         faults["header_counts_wrongly"] += 1
     words = [_decoded(token, faults) for token in tokens[:limit]]
     return ReadVectors(words, matrix[:limit], faults=+faults)
+
+
+def _add_tail(
+    shape: _Shape,
+    tokens: list[str],
+    parts: list[NDArray[np.float32]],
+    odd: _OddRows,
+    faults: Counter[str],
+) -> None:
+    """Add the row without a line break, or leave it out if it was cut.
+
+    A number may have lost its last digits and still be one. Only a header that declares more rows
+    tells.
+    """
+    text = shape.tail.decode(_BYTES).rstrip(" \t\r")
+    if not text:
+        return
+    fields, size = text.split(shape.delimiter), shape.vector_size
+    n_rows = len(tokens) + odd.n_odd + 1
+    is_cut = len(fields) <= size or not all(map(is_number, fields[-size:]))
+    if is_cut or n_rows < (shape.n_declared or 0):
+        faults["cut_last_row"] += 1
+        return
+    faults["last_row_without_end"] += 1
+    if len(fields) == size + 1:
+        tokens.append(fields[0])
+        with np.errstate(over="ignore"):
+            parts.append(np.array([[float(field) for field in fields[1:]]]).astype(np.float32))
+    else:
+        odd(_Row(n_rows, text))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row as Arrow reports it."""
+
+    number: int
+    text: str
 
 
 def _look(path: Path) -> _Shape:
@@ -206,6 +266,12 @@ def _look(path: Path) -> _Shape:
             skipped += len(first)
             first = _next_line(path, file)
         second = _next_line(path, file)
+        end = _end_of_lines(file) if second else file.seek(0, 2)
+        file.seek(end)
+        tail = file.read(_MAX_LINE_BYTES)
+    is_mixed = _is_mixed(first, second)
+    if is_mixed:
+        first, second, tail = (line.translate(_BLANKS) for line in (first, second, tail))
     if not first.strip():
         raise InputError(f"{path}: there is no vector in it; is it the right file?")
     if _FLORET_HEADER.fullmatch(first):
@@ -219,14 +285,41 @@ def _look(path: Path) -> _Shape:
     line = first.rstrip(b"\r\n")
     row = line.rstrip(b" \t")
     values = row.rsplit(delimiter.encode(), size)[1:] if 0 < size <= len(line) else []
-    if len(values) < size or not values or not all(map(_is_number, values)):
+    if len(values) < size or not values or not all(map(is_number, values)):
         raise InputError(
             f"{path}: its first row ({line[:60]!r}) is no word followed by "
-            f"{size or 'some'} numbers; is it a file of vectors?"
+            f"{size or 'some'} numbers; {_advice(values)}"
         )
     check_vector_size(path, size)
     n_declared = header.n_tokens if header else None
-    return _Shape(skipped, n_declared, size, line[len(row) :], delimiter)
+    trailing = line[len(row) :]
+    n_bytes = end - skipped
+    return _Shape(skipped, n_declared, size, trailing, delimiter, n_bytes, tail, is_mixed)
+
+
+_BLANKS = bytes.maketrans(b"\t", b" ")
+
+
+def _is_mixed(first: bytes, second: bytes) -> bool:
+    """Whether each of the first rows is a word and numbers, with tabs and blanks between them."""
+    lines = [line.rstrip() for line in (first, second) if line is first or line.endswith(b"\n")]
+    return all(
+        b"\t" in line and b" " in line and all(map(is_number, re.split(rb"[ \t]", line)[1:]))
+        for line in lines
+    )
+
+
+def _end_of_lines(file: IO[bytes]) -> int:
+    """Where the last line break ends; the end of the file if its last line is too long."""
+    n_bytes = place = file.seek(0, 2)
+    while place > max(0, n_bytes - _MAX_LINE_BYTES):
+        start = max(0, place - _TAIL_BYTES)
+        file.seek(start)
+        found = file.read(place - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        place = start
+    return n_bytes
 
 
 def _next_line(path: Path, file: IO[bytes]) -> bytes:
@@ -250,30 +343,43 @@ def _vector_size(path: Path, first: bytes, second: bytes, delimiter: str) -> int
         if line.strip() and (line.endswith(b"\n") or line is first)
     )
     check_vector_size(path, size)
-    return size
+    word, *values = first.rstrip(b" \t\r\n").rsplit(delimiter.encode(), size)
+    n_blanks = 0  # more than one, before or behind the word
+    while n_blanks < size and not (word and values[n_blanks]) and not is_number(values[n_blanks]):
+        word = word or values[n_blanks]
+        n_blanks += 1
+    return size - n_blanks
 
 
-def _is_number(text: str | bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return (b"_" if isinstance(text, bytes) else "_") not in text  # type: ignore[operator]
+def _advice(fields: Iterable[bytes]) -> str:
+    """What to do about ``fields`` that should be numbers."""
+    if any(_DECIMAL_COMMA.fullmatch(field) for field in fields):
+        return "they have decimal commas: write them with points"
+    return "is it a file of vectors?"
 
 
-class _Trimmed:
-    """A file without the blanks ``trailing`` at the ends of its lines."""
+class _Rows:
+    """The rows that have a line break, without the blanks at the ends of lines."""
 
-    def __init__(self, file: IO[bytes], trailing: bytes) -> None:
+    def __init__(self, file: IO[bytes], shape: _Shape) -> None:
         self._file = file
-        self._trailing = trailing
+        self._trailing = shape.trailing
+        self._n_left = shape.n_bytes
+        self._is_mixed = shape.is_mixed
         self._held = b""
         self.closed = False
 
+    def _more(self, n_bytes: int) -> bytes:
+        more = self._file.read(min(n_bytes, self._n_left))
+        self._n_left -= len(more)
+        return more.translate(_BLANKS) if self._is_mixed else more
+
     def read(self, n_bytes: int) -> bytes:
         """The next bytes; empty only at the end."""
+        if not self._trailing:
+            return self._more(n_bytes)
         while True:
-            more = self._file.read(max(1, n_bytes - len(self._held)))
+            more = self._more(max(1, n_bytes - len(self._held)))
             piece = self._held + more
             end = len(piece.rstrip(b" \t\r")) if more else len(piece)
             # Blanks may go on in the next piece; as many as that are no end of a line.
@@ -300,7 +406,7 @@ def _batches(
     with path.open("rb") as file:
         file.seek(shape.skipped_bytes)
         with pcsv.open_csv(
-            _Trimmed(file, shape.trailing) if shape.trailing else file,
+            _Rows(file, shape),
             pcsv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
@@ -355,9 +461,39 @@ def _decoded(token: str, faults: Counter[str]) -> str:
     return decoded(token.encode(_BYTES), faults)
 
 
-def _unreadable(path: Path, error: pa.ArrowInvalid) -> InputError:
-    reason = str(error).partition("\n")[0]
-    return InputError(f"{path}: cannot be read as vectors ({reason}); correct or delete that line")
+def _unreadable(path: Path, shape: _Shape, error: pa.ArrowInvalid) -> InputError:
+    """The error for a value that is no number, with its line and word, which Arrow does not know.
+
+    Arrow's own reason for anything else.
+    """
+    found = re.search(r"invalid value '(.*)'", str(error))
+    reason, advice = str(error).partition("\n")[0], "correct or delete that line"
+    if found is not None:
+        value = found[1].encode(_BYTES, "replace")
+        line = _line_with(path, shape, value)
+        if line is not None:
+            number, word = line
+            reason = (
+                f"line {number:,}, the row of {word.decode(errors='replace')!r}, has "
+                f"{value.decode(errors='replace')!r}, which is no number"
+            )
+        if _DECIMAL_COMMA.fullmatch(value):
+            advice = "write decimal commas as points"
+    return InputError(f"{path}: cannot be read as vectors ({reason}); {advice}")
+
+
+def _line_with(path: Path, shape: _Shape, value: bytes) -> tuple[int, bytes] | None:
+    """The number of the first line with ``value`` among its values, and its word."""
+    delimiter = shape.delimiter.encode()
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if value not in raw:
+                continue
+            line = raw.translate(_BLANKS) if shape.is_mixed else raw
+            word, *values = line.rstrip(b" \t\r\n").rsplit(delimiter, shape.vector_size)
+            if value in values and len(values) == shape.vector_size:
+                return number, word
+    return None
 
 
 _MAX_WORD_BYTES = 1 << 16

@@ -46,6 +46,8 @@ def load_gensim(path: Path) -> Word2Vec | KeyedVectors:
 
     Raises InputError when it cannot be read, or was not saved by gensim.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: is a device, a pipe or a socket; name a file that gensim saved")
     try:
         model = SaveLoad.load(str(path))
     except OSError as error:

@@ -145,6 +145,9 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
     try:
         with untyped_errors():
             tokenizer = library.Tokenizer.from_str(definition)
+            content = json.loads(definition)
+            if _add_unknown_piece(content["model"]):
+                tokenizer = library.Tokenizer.from_str(json.dumps(content))
     except (RuntimeError, ValueError) as error:
         raise DefinitionError(
             f"the definition of the tokenizer 'subword' cannot be used ({error}); give the "
@@ -153,7 +156,7 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     left_out = {
-        _unknown_id(tokenizer, json.loads(definition)["model"]),
+        _unknown_id(tokenizer, content["model"]),
         tokenizer.token_to_id(MARK),
     }
 
@@ -176,6 +179,25 @@ def make_subword_tokenizer(_settings: TokenizerSettings, definition: str | None)
     return Cutter(tokenize, locate)
 
 
+def _add_unknown_piece(model: dict[str, Any]) -> bool:
+    """Add a piece for what the vocabulary of ``model`` lacks; False if it needs none.
+
+    Without one, the library fails at the first such text.
+    """
+    vocabulary, piece = model["vocab"], model.get("unk_token")
+    if isinstance(vocabulary, list):
+        if model.get("unk_id") is not None:
+            return False
+        # The least score, so that it is worth no more than before to take others for unknown.
+        vocabulary.append([_NO_PIECE, min(score for _, score in vocabulary)])
+        model["unk_id"] = len(vocabulary) - 1
+        return True
+    if piece is None or piece in vocabulary:
+        return False
+    vocabulary[piece] = max(vocabulary.values(), default=-1) + 1
+    return True
+
+
 def _unknown_id(tokenizer: Any, model: Mapping[str, Any]) -> int | None:
     """The id of the unknown token, from the definition's part ``model``."""
     number: int | None = model.get("unk_id")
@@ -185,6 +207,7 @@ def _unknown_id(tokenizer: Any, model: Mapping[str, Any]) -> int | None:
 
 DEFAULT_VOCABULARY = 8_000
 UNKNOWN = "<unk>"
+_NO_PIECE = "\ue000unknown\ue000"
 _WORDS = (
     r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*"
     "(?:(?:['\u00b7\u05f3\u05f4\u200c\u200d]|[.,\u066b\u066c]"

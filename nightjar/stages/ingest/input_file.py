@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 import struct
 import unicodedata
 import zipfile
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar.errors import SourceChanged, SourceError
+from nightjar.files.archives import is_content
 from nightjar.files.compression import Expansion, ExpansionLimits, decompress
 from nightjar.stages.ingest.records import storable
 from nightjar.store import FileIdentity, file_identity
@@ -110,9 +110,6 @@ def vanished(path: Path) -> SourceChanged:
 
 _MEMBER_CHUNK_BYTES = 1 << 16
 _SIGNATURE = b"PK\x03\x04"
-_ADDED_FOLDER = "__MACOSX"
-_ADDED_FILES = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
-_ADDED_PREFIX = "._"
 _IS_UTF_8 = 1 << 11
 _DOS = 0
 _WAYS = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
@@ -125,7 +122,6 @@ _DAMAGES = (
     ValueError,  # names in a wrong encoding, invalid offsets
 )
 _IS_ENCRYPTED = 1
-_UNIX = 3
 
 
 def is_archive(path: Path) -> bool:
@@ -152,7 +148,7 @@ def archive_members(file: InputFile) -> Iterator[InputFile]:
         members = sorted(
             ((_name(info), info) for info in archive.infolist()), key=lambda member: member[0]
         )
-        found = [(name, info) for name, info in members if _is_document(name, info)]
+        found = [(name, info) for name, info in members if is_content(name, info)]
         if not found:
             raise SourceError(f"{path}: the archive holds no file")
         total = Expansion(path, file.limits)
@@ -175,13 +171,6 @@ def _name(info: zipfile.ZipInfo) -> str:
     if info.create_system == _DOS and "/" not in name:
         name = name.replace("\\", "/")
     return unicodedata.normalize("NFC", name)
-
-
-def _is_document(name: str, info: zipfile.ZipInfo) -> bool:
-    mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
-    *folders, last = name.split("/")
-    is_added = _ADDED_FOLDER in folders or last in _ADDED_FILES or last.startswith(_ADDED_PREFIX)
-    return not (not last or stat.S_ISLNK(mode) or is_added)
 
 
 @dataclass(frozen=True)

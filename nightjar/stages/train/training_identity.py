@@ -18,7 +18,7 @@ from nightjar.config.models import (
     UsifConfig,
 )
 from nightjar.errors import SourceError
-from nightjar.files.paths import resolve_pattern
+from nightjar.files.paths import resolve_pattern, special_file
 from nightjar.kernels.code_digest import code_digest
 from nightjar.stages.train.engines import engine_of
 from nightjar.store import Identity, file_identity, library_versions
@@ -28,7 +28,7 @@ TRAINING_REVISION = 3
 """Raise it when a change that the hash of the engine's code misses changes the vectors."""
 COUNTING_REVISION = 1
 """Raise it when a change that the hash of the code misses changes the counts."""
-IMPORT_REVISION = 2
+IMPORT_REVISION = 3
 """Raise it when a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 3
 """Raise it when a change of our own code changes the rows of SIF and uSIF."""
@@ -144,6 +144,10 @@ def import_path(name: str, model: ImportConfig, base_dir: Path) -> Path:
     path = resolve_pattern(model.path, base_dir)
     if not path.exists():
         raise SourceError(f"models.{name}.path: there is no file or folder {path}; correct it")
+    if (special := special_file(path)) is not None:
+        raise SourceError(
+            f"models.{name}.path: {special} is a device, a pipe or a socket; name a file or folder"
+        )
     return path
 
 
