@@ -310,6 +310,51 @@ def test_parquet_values_of_any_kind_can_be_filtered(tmp_path: Path) -> None:
         assert texts(read(path, "parquet", where=where)) == expected
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float16()])
+def test_short_numbers_of_parquet_are_those_that_were_written(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    path = tmp_path / "a.parquet"
+    found = [0.7, 0.9, 0.1, None, float("nan")]
+    one = pa.array(found, pa.float64()).cast(kind)
+    rows = [None if value is None else [value, None] for value in found]
+    many = pa.array(rows, pa.list_(pa.float64())).cast(pa.list_(kind))
+    pq.write_table(pa.table({"text": list("abcde"), "one": one, "many": many}), path)
+    for column in ("one", "many"):
+        for condition, expected in (
+            ({"min": 0.7}, ["a", "b"]),
+            ({"max": 0.7}, ["a", "c"]),
+            (0.9, ["b"]),
+            ([0.1, 0.9], ["b", "c"]),
+            ({"regex": r"^0\.\d$"}, ["a", "b", "c"]),
+        ):
+            assert texts(read(path, "parquet", where={column: condition})) == expected
+    assert texts(read(path, "parquet", where={"one": None})) == ["d"]
+
+
+def test_whole_numbers_of_32_bits_are_ids_exactly_as_stored(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ids = pa.array([123456792.0, 3.0, None], pa.float32())
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "id": ids}), path)
+    records = read(path, "parquet", id_column="id")
+    assert [each[0] for each in documents(records)] == ["123456792", "3", None]
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_times_of_an_unknown_zone_are_an_error_that_names_column_and_zone(
+    tmp_path: Path, is_listed: bool
+) -> None:
+    path = tmp_path / "a.parquet"
+    kind: pa.DataType = pa.timestamp("us", "W. Europe Standard Time")
+    times = pa.array([0], kind)
+    if is_listed:
+        times = pa.ListArray.from_arrays([0, 1], times)
+    pq.write_table(pa.table({"text": ["a"], "t": times}), path)
+    with pytest.raises(SourceError, match=r"a\.parquet: .*'t' have .*'W\. Europe Standard Time'"):
+        list(read(path, "parquet", where={"t": {"min": "2026-01-01"}}))
+    assert texts(read(path, "parquet")) == ["a"]
+
+
 def test_an_encrypted_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a"]}), path)

@@ -19,7 +19,7 @@ from nightjar.stages.ingest.selection import SourceFile, reading_libraries
 from nightjar.store import Artifact, FileIdentity, Identity
 from nightjar.store.schemas import DOCUMENT_SHARDS
 
-REVISION = 6
+REVISION = 7
 """Raise it when the same files give a different shard than before."""
 
 LARGE_BYTES = 1 << 20
