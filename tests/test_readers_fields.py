@@ -407,18 +407,37 @@ def test_open_quotes_on_every_line_take_no_more_than_linear_time(tmp_path: Path)
     assert rejections(iter(records))[-1] == ("a.csv:50001", "malformed_row")
 
 
-@pytest.mark.parametrize(
-    ("line", "settings"),
-    [('a","\n', {}), ("a,b\\\n", {"escape": "\\"})],
-)
-def test_lines_made_to_stay_open_are_read_no_more_than_thrice(
-    tmp_path: Path, line: str, settings: dict[str, Any]
-) -> None:
+def test_lines_made_to_stay_open_are_read_no_more_than_thrice(tmp_path: Path) -> None:
     # Each of them opens a row wherever reading starts, and none ends it.
-    path = csv_file(tmp_path, "id,text\n" + line * 300_000)
-    found = rejections(read(path, "csv", **settings))
+    path = csv_file(tmp_path, "id,text\n" + 'a","\n' * 300_000)
+    found = rejections(read(path, "csv"))
     assert 1 <= len(found) < 20
     assert {reason for _, reason in found} <= {"malformed_row", "too_long"}
+
+
+@pytest.mark.parametrize("quote", ['"', None])
+def test_an_escape_at_the_end_of_a_row_does_not_take_the_next_one_with_it(
+    tmp_path: Path, quote: str | None
+) -> None:
+    content = "id,text\n1,C:\\dir\\\n2,second row\n3,third row\n4,one\\\nlonger\n5,x\\\\\n6,y\\"
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\", quote=quote))
+    assert texts(iter(records)) == ["second row", "third row", "one\nlonger", "x\\"]
+    assert rejections(iter(records)) == [("a.csv:2", "malformed_row"), ("a.csv:8", "malformed_row")]
+
+
+def test_lines_within_quotes_are_no_rows_whatever_their_end_is(tmp_path: Path) -> None:
+    content = 'id,text\n1,"a\\\n2,no row\n",too many\n3,three\n'
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\"))
+    assert texts(iter(records)) == ["three"]
+    assert rejections(iter(records)) == [("a.csv:2", "malformed_row")]
+
+
+@pytest.mark.parametrize("line", ["a\\\n", "a,b\\\n"])
+def test_with_escapes_at_the_end_of_every_row_each_is_a_row(tmp_path: Path, line: str) -> None:
+    content = "id,text\n" + line * 205_000 + "\n1,whole\n" + line * 1_000
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\"))
+    assert len(records) == 206_002
+    assert texts(iter(records)) == ["whole"]
 
 
 def test_an_open_quote_swallows_no_more_lines_than_a_row_may_have(tmp_path: Path) -> None:
