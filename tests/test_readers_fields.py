@@ -179,6 +179,9 @@ def test_of_several_texts_one_is_enough_but_none_is_not(tmp_path: Path) -> None:
         ({"not": "a"}, ["b", None, ["b"]], ["a", ["a", "b"]]),
         ({"min": 1, "not": 3}, [1, 2, "4"], [0, 3, "3"]),
         ({"not": {"min": 3}}, [2, None, "x"], [3, 4]),
+        ({"min": 3}, ["3e0", "1000", decimal.Decimal("3.5")],
+         ["Infinity", "inf", "1_000", "nan", decimal.Decimal("nan")]),
+        (1000, ["1000", "1e3", "+1000.0"], ["1_000", "1000x"]),
     ],
 )  # fmt: skip
 def test_a_condition_holds_for_some_values_and_not_for_others(
@@ -456,6 +459,31 @@ def test_the_delimiter_is_found_by_the_header(tmp_path: Path, delimiter: str) ->
     assert texts(read(path, "csv", delimiter="auto")) == ["one, two; three | four"]
     assert texts(read(csv_file(tmp_path, "text\none\n"), "csv", delimiter="auto")) == ["one"]
     assert list(read(csv_file(tmp_path, ""), "csv", delimiter="auto")) == []
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n \t\n", "\n" * 300])
+@pytest.mark.parametrize("delimiter", ["auto", ";"])
+def test_blank_lines_before_a_header_are_skipped(
+    tmp_path: Path, blank: str, delimiter: str
+) -> None:
+    path = csv_file(tmp_path, f"{blank}id;text\n\n1;one\n")
+    records = list(read(path, "csv", delimiter=delimiter))
+    assert texts(iter(records)) == ["one"]
+    n_lines = blank.count("\n")
+    assert rejections(iter(records)) == [(f"a.csv:{n_lines + 2}", "empty")]
+    path = csv_file(tmp_path, f"sep=;\n{blank}id;text\n1;one\n")
+    assert texts(read(path, "csv", delimiter=delimiter)) == ["one"]
+    assert list(read(csv_file(tmp_path, blank), "csv", delimiter=delimiter)) == []
+
+
+@pytest.mark.parametrize("encoding", ["auto", "utf-8", "utf-8-sig", "utf-16-le", "utf-16"])
+def test_a_second_byte_order_mark_is_no_part_of_the_first_name(
+    tmp_path: Path, encoding: str
+) -> None:
+    written = encoding if encoding.startswith("utf-16") else "utf-8"
+    path = csv_file(tmp_path, '\ufeff\ufeff"id",text\n1,one\n'.encode(written))
+    records = read(path, "csv", encoding=encoding, id_column="id")
+    assert documents(records) == [("1", "one", None)]
 
 
 def test_quotes_and_escapes_are_what_the_config_says(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ _BOMS = {
     "utf-32-le": codecs.BOM_UTF32_LE,
     "utf-32-be": codecs.BOM_UTF32_BE,
 }
-_LONGEST_BOM = 4
+_MARKED_BYTES = 64
+"""Some programs write the byte order mark before one that is there already."""
 _DETECTED_BYTES = 1 << 18
 
 
@@ -176,14 +177,14 @@ def sniff_bom(head: bytes) -> str | None:
 
 
 def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
-    """Determine the encoding and strip the byte order mark from ``pieces``.
+    """Determine the encoding and strip the byte order mark, or several, from ``pieces``.
 
     ``auto`` means: by the byte order mark, else as :func:`detect_encoding` finds in the first 256
     KiB, which are held in memory until then.
     """
     rest = iter(pieces)
     head, is_whole = b"", False
-    n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _LONGEST_BOM
+    n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _MARKED_BYTES
     while len(head) < n_needed and not is_whole:
         piece = next(rest, None)
         is_whole = piece is None
@@ -191,5 +192,7 @@ def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
     if name == AUTO_ENCODING:
         name = sniff_bom(head) or detect_encoding(head[:_DETECTED_BYTES], is_whole=is_whole)
     encoding = known_encoding(name, head)
-    head = head.removeprefix(_BOMS.get(encoding.name, b""))
+    mark = _BOMS.get(encoding.name)
+    while mark is not None and head.startswith(mark):
+        head = head.removeprefix(mark)
     return EncodedStream(encoding, chain((head,), rest))

@@ -39,6 +39,8 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
     lines = _Lines(source, file, field_limit)
     with _field_limit(field_limit):
         delimiter = _stated_delimiter(source, lines, file)
+        if source.columns is None:
+            lines.skip_blank()
         if delimiter == AUTO_DELIMITER:
             delimiter = _found_delimiter(source, mapping, lines.peek())
         rows = _Rows(source, delimiter, lines, file)
@@ -100,6 +102,11 @@ class _Lines:
     def skip(self) -> None:
         """Leave the next line out."""
         self._again.popleft()
+
+    def skip_blank(self) -> None:
+        """Leave blank lines out, up to the next other one."""
+        while not self.peek().strip() and self._again:
+            self.skip()
 
     def give_back(self) -> bool:
         """Put back all lines of this row but the first; False if there are none.
