@@ -137,11 +137,9 @@ class _Lines:
         """Whether the end of the line ``text`` is escaped, outside of quotes."""
         if self._escape is None or not text.endswith(self._escape):
             return False
-        n_escapes = len(text) - len(text.rstrip(self._escape))
-        n_quotes = 0
-        if self._quote is not None:
-            n_quotes = text.count(self._quote) - text.count(self._escape + self._quote)
-        return n_escapes % 2 == 1 and n_quotes % 2 == 0
+        bare = re.sub(f"{re.escape(self._escape)}.", "", text)
+        is_within = self._quote is not None and bare.count(self._quote) % 2 == 1
+        return bare.endswith(self._escape) and not is_within
 
     def _text(self, line: Line) -> str:
         return line.data.decode(self._encoding, "replace")

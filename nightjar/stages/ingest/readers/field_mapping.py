@@ -141,9 +141,7 @@ def _as_number(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return value
-    if isinstance(value, str):
-        return number_in(value)
-    return float(value) if isinstance(value, decimal.Decimal) else None
+    return number_in(str(value)) if isinstance(value, str | decimal.Decimal) else None
 
 
 def _as_text(value: object) -> str | None:
