@@ -160,6 +160,7 @@ def test_lines_before_the_damage_are_read(tmp_path: Path, suffix: str, damage: s
         data[-len(whole) // 3] ^= 0xFF
     (tmp_path / f"a.txt{suffix}").write_bytes(data)
     found, message = read_until_error(read(tmp_path / f"a.txt{suffix}"))
+    assert read_until_error(read(tmp_path / f"a.txt{suffix}", encoding="auto")) == (found, message)
     assert found[:2] == ["first", "second"]
     assert found[2:3] in ([], ["thiline 0 0"])
     # bzip2 and Zstandard have blocks, of which none may be whole; the others lose 8 KiB.

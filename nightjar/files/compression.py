@@ -260,7 +260,10 @@ def _plain(path: Path, pieces: Iterator[bytes], *, is_unpacked: bool) -> Iterato
     while held:
         yield held.pop(0)
     if damage is not None:
-        raise damage
+        try:
+            raise damage
+        finally:
+            del damage  # its traceback has this frame: the cycle would keep files open
     yield from pieces
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nightjar.config.sections import AUTO_ENCODING
+from nightjar.errors import NightjarError
 
 _SAMPLE_BYTES = 1 << 16
 _CANDIDATES = (
@@ -176,19 +177,40 @@ def sniff_bom(head: bytes) -> str | None:
     return next((name for name in longest_first if head.startswith(_BOMS[name])), None)
 
 
+def _head(pieces: Iterable[bytes], n_bytes: int) -> tuple[bytes, Iterator[bytes], bool]:
+    """The start of ``pieces``, the rest, and whether that is known to be empty.
+
+    An error comes with the rest: the intact text before it is to be read.
+    """
+    rest = iter(pieces)
+    head = b""
+    while len(head) < n_bytes:
+        try:
+            piece = next(rest, None)
+        except NightjarError as error:
+            return head, _failing(error), False
+        if piece is None:
+            return head, rest, True
+        head += piece
+    return head, rest, False
+
+
+def _failing(error: NightjarError) -> Iterator[bytes]:
+    yield from ()
+    try:
+        raise error
+    finally:
+        del error  # its traceback has this frame: the cycle would keep files open
+
+
 def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
     """Determine the encoding and strip the byte order mark, or several, from ``pieces``.
 
     ``auto`` means: by the byte order mark, else as :func:`detect_encoding` finds in the first 256
     KiB, which are held in memory until then.
     """
-    rest = iter(pieces)
-    head, is_whole = b"", False
     n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _MARKED_BYTES
-    while len(head) < n_needed and not is_whole:
-        piece = next(rest, None)
-        is_whole = piece is None
-        head += piece or b""
+    head, rest, is_whole = _head(pieces, n_needed)
     if name == AUTO_ENCODING:
         name = sniff_bom(head) or detect_encoding(head[:_DETECTED_BYTES], is_whole=is_whole)
     encoding = known_encoding(name, head)
