@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import stat
+import tarfile
 import tracemalloc
 import zipfile
 import zlib
@@ -159,6 +160,7 @@ def test_lines_before_the_damage_are_read(tmp_path: Path, suffix: str, damage: s
         data[-len(whole) // 3] ^= 0xFF
     (tmp_path / f"a.txt{suffix}").write_bytes(data)
     found, message = read_until_error(read(tmp_path / f"a.txt{suffix}"))
+    assert read_until_error(read(tmp_path / f"a.txt{suffix}", encoding="auto")) == (found, message)
     assert found[:2] == ["first", "second"]
     assert found[2:3] in ([], ["thiline 0 0"])
     # bzip2 and Zstandard have blocks, of which none may be whole; the others lose 8 KiB.
@@ -329,3 +331,59 @@ def test_an_archive_compressed_in_another_way_is_an_error(tmp_path: Path) -> Non
         file.writestr("a.txt", "one")
     with pytest.raises(SourceError, match=r"a\.zip/a\.txt: is compressed in a way .*number 14"):
         list(read(tmp_path / "a.zip"))
+
+
+def _tar() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
+        for name in ("a.txt", "b.txt"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(LINES)
+            file.addfile(entry, io.BytesIO(LINES))
+    return packed.getvalue()
+
+
+def _zip() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("a.txt", LINES)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (_tar(), "is a tar archive"),
+        (b"7z\xbc\xaf\x27\x1c\0\4 rest", "is a 7z archive"),
+        (b"Rar!\x1a\x07\1\0 rest", "is a rar archive"),
+        (_zip(), "is a zip archive"),
+        *((COMPRESS[suffix](LINES), f"holds {suffix} data within") for suffix in COMPRESS),
+    ],
+    ids=["tar", "7z", "rar", "zip", *COMPRESS],
+)
+def test_archives_and_what_is_compressed_twice_are_no_text_whatever_their_name(
+    tmp_path: Path, data: bytes, what: str
+) -> None:
+    files = {f"dump{suffix}": compress(data) for suffix, compress in COMPRESS.items()}
+    files["part-0001"] = gzip.compress(data)
+    if "holds" not in what:
+        files["part.txt"] = data
+    for name, content in files.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        for encoding in ("auto", "cp1252"):
+            with pytest.raises(SourceError, match=rf"{name}: {what}"):
+                list(read(path, encoding=encoding))
+        member = archive(tmp_path / "whole.zip", [(name, content)])
+        with pytest.raises(SourceError, match=rf"whole\.zip/{name}: {what}"):
+            list(read(member))
+
+
+def test_text_that_speaks_of_archives_is_text(tmp_path: Path) -> None:
+    text = f"{'x' * 257}ustar and Rar!"
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    assert texts(read(tmp_path / "a.txt")) == [text]
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one") + gzip.compress(b"\ntwo\n"))
+    assert texts(read(tmp_path / "a.txt.gz")) == ["one", "two"]
+    (tmp_path / "empty.gz").write_bytes(gzip.compress(b""))
+    assert texts(read(tmp_path / "empty.gz")) == []

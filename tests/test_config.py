@@ -323,7 +323,13 @@ def test_a_missing_section_is_named(minimal: Path, key: str, message: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "n_bytes"),
-    [("512MB", 512_000_000), ("2GiB", 2 << 30), ("64000000", 64_000_000)],
+    [
+        ("512MB", 512_000_000),
+        ("2GiB", 2 << 30),
+        ("64000000", 64_000_000),
+        ("1e9", 1_000_000_000),
+        ("6.4E+7", 64_000_000),
+    ],
 )
 def test_memory_is_bytes_or_a_number_with_a_unit(minimal: Path, text: str, n_bytes: int) -> None:
     training = load_config(minimal, [f"training.max_memory={text}"]).config.training
@@ -333,6 +339,40 @@ def test_memory_is_bytes_or_a_number_with_a_unit(minimal: Path, text: str, n_byt
 @pytest.mark.parametrize("text", ["63MB", "lots", "true", "-1", "null", "1.5"])
 def test_too_little_memory_or_none_is_refused(minimal: Path, text: str) -> None:
     assert "training.max_memory" in refusal(minimal, f"training.max_memory={text}")
+
+
+@pytest.mark.parametrize("text", ["64000000.0", "1e9 pounds", "lots", "5 XB", "1e-3"])
+def test_a_size_that_cannot_be_read_says_what_to_write(minimal: Path, text: str) -> None:
+    message = refusal(minimal, f"training.max_memory={text}")
+    assert "training.max_memory: should be a whole number of bytes, or a number with" in message
+    assert "as in 512MB or 2GiB" in message
+
+
+def test_counts_may_be_written_with_an_exponent(minimal: Path) -> None:
+    glove = load_config(minimal, ["models.glove.epochs=1e1"]).config.models["glove"]
+    assert repr(glove.epochs) == "10"
+    assert "should be a whole number" in refusal(minimal, "models.glove.epochs=15e-1")
+    assert "should be a whole number" in refusal(minimal, "models.glove.epochs=1e300")
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [("0100", "64"), ("-0777", "-511"), ("1:30", "90"), ("1:30.5", "90.5"), ("[1, 0_1]", "1")],
+)
+def test_a_number_that_yaml_guesses_is_refused_everywhere(
+    minimal: Path, text: str, meaning: str
+) -> None:
+    message = refusal(minimal, f"models.glove.vector_size={text}")
+    value = text.strip("[]").split()[-1]
+    assert f"without quotes YAML reads {value} as {meaning}; write '{value}'" in message
+    assert "where" not in message
+    config = MINIMAL.replace("{trainer: glove}", f"{{trainer: glove, vector_size: {text}}}")
+    assert f"reads {value} as {meaning}" in refusal_of(config, minimal)
+
+
+def test_a_number_that_is_clear_is_taken_however_it_is_written(minimal: Path) -> None:
+    config = load_config(minimal, ["models.glove.vector_size=1_00", "training.seed=0x10"]).config
+    assert (config.models["glove"].vector_size, config.training.seed) == (100, 16)
 
 
 def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:

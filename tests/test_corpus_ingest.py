@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -124,6 +125,8 @@ def test_a_file_that_a_source_matches_twice_is_read_once(tmp_path: Path) -> None
         ("nowhere/a.txt", r"there is no directory .*nowhere; relative paths start at"),
         ("*.json", r"in\.path: \*\.json: the glob matches no file"),
         ("folder", r"folder: is a directory; name its files, for example folder/\*"),
+        ("pipe", r"in\.path: pipe: is no regular file but a pipe, socket or device"),
+        ("broken", r"in\.path: broken: is a link to gone\.txt, which does not exist"),
         ("package:no_such_package/a", r"in\.path: .*no installed package 'no_such_package'"),
     ],
 )
@@ -132,6 +135,8 @@ def test_a_source_without_files_is_an_error_that_says_why(
 ) -> None:
     (tmp_path / "reviews.txt").write_bytes(b"one")
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to("gone.txt")
     with pytest.raises(SourceError, match=message):
         text_identity(tmp_path, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,11 @@ def test_analogy_lines_may_have_comments_and_repeated_categories(tmp_path: Path)
         ("a\tb\t1\n# c\na\tb\tmany\n", 3),
         ("word1\tword2\tscore\nword1\tword2\tscore\n", 2),
         ("a\tb\t1\t2\n", 1),
-        ("a\tb\tnan\nc\td\tinf\n", 2),
+        *(
+            (f"a\tb\t{score}\nc\td\t1\n", 1)
+            for score in ("nan", "inf", "7,5", "N/A", "", "-", "1_0")
+        ),
+        ("a\tb\tscore\nc\td\tinf\n", 2),
         ("a\tb\t1\n\tb\t1\n", 2),
         (b"a\tb\t1\n\xff\tb\t1\n", 2),
     ],
@@ -93,6 +98,15 @@ def test_malformed_pair_is_named_by_file_and_line(
     with pytest.raises(BenchmarkError, match=rf"pairs\.tsv, line {line}: ") as caught:
         read_similarity(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["", "w1\tw2\tscore\n", '"w1"\t"w2"\t"Human (mean)"\n'])
+def test_quoted_words_are_the_words(tmp_path: Path, header: str) -> None:
+    content = header + '"king"\t"a ""queen"""\t"1"\n"\tx"y"\t2\n'
+    items = read_similarity(write(tmp_path / "pairs.tsv", content))
+    assert items.left == ("king", '"')
+    assert items.right == ('a "queen"', 'x"y"')
+    assert items.gold.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +136,23 @@ def test_file_without_an_item_is_refused(tmp_path: Path) -> None:
         read_analogies(path)
 
 
-@pytest.mark.parametrize("path", ["missing.tsv", ".", "package:gensim/missing.tsv"])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (".", "is a directory; name a file in it"),
+        ("pipe", "is no regular file but a pipe, socket or device"),
+        ("broken", "is a link to gone, which does not exist"),
+    ],
+)
+def test_what_is_no_file_is_named_as_what_it_is(tmp_path: Path, path: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to("gone")
+    config = SimilarityBenchmark(type="similarity", path=path)
+    with pytest.raises(BenchmarkError, match=rf"evaluation\.benchmarks\.mine: .*: {message}"):
+        read_benchmark("mine", config, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["missing.tsv", "package:gensim/missing.tsv"])
 def test_missing_file_is_named_with_its_benchmark(tmp_path: Path, path: str) -> None:
     config = SimilarityBenchmark(type="similarity", path=path)
     with pytest.raises(BenchmarkError, match=r"evaluation\.benchmarks\.mine: there is no file"):
@@ -172,6 +202,9 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
         ("score\tsentence1\n1\tx\n", "line 1: the header has no column sentence2"),
         ("score\tsentence1\tsentence2\n1\ta\n", "line 2: expected 3 columns with a number"),
         ("score\tsentence1\tsentence2\nnan\ta\tb\n", "line 2: expected 3 columns with a number"),
+        ("score\tsentence1\tsentence2\n1_0\ta\tb\n", "line 2: expected 3 columns with a number"),
+        ("score\tsentence1\tsentence2\tscore\n1\ta\tb\t2\n", "line 1: the header names score"),
+        ("sentence1\tscore\tsentence1\tsentence2\n", "header names sentence1 several times"),
         ("score\tsentence1\tsentence2\n", "there is no pair of texts in it"),
         ("genre\tscore\tsentence1\tsentence2\nall\t1\ta\tb\n", "line 2: the category name 'all'"),
     ],

@@ -179,6 +179,9 @@ def test_of_several_texts_one_is_enough_but_none_is_not(tmp_path: Path) -> None:
         ({"not": "a"}, ["b", None, ["b"]], ["a", ["a", "b"]]),
         ({"min": 1, "not": 3}, [1, 2, "4"], [0, 3, "3"]),
         ({"not": {"min": 3}}, [2, None, "x"], [3, 4]),
+        ({"min": 3}, ["3e0", "1000", decimal.Decimal("3.5")],
+         ["Infinity", "inf", "1_000", "nan", decimal.Decimal("sNaN")]),
+        (1000, ["1000", "1e3", "+1000.0"], ["1_000", "1000x"]),
     ],
 )  # fmt: skip
 def test_a_condition_holds_for_some_values_and_not_for_others(
@@ -310,6 +313,51 @@ def test_parquet_values_of_any_kind_can_be_filtered(tmp_path: Path) -> None:
         assert texts(read(path, "parquet", where=where)) == expected
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float16()])
+def test_short_numbers_of_parquet_are_those_that_were_written(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    path = tmp_path / "a.parquet"
+    found = [0.7, 0.9, 0.1, None, float("nan")]
+    one = pa.array(found, pa.float64()).cast(kind)
+    rows = [None if value is None else [value, None] for value in found]
+    many = pa.array(rows, pa.list_(pa.float64())).cast(pa.list_(kind))
+    pq.write_table(pa.table({"text": list("abcde"), "one": one, "many": many}), path)
+    for column in ("one", "many"):
+        for condition, expected in (
+            ({"min": 0.7}, ["a", "b"]),
+            ({"max": 0.7}, ["a", "c"]),
+            (0.9, ["b"]),
+            ([0.1, 0.9], ["b", "c"]),
+            ({"regex": r"^0\.\d$"}, ["a", "b", "c"]),
+        ):
+            assert texts(read(path, "parquet", where={column: condition})) == expected
+    assert texts(read(path, "parquet", where={"one": None})) == ["d"]
+
+
+def test_whole_numbers_of_32_bits_are_ids_exactly_as_stored(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ids = pa.array([123456792.0, 3.0, None], pa.float32())
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "id": ids}), path)
+    records = read(path, "parquet", id_column="id")
+    assert [each[0] for each in documents(records)] == ["123456792", "3", None]
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_times_of_an_unknown_zone_are_an_error_that_names_column_and_zone(
+    tmp_path: Path, is_listed: bool
+) -> None:
+    path = tmp_path / "a.parquet"
+    kind: pa.DataType = pa.timestamp("us", "W. Europe Standard Time")
+    times = pa.array([0], kind)
+    if is_listed:
+        times = pa.ListArray.from_arrays([0, 1], times)
+    pq.write_table(pa.table({"text": ["a"], "t": times}), path)
+    with pytest.raises(SourceError, match=r"a\.parquet: .*'t' have .*'W\. Europe Standard Time'"):
+        list(read(path, "parquet", where={"t": {"min": "2026-01-01"}}))
+    assert texts(read(path, "parquet")) == ["a"]
+
+
 def test_an_encrypted_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a"]}), path)
@@ -362,18 +410,41 @@ def test_open_quotes_on_every_line_take_no_more_than_linear_time(tmp_path: Path)
     assert rejections(iter(records))[-1] == ("a.csv:50001", "malformed_row")
 
 
-@pytest.mark.parametrize(
-    ("line", "settings"),
-    [('a","\n', {}), ("a,b\\\n", {"escape": "\\"})],
-)
-def test_lines_made_to_stay_open_are_read_no_more_than_thrice(
-    tmp_path: Path, line: str, settings: dict[str, Any]
-) -> None:
+def test_lines_made_to_stay_open_are_read_no_more_than_thrice(tmp_path: Path) -> None:
     # Each of them opens a row wherever reading starts, and none ends it.
-    path = csv_file(tmp_path, "id,text\n" + line * 300_000)
-    found = rejections(read(path, "csv", **settings))
+    path = csv_file(tmp_path, "id,text\n" + 'a","\n' * 300_000)
+    found = rejections(read(path, "csv"))
     assert 1 <= len(found) < 20
     assert {reason for _, reason in found} <= {"malformed_row", "too_long"}
+
+
+@pytest.mark.parametrize("quote", ['"', None])
+def test_an_escape_at_the_end_of_a_row_does_not_take_the_next_one_with_it(
+    tmp_path: Path, quote: str | None
+) -> None:
+    content = "id,text\n1,C:\\dir\\\n2,second row\n3,third row\n4,one\\\nlonger\n5,x\\\\\n6,y\\"
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\", quote=quote))
+    assert texts(iter(records)) == ["second row", "third row", "one\nlonger", "x\\"]
+    assert rejections(iter(records)) == [("a.csv:2", "malformed_row"), ("a.csv:8", "malformed_row")]
+
+
+def test_lines_within_quotes_are_no_rows_whatever_their_end_is(tmp_path: Path) -> None:
+    for start in ('1,"a', '"C:\\\\","a', '1,"a "" b'):
+        content = f'id,text\n{start}\\\n2,no row\n",too many\n3,three\n'
+        records = list(read(csv_file(tmp_path, content), "csv", escape="\\"))
+        assert texts(iter(records)) == ["three"]
+        assert rejections(iter(records)) == [("a.csv:2", "malformed_row")]
+    content = 'id,text\n"C:\\\\",a\\\n2,two\n3,three\n'
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\"))
+    assert texts(iter(records)) == ["two", "three"]
+
+
+@pytest.mark.parametrize("line", ["a\\\n", "a,b\\\n"])
+def test_with_escapes_at_the_end_of_every_row_each_is_a_row(tmp_path: Path, line: str) -> None:
+    content = "id,text\n" + line * 205_000 + "\n1,whole\n" + line * 1_000
+    records = list(read(csv_file(tmp_path, content), "csv", escape="\\"))
+    assert len(records) == 206_002
+    assert texts(iter(records)) == ["whole"]
 
 
 def test_an_open_quote_swallows_no_more_lines_than_a_row_may_have(tmp_path: Path) -> None:
@@ -392,6 +463,31 @@ def test_the_delimiter_is_found_by_the_header(tmp_path: Path, delimiter: str) ->
     assert texts(read(path, "csv", delimiter="auto")) == ["one, two; three | four"]
     assert texts(read(csv_file(tmp_path, "text\none\n"), "csv", delimiter="auto")) == ["one"]
     assert list(read(csv_file(tmp_path, ""), "csv", delimiter="auto")) == []
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n \t\n", "\n" * 300])
+@pytest.mark.parametrize("delimiter", ["auto", ";"])
+def test_blank_lines_before_a_header_are_skipped(
+    tmp_path: Path, blank: str, delimiter: str
+) -> None:
+    path = csv_file(tmp_path, f"{blank}id;text\n\n1;one\n")
+    records = list(read(path, "csv", delimiter=delimiter))
+    assert texts(iter(records)) == ["one"]
+    n_lines = blank.count("\n")
+    assert rejections(iter(records)) == [(f"a.csv:{n_lines + 2}", "empty")]
+    path = csv_file(tmp_path, f"sep=;\n{blank}id;text\n1;one\n")
+    assert texts(read(path, "csv", delimiter=delimiter)) == ["one"]
+    assert list(read(csv_file(tmp_path, blank), "csv", delimiter=delimiter)) == []
+
+
+@pytest.mark.parametrize("encoding", ["auto", "utf-8", "utf-8-sig", "utf-16-le", "utf-16"])
+def test_a_second_byte_order_mark_is_no_part_of_the_first_name(
+    tmp_path: Path, encoding: str
+) -> None:
+    written = encoding if encoding.startswith("utf-16") else "utf-8"
+    path = csv_file(tmp_path, '\ufeff\ufeff"id",text\n1,one\n'.encode(written))
+    records = read(path, "csv", encoding=encoding, id_column="id")
+    assert documents(records) == [("1", "one", None)]
 
 
 def test_quotes_and_escapes_are_what_the_config_says(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII
 
 
 class SimilarityBenchmark(Section):
-    """Word pairs with human scores, tab-separated; ``#`` starts a comment."""
+    """Word pairs with human scores, tab-separated; ``#`` starts a comment.
+
+    Words may be in quotes. The first line is a header if its third field is the name of a column.
+    """
 
     type: Literal["similarity"]
     path: Text

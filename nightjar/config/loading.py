@@ -104,6 +104,8 @@ _MAX_SHOWN_CHARS = 60
 _MAX_PROBLEMS = 20
 _NAMES = "names are lower-case letters, digits and dashes, at most 63"
 
+_SIZE = "a whole number of bytes, or a number with a unit as in 512MB or 2GiB"
+
 _EXPECTED: Mapping[str, str] = {
     "int_type": "should be a whole number",
     "float_type": "should be a number",
@@ -124,6 +126,8 @@ _EXPECTED: Mapping[str, str] = {
     "less_than_equal": "should be at most {le}",
     "less_than": "should be below {lt}",
     "literal_error": "should be {expected}",
+    "byte_size": f"should be {_SIZE}",
+    "byte_size_unit": f"should be {_SIZE}",
 }
 
 

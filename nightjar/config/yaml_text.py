@@ -18,8 +18,12 @@ _MAX_CHARS = 500_000
 _MAX_VALUES = 100_000
 _CONDITIONS = "where"
 _SURE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|true|false", re.IGNORECASE)
-_UNSURE_TAGS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:int")
+_INT_TAG = "tag:yaml.org,2002:int"
+_UNSURE_TAGS = ("tag:yaml.org,2002:bool", _INT_TAG)
 _FLOAT_TAG = "tag:yaml.org,2002:float"
+_GUESSED = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""Octal numbers and those of base 60, which nobody means by ``0100`` and ``1:30``."""
+_MAX_WHOLE = 1 << 53
 
 
 class UnclearValue(yaml.MarkedYAMLError):
@@ -44,6 +48,14 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float | int:
+    """A float, or a whole number if it is written as ``1e9``: no key of counts takes a float."""
+    value = loader.construct_yaml_float(node)
+    is_whole = "e" in node.value.lower() and value.is_integer() and abs(value) <= _MAX_WHOLE
+    return int(value) if is_whole else value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
 # PyYAML follows YAML 1.1, which requires a point and a signed exponent: 1.0e-3.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -75,8 +87,9 @@ def parse(text: str, keys: Sequence[str] = ()) -> Any:
     """The value of a YAML text, which stands at ``keys`` of the config.
 
     Raises yaml.YAMLError, also for values that cannot be built, and for more of them than a config
-    can have: a few aliases of aliases can stand for billions. Raises UnclearValue for a value of a
-    condition that YAML reads as something else than text, such as ``no``.
+    can have: a few aliases of aliases can stand for billions. Raises UnclearValue for a number such
+    as ``0100``, and for a value of a condition that YAML reads as something else than text, such as
+    ``no``.
     """
     if len(text) > _MAX_CHARS:
         raise yaml.YAMLError(
@@ -93,7 +106,7 @@ def parse(text: str, keys: Sequence[str] = ()) -> Any:
                 f"its aliases (*name) stand for more than {_MAX_VALUES:,} values; write out what "
                 f"is meant"
             )
-        _check_conditions(node, is_condition=_CONDITIONS in keys, seen=set())
+        _check_clearness(node, is_condition=_CONDITIONS in keys, seen=set())
         return loader.construct_document(node)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
@@ -117,10 +130,10 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def _check_conditions(node: yaml.Node, *, is_condition: bool, seen: set[tuple[int, bool]]) -> None:
-    """Raise UnclearValue for a value of ``where`` such as ``no``, ``0123`` or ``12:30``.
+def _check_clearness(node: yaml.Node, *, is_condition: bool, seen: set[tuple[int, bool]]) -> None:
+    """Raise UnclearValue for ``0123`` or ``12:30``, and in ``where`` for one such as ``no``.
 
-    Elsewhere a key's type settles what is meant. The values of a condition may have any.
+    Elsewhere a key's type settles what ``no`` means. The values of a condition may have any.
     """
     if (id(node), is_condition) in seen:
         return
@@ -128,13 +141,14 @@ def _check_conditions(node: yaml.Node, *, is_condition: bool, seen: set[tuple[in
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             is_where = is_condition or key.value == _CONDITIONS
-            _check_conditions(value, is_condition=is_where, seen=seen)
+            _check_clearness(value, is_condition=is_where, seen=seen)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _check_conditions(value, is_condition=is_condition, seen=seen)
-    elif is_condition and isinstance(node, yaml.ScalarNode) and _is_unclear(node):
+            _check_clearness(value, is_condition=is_condition, seen=seen)
+    elif isinstance(node, yaml.ScalarNode) and (_is_unclear if is_condition else _is_guessed)(node):
+        place = "where: " if is_condition else ""
         raise UnclearValue(
-            problem=f"where: without quotes YAML reads {node.value} as {_read_as(node)}; write "
+            problem=f"{place}without quotes YAML reads {node.value} as {_read_as(node)}; write "
             f"'{node.value}' in quotes if it is text, else {_read_as(node)}",
             problem_mark=node.start_mark,
         )
@@ -144,6 +158,10 @@ def _is_unclear(node: yaml.ScalarNode) -> bool:
     if node.tag == _FLOAT_TAG:
         return bool({":", "_"} & set(node.value))
     return node.tag in _UNSURE_TAGS and not _SURE.fullmatch(node.value)
+
+
+def _is_guessed(node: yaml.ScalarNode) -> bool:
+    return node.tag in (_INT_TAG, _FLOAT_TAG) and _GUESSED.fullmatch(node.value) is not None
 
 
 def _read_as(node: yaml.ScalarNode) -> str:

@@ -3,7 +3,7 @@
 The standard library's file objects ignore garbage after a bzip2 stream, and those of the zstandard
 package a truncated frame. Here every byte has to belong to a complete stream (a file may have
 several); otherwise SourceError says where it went wrong, after the intact data before the damage
-was yielded.
+was yielded. The content is looked at, too: an archive under another name is no text.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _XZ_MAX_MEMORY = 1 << 28
 _UNSUPPORTED = frozenset(
     (".7z", ".lz4", ".lzma", ".rar", ".tar", ".tbz2", ".tgz", ".txz", ".zip", ".z")
 )
+_TAR_MAGIC = slice(257, 262)
+_HEAD_BYTES = 262
+_ARCHIVES = ((b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (b"Rar!\x1a\x07", "a rar archive"))
 _FREE_BYTES = 100_000_000
 """Up to this expanded size, any ratio is allowed."""
 
@@ -213,7 +216,7 @@ def decompress(
     ``suffix`` replaces that of the name, for a file whose name does not say what it holds.
     Pieces are never empty and at most MAX_PIECE_BYTES (64 MiB for hostile Zstandard). Raises
     SourceError when the data does not match the suffix, is damaged or truncated, uses an
-    unsupported compression, or expands beyond ``limits``.
+    unsupported compression, expands beyond ``limits``, or is an archive or compressed once more.
     """
     suffix = suffix or path.suffix.lower()
     inner = Path(path.stem).suffix.lower()
@@ -228,7 +231,8 @@ def decompress(
     named = next((codec for codec in _CODECS if codec.suffix == suffix), None)
     codec = named or stored
     if codec is None:
-        return (piece for piece in chain((head,), rest) if piece)
+        pieces = (piece for piece in chain((head,), rest) if piece)
+        return _plain(path, pieces, is_unpacked=False)
     if named is not None and stored is not named:
         held = f"{stored.name} data" if stored else "something else"
         raise SourceError(
@@ -236,7 +240,45 @@ def decompress(
             f"{named.name} data; name it after what it holds, or fetch it again"
         )
     stream = _Stream(path, codec, None if limits is None else Expansion(path, limits))
-    return stream.pieces(chain((head,), rest))
+    return _plain(path, stream.pieces(chain((head,), rest)), is_unpacked=True)
+
+
+def _plain(path: Path, pieces: Iterator[bytes], *, is_unpacked: bool) -> Iterator[bytes]:
+    """``pieces``, once their start shows that nothing is left to unpack; else SourceError."""
+    held: list[bytes] = []
+    piece = b""
+    damage: SourceError | None = None
+    try:
+        while sum(map(len, held)) < _HEAD_BYTES and (piece := next(pieces, b"")):
+            held.append(piece)
+    except SourceError as error:
+        damage = error
+    problem = _packed(b"".join(piece[:_HEAD_BYTES] for piece in held), is_unpacked=is_unpacked)
+    if problem:
+        raise SourceError(f"{path}: {problem}") from damage
+    del piece  # a hostile one may have 64 MiB
+    while held:
+        yield held.pop(0)
+    if damage is not None:
+        try:
+            raise damage
+        finally:
+            del damage  # its traceback has this frame: the cycle would keep files open
+    yield from pieces
+
+
+def _packed(head: bytes, *, is_unpacked: bool) -> str:
+    """What is left to unpack in the content that starts with ``head``, and what to do; else ""."""
+    archive = next((name for magic, name in _ARCHIVES if head.startswith(magic)), "")
+    # Its header has zeros before the mark, which no text has.
+    if head[_TAR_MAGIC] == b"ustar" and 0 in head[: _TAR_MAGIC.start]:
+        archive = "a tar archive"
+    if archive:
+        return f"is {archive}; unpack it, and name files in it"
+    inner = suffix_of(head) if is_unpacked else None
+    if inner is not None:
+        return f"holds {inner} data within a compressed file; unpack it, and name what is in it"
+    return ""
 
 
 class _Stream:

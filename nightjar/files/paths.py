@@ -63,6 +63,17 @@ def special_file(path: Path) -> Path | None:
     )
 
 
+def why_no_file(path: Path) -> str:
+    """Why what is at ``path`` is no file that can be read, and what to do; "" if nothing is."""
+    if path.is_dir():
+        return "is a directory; name a file in it"
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {path.readlink()}, which does not exist; correct the link"
+    if path.exists():
+        return "is no regular file but a pipe, socket or device; write its content into a file"
+    return ""
+
+
 def _split(pattern: str, base_dir: Path) -> tuple[Path, str]:
     """The directory that ``pattern`` starts from, and the rest, which may be a glob."""
     if pattern.startswith(PACKAGE_SCHEME):

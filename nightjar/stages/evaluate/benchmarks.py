@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nightjar.config import AnalogyBenchmark, BenchmarkConfig, StsBenchmark
 from nightjar.errors import BenchmarkError
-from nightjar.files.paths import resolve_pattern
+from nightjar.files.numbers import number_in
+from nightjar.files.paths import resolve_pattern, why_no_file
 from nightjar.store.scores import ALL
 from nightjar.wording import counted
 
@@ -22,6 +23,9 @@ RESERVED_CATEGORIES = (ALL, SEMANTIC, SYNTACTIC)
 """Names of the summary rows; a file may not use them as categories."""
 _STS_COLUMNS = ("score", "sentence1", "sentence2")
 _CATEGORIES = ("genre", "category")
+_STS_NAMES = frozenset((*_STS_COLUMNS, *_CATEGORIES))
+_NO_SCORE = frozenset(("nan", "na", "n/a", "inf", "infinity", "none", "null", "nil", "nd"))
+"""Words in the place of a score that is missing: none is the name of a column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,8 @@ def benchmark_path(name: str, config: BenchmarkConfig, base_dir: Path) -> Path:
     """The file of a benchmark. Raises BenchmarkError when there is none."""
     path = resolve_pattern(config.path, base_dir)
     if not path.is_file():
+        if problem := why_no_file(path):
+            raise BenchmarkError(f"evaluation.benchmarks.{name}: {path}: {problem}")
         raise BenchmarkError(
             f"evaluation.benchmarks.{name}: there is no file {path}; correct its path or take "
             f"the benchmark out"
@@ -89,23 +95,28 @@ def read_similarity(path: Path) -> SimilaritySet:
     """Read word, word and score, tab-separated; UTF-8.
 
     Skips empty lines, lines that start with ``#``, and a header: a first line whose third field is
-    not a number. Strips white space around fields.
+    the name of a column. Strips white space and quotes around fields.
     """
     left, right, gold = [], [], []
     is_first = True
     for number, line in _lines(path, comments=("#",)):
-        fields = [field.strip() for field in line.split("\t")]
-        score = _number(fields[2]) if len(fields) == 3 else None
+        fields = [_unquoted(field.strip()).strip() for field in line.split("\t")]
+        score = number_in(fields[2]) if len(fields) == 3 else None
         if score is not None and fields[0] and fields[1]:
             left.append(fields[0])
             right.append(fields[1])
             gold.append(score)
-        elif not (is_first and len(fields) == 3):
+        elif not (is_first and len(fields) == 3 and _is_name(fields[2])):
             raise _malformed(path, number, "two words and a number, separated by tabs", line)
         is_first = False
     if not gold:
         raise BenchmarkError(f"{path}: there is no word pair in it; correct the path")
     return SimilaritySet(tuple(left), tuple(right), np.array(gold))
+
+
+def _is_name(field: str) -> bool:
+    """Whether ``field`` may be the name of a column, and is no score that cannot be read."""
+    return field[:1].isalpha() and field.lower() not in _NO_SCORE
 
 
 def read_analogies(path: Path) -> AnalogySet:
@@ -142,19 +153,26 @@ def read_sts(path: Path) -> StsSet:
     """
     lines = _lines(path, comments=())
     number, header = next(lines, (1, ""))
-    names = [name.strip().lower() for name in header.split("\t")]
+    names = [_unquoted(name.strip()).strip().lower() for name in header.split("\t")]
     missing = [name for name in _STS_COLUMNS if name not in names]
     if missing:
         raise BenchmarkError(
             f"{path}, line {number}: the header has no column {', '.join(missing)}; it names "
             f"score, sentence1, sentence2 and, if there is one, genre, separated by tabs"
         )
+    repeated = [name for name, n in Counter(names).items() if n > 1 and name in _STS_NAMES]
+    if repeated:
+        raise BenchmarkError(
+            f"{path}, line {number}: the header names {', '.join(repeated)} several times; give "
+            f"each column its own name"
+        )
     places = [names.index(name) for name in _STS_COLUMNS]
     of_category = next((names.index(name) for name in _CATEGORIES if name in names), None)
     left, right, gold, categories = [], [], [], []
     for number, line in lines:
         fields = line.split("\t")
-        score = _number(fields[places[0]]) if len(fields) == len(names) else None
+        is_whole = len(fields) == len(names)
+        score = number_in(_unquoted(fields[places[0]].strip())) if is_whole else None
         if score is None:
             raise _malformed(
                 path, number, f"{counted(len(names), 'column')} with a number as score", line
@@ -163,7 +181,7 @@ def read_sts(path: Path) -> StsSet:
         left.append(_unquoted(fields[places[1]]))
         right.append(_unquoted(fields[places[2]]))
         if of_category is not None:
-            category = fields[of_category].strip()
+            category = _unquoted(fields[of_category].strip())
             _check_category(path, number, category)
             categories.append(category)
     if not gold:
@@ -202,14 +220,6 @@ def _lines(path: Path, comments: tuple[str, ...]) -> Iterator[tuple[int, str]]:
             ) from error
         if line.strip() and not line.startswith(comments):
             yield number, line
-
-
-def _number(field: str) -> float | None:
-    try:
-        value = float(field)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _malformed(path: Path, number: int, expected: str, line: str) -> BenchmarkError:

@@ -59,7 +59,7 @@ from nightjar.wording import counted
 logger = logging.getLogger(__name__)
 
 
-REVISION = 1
+REVISION = 2
 """Raise it when the same embeddings and benchmarks give different scores than before."""
 
 _MISSING_EXAMPLES = 10

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from nightjar.config.sections import AUTO_ENCODING
+from nightjar.errors import NightjarError
 
 _SAMPLE_BYTES = 1 << 16
 _CANDIDATES = (
@@ -118,7 +119,8 @@ _BOMS = {
     "utf-32-le": codecs.BOM_UTF32_LE,
     "utf-32-be": codecs.BOM_UTF32_BE,
 }
-_LONGEST_BOM = 4
+_MARKED_BYTES = 64
+"""Some programs write the byte order mark before one that is there already."""
 _DETECTED_BYTES = 1 << 18
 
 
@@ -175,21 +177,44 @@ def sniff_bom(head: bytes) -> str | None:
     return next((name for name in longest_first if head.startswith(_BOMS[name])), None)
 
 
+def _head(pieces: Iterable[bytes], n_bytes: int) -> tuple[bytes, Iterator[bytes], bool]:
+    """The start of ``pieces``, the rest, and whether that is known to be empty.
+
+    An error comes with the rest: the intact text before it is to be read.
+    """
+    rest = iter(pieces)
+    head = b""
+    while len(head) < n_bytes:
+        try:
+            piece = next(rest, None)
+        except NightjarError as error:
+            return head, _failing(error), False
+        if piece is None:
+            return head, rest, True
+        head += piece
+    return head, rest, False
+
+
+def _failing(error: NightjarError) -> Iterator[bytes]:
+    yield from ()
+    try:
+        raise error
+    finally:
+        del error  # its traceback has this frame: the cycle would keep files open
+
+
 def open_encoded(pieces: Iterable[bytes], name: str) -> EncodedStream:
-    """Determine the encoding and strip the byte order mark from ``pieces``.
+    """Determine the encoding and strip the byte order mark, or several, from ``pieces``.
 
     ``auto`` means: by the byte order mark, else as :func:`detect_encoding` finds in the first 256
     KiB, which are held in memory until then.
     """
-    rest = iter(pieces)
-    head, is_whole = b"", False
-    n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _LONGEST_BOM
-    while len(head) < n_needed and not is_whole:
-        piece = next(rest, None)
-        is_whole = piece is None
-        head += piece or b""
+    n_needed = _DETECTED_BYTES if name == AUTO_ENCODING else _MARKED_BYTES
+    head, rest, is_whole = _head(pieces, n_needed)
     if name == AUTO_ENCODING:
         name = sniff_bom(head) or detect_encoding(head[:_DETECTED_BYTES], is_whole=is_whole)
     encoding = known_encoding(name, head)
-    head = head.removeprefix(_BOMS.get(encoding.name, b""))
+    mark = _BOMS.get(encoding.name)
+    while mark is not None and head.startswith(mark):
+        head = head.removeprefix(mark)
     return EncodedStream(encoding, chain((head,), rest))

@@ -47,7 +47,7 @@ class InputFile:
         beyond ``limits``.
         """
         self._chunks = self._read()
-        return decompress(self.path, self._chunks, self.limits)
+        return _no_zip(self.path, decompress(self.path, self._chunks, self.limits))
 
     def advance(self, n_bytes: int) -> None:
         """Report progress of a reader that does not go through :meth:`content`."""
@@ -135,6 +135,19 @@ def is_archive(path: Path) -> bool:
         return False  # whoever reads it says why it cannot be read
 
 
+def _no_zip(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """``pieces``, unless they are an archive that is not read as one, be it by its suffix."""
+    first = next(pieces, b"")
+    if first.startswith(_SIGNATURE):
+        raise SourceError(
+            f"{path}: is a zip archive; name it .zip, outside of other archives and uncompressed"
+        )
+    if first:
+        yield first
+    del first  # a hostile one may have 64 MiB
+    yield from pieces
+
+
 def archive_members(file: InputFile) -> Iterator[InputFile]:
     """The files of the archive ``file``, in the order of their names.
 
@@ -208,7 +221,7 @@ class _Member(InputFile):
                 f"{self.path}: is compressed in a way that is not supported (number "
                 f"{self._info.compress_type}); make the archive with zip's usual deflate"
             )
-        for piece in decompress(self.path, self._stored(), self.limits):
+        for piece in _no_zip(self.path, decompress(self.path, self._stored(), self.limits)):
             self._total.add(len(piece), self._n_archive)
             yield piece
 

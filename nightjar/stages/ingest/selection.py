@@ -272,6 +272,8 @@ def _why_nothing(pattern: str, base_dir: Path) -> str:
     path = paths.resolve_pattern(pattern, base_dir)
     if path.is_dir():
         return f"is a directory; name its files, for example {pattern.rstrip('/')}/*"
+    if problem := paths.why_no_file(path):
+        return problem
     if glob.has_magic(pattern):
         return f"the glob matches no file (looked for {path}); check the pattern"
     if not path.parent.is_dir():

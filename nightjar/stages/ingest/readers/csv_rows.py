@@ -23,6 +23,7 @@ from nightjar.wording import counted
 _MIN_FIELD_LIMIT = 1 << 20
 _MAX_ROW_LINES = 200_000
 _MAX_READINGS = 2
+_JOINED = "the escape at the end of the line joins the next one to it"
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -30,13 +31,16 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
     """Documents from ``text_column``, with the id from ``id_column`` if there is one.
 
     Memory: one row. A quote that is never closed costs only its own line: the lines after it, which
-    it seemed to enclose, are read again as rows. Raises SourceError when the header lacks a column.
+    it seemed to enclose, are read again as rows. So are those that an escape at the end of a line
+    joins to a row of another number of columns. Raises SourceError when the header lacks a column.
     """
     mapping = FieldMapping.of(source)
     field_limit = max(max_chars, _MIN_FIELD_LIMIT)
     lines = _Lines(source, file, field_limit)
     with _field_limit(field_limit):
         delimiter = _stated_delimiter(source, lines, file)
+        if source.columns is None:
+            lines.skip_blank()
         if delimiter == AUTO_DELIMITER:
             delimiter = _found_delimiter(source, mapping, lines.peek())
         rows = _Rows(source, delimiter, lines, file)
@@ -44,6 +48,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
         if header is None:
             return
         columns = _Columns.find(mapping, header, file)
+        rows.n_columns = columns.n_columns
         while (row := rows.next()) is not None:
             yield columns.record(row) if row.blank is None else row.blank.blank(file.label)
 
@@ -70,11 +75,13 @@ class _Lines:
         stream = open_encoded(file.content(), source.encoding)
         self._encoding = stream.encoding.name
         self._errors = source.errors
+        self._quote, self._escape = source.quote, source.escape
         # A quote within a quoted field is doubled, and there are other fields.
         self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit, EMPTY_LINES)
         self._again: deque[Line] = deque()
         self._row: list[Line] = []
         self._n_read = self._n_given_back = 0
+        self._last_alone = 0
         self.number = 0
         self.problem: tuple[Reason, str] | None = None
 
@@ -90,25 +97,52 @@ class _Lines:
             if line is None:
                 return ""
             self._again.append(line)
-        return self._again[0].data.decode(self._encoding, "replace")
+        return self._text(self._again[0])
 
     def skip(self) -> None:
         """Leave the next line out."""
         self._again.popleft()
 
+    def skip_blank(self) -> None:
+        """Leave blank lines out, up to the next other one."""
+        while not self.peek().strip() and self._again:
+            self.skip()
+
     def give_back(self) -> bool:
         """Put back all lines of this row but the first; False if there are none.
 
         Also False when twice the bytes read so far were put back already: a file can be crafted so
-        that every line seems to open a quote, and would be read again for each of them.
+        that every line seems to open a quote, and would be read again for each of them. Where
+        escapes join the lines, each of these is then a row by itself.
         """
         again = self._row[1:]
         n_bytes = sum(len(line.data) + 1 for line in again)
-        if not again or self._n_given_back + n_bytes > _MAX_READINGS * self._n_read:
+        if not again:
             return False
-        self._n_given_back += n_bytes
+        if self._n_given_back + n_bytes <= _MAX_READINGS * self._n_read:
+            self._n_given_back += n_bytes
+        elif self.is_joined:
+            self._last_alone = again[-1].number
+        else:
+            return False
         self._again.extendleft(reversed(again))
         return True
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether an escape at the end of the row's first line joins the second one to it."""
+        return len(self._row) > 1 and self._is_escaped(self._text(self._row[0]))
+
+    def _is_escaped(self, text: str) -> bool:
+        """Whether the end of the line ``text`` is escaped, outside of quotes."""
+        if self._escape is None or not text.endswith(self._escape):
+            return False
+        bare = re.sub(f"{re.escape(self._escape)}.", "", text)
+        is_within = self._quote is not None and bare.count(self._quote) % 2 == 1
+        return bare.endswith(self._escape) and not is_within
+
+    def _text(self, line: Line) -> str:
+        return line.data.decode(self._encoding, "replace")
 
     def __iter__(self) -> Iterator[str]:
         while True:
@@ -122,7 +156,15 @@ class _Lines:
             self._row.append(line)
             if len(self._row) > _MAX_ROW_LINES:
                 raise csv.Error(f"more lines in a row than the limit ({_MAX_ROW_LINES})")
-            yield f"{self._decoded(line)}\n"
+            yield f"{self._ended(self._decoded(line))}\n"
+
+    def _ended(self, text: str) -> str:
+        """``text``, without the escape at its end if it has to be a row by itself."""
+        is_alone = len(self._row) == 1 and self._row[0].number <= self._last_alone
+        if not (is_alone and self._is_escaped(text)):
+            return text
+        self.problem = self.problem or (Reason.MALFORMED_ROW, _JOINED)
+        return text[:-1]
 
     def _next_of_file(self) -> Line | None:
         line = next(self._lines, None)
@@ -172,6 +214,8 @@ class _Rows:
         self._lines = lines
         self._file = file
         self._rows = self._reader()
+        self.n_columns: int | None = None
+        """How many a row should have, once that is known."""
 
     def _reader(self) -> Iterator[list[str]]:
         return csv_reader(self._source, self._delimiter, iter(self._lines))
@@ -196,19 +240,29 @@ class _Rows:
         except StopIteration:
             return None
         except csv.Error as error:
-            reason = Reason.TOO_LONG if "limit" in str(error) else Reason.MALFORMED_ROW
-            if self._lines.give_back():
-                detail = f"a quote that no line up to {self._lines.number} closes rightly ({error})"
-                problem = (reason, detail)
-            else:
-                detail = f"lines up to {self._lines.number}: {error}"
-                problem = self._lines.problem or (reason, detail)
+            problem = self._problem(error)
             self._rows = self._reader()
         else:
             problem = self._lines.problem
+            if self._is_wrongly_joined(len(values)) and self._lines.give_back():
+                detail = f"{_JOINED}: {counted(len(values), 'column')}, not {self.n_columns}"
+                problem = (Reason.MALFORMED_ROW, detail)
         locator = f"{self._file.label}:{self._lines.first_number}"
         shown = self._lines.excerpt() if problem else ""
         return _Row(locator, values, problem, shown, self._lines.blank)
+
+    def _is_wrongly_joined(self, n_values: int) -> bool:
+        return self.n_columns not in (None, n_values) and self._lines.is_joined
+
+    def _problem(self, error: csv.Error) -> tuple[Reason, str]:
+        """What is wrong with a row that the csv module refuses; its other lines are read again."""
+        reason = Reason.TOO_LONG if "limit" in str(error) else Reason.MALFORMED_ROW
+        is_joined, last = self._lines.is_joined, self._lines.number
+        if not self._lines.give_back():
+            return self._lines.problem or (reason, f"lines up to {last}: {error}")
+        if is_joined:
+            return reason, f"{_JOINED} ({error})"
+        return reason, f"a quote that no line up to {last} closes rightly ({error})"
 
 
 def csv_reader(source: CsvSource, delimiter: str, lines: Iterator[str]) -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from nightjar.config import CsvSource, JsonLinesSource, ParquetSource, SqlSource
 from nightjar.config.linear_regex import make_search
 from nightjar.errors import SourceError
+from nightjar.files.numbers import number_in
 from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
 from nightjar.wording import counted
 
@@ -140,12 +141,7 @@ def _as_number(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return value
-    if isinstance(value, str | decimal.Decimal):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+    return number_in(str(value)) if isinstance(value, str | decimal.Decimal) else None
 
 
 def _as_text(value: object) -> str | None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -89,8 +91,25 @@ def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list
         kind, fits = _KINDS.get(use.key, _ANY_KIND)
         if not fits(found):
             raise SourceError(f"{path}: the {use.key} {column!r} is {found}, not {kind}")
+        _check_zone(path, column, found)
         wanted[column] = None
     return list(wanted)
+
+
+def _check_zone(path: Path, column: str, kind: pa.DataType) -> None:
+    """Raise SourceError for times whose zone is unknown: their date and hour are, too."""
+    while pa.types.is_dictionary(kind) or pa.types.is_list(kind):
+        kind = kind.value_type
+    if not pa.types.is_timestamp(kind):
+        return
+    try:
+        pa.scalar(0, kind).as_py()
+    except (KeyError, ValueError) as error:  # pytz and zoneinfo say it with a KeyError
+        raise SourceError(
+            f"{path}: the times of column {column!r} have the time zone {kind.tz!r}, which the "
+            f"time zone database does not know; write them in UTC or a zone such as "
+            f"Europe/Berlin"
+        ) from error
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -158,6 +177,12 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
         entries = _values(column.dictionary, max_bytes)
         places = column.indices.to_pylist()
         return [None if place is None else entries[place] for place in places]
+    if _is_short_float(column.type):
+        return _as_written(column)
+    if pa.types.is_list(column.type) and _is_short_float(column.type.value_type):
+        elements = iter(_as_written(column.flatten()))
+        lengths = column.value_lengths().to_pylist()
+        return [None if n is None else list(islice(elements, n)) for n in lengths]
     if not _is_text(column.type):
         return _objects(column)
     texts = column.cast(pa.large_binary())
@@ -169,6 +194,25 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
         _TooLong(length) if length is not None and length > max_bytes else text.as_py()
         for text, length in zip(texts, lengths.to_pylist(), strict=True)
     ]
+
+
+def _is_short_float(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
+
+
+def _as_written(column: pa.Array) -> list[float | None]:
+    """Numbers of 16 or 32 bits as people write them: 0.7, not 0.699999988079071.
+
+    A whole number stays exactly what it is, since it may be an id.
+    """
+    short = column.to_numpy(zero_copy_only=False)  # null is NaN
+    exact = short.astype(np.float64)
+    shortest = short.astype(np.str_).astype(np.float64)
+    values: list[float | None] = np.where(exact == np.floor(exact), exact, shortest).tolist()
+    if column.null_count:
+        are_null = column.is_null().to_pylist()
+        values = [None if gone else value for gone, value in zip(are_null, values, strict=True)]
+    return values
 
 
 def _objects(column: pa.Array) -> list[Any]:
