@@ -56,7 +56,7 @@ def test_what_another_pipeline_has_rightly_deleted_is_not_missing(tmp_path: Path
     second.night()
     assert names(first) == names(second) == []
     lose(first, "search_index", second.standing.serving["documents"].search_index)
-    assert names(first) == [("search_index", "documents of pipeline second is searched")]
+    assert names(first) == [("search_index", "night 2 of pipeline second, the newest")]
 
 
 def test_verify_names_lost_vectors_of_a_champion(project: HandMade) -> None:

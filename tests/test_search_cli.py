@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from asking_support import invoked
 from conftest import SMALL_CONFIG, run_due
-from nights_support import GOOD, HandMade, outcome
+from nights_support import GOOD, POOR, HandMade, outcome
 from test_cli import assert_refused, nightjar
 
 from nightjar.config import load_config
@@ -202,6 +203,28 @@ def test_an_entry_that_was_away_while_its_model_changed_is_searched_again_after_
     champion = project.standing.model("words").champion
     assert champion is not None
     assert project.standing.serving["documents"].embeddings == champion.embeddings
+
+
+def test_a_champion_that_has_lost_its_vectors_is_told_and_searched_as_before(
+    tmp_path: Path,
+) -> None:
+    entry = {"documents": {"model": "words"}}
+    project = HandMade(tmp_path / "project", document_vectors=entry)
+    project.night()
+    champion = project.standing.model("words").champion
+    assert champion is not None
+    project.write_vectors(POOR)  # no night makes the champion's vectors any more
+    before = found_in(project.path, "left1").as_json()
+    shutil.rmtree(project.loaded.artifacts_dir / "embeddings" / champion.embeddings)
+    project.write_text(110)
+    for _ in range(2):
+        night = project.night()
+        assert night.accepted["text"]["is_accepted"]
+        (alarm,) = [alarm for alarm in night.alarms if alarm.startswith("documents: ")]
+        assert "the vectors of words version 1 are lost" in alarm
+        assert "'nightjar rollback'" in alarm
+        assert found_in(project.path, "left1").as_json() == before
+    assert "champion of words, v1" in invoked(project.path, "verify").stdout
 
 
 def test_a_damaged_index_is_told_and_rebuilt_by_a_night(copied: Path) -> None:

@@ -579,6 +579,7 @@ class _Night:
             documents,
             {**champions, **(promoted or {})},
             self.request.stages,
+            self.alarm,
         )
 
     def flag_gone_models(self) -> None:

@@ -40,6 +40,8 @@ class ServingBuilder:
     champions: Mapping[str, VersionRef]
     """By model: the version that readers use."""
     stages: Sequence[type[Stage]] = STAGES
+    tell: Callable[[str], None] = logger.warning
+    """Is called with what a person should know of an entry that could not be made."""
 
     def of_model(self, model: str) -> Serving | None:
         """Make every entry that ``model`` embeds; None if one could not be made.
@@ -78,14 +80,21 @@ class ServingBuilder:
         given = {Parent(schemas.DOCUMENTS, corpus): documents}
         if model is not None and champion is not None:
             if is_made_again(self.loaded, champion):
-                logger.warning(
-                    "%s: the vectors of %s version %d were made again and differ, so it gets no "
-                    "new documents until another version is champion",
-                    *(entry, model, champion.number),
+                self.tell(
+                    f"{entry}: the vectors of {model} version {champion.number} were made again "
+                    f"and differ, so it gets no new documents until another version is champion"
                 )
                 return False
             given[Parent(schemas.EMBEDDINGS, model)] = champion.embeddings
         plan = plan_entries(self.loaded, [entry], given, self.stages)
+        if champion is not None and plan.due and self._has_lost(champion):
+            self.tell(
+                f"{entry}: the vectors of {model} version {champion.number} are lost "
+                f"({schemas.EMBEDDINGS}/{champion.embeddings}), so it gets no new documents: "
+                f"restore them from a backup, or make another version champion ('nightjar "
+                f"promote', 'nightjar rollback')"
+            )
+            return False
         if not self.run(plan):
             return False
         found[entry] = ServedIndex(
@@ -96,6 +105,10 @@ class ServingBuilder:
             embeddings=None if champion is None else champion.embeddings,
         )
         return True
+
+    def _has_lost(self, champion: VersionRef) -> bool:
+        store = Store(self.loaded.artifacts_dir)
+        return not store.is_published(schemas.EMBEDDINGS, champion.embeddings)
 
 
 def run_directly(
@@ -148,8 +161,8 @@ def prepare_serving(
     if serving is None:
         raise InputError(
             f"{version.name} version {version.version} cannot be champion: documents are searched "
-            f"with {model}, and its vectors were made again and differ; choose another version "
-            f"('nightjar history {model}' lists them)"
+            f"with {model}, and its vectors are lost, or were made again and differ; choose "
+            f"another version ('nightjar history {model}' lists them)"
         )
     return serving
 

@@ -375,5 +375,5 @@ def _is_file(path: Path) -> bool:
 def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamaged:
     return ArtifactDamaged(
         f"{ref} is damaged: {problem}. Set it aside with 'nightjar verify --set-aside' and run "
-        f"again: it is rebuilt from its parents"
+        f"again: it is rebuilt from its parents, or 'nightjar verify' says why not"
     )
