@@ -130,7 +130,7 @@ def bounds(metadata: list[Any]) -> str:
 def configuration_reference() -> str:
     lines = [PREAMBLE]
     for title, model in SECTIONS:
-        lines += [f"## {title}", "", (model.__doc__ or "").strip(), ""]
+        lines += [f"## {title}", "", inspect.cleandoc(model.__doc__ or ""), ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
             kind = type_name(field.annotation) + bounds(field.metadata)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from asking_support import invoked
+from asking_support import asked_json, invoked, refused
 from conftest import SMALL_CONFIG, run_due
 from nights_support import GOOD, POOR, HandMade, outcome
 from test_cli import assert_refused, nightjar
@@ -203,6 +203,27 @@ def test_an_entry_that_was_away_while_its_model_changed_is_searched_again_after_
     champion = project.standing.model("words").champion
     assert champion is not None
     assert project.standing.serving["documents"].embeddings == champion.embeddings
+
+
+def test_a_spoilt_night_that_a_person_accepts_is_searched(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project", document_vectors={"documents": {"model": "words"}})
+    command = ("accept", "text", "--reason", "the shop closed")
+    assert "no night has made the corpus text" in str(refused(project.path, *command))
+    project.night()
+    assert "night 1 is accepted for text already" in str(refused(project.path, *command))
+    project.write_text(20)
+    assert not project.night().accepted["text"]["is_accepted"]
+    before = found_in(project.path, "left1").as_json()
+    assert asked_json(project.path, *command) == {"corpus": "text", "night": 2}
+    assert found_in(project.path, "left1").as_json() != before
+    (event,) = project.events[-1:]
+    assert (event.kind.value, event.reason, event.night) == ("accepted", "the shop closed", 2)
+    assert [night.n_documents for night in project.standing.corpora["text"]] == [20, 100]
+    assert "night 2 is accepted for text already" in str(refused(project.path, *command))
+    message = str(refused(project.path, "accept", "texts", "--reason", "a"))
+    assert message == "texts: corpora has text"
+    assert project.night().accepted["text"]["is_accepted"]  # judged against what was accepted
+    assert project.due() == []
 
 
 def test_a_champion_that_has_lost_its_vectors_is_told_and_searched_as_before(

@@ -422,6 +422,7 @@ for limit, write_table in [
     except (NightjarError, KeyError) as error:
         print(json.dumps([type(error).__name__, str(error)]))
     gc.collect()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print(json.dumps(Store(root).verify(earlier)))
 """
 
