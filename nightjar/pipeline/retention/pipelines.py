@@ -79,11 +79,6 @@ class RecordedPipeline:
         night = self.nights.get(numbers[-1])
         return night if night.ended_at is None else None
 
-    @property
-    def recorded_config(self) -> Mapping[str, Any]:
-        """The config of the newest night; empty when there was none."""
-        return {} if self.newest is None else self.newest.config
-
 
 def read_pipelines(loaded: LoadedConfig) -> tuple[RecordedPipeline, ...]:
     """Read every pipeline in the directory of ``loaded``, its own first.

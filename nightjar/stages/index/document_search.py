@@ -259,11 +259,6 @@ class DocumentSearch:
                 f"{index.ref} --set-aside' and run 'nightjar run': it is built anew"
             ) from error
 
-    @property
-    def vector_size(self) -> int:
-        """Dimensions of a vector."""
-        return int(self._rows.matrix.shape[1])
-
     def search(self, query: Floats, topn: int, filters: Filters | None = None) -> list[Hit]:
         """The ``topn`` documents nearest to ``query``, shape (vector_size,), best first.
 

@@ -121,11 +121,6 @@ class Checkpoints:
         logger.info("goes on from the checkpoint in epoch %d", position.epoch)
         return position
 
-    def remove(self) -> None:
-        """Delete the checkpoint of a finished training."""
-        with suppress(OSError):
-            self.path.unlink()
-
 
 def _position(archive: zipfile.ZipFile) -> Position:
     with archive.open(f"{_POSITION}.npy") as stream:
