@@ -278,6 +278,33 @@ def test_a_registry_file_that_another_process_has_locked(
 # -- Prefect ---------------------------------------------------------------------------------
 
 
+def trickle_a_header(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def go_on_for_ever(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.02)
+
+
+def trickle_a_body(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+TRICKLES = [trickle_a_header, go_on_for_ever, trickle_a_body]
+"""Each read of these brings something, so that limits for each read never end the wait."""
+
+
 CHECK = """
 from nightjar.cli import embedded_flow
 from nightjar.errors import OrchestratorUnavailable
@@ -290,8 +317,29 @@ except OrchestratorUnavailable as error:
 
 
 def test_a_prefect_server_that_never_answers(silent: int) -> None:
+    check_prefect(silent)
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_prefect_server_that_sends_a_byte_now_and_then(
+    trickle: Callable[[socket.socket], None],
+) -> None:
+    with answering(trickle) as port:
+        check_prefect(port)
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_server_that_sends_a_byte_now_and_then_is_none_that_answers(
+    trickle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PROBE_SECONDS", 0.2)
+    with answering(trickle) as port:
+        assert not service._answers(f"http://127.0.0.1:{port}/api")
+
+
+def check_prefect(port: int) -> None:
     """In a process of its own: Prefect's import changes how the process logs."""
-    url = f"http://127.0.0.1:{silent}/api"
+    url = f"http://127.0.0.1:{port}/api"
     done = subprocess.run(
         [sys.executable, "-c", CHECK],
         env={**os.environ, "PREFECT_API_URL": url},

@@ -1,1 +1,1 @@
-"""Files: paths, URLs, decompression, the text of HTML pages, harmless text; listening."""
+"""Files: paths, URLs, decompression, the text of HTML pages, harmless text; listening, asking."""

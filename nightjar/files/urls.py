@@ -6,6 +6,8 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from nightjar.files.listening import is_loopback
+
 FILE_SCHEME = "file"
 HTTP_SCHEMES = frozenset(("http", "https"))
 FAMILIES = {
@@ -86,14 +88,24 @@ def check_url(url: str) -> None:
         raise ValueError(f"{scheme}:// is followed by a bucket or container")
 
 
-def _check_http_url(url: str) -> None:
+def has_place(url: str) -> bool:
+    """Whether after the scheme of ``url`` come a possible host and perhaps a port."""
     try:
         parts = urlsplit(url)
-        has_host = _is_host(parts.hostname or "") and (parts.port is None or parts.port > 0)
+        return _is_host(parts.hostname or "") and (parts.port is None or parts.port > 0)
     except ValueError:
-        has_host = False
-    if not has_host:
+        return False
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether only this machine has the server of ``url``."""
+    return has_place(url) and is_loopback(urlsplit(url).hostname or "")
+
+
+def _check_http_url(url: str) -> None:
+    if not has_place(url):
         raise ValueError("this is no URL: after the scheme come a host and perhaps a port")
+    parts = urlsplit(url)
     for name, _value in parse_qsl(parts.query, keep_blank_values=True):
         if is_secret_name(name):
             raise ValueError(
