@@ -93,6 +93,33 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def trickle_a_header(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def go_on_for_ever(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.02)
+
+
+def trickle_a_body(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+TRICKLES = [trickle_a_header, go_on_for_ever, trickle_a_body]
+"""Each read of these brings something, so that limits for each read never end the wait."""
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -246,6 +273,17 @@ def test_a_registry_that_never_answers(
         open_reader(f"{scheme}://127.0.0.1:{silent}/x")
 
 
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_registry_that_sends_a_byte_now_and_then(
+    trickle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.import_mlflow()
+    monkeypatch.setattr(client, "_PROBE_TRIES_SECONDS", 0.3)
+    message = r"MLflow at .* cannot be used: no answer \(timed out\); check that the server runs"
+    with answering(trickle) as port, pytest.raises(RegistryUnavailable, match=message):
+        open_reader(f"http://127.0.0.1:{port}/x")
+
+
 def test_a_busy_registry_does_not_decide_how_long_we_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     client.import_mlflow()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -276,33 +314,6 @@ def test_a_registry_file_that_another_process_has_locked(
 
 
 # -- Prefect ---------------------------------------------------------------------------------
-
-
-def trickle_a_header(connection: socket.socket) -> None:
-    connection.recv(1 << 16)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.02)
-
-
-def go_on_for_ever(connection: socket.socket) -> None:
-    connection.recv(1 << 16)
-    while True:
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        time.sleep(0.02)
-
-
-def trickle_a_body(connection: socket.socket) -> None:
-    connection.recv(1 << 16)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.02)
-
-
-TRICKLES = [trickle_a_header, go_on_for_ever, trickle_a_body]
-"""Each read of these brings something, so that limits for each read never end the wait."""
 
 
 CHECK = """
