@@ -150,6 +150,40 @@ def test_a_web_server_that_sends_a_byte_now_and_then(
             fetch_files(request_of(url), tmp_path / "fetched", SILENT)
 
 
+@pytest.mark.parametrize("trickle", [trickle_a_header, go_on_for_ever])
+@pytest.mark.parametrize("path", ["a.txt", "*.txt"])
+def test_a_web_server_whose_answer_never_begins(
+    tmp_path: Path,
+    path: str,
+    trickle: Callable[[socket.socket], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
+    with answering(trickle) as port:
+        url = f"http://127.0.0.1:{port}/{path}"
+        with pytest.raises(SourceUnavailable, match=r"did not begin in 0 s; tried 2 times"):
+            fetch_files(request_of(url), tmp_path / "fetched", SILENT)
+
+
+@pytest.mark.parametrize("path", ["a.txt", "*.txt"])
+def test_a_web_server_that_sends_bytes_that_are_no_part_of_the_answer(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
+    with answering(trickle) as port:
+        url = f"http://127.0.0.1:{port}/{path}"
+        message = r"nothing of the answer came in 0 s; tried 2 times"
+        with pytest.raises(SourceUnavailable, match=message):
+            fetch_files(request_of(url), tmp_path / "fetched", SILENT)
+
+
 def test_a_bucket_that_never_answers(
     tmp_path: Path, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
@@ -21,6 +22,8 @@ import httpx
 from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
+from nightjar.files.asking import ask_within
+from nightjar.stages.ingest.remote import silence
 from nightjar.stages.ingest.remote.object_storage import (
     Body,
     Interrupted,
@@ -29,7 +32,6 @@ from nightjar.stages.ingest.remote.object_storage import (
     RemoteObject,
     Rest,
 )
-from nightjar.stages.ingest.remote.silence import Pace
 from nightjar.version import __version__
 
 _CONNECT_SECONDS = 10.0
@@ -108,10 +110,10 @@ class HttpStorage:
         self._client.close()
 
     def _page(self, listing: str, url: str) -> str:
-        content, pace = bytearray(), Pace()
+        content, pace = bytearray(), silence.Pace()
         try:
             with self._response(listing, {}) as response:
-                for piece in response.iter_raw():
+                for piece in _pieces(listing, response):
                     content += piece
                     pace.count(len(piece))
                     if len(content) > _MAX_LISTING_BYTES:
@@ -142,9 +144,14 @@ class HttpStorage:
 
     def _sent(self, url: str, target: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
         """The beginning of the answer of ``target``; its body is still to be read."""
+        seconds = silence.SLOW_SECONDS
         with _translated(url):
             request = self._client.build_request("GET", target, headers=headers)
-            return self._client.send(request, stream=True)
+            send = partial(self._client.send, request, stream=True)
+            try:
+                return ask_within(seconds, send, httpx.Response.close)
+            except TimeoutError:
+                raise Interrupted(f"its answer did not begin in {seconds:.0f} s") from None
 
     def _check_redirect(self, url: str, own: httpx.URL, target: httpx.URL) -> None:
         """Raise SourceError unless ``target`` is on the server of ``url`` or an allowed one.
@@ -337,9 +344,10 @@ def _range_of(rest: Rest | None) -> dict[str, str]:
 
 
 def _pieces(url: str, response: httpx.Response) -> Iterator[bytes]:
+    connection = response.extensions["network_stream"].get_extra_info("socket")
     with _translated(url):
         # As they arrive: with a fixed size, data before an interruption would be lost.
-        yield from response.iter_raw()
+        yield from silence.Stall(connection).each(response.iter_raw())
 
 
 @contextmanager
