@@ -218,7 +218,7 @@ def test_an_override_with_a_password_is_not_for_prefects_database(
         "pipeline.name=http://ann:s3cret@host",
         "registry=http://ann:s3cret@host",
         "training.workers=http://ann:s3/cret@host",
-        "registry={tracking_uri: http://ann:s3cret@host, experiment: 1:30}",
+        "sources.a={where: {x: yes}, path: http://ann:s3cret@host}",
         "registry.tracking_uri=http://ann:1/s3cret@host",
     ],
 )
