@@ -327,7 +327,7 @@ def test_a_redirect_to_what_can_be_no_host_is_refused(
     tmp_path: Path, site: Site, location: str, allowed: list[str]
 ) -> None:
     url = site.serve("/a.txt", location=location)
-    with pytest.raises(SourceError, match=r"a\.txt: is (redirected to|no URL)"):
+    with pytest.raises(SourceError, match=r"a\.txt: is .*redirected to"):
         fetch(tmp_path, url, redirect_hosts=allowed)
 
 

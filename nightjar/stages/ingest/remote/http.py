@@ -364,4 +364,7 @@ def _translated(url: str) -> Iterator[None]:
             ) from None
         raise Interrupted(reason) from None
     except (httpx.InvalidURL, UnicodeError) as error:  # a host that cannot be a name
-        raise SourceError(f"{url}: is no URL ({urls.redacted(str(error))})") from None
+        raise SourceError(
+            f"{url}: is no URL, or is redirected to what is none ({urls.redacted(str(error))}); "
+            f"check the URL in a browser"
+        ) from None
