@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from nightjar.config import LoadedConfig
 from nightjar.core import Stage
 from nightjar.errors import NightjarError, OrchestratorUnavailable, RetryLater
+from nightjar.files.urls import redacted
 from nightjar.pipeline import Provenance, Step, run_step
 from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
 from nightjar.store import ArtifactRef
@@ -91,7 +92,7 @@ def failure_of(error: httpx.HTTPError) -> str:
     """What went wrong between Prefect's client and its server, in a few words."""
     if isinstance(error, httpx.HTTPStatusError):
         return f"it answers {error.response.status_code}"
-    return str(error) or type(error).__name__
+    return redacted(str(error)) or type(error).__name__
 
 
 def result_of(state: State[Any]) -> Any:

@@ -218,6 +218,8 @@ def test_an_override_with_a_password_is_not_for_prefects_database(
         "pipeline.name=http://ann:s3cret@host",
         "registry=http://ann:s3cret@host",
         "training.workers=http://ann:s3/cret@host",
+        "sources.a={where: {x: yes}, path: http://ann:s3cret@host}",
+        "registry.tracking_uri=http://ann:1/s3cret@host",
     ],
 )
 def test_a_message_about_an_override_shows_no_password(minimal: Path, override: str) -> None:

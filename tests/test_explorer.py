@@ -299,6 +299,8 @@ def test_moving_the_map_sends_the_points_of_the_window(library: Library) -> None
     assert "<b>king</b>" in part[2]["text"]
     assert window(library, view, {"dragmode": "zoom"}, Screen()) is None
     assert window(library, view, {"xaxis.range[0]": "evil"}, Screen()) is None
+    for nowhere in (10**400, 1e308, float("nan"), [1]):
+        assert window(library, view, {"xaxis.range[1]": nowhere}, Screen()) is None
 
 
 # -- scores and cards ------------------------------------------------------------------------
@@ -567,12 +569,25 @@ def test_a_post_of_another_site_is_refused(client: Any) -> None:
 
 def submitted(client: Any, word: str, *, fields_of: str, address: str) -> str | None:
     """Where a field leads that has a word, was drawn for one address, and is used at another."""
+    answer = posted(client, submission(word, fields_of=fields_of, address=address))
+    assert answer.status_code in (200, 204)
+    changes = list(answer.json["response"].values()) if answer.status_code == 200 else []
+    return str(changes[0]["search"]) if changes else None
+
+
+def posted(client: Any, body: Any) -> Any:
+    headers = {"Host": "127.0.0.1:8050"}
+    return client.post("/_dash-update-component", headers=headers, json=body)
+
+
+def submission(word: str, *, fields_of: str, address: str) -> dict[str, Any]:
+    """What the page posts when a word is submitted."""
     field, choices = {"text": "word"}, [("left", "w2v@1"), ("right", "w2v@2"), ("topn", 15)]
 
     def given(key: dict[str, str], name: str, value: Any) -> dict[str, Any]:
         return {"id": key, "property": name, "value": value}
 
-    body = {
+    return {
         "output": "url.search",
         "outputs": {"id": "url", "property": "search"},
         "changedPropIds": ['{"text":"word"}.n_submit'],
@@ -590,11 +605,64 @@ def submitted(client: Any, word: str, *, fields_of: str, address: str) -> str | 
             {"id": "url", "property": "search", "value": address},
         ],
     }
-    headers = {"Host": "127.0.0.1:8050"}
-    answer = client.post("/_dash-update-component", headers=headers, json=body)
-    assert answer.status_code in (200, 204)
-    changes = list(answer.json["response"].values()) if answer.status_code == 200 else []
-    return str(changes[0]["search"]) if changes else None
+
+
+def replaced(body: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy of ``body`` with another value at ``place``."""
+    if not place:
+        return value
+    changed = dict(body) if isinstance(body, dict) else list(body)
+    changed[place[0]] = replaced(body[place[0]], place[1:], value)
+    return changed
+
+
+@pytest.mark.parametrize("junk", [[], {}, None, 1, "a", [{}], [[{}]], {"id": {}}])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *((), ("output",), ("outputs",), ("outputs", "id")),
+        *(("inputs",), ("inputs", 0), ("inputs", 0, 0), ("inputs", 0, 0, "id")),
+        *(("inputs", 0, 0, "property"), ("state",), ("state", 1), ("state", 1, 0, "value")),
+        *(("state", 1, 0, "id"), ("state", 3), ("state", 4), ("state", 5), ("state", 5, "id")),
+    ],
+)
+def test_a_post_of_another_shape_is_refused(client: Any, place: tuple[Any, ...], junk: Any) -> None:
+    body = submission("queen", fields_of="?word=king", address="?word=king")
+    answer = posted(client, replaced(body, place, junk))
+    assert answer.status_code == 400
+    assert answer.mimetype == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("place", "junk"),
+    [
+        (("state", 5, "value"), ["?word=a"]),
+        (("state", 4, "value"), {"a": 1}),
+        (("state", 0, 0, "value"), ["queen"]),
+        (("inputs", 2, 0, "value"), {"a": 1}),
+        (("inputs", 2), []),
+        (("state", 0), []),
+        (("output",), "screen.data"),
+        (("changedPropIds", 0), 1),
+        (("changedPropIds",), "a"),
+    ],
+)
+def test_values_that_no_field_has_are_refused(
+    client: Any, place: tuple[Any, ...], junk: Any
+) -> None:
+    body = submission("queen", fields_of="?word=king", address="?word=king")
+    assert posted(client, replaced(body, place, junk)).status_code == 400
+
+
+def test_what_is_no_json_is_refused(client: Any) -> None:
+    for data in ("", "{", "[" * 100_000, b"\xff"):
+        answer = client.post(
+            "/_dash-update-component",
+            headers={"Host": "127.0.0.1:8050"},
+            data=data,
+            content_type="application/json",
+        )
+        assert answer.status_code == 400
 
 
 def test_fields_of_a_page_that_was_left_lead_nowhere(client: Any) -> None:

@@ -10,20 +10,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
+from pathlib import Path, PurePosixPath
 
 import pytest
 from remote_support import Fault, Site, request_of, running_site
 
+from nightjar.config import StorageConfig
 from nightjar.errors import SourceError, SourceUnavailable, StoreNotWritable
+from nightjar.files import urls
 from nightjar.progress import SILENT
 from nightjar.stages.ingest.remote import (
     FetchedFile,
     fetch_files,
     fetching,
+    http,
     known_files,
     object_storage,
 )
+from nightjar.stages.ingest.remote.object_storage import ObjectVersion, RemoteObject, Rest
 
 LONG = os.urandom(1 << 16) * 48  # 3 MiB
 OLD = "Mon, 02 Jan 2023 03:04:05 GMT"
@@ -110,6 +115,30 @@ def test_a_time_within_the_second_of_the_answer_is_no_mark(tmp_path: Path, site:
     fetch(tmp_path, url)
     site.serve("/a.txt", b"two", etag=None, modified=now)
     assert content(tmp_path, url) == [b"two"]
+
+
+@pytest.mark.parametrize("mark", ['"\xe9\xff"', '"\xc3\xa9"', '"a\tb"', "\x85"])
+def test_a_mark_that_no_request_can_carry_is_none(tmp_path: Path, site: Site, mark: str) -> None:
+    url = site.serve("/a.txt", b"one", etag=mark, modified=OLD)
+    fetch(tmp_path, url)
+    fetch(tmp_path, url)
+    assert site.statuses("/a.txt") == [200, 304]  # by the time of the last change
+    url = site.serve("/b.txt", b"one", etag=mark, modified=mark)
+    before = fetch(tmp_path, url)
+    assert fetch(tmp_path, url) == before
+    assert site.statuses("/b.txt") == [200, 200]
+
+
+def test_such_a_mark_in_what_an_earlier_version_wrote_is_not_sent(
+    site: Site,
+) -> None:
+    known = ObjectVersion({"etag": '"\xe9\xff"'}, 3)
+    found = RemoteObject(site.serve("/a.txt", b"one"), PurePosixPath("a.txt"))
+    storage = http.HttpStorage(StorageConfig())
+    with closing(storage), storage.open(found, known, Rest(known, 1)) as body:
+        assert body is not None
+        assert (body.start, b"".join(body.pieces)) == (0, b"one")
+    assert {"if-none-match", "if-range", "range"}.isdisjoint(site.seen[0].headers)
 
 
 def test_a_connection_that_breaks_goes_on_where_it_ended(
@@ -290,6 +319,34 @@ def test_a_redirect_to_another_server_is_refused(
     url = site.serve("/first.txt", location="/a.txt")  # nor by a way round
     with pytest.raises(SourceError, match=r"is redirected to .*redirect_hosts"):
         fetch(tmp_path, url)
+
+
+@pytest.mark.parametrize("location", ["http://xn--/", "http://a..b/", f"http://{'a' * 64}.org/"])
+@pytest.mark.parametrize("allowed", [[], ["a..b", f"{'a' * 64}.org"]])
+def test_a_redirect_to_what_can_be_no_host_is_refused(
+    tmp_path: Path, site: Site, location: str, allowed: list[str]
+) -> None:
+    url = site.serve("/a.txt", location=location)
+    with pytest.raises(SourceError, match=r"a\.txt: is .*redirected to"):
+        fetch(tmp_path, url, redirect_hosts=allowed)
+
+
+@pytest.mark.parametrize("host", ["xn--", "a..b", "1.2.3.999", f"{'a' * 64}.org", "-é.org"])
+def test_a_url_whose_host_can_be_none_is_refused_in_the_config_and_when_it_is_asked(
+    tmp_path: Path, host: str
+) -> None:
+    url = f"http://{host}/a.txt"
+    with pytest.raises(ValueError, match="this is no URL"):
+        urls.check_url(url)
+    with pytest.raises(SourceError, match="is no URL"):
+        fetch(tmp_path, url)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "[::1]", "a.org.", "x_y.org", "bücher.de", "xn--fiqs8s.org"]
+)
+def test_hosts_of_every_kind_are_taken(host: str) -> None:
+    urls.check_url(f"http://{host}:80/a.txt")
 
 
 def test_a_server_is_allowed_by_its_name_or_by_name_and_port(tmp_path: Path, site: Site) -> None:

@@ -310,8 +310,10 @@ def test_a_secret_that_others_could_read_is_renewed(tmp_path: Path) -> None:
     second = kept_secret(path)
     assert second != first
     assert path.stat().st_mode & 0o777 == 0o600
-    path.write_text("\n")
-    assert len(kept_secret(path)) == len(second)
+    for bad in (b"\n", b"nightjar:\xff\n", b"nightjar:\xc3\xa9\n", b"nightjar:a\0b\n"):
+        path.write_bytes(bad)
+        path.chmod(0o600)
+        assert len(kept_secret(path)) == len(second)
     assert [found.name for found in tmp_path.iterdir()] == ["server.secret"]
 
 

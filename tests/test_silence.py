@@ -93,6 +93,33 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def trickle_a_header(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def go_on_for_ever(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.02)
+
+
+def trickle_a_body(connection: socket.socket) -> None:
+    connection.recv(1 << 16)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+TRICKLES = [trickle_a_header, go_on_for_ever, trickle_a_body]
+"""Each read of these brings something, so that limits for each read never end the wait."""
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -120,6 +147,40 @@ def test_a_web_server_that_sends_a_byte_now_and_then(
     with answering(trickle) as port:
         url = f"http://127.0.0.1:{port}/{path}"
         with pytest.raises(SourceUnavailable, match=r"only \d+ bytes came in 0 s; tried 2 times"):
+            fetch_files(request_of(url), tmp_path / "fetched", SILENT)
+
+
+@pytest.mark.parametrize("trickle", [trickle_a_header, go_on_for_ever])
+@pytest.mark.parametrize("path", ["a.txt", "*.txt"])
+def test_a_web_server_whose_answer_never_begins(
+    tmp_path: Path,
+    path: str,
+    trickle: Callable[[socket.socket], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
+    with answering(trickle) as port:
+        url = f"http://127.0.0.1:{port}/{path}"
+        with pytest.raises(SourceUnavailable, match=r"did not begin in 0 s; tried 2 times"):
+            fetch_files(request_of(url), tmp_path / "fetched", SILENT)
+
+
+@pytest.mark.parametrize("path", ["a.txt", "*.txt"])
+def test_a_web_server_that_sends_bytes_that_are_no_part_of_the_answer(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
+    with answering(trickle) as port:
+        url = f"http://127.0.0.1:{port}/{path}"
+        message = r"nothing of the answer came in 0 s; tried 2 times"
+        with pytest.raises(SourceUnavailable, match=message):
             fetch_files(request_of(url), tmp_path / "fetched", SILENT)
 
 
@@ -246,6 +307,17 @@ def test_a_registry_that_never_answers(
         open_reader(f"{scheme}://127.0.0.1:{silent}/x")
 
 
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_registry_that_sends_a_byte_now_and_then(
+    trickle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.import_mlflow()
+    monkeypatch.setattr(client, "_PROBE_TRIES_SECONDS", 0.3)
+    message = r"MLflow at .* cannot be used: no answer \(timed out\); check that the server runs"
+    with answering(trickle) as port, pytest.raises(RegistryUnavailable, match=message):
+        open_reader(f"http://127.0.0.1:{port}/x")
+
+
 def test_a_busy_registry_does_not_decide_how_long_we_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     client.import_mlflow()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -295,16 +367,44 @@ def run():
 embedded_flow._CHECK_SECONDS = 0.3
 run()
 embedded_flow._check_that_prefect_answers = lambda: None  # it answered, and is silent from here on
-run()
+if sys.argv[2] == "2":
+    run()
 """
 
 
 def test_a_prefect_server_that_never_answers(silent: int, small_config: Path) -> None:
-    """In a process of its own: Prefect's import changes how the process logs."""
-    url = f"http://127.0.0.1:{silent}/api"
+    url, (first, later) = prefect_checked(silent, small_config, n_times=2)
+    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it with", first)
+    assert re.match(rf"the Prefect server at {url} failed during the night \(.*timed", later)
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_prefect_server_that_sends_a_byte_now_and_then(
+    trickle: Callable[[socket.socket], None], small_config: Path
+) -> None:
+    with answering(trickle) as port:
+        url, (message,) = prefect_checked(port, small_config, n_times=1)
+    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it", message)
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_server_that_sends_a_byte_now_and_then_is_none_that_answers(
+    trickle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PROBE_SECONDS", 0.2)
+    with answering(trickle) as port:
+        assert not service._answers(f"http://127.0.0.1:{port}/api")
+
+
+def prefect_checked(port: int, config: Path, *, n_times: int) -> tuple[str, list[str]]:
+    """The server's address, and what is said of it before a night and, in the second time, in it.
+
+    In a process of its own: Prefect's import changes how the process logs.
+    """
+    url = f"http://127.0.0.1:{port}/api"
     given = {"PREFECT_API_REQUEST_TIMEOUT": "0.3", "PREFECT_CLIENT_MAX_RETRIES": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(small_config)],
+        [sys.executable, "-c", CHECK, str(config), str(n_times)],
         env={**os.environ, **given, "PREFECT_API_URL": url},
         cwd=PROJECT_ROOT,
         capture_output=True,
@@ -313,9 +413,8 @@ def test_a_prefect_server_that_never_answers(silent: int, small_config: Path) ->
         check=False,
     )
     said = done.stdout.splitlines()
-    assert len(said) == 2, done.stdout + done.stderr
-    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it", said[0])
-    assert re.match(rf"the Prefect server at {url} failed during the night \(.*timed", said[1])
+    assert len(said) == n_times, done.stdout + done.stderr
+    return url, said
 
 
 @pytest.mark.integration

@@ -15,6 +15,8 @@ from rich.console import Console
 from nightjar.cli.display import display_for
 from nightjar.config import LoadedConfig
 from nightjar.errors import NightjarError, OrchestratorUnavailable
+from nightjar.files import urls
+from nightjar.files.asking import ask_within
 from nightjar.flows.nightly import SKIPPED, nightly, recorded
 from nightjar.tasks.stage_task import failure_of
 from nightjar.tasks.task_progress import show_on
@@ -48,7 +50,7 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
             if not isinstance(failure, httpx.HTTPError):
                 raise
             raise OrchestratorUnavailable(
-                f"the Prefect server at {PREFECT_API_URL.value()} failed during the night "
+                f"the Prefect server at {_server()} failed during the night "
                 f"({failure_of(failure)}); check for a full disk, then run the same command "
                 f"again: it continues from what is published"
             ) from failure
@@ -62,19 +64,29 @@ def run_nightly(console: Console, loaded: LoadedConfig, promotes: bool) -> str |
     )
 
 
+def _server() -> str:
+    """The server's address for messages."""
+    return urls.redacted(str(PREFECT_API_URL.value()))
+
+
+def _problem() -> Exception | None:
+    # Its client would try a silent server for seven minutes.
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(httpx_settings={"timeout": _CHECK_SECONDS}, sync_client=True) as client,
+    ):
+        return client.api_healthcheck()
+
+
 def _check_that_prefect_answers() -> None:
+    problem: Exception | None
     try:
-        # Its client would try a silent server for seven minutes.
-        with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-            get_client(httpx_settings={"timeout": _CHECK_SECONDS}, sync_client=True) as client,
-        ):
-            problem = client.api_healthcheck()
-    except (RuntimeError, OSError, httpx.HTTPError) as error:
-        problem = error
+        problem = ask_within(_CHECK_SECONDS, _problem)
+    except (RuntimeError, OSError, ValueError, ImportError, httpx.HTTPError, httpx.InvalidURL) as e:
+        problem = e  # the environment's proxies or certificates may be of no use, too
     if problem is not None:
         raise OrchestratorUnavailable(
-            f"the Prefect server at {PREFECT_API_URL.value()} does not answer "
-            f"({str(problem) or type(problem).__name__}); start it with 'prefect server start', or "
-            f"unset PREFECT_API_URL to use an embedded one"
+            f"the Prefect server at {_server()} does not answer "
+            f"({urls.redacted(str(problem)) or type(problem).__name__}); start it with 'prefect "
+            f"server start', or unset PREFECT_API_URL to use an embedded one"
         ) from problem

@@ -77,6 +77,7 @@ class EmbeddedServer:
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         prepare_database(environment)
+        private_file(log_path).close()
         self._environment = environment
         self._log_path = log_path
         self._tell = tell
@@ -85,7 +86,6 @@ class EmbeddedServer:
         self.secret = new_secret()
         self._is_stopping = False
         self._lock = threading.Lock()
-        private_file(log_path).close()
         self._process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:

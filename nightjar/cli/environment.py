@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
-from nightjar.errors import OrchestratorUnavailable
+from nightjar.errors import InputError, OrchestratorUnavailable
+from nightjar.files import urls
 from nightjar.store import named_write_errors
 
 if TYPE_CHECKING:
     from nightjar.cli.embedded_server import EmbeddedServer
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
@@ -60,6 +62,39 @@ def keep_logs_off_the_terminal(environment: MutableMapping[str, str] = os.enviro
     environment.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
+def check_prefect_url(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise InputError when ``PREFECT_API_URL`` is no URL: Prefect's import would end badly.
+
+    The value is not quoted: what makes it none may be a password that is not escaped.
+    """
+    url = environment.get("PREFECT_API_URL")
+    if url and not (urls.scheme_of(url) in urls.HTTP_SCHEMES and urls.has_place(url)):
+        raise InputError(
+            "the environment variable PREFECT_API_URL is no URL: it is like "
+            "http://127.0.0.1:4200/api, and in a password '/', '?', '#' and '@' are written as "
+            "%2F, %3F, %23 and %40; mend it, or unset it to use a server of Nightjar's own"
+        )
+
+
+def keep_proxies_out(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let no request to this machine go through a proxy: it would learn the server's secret.
+
+    What the user excluded stays excluded. Programs prefer ``no_proxy`` to ``NO_PROXY``.
+    """
+    before = {name: environment.get(name) for name in ("no_proxy", "NO_PROXY")}
+    for name, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):
+        value = before[name] if before[name] is not None else before[other]
+        given = [host.strip() for host in (value or "").split(",") if host.strip()]
+        missing = [host for host in LOOPBACK if host not in given]
+        environment[name] = ",".join([*given, *missing])
+
+
+def has_proxy(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether requests to http servers go through a proxy."""
+    names = {name.lower() for name, value in environment.items() if value}
+    return bool(names & {"http_proxy", "all_proxy"})
+
+
 class RunServer:
     """The embedded Prefect server of a run, unless the user has a server."""
 
@@ -74,15 +109,19 @@ class RunServer:
         return self._server is not None
 
     def start(self) -> None:
-        """Start it in the background, once. Raises StoreNotWritable."""
+        """Start it in the background, once. Raises InputError or StoreNotWritable."""
+        check_prefect_url()
         prepare_environment(self._loaded.artifacts_dir)
+        if urls.is_on_loopback(os.environ.get("PREFECT_API_URL", "")):
+            keep_proxies_out()
         if self._server is not None or has_prefect_server():
             return
-        with named_write_errors(self._loaded.artifacts_dir):
-            self._log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keep_proxies_out()
         from nightjar.cli.embedded_server import EmbeddedServer  # noqa: PLC0415 (imports httpx)
 
-        self._server = EmbeddedServer(self._log_path, dict(os.environ), errors.print)
+        with named_write_errors(self._loaded.artifacts_dir):
+            self._log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._server = EmbeddedServer(self._log_path, dict(os.environ), errors.print)
         # Registered before Prefect is imported, so that it stops after Prefect's last logs.
         atexit.register(self._server.stop)
         os.environ["PREFECT_API_URL"] = self._server.url

@@ -140,8 +140,11 @@ def _serve(host: str, number: int, parent: int) -> None:
         sys.exit(f"{SERVER_VARIABLE} is not set: every user of this machine could use the server")
     os.umask(0o077)
     import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
+    from prefect.server.api import collections  # noqa: PLC0415
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
+    # It would ask GitHub for lists of workers and blocks; the ones in its package do.
+    collections.KNOWN_VIEWS.update(dict.fromkeys(collections.KNOWN_VIEWS, ""))
     with socket.socket(fileno=number) as listening:
         port = listening.getsockname()[1]
         level = os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "warning").lower()

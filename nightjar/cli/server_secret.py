@@ -35,11 +35,12 @@ def kept_secret(path: Path) -> str:
 
 def _read(path: Path) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, encoding="ascii") as file:
+    with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
         found = os.fstat(descriptor)
         is_private = not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         secret = file.read().strip()
-    if is_private and found.st_uid == os.geteuid() and secret.startswith(f"{_USER}:"):
+    is_whole = secret.isascii() and secret.isprintable() and secret.startswith(f"{_USER}:")
+    if is_private and found.st_uid == os.geteuid() and is_whole:
         return secret
     path.unlink()
     raise FileNotFoundError(path)

@@ -26,6 +26,7 @@ import yaml
 from rich.console import Console
 
 from nightjar.cli.embedded_server import prepare_database
+from nightjar.cli.environment import LOOPBACK, check_prefect_url, has_proxy, keep_proxies_out
 from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, start_server
 from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
 from nightjar.cli.server_secret import kept_secret, secret_path
@@ -33,6 +34,7 @@ from nightjar.cli.terminal import pass_on
 from nightjar.config import LoadedConfig, check_may_be_recorded
 from nightjar.errors import ConfigError, InputError, OrchestratorUnavailable
 from nightjar.files import urls
+from nightjar.files.asking import ask_within
 from nightjar.files.listening import is_loopback, listen, shown_host
 from nightjar.store import named_write_errors
 
@@ -42,6 +44,7 @@ _START_SECONDS = 180.0
 _DEPLOY_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 _LAST_LINES_SECONDS = 2.0
+_PROBE_SECONDS = 5.0
 
 
 def serve_nightly(
@@ -56,6 +59,7 @@ def serve_nightly(
     project = loaded.base_dir
     deployments_path(loaded)  # report mistakes in it before anything starts
     check_may_be_recorded(loaded.overrides)
+    check_prefect_url()
     _check_loopback(host)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -66,6 +70,8 @@ def serve_nightly(
         given = os.environ.get("PREFECT_API_URL")
         url = given or f"http://{shown_host(host)}:{port}/api"
         environment = {**os.environ, "PREFECT_API_URL": url}
+        if urls.is_on_loopback(url):
+            keep_proxies_out(environment)
         if given and not _answers(url):
             raise OrchestratorUnavailable(
                 f"PREFECT_API_URL is {urls.redacted(url)}, where no Prefect server answers; start "
@@ -145,6 +151,8 @@ def _tell_how_to_use(console: Console, url: str, known: str) -> None:
     page, shown = url.removesuffix("/api"), urls.redacted(url)
     login = f"Its page asks for a password. Print it with\n  echo {known}\n" if known else ""
     secret = f"{CLIENT_VARIABLE}={known} " if known else ""
+    if urls.is_on_loopback(url) and has_proxy():
+        secret = f"no_proxy={','.join(LOOPBACK)} {secret}"
     console.print(
         f"Serving. The runs are at {urls.redacted(page)}. {login}Start one now with\n"
         f"  PREFECT_API_URL={shown} {secret}prefect deployment run {DEPLOYMENT} --watch\n"
@@ -162,6 +170,7 @@ def deploy(
     Its runs work in the directory of the config. Raises ConfigError when the prefect.yaml there
     does not declare it; OrchestratorUnavailable with Prefect's output, or after a timeout.
     """
+    shown = urls.redacted(environment["PREFECT_API_URL"])
     pool = ["work-pool", "create", "--type", "process", work_pool, "--overwrite"]
     parameters = {
         "config_path": str(loaded.path),
@@ -186,12 +195,13 @@ def deploy(
         except subprocess.TimeoutExpired as error:
             raise OrchestratorUnavailable(
                 f"'prefect {' '.join(arguments)}' did not end within {_DEPLOY_SECONDS:.0f} s; does "
-                f"the Prefect server at {environment['PREFECT_API_URL']} answer? See its log, then "
+                f"the Prefect server at {shown} answer? See its log, then "
                 f"run the same command again"
             ) from error
         if done.returncode != 0:
             raise OrchestratorUnavailable(
-                f"'prefect {' '.join(arguments)}' failed:\n{done.stdout}{done.stderr}".strip()
+                f"'prefect {' '.join(arguments)}' failed:\n"
+                f"{urls.redacted(done.stdout + done.stderr)}".strip()
             )
 
 
@@ -254,10 +264,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _answers(url: str) -> bool:
+    """Whether a Prefect server answers at ``url``; one on this machine is asked by no proxy."""
+
+    def ask() -> bool:
+        trusts = not urls.is_on_loopback(url)
+        answer = httpx.get(f"{url}/health", timeout=_PROBE_SECONDS, trust_env=trusts)
+        return answer.status_code == httpx.codes.OK
+
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+        return ask_within(2 * _PROBE_SECONDS, ask)
+    except (OSError, ValueError, ImportError, httpx.HTTPError, httpx.InvalidURL):
+        return False  # the environment's proxies or certificates may be of no use, too
 
 
 def _wait_until_it_answers(

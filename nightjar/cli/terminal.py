@@ -25,6 +25,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from nightjar.files.harmless_text import harmless, visible
+from nightjar.files.urls import redacted
 
 
 class Terminal(Console):
@@ -93,12 +94,15 @@ def shut_the_door() -> None:
 
 
 def pass_on(process: subprocess.Popen[bytes]) -> threading.Thread:
-    """Copy what a process writes into a pipe, if it does, to standard output, until it ends."""
+    """Copy what a process writes into a pipe, if it does, to standard output, until it ends.
+
+    Without the passwords in its URLs.
+    """
 
     def copy() -> None:
         with process.stdout or io.BytesIO() as lines:
             for line in lines:
-                write_text(line.decode("utf-8", "backslashreplace"))
+                write_text(redacted(line.decode("utf-8", "backslashreplace")))
                 sys.stdout.flush()
 
     thread = threading.Thread(target=copy, name="what a process prints", daemon=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from nightjar.config.sections import Name, Section, Seed, Text
+from nightjar.files import urls
 
 _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
@@ -98,6 +99,20 @@ class RegistryConfig(Section):
             )
         if uri is not None and uri.startswith("sqlite:") and "%" in uri.partition("?")[0]:
             raise ValueError("MLflow cannot use a SQLite file with '%' in its path; rename it")
+        return uri
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _is_an_address(cls, uri: str | None) -> str | None:
+        """Of a web server; databases have rules of their own. The message has no password."""
+        if uri is None or urls.scheme_of(uri) not in urls.HTTP_SCHEMES:
+            return uri
+        path = uri.partition("://")[2].partition("/")[2]
+        if not urls.has_place(uri) or "@" in path:
+            raise ValueError(
+                "this is no address of a web server: it is like http://HOST:5000, and in a "
+                "password '/', '?', '#' and '@' are written as %2F, %3F, %23 and %40"
+            )
         return uri
 
 

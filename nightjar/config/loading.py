@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,8 @@ from nightjar.errors import ConfigError
 from nightjar.files import urls
 from nightjar.wording import counted
 
+_LOGIN = re.compile(r"://.*@")
+
 
 @dataclass(frozen=True)
 class Override:
@@ -39,7 +42,10 @@ class Override:
     value: Any
 
     def __str__(self) -> str:
-        return f"override {urls.redacted(self.text)!r}"
+        text = self.text
+        if self.keys[-1] == "tracking_uri":  # its password may have any signs, as in u:1/x@host
+            text = _LOGIN.sub("://", text)
+        return f"override {urls.redacted(text)!r}"
 
 
 def parse_override(text: str) -> Override:
@@ -51,7 +57,7 @@ def parse_override(text: str) -> Override:
     try:
         value = parse(raw_value, keys)
     except UnclearValue as error:
-        raise ConfigError(f"override {text!r}: {problem_of(error)[1]}") from error
+        raise ConfigError(f"override {urls.redacted(text)!r}: {problem_of(error)[1]}") from error
     except yaml.YAMLError as error:
         raise ConfigError(
             f"override {urls.redacted(text)!r}: the value is not valid YAML "

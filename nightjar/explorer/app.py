@@ -53,6 +53,7 @@ _PAGES: Mapping[str, Callable[[Request], Component]] = {
 }
 _POLL_MILLISECONDS = 900
 _N_SUGGESTIONS = 10
+_FAR = 1e300
 _URL = (Input("url", "pathname"), Input("url", "search"))
 _URL_STATE = (State("url", "pathname"), State("url", "search"))
 
@@ -281,7 +282,7 @@ def _box(moved: Any, before: Box) -> Box | None:
     if not any(key in moved for key in keys):
         return None
     values = [moved.get(key, was) for key, was in zip(keys, before, strict=True)]
-    if not all(isinstance(value, int | float) and np.isfinite(value) for value in values):
+    if not all(isinstance(value, int | float) and -_FAR < value < _FAR for value in values):
         return None
     x0, x1, y0, y1 = map(float, values)
     return (x0, x1, y0, y1) if x0 < x1 and y0 < y1 else None

@@ -22,6 +22,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
+from nightjar.explorer import posts
 from nightjar.explorer.app import make_app
 from nightjar.explorer.library import Library
 from nightjar.files.listening import is_loopback, listen, shown_host
@@ -93,7 +94,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def protect(app: Dash, own_host: str | None, port: int) -> None:
-    """Refuse requests from other sites and tell the browser what it may load.
+    """Refuse requests from other sites, and others than the page's; say what may be loaded.
 
     Only requests to the Host ``own_host`` (host:port) or to this machine's own names are
     answered; with None every Host is, because a machine's names in a network are unknown here.
@@ -114,6 +115,17 @@ def protect(app: Dash, own_host: str | None, port: int) -> None:
         if request.method != "GET" and site not in {"none", "same-origin"}:
             return _refusal("requests from other sites are not answered")
         return None
+
+    @server.before_request
+    def refuse_what_the_page_does_not_post() -> Response | None:
+        if request.method != "POST" or request.path != posts.PATH:
+            return None
+        try:
+            body = request.get_json(force=True, silent=True)
+        except RecursionError:
+            body = None
+        problem = posts.misshapen(app.callback_map, body)
+        return None if problem is None else _refusal(problem, 400)
 
     @server.after_request
     def add_policy(response: Response) -> Response:
@@ -139,5 +151,5 @@ def _policy(app: Dash) -> str:
     )
 
 
-def _refusal(text: str) -> Response:
-    return Response(f"{text}\n", status=403, mimetype="text/plain")
+def _refusal(text: str, status: int = 403) -> Response:
+    return Response(f"{text}\n", status=status, mimetype="text/plain")

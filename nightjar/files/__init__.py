@@ -1,1 +1,1 @@
-"""Files: paths, what is written, archives, URLs, decompression, HTML, harmless text; listening."""
+"""Files: paths, what is written, archives, URLs, HTML, harmless text; listening and asking."""

@@ -6,6 +6,8 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from nightjar.files.listening import is_loopback
+
 FILE_SCHEME = "file"
 HTTP_SCHEMES = frozenset(("http", "https"))
 FAMILIES = {
@@ -32,6 +34,7 @@ _LOGIN = re.compile(r"(?:[a-z][a-z0-9+.-]*)://(?:[^\s/?#@:]*:(?!\d+/)[^\s@'\"]*@
 _WEB_USER = re.compile(r"https?://[^\s/?#]*@", re.IGNORECASE)
 _PARAMETER = re.compile(r"[?&;]([^\s=&;?]+)=")
 _QUERY = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]+)\?[^\s'\"<>]*")
+_PLAIN_HOST = re.compile(r"(?!.*xn--)(?=.*[a-z])[a-z0-9._-]+")
 _INDEX_NAME = "index.html"
 _MAX_NAME_BYTES = 200
 
@@ -85,20 +88,54 @@ def check_url(url: str) -> None:
         raise ValueError(f"{scheme}:// is followed by a bucket or container")
 
 
-def _check_http_url(url: str) -> None:
+def has_place(url: str) -> bool:
+    """Whether after the scheme of ``url`` come a possible host and perhaps a port."""
     try:
         parts = urlsplit(url)
-        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return _is_host(parts.hostname or "") and (parts.port is None or parts.port > 0)
     except ValueError:
-        has_host = False
-    if not has_host:
+        return False
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether only this machine has the server of ``url``."""
+    return has_place(url) and is_loopback(urlsplit(url).hostname or "")
+
+
+def _check_http_url(url: str) -> None:
+    if not has_place(url):
         raise ValueError("this is no URL: after the scheme come a host and perhaps a port")
+    parts = urlsplit(url)
     for name, _value in parse_qsl(parts.query, keep_blank_values=True):
         if is_secret_name(name):
             raise ValueError(
                 f"the query parameter {name!r} looks like a credential, which would end up in "
                 f"logs; keep it out of the config: {credentials_hint(parts.scheme)}"
             )
+
+
+def _is_host(host: str) -> bool:
+    """Whether a host may have this name or address, so that a client does not stumble over it."""
+    if host == "" or ":" in host:
+        return host != ""  # urlsplit has looked at an IPv6 address
+    try:
+        name = host if _PLAIN_HOST.fullmatch(host) else _ascii_host(host)
+        name.encode("idna")  # no empty and no long label
+    except ValueError:
+        return False
+    return True
+
+
+def _ascii_host(host: str) -> str:
+    """A name in another script, or an IPv4 address, as it is asked for. Raises ValueError."""
+    import httpx  # noqa: PLC0415 (rarely needed, and slow)
+
+    try:
+        parsed = httpx.URL(f"http://{host}/")
+        _ = parsed.host  # decodes the name
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
+    return parsed.raw_host.decode("ascii")
 
 
 def checked_database_url(url: str) -> str:

@@ -9,13 +9,14 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from nightjar.errors import RegistryUnavailable
+from nightjar.errors import InputError, RegistryUnavailable
+from nightjar.files import urls
+from nightjar.files.asking import ask_within
 from nightjar.registry.readers import RegisteredVersion
 from nightjar.registry.uris import masked, sqlite_path, without_secrets
 from nightjar.store import waited_lease
@@ -46,11 +47,15 @@ _ENVIRONMENT = {
     "PGCONNECT_TIMEOUT": "30",
 }
 _PROBE_SECONDS = 5
+_PROBE_TRIES_SECONDS = 20.0
+"""For two tries, each to connect and to read, however little comes with each read."""
 _BUSY_SECONDS = 20.0
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ASK_FOR_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """PostgreSQL's SSLRequest: the server answers it with one byte, before anything else."""
 _PAGE = 1_000
+_ASIDE = "(raised as a result of "
+"""How SQLAlchemy begins a message about where it was, before it says what happened."""
 _BUSY = re.compile(r"too many (\d+) error responses")
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 
@@ -104,7 +109,7 @@ def named_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, SQLAlchemyError, sqlite3.Error) as error:
-        raise RegistryUnavailable(_explain(uri, str(error))) from error
+        raise RegistryUnavailable(_explain(uri, _said(error))) from error
     except ModuleNotFoundError as error:
         raise RegistryUnavailable(
             f"MLflow at {masked(uri)} needs the Python package {error.name!r}; install it"
@@ -135,8 +140,14 @@ def error_code(error: Exception) -> str | None:
     return code
 
 
+def _said(error: BaseException) -> str:
+    """What an error says; that of SQLAlchemy has the driver's in it, which is to the point."""
+    return str(getattr(error, "orig", None) or error)
+
+
 def _explain(uri: str, problem: str) -> str:
     lines = [line.strip() for line in without_secrets(problem, uri).splitlines() if line.strip()]
+    lines = [line for line in lines if _ASIDE not in line]
     said = lines[0] if lines else "no reason given"
     if status := _BUSY.search(said):
         said = f"the server answers {status[1]}"
@@ -162,23 +173,51 @@ def _explain(uri: str, problem: str) -> str:
 
 def _probe(uri: str) -> None:
     """Fail at once when no server listens: MLflow itself would retry for minutes."""
-    parts = urlsplit(uri)
-    kind = parts.scheme.partition("+")[0]
-    if kind in ("http", "https"):
-        from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
-        from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
+    kind = urls.scheme_of(uri).partition("+")[0]
+    if kind in urls.HTTP_SCHEMES:
+        if not urls.has_place(uri):
+            raise InputError(_no_address(uri))
+        try:
+            ask_within(_PROBE_TRIES_SECONDS, partial(_ask_health, uri))
+        except TimeoutError as error:
+            raise RegistryUnavailable(_explain(uri, "no answer (timed out)")) from error
+    elif kind in _DEFAULT_PORTS:
+        _probe_database(uri, kind)
 
-        http_request(  # type: ignore[no-untyped-call]
-            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
-            "/health",
-            "GET",
-            max_retries=1,
-            backoff_factor=1,
-            timeout=_PROBE_SECONDS,
-            raise_on_status=False,
-        )
-    elif kind in _DEFAULT_PORTS and parts.hostname:
-        address = (parts.hostname, parts.port or _DEFAULT_PORTS[kind])
+
+def _no_address(uri: str) -> str:
+    return (
+        f"registry.tracking_uri: {masked(uri)} is no address: it is like http://HOST:5000 or "
+        f"postgresql://USER@HOST:5432/BASE, and in a password '/', '?', '#' and '@' are written "
+        f"as %2F, %3F, %23 and %40"
+    )
+
+
+def _ask_health(uri: str) -> None:
+    from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
+    from mlflow.utils.rest_utils import http_request  # noqa: PLC0415
+
+    http_request(  # type: ignore[no-untyped-call]
+        get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+        "/health",
+        "GET",
+        max_retries=1,
+        backoff_factor=1,
+        timeout=_PROBE_SECONDS,
+        raise_on_status=False,
+    )
+
+
+def _probe_database(uri: str, kind: str) -> None:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        parts = make_url(uri)
+    except (ArgumentError, ValueError):  # which quote what may be a part of the password
+        raise InputError(_no_address(uri)) from None
+    if parts.host:
+        address = (parts.host, parts.port or _DEFAULT_PORTS[kind])
         try:
             with socket.create_connection(address, timeout=_PROBE_SECONDS) as connection:
                 _hear(kind, connection)

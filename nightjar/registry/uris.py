@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from nightjar.config import RegistryConfig
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)")
 _SECRET_PARAMETER = re.compile(r"(?i)([?&][^=&]*(?:pass|token|secret|key)[^=&]*=)[^&#]*")
 _HIDDEN = "***"
+_END = re.compile(r"[/?#]")
+_SPECIAL = re.compile(r"[/?#@]")
+_LEAST_PIECE = 3
 
 
 def mlflow_dir(artifacts_dir: Path) -> Path:
@@ -35,24 +38,51 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def masked(uri: str) -> str:
-    """``uri`` without its password or token, for messages."""
-    parts = urlsplit(uri)
-    user_info, at, host = parts.netloc.rpartition("@")
-    if at:
-        user, colon, _ = user_info.partition(":")
+    """``uri`` without its password or token, for messages; any text is taken.
+
+    A name alone is a token on the web and no secret at a database.
+    """
+    login = _login(uri)
+    user, colon, _ = login.partition(":")
+    if colon or is_server(uri):
         hidden = f"{user}:{_HIDDEN}" if colon else _HIDDEN
-        uri = urlunsplit(parts._replace(netloc=f"{hidden}@{host}"))
+        uri = uri.replace(f"://{login}@", f"://{hidden}@", 1)
     return _SECRET_PARAMETER.sub(rf"\1{_HIDDEN}", uri)
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """``text`` (another program's message) with the password of ``uri`` masked."""
-    user_info = urlsplit(uri).netloc.rpartition("@")[0]
-    secret = user_info.rpartition(":")[2]
+    """``text`` (another program's message) with the password of ``uri`` masked.
+
+    So are the pieces of one whose ``/``, ``?``, ``#`` or ``@`` is not escaped: what reads the
+    address takes one for the port, say, and quotes it.
+    """
+    login = _login(uri)
+    user, colon, secret = login.partition(":")
+    if not colon:
+        secret = user if is_server(uri) else ""
+    pieces = {piece for piece in _SPECIAL.split(secret) if len(piece) >= _LEAST_PIECE}
     text = text.replace(uri, masked(uri))
-    for form in {secret, unquote(secret)} - {""}:
+    forms = ({secret, unquote(secret)} | pieces) - {""}
+    for form in sorted(forms, key=lambda form: (-len(form), form)):
         text = text.replace(form, _HIDDEN)
     return text
+
+
+def _login(uri: str) -> str:
+    """User and password, or the token, of any address, as it is written; "" if it has none.
+
+    If a password has signs that should be escaped, everything up to the last ``@`` is taken.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme.startswith("sqlite"):
+        return ""
+    before, at, _ = rest.partition("?")[0].rpartition("@")
+    server = _END.split(rest, maxsplit=1)[0]
+    if at and "@" in server:
+        return before
+    _, colon, port = server.partition(":")
+    is_port = not colon or port.isdecimal() or server.startswith("[")
+    return "" if is_port else rest.rpartition("@")[0]
 
 
 def page_of(uri: str, path: str) -> str | None:

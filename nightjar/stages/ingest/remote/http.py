@@ -12,8 +12,9 @@ import netrc
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import httpx
@@ -21,6 +22,8 @@ import httpx
 from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
+from nightjar.files.asking import ask_within
+from nightjar.stages.ingest.remote import silence
 from nightjar.stages.ingest.remote.object_storage import (
     Body,
     Interrupted,
@@ -29,7 +32,6 @@ from nightjar.stages.ingest.remote.object_storage import (
     RemoteObject,
     Rest,
 )
-from nightjar.stages.ingest.remote.silence import Pace
 from nightjar.version import __version__
 
 _CONNECT_SECONDS = 10.0
@@ -108,10 +110,10 @@ class HttpStorage:
         self._client.close()
 
     def _page(self, listing: str, url: str) -> str:
-        content, pace = bytearray(), Pace()
+        content, pace = bytearray(), silence.Pace()
         try:
             with self._response(listing, {}) as response:
-                for piece in response.iter_raw():
+                for piece in _pieces(listing, response):
                     content += piece
                     pace.count(len(piece))
                     if len(content) > _MAX_LISTING_BYTES:
@@ -128,28 +130,35 @@ class HttpStorage:
 
         Credentials are only sent to the server of ``url``.
         """
-        target = httpx.URL(url)
+        first = target = _parsed(url)
         for _ in range(_MAX_REDIRECTS + 1):
-            own = self._headers if _origin(target) == _origin(httpx.URL(url)) else {}
-            with (
-                _translated(url),
-                self._client.stream("GET", target, headers={**own, **headers}) as response,
-            ):
+            own = self._headers if _origin(target) == _origin(first) else {}
+            with closing(self._sent(url, target, {**own, **headers})) as response:
                 if not response.has_redirect_location:
                     _check_status(url, response)
                     yield response
                     return
                 target = _redirected(url, target, response.headers["location"])
-                self._check_redirect(url, target)
+                self._check_redirect(url, first, target)
         raise SourceError(f"{url}: is redirected more than {_MAX_REDIRECTS} times; check the URL")
 
-    def _check_redirect(self, url: str, target: httpx.URL) -> None:
+    def _sent(self, url: str, target: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
+        """The beginning of the answer of ``target``; its body is still to be read."""
+        seconds = silence.SLOW_SECONDS
+        with _translated(url):
+            request = self._client.build_request("GET", target, headers=headers)
+            send = partial(self._client.send, request, stream=True)
+            try:
+                return ask_within(seconds, send, httpx.Response.close)
+            except TimeoutError:
+                raise Interrupted(f"its answer did not begin in {seconds:.0f} s") from None
+
+    def _check_redirect(self, url: str, own: httpx.URL, target: httpx.URL) -> None:
         """Raise SourceError unless ``target`` is on the server of ``url`` or an allowed one.
 
         Otherwise a web server could have us read what only this machine or its network reaches:
         a service on loopback, the credentials of a cloud machine (169.254.169.254).
         """
-        own = httpx.URL(url)
         scheme, host, port = _origin(target)
         is_own = host == own.host and (
             port == _origin(own)[2] or (own.scheme, own.port, scheme, port) == _UPGRADED
@@ -217,17 +226,28 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, port
 
 
+def _parsed(url: str) -> httpx.URL:
+    """Raises SourceError for a URL whose host no name can be."""
+    with _translated(url):
+        parsed = httpx.URL(url)
+        _ = parsed.host  # decodes a name in another script
+        return parsed
+
+
 def _redirected(url: str, current: httpx.URL, location: str) -> httpx.URL:
     try:
         target = current.join(location)
+        host = target.host  # decodes a name in another script
     except (httpx.InvalidURL, ValueError):
-        raise SourceError(f"{url}: is redirected to something that is no URL") from None
+        raise SourceError(
+            f"{url}: is redirected to something that is no URL; check the URL in a browser"
+        ) from None
     if target.scheme not in urls.HTTP_SCHEMES or (current.scheme, target.scheme) == (
         "https",
         "http",
     ):
         raise SourceError(
-            f"{url}: is redirected to {target.scheme}://{target.host}, which is not followed"
+            f"{url}: is redirected to {target.scheme}://{host}, which is not followed"
         )
     return target
 
@@ -285,12 +305,17 @@ def _version(response: httpx.Response) -> ObjectVersion:
     length = response.headers.get("content-length", "")
     n_bytes = int(length) if length.isdecimal() and response.status_code == 200 else None
     etag = response.headers.get(_ETAG, "")
-    if etag:
+    if _can_be_sent(etag):
         return ObjectVersion({_ETAG: etag}, n_bytes, is_exact=not etag.startswith("W/"))
     modified = response.headers.get(_MODIFIED, "")
-    if modified and _is_past(modified, response.headers.get("date", "")):
+    if _can_be_sent(modified) and _is_past(modified, response.headers.get("date", "")):
         return ObjectVersion({_MODIFIED: modified}, n_bytes)
     return ObjectVersion({}, n_bytes, is_exact=False)
+
+
+def _can_be_sent(mark: str) -> bool:
+    """Whether a later request can carry the mark; servers may send any bytes as one."""
+    return mark != "" and mark.isascii() and mark.isprintable()
 
 
 def _is_past(modified: str, date: str) -> bool:
@@ -304,20 +329,25 @@ def _is_past(modified: str, date: str) -> bool:
 def _unless(known: ObjectVersion | None) -> dict[str, str]:
     marks = {} if known is None else known.marks
     names = {_ETAG: "If-None-Match", _MODIFIED: "If-Modified-Since"}
-    return {names[name]: value for name, value in marks.items() if name in names}
+    return {
+        names[name]: value for name, value in marks.items() if name in names and _can_be_sent(value)
+    }
 
 
 def _range_of(rest: Rest | None) -> dict[str, str]:
     if rest is None:
         return {}
     (mark,) = rest.version.marks.values()
+    if not _can_be_sent(mark):
+        return {}  # from the beginning: what changed meanwhile would not be noticed
     return {"Range": f"bytes={rest.start}-", "If-Range": mark}
 
 
 def _pieces(url: str, response: httpx.Response) -> Iterator[bytes]:
+    connection = response.extensions["network_stream"].get_extra_info("socket")
     with _translated(url):
         # As they arrive: with a fixed size, data before an interruption would be lost.
-        yield from response.iter_raw()
+        yield from silence.Stall(connection).each(response.iter_raw())
 
 
 @contextmanager
@@ -333,5 +363,8 @@ def _translated(url: str) -> Iterator[None]:
                 f"your own authority in the environment variable SSL_CERT_FILE"
             ) from None
         raise Interrupted(reason) from None
-    except httpx.InvalidURL as error:
-        raise SourceError(f"{url}: is no URL ({urls.redacted(str(error))})") from None
+    except (httpx.InvalidURL, UnicodeError) as error:  # a host that cannot be a name
+        raise SourceError(
+            f"{url}: is no URL, or is redirected to what is none ({urls.redacted(str(error))}); "
+            f"check the URL in a browser"
+        ) from None

@@ -114,5 +114,57 @@ class Silence:
         with suppress(Exception):  # closed meanwhile
             if number is not None:
                 self._is_cut = True
-                with socket.socket(fileno=os.dup(number())) as shut:
-                    shut.shutdown(socket.SHUT_RDWR)
+                _shut(number())
+
+
+class Stall:
+    """Cuts a connection when no piece of the answer comes within ``SLOW_SECONDS``.
+
+    A server may send bytes that belong to no piece, such as the endless head of a chunk, so that
+    no limit on a single read is reached.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._asked_at: float | None = None
+        self._is_cut = False
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="slow answer", daemon=True)
+
+    def each(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces as they come. Raises Interrupted when the next one does not come."""
+        self._thread.start()
+        try:
+            while (piece := self._next(pieces)) is not None:
+                yield piece
+        finally:
+            self._is_over.set()
+            self._thread.join(_END_SECONDS)
+
+    def _next(self, pieces: Iterator[bytes]) -> bytes | None:
+        self._asked_at = time.monotonic()
+        try:
+            piece = next(pieces, None)
+        except Exception:
+            if not self._is_cut:
+                raise
+            piece = None
+        finally:
+            self._asked_at = None
+        if self._is_cut:
+            raise Interrupted(f"nothing of the answer came in {SLOW_SECONDS:.0f} s") from None
+        return piece
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(min(_LOOK_SECONDS, SLOW_SECONDS / 4)):
+            asked_at = self._asked_at
+            if asked_at is not None and time.monotonic() - asked_at >= SLOW_SECONDS:
+                with suppress(OSError):  # closed meanwhile
+                    self._is_cut = True
+                    _shut(self._connection.fileno())
+
+
+def _shut(number: int) -> None:
+    """Shut the socket with this descriptor for all who wait for it."""
+    with socket.socket(fileno=os.dup(number)) as shut:
+        shut.shutdown(socket.SHUT_RDWR)
