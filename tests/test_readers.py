@@ -96,7 +96,7 @@ def written(project: HandMade, *arguments: str) -> bytes:
 def vectors_of_gensim(project: HandMade, model: str) -> list[Any]:
     """What ``nightjar to-gensim`` writes, without the time that gensim puts in."""
     path = project.directory / "answer.gensim"
-    asked(project.path, "to-gensim", model, "-o", path)
+    asked(project.path, "to-gensim", model, "-o", path, "--force")
     opened = Word2Vec.load(str(path)).wv
     return [opened.index_to_key, opened.vectors.tolist()]
 
