@@ -7,11 +7,15 @@ import gzip
 import io
 import lzma
 import os
+import sqlite3
 import struct
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from conftest import examples
@@ -445,3 +449,20 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> N
         return
     assert len(found.tokens) == len(found.matrix) == len(set(found.tokens)) > 0
     assert np.isfinite(found.matrix).all()
+
+
+@pytest.mark.parametrize("name", ["parquet", "sqlite"])
+def test_a_name_that_is_not_utf_8_is_damage(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    if name == "parquet":
+        pq.write_table(pa.table({"a_name": ["a"], "vector": [[1.0, 2.0]]}), path)
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE a_name (key TEXT)")
+            database.commit()
+    content = path.read_bytes()
+    assert b"a_name" in content
+    path.write_bytes(content.replace(b"a_name", b"\xff_name"))
+    with pytest.raises(InputError, match="UTF-8") as refused:
+        read_vectors(path, name)
+    assert str(path) in str(refused.value)

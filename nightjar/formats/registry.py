@@ -263,9 +263,17 @@ def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tupl
 
 @contextmanager
 def _naming(path: Path, plain: Path) -> Iterator[None]:
-    """Errors in the decompressed file ``plain`` name ``path``, which the user has."""
+    """Errors in the decompressed file ``plain`` name ``path``, which the user has.
+
+    Names of columns and tables that are not UTF-8 are errors of the libraries that read them.
+    """
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is damaged: a name in it is not UTF-8 ({error.reason}); fetch or write it "
+            f"again"
+        ) from error
     except InputError as error:
         if plain == path:
             raise

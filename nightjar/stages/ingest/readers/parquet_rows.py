@@ -243,7 +243,7 @@ def _named_errors(path: Path) -> Iterator[None]:
         raise vanished(path) from error
     except PermissionError as error:
         raise unreadable(path, error) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(
             f"{path}: is no Parquet file, or damaged ({error}); restore or fetch it again"
         ) from error
