@@ -125,7 +125,7 @@ def test_a_file_that_a_source_matches_twice_is_read_once(tmp_path: Path) -> None
         ("nowhere/a.txt", r"there is no directory .*nowhere; relative paths start at"),
         ("*.json", r"in\.path: \*\.json: the glob matches no file"),
         ("folder", r"folder: is a directory; name its files, for example folder/\*"),
-        ("pipe", r"in\.path: pipe: is no regular file but a pipe, socket or device"),
+        ("pipe", r"in\.path: pipe: is a device, a pipe or a socket"),
         ("broken", r"in\.path: broken: is a link to gone\.txt, which does not exist"),
         ("package:no_such_package/a", r"in\.path: .*no installed package 'no_such_package'"),
     ],

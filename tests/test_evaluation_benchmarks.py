@@ -140,7 +140,7 @@ def test_file_without_an_item_is_refused(tmp_path: Path) -> None:
     ("path", "message"),
     [
         (".", "is a directory; name a file in it"),
-        ("pipe", "is no regular file but a pipe, socket or device"),
+        ("pipe", "is a device, a pipe or a socket"),
         ("broken", "is a link to gone, which does not exist"),
     ],
 )

@@ -93,12 +93,17 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def trickle_a_header(connection: socket.socket) -> None:
+def trickle(connection: socket.socket, begun: bytes) -> None:
+    """Answer with ``begun``, and go on with a byte now and then."""
     connection.recv(1 << 16)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + begun)
     while True:
         connection.sendall(b"x")
         time.sleep(0.02)
+
+
+def trickle_a_header(connection: socket.socket) -> None:
+    trickle(connection, b"X-Slow: ")
 
 
 def go_on_for_ever(connection: socket.socket) -> None:
@@ -109,11 +114,11 @@ def go_on_for_ever(connection: socket.socket) -> None:
 
 
 def trickle_a_body(connection: socket.socket) -> None:
-    connection.recv(1 << 16)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.02)
+    trickle(connection, b"Content-Length: 100000\r\n\r\n")
+
+
+def trickle_a_chunk_head(connection: socket.socket) -> None:
+    trickle(connection, b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;")
 
 
 TRICKLES = [trickle_a_header, go_on_for_ever, trickle_a_body]
@@ -136,15 +141,8 @@ def test_a_web_server_that_never_answers(
 def test_a_web_server_that_sends_a_byte_now_and_then(
     tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trickle(connection: socket.socket) -> None:
-        connection.recv(1 << 16)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while True:
-            connection.sendall(b"x")
-            time.sleep(0.02)
-
     monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
-    with answering(trickle) as port:
+    with answering(trickle_a_body) as port:
         url = f"http://127.0.0.1:{port}/{path}"
         with pytest.raises(SourceUnavailable, match=r"only \d+ bytes came in 0 s; tried 2 times"):
             fetch_files(request_of(url), tmp_path / "fetched", SILENT)
@@ -169,15 +167,8 @@ def test_a_web_server_whose_answer_never_begins(
 def test_a_web_server_that_sends_bytes_that_are_no_part_of_the_answer(
     tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trickle(connection: socket.socket) -> None:
-        connection.recv(1 << 16)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3;")
-        while True:
-            connection.sendall(b"x")
-            time.sleep(0.02)
-
     monkeypatch.setattr(silence, "SLOW_SECONDS", 0.3)
-    with answering(trickle) as port:
+    with answering(trickle_a_chunk_head) as port:
         url = f"http://127.0.0.1:{port}/{path}"
         message = r"nothing of the answer came in 0 s; tried 2 times"
         with pytest.raises(SourceUnavailable, match=message):

@@ -15,7 +15,7 @@ import numpy as np
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
-from nightjar.files.written_paths import check_output
+from nightjar.files.paths import check_output
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import Answerers, AskedVersion

@@ -20,7 +20,7 @@ from rich.console import Console
 from nightjar.cli.terminal import Terminal, write_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import harmless_json
-from nightjar.files.written_paths import check_output, unfinished_beside
+from nightjar.files.paths import check_output, unfinished_beside
 
 errors = Terminal(stderr=True, soft_wrap=True, highlight=False)
 

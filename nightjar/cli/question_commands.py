@@ -35,7 +35,7 @@ from nightjar.cli.tables import fits, plain_table, print_table
 from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
-from nightjar.files.written_paths import check_output
+from nightjar.files.paths import check_output
 from nightjar.wording import counted
 
 app = typer.Typer()

@@ -1,1 +1,1 @@
-"""Files: paths, what is written, archives, URLs, HTML, harmless text; listening and asking."""
+"""Files: paths, URLs, decompression, numbers, HTML, harmless text; listening and asking."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import bz2
 import lzma
 import re
+import stat
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,6 +38,10 @@ _UNSUPPORTED = frozenset(
 _TAR_MAGIC = slice(257, 262)
 _HEAD_BYTES = 262
 _ARCHIVES = ((b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (b"Rar!\x1a\x07", "a rar archive"))
+_ADDED_FOLDER = "__MACOSX"
+_ADDED_FILES = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+_ADDED_PREFIX = "._"
+_UNIX = 3
 _FREE_BYTES = 100_000_000
 """Up to this expanded size, any ratio is allowed."""
 
@@ -241,6 +247,14 @@ def decompress(
         )
     stream = _Stream(path, codec, None if limits is None else Expansion(path, limits))
     return _plain(path, stream.pieces(chain((head,), rest)), is_unpacked=True)
+
+
+def is_content(name: str, info: zipfile.ZipInfo) -> bool:
+    """Whether the member ``name`` is no folder, no link, and not added by a Mac or Windows."""
+    mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
+    *folders, last = name.split("/")
+    is_added = _ADDED_FOLDER in folders or last in _ADDED_FILES or last.startswith(_ADDED_PREFIX)
+    return not (not last or stat.S_ISLNK(mode) or is_added)
 
 
 def _plain(path: Path, pieces: Iterator[bytes], *, is_unpacked: bool) -> Iterator[bytes]:

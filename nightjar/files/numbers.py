@@ -17,3 +17,12 @@ def number_in(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def is_number(text: str | bytes) -> bool:
+    """Whether ``text`` is a number; with an underscore it is one for Python alone."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return (b"_" if isinstance(text, bytes) else "_") not in text  # type: ignore[operator]

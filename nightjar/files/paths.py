@@ -1,19 +1,23 @@
-"""Where input files are: plain paths, globs, and files inside an installed package.
+"""Paths of a user: files to read, and what may be written.
 
-``package:gensim/test/test_data/lee_background.cor`` names a file that an installed
-package ships. The package is located without importing it, so that planning a run stays
-fast.
+Input files are plain paths, globs, and files inside an installed package:
+``package:gensim/test/test_data/lee_background.cor`` names a file that an installed package ships.
+The package is located without importing it, so that planning a run stays fast.
 """
 
 from __future__ import annotations
 
 import glob
 import importlib.util
+import os
+import secrets
 from pathlib import Path, PurePosixPath
 
 from nightjar.errors import InputError
 
 PACKAGE_SCHEME = "package:"
+SPECIAL = "a device, a pipe or a socket"
+"""What is neither a file nor a folder: reading it may never end, and it is not to be replaced."""
 
 
 def resolve_pattern(pattern: str, base_dir: Path) -> Path:
@@ -48,7 +52,7 @@ def expand(pattern: str, base_dir: Path) -> list[Path]:
 
 
 def special_file(path: Path) -> Path | None:
-    """``path``, or what is in it, if it is neither a file nor a folder: reading it may never end.
+    """``path``, or what is in it, if it is SPECIAL.
 
     A link that leads nowhere is none: to read it fails at once.
     """
@@ -70,8 +74,37 @@ def why_no_file(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         return f"is a link to {path.readlink()}, which does not exist; correct the link"
     if path.exists():
-        return "is no regular file but a pipe, socket or device; write its content into a file"
+        return f"is {SPECIAL}; write its content into a file"
     return ""
+
+
+def check_output(path: Path, *, replaces: bool = True, may_be_folder: bool = False) -> None:
+    """Raise InputError unless ``path`` can be written, or replaced.
+
+    A device or a pipe would be replaced by a file, for every program that uses it; so would the
+    folder in which a user stands. ``replaces`` says whether what is there may go at all.
+    """
+    try:
+        is_there, is_folder, is_file = path.exists(), path.is_dir(), path.is_file()
+        is_above = is_folder and Path.cwd().is_relative_to(path.resolve())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    if path.name in ("", "..") or is_above:
+        raise InputError(
+            f"{path} cannot be written: it is the current folder, or one above it; name a file or "
+            f"folder in it"
+        )
+    if is_folder and not may_be_folder:
+        raise InputError(f"{path} cannot be written: it is a folder; name a file")
+    if is_there and not (is_file or is_folder):
+        raise InputError(f"{path} cannot be written: it is {SPECIAL}; name a file")
+    if is_there and not replaces:
+        raise InputError(f"{path} is there already; choose another path, or add --force")
+
+
+def unfinished_beside(path: Path) -> Path:
+    """A new name in the folder of ``path``, short whatever its name, until it is renamed."""
+    return path.with_name(f".nightjar-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _split(pattern: str, base_dir: Path) -> tuple[Path, str]:

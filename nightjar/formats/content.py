@@ -57,15 +57,6 @@ def word2vec_header(path: Path, content: bytes) -> Word2VecHeader | None:
     return Word2VecHeader(int(found[1]), int(found[2]), found.end())
 
 
-def is_number(text: str | bytes) -> bool:
-    """Whether ``text`` is a number; with an underscore it is one for Python alone."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return (b"_" if isinstance(text, bytes) else "_") not in text  # type: ignore[operator]
-
-
 def check_vector_size(path: Path, size: int) -> None:
     """Raise InputError for more values than a vector has."""
     if size > MAX_VECTOR_SIZE:

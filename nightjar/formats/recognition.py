@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nightjar.errors import InputError, SourceError
-from nightjar.files.archives import is_content
-from nightjar.files.compression import decompress, suffix_of
-from nightjar.formats.content import is_number, word2vec_header
+from nightjar.files.compression import decompress, is_content, suffix_of
+from nightjar.files.numbers import is_number
+from nightjar.formats.content import word2vec_header
 from nightjar.formats.facebook import looks_like_fasttext
 from nightjar.wording import counted
 

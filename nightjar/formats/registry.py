@@ -14,8 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from nightjar.errors import InputError, ModelTooLarge
-from nightjar.files.paths import special_file
-from nightjar.files.written_paths import check_output, unfinished_beside
+from nightjar.files.paths import SPECIAL, check_output, special_file, unfinished_beside
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
@@ -244,7 +243,7 @@ def read_vectors(path: Path, name: str = AUTO, limit: int | None = None) -> tupl
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; correct the path")
     if (special := special_file(path)) is not None:
-        raise InputError(f"{special}: is a device, a pipe or a socket; name a file or folder")
+        raise InputError(f"{special}: is {SPECIAL}; name a file or folder")
     try:
         with plain_file(path) as plain, _naming(path, plain):
             found = detect(plain) if name == AUTO else name

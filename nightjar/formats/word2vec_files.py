@@ -22,6 +22,7 @@ import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
 from nightjar.errors import InputError
+from nightjar.files.numbers import is_number
 from nightjar.formats.content import (
     BLOCK_ROWS,
     ExportedVectors,
@@ -29,7 +30,6 @@ from nightjar.formats.content import (
     Word2VecHeader,
     check_vector_size,
     decoded,
-    is_number,
     word2vec_header,
 )
 from nightjar.wording import counted

@@ -15,6 +15,7 @@ from gensim.utils import SaveLoad
 from numpy.typing import NDArray
 
 from nightjar.errors import ArtifactDamaged, InputError, VocabularyError
+from nightjar.files.paths import SPECIAL
 from nightjar.formats.content import first_not_finite, first_repeated
 from nightjar.formats.embeddings import Embeddings, matrix_of
 from nightjar.formats.gensim.hyperparameters import (
@@ -47,7 +48,7 @@ def load_gensim(path: Path) -> Word2Vec | KeyedVectors:
     Raises InputError when it cannot be read, or was not saved by gensim.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path}: is a device, a pipe or a socket; name a file that gensim saved")
+        raise InputError(f"{path}: is {SPECIAL}; name a file that gensim saved")
     try:
         model = SaveLoad.load(str(path))
     except OSError as error:

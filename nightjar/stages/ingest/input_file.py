@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightjar.errors import SourceChanged, SourceError
-from nightjar.files.archives import is_content
-from nightjar.files.compression import Expansion, ExpansionLimits, decompress
+from nightjar.files.compression import Expansion, ExpansionLimits, decompress, is_content
 from nightjar.stages.ingest.records import storable
 from nightjar.store import FileIdentity, file_identity
 from nightjar.wording import counted

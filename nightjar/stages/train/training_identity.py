@@ -18,7 +18,7 @@ from nightjar.config.models import (
     UsifConfig,
 )
 from nightjar.errors import SourceError
-from nightjar.files.paths import resolve_pattern, special_file
+from nightjar.files.paths import SPECIAL, resolve_pattern, special_file
 from nightjar.kernels.code_digest import code_digest
 from nightjar.stages.train.engines import engine_of
 from nightjar.store import Identity, file_identity, library_versions
@@ -145,9 +145,7 @@ def import_path(name: str, model: ImportConfig, base_dir: Path) -> Path:
     if not path.exists():
         raise SourceError(f"models.{name}.path: there is no file or folder {path}; correct it")
     if (special := special_file(path)) is not None:
-        raise SourceError(
-            f"models.{name}.path: {special} is a device, a pipe or a socket; name a file or folder"
-        )
+        raise SourceError(f"models.{name}.path: {special} is {SPECIAL}; name a file or folder")
     return path
 
 

@@ -145,7 +145,7 @@ class Stall:
         self._asked_at = time.monotonic()
         try:
             piece = next(pieces, None)
-        except Exception:
+        except Exception:  # a connection that is cut ends in many ways
             if not self._is_cut:
                 raise
             piece = None
