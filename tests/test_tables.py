@@ -16,7 +16,7 @@ from nightjar.cli.run_commands import print_outcomes
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.pipeline import ModelOutcome
-from nightjar.store.scores import Score
+from nightjar.scoring.scores import Score
 
 WHY = "the score is 0.4290 and at least 0.4100 is needed"
 

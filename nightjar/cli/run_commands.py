@@ -46,8 +46,8 @@ from nightjar.pipeline import (
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, is_server, masked, page_of, tracking_uri
+from nightjar.scoring.scores import Score
 from nightjar.store import acquire_lease
-from nightjar.store.scores import Score
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ Unknown keys are rejected, and so are values of another type: ``"5"`` and ``true
 reference implementations; the shipped YAML repeats each value for the reader.
 
 Larger sections have their own modules (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
-:mod:`.trainers`, :mod:`.evaluation`); this one has the complete file, and the rules between
-sections.
+:mod:`.trainers`, :mod:`.benchmarks`, :mod:`.registry_sections`); this one has the complete file,
+and the rules between sections.
 """
 
 from __future__ import annotations
@@ -19,15 +19,21 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nightjar.config.evaluation import (
+from nightjar.config.benchmarks import (
     AnalogyBenchmark,
     BenchmarkConfig,
-    DocumentVectorsConfig,
+    CategorizationBenchmark,
+    ClassificationBenchmark,
     EvaluationConfig,
-    GateConfig,
-    RegistryConfig,
+    NeighborsBenchmark,
+    OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
+)
+from nightjar.config.registry_sections import (
+    DocumentVectorsConfig,
+    GateConfig,
+    RegistryConfig,
 )
 from nightjar.config.sections import (
     MAX_EPOCHS,
@@ -157,6 +163,8 @@ __all__ = [
     "AcceptConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
+    "CategorizationBenchmark",
+    "ClassificationBenchmark",
     "CorpusConfig",
     "CsvSource",
     "Delimiter",
@@ -176,7 +184,9 @@ __all__ = [
     "ModelConfig",
     "Name",
     "NearDuplicatesConfig",
+    "NeighborsBenchmark",
     "NightjarConfig",
+    "OutlierBenchmark",
     "ParquetSource",
     "Patterns",
     "PhrasesConfig",

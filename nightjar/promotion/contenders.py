@@ -8,9 +8,9 @@ from typing import Any
 
 from nightjar.config import GateConfig
 from nightjar.promotion.events import DECISION, Event, VersionRef
+from nightjar.scoring.scores import main_scores, read_scores
 from nightjar.store import Artifact
 from nightjar.store.schemas import EMBEDDINGS
-from nightjar.store.scores import main_scores, read_scores
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,16 @@
-"""The sections ``evaluation``, ``registry`` and ``document_vectors``: how models are used."""
+"""The sections ``registry`` and ``document_vectors``: how models are used."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nightjar.config.sections import Name, Section, Seed, Text
+from nightjar.config.sections import Name, Section, Text
 from nightjar.files import urls
 
 _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-
-
-class SimilarityBenchmark(Section):
-    """Word pairs with human scores, tab-separated; ``#`` starts a comment.
-
-    Words may be in quotes. The first line is a header if its third field is the name of a column.
-    """
-
-    type: Literal["similarity"]
-    path: Text
-
-
-class AnalogyBenchmark(Section):
-    """Google's format: ``: category`` lines, and lines of four words."""
-
-    type: Literal["analogy"]
-    path: Text
-
-
-class StsBenchmark(Section):
-    """Pairs of texts with human scores, tab-separated, with a header of column names.
-
-    The columns are ``score``, ``sentence1`` and ``sentence2``, and optionally ``genre`` or
-    ``category``.
-    """
-
-    type: Literal["sts"]
-    path: Text
-
-
-BenchmarkConfig = Annotated[
-    SimilarityBenchmark | AnalogyBenchmark | StsBenchmark, Field(discriminator="type")
-]
-
-
-class EvaluationConfig(Section):
-    """The benchmarks that every model is scored on."""
-
-    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    max_vocabulary: int = Field(300_000, ge=1, description="use only the most frequent words")
-    case_insensitive: bool = True
-    bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
-    confidence: float = Field(0.95, gt=0, lt=1)
-    seed: Seed = 1
 
 
 class GateConfig(Section):
