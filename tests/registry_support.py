@@ -75,6 +75,7 @@ def score_row(
         "n_covered": n_covered,
         "max_vocabulary": 300_000,
         "seconds": 0.5,
+        "is_main": metric in ("spearman", "accuracy"),
     }
 
 

@@ -232,7 +232,10 @@ def test_real_sets_are_read_whole(kind: type[Any], name: str, n_items: int) -> N
 # -- analogies ------------------------------------------------------------------------------
 
 
-def test_products_of_similarities_answer_as_in_gensim(tmp_path: Path) -> None:
+def test_products_of_similarities_are_those_of_the_paper_and_nearly_gensims(
+    tmp_path: Path,
+) -> None:
+    """Levy and Goldberg 2014, equation 5; gensim has another epsilon, 1e-6."""
     path = tmp_path / "questions.txt"
     lines = Path(datapath("questions-words.txt")).read_text(encoding="utf-8").splitlines()
     kept = [line for number, line in enumerate(lines) if line.startswith(":") or number % 40 == 0]
@@ -241,18 +244,27 @@ def test_products_of_similarities_answer_as_in_gensim(tmp_path: Path) -> None:
     items = Analogies.read(path, AnalogyBenchmark(type="analogy", path="x", method="3cosmul"))
     exact = WordTable.of(tokens, matrix, case_insensitive=False)
     found = items.answer(Asked(None, exact, seed=1)).answers  # type: ignore[arg-type]
+    units = exact.unit_matrix.astype(np.float64)
+    shifted = (units @ units.T + 1) / 2
     vectors = KeyedVectors(matrix.shape[1])
     # gensim takes products of the vectors as they are for cosines.
-    vectors.add_vectors(tokens, matrix / np.linalg.norm(matrix, axis=1, keepdims=True))
-    expected = []
+    vectors.add_vectors(tokens, exact.unit_matrix)
+    expected, gensims = [], []
     covered = [set(words) <= set(tokens) for words in items.questions]
-    for a, b, c, d in itertools.compress(items.questions, covered):
+    for question in itertools.compress(items.questions, covered):
+        a, b, c, d = (tokens.index(word) for word in question)
+        scores = shifted[b] * shifted[c] / (shifted[a] + 0.001)
+        scores[[a, b, c]] = -1
+        expected.append(float(scores.argmax() == d))
         with warnings.catch_warnings(action="ignore"):  # of gensim's own old names
-            [(answer, _)] = vectors.most_similar_cosmul(positive=[b, c], negative=[a], topn=1)
-        expected.append(float(answer == d))
+            [(answer, _)] = vectors.most_similar_cosmul(
+                positive=[question[1], question[2]], negative=[question[0]], topn=1
+            )
+        gensims.append(float(answer == question[3]))
     assert found.is_covered.tolist() == covered
     assert found.values[covered].tolist() == expected
     assert 20 < sum(expected) < len(expected) - 20
+    assert np.mean(np.equal(expected, gensims)) > 0.99
 
 
 def test_questions_are_resampled_by_their_pairs() -> None:

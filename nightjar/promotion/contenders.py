@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,14 +22,14 @@ class BenchmarkScore:
     """None: no item is covered."""
     coverage: float
     """Share of the items that are covered, 0 to 1."""
-    type: str
-    """The benchmark's type in the config."""
+    settings: str
+    """The benchmark's settings in the config that shape its score, as JSON."""
     items_sha256: str
     """Sha256 of the benchmark's file."""
 
     def is_comparable(self, other: BenchmarkScore) -> bool:
-        """Whether both are scores on the same items."""
-        return (self.type, self.items_sha256) == (other.type, other.items_sha256)
+        """Whether both are scores of the same kind on the same items."""
+        return (self.settings, self.items_sha256) == (other.settings, other.items_sha256)
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ class Question:
 def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
     """The main score of each benchmark of a published evaluation, with the items scored."""
     identity = evaluation.manifest.identity
-    types: Mapping[str, Mapping[str, str]] = identity["config"]["benchmarks"]
+    settings: Mapping[str, Mapping[str, Any]] = identity["config"]["benchmarks"]
     hashes = {_benchmark(entry): entry["sha256"] for entry in identity["inputs"]}
     return {
         name: BenchmarkScore(
             value=score.value,
             coverage=score.coverage,
-            type=types[name]["type"],
+            settings=json.dumps(settings[name], sort_keys=True),
             items_sha256=hashes[name],
         )
         for name, score in main_scores(read_scores(evaluation)).items()

@@ -120,7 +120,7 @@ def _resting_on(contender: Contender | None, gate: GateConfig) -> dict[str, Any]
     if contender is None:
         return None
     scores = {
-        name: [score.type, score.items_sha256, _finite(score.value), score.coverage]
+        name: [score.settings, score.items_sha256, _finite(score.value), score.coverage]
         for name in gate.benchmarks
         if (score := contender.evaluation.get(name)) is not None
     }

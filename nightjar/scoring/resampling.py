@@ -70,10 +70,7 @@ class Resampling:
             drawn += np.arange(size)[:, np.newaxis] * n_units
             times = np.bincount(drawn.ravel(), minlength=size * n_units)
             times = times.reshape(size, n_units).astype(np.float64)
-            weights = times[:, places[:, 0]]
-            for column in range(1, units.shape[1]):
-                weights *= times[:, places[:, column]]
-            yield weights
+            yield np.multiply.reduce([times[:, column] for column in places.T])
 
     def estimate(
         self, metric: str, answers: Floats, gold: Floats, units: Units, *names: str

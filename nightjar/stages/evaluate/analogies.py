@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,8 +29,6 @@ PRODUCT = "3cosmul"
 _BLOCK_BYTES = 2 << 20
 """Of the similarities that are in memory at once: (different input words, block of words)."""
 _MIN_BLOCK, _MAX_BLOCK = 256, 16_384
-_QUESTIONS_AT_ONCE = 4_096
-"""After which progress is told."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,12 @@ class Analogies(BenchmarkItems):
         asked.advance(len(self) - int(is_covered.sum()))
         values = np.full(len(self), np.nan)
         chosen = np.flatnonzero(is_covered)
-        for start in range(0, len(chosen), _QUESTIONS_AT_ONCE):
-            some = chosen[start : start + _QUESTIONS_AT_ONCE]
-            answers = answer_questions(inputs[some, :3], units, expected, words, self.method)
-            is_right = (answers >= 0) & (words.word_of[answers] == expected[inputs[some, 3]])
-            values[some] = is_right
-            asked.advance(len(some))
+        if len(chosen):
+            answers = answer_questions(
+                inputs[chosen, :3], units, expected, words, self.method, advance=asked.advance
+            )
+            is_right = (answers >= 0) & (words.word_of[answers] == expected[inputs[chosen, 3]])
+            values[chosen] = is_right
         found = Answers(values, np.ones(len(self)), self.pairs(), self.categories)
         in_table = units.copy()
         is_answer = np.zeros(len(names), np.bool_)
@@ -132,6 +130,7 @@ def answer_questions(
     words: WordTable,
     method: str = "3cosadd",
     block_bytes: int = _BLOCK_BYTES,
+    advance: Callable[[int], None] = lambda n_items: None,  # noqa: ARG005
 ) -> NDArray[np.int64]:
     """The row in ``words`` of the best answer to each question; -1 if no word is left.
 
@@ -144,7 +143,8 @@ def answer_questions(
     Defined as gensim's ``evaluate_word_analogies``, with two exceptions: gensim gives up when the
     five best tokens are all case variants of a, b and c, and a zero vector has similarity NaN in
     gensim but 0 here. Where two similarities differ only by rounding, either token may be the
-    answer. Memory: ``block_bytes``.
+    answer. Memory: ``block_bytes``. ``advance`` is told of the questions as if they were answered
+    one after the other, although all are answered block by block of the words.
     """
     from nightjar.kernels import analogy_answers  # noqa: PLC0415  # numba is slow to import
 
@@ -160,6 +160,7 @@ def answer_questions(
     buffer = np.empty(len(inputs) * min(block, n_words), np.float32)
     is_product = method == PRODUCT
     combine = analogy_answers.best_by_product if is_product else analogy_answers.best_by_sum
+    n_told = 0
     for first in range(0, n_words, block):
         matrix = words.unit_matrix[first : first + block]
         similarities = buffer[: len(inputs) * len(matrix)].reshape(len(inputs), len(matrix))
@@ -168,4 +169,7 @@ def answer_questions(
             similarities += 1
             similarities /= 2
         combine(similarities, asked, excluded, words.word_of, first, best, answers)
+        done = len(questions) * (first + len(matrix)) // n_words
+        advance(done - n_told)
+        n_told = done
     return answers

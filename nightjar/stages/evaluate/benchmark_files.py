@@ -68,13 +68,12 @@ class BenchmarkTable:
         """A column of lists of words, or of words separated by spaces; none is empty."""
         found = []
         for number, value in enumerate(self.columns[name], start=1):
-            words = value.split() if isinstance(value, str) else value
-            is_list = isinstance(words, list) and all(
-                isinstance(word, str) and word.strip() for word in words
-            )
-            if not is_list or not words:
+            given = value.split() if isinstance(value, str) else value
+            given = given if isinstance(given, list) else []
+            words = [word for word in given if isinstance(word, str) and word.strip()]
+            if not words or len(words) < len(given):
                 raise self._wrong(number, name, "words, separated by spaces", value)
-            found.append(tuple(dict.fromkeys(words)))  # type: ignore[arg-type]
+            found.append(tuple(dict.fromkeys(words)))
         return tuple(found)
 
     def _wrong(self, number: int, name: str, expected: str, value: object) -> BenchmarkError:

@@ -43,7 +43,8 @@ class OutlierSets(BenchmarkItems):
         """
         del config
         table = read_table(path, lists=("words", "outliers"), of="set of words with outliers")
-        sets, outliers = [], []
+        sets: list[tuple[str, ...]] = []
+        outliers: list[str] = []
         for number, (words, odd) in enumerate(
             zip(table.lists("words"), table.lists("outliers"), strict=True), start=1
         ):
