@@ -102,7 +102,7 @@ SMALL_CONFIG: dict[str, Any] = {
             }
         },
     },
-    "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "max_drop": 1.0}},
+    "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "margin": 1.0}},
 }
 
 

@@ -63,7 +63,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
         "execution": {"engine": "local"},
         "registry": {
             "experiment": "mine",
-            "gate": {"benchmarks": ["pairs"], "min_coverage": 0.1, "max_drop": 1, "first": "wait"},
+            "gate": {"benchmarks": ["pairs"], "min_coverage": 0.1, "margin": 1, "first": "wait"},
         },
         "evaluation": {
             "max_vocabulary": 50,

@@ -72,7 +72,7 @@ def test_small_losses_do_not_add_up(project: HandMade) -> None:
     project.night()
     outcomes = []
     for number in range(1, 8):
-        project.write_vectors(1 - 0.05 * number, seed=number)
+        project.write_vectors(1 - 0.13 * number, seed=number)
         outcomes.append(outcome(project.night()))
     assert outcomes[0] == "promoted"
     assert outcomes[-1] == "blocked"
@@ -106,7 +106,7 @@ def test_a_spoilt_night_is_not_accepted_and_promotes_nothing_trained_on_it(
         "min_count": 1,
         "epochs": 1,
     }
-    project.document["registry"]["gate"]["max_drop"] = 2.0
+    project.document["registry"]["gate"]["margin"] = 2.0
     project.save()
     project.night()
     accepted = project.standing.corpora["text"][0]

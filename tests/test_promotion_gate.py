@@ -14,7 +14,7 @@ from nightjar.promotion import BaseUse, BenchmarkScore, Contender, Outcome, Ques
 from nightjar.promotion import decide as ask
 from nightjar.promotion.gate import Decision
 
-GATE = GateConfig(benchmarks=["ws", "sl"], min_coverage=0.3, max_drop=0.05)
+GATE = GateConfig(benchmarks=["ws", "sl"], min_coverage=0.3, margin=0.05, noise_prior=0.0)
 
 
 def contender(number: int, ws: float | None, sl: float | None, coverage: float = 0.9) -> Contender:
@@ -144,8 +144,9 @@ def test_numbers_of_the_decision() -> None:
     )
     assert found.score == pytest.approx(0.4)
     assert found.coverage == 0.4
-    assert found.champion_score == 0.4
-    assert found.reference_score == pytest.approx(0.36)
+    assert found.champion_score == pytest.approx(0.4)
+    # All three are compared on what all three have: the champion has no score of the other one.
+    assert found.reference_score == pytest.approx(0.42)
 
 
 def test_not_a_number_counts_as_no_score() -> None:
@@ -187,9 +188,11 @@ def test_score_cannot_sink_by_the_allowed_drop_every_night() -> None:
 
 
 def test_reference_moves_only_to_what_is_better_beyond_doubt() -> None:
+    """The noise of two trainings is .0141 with 8 degrees of freedom: t(.999) is 4.50."""
     old = contender(1, 0.4, 0.4)
-    for value, moves in ((0.45, False), (0.4500001, True), (0.6, True), (0.36, False)):
-        found = decide(contender(9, value, value), old, old)
+    gate = GATE.model_copy(update={"noise_prior": 0.01})
+    for value, moves in ((0.463, False), (0.464, True), (0.6, True), (0.37, False)):
+        found = decide(contender(9, value, value), old, old, gate)
         assert found.outcome is Outcome.PROMOTED
         assert found.moves_reference is moves, value
 
@@ -225,11 +228,14 @@ def test_scores_on_other_items_are_not_compared() -> None:
     champion = with_items(contender(3, 0.9, 0.3), ws=score(0.9, items="b" * 64))
     found = decide(CANDIDATE, champion, champion)
     assert found.outcome is Outcome.PROMOTED
-    assert (found.champion_score, found.reason[:30]) == (0.3, "mean score 0.3000 over sl is e")
+    assert (found.champion_score, found.reason[:30]) == (
+        pytest.approx(0.3),
+        "mean score 0.3000 over sl is e",
+    )
 
 
 def test_scores_of_another_type_of_benchmark_are_not_compared() -> None:
-    other = BenchmarkScore(0.9, 0.9, "analogy", score(0.0).items_sha256)
+    other = replace(score(0.9), settings="another kind")
     champion = with_items(contender(3, 0.9, 0.3), ws=other)
     assert decide(CANDIDATE, champion, champion).champion_score == 0.3
 
@@ -321,7 +327,7 @@ def test_key_changes_with_everything_that_the_decision_rests_on() -> None:
         Question("w2v", CANDIDATE, None, reference, GATE),
         Question("w2v", CANDIDATE, champion, contender(2, 0.4, 0.4), GATE),
         Question("w2v", CANDIDATE, champion, None, GATE),
-        Question("w2v", CANDIDATE, champion, reference, GATE.model_copy(update={"max_drop": 0.1})),
+        Question("w2v", CANDIDATE, champion, reference, GATE.model_copy(update={"margin": 0.1})),
         Question("w2v", CANDIDATE, champion, reference, GATE.model_copy(update={"first": "wait"})),
         Question(
             "w2v", CANDIDATE, with_items(champion, ws=score(0.4, items="b" * 64)), reference, GATE

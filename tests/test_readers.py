@@ -140,7 +140,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     project = HandMade(
         tmp_path_factory.mktemp("readers") / "project", models=MODELS, document_vectors=ENTRIES
     )
-    project.document["registry"]["gate"]["max_drop"] = 1.2
+    project.document["registry"]["gate"]["margin"] = 1.2
     project.document["training"]["deterministic"] = True
     project.save()
     project.night()

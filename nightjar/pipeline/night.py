@@ -58,6 +58,7 @@ from nightjar.promotion import (
     VersionRef,
     benchmark_scores,
     decided_scores,
+    facts_of,
     is_of,
 )
 from nightjar.registry import (
@@ -70,6 +71,7 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
+from nightjar.scoring.resampling import Resampling
 from nightjar.stages import STAGES, Evaluate
 from nightjar.store import (
     Artifact,
@@ -479,29 +481,37 @@ class _Night:
     ) -> Question:
         """The candidate, champion and reference, all scored on tonight's items."""
         standing = self.promoter.standing().model(model)
-        scores = {candidate.digest: benchmark_scores(evaluation)}
+        config = self.loaded.config.models[model]
+        gate = self.loaded.config.registry_of(model).gate
+        scores = {candidate.digest: benchmark_scores(evaluation, list(gate.weights))}
+        is_trained = not isinstance(config, ImportConfig)
 
         def contender(version: VersionRef | None) -> Contender | None:
             if version is None:
                 return None
             if version.digest not in scores:
                 scores[version.digest] = self.evaluated(model, version)
-            return Contender(version, scores[version.digest])
+            return Contender(version, scores[version.digest], is_trained=is_trained)
 
         base = None
-        config = self.loaded.config.models[model]
         if isinstance(config, SifConfig | UsifConfig):
             made_from = embeddings.manifest.parents[schemas.EMBEDDINGS]
             of_base = self.store.open(self.store.ref(schemas.EMBEDDINGS, made_from))
             base = BaseUse(config.model, made_from, of_base.manifest.digest)
         return Question(
             model=model,
-            candidate=Contender(candidate, scores[candidate.digest]),
+            candidate=Contender(candidate, scores[candidate.digest], is_trained=is_trained),
             champion=contender(standing.champion),
             reference=contender(standing.reference),
-            gate=self.loaded.config.registry_of(model).gate,
+            gate=gate,
             base=base,
             veto=self.veto(model),
+            facts=facts_of(self.store, embeddings, evaluation, standing.champion),
+            resampling=Resampling(
+                self.loaded.config.evaluation.bootstrap_samples,
+                self.loaded.config.evaluation.confidence,
+                self.loaded.config.evaluation.seed,
+            ),
         )
 
     def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
@@ -520,8 +530,12 @@ class _Night:
             return self.scores_when_registered(model, version)
         evaluation = self.store.open(step.ref)
         if is_of(evaluation, version):
-            return benchmark_scores(evaluation)
+            return benchmark_scores(evaluation, self.deciding(model))
         return self.scores_when_registered(model, version)
+
+    def deciding(self, model: str) -> list[str]:
+        """The benchmarks that decide about a model."""
+        return list(self.loaded.config.registry_of(model).gate.weights)
 
     def has_vectors(self, model: str, version: VersionRef) -> bool:
         """Whether the vectors that were registered as ``version`` are still in the store."""
@@ -540,7 +554,7 @@ class _Night:
         if self.store.is_published(schemas.EVALUATION, evaluation):
             artifact = self.store.open(self.store.ref(schemas.EVALUATION, evaluation))
             if is_of(artifact, version):
-                return benchmark_scores(artifact)
+                return benchmark_scores(artifact, self.deciding(model))
         return decided_scores(self.promoter.ledger.events(), model, version)
 
     def veto(self, model: str) -> str:

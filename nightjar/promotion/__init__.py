@@ -17,6 +17,7 @@ from nightjar.promotion.contenders import (
     Question,
     benchmark_scores,
     decided_scores,
+    facts_of,
     is_of,
 )
 from nightjar.promotion.current_standing import Explanation, explain, read_events, read_standing
@@ -61,6 +62,7 @@ __all__ = [
     "decide",
     "decided_scores",
     "explain",
+    "facts_of",
     "is_of",
     "ledger_directory",
     "read_events",

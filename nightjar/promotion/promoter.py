@@ -9,7 +9,7 @@ from typing import Any
 from nightjar.config import LoadedConfig
 from nightjar.errors import ModelFilesDamaged
 from nightjar.promotion.applying import Desk
-from nightjar.promotion.contenders import Contender, Question, contender_evidence
+from nightjar.promotion.contenders import Contender, Question
 from nightjar.promotion.events import (
     ARTIFACTS,
     DECISION,
@@ -22,7 +22,7 @@ from nightjar.promotion.events import (
     reference_evidence,
     serving_evidence,
 )
-from nightjar.promotion.gate import Decision, Outcome, decide
+from nightjar.promotion.gate import Decision, Outcome, decide, decision_key
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer
 from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
 from nightjar.registry import check_files_whole
@@ -98,7 +98,13 @@ class Promoter:
         ):
             if _version(contender) != expected:
                 raise ValueError(f"the {role} of {question.model} is {expected}, not {contender}")
-        return decide(question, _base_champion(question, standing))
+        base_champion = _base_champion(question, standing)
+        key = decision_key(question, base_champion)
+        for event in reversed(self._desk.ledger.events()):
+            # The same question has the same answer: computing it again would only take time.
+            if event.decision_key == key and event.subject == question.model:
+                return Decision.of_json(event.evidence[DECISION])
+        return decide(question, base_champion)
 
     def will_promote(self, question: Question, decision: Decision) -> bool:
         """Whether :meth:`settle` would make the candidate champion now."""
@@ -216,9 +222,9 @@ class Promoter:
                     DECISION: {
                         **decision.as_json(),
                         "gate": question.gate.model_dump(mode="json"),
-                        "candidate": contender_evidence(question.candidate),
-                        "champion": contender_evidence(question.champion),
-                        "reference": contender_evidence(question.reference),
+                        "candidate": question.candidate.as_json(),
+                        "champion": _as_json(question.champion),
+                        "reference": _as_json(question.reference),
                         "base": None if question.base is None else asdict(question.base),
                     },
                     **(evidence or {}),
@@ -275,6 +281,10 @@ def _is_current(question: Question, decision: Decision, standing: Standing) -> b
 
 def _base_champion(question: Question, standing: Standing) -> VersionRef | None:
     return None if question.base is None else standing.model(question.base.model).champion
+
+
+def _as_json(contender: Contender | None) -> dict[str, Any] | None:
+    return None if contender is None else contender.as_json()
 
 
 def _version(contender: Contender | None) -> VersionRef | None:

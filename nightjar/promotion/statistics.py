@@ -94,8 +94,9 @@ def compare_answers(
     differences = np.concatenate(blocks)
     differences = differences[~np.isnan(differences)]
     variance = float(differences.var(ddof=1)) if len(differences) > 1 else 0.0
-    n_units = len(np.unique(ours.units))
-    return BenchmarkDifference(own, other, len(ours), Variance(variance, max(1, n_units - 1)))
+    # Both the items and the resamples are a sample, from which the variance is estimated.
+    doubt = sum(1 / max(1, n - 1) for n in (len(np.unique(ours.units)), len(differences)))
+    return BenchmarkDifference(own, other, len(ours), Variance(variance, 1 / doubt))
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,18 @@ class Comparison:
     by_benchmark: Mapping[str, BenchmarkDifference]
     noise_error: float
     """The part of the standard error that trainings with other seeds make."""
+    shares: Mapping[str, float]
+    """Weight of each benchmark; the sum is 1."""
+
+    @property
+    def ours(self) -> float:
+        """Our weighted mean score."""
+        return sum(share * self.by_benchmark[name].ours for name, share in self.shares.items())
+
+    @property
+    def theirs(self) -> float:
+        """Their weighted mean score."""
+        return sum(share * self.by_benchmark[name].theirs for name, share in self.shares.items())
 
     def quantile(self, level: float) -> float:
         """A quantile of t, times the standard error."""
@@ -179,6 +192,7 @@ def pool(
         margin=margin,
         by_benchmark=dict(differences),
         noise_error=math.sqrt(sum(part.value for part in noise)),
+        shares=shares,
     )
 
 
