@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -33,7 +35,10 @@ from nightjar.store import Artifact, Store, schemas
 from nightjar.tasks import shard_workers as executors
 
 import_mlflow()
-pytestmark = pytest.mark.integration
+# When a worker is killed at the very moment in which a connection to it is made, Dask drops the
+# socket without closing it. Whoever collects garbage next is told.
+UNCLOSED = "ignore:unclosed <ssl.SSLSocket:ResourceWarning"
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings(UNCLOSED)]
 
 WORDS = [f"w{number}" for number in range(400)]
 PIPELINE = """
@@ -61,6 +66,14 @@ def fast_starts() -> Iterator[None]:
     """
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dropped_sockets() -> Iterator[None]:
+    """Sockets that Dask drops here are collected here, and not in the test that comes next."""
+    yield
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 @pytest.fixture
