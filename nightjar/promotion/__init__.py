@@ -14,6 +14,8 @@ from nightjar.promotion.contenders import (
     BaseUse,
     BenchmarkScore,
     Contender,
+    Facts,
+    Noise,
     Question,
     benchmark_scores,
     decided_scores,
@@ -24,6 +26,7 @@ from nightjar.promotion.current_standing import Explanation, explain, read_event
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
+from nightjar.promotion.noise import find_noise
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
 from nightjar.promotion.standing import (
     AcceptedNight,
@@ -32,7 +35,7 @@ from nightjar.promotion.standing import (
     Standing,
     standing_of,
 )
-from nightjar.promotion.steward import Change, PrepareServing, Steward
+from nightjar.promotion.steward import Change, JudgeAgain, PrepareServing, Steward
 
 __all__ = [
     "Acceptance",
@@ -46,8 +49,11 @@ __all__ = [
     "Event",
     "EventKind",
     "Explanation",
+    "Facts",
+    "JudgeAgain",
     "Ledger",
     "ModelStanding",
+    "Noise",
     "Outcome",
     "PrepareServing",
     "Promoter",
@@ -63,6 +69,7 @@ __all__ = [
     "decided_scores",
     "explain",
     "facts_of",
+    "find_noise",
     "is_of",
     "ledger_directory",
     "read_events",

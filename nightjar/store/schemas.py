@@ -13,6 +13,7 @@ TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
+NOISE = "noise"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
@@ -182,6 +183,7 @@ ANSWERS_SCHEMA = _schema(
     unit=pa.int32(),
     second_unit_optional=pa.int32(),
 )
+NOISE_SCHEMA = _schema(seed=pa.int64(), benchmark=pa.string(), score_optional=pa.float64())
 HEALTH_SCHEMA = _schema(measure=pa.string(), value_optional=pa.float64(), n_words=pa.int64())
 
 _REGISTERED = pa.struct(
