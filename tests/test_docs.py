@@ -77,8 +77,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation.benchmarks.NAME, type: neighbors", models.NeighborsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
+    ("registry.gate.health.MEASURE", models.Bounds),
     ("document_vectors.NAME", models.DocumentVectorsConfig),
     ("keep", models.KeepConfig),
+    ("consumers.NAME", models.ConsumerConfig),
 )
 PREAMBLE = """# Configuration
 

@@ -446,6 +446,8 @@ def _print_explanation(console: Console, found: Explanation) -> None:
         if decision.get("rules"):
             console.print()
             print_table(console, _rules(decision["rules"]))
+        if decision.get("consumers"):
+            console.print(visible(f"used by {', '.join(decision['consumers'])}", _LONGEST_REASON))
         for remark in decision.get("remarks", ()):
             console.print(visible(remark, _LONGEST_REASON))
     console.print()

@@ -31,6 +31,8 @@ from nightjar.config.benchmarks import (
     StsBenchmark,
 )
 from nightjar.config.registry_sections import (
+    Bounds,
+    ConsumerConfig,
     DocumentVectorsConfig,
     GateConfig,
     RegistryConfig,
@@ -163,8 +165,10 @@ __all__ = [
     "AcceptConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
+    "Bounds",
     "CategorizationBenchmark",
     "ClassificationBenchmark",
+    "ConsumerConfig",
     "CorpusConfig",
     "CsvSource",
     "Delimiter",
@@ -238,6 +242,28 @@ class NightjarConfig(Section):
         {}, description="documents as vectors; default: none"
     )
     keep: KeepConfig = KeepConfig()
+    consumers: dict[Name, ConsumerConfig] = Field(
+        {}, description="who uses the models; listed when one is blocked"
+    )
+
+    def consumers_of(self, model: str) -> tuple[str, ...]:
+        """Who uses a model: name, contact, and what for."""
+        return tuple(
+            f"{name} ({entry.contact}{f': {entry.what}' if entry.what else ''})"
+            for name, entry in self.consumers.items()
+            if model in entry.uses
+        )
+
+    @model_validator(mode="after")
+    def _consumers_use_models(self) -> Self:
+        for name, entry in self.consumers.items():
+            unknown = sorted(set(entry.uses) - set(self.models))
+            if unknown:
+                raise ValueError(
+                    f"consumers.{name}.uses names {', '.join(unknown)}, models has "
+                    f"{', '.join(self.models)}"
+                )
+        return self
 
     @property
     def text_corpora(self) -> tuple[str, ...]:

@@ -141,6 +141,14 @@ class RegistryConfig(Section):
         return uri
 
 
+class ConsumerConfig(Section):
+    """Who uses models, to be told what happens to them."""
+
+    uses: list[Name] = Field(min_length=1, description="models")
+    contact: Text = Field(description="an address, a channel, a person")
+    what: Text | None = Field(None, description="what for")
+
+
 class DocumentVectorsConfig(Section):
     """A vector for every document, by one of our models or a pre-trained encoder."""
 

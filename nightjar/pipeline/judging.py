@@ -90,6 +90,7 @@ class Judging:
             facts=Facts()
             if embeddings is None or evaluation is None
             else facts_of(self._store, embeddings, evaluation, champion),
+            consumers=config.consumers_of(model),
             resampling=Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
         )
 

@@ -141,6 +141,8 @@ class Question:
     facts: Facts = Facts()
     """Of the candidate."""
     resampling: Resampling = DEFAULT_RESAMPLING
+    consumers: tuple[str, ...] = ()
+    """Who uses the model, to be named when it is blocked. Decides nothing."""
 
 
 def benchmark_scores(

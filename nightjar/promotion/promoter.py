@@ -226,6 +226,7 @@ class Promoter:
                         "champion": _as_json(question.champion),
                         "reference": _as_json(question.reference),
                         "base": None if question.base is None else asdict(question.base),
+                        "consumers": list(question.consumers),
                     },
                     **(evidence or {}),
                 },
