@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -580,8 +581,8 @@ def test_what_comes_from_data_is_no_markup_and_no_control_character(pipeline: Pi
 def test_every_command_has_help_and_json() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
     assert names == [
-        "history", "why", "promote", "rollback", "pin", "rebase", "noise", "unpin", "hold", "resume",
-        "retire", "adopt", "repair",
+        "history", "why", "promote", "rollback", "pin", "rebase", "noise", "unpin", "hold",
+        "resume", "retire", "adopt", "repair",
     ]  # fmt: skip
     for name in names:
         said = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output

@@ -224,10 +224,9 @@ def noise(
     wanted = models or [
         name for name, model in loaded.config.models.items() if not isinstance(model, ImportConfig)
     ]
-    found = []
+    provenance = read_provenance(loaded)
     with steps_progress(errors) as progress:
-        for model in wanted:
-            found.append(measure_noise(loaded, model, n_seeds, read_provenance(loaded), progress))
+        found = [measure_noise(loaded, model, n_seeds, provenance, progress) for model in wanted]
     if common.as_json:
         print_json(
             [

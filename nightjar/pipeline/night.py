@@ -49,6 +49,7 @@ from nightjar.progress import SILENT, Progress
 from nightjar.promotion import (
     Acceptance,
     Contender,
+    Outcome,
     Promoter,
     Question,
     Serving,
@@ -432,6 +433,11 @@ class _Night:
         logger.info("%s: %s, %s", model, settled.decision.outcome, settled.decision.reason)
         if settled.is_promoted and settled.decision.failed:
             self.alarm(f"{model}: {settled.decision.reason}")
+        if settled.decision.outcome is Outcome.BLOCKED and question.consumers:
+            self.alarm(
+                f"{model} is blocked and its consumers keep the champion: "
+                f"{', '.join(question.consumers)}"
+            )
 
     def registered(
         self, model: str, embeddings: Artifact, evaluation: Artifact
@@ -546,5 +552,6 @@ def _recorded(question: Question, settled: SettledDecision) -> dict[str, object]
         "champion_score": decision.champion_score,
         "reference_score": decision.reference_score,
         "rules": [asdict(rule) for rule in decision.rules],
+        "consumers": list(question.consumers),
         "remarks": list(decision.remarks),
     }
