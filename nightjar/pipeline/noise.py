@@ -58,7 +58,9 @@ def measure_noise(
         known = ", ".join(loaded.config.models)
         raise ConfigError(f"there is no model {model!r}; {loaded.path.name} has {known}")
     if n_seeds < MIN_SEEDS:
-        raise ConfigError(f"{counted(n_seeds, 'seed')} show no noise: give {MIN_SEEDS} or more")
+        raise ConfigError(
+            f"{counted(n_seeds, 'training')} cannot show noise: give {MIN_SEEDS} seeds or more"
+        )
     seeded = _seeded(loaded, model)
     corpus = loaded.config.corpus_of(model)
     accepted = read_standing(loaded).corpora.get(corpus, ())

@@ -159,7 +159,7 @@ def decision_key(question: Question, base_champion: VersionRef | None = None) ->
             "base": None if base is None else [base.model, base.digest, _digest(base_champion)],
             "veto": question.veto,
             "facts": {
-                **asdict(facts),
+                **{name: str(value) for name, value in asdict(facts).items()},
                 # Tomorrow it is a day older, and the same question.
                 "age_days": _is_too_old(question),
                 "health": {name: facts.health.get(name) for name in gate.health},
@@ -363,7 +363,7 @@ def _rules(
             falls,
             f"the mean loss went from {facts.first_loss:.4f} in the first epoch to "
             f"{facts.last_loss:.4f} in the last",
-            {"first": facts.first_loss, "last": facts.last_loss},
+            {"first": _finite(facts.first_loss), "last": _finite(facts.last_loss)},
         )
     if gate.max_age_days is not None and facts.age_days is not None:
         yield RuleResult(
