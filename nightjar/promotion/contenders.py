@@ -204,13 +204,12 @@ def _vocabulary_lost(
         return None
     if champion.digest == embeddings.manifest.digest:
         return 0.0
-    before = store.open(store.ref(EMBEDDINGS, champion.embeddings)).read(
-        "vectors", ["token", "count"]
-    )
+    artifact = store.open(store.ref(EMBEDDINGS, champion.embeddings))
+    before = artifact.read("vectors", ["token", "count"])
     now = embeddings.read("vectors", ["token"]).column("token")
     is_lost = pc.invert(pc.is_in(before.column("token"), value_set=now.combine_chunks()))
     counts = before.column("count")
-    if not pc.sum(counts).as_py():
+    if artifact.manifest.report.get("counts_are_ranks"):
         counts = pa.chunked_array([pa.array([1] * len(before), pa.int64())])
     total = pc.sum(counts).as_py()
     lost = pc.sum(pc.filter(counts, is_lost)).as_py() or 0
