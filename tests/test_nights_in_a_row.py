@@ -92,9 +92,7 @@ def test_a_block_names_the_consumers_and_has_an_exit_code_of_its_own(project: Ha
     project.write_vectors(POOR)
     night = project.night()
     assert outcome(night) == "blocked"
-    named = (
-        "words is blocked and its consumers keep the champion: search (ann@example.com: queries)"
-    )
+    keep = "words is blocked and its consumers keep the champion"
     assert f"{keep}: search (ann@example.com: queries)" in night.alarms
     assert "used by search (ann@example.com: queries)" in asked(project.path, "why", "words")
     assert invoked(project.path, "run").exit_code == 0
