@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from nightjar.stages.evaluate.benchmark_answers import text_similarities
 from scipy import stats
 
 from nightjar.config import DocumentVectorsConfig, load_config
@@ -93,7 +92,7 @@ def measure_encoder(encoder: str, sts: list[Path]) -> dict[str, Any]:
     sets: dict[str, Any] = {}
     for path in sts:
         items = TextPairs.read(path)
-        found = text_similarities(items, lambda texts: opened.encode(texts).vectors)
+        found = items.similarities(lambda texts: opened.encode(texts).vectors)
         sets[path.stem] = {
             "spearman": float(stats.spearmanr(found, items.gold).statistic),
             "pearson": float(stats.pearsonr(found, items.gold).statistic),

@@ -36,7 +36,7 @@ from nightjar.formats.model_files import temporary_model
 from nightjar.model.lookup import VectorModel
 from nightjar.scoring.metrics import score
 from nightjar.stages.evaluate.analogies import Analogies
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked
+from nightjar.stages.evaluate.benchmark_items import Answered, Examinee
 from nightjar.stages.evaluate.categorization import CategorizedWords
 from nightjar.stages.evaluate.classification import LabelledTexts, _parts
 from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
@@ -100,9 +100,9 @@ def config_of(kind: type[Any], path: Path, **more: Any) -> BenchmarkConfig:
     return config
 
 
-def asked(tokens: list[str], matrix: Floats) -> Asked:
+def asked(tokens: list[str], matrix: Floats) -> Examinee:
     """Words alone, for kinds that need no texts."""
-    return Asked(None, WordTable.of(tokens, matrix, case_insensitive=True), seed=1)  # type: ignore[arg-type]
+    return Examinee(None, WordTable.of(tokens, matrix, case_insensitive=True), seed=1)  # type: ignore[arg-type]
 
 
 def measured(metric: str, found: Answered) -> float | None:
@@ -243,7 +243,7 @@ def test_products_of_similarities_are_those_of_the_paper_and_nearly_gensims(
     tokens, matrix = structured_vectors(path)
     items = Analogies.read(path, AnalogyBenchmark(type="analogy", path="x", method="3cosmul"))
     exact = WordTable.of(tokens, matrix, case_insensitive=False)
-    found = items.answer(Asked(None, exact, seed=1)).answers  # type: ignore[arg-type]
+    found = items.answer(Examinee(None, exact, seed=1)).answers  # type: ignore[arg-type]
     units = exact.unit_matrix.astype(np.float64)
     shifted = (units @ units.T + 1) / 2
     vectors = KeyedVectors(matrix.shape[1])
@@ -385,7 +385,7 @@ def test_texts_of_separate_words_are_classified(model: VectorModel) -> None:
     labels = ["pos", "pos", "neg", "neg"] * 10
     items = LabelledTexts((*texts, "no word known"), (*labels, "neg"), folds=5)
     words = WordTable.of(["a"], np.ones((1, 2), np.float32), case_insensitive=True)
-    found = items.answer(Asked(model, words, seed=1))
+    found = items.answer(Examinee(model, words, seed=1))
     assert measured("accuracy", found) == measured("macro_f1", found) == 1.0
     assert list(found.missing) == ["no word known"]
 
@@ -397,7 +397,7 @@ def test_predictions_are_those_of_scikit_learn(model: VectorModel) -> None:
     labels = tuple(generator.choice(["x", "y", "z"], 90).tolist())
     items = LabelledTexts(texts, labels, folds=3)
     words = WordTable.of(["a"], np.ones((1, 2), np.float32), case_insensitive=True)
-    found = items.answer(Asked(model, words, seed=1)).answers
+    found = items.answer(Examinee(model, words, seed=1)).answers
     codes = np.unique(labels, return_inverse=True)[1]
     peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
     vectors = model.encode(texts).astype(np.float64)
@@ -430,7 +430,7 @@ def test_words_with_ngrams_are_composed_and_pairs_with_them_covered() -> None:
     items = WordPairs(
         ("dog", "dogs", "dog", "dog"), ("cat", "dog", "gone", "pet"), np.array([1.0, 9, 5, 4])
     )
-    found = items.answer(Asked(None, words, seed=1))  # type: ignore[arg-type]
+    found = items.answer(Examinee(None, words, seed=1))  # type: ignore[arg-type]
     assert found.answers.is_covered.tolist() == [True, True, False, True]
     assert list(found.missing) == ["gone"]
     assert words.composed == {"dogs"}
@@ -446,7 +446,7 @@ def test_a_composed_word_may_be_asked_but_is_no_answer() -> None:
     items = Analogies(
         (("man", "kings", "woman", "queen"), ("man", "king", "woman", "queens")), ("x", "x")
     )
-    found = items.answer(Asked(None, words, seed=1))  # type: ignore[arg-type]
+    found = items.answer(Examinee(None, words, seed=1))  # type: ignore[arg-type]
     assert found.answers.is_covered.tolist() == [True, False]
     assert list(found.missing) == ["queens"]
 

@@ -19,7 +19,7 @@ from nightjar.formats.model_files import model_code_digest
 from nightjar.model.lookup import QueryError, VectorModel
 from nightjar.scoring.scores import Score, read_scores
 from nightjar.stages.evaluate import evaluate, evaluation_identity
-from nightjar.stages.evaluate.benchmark_items import Asked
+from nightjar.stages.evaluate.benchmark_items import Examinee
 from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.stages.evaluate.word_table import WordTable
 from nightjar.store import Artifact, Store, publish, schemas
@@ -115,7 +115,7 @@ def test_zero_vectors_are_similar_to_nothing_and_nan_is_not_covered() -> None:
             return encode(texts)
 
     words = WordTable.of(["a"], np.ones((1, 2), np.float32), case_insensitive=True)
-    found = items.answer(Asked(cast("VectorModel", Model()), words, seed=1))
+    found = items.answer(Examinee(cast("VectorModel", Model()), words, seed=1))
     np.testing.assert_allclose(found.answers.values, [1.0, 0.0, np.nan])
     assert found.missing == ["c | a"]
 

@@ -13,7 +13,7 @@ from scipy import stats
 from nightjar.promotion.contenders import Noise
 from nightjar.promotion.statistics import (
     BenchmarkDifference,
-    Comparison,
+    PooledDifference,
     Variance,
     compare_answers,
     on_shared_items,
@@ -115,7 +115,7 @@ def test_only_items_that_all_cover_are_compared() -> None:
     assert on_shared_items(nothing, ["a"]) == [{}, {}]
 
 
-def comparison(d: float, s: float, df: float = math.inf, margin: float = 0.05) -> Comparison:
+def comparison(d: float, s: float, df: float = math.inf, margin: float = 0.05) -> PooledDifference:
     one = BenchmarkDifference(0.5 + d, 0.5, 100, Variance(s**2, df))
     return pool({"b": one}, {"b": 2.0}, [], margin)
 

@@ -19,7 +19,7 @@ from nightjar.core.using import at_work
 from nightjar.errors import ConfigError, InputError
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import read_standing
-from nightjar.promotion.noise import N_WORDS, running_words, training_of
+from nightjar.promotion.measured_noise import N_WORDS, running_words, training_of
 from nightjar.stages import STAGES, Evaluate, MeasureNoise
 from nightjar.store import ArtifactRef, Store, schemas
 from nightjar.wording import counted

@@ -26,7 +26,7 @@ from nightjar.promotion.current_standing import Explanation, explain, read_event
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
-from nightjar.promotion.noise import find_noise
+from nightjar.promotion.measured_noise import find_noise
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
 from nightjar.promotion.standing import (
     AcceptedNight,

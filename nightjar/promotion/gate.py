@@ -19,7 +19,7 @@ from nightjar.config import GateConfig
 from nightjar.promotion.contenders import BenchmarkScore, Contender, Question
 from nightjar.promotion.events import VersionRef
 from nightjar.promotion.statistics import (
-    Comparison,
+    PooledDifference,
     Variance,
     compare_answers,
     on_shared_items,
@@ -198,7 +198,7 @@ class _Against:
 
     role: str
     other: Contender
-    found: Comparison | None
+    found: PooledDifference | None
     """None when nothing can be compared."""
     has_prior: bool = False
     """Whether the noise of a training is the stated prior and not measured."""
@@ -213,7 +213,7 @@ class _Against:
             said = self._describe(self.found)
             yield RuleResult(self.role, self.found.is_close, said, self._numbers(self.found))
 
-    def _describe(self, found: Comparison) -> str:
+    def _describe(self, found: PooledDifference) -> str:
         start = f"mean score {found.ours:.4f} over {_names(list(found.by_benchmark))} is"
         end = f"the {self.role}'s {found.theirs:.4f} ({_label(self.other)})"
         change, limit = found.difference, found.limit
@@ -224,7 +224,7 @@ class _Against:
         within = "within the allowed" if found.is_close else "more than the allowed"
         return f"{start} {-change:.4f} below {end}, {within} {limit:.4f}"
 
-    def _numbers(self, found: Comparison) -> dict[str, float | None]:
+    def _numbers(self, found: PooledDifference) -> dict[str, float | None]:
         return {
             "difference": found.difference,
             "error": found.error,
@@ -451,8 +451,7 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
     )
     if not comparison.is_decidable and comparison.error > 0:
         factor = (comparison.detectable / margin) ** 2 if margin else math.inf
-        items = sum(one.n_items for one in comparison.by_benchmark.values())
-        more = f", some {factor * items:,.0f} items instead of {items:,}" if margin else ""
+        more = f", some {factor:.1f} times as many" if margin else ""
         is_noise = comparison.noise_error**2 > comparison.error**2 / 2
         helps = (
             "most of the doubt is the noise of training: more epochs, or 'nightjar noise', help"

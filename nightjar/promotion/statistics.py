@@ -20,7 +20,7 @@ from nightjar.scoring.scores import Answers
 Floats = NDArray[np.float64]
 
 MISSED = 0.10
-"""A drop as large as :attr:`Comparison.detectable` is missed at most this often."""
+"""A drop as large as :attr:`PooledDifference.detectable` is missed at most this often."""
 FALSE_BLOCK = 0.025
 """Each of the two comparisons blocks an equal candidate at most this often."""
 BEYOND_DOUBT = 0.999
@@ -100,7 +100,7 @@ def compare_answers(
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PooledDifference:
     """The pooled difference of two versions, and what can be concluded from it."""
 
     difference: float
@@ -172,7 +172,7 @@ def pool(
     weights: Mapping[str, float],
     noise: Sequence[Variance],
     margin: float,
-) -> Comparison:
+) -> PooledDifference:
     """The weighted mean of the benchmarks' differences, with the variance of items and trainings.
 
     ``noise`` are the variances of the pooled scores of both versions between trainings.
@@ -185,7 +185,7 @@ def pool(
         for name, share in shares.items()
     ]
     variance = pooled([*items, *noise])
-    return Comparison(
+    return PooledDifference(
         difference=sum(share * differences[name].difference for name, share in shares.items()),
         error=math.sqrt(variance.value),
         df=variance.df,

@@ -22,7 +22,12 @@ from nightjar.stages.evaluate.benchmark_files import (
     numbered_lines,
     read_parquet,
 )
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems, unknown_words
+from nightjar.stages.evaluate.benchmark_items import (
+    Answered,
+    BenchmarkItems,
+    Examinee,
+    unknown_words,
+)
 from nightjar.stages.evaluate.word_table import WordTable
 
 PRODUCT = "3cosmul"
@@ -66,7 +71,7 @@ class Analogies(BenchmarkItems):
         questions, categories = _of_lines(path)
         return cls(questions, categories, method)
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """Answer every question whose four words are known: see :func:`answer_questions`."""
         words = asked.words
         flat = [word for question in self.questions for word in question]

@@ -22,7 +22,7 @@ from nightjar.stages.evaluate.word_table import WordTable
 
 
 @dataclass(frozen=True)
-class Asked:
+class Examinee:
     """The model that is asked."""
 
     model: VectorModel
@@ -64,7 +64,7 @@ class BenchmarkItems(ABC):
         return ()
 
     @abstractmethod
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """Answer every item."""
 
 

@@ -16,7 +16,12 @@ from nightjar.scoring.metrics import ADJUSTED_INFORMATION, NORMALIZED_INFORMATIO
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems, unknown_words
+from nightjar.stages.evaluate.benchmark_items import (
+    Answered,
+    BenchmarkItems,
+    Examinee,
+    unknown_words,
+)
 
 _STARTS = 20
 """Clusterings from different first centres, of which the tightest counts."""
@@ -51,7 +56,7 @@ class CategorizedWords(BenchmarkItems):
             )
         return found
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """The cluster of each word: spherical k-means of the known ones.
 
         As many clusters as the known words have categories (Baroni, Dinu and Kruszewski 2014,

@@ -15,7 +15,7 @@ from nightjar.scoring.metrics import ACCURACY, MACRO_F1
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems
+from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee
 from nightjar.wording import counted
 
 _SAMPLING_SEED = 1
@@ -65,7 +65,7 @@ class LabelledTexts(BenchmarkItems):
             tuple(texts[row] for row in chosen), tuple(labels[row] for row in chosen), config.folds
         )
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """The predicted label of each text, as a number.
 
         A logistic regression (L2, C = 1) on the texts' vectors, each value scaled to mean 0 and

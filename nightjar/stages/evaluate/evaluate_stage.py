@@ -31,7 +31,7 @@ from nightjar.model.lookup import QueryError, VectorModel
 from nightjar.scoring.resampling import Resampling
 from nightjar.scoring.scores import ALL, Answers, Score, main_scores
 from nightjar.stages.evaluate.benchmark_files import SEMANTIC, SYNTACTIC
-from nightjar.stages.evaluate.benchmark_items import Asked, BenchmarkItems
+from nightjar.stages.evaluate.benchmark_items import BenchmarkItems, Examinee
 from nightjar.stages.evaluate.health import Measured, measure_health
 from nightjar.stages.evaluate.kinds import benchmark_identity, read_benchmark
 from nightjar.stages.evaluate.word_table import WordTable
@@ -118,7 +118,7 @@ def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageConte
             started = time.perf_counter()
             if benchmark.has_texts:
                 check_cuts_texts(model)
-            asked = Asked(model, words, config.seed, partial(progress.advance, note=name))
+            asked = Examinee(model, words, config.seed, partial(progress.advance, note=name))
             found = benchmark.answer(asked)
             answers[name], missing[name] = found.answers, found.missing
             rows = list(_rows(name, config.benchmarks[name], benchmark, found.answers, resampling))

@@ -14,7 +14,7 @@ from nightjar.scoring.metrics import SHARE
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
 
 _TOPN = 10
 
@@ -50,7 +50,7 @@ class ExpectedNeighbors(BenchmarkItems):
             _TOPN if config is None else config.topn,
         )
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """How many of each word's expected neighbours are among its nearest ones.
 
         At most ``topn`` can be. A word is covered when it has a vector; an expected neighbour that

@@ -16,7 +16,7 @@ from nightjar.scoring.metrics import ACCURACY, SHARE
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
 from nightjar.stages.evaluate.word_table import WordTable
 
 _MIN_WORDS = 3
@@ -57,7 +57,7 @@ class OutlierSets(BenchmarkItems):
             outliers += odd
         return cls(tuple(sets), tuple(outliers))
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """The position of each outlier (Camacho-Collados and Navigli 2016, equations 1 to 4).
 
         The words of a set with its outlier are sorted by how much tighter the others are without

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from nightjar.scoring.metrics import PEARSON, SPEARMAN
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import check_category, read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, Asked, BenchmarkItems, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
 
 _CATEGORIES = ("genre", "category")
 
@@ -64,17 +64,25 @@ class TextPairs(BenchmarkItems):
             table.texts("sentence1"), table.texts("sentence2"), table.numbers("score"), categories
         )
 
-    def answer(self, asked: Asked) -> Answered:
-        """Cosine similarity of the texts of each pair.
+    def similarities(
+        self, encode: Callable[[Sequence[str]], NDArray[np.float32]]
+    ) -> NDArray[np.float64]:
+        """Cosine similarity of the texts of each pair, float64 of shape (n_items,).
 
-        A pair is not covered when a text has no known word. A zero vector has similarity 0 to
-        everything. Memory: the vectors of all distinct texts.
+        ``encode`` gives the vector of each text, a row of NaN for one that it cannot encode; then
+        the similarity is NaN. A zero vector has similarity 0 to everything. Memory: the vectors of
+        all distinct texts.
         """
         texts = distinct([*self.left, *self.right])
-        vectors = unit_rows(asked.model.encode(texts, unknown="nan").astype(np.float64))
+        vectors = unit_rows(encode(texts).astype(np.float64))
         row_of = {text: row for row, text in enumerate(texts)}
         left, right = (vectors[[row_of[text] for text in side]] for side in (self.left, self.right))
         cosines: NDArray[np.float64] = np.einsum("ij,ij->i", left, right)
+        return cosines
+
+    def answer(self, asked: Examinee) -> Answered:
+        """Cosine similarity of the texts of each pair; one without a known word is not covered."""
+        cosines = self.similarities(lambda texts: asked.model.encode(texts, unknown="nan"))
         asked.advance(len(self))
         is_missing = np.isnan(cosines).tolist()
         pairs = zip(self.left, self.right, is_missing, strict=True)

@@ -25,8 +25,8 @@ from nightjar.stages.evaluate.benchmark_files import (
 )
 from nightjar.stages.evaluate.benchmark_items import (
     Answered,
-    Asked,
     BenchmarkItems,
+    Examinee,
     distinct,
     unknown_words,
 )
@@ -75,7 +75,7 @@ class WordPairs(BenchmarkItems):
             raise BenchmarkError(f"{path}: there is no word pair in it; correct the path")
         return cls(tuple(left), tuple(right), np.array(gold))
 
-    def answer(self, asked: Asked) -> Answered:
+    def answer(self, asked: Examinee) -> Answered:
         """The cosine similarity of each pair (:meth:`cosines`)."""
         names = distinct([*self.left, *self.right])
         units = asked.words.units(names)
