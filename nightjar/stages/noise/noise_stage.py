@@ -29,7 +29,7 @@ class MeasureNoise(Stage):
     evaluations: Mapping[int, str] = field(default_factory=dict)
     """The version of the evaluation of each training, by seed."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """The settings that all of them share (:func:`nightjar.promotion.measured_noise.training_of`)."""
+    """The settings that all of them share, and the amount of text."""
 
     name = schemas.NOISE
     verb = "noise"
