@@ -26,7 +26,8 @@ from nightjar.config import (
 )
 from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.progress import SILENT, Progress
-from nightjar.scoring.scores import Score, main_scores, read_scores
+from nightjar.scoring.metrics import score
+from nightjar.scoring.scores import Score, main_scores, read_answers, read_scores
 from nightjar.stages.evaluate import evaluate, evaluation_identity
 from nightjar.stages.evaluate.analogies import Analogies, answer_questions
 from nightjar.stages.evaluate.word_table import WordTable
@@ -372,6 +373,49 @@ def test_summary_holds_the_main_score_of_each_benchmark(
     assert google.ci_low < google.value < google.ci_high
 
 
+def test_every_score_can_be_computed_from_the_answers(
+    tmp_path: Path, structured: tuple[list[str], NDArray[np.float32]], questions_path: Path
+) -> None:
+    artifact = run_stage(
+        tmp_path, structured, config_of({"pairs": WORDSIM, "google": questions_path})
+    )
+    answers = read_answers(artifact, ["pairs", "google", "other"])
+    assert set(answers) == {"pairs", "google"}
+    main = main_scores(read_scores(artifact))
+    for name, found in answers.items():
+        covered = found.only(found.is_covered)
+        assert score(main[name].metric, covered.values, covered.gold) == main[name].value
+        assert (len(found), len(covered)) == (main[name].n_items, main[name].n_covered)
+        assert found.sha256() == artifact.manifest.report["answers"][name]
+    google = answers["google"]
+    assert google.units.shape == (len(google), 2)
+    assert len(set(google.categories)) == 14
+    in_category = np.array(google.categories) == "family"
+    family = scores_of(artifact)["google", "family", "accuracy"]
+    assert np.nanmean(google.values[in_category]) == pytest.approx(family.value)
+
+
+def test_health_is_measured_without_a_benchmark(
+    tmp_path: Path, trained: tuple[list[str], NDArray[np.float32]]
+) -> None:
+    artifact = run_stage(tmp_path, trained, config_of({"pairs": WORDSIM}))
+    found = {row["measure"]: row for row in artifact.read("health").to_pylist()}
+    assert set(found) == {"isotropy", "hubness", "norm_frequency", "zero_vectors"}
+    assert 0 < found["isotropy"]["value"] <= 1
+    assert found["zero_vectors"]["value"] == 0
+    assert found["norm_frequency"]["n_words"] == len(trained[0])
+    assert artifact.manifest.report["health"]["hubness"] == found["hubness"]["value"]
+
+
+def test_a_metric_of_the_config_is_the_main_one(
+    tmp_path: Path, trained: tuple[list[str], NDArray[np.float32]]
+) -> None:
+    benchmark = SimilarityBenchmark(type="similarity", path=str(WORDSIM), metric="pearson")
+    config = EvaluationConfig(benchmarks={"pairs": benchmark}, bootstrap_samples=50)
+    artifact = run_stage(tmp_path, trained, config)
+    assert main_scores(read_scores(artifact))["pairs"].metric == "pearson"
+
+
 def test_evaluating_twice_gives_the_same_scores(
     tmp_path: Path, trained: tuple[list[str], NDArray[np.float32]]
 ) -> None:
@@ -499,6 +543,16 @@ def test_identity_hangs_on_content_and_name_of_a_benchmark_but_not_on_its_direct
         version("pairs", "one", "a\tb\t1\n", case_insensitive=False),
     }
     assert len(others | {base}) == 6
+
+
+def test_identity_counts_what_shapes_a_score_of_a_benchmark_alone(tmp_path: Path) -> None:
+    def version(**more: Any) -> str:
+        benchmark = AnalogyBenchmark(type="analogy", path=str(QUESTIONS), **more)
+        config = EvaluationConfig(benchmarks={"google": benchmark})
+        return evaluation_identity("test", config, tmp_path, "e" * 12).version
+
+    assert version(license="CC BY", reference="Mikolov et al. 2013") == version()
+    assert version(method="3cosmul") != version()
 
 
 def test_identity_names_model_parent_and_files(tmp_path: Path) -> None:
