@@ -88,6 +88,23 @@ def test_worse_version_is_blocked_and_the_champion_stays(pipeline: Pipeline) -> 
     assert (pipeline.alias(), pipeline.alias("challenger")) == (1, 2)
 
 
+def test_verdict_is_on_the_versions_page_with_each_rule(pipeline: Pipeline) -> None:
+    pipeline.night(pipeline.version("A", 0.5))
+    pipeline.night(pipeline.version("B", 0.4), number=2)
+    found = pipeline.client.get_model_version("night-w2v", "2")
+    assert found.tags["nightjar.gate"] == "blocked"
+    assert found.tags["nightjar.gate_reason"].startswith("mean score 0.4000 over wordsim353")
+    assert found.tags["nightjar.gate.min_coverage"] == "holds: coverage 0.9000, required 0.3000"
+    assert found.tags["nightjar.gate.champion"].startswith("fails: mean score 0.4000")
+    assert "Gate: blocked in night 2: mean score 0.4000" in found.description
+    assert "- min_coverage holds: coverage 0.9000" in found.description
+    pipeline.evaluations[pipeline.version("B").digest] = scores(0.6)
+    pipeline.night(pipeline.version("B"), number=3)
+    found = pipeline.client.get_model_version("night-w2v", "2")
+    assert found.tags["nightjar.gate"] == "promoted"
+    assert found.description.count("Gate: ") == 1
+
+
 def test_better_version_takes_over_and_is_challenger_no_more(pipeline: Pipeline) -> None:
     pipeline.night(pipeline.version("A", 0.5))
     pipeline.night(pipeline.version("B", 0.4))

@@ -25,7 +25,7 @@ from nightjar.promotion.events import (
 from nightjar.promotion.gate import Decision, Outcome, decide, decision_key
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer
 from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
-from nightjar.registry import check_files_whole
+from nightjar.registry import GATE_TAG, check_files_whole
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class Promoter:
                 return SettledDecision(decision, None, False, note)
             model = standing.model(question.model)
             settled = self._settle(question, decision, model, serving)
+            self._describe(question, decision)
             self._desk.keep_challenger(question.model, question.candidate.version.number)
         return settled
 
@@ -187,6 +188,31 @@ class Promoter:
             evidence |= reference_evidence(candidate)
         event = self._record(EventKind.PROMOTED, question, decision, decision.reason, evidence)
         return SettledDecision(decision, event, True)
+
+    def _describe(self, question: Question, decision: Decision) -> None:
+        """Put the verdict with each rule on the version's page in MLflow, unless it is there."""
+        if decision.outcome is Outcome.UNCHANGED:
+            return
+        number = question.candidate.version.number
+        name = self._desk.registered_name(question.model)
+        found = self._desk.reader.version(name, number)
+        if found is None or found.tags.get(f"{GATE_TAG}_key") == decision.key:
+            return
+        rules = {
+            f"{GATE_TAG}.{rule.rule}": f"{'holds' if rule.holds else 'fails'}: {rule.said}"
+            for rule in decision.rules
+        }
+        night = self._desk.writer.night
+        when = "" if night is None else f" in night {night}"
+        lines = [f"- {key.removeprefix(f'{GATE_TAG}.')} {said}" for key, said in rules.items()]
+        verdict = "\n".join((f"{decision.outcome}{when}: {decision.reason}", "", *lines))
+        tags = {
+            GATE_TAG: decision.outcome.value,
+            f"{GATE_TAG}_key": decision.key,
+            f"{GATE_TAG}_reason": decision.reason,
+            **rules,
+        }
+        self._desk.registry.describe(name, number, tags, verdict)
 
     def _supersede(self, question: Question, model: ModelStanding) -> None:
         """Record that the waiting version no longer waits."""
