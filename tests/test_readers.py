@@ -82,7 +82,7 @@ PAGES = ("/", "/?word=left1", "/analogies?positive=left1", "/map", "/moved?least
 SAYS_WHAT_HAPPENED = {
     *("run", "plan", "nights", "accept", "versions", "verify", "serve", "from-gensim"),
     *("history", "why", "promote", "rollback", "pin", "unpin", "hold", "resume", "retire"),
-    *("adopt", "repair", "collect", "purge", "init"),
+    *("adopt", "repair", "collect", "purge", "init", "rebase", "noise"),
 }
 """Commands that answer no question to a model or a corpus: they run, order, or tell of nights."""
 

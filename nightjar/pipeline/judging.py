@@ -66,8 +66,11 @@ class Judging:
         if evaluation is None:
             evaluation = self._evaluation(model, candidate)
         scores: dict[str, Mapping[str, BenchmarkScore]] = {}
+        is_champion = standing.champion is not None and standing.champion.number == candidate.number
         if evaluation is not None:
-            scores[candidate.digest] = benchmark_scores(evaluation, list(gate.weights))
+            # A champion is not compared with itself.
+            names = [] if is_champion else list(gate.weights)
+            scores[candidate.digest] = benchmark_scores(evaluation, names)
         embeddings = self._embeddings(candidate)
         is_trained = not isinstance(config.models[model], ImportConfig)
 

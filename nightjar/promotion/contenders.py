@@ -41,12 +41,8 @@ class BenchmarkScore:
     """The answer to each item; None when they are no longer there."""
 
     def is_comparable(self, other: BenchmarkScore) -> bool:
-        """Whether both are scores of the same kind on the same items, and the answers are there."""
-        return (
-            (self.settings, self.items_sha256) == (other.settings, other.items_sha256)
-            and self.answers is not None
-            and other.answers is not None
-        )
+        """Whether both are scores of the same kind on the same items."""
+        return (self.settings, self.items_sha256) == (other.settings, other.items_sha256)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types, without the answers."""

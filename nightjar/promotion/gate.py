@@ -19,9 +19,11 @@ from nightjar.config import GateConfig
 from nightjar.promotion.contenders import BenchmarkScore, Contender, Question
 from nightjar.promotion.events import VersionRef
 from nightjar.promotion.statistics import (
+    BenchmarkDifference,
     PooledDifference,
     Variance,
     compare_answers,
+    compare_recorded,
     on_shared_items,
     pool,
 )
@@ -254,21 +256,10 @@ def _comparisons(question: Question) -> dict[str, _Against]:
         # Where the three share nothing, two of them may.
         versions = everybody if together else [own, other]
         names = together or _shared(question.gate, versions)
-        answers = on_shared_items([_answers(version) for version in versions], names)
-        ours, theirs = answers[0], answers[versions.index(other)]
         differences = {
             name: difference
-            for name in ours
-            if (
-                difference := compare_answers(
-                    name,
-                    own.evaluation[name].metric,
-                    ours[name],
-                    theirs[name],
-                    question.resampling,
-                )
-            )
-            is not None
+            for name in names
+            if (difference := _difference(question, versions, other, name)) is not None
         }
         if not differences:
             found[role] = _Against(role, other, None)
@@ -300,12 +291,27 @@ def _shared(gate: GateConfig, versions: Sequence[Contender]) -> list[str]:
     ]
 
 
-def _answers(contender: Contender) -> dict[str, Any]:
-    return {
-        name: score.answers
-        for name, score in contender.evaluation.items()
-        if score.answers is not None
+def _difference(
+    question: Question, versions: Sequence[Contender], other: Contender, name: str
+) -> BenchmarkDifference | None:
+    """The candidate and another version on one benchmark; None when nothing can be compared."""
+    ours, theirs = (one.evaluation[name] for one in (question.candidate, other))
+    if ours.answers is None:
+        return None
+    if theirs.answers is None:
+        recorded = _number(theirs.value)
+        return compare_recorded(name, ours.metric, ours.answers, recorded, question.resampling)
+    answers = {
+        place: answered
+        for place, version in enumerate(versions)
+        if (answered := version.evaluation[name].answers) is not None
     }
+    shared = on_shared_items([{name: answered} for answered in answers.values()], [name])
+    by_place = dict(zip(answers, shared, strict=True))
+    own, others = by_place[0], by_place[versions.index(other)]
+    if name not in own:
+        return None
+    return compare_answers(name, ours.metric, own[name], others[name], question.resampling)
 
 
 def _noise(contender: Contender, weights: Mapping[str, float]) -> Variance | None:
@@ -462,11 +468,21 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
             f"a margin of {margin:.4f} cannot be decided with "
             f"{_names(list(comparison.by_benchmark))}: {helps}"
         )
+    for one, _ in found:
+        if any(one.other.evaluation[name].answers is None for name in _compared(one)):
+            yield (
+                f"the {one.role}'s answers are gone: it is compared by its recorded score, which "
+                f"is less certain"
+            )
     if any(one.has_prior for one, _ in found) and question.gate.noise_prior > 0:
         yield (
             f"the noise of training is assumed ({question.gate.noise_prior:g}), not measured: "
             f"'nightjar noise {question.model}' measures it"
         )
+
+
+def _compared(against: _Against) -> Sequence[str]:
+    return () if against.found is None else list(against.found.by_benchmark)
 
 
 def _distinct(question: Question, against: Mapping[str, _Against]) -> list[_Against]:

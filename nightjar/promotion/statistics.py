@@ -99,6 +99,30 @@ def compare_answers(
     return BenchmarkDifference(own, other, len(ours), Variance(variance, 1 / doubt))
 
 
+def compare_recorded(
+    name: str, metric: str, ours: Answers, recorded: float, resampling: Resampling
+) -> BenchmarkDifference | None:
+    """The difference to a score whose answers are gone: not paired, so it is less certain.
+
+    The other version's variance is taken to be ours, on the items that we cover. None when our
+    score is not defined.
+    """
+    covered = ours.only(ours.is_covered)
+    own = score(metric, covered.values, covered.gold)
+    if own is None:
+        return None
+    measure = METRICS[metric].measure
+    blocks = [
+        measure(covered.values, covered.gold, weights)
+        for weights in resampling.weights(covered.units, name)
+    ]
+    scores = np.concatenate(blocks)
+    scores = scores[~np.isnan(scores)]
+    variance = 2 * float(scores.var(ddof=1)) if len(scores) > 1 else 0.0
+    doubt = sum(1 / max(1, n - 1) for n in (len(np.unique(covered.units)), len(scores)))
+    return BenchmarkDifference(own, recorded, len(covered), Variance(variance, 1 / doubt))
+
+
 @dataclass(frozen=True)
 class PooledDifference:
     """The pooled difference of two versions, and what can be concluded from it."""
