@@ -69,6 +69,7 @@ def test_the_report_has_every_rate_with_its_interval(
     monkeypatch.setattr(gate, "RealAnswers", lambda *_: answers)
     monkeypatch.setattr(gate, "make_world", lambda *_: world)
     monkeypatch.setattr(gate_rates, "RESAMPLES", 100)
+    monkeypatch.setattr(gate, "ROUNDS", 2)
     path = tmp_path / "figures.json"
     gate.main(["--json", str(path), "--draws", "2", "--processes", "1"])
     report = json.loads(path.read_text(encoding="utf-8"))
