@@ -1,6 +1,6 @@
 """The error rates of the gate, from real scores of real trainings.
 
-    python -m benchmarks.gate --json FILE [--seeds 24] [--draws 150] [--keep DIR]
+    python -m benchmarks.gate --json FILE [--seeds 24] [--draws 80] [--keep DIR]
 
 The product's stages train each shipped model on the shipped corpus with many seeds (a quarter of an
 hour on two idle cores for 24; ``--keep`` keeps the vectors, and a second run goes on from there).
@@ -564,7 +564,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=24, help="trainings of each model")
-    parser.add_argument("--draws", type=int, default=100, help="of the items, for each model")
+    parser.add_argument("--draws", type=int, default=80, help="of the items, for each model")
     parser.add_argument("--samples", type=int, default=400, help="the gate's, 1000 when shipped")
     parser.add_argument("--keep", type=Path, help="keep the trained vectors here, and go on")
     parser.add_argument("--processes", type=int, help="default: one a core")
