@@ -90,6 +90,8 @@ ROUNDS = 50
 """So many choices of trainings answer the items as they are."""
 DECISIONS_A_DRAW = 10
 RATCHETS_A_DRAW = 5
+MOST_STEPS = 10
+"""To find a drop that is the one printed for it; with little to lose there may be none."""
 LOST_A_NIGHT = 0.6
 NIGHTS = 3
 STRENGTHS: Mapping[str, tuple[float, ...]] = {
@@ -295,7 +297,10 @@ def other_models(table: Table) -> Iterator[Row]:
     """Two models, first made equal by damage and then as they are."""
     world, truth = table.world, table.world.truth
     weights = world.gates[table.model][SHIPPED].weights
-    other = str(table.generator.choice([one for one in world.models if one != table.model]))
+    others = [one for one in world.models if one != table.model]
+    if not others:
+        return
+    other = str(table.generator.choice(others))
     drop = truth.mean(table.model, weights) - truth.mean(other, weights)
     better, worse = (table.model, other) if drop > 0 else (other, table.model)
     strength = truth.strength(better, NOISE, abs(drop), weights)
@@ -343,7 +348,7 @@ def misses(table: Table, damage: str, setting: str) -> Iterator[Row]:
             yield table.row(what, setting, case, judged, is_event=not judged.is_blocked, drop=drop)
 
     cases = sound
-    for tried in range(4):
+    for tried in range(MOST_STEPS):
         printed = statistics.mean(table.sheet.judge(case, gate).printed_drop for case in cases)
         drop = truth.drop(cases[0].candidate, gate.weights)
         if abs(printed - drop) < 0.01 * printed:
@@ -505,7 +510,14 @@ def _figures(rows: Sequence[Row]) -> dict[str, Any]:
         "standard_error": statistics.mean(row.error for row in rows),
         "scaled_mean": statistics.mean(scaled),
         "scaled_sd": statistics.pstdev(scaled),
-        "by_model": {model: asdict(rate(own)) for model, own in sorted(by_model.items())},
+        "by_model": {
+            model: {
+                **asdict(rate(own)),
+                "printed_drop": statistics.mean(row.printed_drop for row in own),
+                "true_drop": statistics.mean(row.true_drop for row in own),
+            }
+            for model, own in sorted(by_model.items())
+        },
     }
 
 

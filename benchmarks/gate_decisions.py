@@ -174,7 +174,8 @@ def question(sheet: Sheet, case: Case, gate: GateConfig) -> Question:
         )
         for number, (version, own_noise) in enumerate(zip(versions, noise, strict=True), 1)
     ]
-    return Question("model", *contenders, gate, resampling=sheet.resampling)
+    candidate, champion, reference = contenders
+    return Question("model", candidate, champion, reference, gate, resampling=sheet.resampling)
 
 
 def _score(sheet: Sheet, version: Version, name: str) -> BenchmarkScore:
