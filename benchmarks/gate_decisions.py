@@ -2,7 +2,7 @@
 
 A decision compares resamples of the items. Versions that answer the same items share the resamples,
 so each version is resampled once (:class:`Sheet`) and not once a decision. All else is the gate's
-own code: :func:`~nightjar.promotion.statistics.pool` and its :class:`Comparison`. :func:`check`
+own code: :func:`~nightjar.promotion.statistics.pool` and its :class:`PooledDifference`. :func:`check`
 asks the gate itself and raises if it says anything else.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nightjar.config import GateConfig
 from nightjar.promotion import BenchmarkScore, Contender, Outcome, Question, VersionRef, decide
 from nightjar.promotion.contenders import Noise
-from nightjar.promotion.statistics import BenchmarkDifference, Comparison, Variance, pool
+from nightjar.promotion.statistics import BenchmarkDifference, PooledDifference, Variance, pool
 from nightjar.scoring.metrics import METRICS, SPEARMAN
 from nightjar.scoring.resampling import Resampling, own_units
 from nightjar.scoring.scores import Answers
@@ -57,8 +57,8 @@ class Case:
 class Judged:
     """The two comparisons of a decision."""
 
-    champion: Comparison
-    reference: Comparison
+    champion: PooledDifference
+    reference: PooledDifference
 
     @property
     def is_blocked(self) -> bool:
