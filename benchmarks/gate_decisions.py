@@ -2,8 +2,8 @@
 
 A decision compares resamples of the items. Versions that answer the same items share the resamples,
 so each version is resampled once (:class:`Sheet`) and not once a decision. All else is the gate's
-own code: :func:`~nightjar.promotion.statistics.pool` and its :class:`PooledDifference`. :func:`check`
-asks the gate itself and raises if it says anything else.
+own code: :func:`~nightjar.promotion.statistics.pool` and its :class:`PooledDifference`.
+:func:`check` asks the gate itself and raises if it says anything else.
 """
 
 from __future__ import annotations
