@@ -28,12 +28,11 @@ from scipy import stats
 from nightjar.config import DocumentVectorsConfig, load_config
 from nightjar.files.paths import resolve_pattern
 from nightjar.pipeline import make_plan
+from nightjar.scoring.scores import ALL, Score, read_scores
 from nightjar.stages.embed.sentence_encoder import load_sentence_encoder
-from nightjar.stages.evaluate.benchmark_answers import text_similarities
-from nightjar.stages.evaluate.benchmarks import read_sts
+from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.store import Store
 from nightjar.store.schemas import EMBEDDINGS, EVALUATION
-from nightjar.store.scores import ALL, Score, read_scores
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -92,8 +91,8 @@ def measure_encoder(encoder: str, sts: list[Path]) -> dict[str, Any]:
     opened = load_sentence_encoder(resolve_pattern(encoder, Path.cwd()), config)
     sets: dict[str, Any] = {}
     for path in sts:
-        items = read_sts(path)
-        found = text_similarities(items, lambda texts: opened.encode(texts).vectors)
+        items = TextPairs.read(path)
+        found = items.similarities(lambda texts: opened.encode(texts).vectors)
         sets[path.stem] = {
             "spearman": float(stats.spearmanr(found, items.gold).statistic),
             "pearson": float(stats.pearsonr(found, items.gold).statistic),

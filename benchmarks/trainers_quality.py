@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+import numpy as np
+
 from nightjar.formats.embeddings import Embeddings
-from nightjar.stages.evaluate.benchmark_answers import WordTable, correlate_pairs, find_pairs
-from nightjar.stages.evaluate.benchmarks import read_similarity
-from nightjar.stages.evaluate.bootstrap import Resampling
+from nightjar.scoring.metrics import SPEARMAN, score
+from nightjar.stages.evaluate.benchmark_items import distinct
+from nightjar.stages.evaluate.word_pairs import WordPairs
+from nightjar.stages.evaluate.word_table import WordTable
 
 WORD_PAIRS = ("wordsim353", "simlex999", "men", "mturk771")
 
@@ -22,8 +25,10 @@ def quality(embeddings: Embeddings, directory: Path) -> float:
     words = WordTable.of(embeddings.tokens, embeddings.matrix, case_insensitive=True)
     correlations = []
     for name in WORD_PAIRS:
-        items = read_similarity(directory / f"{name}.tsv")
-        pairs = find_pairs(items, words)
-        found = correlate_pairs(items, pairs, words, Resampling(1, 0.95, 1), name)
-        correlations.append(found.spearman.value or 0.0)
+        items = WordPairs.read(directory / f"{name}.tsv")
+        names = distinct([*items.left, *items.right])
+        cosines = items.cosines(names, words.units(names))
+        is_covered = ~np.isnan(cosines)
+        found = score(SPEARMAN, cosines[is_covered], items.gold[is_covered])
+        correlations.append(found or 0.0)
     return statistics.mean(correlations)

@@ -21,6 +21,7 @@ from nightjar.store import Manifest, Store
 
 NIGHT_KEY = "night"
 SCORES_KEY = "nightly-scores"
+RULES_KEY = "nightly-rules"
 
 
 def report_night(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> None:
@@ -34,6 +35,21 @@ def report_night(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOut
     create_table_artifact(
         rows, key=SCORES_KEY, description=f"night {night.number}: scores and decisions"
     )
+    rules = [
+        {
+            "model": decision["model"],
+            "rule": rule["rule"],
+            "holds": rule["holds"],
+            "found": rule["said"],
+            **rule["numbers"],
+        }
+        for decision in night.decisions
+        for rule in decision["rules"]
+    ]
+    if rules:
+        create_table_artifact(
+            rules, key=RULES_KEY, description=f"night {night.number}: every rule of the gate"
+        )
 
 
 def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:
@@ -43,6 +59,7 @@ def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome])
     for title, lines in (
         ("Alarms", [f"- {_inline(alarm)}" for alarm in night.alarms]),
         ("Models", list(_models(loaded, night, outcomes))),
+        ("Consumers", list(_consumers(loaded))),
         ("Corpora", [f"- **{name}** {_verdict(found)}" for name, found in night.accepted.items()]),
         ("Steps that ran", list(_steps(loaded, night))),
     ):
@@ -60,6 +77,12 @@ def _models(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]
             place = f"{names[found['model']]}/versions/{found['candidate']['version']}"
             version = _link(loaded, version, f"models/{place}") or version
         yield f"- **{found['model']}** {version} {found['outcome']}: {_inline(found['reason'])}"
+
+
+def _consumers(loaded: LoadedConfig) -> Iterator[str]:
+    for name, found in loaded.config.consumers.items():
+        what = f": {found.what}" if found.what else ""
+        yield _inline(f"- **{name}** ({found.contact}) uses {', '.join(found.uses)}{what}")
 
 
 def _verdict(found: Any) -> str:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from config_support import MINIMAL
+from sharing_support import shared
 from slow_support import slow_tests
 
 from nightjar.config import load_config
@@ -102,7 +103,7 @@ SMALL_CONFIG: dict[str, Any] = {
             }
         },
     },
-    "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "max_drop": 1.0}},
+    "registry": {"gate": {"benchmarks": ["wordsim353"], "min_coverage": 0.05, "margin": 1.0}},
 }
 
 
@@ -138,9 +139,13 @@ def finished_config(
     tmp_path_factory: pytest.TempPathFactory, write_small_config: Callable[[Path], Path]
 ) -> Path:
     """The config of a small pipeline whose first night is over. Read only: copy to change."""
-    path = write_small_config(tmp_path_factory.mktemp("finished") / "project")
-    run_due(path)
-    return path
+
+    def make(directory: Path) -> Path:
+        path = write_small_config(directory / "project")
+        run_due(path)
+        return path
+
+    return shared(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def make_explored(directory: Path) -> Explored:
     project = HandMade(directory / "project", models={"w2v": model})
     pairs = [f"word{2 * row:03d}\tword{2 * row + 1:03d}\t{row}" for row in range(20)]
     (project.directory / "pairs.tsv").write_text("\n".join(pairs) + "\n", encoding="utf-8")
-    project.document["registry"]["gate"]["max_drop"] = 1.0
+    project.document["registry"]["gate"]["margin"] = 1.0
     project.save()
     versions = []
     for seed in (1, 2):

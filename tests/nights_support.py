@@ -17,7 +17,7 @@ from nightjar.promotion import Event, Standing, read_events, read_standing
 from nightjar.registry import RegistryPlace
 
 N_PAIRS = 20
-GOOD, FAIR, POOR = 1.0, 0.97, 0.3
+GOOD, FAIR, POOR = 1.0, 0.97, 0.0
 """Shares of a vectors file's pairs that are in the benchmark's order."""
 
 
@@ -39,10 +39,10 @@ class HandMade:
             "training": {"workers": 1},
             "models": {"words": {"trainer": "import", "path": "vectors.txt", "format": "glove"}},
             "evaluation": {
-                "bootstrap_samples": 10,
+                "bootstrap_samples": 100,
                 "benchmarks": {"pairs": {"type": "similarity", "path": "pairs.tsv"}},
             },
-            "registry": {"gate": {"benchmarks": ["pairs"], "max_drop": 0.05}},
+            "registry": {"gate": {"benchmarks": ["pairs"], "margin": 0.05}},
             **config,
         }
         self.save()

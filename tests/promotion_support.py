@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from config_support import MINIMAL
@@ -39,9 +40,13 @@ from nightjar.promotion import (
 from nightjar.registry import ClientWriter, RegisteredVersion, RegistryPlace
 from nightjar.registry.registered_files import FILES_NAME, FILES_TAG, FileList
 from nightjar.registry.registered_names import KEY_TAG
+from nightjar.scoring.metrics import SHARE
+from nightjar.scoring.resampling import own_units
+from nightjar.scoring.scores import Answers
 
 BENCHMARKS = ("wordsim353", "simlex999")
 ITEMS = "a" * 64
+N_ITEMS = 100
 MODELS: Mapping[str, Any] = {
     "w2v": {"trainer": "word2vec"},
     "glove": {"trainer": "glove"},
@@ -57,7 +62,8 @@ def write_config(directory: Path, models: Mapping[str, Any] = MODELS, **gate: An
     content["evaluation"] = {
         "benchmarks": {name: {"type": "similarity", "path": "x.tsv"} for name in BENCHMARKS}
     }
-    rules = {"benchmarks": list(BENCHMARKS), "min_coverage": 0.3, "max_drop": 0.05, **gate}
+    rules = {"benchmarks": list(BENCHMARKS), "min_coverage": 0.3, "margin": 0.05, **gate}
+    rules = {"noise_prior": 0.0, **rules}
     content["registry"] = {"gate": rules}
     path = directory / "pipeline_config.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -65,8 +71,16 @@ def write_config(directory: Path, models: Mapping[str, Any] = MODELS, **gate: An
 
 
 def score(value: float | None, coverage: float = 0.9, items: str = ITEMS) -> BenchmarkScore:
-    """A score on a similarity benchmark."""
-    return BenchmarkScore(value, coverage, "similarity", items)
+    """A score that every item of a benchmark has: two of them differ by the same on any items."""
+    number = np.nan if value is None else value
+    answers = Answers(
+        np.where(np.arange(N_ITEMS) < round(coverage * N_ITEMS), number, np.nan),
+        np.ones(N_ITEMS),
+        own_units(N_ITEMS),
+    )
+    return BenchmarkScore(
+        *(value, coverage, "a kind", items, SHARE, answers.sha256()), answers=answers
+    )
 
 
 def scores(value: float | None, coverage: float = 0.9) -> dict[str, BenchmarkScore]:

@@ -96,7 +96,7 @@ def make_project(directory: Path, **changes: Any) -> Project:
             "benchmarks": {"pairs": {"type": "similarity", "path": "pairs.tsv"}},
         },
         "document_vectors": {"by-words": {"model": "words"}},
-        "registry": {"gate": {"benchmarks": ["pairs"], "min_coverage": 0.05, "max_drop": 2.0}},
+        "registry": {"gate": {"benchmarks": ["pairs"], "min_coverage": 0.05, "margin": 2.0}},
     }
     config.update(changes)
     project.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

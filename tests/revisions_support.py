@@ -24,10 +24,11 @@ import yaml
 from stage_support import context_of
 
 from nightjar.config import load_config
-from nightjar.core import Of
+from nightjar.core import Of, Planning
 from nightjar.formats.gensim import from_gensim
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
+from nightjar.stages import MeasureNoise
 from nightjar.stages.report import corpus_report_identity, report_corpus
 from nightjar.store import Artifact, Store, publish, schemas
 
@@ -300,6 +301,19 @@ def report(store: Store, documents: Artifact, tokens: Artifact) -> Artifact:
     return store.open(ref)
 
 
+def noise(config: Path, evaluation: Artifact) -> Artifact:
+    """The scores of one evaluation, collected as if two seeds had given them."""
+    loaded = load_config(config)
+    seeds = dict.fromkeys((1, 2), evaluation.ref.version)
+    identity = MeasureNoise(loaded, "file", seeds).identity(Planning({}))
+    ref = publish(
+        loaded.artifacts_dir,
+        identity,
+        lambda staging: MeasureNoise(loaded, "file", seeds).write(context_of(staging, identity)),
+    )
+    return Store(loaded.artifacts_dir).open(ref)
+
+
 def gensim_model(store: Store) -> Artifact:
     """A small FastText of gensim, published."""
     from gensim.models.fasttext import FastTextKeyedVectors  # noqa: PLC0415  # slow to import
@@ -337,6 +351,7 @@ def run_stages(base: Path) -> dict[str, list[Artifact]]:
         found[stage] = sorted(shards, key=_first_document)
     found[schemas.CORPUS_REPORT] = [report(store, documents, tokens)]
     found["embeddings from gensim"] = [gensim_model(store)]
+    found[schemas.NOISE] = [noise(base / "pinned.yaml", planned[f"{schemas.EVALUATION} file"])]
     for name, settings in TOKENIZERS.items():
         overrides = [f"corpora.text.tokenize.{setting}" for setting in settings]
         stages = (schemas.DOCUMENTS, schemas.TOKENS)

@@ -62,6 +62,8 @@ def test_the_shipped_config_states_every_key_that_applies() -> None:
             expected.remove("cbow_mean")
         # For models that are fine-tuned, or judged by benchmarks of their own.
         expected -= {"init_from", "gate_benchmarks", "corpus"}
+        if path[:2] == ("evaluation", "benchmarks"):
+            expected = {"type", "path"}  # docs/evaluation.md
         if isinstance(section, DocumentVectorsConfig):
             expected = {"model"}  # the other keys are of pre-trained encoders
         missing += [".".join((*path, key)) for key in sorted(expected - set(stated))]
@@ -71,13 +73,15 @@ def test_the_shipped_config_states_every_key_that_applies() -> None:
 def test_the_examples_in_the_shipped_config_are_valid_sources() -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     examples = [re.sub(r"^ +# +", "", line) for line in lines if re.search(r"# .*\{type: ", line)]
+    kinds = ("sts", "categorization", "outlier", "classification", "neighbors")
     overrides = [
-        f"{'evaluation.benchmarks' if 'type: sts' in example else 'corpora.english.sources'}."
-        f"{example.replace(': ', '=', 1)}"
+        f"evaluation.benchmarks.{example.partition('}')[0]}}}".replace(": ", "=", 1)
+        if any(f"type: {kind}," in example for kind in kinds)
+        else f"corpora.english.sources.{example}".replace(": ", "=", 1)
         for example in examples
     ]
     config = load_config(SHIPPED, overrides).config
-    assert config.evaluation.benchmarks["sts"].type == "sts"
+    assert [found.type for found in config.evaluation.benchmarks.values()][3:] == list(kinds)
     sources = config.corpora["english"].sources
     assert {name: source.type for name, source in sources.items()} == {
         "wikipedia": "mediawiki",
@@ -130,7 +134,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("corpora.text.tokenise.lowercase=true", "did you mean 'tokenize'?"),
         (
             "xyzzy=1",
-            "unknown key 'xyzzy'; valid here: corpora, document_vectors, evaluation,",
+            "unknown key 'xyzzy'; valid here: consumers, corpora, document_vectors, evaluation,",
         ),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (

@@ -37,7 +37,7 @@ corpora:
 models:
   cbow: {trainer: word2vec, architecture: cbow, vector_size: 4, min_count: 1, epochs: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
-registry: {gate: {benchmarks: [w], min_coverage: 0.0, max_drop: 0.1}}
+registry: {gate: {benchmarks: [w], min_coverage: 0.0, margin: 0.1}}
 """
 ENGLISH = "The ministers of the country met in the capital on Monday and agreed on a plan."
 FRENCH = "Les ministres du pays se sont réunis lundi dans la capitale et ont adopté un plan."

@@ -54,7 +54,7 @@ corpora:
 models:
   glove: {trainer: glove, vector_size: 4, window: 5, min_count: 1, epochs: 1, seed: 1}
 evaluation: {benchmarks: {w: {type: similarity, path: pairs.tsv}}}
-registry: {gate: {benchmarks: [w], min_coverage: 0.0, max_drop: 0.1}}
+registry: {gate: {benchmarks: [w], min_coverage: 0.0, margin: 0.1}}
 """
 
 

@@ -70,11 +70,17 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation", models.EvaluationConfig),
     ("evaluation.benchmarks.NAME, type: similarity", models.SimilarityBenchmark),
     ("evaluation.benchmarks.NAME, type: analogy", models.AnalogyBenchmark),
+    ("evaluation.benchmarks.NAME, type: categorization", models.CategorizationBenchmark),
+    ("evaluation.benchmarks.NAME, type: outlier", models.OutlierBenchmark),
     ("evaluation.benchmarks.NAME, type: sts", models.StsBenchmark),
+    ("evaluation.benchmarks.NAME, type: classification", models.ClassificationBenchmark),
+    ("evaluation.benchmarks.NAME, type: neighbors", models.NeighborsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
+    ("registry.gate.health.MEASURE", models.Bounds),
     ("document_vectors.NAME", models.DocumentVectorsConfig),
     ("keep", models.KeepConfig),
+    ("consumers.NAME", models.ConsumerConfig),
 )
 PREAMBLE = """# Configuration
 

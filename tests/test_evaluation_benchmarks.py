@@ -9,15 +9,11 @@ import pytest
 
 from nightjar.config import AnalogyBenchmark, SimilarityBenchmark
 from nightjar.errors import BenchmarkError
-from nightjar.stages.evaluate.benchmarks import (
-    RESERVED_CATEGORIES,
-    AnalogySet,
-    SimilaritySet,
-    read_analogies,
-    read_benchmark,
-    read_similarity,
-    read_sts,
-)
+from nightjar.stages.evaluate.analogies import Analogies
+from nightjar.stages.evaluate.benchmark_files import RESERVED_CATEGORIES
+from nightjar.stages.evaluate.kinds import read_benchmark
+from nightjar.stages.evaluate.text_pairs import TextPairs
+from nightjar.stages.evaluate.word_pairs import WordPairs
 
 PACKAGED = "package:gensim/test/test_data"
 SHARED_DIR = Path(__file__).parents[2] / "shared" / "data" / "eval" / "similarity"
@@ -32,7 +28,7 @@ def write(path: Path, content: str | bytes) -> Path:
 def test_packaged_similarity_sets_are_read_whole(tmp_path: Path, name: str, n_pairs: int) -> None:
     config = SimilarityBenchmark(type="similarity", path=f"{PACKAGED}/{name}")
     items = read_benchmark("pairs", config, tmp_path)
-    assert isinstance(items, SimilaritySet)
+    assert isinstance(items, WordPairs)
     assert len(items) == n_pairs
     assert 0 <= items.gold.min() < items.gold.max() <= 10
 
@@ -40,7 +36,7 @@ def test_packaged_similarity_sets_are_read_whole(tmp_path: Path, name: str, n_pa
 def test_packaged_analogies_are_read_whole(tmp_path: Path) -> None:
     config = AnalogyBenchmark(type="analogy", path=f"{PACKAGED}/questions-words.txt")
     items = read_benchmark("google", config, tmp_path)
-    assert isinstance(items, AnalogySet)
+    assert isinstance(items, Analogies)
     assert len(items) == 19_544
     assert len(set(items.categories)) == 14
     assert items.questions[0] == ("Athens", "Greece", "Baghdad", "Iraq")
@@ -55,14 +51,14 @@ def test_sets_with_a_header_line_are_read_whole(name: str, n_pairs: int) -> None
     path = SHARED_DIR / f"{name}.tsv"
     if not path.is_file():
         pytest.skip("the shared benchmark files are not here")
-    assert len(read_similarity(path)) == n_pairs
+    assert len(WordPairs.read(path)) == n_pairs
 
 
 def test_similarity_lines_may_have_comments_blanks_and_windows_line_ends(tmp_path: Path) -> None:
     content = (
         "\ufeff# a comment\r\n\r\nword1\tword2\tscore\r\n old \tnew\t1.5\r\nNew York\tcity\t-2\r\n"
     )
-    items = read_similarity(write(tmp_path / "pairs.tsv", content))
+    items = WordPairs.read(write(tmp_path / "pairs.tsv", content))
     assert items.left == ("old", "New York")
     assert items.right == ("new", "city")
     assert items.gold.tolist() == [1.5, -2.0]
@@ -70,7 +66,7 @@ def test_similarity_lines_may_have_comments_blanks_and_windows_line_ends(tmp_pat
 
 def test_analogy_lines_may_have_comments_and_repeated_categories(tmp_path: Path) -> None:
     content = "//Copyright\n: family\nboy girl king queen\n:capital\nA B C D\n\n: family\na b c d"
-    items = read_analogies(write(tmp_path / "questions.txt", content))
+    items = Analogies.read(write(tmp_path / "questions.txt", content))
     assert items.categories == ("family", "capital", "family")
     assert items.questions[1] == ("A", "B", "C", "D")
 
@@ -96,14 +92,14 @@ def test_malformed_pair_is_named_by_file_and_line(
 ) -> None:
     path = write(tmp_path / "pairs.tsv", content)
     with pytest.raises(BenchmarkError, match=rf"pairs\.tsv, line {line}: ") as caught:
-        read_similarity(path)
+        WordPairs.read(path)
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("header", ["", "w1\tw2\tscore\n", '"w1"\t"w2"\t"Human (mean)"\n'])
 def test_quoted_words_are_the_words(tmp_path: Path, header: str) -> None:
     content = header + '"king"\t"a ""queen"""\t"1"\n"\tx"y"\t2\n'
-    items = read_similarity(write(tmp_path / "pairs.tsv", content))
+    items = WordPairs.read(write(tmp_path / "pairs.tsv", content))
     assert items.left == ("king", '"')
     assert items.right == ('a "queen"', 'x"y"')
     assert items.gold.tolist() == [1.0, 2.0]
@@ -125,15 +121,15 @@ def test_malformed_question_is_named_by_file_and_line(
 ) -> None:
     path = write(tmp_path / "questions.txt", content)
     with pytest.raises(BenchmarkError, match=rf"questions\.txt, line {line}: "):
-        read_analogies(path)
+        Analogies.read(path)
 
 
 def test_file_without_an_item_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "empty", "# nothing\n")
     with pytest.raises(BenchmarkError, match="no word pair"):
-        read_similarity(path)
+        WordPairs.read(path)
     with pytest.raises(BenchmarkError, match="no question"):
-        read_analogies(path)
+        Analogies.read(path)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +169,7 @@ def test_pairs_of_texts_are_read_whole(name: str, n_pairs: int, genres: set[str]
     path = SHARED_DIR.parent / "sts" / name
     if not path.exists():
         pytest.skip(f"{path.name} is not there: the evaluation sets are not beside the project")
-    items = read_sts(path)
+    items = TextPairs.read(path)
     assert len(items) == n_pairs
     assert 0 <= items.gold.min() < items.gold.max() <= 5
     if genres is not None:
@@ -188,7 +184,7 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
         "\r\n"
         'talk\t"who" said "that"\t"\t0\r\n'
     )
-    items = read_sts(write(tmp_path / "sts.tsv", content))
+    items = TextPairs.read(write(tmp_path / "sts.tsv", content))
     assert items.left == ("A dog.", '"')
     assert items.right == ('it "says" so', '"who" said "that"')
     assert items.gold.tolist() == [2.5, 0.0]
@@ -200,9 +196,18 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
     [
         ("", "line 1: the header has no column score, sentence1, sentence2"),
         ("score\tsentence1\n1\tx\n", "line 1: the header has no column sentence2"),
-        ("score\tsentence1\tsentence2\n1\ta\n", "line 2: expected 3 columns with a number"),
-        ("score\tsentence1\tsentence2\nnan\ta\tb\n", "line 2: expected 3 columns with a number"),
-        ("score\tsentence1\tsentence2\n1_0\ta\tb\n", "line 2: expected 3 columns with a number"),
+        (
+            "score\tsentence1\tsentence2\n1\ta\n",
+            "line 2: expected 3 fields separated by tabs, with a number in score",
+        ),
+        (
+            "score\tsentence1\tsentence2\nnan\ta\tb\n",
+            "line 2: expected 3 fields separated by tabs, with a number in score",
+        ),
+        (
+            "score\tsentence1\tsentence2\n1_0\ta\tb\n",
+            "line 2: expected 3 fields separated by tabs, with a number in score",
+        ),
         ("score\tsentence1\tsentence2\tscore\n1\ta\tb\t2\n", "line 1: the header names score"),
         ("sentence1\tscore\tsentence1\tsentence2\n", "header names sentence1 several times"),
         ("score\tsentence1\tsentence2\n", "there is no pair of texts in it"),
@@ -212,4 +217,4 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
 def test_malformed_pairs_of_texts_are_named(tmp_path: Path, content: str, message: str) -> None:
     path = write(tmp_path / "sts.tsv", content)
     with pytest.raises(BenchmarkError, match=message):
-        read_sts(path)
+        TextPairs.read(path)

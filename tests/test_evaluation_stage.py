@@ -26,11 +26,12 @@ from nightjar.config import (
 )
 from nightjar.errors import BenchmarkError, TrainingError
 from nightjar.progress import SILENT, Progress
+from nightjar.scoring.metrics import score
+from nightjar.scoring.scores import Score, main_scores, read_answers, read_scores
 from nightjar.stages.evaluate import evaluate, evaluation_identity
-from nightjar.stages.evaluate.benchmark_answers import WordTable, answer_questions, find_questions
-from nightjar.stages.evaluate.benchmarks import AnalogySet, read_analogies
+from nightjar.stages.evaluate.analogies import Analogies, answer_questions
+from nightjar.stages.evaluate.word_table import WordTable
 from nightjar.store import Artifact, Identity, Store, publish, schemas
-from nightjar.store.scores import Score, main_scores, read_scores
 
 QUESTIONS = Path(datapath("questions-words.txt"))
 WORDSIM = Path(datapath("wordsim353.tsv"))
@@ -66,7 +67,7 @@ def structured_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     Some questions come out right and some wrong; every tenth word also occurs lower-cased.
     """
     generator = np.random.default_rng(5)
-    items = read_analogies(path)
+    items = Analogies.read(path)
     offsets = {name: generator.normal(size=20) for name in dict.fromkeys(items.categories)}
     vectors: dict[str, NDArray[np.float64]] = {}
     for (a, b, _, _), category in zip(items.questions, items.categories, strict=True):
@@ -204,8 +205,8 @@ def test_the_same_questions_are_right_as_in_gensim_whatever_the_block(
 ) -> None:
     tokens, matrix = structured
     _, sections = keyed_vectors(tokens, matrix).evaluate_word_analogies(str(questions_path))
-    items = read_analogies(questions_path)
-    is_right, _ = answers(tokens, matrix, items, block_bytes=block_bytes)
+    items = Analogies.read(questions_path)
+    is_right = answers(tokens, matrix, items, block_bytes=block_bytes)
     right = {
         (category, *(word.upper() for word in question))
         for category, question, right in zip(
@@ -237,15 +238,21 @@ def test_analogies_of_trained_vectors_score_as_in_gensim(
 def answers(
     tokens: Sequence[str],
     matrix: NDArray[np.float32],
-    items: AnalogySet,
+    items: Analogies,
     case_insensitive: bool = True,
     block_bytes: int = 1 << 20,
-) -> tuple[list[bool], list[int]]:
-    """Which questions are right, and the steps that were told to progress."""
+    method: str = "3cosadd",
+) -> list[bool]:
+    """Which questions are right; all their words must be known."""
     words = WordTable.of(tokens, matrix, case_insensitive)
-    steps: list[int] = []
-    found = answer_questions(find_questions(items, words), words, steps.append, block_bytes)
-    return found.tolist(), steps
+    rows = words.find([word for question in items.questions for word in question])
+    questions = rows.reshape(-1, 4)
+    numbers = np.arange(len(words.unit_matrix))
+    found = answer_questions(
+        questions[:, :3], words.unit_matrix, numbers, words, method, block_bytes
+    )
+    right: list[bool] = ((found >= 0) & (words.word_of[found] == questions[:, 3])).tolist()
+    return right
 
 
 def test_input_words_and_their_case_variants_are_no_answers() -> None:
@@ -255,21 +262,21 @@ def test_input_words_and_their_case_variants_are_no_answers() -> None:
         [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 0.9, 1.2], [0, -1, 0], [0, 1, 0.2]],
         np.float32,
     )
-    items = AnalogySet((("man", "woman", "king", "queen"),), ("family",))
-    assert answers(tokens, matrix, items) == ([True], [1])
-    assert answers(tokens, matrix, items, case_insensitive=False) == ([False], [1])
+    items = Analogies((("man", "woman", "king", "queen"),), ("family",))
+    assert answers(tokens, matrix, items) == [True]
+    assert answers(tokens, matrix, items, case_insensitive=False) == [False]
 
 
 def test_an_answer_that_is_an_input_word_is_wrong() -> None:
     matrix = np.eye(3, dtype=np.float32)
-    items = AnalogySet((("a", "b", "c", "c"), ("a", "b", "c", "a")), ("x", "x"))
-    assert answers(["a", "b", "c"], matrix, items) == ([False, False], [2])
+    items = Analogies((("a", "b", "c", "c"), ("a", "b", "c", "a")), ("x", "x"))
+    assert answers(["a", "b", "c"], matrix, items) == [False, False]
 
 
 def test_of_equal_similarities_the_most_frequent_answers() -> None:
     matrix = np.array([[1, 0], [0, 1], [1, 1], [-2, 4], [-1, 2]], np.float32)
-    items = AnalogySet((("a", "b", "c", "d"), ("a", "b", "c", "e")), ("x", "x"))
-    assert answers(list("abcde"), matrix, items)[0] == [True, False]
+    items = Analogies((("a", "b", "c", "d"), ("a", "b", "c", "e")), ("x", "x"))
+    assert answers(list("abcde"), matrix, items) == [True, False]
 
 
 def test_most_frequent_case_variant_stands_for_a_word(tmp_path: Path) -> None:
@@ -326,7 +333,7 @@ def test_rows_are_the_total_the_two_halves_and_each_category(
         ("google", "syntactic", "accuracy"),
     ]
     assert [category for _, category, _ in rows[5:]] == list(
-        dict.fromkeys(read_analogies(questions_path).categories)
+        dict.fromkeys(Analogies.read(questions_path).categories)
     )
     by_category = {score.category: score for score in scores if score.benchmark == "google"}
     total, semantic, syntactic = (by_category[name] for name in ("all", "semantic", "syntactic"))
@@ -364,6 +371,49 @@ def test_summary_holds_the_main_score_of_each_benchmark(
     assert google.value is not None
     assert google.ci_high is not None
     assert google.ci_low < google.value < google.ci_high
+
+
+def test_every_score_can_be_computed_from_the_answers(
+    tmp_path: Path, structured: tuple[list[str], NDArray[np.float32]], questions_path: Path
+) -> None:
+    artifact = run_stage(
+        tmp_path, structured, config_of({"pairs": WORDSIM, "google": questions_path})
+    )
+    answers = read_answers(artifact, ["pairs", "google", "other"])
+    assert set(answers) == {"pairs", "google"}
+    main = main_scores(read_scores(artifact))
+    for name, found in answers.items():
+        covered = found.only(found.is_covered)
+        assert score(main[name].metric, covered.values, covered.gold) == main[name].value
+        assert (len(found), len(covered)) == (main[name].n_items, main[name].n_covered)
+        assert found.sha256() == artifact.manifest.report["answers"][name]
+    google = answers["google"]
+    assert google.units.shape == (len(google), 2)
+    assert len(set(google.categories)) == 14
+    in_category = np.array(google.categories) == "family"
+    family = scores_of(artifact)["google", "family", "accuracy"]
+    assert np.nanmean(google.values[in_category]) == pytest.approx(family.value)
+
+
+def test_health_is_measured_without_a_benchmark(
+    tmp_path: Path, trained: tuple[list[str], NDArray[np.float32]]
+) -> None:
+    artifact = run_stage(tmp_path, trained, config_of({"pairs": WORDSIM}))
+    found = {row["measure"]: row for row in artifact.read("health").to_pylist()}
+    assert set(found) == {"isotropy", "hubness", "norm_frequency", "zero_vectors"}
+    assert 0 < found["isotropy"]["value"] <= 1
+    assert found["zero_vectors"]["value"] == 0
+    assert found["norm_frequency"]["n_words"] == len(trained[0])
+    assert artifact.manifest.report["health"]["hubness"] == found["hubness"]["value"]
+
+
+def test_a_metric_of_the_config_is_the_main_one(
+    tmp_path: Path, trained: tuple[list[str], NDArray[np.float32]]
+) -> None:
+    benchmark = SimilarityBenchmark(type="similarity", path=str(WORDSIM), metric="pearson")
+    config = EvaluationConfig(benchmarks={"pairs": benchmark}, bootstrap_samples=50)
+    artifact = run_stage(tmp_path, trained, config)
+    assert main_scores(read_scores(artifact))["pairs"].metric == "pearson"
 
 
 def test_evaluating_twice_gives_the_same_scores(
@@ -418,7 +468,7 @@ def test_progress_adds_up_to_every_item(
     recorder = Recorder()
     config = config_of({"pairs": WORDSIM, "google": questions_path}, max_vocabulary=700)
     run_stage(tmp_path, structured, config, recorder)
-    assert recorder.total == recorder.done == 353 + len(read_analogies(questions_path))
+    assert recorder.total == recorder.done == 353 + len(Analogies.read(questions_path))
 
 
 # -- nothing covered, damaged input ---------------------------------------------------------
@@ -493,6 +543,16 @@ def test_identity_hangs_on_content_and_name_of_a_benchmark_but_not_on_its_direct
         version("pairs", "one", "a\tb\t1\n", case_insensitive=False),
     }
     assert len(others | {base}) == 6
+
+
+def test_identity_counts_what_shapes_a_score_of_a_benchmark_alone(tmp_path: Path) -> None:
+    def version(**more: Any) -> str:
+        benchmark = AnalogyBenchmark(type="analogy", path=str(QUESTIONS), **more)
+        config = EvaluationConfig(benchmarks={"google": benchmark})
+        return evaluation_identity("test", config, tmp_path, "e" * 12).version
+
+    assert version(license="CC BY", reference="Mikolov et al. 2013") == version()
+    assert version(method="3cosmul") != version()
 
 
 def test_identity_names_model_parent_and_files(tmp_path: Path) -> None:

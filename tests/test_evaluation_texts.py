@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from nightjar.config import EvaluationConfig, SimilarityBenchmark, StsBenchmark
 from nightjar.errors import BenchmarkError, EncoderError
 from nightjar.formats.model_files import model_code_digest
 from nightjar.model.lookup import QueryError, VectorModel
+from nightjar.scoring.scores import Score, read_scores
 from nightjar.stages.evaluate import evaluate, evaluation_identity
-from nightjar.stages.evaluate.benchmark_answers import text_similarities
-from nightjar.stages.evaluate.benchmarks import StsSet
+from nightjar.stages.evaluate.benchmark_items import Examinee
+from nightjar.stages.evaluate.text_pairs import TextPairs
+from nightjar.stages.evaluate.word_table import WordTable
 from nightjar.store import Artifact, Store, publish, schemas
-from nightjar.store.scores import Score, read_scores
 
 PAIRS = [
     ("talk", 5.0, "A dog barks.", "the dog barks"),
@@ -101,13 +103,21 @@ def test_scores_are_scipys_correlations_over_the_covered_pairs(
 
 
 def test_zero_vectors_are_similar_to_nothing_and_nan_is_not_covered() -> None:
-    items = StsSet(("a", "b", "c"), ("a", "a", "a"), np.array([1.0, 2.0, 3.0]), ())
+    items = TextPairs(("a", "b", "c"), ("a", "a", "a"), np.array([1.0, 2.0, 3.0]), ())
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         rows = {"a": [3.0, 4.0], "b": [0.0, 0.0], "c": [np.nan, np.nan]}
         return np.array([rows[text] for text in texts], np.float32)
 
-    np.testing.assert_allclose(text_similarities(items, encode), [1.0, 0.0, np.nan])
+    class Model:
+        def encode(self, texts: Sequence[str], unknown: str) -> NDArray[np.float32]:
+            assert unknown == "nan"
+            return encode(texts)
+
+    words = WordTable.of(["a"], np.ones((1, 2), np.float32), case_insensitive=True)
+    found = items.answer(Examinee(cast("VectorModel", Model()), words, seed=1))
+    np.testing.assert_allclose(found.answers.values, [1.0, 0.0, np.nan])
+    assert found.missing == ["c | a"]
 
 
 def test_each_text_is_encoded_once(

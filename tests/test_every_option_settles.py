@@ -50,6 +50,7 @@ def corpora(*ways: dict[str, Any]) -> dict[str, Any]:
 
 def ways(directory: Path) -> Iterator[dict[str, Any]]:
     """Changes of the config; together they state every key."""
+    known = {"sha256": None, "license": "CC0", "reference": "ours"}
     yield {
         "pipeline": {"name": "other", "artifacts_dir": "elsewhere", "max_late_minutes": 5},
         "training": {
@@ -63,8 +64,21 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
         "execution": {"engine": "local"},
         "registry": {
             "experiment": "mine",
-            "gate": {"benchmarks": ["pairs"], "min_coverage": 0.1, "max_drop": 1, "first": "wait"},
+            "gate": {
+                "mode": "approve",
+                "benchmarks": {"pairs": 2.0},
+                "margin": 1,
+                "min_coverage": 0.1,
+                "max_vocabulary_lost": 0.9,
+                "health": {"isotropy": {"min": 0.0, "max": 1.0}},
+                "loss_must_fall": False,
+                "max_age_days": 9.0,
+                "noise_prior": 0.1,
+                "max_growth": 0.1,
+                "first": "wait",
+            },
         },
+        "consumers": {"search": {"uses": ["words"], "contact": "ann", "what": "queries"}},
         "evaluation": {
             "max_vocabulary": 50,
             "case_insensitive": False,
@@ -72,9 +86,39 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
             "confidence": 0.9,
             "seed": 2,
             "benchmarks": {
-                "pairs": {"type": "similarity", "path": "pairs.tsv"},
-                "questions": {"type": "analogy", "path": "questions.txt"},
-                "texts": {"type": "sts", "path": "sts.tsv"},
+                "pairs": {"type": "similarity", "path": "pairs.tsv", **known, "metric": "pearson"},
+                "questions": {
+                    "type": "analogy",
+                    "path": "questions.txt",
+                    **known,
+                    "method": "3cosmul",
+                    "metric": "accuracy",
+                },
+                "texts": {"type": "sts", "path": "sts.tsv", **known, "metric": "pearson"},
+                "sides": {
+                    "type": "categorization",
+                    "path": "sides.tsv",
+                    **known,
+                    "metric": "normalized_information",
+                },
+                "odd": {"type": "outlier", "path": "odd.tsv", **known, "metric": "share"},
+                "labels": {
+                    "type": "classification",
+                    "path": "labels.tsv",
+                    **known,
+                    "text_column": "words",
+                    "label_column": "side",
+                    "folds": 2,
+                    "max_texts": 10,
+                    "metric": "macro_f1",
+                },
+                "near": {
+                    "type": "neighbors",
+                    "path": "near.tsv",
+                    **known,
+                    "topn": 3,
+                    "metric": "share",
+                },
             },
         },
         "models": {
@@ -385,6 +429,15 @@ def write_sources(directory: Path) -> None:
         encoding="utf-8",
     )
     (directory / "questions.txt").write_text(": some\nleft0 right0 left1 right1\n", "utf-8")
+    both = [(side, f"{side}{row}") for row in range(10) for side in ("left", "right")]
+    tables = {
+        "sides.tsv": ["category\tword", *(f"{side}\t{word}" for side, word in both)],
+        "odd.tsv": ["words\toutliers", "left1 left2 left3 left4\tright1 right2"],
+        "labels.tsv": ["words\tside", *(f"{word}\t{side}" for side, word in both)],
+        "near.tsv": ["word\tneighbors", "left1\tleft2 left3", "right1\tright2"],
+    }
+    for name, lines in tables.items():
+        (directory / name).write_text("\n".join(lines), "utf-8")
     pairs = [f"{row}\tleft{row} right{row}\tleft{row}" for row in range(5)]
     (directory / "sts.tsv").write_text("\n".join(["score\tsentence1\tsentence2", *pairs]), "utf-8")
 

@@ -39,8 +39,8 @@ from nightjar.explorer.prefixes import PrefixIndex  # noqa: E402
 from nightjar.explorer.server import protect  # noqa: E402
 from nightjar.explorer.view import View, read_view  # noqa: E402
 from nightjar.files.harmless_text import plotly_text, visible  # noqa: E402
+from nightjar.scoring.scores import main_scores, read_scores  # noqa: E402
 from nightjar.store import Store, schemas  # noqa: E402
-from nightjar.store.scores import main_scores, read_scores  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from nightjar import InputError, Pipeline
 from nightjar.config import load_config
 from nightjar.core.nights import StepOutcome
 from nightjar.pipeline import make_plan
+from nightjar.scoring.scores import main_scores, read_scores
 from nightjar.store import Artifact, Identity, Manifest, Staging, Store, publish, schemas
-from nightjar.store.scores import main_scores, read_scores
 
 EVERY_SECOND_PAIR = slice(None, None, 4)
 ALL = slice(None)

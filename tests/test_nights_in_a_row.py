@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from asking_support import asked, asked_json, invoked
 from nights_support import FAIR, GOOD, POOR, HandMade, outcome
 
 from nightjar.core import NightStatus, StageContext
@@ -72,12 +74,78 @@ def test_small_losses_do_not_add_up(project: HandMade) -> None:
     project.night()
     outcomes = []
     for number in range(1, 8):
-        project.write_vectors(1 - 0.05 * number, seed=number)
+        project.write_vectors(1 - 0.13 * number, seed=number)
         outcomes.append(outcome(project.night()))
     assert outcomes[0] == "promoted"
     assert outcomes[-1] == "blocked"
     scores = [event.evidence for event in project.events if event.kind == "promoted"]
     assert len(scores) < 8
+
+
+def test_a_block_names_the_consumers_and_has_an_exit_code_of_its_own(project: HandMade) -> None:
+    project.document["consumers"] = {
+        "search": {"uses": ["words"], "contact": "ann@example.com", "what": "queries"}
+    }
+    project.save()
+    assert not any("search" in alarm for alarm in project.night().alarms)
+    assert invoked(project.path, "run", "--fail-on-block").exit_code == 0
+    project.write_vectors(POOR)
+    night = project.night()
+    assert outcome(night) == "blocked"
+    keep = "words is blocked and its consumers keep the champion"
+    assert f"{keep}: search (ann@example.com: queries)" in night.alarms
+    assert "used by search (ann@example.com: queries)" in asked(project.path, "why", "words")
+    assert invoked(project.path, "run").exit_code == 0
+    again = invoked(project.path, "run", "--fail-on-block", "--json")
+    assert again.exit_code == 3
+    assert json.loads(again.stdout)["models"][0]["decision"] == "blocked"
+
+
+def test_a_corpus_that_is_refused_has_the_same_exit_code(project: HandMade) -> None:
+    project.night()
+    project.write_text(2)
+    night = project.night()
+    assert not night.accepted["text"]["is_accepted"]
+    assert any("98.0% of the documents are lost" in alarm for alarm in night.alarms)
+    assert invoked(project.path, "run", "--fail-on-block").exit_code == 3
+
+
+def test_mode_warn_promotes_what_fails_and_says_so(project: HandMade) -> None:
+    project.document["registry"]["gate"]["mode"] = "warn"
+    project.save()
+    project.night()
+    project.write_vectors(POOR)
+    night = project.night()
+    assert (outcome(night), project.champion) == ("promoted", 2)
+    (alarm,) = (alarm for alarm in night.alarms if "mode: warn" in alarm)
+    assert alarm.startswith("words: promoted against the gate (mode: warn): mean score")
+
+
+def test_mode_approve_waits_and_judges_again_when_a_person_approves(project: HandMade) -> None:
+    project.document["registry"]["gate"]["mode"] = "approve"
+    project.save()
+    assert outcome(project.night()) == "waiting"
+    asked(project.path, "promote", "words", 1)
+    project.write_vectors(FAIR, seed=2)
+    assert outcome(project.night()) == "waiting"
+    project.write_vectors(GOOD, seed=3)
+    assert outcome(project.night()) == "waiting"
+    event = asked_json(project.path, "promote", "words", 3)["event"]
+    judged = event["evidence"]["judged_again"]
+    assert (judged["outcome"], event["kind"]) == ("waiting", "approved")
+    assert judged["champion_score"] == pytest.approx(1.0)
+    assert project.champion == 3
+
+
+def test_losing_words_blocks(project: HandMade) -> None:
+    project.night()
+    lines = (project.directory / "vectors.txt").read_text(encoding="utf-8").splitlines()
+    (project.directory / "vectors.txt").write_text("\n".join(lines[:-4]) + "\n", encoding="utf-8")
+    night = project.night()
+    assert outcome(night) == "blocked"
+    assert night.decisions[0]["reason"].startswith(
+        "10.00% of the champion's words, by their counts, are lost, more than 5.00%"
+    )
 
 
 def test_a_run_with_overrides_is_a_trial(project: HandMade) -> None:
@@ -106,7 +174,7 @@ def test_a_spoilt_night_is_not_accepted_and_promotes_nothing_trained_on_it(
         "min_count": 1,
         "epochs": 1,
     }
-    project.document["registry"]["gate"]["max_drop"] = 2.0
+    project.document["registry"]["gate"]["margin"] = 2.0
     project.save()
     project.night()
     accepted = project.standing.corpora["text"][0]

@@ -115,7 +115,7 @@ def test_a_changed_benchmark_does_not_train(finished_copy: Path) -> None:
 
 
 def test_a_changed_gate_makes_nothing_due(finished_copy: Path) -> None:
-    assert due(finished_copy, "registry.gate.max_drop=0.5") == []
+    assert due(finished_copy, "registry.gate.margin=0.5") == []
 
 
 def test_worker_count_and_pipeline_location_are_no_part_of_a_version(

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from promotion_support import Pipeline, score, scores, served, write_config
 from registry_support import World
@@ -83,8 +84,25 @@ def test_worse_version_is_blocked_and_the_champion_stays(pipeline: Pipeline) -> 
     numbers = settled.event.evidence["decision"]
     assert (numbers["score"], numbers["champion_score"]) == (0.4, 0.5)
     assert numbers["candidate"]["evaluation"]["wordsim353"]["items_sha256"] == "a" * 64
-    assert numbers["gate"]["max_drop"] == 0.05
+    assert numbers["gate"]["margin"] == 0.05
     assert (pipeline.alias(), pipeline.alias("challenger")) == (1, 2)
+
+
+def test_verdict_is_on_the_versions_page_with_each_rule(pipeline: Pipeline) -> None:
+    pipeline.night(pipeline.version("A", 0.5))
+    pipeline.night(pipeline.version("B", 0.4), number=2)
+    found = pipeline.client.get_model_version("night-w2v", "2")
+    assert found.tags["nightjar.gate"] == "blocked"
+    assert found.tags["nightjar.gate_reason"].startswith("mean score 0.4000 over wordsim353")
+    assert found.tags["nightjar.gate.min_coverage"] == "holds: coverage 0.9000, required 0.3000"
+    assert found.tags["nightjar.gate.champion"].startswith("fails: mean score 0.4000")
+    assert "Gate: blocked in night 2: mean score 0.4000" in found.description
+    assert "- min_coverage holds: coverage 0.9000" in found.description
+    pipeline.evaluations[pipeline.version("B").digest] = scores(0.6)
+    pipeline.night(pipeline.version("B"), number=3)
+    found = pipeline.client.get_model_version("night-w2v", "2")
+    assert found.tags["nightjar.gate"] == "promoted"
+    assert found.description.count("Gate: ") == 1
 
 
 def test_better_version_takes_over_and_is_challenger_no_more(pipeline: Pipeline) -> None:
@@ -144,9 +162,9 @@ def test_other_rules_ask_another_question(pipeline: Pipeline) -> None:
     pipeline.night(pipeline.version("A", 0.5))
     other = pipeline.version("B", 0.4)
     pipeline.night(other)
-    pipeline.config = write_config(pipeline.config.parent, max_drop=0.07)
+    pipeline.config = write_config(pipeline.config.parent, margin=0.07)
     assert pipeline.night(other).event is not None
-    pipeline.config = write_config(pipeline.config.parent, max_drop=0.1)
+    pipeline.config = write_config(pipeline.config.parent, margin=0.1)
     assert pipeline.night(other).is_promoted
 
 
@@ -158,10 +176,11 @@ def test_score_does_not_sink_night_by_night(pipeline: Pipeline) -> None:
 
 
 def test_reference_follows_a_version_that_is_better_beyond_doubt(pipeline: Pipeline) -> None:
+    pipeline.config = write_config(pipeline.config.parent, noise_prior=0.01)
     pipeline.night(pipeline.version("A", 0.5))
     pipeline.night(pipeline.version("B", 0.54))
     assert pipeline.standing().reference == pipeline.version("A")
-    pipeline.night(pipeline.version("C", 0.56))
+    pipeline.night(pipeline.version("C", 0.58))
     assert pipeline.standing().reference == pipeline.version("C")
 
 
@@ -507,7 +526,8 @@ assert promoter.recover() == []
 champion = promoter.standing().model("w2v").champion
 reader = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir).reader()
 assert find_registered(reader, "night-w2v", champion.digest) is None  # made without registering
-scores = {name: BenchmarkScore(0.5, 0.9, "similarity", "x") for name in ("wordsim353", "simlex999")}
+score = BenchmarkScore(0.5, 0.9, "similarity", "x", "share", "y")
+scores = {name: score for name in ("wordsim353", "simlex999")}
 contender = Contender(champion, scores)
 question = Question("w2v", contender, contender, contender, loaded.config.registry.gate)
 settled = promoter.settle(question, promoter.judge(question))
@@ -539,9 +559,15 @@ def test_scores_come_with_the_items_that_they_are_of(
     world = World.create(tmp_path, tmp_path_factory)
     plain = world.request(0.5, 0.3, n_covered=80).evaluation
     rows = plain.read("scores")
+    answers = {"wordsim353": score(0.5, 0.8).answers, "simlex999": score(0.3, 0.8).answers}
 
     def write(staging: Staging) -> None:
         staging.write("scores", rows)
+        tables = [found.as_table(name) for name, found in answers.items() if found is not None]
+        staging.write("answers", pa.concat_tables(tables))
+        staging.report["answers"] = {
+            name: found.sha256() for name, found in answers.items() if found is not None
+        }
 
     identity = Identity(
         "evaluation",
@@ -558,8 +584,13 @@ def test_scores_come_with_the_items_that_they_are_of(
         ],
     )
     evaluation = world.store.open(publish(world.artifacts_dir, identity, write))
-    found = benchmark_scores(evaluation)
+    found = benchmark_scores(evaluation, ["wordsim353"])
+    kind = {"settings": '{"type": "similarity"}', "metric": "spearman"}
     assert found == {
-        "wordsim353": score(0.5, 0.8, "w" * 64),
-        "simlex999": score(0.3, 0.8, "s" * 64),
+        "wordsim353": replace(score(0.5, 0.8, "w" * 64), **kind),
+        "simlex999": replace(score(0.3, 0.8, "s" * 64), **kind),
     }
+    read = found["wordsim353"].answers
+    assert read is not None
+    assert read.sha256() == found["wordsim353"].answers_sha256
+    assert found["simlex999"].answers is None

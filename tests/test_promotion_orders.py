@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from nightjar.cli.promotion_commands import app
 from nightjar.errors import ForeignModel, ModelFilesDamaged, NightjarError, PromotionRefused
-from nightjar.promotion import Outcome, Serving, Steward, VersionRef, ledger_directory
+from nightjar.promotion import Decision, Outcome, Serving, Steward, VersionRef, ledger_directory
 from nightjar.registry import RegisteredVersion
 
 
@@ -29,6 +30,17 @@ def three(pipeline: Pipeline) -> Pipeline:
     for night, (key, value) in enumerate((("A", 0.5), ("B", 0.52), ("C", 0.54)), start=1):
         pipeline.night(pipeline.version(key, value), number=night)
     return pipeline
+
+
+@pytest.fixture(autouse=True)
+def judged_again(monkeypatch: pytest.MonkeyPatch) -> list[Decision]:
+    """What the gate says about a version that a person approves: nothing, unless a test does."""
+    answers: list[Decision] = []
+    monkeypatch.setattr(
+        "nightjar.pipeline.judging.judge_again",
+        lambda *_: answers[0] if answers else None,
+    )
+    return answers
 
 
 def ask(pipeline: Pipeline, *arguments: object) -> str:
@@ -84,10 +96,10 @@ def test_rollback_to_an_earlier_champion(three: Pipeline) -> None:
     assert three.standing().previous == ()
 
 
-def test_rollback_takes_the_reference_back_if_it_is_left_behind(pipeline: Pipeline) -> None:
+def test_rollback_makes_its_version_the_reference(pipeline: Pipeline) -> None:
     for key, value in (("A", 0.5), ("B", 0.6), ("C", 0.62)):
         pipeline.night(pipeline.version(key, value))
-    assert pipeline.standing().reference == pipeline.version("B")
+    assert pipeline.standing().reference == pipeline.version("C")
     pipeline.steward().rollback("w2v")
     assert pipeline.standing().reference == pipeline.version("B")
     pipeline.steward().rollback("w2v")
@@ -147,6 +159,26 @@ def test_waiting_version_is_approved(pipeline: Pipeline) -> None:
     assert pipeline.night(first).decision.outcome is Outcome.UNCHANGED
 
 
+def test_version_that_waits_is_judged_again_when_it_is_approved(
+    pipeline: Pipeline, judged_again: list[Decision]
+) -> None:
+    pipeline.config = write_config(pipeline.config.parent, mode="approve")
+    assert pipeline.night(pipeline.version("A", 0.5)).decision.outcome is Outcome.WAITING
+    ask(pipeline, "promote", "w2v", 1)
+    settled = pipeline.night(pipeline.version("B", 0.52))
+    assert settled.decision.outcome is Outcome.WAITING
+    assert settled.decision.reason.startswith("a person approves it (mode: approve): mean score")
+    worse = replace(settled.decision, outcome=Outcome.BLOCKED, reason="worse than version 9")
+    judged_again.append(worse)
+    said = refused(pipeline, "promote", "w2v", 2)
+    assert "version 2 no longer passes the gate: worse than version 9" in said
+    judged_again[0] = settled.decision
+    event = ask_json(pipeline, "promote", "w2v", 2)["event"]
+    assert (event["kind"], event["actor"] != "") == ("approved", True)
+    assert event["evidence"]["judged_again"]["key"] == settled.decision.key
+    assert pipeline.alias() == 2
+
+
 def test_blocked_version_needs_force_and_a_reason(pipeline: Pipeline) -> None:
     pipeline.night(pipeline.version("A", 0.5))
     pipeline.night(pipeline.version("B", 0.3))
@@ -157,11 +189,8 @@ def test_blocked_version_needs_force_and_a_reason(pipeline: Pipeline) -> None:
     said = ask(pipeline, "promote", "w2v", 2, "--force", "--reason", "new corpus")
     assert "forced" in said
     assert "new corpus" in said
-    assert "still measured against the reference, version 1" in said
-    assert "'nightjar pin w2v 2 --reference'" in said
     assert pipeline.alias() == 2
-    assert pipeline.night(pipeline.version("C", 0.3)).decision.outcome is Outcome.BLOCKED
-    ask(pipeline, "pin", "w2v", 2, "--reference")
+    assert pipeline.standing().reference == pipeline.version("B")  # a person has chosen it
     assert pipeline.night(pipeline.version("C", 0.3)).is_promoted
 
 
@@ -270,11 +299,23 @@ def test_pins(three: Pipeline) -> None:
     ask(three, "pin", "w2v", 1)
     assert three.standing().pins == (three.version("A"),)
     assert ask_json(three, "pin", "w2v", 1)["event"] is None
-    ask(three, "pin", "w2v", 2, "--reference")
-    assert three.standing().reference == three.version("B")
-    assert "version 2 stays the reference" in ask(three, "unpin", "w2v", 2)
-    assert three.standing().reference == three.version("B")
+    ask(three, "pin", "w2v", 3)
+    assert three.standing().reference == three.version("C")  # a pin only keeps files
+    assert "version 3 stays the reference" in ask(three, "unpin", "w2v", 3)
+    assert three.standing().reference == three.version("C")
     assert three.standing().pins == (three.version("A"),)
+
+
+def test_rebase_chooses_the_reference(three: Pipeline) -> None:
+    event = ask_json(three, "rebase", "w2v", 1, "--reason", "audited")["event"]
+    assert (event["kind"], event["new"]["number"], event["reason"]) == ("rebased", 1, "audited")
+    standing = three.standing()
+    assert (standing.reference, standing.champion) == (three.version("A"), three.version("C"))
+    assert "version 1 is the reference already" in ask(three, "rebase", "w2v", 1)
+    assert three.night(three.version("D", 0.46)).decision.outcome is Outcome.BLOCKED
+    ask(three, "rebase", "w2v")
+    assert three.standing().reference == three.version("C")
+    assert "no champion to measure against" in refused(three, "rebase", "glove")
 
 
 def test_hold_and_resume(three: Pipeline) -> None:
@@ -464,13 +505,13 @@ def test_history_shows_events_and_how_things_stand(three: Pipeline) -> None:
     said = ask(three, "history", "w2v")
     for expected in ("none -> 1", "1 -> 2", "2 -> 3", "blocked", "mean score 0.1000"):
         assert expected in said
-    assert [line.split()[:3] for line in said.splitlines()][-1] == ["w2v", "3", "1"]
+    assert [line.split()[:3] for line in said.splitlines()][-1] == ["w2v", "3", "3"]
     shown = ask_json(three, "history", "w2v", "--limit", 2)
     assert [event["number"] for event in shown["events"]] == [3, 4]
     assert shown["n_events"] == 4
     assert shown["models"]["w2v"] == {
         "champion": 3,
-        "reference": 1,
+        "reference": 3,
         "previous": [2, 1],
         "pinned": [],
         "waiting": None,
@@ -496,7 +537,9 @@ def test_why_shows_the_decision_with_its_scores_and_what_came_after(three: Pipel
         "promoted: mean score 0.5400 over wordsim353, simlex999 is 0.0200 above the champion's",
         "candidate 3",
         "champion 2",
-        "reference 1",
+        "reference 2",
+        "min_coverage",
+        "a drop of 0.0500 below the champion is found nine times in ten",
         "0.5400",
         "0.5200",
         "90.0%",
@@ -538,8 +581,8 @@ def test_what_comes_from_data_is_no_markup_and_no_control_character(pipeline: Pi
 def test_every_command_has_help_and_json() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
     assert names == [
-        "history", "why", "promote", "rollback", "pin", "unpin", "hold", "resume", "retire",
-        "adopt", "repair",
+        "history", "why", "promote", "rollback", "pin", "rebase", "noise", "unpin", "hold",
+        "resume", "retire", "adopt", "repair",
     ]  # fmt: skip
     for name in names:
         said = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output

@@ -297,7 +297,7 @@ def test_vectors_that_were_learnt_from_it_go_when_nothing_needs_them(project: Pr
     purged(project, secret_id(project))
     project.night()
     for model in ("words", "counted"):
-        Steward(project.load(), "ann").pin(model, 3, is_reference=True)
+        Steward(project.load(), "ann").rebase(model, 3)
     collect(project.load("keep.rollback_versions=0"))
     assert places_of(WORD, project.artifacts) == []
     assert places_of("secret3", project.artifacts) == []

@@ -15,6 +15,7 @@ from asking_support import asked, asked_json
 from conftest import PROJECT_ROOT
 from gensim.models import Word2Vec
 from nights_support import GOOD, HandMade, outcome
+from sharing_support import shared
 
 from nightjar.cli.main import app
 from nightjar.explorer.app import draw
@@ -81,7 +82,7 @@ PAGES = ("/", "/?word=left1", "/analogies?positive=left1", "/map", "/moved?least
 SAYS_WHAT_HAPPENED = {
     *("run", "plan", "nights", "accept", "versions", "verify", "serve", "from-gensim"),
     *("history", "why", "promote", "rollback", "pin", "unpin", "hold", "resume", "retire"),
-    *("adopt", "repair", "collect", "purge", "init"),
+    *("adopt", "repair", "collect", "purge", "init", "rebase", "noise"),
 }
 """Commands that answer no question to a model or a corpus: they run, order, or tell of nights."""
 
@@ -137,10 +138,12 @@ REVERSED = 0.0
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Answers after two good nights, a spoilt one, a blocked one, and another good one."""
-    project = HandMade(
-        tmp_path_factory.mktemp("readers") / "project", models=MODELS, document_vectors=ENTRIES
-    )
-    project.document["registry"]["gate"]["max_drop"] = 1.2
+    return shared(tmp_path_factory, "readers", five_nights)
+
+
+def five_nights(directory: Path) -> Answers:
+    project = HandMade(directory / "project", models=MODELS, document_vectors=ENTRIES)
+    project.document["registry"]["gate"]["margin"] = 1.2
     project.document["training"]["deterministic"] = True
     project.save()
     project.night()

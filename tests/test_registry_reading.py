@@ -220,13 +220,19 @@ def test_address_that_mlflow_does_not_know_is_one_clear_error(uri: str) -> None:
 
 def dump(world: World) -> dict[str, list[tuple[object, ...]]]:
     """The rows that aliases and tags are."""
-    tables = ("registered_model_aliases", "registered_model_tags", "model_version_tags")
+    tables = {
+        **dict.fromkeys(
+            ("registered_model_aliases", "registered_model_tags", "model_version_tags"), "*"
+        ),
+        "model_versions": "version, description",  # MLflow also notes the time
+    }
     with closing(sqlite3.connect(world.artifacts_dir / "mlflow" / "mlflow.db")) as connection:
         return {
             table: sorted(
-                connection.execute(f"SELECT workspace, name, * FROM {table}").fetchall(), key=repr
+                connection.execute(f"SELECT workspace, name, {columns} FROM {table}").fetchall(),
+                key=repr,
             )
-            for table in tables
+            for table, columns in tables.items()
         }
 
 
@@ -242,6 +248,8 @@ def write(writer: RegistryWriter, version: RegisteredVersion) -> None:
         writer.mark(name, 4)
         writer.point(name, "challenger", None)
         writer.set_aside(version)
+        writer.describe(name, 2, {"nightjar.gate": "blocked"}, "blocked: too low")
+        writer.describe(name, 2, {"nightjar.gate": "promoted", "long": "x" * 3_000}, "promoted")
     writer.own(name, "ledger-2", takes_over=True)
 
 
@@ -249,7 +257,10 @@ def test_sqlite_writer_writes_what_mlflow_writes(world: World) -> None:
     world.client.create_registered_model("night-w2v")
     for _ in range(2):
         world.client.create_model_version(
-            "night-w2v", "/nowhere", tags={"nightjar.registration_key": "k", "x": "y"}
+            "night-w2v",
+            "/nowhere",
+            tags={"nightjar.registration_key": "k", "x": "y"},
+            description="as it was",
         )
     (version, _) = world.place.reader().versions("night-w2v")
     database = world.artifacts_dir / "mlflow" / "mlflow.db"
@@ -267,6 +278,10 @@ def test_sqlite_writer_writes_what_mlflow_writes(world: World) -> None:
         "nightjar.damaged_registration_key": "k",
         "x": "y",
     }
+    second = world.client.get_model_version("night-w2v", "2")
+    assert second.tags["nightjar.gate"] == "promoted"
+    assert second.tags["long"] == "x" * 1_997 + "..."
+    assert second.description == "as it was\n\nGate: promoted"
 
 
 def test_neither_writer_takes_what_another_ledger_owns(world: World) -> None:

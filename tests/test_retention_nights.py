@@ -221,7 +221,7 @@ def test_the_command_tells_before_it_deletes_and_does_what_it_told(two_nights: P
     project = two_nights
     change = ("--set", "keep.rollback_versions=0", "--set", "keep.accepted_nights=1")
     # The first version is the reference: the second one takes its place.
-    Steward(project.load(), "ann").pin("words", 2, is_reference=True)
+    Steward(project.load(), "ann").rebase("words", 2)
     before = disk_bytes(project.artifacts)
     told = json.loads(run(project, "collect", "--dry-run", "--json", *change))
     text = run(project, "collect", "--dry-run", *change)
@@ -244,7 +244,7 @@ def test_an_alias_by_hand_keeps_a_version(
     two_nights: Project,
 ) -> None:
     project = two_nights
-    Steward(project.load(), "ann").pin("words", 2, is_reference=True)
+    Steward(project.load(), "ann").rebase("words", 2)
     change = ("--set", "keep.rollback_versions=0")
     ClientWriter(place(project)).point("small-words", "mine", 1)
     done = json.loads(run(project, "collect", "--json", *change))

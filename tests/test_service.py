@@ -82,6 +82,7 @@ def test_a_deployed_run_registers_new_versions(night_shift: NightShift) -> None:
     by_key = {artifact["key"]: artifact for artifact in artifacts}
     assert sorted(artifact["key"] or artifact["type"] for artifact in artifacts) == [
         "night",
+        "nightly-rules",
         "nightly-scores",
     ]
     scores = json.loads(str(by_key["nightly-scores"]["data"]))

@@ -16,7 +16,7 @@ from nightjar.cli.run_commands import print_outcomes
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.pipeline import ModelOutcome
-from nightjar.store.scores import Score
+from nightjar.scoring.scores import Score
 
 WHY = "the score is 0.4290 and at least 0.4100 is needed"
 
@@ -74,7 +74,7 @@ def outcomes(n_benchmarks: int) -> list[ModelOutcome]:
         f"google-analogies-{number}": Score(
             model="word2vec-skipgram", benchmark="b", category="all", metric="accuracy",
             value=0.039, ci_low=0.031, ci_high=0.052, n_items=19_544, n_covered=13_908,
-            max_vocabulary=300_000, seconds=1.0,
+            max_vocabulary=300_000, seconds=1.0, is_main=True,
         )
         for number in range(n_benchmarks)
     }  # fmt: skip

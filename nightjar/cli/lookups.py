@@ -18,9 +18,9 @@ from nightjar.pipeline.answerers import Answerers
 from nightjar.pipeline.retention import find_missing
 from nightjar.promotion import Event, EventKind, VersionRef, read_events
 from nightjar.registry import CHALLENGER, CHAMPION, RegisteredVersion, check_files_whole
+from nightjar.scoring.scores import read_scores
 from nightjar.stages import STAGES
 from nightjar.store import Artifact, ArtifactRef, Manifest, Store, schemas, set_aside
-from nightjar.store.scores import read_scores
 
 _KNOWN_STAGES = tuple(
     dict.fromkeys(name for stage in STAGES for name in (stage.name, *stage.pieces))

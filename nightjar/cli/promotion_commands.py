@@ -13,18 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from nightjar.cli.display import steps_progress
-from nightjar.cli.options import LedgerOptions, grouped
+from nightjar.cli.options import CommonOptions, LedgerOptions, grouped
 from nightjar.cli.outputs import errors, print_json
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
-from nightjar.config import LoadedConfig
+from nightjar.config import ImportConfig, LoadedConfig
 from nightjar.errors import PromotionRefused
 from nightjar.files.harmless_text import visible
 from nightjar.pipeline.provenance import actor, read_provenance
 from nightjar.promotion import (
     Change,
+    Decision,
     Event,
     Explanation,
+    JudgeAgain,
     ModelStanding,
     PrepareServing,
     Serving,
@@ -172,16 +174,79 @@ def rollback(
 def pin(
     model: ModelArgument,
     version: VersionArgument,
-    is_reference: Annotated[
-        bool,
-        typer.Option("--reference", help="Also measure small losses against it from now on."),
-    ] = False,
     *,
     ledger: LedgerOptions,
 ) -> None:
     """Keep a version's files, even if retention would delete them."""
     loaded = ledger.load()
-    _report(_steward(loaded).pin(model, version, is_reference=is_reference), ledger.as_json)
+    _report(_steward(loaded).pin(model, version), ledger.as_json)
+
+
+@app.command()
+@grouped
+def rebase(
+    model: ModelArgument,
+    version: Annotated[
+        int | None,
+        typer.Argument(min=1, metavar="VERSION", help="A version; default: the champion."),
+    ] = None,
+    reason: ReasonOption = "",
+    *,
+    ledger: LedgerOptions,
+) -> None:
+    """Measure small losses against another version, the reference, from now on.
+
+    'promote' and 'rollback' make their version the reference by themselves.
+    """
+    _report(_steward(ledger.load()).rebase(model, version, reason), ledger.as_json)
+
+
+@app.command()
+@grouped
+def noise(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; default: all trained.")
+    ] = None,
+    n_seeds: Annotated[
+        int, typer.Option("--seeds", min=2, max=100, help="Number of trainings of each.")
+    ] = 5,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Measure how much scores differ between trainings with other seeds, for the gate.
+
+    Trains and evaluates each model several times on the last accepted night's text. The result
+    holds while the model's settings stay and the text stays about as large.
+    """
+    from nightjar.pipeline.noise import measure_noise  # noqa: PLC0415 (imports what trains)
+
+    loaded = common.load()
+    wanted = models or [
+        name for name, model in loaded.config.models.items() if not isinstance(model, ImportConfig)
+    ]
+    provenance = read_provenance(loaded)
+    with steps_progress(errors) as progress:
+        found = [measure_noise(loaded, model, n_seeds, provenance, progress) for model in wanted]
+    if common.as_json:
+        print_json(
+            [
+                {
+                    "model": one.model,
+                    "artifact": str(one.artifact),
+                    "seeds": one.n_seeds,
+                    "deviations": one.deviations,
+                }
+                for one in found
+            ]
+        )
+        return
+    table = _table("model", "benchmark", "standard deviation", "trainings")
+    for one in found:
+        for benchmark, deviation in one.deviations.items():
+            table.add_row(
+                visible(one.model), visible(benchmark), f"{deviation:.4f}", str(one.n_seeds)
+            )
+    print_table(_console(), table)
 
 
 @app.command()
@@ -265,7 +330,18 @@ def repair(
 
 
 def _steward(loaded: LoadedConfig) -> Steward:
-    return Steward(loaded, actor(), _prepare_serving(loaded))
+    return Steward(loaded, actor(), _prepare_serving(loaded), _judge_again(loaded))
+
+
+def _judge_again(loaded: LoadedConfig) -> JudgeAgain:
+    """A function that asks the gate again about a version that a person approves."""
+    from nightjar.pipeline.judging import judge_again  # noqa: PLC0415 (imports what evaluates)
+
+    def judge(model: str, version: RegisteredVersion) -> Decision | None:
+        with steps_progress(errors) as progress:
+            return judge_again(loaded, read_provenance(loaded), model, version, progress)
+
+    return judge
 
 
 def _prepare_serving(loaded: LoadedConfig) -> PrepareServing:
@@ -364,7 +440,15 @@ def _print_explanation(console: Console, found: Explanation) -> None:
         console.print(f"{event.kind}: {visible(event.reason, 2 * _LONGEST_REASON)}")
         console.print(f"decision {event.decision_key} of {event.time:%Y-%m-%d %H:%M} UTC")
         console.print()
-        print_table(console, _scores(event.evidence.get("decision", {})))
+        decision = event.evidence.get("decision", {})
+        print_table(console, _scores(decision))
+        if decision.get("rules"):
+            console.print()
+            print_table(console, _rules(decision["rules"]))
+        if decision.get("consumers"):
+            console.print(visible(f"used by {', '.join(decision['consumers'])}", _LONGEST_REASON))
+        for remark in decision.get("remarks", ()):
+            console.print(visible(remark, _LONGEST_REASON))
     console.print()
     _print_events(console, found.events)
 
@@ -381,12 +465,25 @@ def _scores(decision: Mapping[str, Any]) -> Table:
         if found is not None
     ]
     table = _table("benchmark", *(f"{name}{more}" for name in head for more in ("", " covers")))
-    for benchmark in decision.get("gate", {}).get("benchmarks", []):
+    # A list, or weights by name.
+    for benchmark in decision.get("gate", {}).get("benchmarks", ()):
         cells: list[str] = []
         for found in contenders.values():
             if found is not None:
                 cells += _score_cells(found["evaluation"].get(benchmark))
         table.add_row(visible(benchmark), *cells)
+    return table
+
+
+def _rules(rules: Sequence[Mapping[str, Any]]) -> Table:
+    """Each rule of the gate, whether it holds, and what it found."""
+    table = plain_table("rule", "holds", "found", wraps=("found",))
+    for rule in rules:
+        table.add_row(
+            visible(rule["rule"]),
+            "yes" if rule["holds"] else "no",
+            visible(rule["said"], _LONGEST_REASON),
+        )
     return table
 
 

@@ -46,13 +46,16 @@ from nightjar.pipeline import (
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, is_server, masked, page_of, tracking_uri
+from nightjar.scoring.scores import Score
 from nightjar.store import acquire_lease
-from nightjar.store.scores import Score
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
 app = typer.Typer()
+
+BLOCKED_EXIT_CODE = 3
+"""With ``--fail-on-block``: nothing failed, but the gate or a corpus' rule refused something."""
 _UI = "http://127.0.0.1:5000"
 """Where 'mlflow ui' listens unless it is told otherwise."""
 _N_SAMPLES = 2
@@ -66,6 +69,12 @@ def run(
         bool,
         typer.Option(
             "--promote", help="Let a run with --set promote and accept; default: it is a trial."
+        ),
+    ] = False,
+    fails_on_block: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-block", help="Exit with code 3 if a model is blocked or a corpus refused."
         ),
     ] = False,
     *,
@@ -98,10 +107,18 @@ def run(
     outcomes = read_outcomes(loaded, night)
     if common.as_json:
         print_json(_as_json(night, outcomes))
-        return
-    _print_night(console, night)
-    print_outcomes(console, outcomes)
-    print_next_steps(console, loaded, outcomes)
+    else:
+        _print_night(console, night)
+        print_outcomes(console, outcomes)
+        print_next_steps(console, loaded, outcomes)
+    if fails_on_block and _is_blocked(night):
+        raise typer.Exit(BLOCKED_EXIT_CODE)
+
+
+def _is_blocked(night: Night) -> bool:
+    """Whether a night refused a model or a corpus."""
+    blocked = any(found["outcome"] == Outcome.BLOCKED for found in night.decisions)
+    return blocked or not all(found["is_accepted"] for found in night.accepted.values())
 
 
 @app.command()

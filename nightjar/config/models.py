@@ -8,8 +8,8 @@ Unknown keys are rejected, and so are values of another type: ``"5"`` and ``true
 reference implementations; the shipped YAML repeats each value for the reader.
 
 Larger sections have their own modules (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
-:mod:`.trainers`, :mod:`.evaluation`); this one has the complete file, and the rules between
-sections.
+:mod:`.trainers`, :mod:`.benchmarks`, :mod:`.registry_sections`); this one has the complete file,
+and the rules between sections.
 """
 
 from __future__ import annotations
@@ -19,15 +19,23 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nightjar.config.evaluation import (
+from nightjar.config.benchmarks import (
     AnalogyBenchmark,
     BenchmarkConfig,
-    DocumentVectorsConfig,
+    CategorizationBenchmark,
+    ClassificationBenchmark,
     EvaluationConfig,
-    GateConfig,
-    RegistryConfig,
+    NeighborsBenchmark,
+    OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
+)
+from nightjar.config.registry_sections import (
+    Bounds,
+    ConsumerConfig,
+    DocumentVectorsConfig,
+    GateConfig,
+    RegistryConfig,
 )
 from nightjar.config.sections import (
     MAX_EPOCHS,
@@ -157,6 +165,10 @@ __all__ = [
     "AcceptConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
+    "Bounds",
+    "CategorizationBenchmark",
+    "ClassificationBenchmark",
+    "ConsumerConfig",
     "CorpusConfig",
     "CsvSource",
     "Delimiter",
@@ -176,7 +188,9 @@ __all__ = [
     "ModelConfig",
     "Name",
     "NearDuplicatesConfig",
+    "NeighborsBenchmark",
     "NightjarConfig",
+    "OutlierBenchmark",
     "ParquetSource",
     "Patterns",
     "PhrasesConfig",
@@ -228,6 +242,28 @@ class NightjarConfig(Section):
         {}, description="documents as vectors; default: none"
     )
     keep: KeepConfig = KeepConfig()
+    consumers: dict[Name, ConsumerConfig] = Field(
+        {}, description="who uses the models; listed when one is blocked"
+    )
+
+    def consumers_of(self, model: str) -> tuple[str, ...]:
+        """Who uses a model: name, contact, and what for."""
+        return tuple(
+            f"{name} ({entry.contact}{f': {entry.what}' if entry.what else ''})"
+            for name, entry in self.consumers.items()
+            if model in entry.uses
+        )
+
+    @model_validator(mode="after")
+    def _consumers_use_models(self) -> Self:
+        for name, entry in self.consumers.items():
+            unknown = sorted(set(entry.uses) - set(self.models))
+            if unknown:
+                raise ValueError(
+                    f"consumers.{name}.uses names {', '.join(unknown)}, models has "
+                    f"{', '.join(self.models)}"
+                )
+        return self
 
     @property
     def text_corpora(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
 
+from nightjar.config.registry_sections import GateBenchmarks
 from nightjar.config.sections import (
     MAX_EPOCHS,
     MAX_INT32_COUNT,
@@ -21,9 +22,10 @@ class _AnyModel(Section):
     corpus: Name | None = Field(
         None, description="one of corpora; optional if there is only one, or with a base model"
     )
-    gate_benchmarks: Annotated[list[Name], Field(min_length=1)] | None = Field(
+    gate_benchmarks: GateBenchmarks | None = Field(
         None,
-        description="benchmarks that decide about this model; default: registry.gate.benchmarks",
+        description="benchmarks that decide about this model, a list or weights by name; default: "
+        "registry.gate.benchmarks",
     )
 
 

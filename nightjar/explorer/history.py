@@ -11,8 +11,8 @@ from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import ArtifactMissing, StoreError
 from nightjar.pipeline.answerers import version_at_end
 from nightjar.promotion import Event, read_events
+from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.store import Store, schemas
-from nightjar.store.scores import Score, main_scores, read_scores
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from nightjar.config import ImportConfig, LoadedConfig, SifConfig, UsifConfig
+from nightjar.config import ImportConfig, LoadedConfig
 from nightjar.core import (
     Action,
     Night,
@@ -28,7 +28,6 @@ from nightjar.core import (
     NightStatus,
     Parent,
     Plan,
-    Planner,
     Provenance,
     Stage,
     Step,
@@ -41,6 +40,7 @@ from nightjar.core.using import claim, night_lease
 from nightjar.errors import InputError, NightjarError, StoreError
 from nightjar.files import urls
 from nightjar.pipeline.acceptance import CorpusVerdict, corpus_doubts, judge_corpus
+from nightjar.pipeline.judging import Judging
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import plan_made
 from nightjar.pipeline.retention import collect, finish_purges
@@ -48,17 +48,13 @@ from nightjar.pipeline.serving import ServingBuilder
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import (
     Acceptance,
-    BaseUse,
-    BenchmarkScore,
     Contender,
+    Outcome,
     Promoter,
     Question,
     Serving,
     SettledDecision,
     VersionRef,
-    benchmark_scores,
-    decided_scores,
-    is_of,
 )
 from nightjar.registry import (
     RegisteredVersion,
@@ -70,7 +66,7 @@ from nightjar.registry import (
     masked,
     registered_name,
 )
-from nightjar.stages import STAGES, Evaluate
+from nightjar.stages import STAGES
 from nightjar.store import (
     Artifact,
     Store,
@@ -251,6 +247,7 @@ class _Night:
         self.store = Store(self.loaded.artifacts_dir)
         self.promoter = Promoter(self.loaded, self.provenance.actor, number)
         self.place = RegistryPlace.of(self.loaded.config.registry, self.loaded.artifacts_dir)
+        self.judging = Judging(self.loaded, self.promoter, self.run_extra)
 
     @property
     def is_trial(self) -> bool:
@@ -417,7 +414,8 @@ class _Night:
             embeddings = self.store.open(step.ref)
             scores = self.store.open(evaluation.ref)
             registered = self.registered(model, embeddings, scores)
-            question = self.question(model, VersionRef.of(registered), embeddings, scores)
+            candidate = VersionRef.of(registered)
+            question = self.judging.question(model, candidate, scores, self.veto(model))
             decision = self.promoter.judge(question)
             serving: Serving | None = {}
             if not self.is_trial and self.promoter.will_promote(question, decision):
@@ -433,6 +431,13 @@ class _Night:
         seconds = round(time.monotonic() - started, 3)
         self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
         logger.info("%s: %s, %s", model, settled.decision.outcome, settled.decision.reason)
+        if settled.is_promoted and settled.decision.failed:
+            self.alarm(f"{model}: {settled.decision.reason}")
+        if settled.decision.outcome is Outcome.BLOCKED and question.consumers:
+            self.alarm(
+                f"{model} is blocked and its consumers keep the champion: "
+                f"{', '.join(question.consumers)}"
+            )
 
     def registered(
         self, model: str, embeddings: Artifact, evaluation: Artifact
@@ -473,75 +478,6 @@ class _Night:
         if version is None:
             return None, tokens
         return self.store.open(self.store.ref(schemas.DOCUMENTS, version)), tokens
-
-    def question(
-        self, model: str, candidate: VersionRef, embeddings: Artifact, evaluation: Artifact
-    ) -> Question:
-        """The candidate, champion and reference, all scored on tonight's items."""
-        standing = self.promoter.standing().model(model)
-        scores = {candidate.digest: benchmark_scores(evaluation)}
-
-        def contender(version: VersionRef | None) -> Contender | None:
-            if version is None:
-                return None
-            if version.digest not in scores:
-                scores[version.digest] = self.evaluated(model, version)
-            return Contender(version, scores[version.digest])
-
-        base = None
-        config = self.loaded.config.models[model]
-        if isinstance(config, SifConfig | UsifConfig):
-            made_from = embeddings.manifest.parents[schemas.EMBEDDINGS]
-            of_base = self.store.open(self.store.ref(schemas.EMBEDDINGS, made_from))
-            base = BaseUse(config.model, made_from, of_base.manifest.digest)
-        return Question(
-            model=model,
-            candidate=Contender(candidate, scores[candidate.digest]),
-            champion=contender(standing.champion),
-            reference=contender(standing.reference),
-            gate=self.loaded.config.registry_of(model).gate,
-            base=base,
-            veto=self.veto(model),
-        )
-
-    def evaluated(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
-        """The scores of an earlier version on tonight's benchmarks, computed if necessary.
-
-        A version whose vectors are gone or damaged, or were made again with other bytes, keeps
-        the scores from its registration.
-        """
-        given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
-        planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
-        planner.add(Evaluate(self.loaded, model), ())
-        step = planner.plan.steps[0]
-        if step.action is Action.RUN and not (
-            self.has_vectors(model, version) and self.run_extra(planner.plan)
-        ):
-            return self.scores_when_registered(model, version)
-        evaluation = self.store.open(step.ref)
-        if is_of(evaluation, version):
-            return benchmark_scores(evaluation)
-        return self.scores_when_registered(model, version)
-
-    def has_vectors(self, model: str, version: VersionRef) -> bool:
-        """Whether the vectors that were registered as ``version`` are still in the store."""
-        try:
-            found = self.store.open(self.store.ref(schemas.EMBEDDINGS, version.embeddings))
-        except StoreError as error:
-            logger.warning("%s version %d is not rescored: %s", model, version.number, error)
-            return False
-        return found.manifest.digest == version.digest
-
-    def scores_when_registered(self, model: str, version: VersionRef) -> dict[str, BenchmarkScore]:
-        """The scores that a version was registered or decided with; none if they are gone."""
-        name = registered_name(self.loaded.config.pipeline.name, model)
-        found = self.place.reader().version(name, version.number)
-        evaluation = "" if found is None else found.tags.get("nightjar.evaluation_version", "")
-        if self.store.is_published(schemas.EVALUATION, evaluation):
-            artifact = self.store.open(self.store.ref(schemas.EVALUATION, evaluation))
-            if is_of(artifact, version):
-                return benchmark_scores(artifact)
-        return decided_scores(self.promoter.ledger.events(), model, version)
 
     def veto(self, model: str) -> str:
         """Why no score can promote the model: its corpus is not accepted; "" if it is."""
@@ -615,4 +551,7 @@ def _recorded(question: Question, settled: SettledDecision) -> dict[str, object]
         "coverage": decision.coverage,
         "champion_score": decision.champion_score,
         "reference_score": decision.reference_score,
+        "rules": [asdict(rule) for rule in decision.rules],
+        "consumers": list(question.consumers),
+        "remarks": list(decision.remarks),
     }

@@ -18,9 +18,10 @@ from nightjar.registry import (
     registered_name,
     tracking_uri,
 )
-from nightjar.stages.evaluate.benchmarks import benchmark_path, read_similarity
+from nightjar.scoring.scores import Score, main_scores, read_scores
+from nightjar.stages.evaluate.kinds import read_benchmark
+from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Store, schemas
-from nightjar.store.scores import Score, main_scores, read_scores
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ def _benchmark_words(loaded: LoadedConfig) -> list[str]:
     words: list[str] = []
     for name, benchmark in loaded.config.evaluation.benchmarks.items():
         if isinstance(benchmark, SimilarityBenchmark):
-            items = read_similarity(benchmark_path(name, benchmark, loaded.base_dir))
-            words += [*items.left, *items.right]
+            items = read_benchmark(name, benchmark, loaded.base_dir)
+            if isinstance(items, WordPairs):
+                words += [*items.left, *items.right]
     return list(dict.fromkeys(word.lower() for word in words))
 
 

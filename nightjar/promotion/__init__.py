@@ -14,15 +14,19 @@ from nightjar.promotion.contenders import (
     BaseUse,
     BenchmarkScore,
     Contender,
+    Facts,
+    Noise,
     Question,
     benchmark_scores,
     decided_scores,
+    facts_of,
     is_of,
 )
 from nightjar.promotion.current_standing import Explanation, explain, read_events, read_standing
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
+from nightjar.promotion.measured_noise import find_noise
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
 from nightjar.promotion.standing import (
     AcceptedNight,
@@ -31,7 +35,7 @@ from nightjar.promotion.standing import (
     Standing,
     standing_of,
 )
-from nightjar.promotion.steward import Change, PrepareServing, Steward
+from nightjar.promotion.steward import Change, JudgeAgain, PrepareServing, Steward
 
 __all__ = [
     "Acceptance",
@@ -45,8 +49,11 @@ __all__ = [
     "Event",
     "EventKind",
     "Explanation",
+    "Facts",
+    "JudgeAgain",
     "Ledger",
     "ModelStanding",
+    "Noise",
     "Outcome",
     "PrepareServing",
     "Promoter",
@@ -61,6 +68,8 @@ __all__ = [
     "decide",
     "decided_scores",
     "explain",
+    "facts_of",
+    "find_noise",
     "is_of",
     "ledger_directory",
     "read_events",

@@ -1,16 +1,26 @@
-"""What the gate compares: versions of a model, their scores, and the items scored."""
+"""What the gate compares: versions of a model, their scores and answers, and facts about them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from statistics import variance
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from nightjar.config import GateConfig
 from nightjar.promotion.events import DECISION, Event, VersionRef
-from nightjar.store import Artifact
+from nightjar.promotion.statistics import Variance
+from nightjar.scoring.resampling import Resampling
+from nightjar.scoring.scores import Answers, main_scores, read_answers, read_scores
+from nightjar.store import Artifact, Store
 from nightjar.store.schemas import EMBEDDINGS
-from nightjar.store.scores import main_scores, read_scores
+
+DEFAULT_RESAMPLING = Resampling(1_000, 0.95, 1)
 
 
 @dataclass(frozen=True)
@@ -21,14 +31,59 @@ class BenchmarkScore:
     """None: no item is covered."""
     coverage: float
     """Share of the items that are covered, 0 to 1."""
-    type: str
-    """The benchmark's type in the config."""
+    settings: str
+    """The benchmark's settings in the config that shape its score, as JSON."""
     items_sha256: str
     """Sha256 of the benchmark's file."""
+    metric: str
+    answers_sha256: str
+    answers: Answers | None = field(default=None, compare=False, repr=False)
+    """The answer to each item; None when they are no longer there."""
 
     def is_comparable(self, other: BenchmarkScore) -> bool:
-        """Whether both are scores on the same items."""
-        return (self.type, self.items_sha256) == (other.type, other.items_sha256)
+        """Whether both are scores of the same kind on the same items."""
+        return (self.settings, self.items_sha256) == (other.settings, other.items_sha256)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types, without the answers."""
+        return {name: getattr(self, name) for name in _RECORDED}
+
+
+_RECORDED = ("value", "coverage", "settings", "items_sha256", "metric", "answers_sha256")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How scores differ between trainings of a version's config with other seeds."""
+
+    scores: Mapping[str, tuple[float, ...]]
+    """By benchmark: the score of each training, in the same order of seeds."""
+    digest: str
+    """Digest of the artifact that measured them."""
+
+    def of_mean(self, weights: Mapping[str, float]) -> Variance | None:
+        """The variance of the weighted mean score; None when a benchmark was not measured."""
+        if not weights or any(len(self.scores.get(name, ())) < 2 for name in weights):
+            return None
+        columns = [[weight * one for one in self.scores[name]] for name, weight in weights.items()]
+        total = sum(weights.values())
+        means = [sum(scores) / total for scores in zip(*columns, strict=True)]
+        return Variance(variance(means), len(means) - 1)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a version besides its scores; None or empty: unknown."""
+
+    health: Mapping[str, float | None] = field(default_factory=dict)
+    """By measure."""
+    first_loss: float | None = None
+    last_loss: float | None = None
+    """Mean losses of the first and the last epoch."""
+    age_days: float | None = None
+    """How long ago its vectors were trained."""
+    vocabulary_lost: float | None = None
+    """Share of the champion's words that it does not have, weighted by their counts."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +95,18 @@ class Contender:
 
     version: VersionRef
     evaluation: Mapping[str, BenchmarkScore]
+    noise: Noise | None = None
+    """None: it was not measured."""
+    is_trained: bool = True
+    """False for imported vectors, which no seed changes."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types, for the evidence of a decision."""
+        return {
+            "version": asdict(self.version),
+            "evaluation": {name: score.as_json() for name, score in self.evaluation.items()},
+            "noise": None if self.noise is None else self.noise.digest,
+        }
 
 
 @dataclass(frozen=True)
@@ -67,22 +134,82 @@ class Question:
     """Only for a derived model."""
     veto: str = ""
     """Why no score can make the candidate champion: its corpus is not accepted."""
+    facts: Facts = Facts()
+    """Of the candidate."""
+    resampling: Resampling = DEFAULT_RESAMPLING
+    consumers: tuple[str, ...] = ()
+    """Who uses the model, to be named when it is blocked. Decides nothing."""
 
 
-def benchmark_scores(evaluation: Artifact) -> dict[str, BenchmarkScore]:
-    """The main score of each benchmark of a published evaluation, with the items scored."""
+def benchmark_scores(
+    evaluation: Artifact, benchmarks: Sequence[str] = ()
+) -> dict[str, BenchmarkScore]:
+    """The main score of each benchmark of a published evaluation, with the items scored.
+
+    Those of ``benchmarks`` have their answers, too.
+    """
     identity = evaluation.manifest.identity
-    types: Mapping[str, Mapping[str, str]] = identity["config"]["benchmarks"]
+    settings: Mapping[str, Mapping[str, Any]] = identity["config"]["benchmarks"]
     hashes = {_benchmark(entry): entry["sha256"] for entry in identity["inputs"]}
+    digests: Mapping[str, str] = evaluation.manifest.report["answers"]
+    answers = read_answers(evaluation, benchmarks) if benchmarks else {}
     return {
         name: BenchmarkScore(
             value=score.value,
             coverage=score.coverage,
-            type=types[name]["type"],
+            settings=json.dumps(settings[name], sort_keys=True),
             items_sha256=hashes[name],
+            metric=score.metric,
+            answers_sha256=digests[name],
+            answers=answers.get(name),
         )
         for name, score in main_scores(read_scores(evaluation)).items()
     }
+
+
+def facts_of(
+    store: Store, embeddings: Artifact, evaluation: Artifact, champion: VersionRef | None
+) -> Facts:
+    """What is known of a candidate beside its scores, and how it differs from the champion.
+
+    What the champion's vectors would say is left out when they are gone.
+    """
+    losses = (
+        embeddings.read("losses").column("mean_loss").to_pylist()
+        if (embeddings.has_table("losses"))
+        else []
+    )
+    made = datetime.fromisoformat(embeddings.manifest.created_at)
+    return Facts(
+        health=evaluation.manifest.report["health"],
+        first_loss=losses[0] if len(losses) > 1 else None,
+        last_loss=losses[-1] if len(losses) > 1 else None,
+        age_days=(datetime.now(UTC) - made).total_seconds() / 86_400,
+        vocabulary_lost=_vocabulary_lost(store, embeddings, champion),
+    )
+
+
+def _vocabulary_lost(
+    store: Store, embeddings: Artifact, champion: VersionRef | None
+) -> float | None:
+    """The share of the champion's words, by their counts, that ``embeddings`` does not have.
+
+    Words of imported vectors that have no counts count alike.
+    """
+    if champion is None or not store.is_published(EMBEDDINGS, champion.embeddings):
+        return None
+    if champion.digest == embeddings.manifest.digest:
+        return 0.0
+    artifact = store.open(store.ref(EMBEDDINGS, champion.embeddings))
+    before = artifact.read("vectors", ["token", "count"])
+    now = embeddings.read("vectors", ["token"]).column("token")
+    is_lost = pc.invert(pc.is_in(before.column("token"), value_set=now.combine_chunks()))
+    counts = before.column("count")
+    if artifact.manifest.report.get("counts_are_ranks"):
+        counts = pa.chunked_array([pa.array([1] * len(before), pa.int64())])
+    total = pc.sum(counts).as_py()
+    lost = pc.sum(pc.filter(counts, is_lost)).as_py() or 0
+    return lost / total if total else 0.0
 
 
 def is_of(evaluation: Artifact, version: VersionRef) -> bool:
@@ -109,8 +236,3 @@ def _benchmark(entry: Mapping[str, Any]) -> str:
     """The benchmark of an evaluation's input, which is named ``<benchmark>/<file>``."""
     name: str = entry["name"]
     return name.partition("/")[0]
-
-
-def contender_evidence(contender: Contender | None) -> dict[str, Any] | None:
-    """A contender in JSON types."""
-    return None if contender is None else asdict(contender)

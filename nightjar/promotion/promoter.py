@@ -9,7 +9,7 @@ from typing import Any
 from nightjar.config import LoadedConfig
 from nightjar.errors import ModelFilesDamaged
 from nightjar.promotion.applying import Desk
-from nightjar.promotion.contenders import Contender, Question, contender_evidence
+from nightjar.promotion.contenders import Contender, Question
 from nightjar.promotion.events import (
     ARTIFACTS,
     DECISION,
@@ -22,10 +22,10 @@ from nightjar.promotion.events import (
     reference_evidence,
     serving_evidence,
 )
-from nightjar.promotion.gate import Decision, Outcome, decide
+from nightjar.promotion.gate import Decision, Outcome, decide, decision_key
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer
 from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
-from nightjar.registry import check_files_whole
+from nightjar.registry import GATE_TAG, check_files_whole
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,13 @@ class Promoter:
         ):
             if _version(contender) != expected:
                 raise ValueError(f"the {role} of {question.model} is {expected}, not {contender}")
-        return decide(question, _base_champion(question, standing))
+        base_champion = _base_champion(question, standing)
+        key = decision_key(question, base_champion)
+        for event in reversed(self._desk.ledger.events()):
+            # The same question has the same answer: computing it again would only take time.
+            if event.decision_key == key and event.subject == question.model:
+                return Decision.of_json(event.evidence[DECISION])
+        return decide(question, base_champion)
 
     def will_promote(self, question: Question, decision: Decision) -> bool:
         """Whether :meth:`settle` would make the candidate champion now."""
@@ -129,6 +135,7 @@ class Promoter:
                 return SettledDecision(decision, None, False, note)
             model = standing.model(question.model)
             settled = self._settle(question, decision, model, serving)
+            self._describe(question, decision)
             self._desk.keep_challenger(question.model, question.candidate.version.number)
         return settled
 
@@ -182,6 +189,31 @@ class Promoter:
         event = self._record(EventKind.PROMOTED, question, decision, decision.reason, evidence)
         return SettledDecision(decision, event, True)
 
+    def _describe(self, question: Question, decision: Decision) -> None:
+        """Put the verdict with each rule on the version's page in MLflow, unless it is there."""
+        if decision.outcome is Outcome.UNCHANGED:
+            return
+        number = question.candidate.version.number
+        name = self._desk.registered_name(question.model)
+        found = self._desk.reader.version(name, number)
+        if found is None or found.tags.get(f"{GATE_TAG}_key") == decision.key:
+            return
+        rules = {
+            f"{GATE_TAG}.{rule.rule}": f"{'holds' if rule.holds else 'fails'}: {rule.said}"
+            for rule in decision.rules
+        }
+        night = self._desk.writer.night
+        when = "" if night is None else f" in night {night}"
+        lines = [f"- {key.removeprefix(f'{GATE_TAG}.')} {said}" for key, said in rules.items()]
+        verdict = "\n".join((f"{decision.outcome}{when}: {decision.reason}", "", *lines))
+        tags = {
+            GATE_TAG: decision.outcome.value,
+            f"{GATE_TAG}_key": decision.key,
+            f"{GATE_TAG}_reason": decision.reason,
+            **rules,
+        }
+        self._desk.registry.describe(name, number, tags, verdict)
+
     def _supersede(self, question: Question, model: ModelStanding) -> None:
         """Record that the waiting version no longer waits."""
         if model.waiting is None:
@@ -216,10 +248,11 @@ class Promoter:
                     DECISION: {
                         **decision.as_json(),
                         "gate": question.gate.model_dump(mode="json"),
-                        "candidate": contender_evidence(question.candidate),
-                        "champion": contender_evidence(question.champion),
-                        "reference": contender_evidence(question.reference),
+                        "candidate": question.candidate.as_json(),
+                        "champion": _as_json(question.champion),
+                        "reference": _as_json(question.reference),
                         "base": None if question.base is None else asdict(question.base),
+                        "consumers": list(question.consumers),
                     },
                     **(evidence or {}),
                 },
@@ -275,6 +308,10 @@ def _is_current(question: Question, decision: Decision, standing: Standing) -> b
 
 def _base_champion(question: Question, standing: Standing) -> VersionRef | None:
     return None if question.base is None else standing.model(question.base.model).champion
+
+
+def _as_json(contender: Contender | None) -> dict[str, Any] | None:
+    return None if contender is None else contender.as_json()
 
 
 def _version(contender: Contender | None) -> VersionRef | None:

@@ -20,6 +20,7 @@ from nightjar.errors import ModelFilesDamaged, PromotionRefused
 from nightjar.promotion.applying import AliasState, Desk, number_of
 from nightjar.promotion.events import (
     DECISIONS,
+    JUDGED_AGAIN,
     REPAIR,
     Event,
     EventKind,
@@ -28,12 +29,15 @@ from nightjar.promotion.events import (
     reference_evidence,
     serving_evidence,
 )
+from nightjar.promotion.gate import Decision, Outcome
 from nightjar.promotion.ledger import NewEvent, Writer
 from nightjar.promotion.standing import ModelStanding
 from nightjar.registry import BASE, RegisteredVersion, check_files_whole
 
 PrepareServing = Callable[[str, RegisteredVersion], Serving]
 """Publishes what is searched once that version of the model is champion."""
+JudgeAgain = Callable[[str, RegisteredVersion], Decision | None]
+"""Asks the gate about that version of the model and the champion of this moment."""
 
 _MAX_LISTED = 5
 
@@ -67,15 +71,21 @@ class Change:
 class Steward:
     """Carries out a person's orders on the models of a pipeline.
 
-    ``prepare_serving`` makes what is searched whenever an order changes a champion.
+    ``prepare_serving`` makes what is searched whenever an order changes a champion;
+    ``judge_again`` judges a version that waits when a person approves it.
     """
 
     def __init__(
-        self, loaded: LoadedConfig, actor: str, prepare_serving: PrepareServing | None = None
+        self,
+        loaded: LoadedConfig,
+        actor: str,
+        prepare_serving: PrepareServing | None = None,
+        judge_again: JudgeAgain | None = None,
     ) -> None:
         self._loaded = loaded
         self._desk = Desk(loaded, Writer(actor))
         self._prepare_serving = prepare_serving
+        self._judge_again = judge_again
 
     @property
     def pipeline_dir(self) -> Path:
@@ -88,30 +98,38 @@ class Steward:
     def promote(
         self, model: str, number: int, *, is_forced: bool = False, reason: str = ""
     ) -> Change:
-        """Make a version champion that waits or was champion before.
+        """Make a version champion, and the reference, that waits or was champion before.
 
-        A version that the gate blocked or has not judged needs ``is_forced`` and a ``reason``.
+        One that waits is judged again, against the champion of this moment. A version that the
+        gate blocks or has not judged needs ``is_forced`` and a ``reason``.
         """
         before = self._undisputed(model)
         target = self._target(model, number)
         version = VersionRef.of(target)
         if version == before.champion:
             raise PromotionRefused(f"{model} version {number} is the champion already")
-        problem = self._unapproved(model, version)
+        problem, judged = self._unapproved(model, version), None
+        waits = before.waiting is not None and before.waiting.new == version
+        if waits and not problem and self._judge_again is not None:
+            judged = self._judge_again(model, target)
+            if judged is not None and judged.outcome is Outcome.BLOCKED:
+                problem = f"no longer passes the gate: {judged.reason}"
         if problem and not (is_forced and reason):
             raise PromotionRefused(
                 f"{model} version {number} {problem}; to promote it anyway, give --force "
                 f"and --reason TEXT"
             )
         self._check_whole(target)
-        first = before.reference is None
         event = NewEvent(
             kind=EventKind.FORCED if problem else EventKind.APPROVED,
             subject=model,
             old=before.champion,
             new=version,
             reason=reason or "approved",
-            evidence=reference_evidence(version) if first else {},
+            evidence={
+                **reference_evidence(version),
+                **({} if judged is None else {JUDGED_AGAIN: judged.as_json()}),
+            },
         )
         change = self._crown(event, before, target)
         notes = list(change.notes)
@@ -120,19 +138,13 @@ class Steward:
                 f"{model} stays held ({before.hold_reason}): 'nightjar resume {model}' lets nights "
                 f"promote again"
             )
-        if problem and not first:
-            notes.append(
-                f"later candidates are still measured against the reference, version "
-                f"{number_of(before.reference)}: 'nightjar pin {model} {number} --reference' "
-                f"measures them against this one"
-            )
         return replace(change, notes=tuple(notes))
 
     @_at_work
     def rollback(self, model: str, number: int | None = None, reason: str = "") -> Change:
         """Bring back the previous champion, or an earlier one, and hold the model.
 
-        If the reference is among the champions left behind, it goes back, too.
+        It becomes the reference, too: a person has chosen it.
         """
         before = self._undisputed(model)
         version = self._rollback_target(model, before, number)
@@ -149,15 +161,13 @@ class Steward:
                 f"{problems[0]}. Its files must be whole; versions to roll back to instead (--to): "
                 f"{others}"
             )
-        left = (before.champion, *before.previous[: before.previous.index(version)])
-        is_left = before.reference is not None and before.reference in left
         event = NewEvent(
             kind=EventKind.ROLLED_BACK,
             subject=model,
             old=before.champion,
             new=version,
             reason=reason or f"rolled back to version {version.number}",
-            evidence=reference_evidence(version) if is_left else {},
+            evidence=reference_evidence(version),
         )
         change = self._crown(event, before, target)
         held = f"{model} is held: nights promote nothing until 'nightjar resume {model}'"
@@ -224,25 +234,49 @@ class Steward:
     # -- pins --------------------------------------------------------------------------------
 
     @_at_work
-    def pin(self, model: str, number: int, *, is_reference: bool = False) -> Change:
-        """Keep a version's files; with ``is_reference`` it also becomes the reference."""
+    def pin(self, model: str, number: int) -> Change:
+        """Keep a version's files."""
         self._known(model)
         target = self._target(model, number)
         self._check_whole(target)
         version = VersionRef.of(target)
         with self._writing(model) as now:
-            is_new = version not in now.pins
-            if not is_new and not (is_reference and now.reference != version):
+            if version in now.pins:
                 return Change(None, (f"{model} version {number} is pinned already",))
-            said = "kept, and the reference from now on" if is_reference else "kept until unpinned"
             row = self._desk.record(
                 NewEvent(
                     kind=EventKind.PINNED,
                     subject=model,
                     old=now.champion,
                     new=version,
-                    reason=said,
-                    evidence=reference_evidence(version if is_reference else None),
+                    reason="kept until unpinned",
+                )
+            )
+        return Change(row)
+
+    @_at_work
+    def rebase(self, model: str, number: int | None = None, reason: str = "") -> Change:
+        """Measure small losses against a version from now on; by default the champion."""
+        before = self._known(model)
+        if number is None and before.champion is None:
+            raise PromotionRefused(f"{model} has no champion to measure against; name a version")
+        wanted = before.champion.number if number is None and before.champion else number
+        target = self._target(model, wanted or 0)
+        self._check_whole(target)
+        version = VersionRef.of(target)
+        with self._writing(model) as now:
+            if now.reference == version:
+                return Change(None, (f"{model} version {version.number} is the reference already",))
+            old = number_of(now.reference)
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.REBASED,
+                    subject=model,
+                    old=now.champion,
+                    new=version,
+                    reason=reason
+                    or f"the reference from now on, instead of {'none' if old is None else old}",
+                    evidence=reference_evidence(version),
                 )
             )
         return Change(row)

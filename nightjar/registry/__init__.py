@@ -50,6 +50,7 @@ from nightjar.registry.removal import (
 from nightjar.registry.summary import BASE, RegistrationRequest
 from nightjar.registry.uris import is_server, masked, page_of, tracking_uri
 from nightjar.registry.writers import (
+    GATE_TAG,
     LEDGER_TAG,
     ClientWriter,
     RegistryWriter,
@@ -63,6 +64,7 @@ __all__ = [
     "BASE",
     "CHALLENGER",
     "CHAMPION",
+    "GATE_TAG",
     "LEDGER_TAG",
     "ClientWriter",
     "CorpusRun",

@@ -9,7 +9,7 @@ from typing import Any
 from nightjar.config import SifConfig, UsifConfig, base_of
 from nightjar.model.lookup.requests import TASKS
 from nightjar.registry.summary import BASE, ModelSummary
-from nightjar.store.scores import Score
+from nightjar.scoring.scores import Score
 from nightjar.wording import counted
 
 CARD_NAME = "model_card.md"

@@ -19,8 +19,8 @@ from nightjar.registry.registered_names import experiment_name
 from nightjar.registry.score_plot import score_plot
 from nightjar.registry.summary import ModelSummary
 from nightjar.registry.tags import lineage_tags
+from nightjar.scoring.scores import ALL, Score
 from nightjar.store import Artifact
-from nightjar.store.scores import ALL, Score
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

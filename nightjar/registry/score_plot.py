@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from nightjar.registry.summary import ModelSummary
-from nightjar.store.scores import Score
+from nightjar.scoring.scores import Score
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 640, 190, 70, 44, 34
 _INK, _GRID, _MARK = "#24292f", "#d0d7de", "#0969da"

@@ -11,9 +11,9 @@ from typing import Any
 from nightjar.config import ModelConfig, PipelineConfig, RegistryConfig
 from nightjar.errors import ArtifactDamaged
 from nightjar.registry.registered_names import registered_name, registration_key
+from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.store import Artifact, Store
 from nightjar.store.schemas import EMBEDDINGS
-from nightjar.store.scores import Score, main_scores, read_scores
 
 BASE = "base_embeddings"
 """Key in lineages: the embeddings that a model was made from."""

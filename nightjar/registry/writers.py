@@ -33,6 +33,8 @@ LEDGER_TAG = "nightjar.ledger"
 """Tag of a registered model: the id of the ledger that owns it."""
 EVENT_TAG = "nightjar.ledger_event"
 """Tag of a registered model: the last event whose alias was moved."""
+GATE_TAG = "nightjar.gate"
+"""Tag of a version: what the gate said last. Tags that start so name each of its rules."""
 DAMAGED_TAG = "nightjar.damaged_registration_key"
 """Tag of a version whose files are no longer intact: its registration key."""
 
@@ -54,6 +56,9 @@ class RegistryWriter(Protocol):
 
     def set_aside(self, version: RegisteredVersion) -> None:
         """Hide a damaged version from lookups by key: its embeddings get registered again."""
+
+    def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
+        """Set tags of a version, and put ``verdict`` at the end of its description."""
 
 
 def open_writer(place: RegistryPlace) -> RegistryWriter:
@@ -115,6 +120,26 @@ class SqliteWriter:
                 "UPDATE OR REPLACE model_version_tags SET key = ? "
                 "WHERE workspace = 'default' AND name = ? AND version = ? AND key = ?",
                 (DAMAGED_TAG, version.name, version.version, KEY_TAG),
+            )
+
+    def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
+        """Set tags of a version, and put ``verdict`` at the end of its description."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO model_version_tags (workspace, name, version, key, value) "
+                "VALUES ('default', ?, ?, ?, ?)",
+                [(name, number, key, _tag_value(value)) for key, value in tags.items()],
+            )
+            row = connection.execute(
+                "SELECT description FROM model_versions "
+                "WHERE workspace = 'default' AND name = ? AND version = ?",
+                (name, number),
+            ).fetchone()
+            before = "" if row is None or row[0] is None else str(row[0])
+            connection.execute(
+                "UPDATE model_versions SET description = ? "
+                "WHERE workspace = 'default' AND name = ? AND version = ?",
+                (_with_verdict(before, verdict), name, number),
             )
 
     @contextmanager
@@ -210,12 +235,35 @@ class ClientWriter:
             self.client.set_model_version_tag(version.name, number, DAMAGED_TAG, key)
             self.client.delete_model_version_tag(version.name, number, KEY_TAG)
 
+    def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
+        """Set tags of a version, and put ``verdict`` at the end of its description."""
+        with self._named_errors():
+            for key, value in tags.items():
+                self.client.set_model_version_tag(name, str(number), key, _tag_value(value))
+            before = self.client.get_model_version(name, str(number)).description or ""
+            self.client.update_model_version(name, str(number), _with_verdict(before, verdict))
+
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         from nightjar.registry.client import named_errors  # noqa: PLC0415 (imports MLflow)
 
         with named_errors(self.place.uri):
             yield
+
+
+_VERDICT = "\n\nGate: "
+_MAX_DESCRIPTION, _MAX_TAG = 4_900, 2_000
+"""MLflow's database holds 5,000 characters of either; shorter tags are easier to read."""
+
+
+def _with_verdict(description: str, verdict: str) -> str:
+    """The description with another verdict at its end."""
+    own = description.partition(_VERDICT)[0]
+    return f"{own}{_VERDICT}{verdict}"[:_MAX_DESCRIPTION]
+
+
+def _tag_value(value: str) -> str:
+    return value if len(value) <= _MAX_TAG else f"{value[: _MAX_TAG - 3]}..."
 
 
 def check_owner(place: RegistryPlace, name: str, tags: Mapping[str, str], ledger_id: str) -> None:

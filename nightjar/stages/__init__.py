@@ -5,6 +5,7 @@ from nightjar.stages.embed.embed_stage import EmbedDocuments
 from nightjar.stages.evaluate.evaluate_stage import Evaluate
 from nightjar.stages.index.index_stage import IndexDocuments
 from nightjar.stages.ingest.ingest_stage import Ingest
+from nightjar.stages.noise import MeasureNoise
 from nightjar.stages.report.report_stage import Report
 from nightjar.stages.tokenize.tokenize_stage import Tokenize
 from nightjar.stages.train.train_stage import Count, Train
@@ -16,6 +17,7 @@ STAGES: tuple[type[Stage], ...] = (
     Count,
     Train,
     Evaluate,
+    MeasureNoise,
     EmbedDocuments,
     IndexDocuments,
 )
@@ -27,6 +29,7 @@ __all__ = [
     "Evaluate",
     "IndexDocuments",
     "Ingest",
+    "MeasureNoise",
     "Report",
     "Tokenize",
     "Train",

@@ -13,6 +13,7 @@ TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
+NOISE = "noise"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
@@ -170,7 +171,20 @@ SCORES_SCHEMA = _schema(
     n_covered=pa.int64(),
     max_vocabulary=pa.int64(),
     seconds=pa.float64(),
+    is_main=pa.bool_(),
 )
+ANSWERS = "answers"
+ANSWERS_SCHEMA = _schema(
+    benchmark=pa.string(),
+    item=pa.int32(),
+    category_optional=pa.string(),
+    answer_optional=pa.float64(),
+    gold=pa.float64(),
+    unit=pa.int32(),
+    second_unit_optional=pa.int32(),
+)
+NOISE_SCHEMA = _schema(seed=pa.int64(), benchmark=pa.string(), score_optional=pa.float64())
+HEALTH_SCHEMA = _schema(measure=pa.string(), value_optional=pa.float64(), n_words=pa.int64())
 
 _REGISTERED = pa.struct(
     [("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())]

@@ -110,7 +110,7 @@ def advice(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> Iterato
         if found.reference is not None and found.reference.embeddings in embeddings:
             yield (
                 f"version {found.reference.number} is the reference of {model}: once another is "
-                f"champion, 'nightjar pin {model} VERSION --reference' releases it"
+                f"champion, 'nightjar rebase {model}' releases it"
             )
         for pin in found.pins:
             if pin.embeddings in embeddings and pin != found.reference:

@@ -1,8 +1,8 @@
-"""Evaluate: embeddings in, scores with coverage and intervals out.
+"""Evaluate: embeddings in; scores, the answers behind them, and the vectors' health out.
 
-:mod:`.benchmarks` reads the benchmark files, :mod:`.benchmark_answers` answers them from the
-vectors, :mod:`.bootstrap` gives scores their intervals, and :mod:`.evaluate_stage` publishes the
-result.
+:mod:`.kinds` lists the kinds of benchmarks, each a module with its items. :mod:`.benchmark_files`
+reads tables and lines, :mod:`.word_table` finds the vectors of words, :mod:`.health` needs no
+benchmark, and :mod:`.evaluate_stage` publishes the result.
 """
 
 from nightjar.stages.evaluate.evaluate_stage import evaluate, evaluation_identity

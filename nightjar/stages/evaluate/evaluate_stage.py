@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar.config import EvaluationConfig, NightjarConfig
+from nightjar.config import BenchmarkConfig, EvaluationConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
 from nightjar.errors import BenchmarkError, TrainingError
@@ -25,41 +26,22 @@ from nightjar.formats.model_files import (
     model_code_digest,
     temporary_model_files,
 )
+from nightjar.kernels.code_digest import code_digest
 from nightjar.model.lookup import QueryError, VectorModel
-from nightjar.progress import Progress
-from nightjar.stages.evaluate.benchmark_answers import (
-    WordTable,
-    answer_questions,
-    correlate_pairs,
-    find_pairs,
-    find_questions,
-    is_covered,
-    text_similarities,
-)
-from nightjar.stages.evaluate.benchmarks import (
-    SEMANTIC,
-    SYNTACTIC,
-    AnalogySet,
-    BenchmarkItems,
-    SimilaritySet,
-    StsSet,
-    benchmark_path,
-    read_benchmark,
-)
-from nightjar.stages.evaluate.bootstrap import (
-    Resampling,
-    ScoreEstimate,
-    estimate_accuracy,
-    estimate_correlations,
-)
-from nightjar.store import Artifact, Identity, Staging, file_identity, library_versions, schemas
-from nightjar.store.scores import ACCURACY, ALL, PEARSON, SPEARMAN, Score, main_scores
+from nightjar.scoring.resampling import Resampling
+from nightjar.scoring.scores import ALL, Answers, Score, main_scores
+from nightjar.stages.evaluate.benchmark_files import SEMANTIC, SYNTACTIC
+from nightjar.stages.evaluate.benchmark_items import BenchmarkItems, Examinee
+from nightjar.stages.evaluate.health import Measured, measure_health
+from nightjar.stages.evaluate.kinds import benchmark_identity, read_benchmark
+from nightjar.stages.evaluate.word_table import WordTable
+from nightjar.store import Artifact, Identity, Staging, library_versions, schemas
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
 
-REVISION = 2
+REVISION = 3
 """Raise it when the same embeddings and benchmarks give different scores than before."""
 
 _MISSING_EXAMPLES = 10
@@ -71,13 +53,17 @@ def evaluation_identity(
 ) -> Identity:
     """The identity of the scores of one model; hashes the benchmark files.
 
-    A benchmark is identified by its name, type and content, not by its path. Raises BenchmarkError
-    or SourceError when a file is missing or cannot be read.
+    A benchmark is identified by its name, its content and its settings, not by its path. Raises
+    BenchmarkError or SourceError when a file is missing, cannot be read or is another one than the
+    config says.
     """
-    benchmarks = {name: {"type": item.type} for name, item in config.benchmarks.items()}
+    benchmarks = {
+        name: item.model_dump(mode="json", exclude=set(item.NOT_SHAPING))
+        for name, item in config.benchmarks.items()
+    }
     inputs = []
     for name, benchmark in config.benchmarks.items():
-        entry = file_identity(benchmark_path(name, benchmark, base_dir))
+        entry = benchmark_identity(name, benchmark, base_dir)
         inputs.append(replace(entry, name=f"{name}/{entry.name}"))
     return Identity(
         stage=schemas.EVALUATION,
@@ -93,19 +79,21 @@ def evaluation_identity(
         code={
             "revision": REVISION,
             "lookup": model_code_digest(),
-            **library_versions("numpy"),
+            "kernels": code_digest("nightjar.kernels.analogy_answers"),
+            **library_versions("numpy", "scikit-learn"),
         },
     )
 
 
 def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageContext) -> None:
-    """Write the table ``scores``: every benchmark and category, with coverage and interval.
+    """Write ``scores`` (every benchmark and category), ``answers`` (every item) and ``health``.
 
     The scores are those of the model that is served: its files are written for the time of the
     evaluation and asked through the code that travels with a registered version.
     ``staging.report["model_files"]`` has the hashes of their arrays, which registration compares
     with what MLflow stored. ``staging.report["summary"]`` has the main score of each benchmark,
-    ``missing_words`` what was not covered, ``warnings`` the benchmarks without a covered item.
+    ``answers`` the digest of the answers to it, ``missing_words`` what was not covered,
+    ``warnings`` the benchmarks without a covered item.
 
     On disk: the model's files. In memory: the unit vectors and one block of similarities.
 
@@ -119,27 +107,38 @@ def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageConte
         name: read_benchmark(name, benchmark, context.base_dir)
         for name, benchmark in config.benchmarks.items()
     }
+    resampling = Resampling(config.bootstrap_samples, config.confidence, config.seed)
+    scores: list[Score] = []
+    answers: dict[str, Answers] = {}
+    missing: dict[str, Sequence[str]] = {}
     with _served_model(embeddings, context) as model:
         words = WordTable.of_model(model, config.max_vocabulary, config.case_insensitive)
-        resampling = Resampling(config.bootstrap_samples, config.confidence, config.seed)
-        scorer = _Scorer(model, words, resampling, progress)
         progress.start(f"evaluate {model_name}", sum(map(len, items.values())), "items")
-        scores: list[Score] = []
-        missing: dict[str, Any] = {}
         for name, benchmark in items.items():
             started = time.perf_counter()
-            result = scorer.score(name, benchmark)
+            if benchmark.has_texts:
+                check_cuts_texts(model)
+            asked = Examinee(model, words, config.seed, partial(progress.advance, note=name))
+            found = benchmark.answer(asked)
+            answers[name], missing[name] = found.answers, found.missing
+            rows = list(_rows(name, config.benchmarks[name], benchmark, found.answers, resampling))
             seconds = time.perf_counter() - started
-            scores += [row.as_score(model_name, name, config, seconds) for row in result.rows]
-            missing[name] = {
-                "n_words": len(result.missing_words),
-                "examples": result.missing_words[:_MISSING_EXAMPLES],
-            }
-    _report(scores, missing, staging)
+            n_words = len(words.unit_matrix) if benchmark.has_texts else config.max_vocabulary
+            scores += [
+                replace(row, model=model_name, max_vocabulary=n_words, seconds=seconds)
+                for row in rows
+            ]
+        health = measure_health(model, config.max_vocabulary, sorted(words.composed))
+    _report(scores, answers, missing, health, staging)
+    staging.report["composed_words"] = len(words.composed)
     if not any(score.n_covered for score in scores):
-        raise _nothing_covered(model_name, len(words.unit_matrix), config, missing)
-    rows = [asdict(score) for score in scores]
-    staging.write("scores", pa.Table.from_pylist(rows, schema=schemas.SCORES_SCHEMA))
+        raise _nothing_covered(model_name, len(words.unit_matrix), config, staging.report)
+    rows_of = [asdict(score) for score in scores]
+    staging.write("scores", pa.Table.from_pylist(rows_of, schema=schemas.SCORES_SCHEMA))
+    tables = [found.as_table(name) for name, found in answers.items()]
+    staging.write(schemas.ANSWERS, pa.concat_tables(tables))
+    measured = [asdict(found) for found in health]
+    staging.write("health", pa.Table.from_pylist(measured, schema=schemas.HEALTH_SCHEMA))
 
 
 @contextmanager
@@ -156,117 +155,33 @@ def _served_model(embeddings: Artifact, context: StageContext) -> Iterator[Vecto
         ) from error
 
 
-@dataclass(frozen=True)
-class _Row:
-    category: str
-    metric: str
-    estimate: ScoreEstimate
-    n_items: int
-    n_covered: int
-    n_words: int | None = None
-    """Number of words taken into account, if other than ``max_vocabulary``."""
-
-    def as_score(
-        self, model: str, benchmark: str, config: EvaluationConfig, seconds: float
-    ) -> Score:
-        return Score(
-            model=model,
-            benchmark=benchmark,
-            category=self.category,
-            metric=self.metric,
-            value=self.estimate.value,
-            ci_low=self.estimate.ci_low,
-            ci_high=self.estimate.ci_high,
-            n_items=self.n_items,
-            n_covered=self.n_covered,
-            max_vocabulary=self.n_words or config.max_vocabulary,
-            seconds=seconds,
-        )
-
-
-@dataclass(frozen=True)
-class _Result:
-    rows: list[_Row]
-    missing_words: list[str]
-
-
-@dataclass(frozen=True)
-class _Scorer:
-    model: VectorModel
-    words: WordTable
-    resampling: Resampling
-    progress: Progress
-
-    def score(self, name: str, items: BenchmarkItems) -> _Result:
-        """All rows of one benchmark, starting with the one over all items."""
-        if isinstance(items, StsSet):
-            return self._texts(name, items)
-        if isinstance(items, SimilaritySet):
-            return self._similarity(name, items)
-        return self._analogies(name, items)
-
-    def _similarity(self, name: str, items: SimilaritySet) -> _Result:
-        pairs = find_pairs(items, self.words)
-        found = correlate_pairs(items, pairs, self.words, self.resampling, name)
-        n_covered = int(is_covered(pairs).sum())
-        self.progress.advance(len(items), name)
-        rows = [
-            _Row(ALL, SPEARMAN, found.spearman, len(items), n_covered),
-            _Row(ALL, PEARSON, found.pearson, len(items), n_covered),
-        ]
-        words = [*items.left, *items.right]
-        return _Result(rows, _missing(words, pairs.T.ravel()))
-
-    def _texts(self, name: str, items: StsSet) -> _Result:
-        check_cuts_texts(self.model)
-        similarities = text_similarities(items, self._encode)
-        covered = ~np.isnan(similarities)
-        self.progress.advance(len(items), name)
-        rows: list[_Row] = []
-        for category, of_category in _categories(items.categories, len(items)):
-            chosen = of_category & covered
-            found = estimate_correlations(
-                similarities[chosen], items.gold[chosen], self.resampling, name, category
+def _rows(
+    name: str,
+    config: BenchmarkConfig,
+    items: BenchmarkItems,
+    answers: Answers,
+    resampling: Resampling,
+) -> Iterator[Score]:
+    """All rows of one benchmark, starting with those over all items; model and time are open."""
+    for category, is_of in _categories(items.item_categories, len(items)):
+        chosen = answers.only(is_of & answers.is_covered)
+        for metric in items.metrics:
+            names = (name,) if category == ALL else (name, category)
+            found = resampling.estimate(metric, chosen.values, chosen.gold, chosen.units, *names)
+            yield Score(
+                model="",
+                benchmark=name,
+                category=category,
+                metric=metric,
+                value=found.value,
+                ci_low=found.ci_low,
+                ci_high=found.ci_high,
+                n_items=int(is_of.sum()),
+                n_covered=len(chosen),
+                max_vocabulary=0,
+                seconds=0.0,
+                is_main=metric == config.metric,
             )
-            counts = (int(of_category.sum()), int(chosen.sum()), len(self.words.unit_matrix))
-            rows.append(_Row(category, SPEARMAN, found.spearman, *counts))
-            rows.append(_Row(category, PEARSON, found.pearson, *counts))
-        pairs = zip(items.left, items.right, covered.tolist(), strict=True)
-        missing = [f"{left} | {right}" for left, right, is_covered in pairs if not is_covered]
-        return _Result(rows, missing)
-
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.model.encode(texts, unknown="nan")
-
-    def _analogies(self, name: str, items: AnalogySet) -> _Result:
-        questions = find_questions(items, self.words)
-        covered = is_covered(questions)
-        self.progress.advance(len(items) - int(covered.sum()), name)
-        is_right = np.zeros(len(items), np.bool_)
-        is_right[covered] = answer_questions(
-            questions[covered],
-            self.words,
-            lambda n_questions: self.progress.advance(n_questions, name),
-        )
-        rows = [
-            self._accuracy(name, category, of_category, covered, is_right)
-            for category, of_category in _categories(items.categories, len(items))
-        ]
-        words = [word for question in items.questions for word in question]
-        return _Result(rows, _missing(words, questions.ravel()))
-
-    def _accuracy(
-        self,
-        name: str,
-        category: str,
-        of_category: NDArray[np.bool_],
-        covered: NDArray[np.bool_],
-        is_right: NDArray[np.bool_],
-    ) -> _Row:
-        n_covered = int((of_category & covered).sum())
-        n_right = int((of_category & is_right).sum())
-        estimate = estimate_accuracy(n_right, n_covered, self.resampling, name, category)
-        return _Row(category, ACCURACY, estimate, int(of_category.sum()), n_covered)
 
 
 def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -286,14 +201,13 @@ def _categories(categories: Sequence[str], n_items: int) -> Iterator[tuple[str, 
         yield name, np.equal(names, name)
 
 
-def _missing(words: Iterable[str], rows: NDArray[np.int64]) -> list[str]:
-    """The words without a row, without repetition, in the benchmark's order."""
-    return list(
-        dict.fromkeys(word for word, row in zip(words, rows.tolist(), strict=True) if row < 0)
-    )
-
-
-def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> None:
+def _report(
+    scores: list[Score],
+    answers: Mapping[str, Answers],
+    missing: Mapping[str, Sequence[str]],
+    health: Sequence[Measured],
+    staging: Staging,
+) -> None:
     main = main_scores(scores)
     staging.report["summary"] = {
         name: {
@@ -307,7 +221,12 @@ def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> N
         }
         for name, score in main.items()
     }
-    staging.report["missing_words"] = missing
+    staging.report["answers"] = {name: found.sha256() for name, found in answers.items()}
+    staging.report["health"] = {found.measure: found.value for found in health}
+    staging.report["missing_words"] = {
+        name: {"n_words": len(words), "examples": list(words[:_MISSING_EXAMPLES])}
+        for name, words in missing.items()
+    }
     staging.report["warnings"] = [
         f"{name}: none of its {counted(score.n_items, 'item')} is covered, so it has no score"
         for name, score in main.items()
@@ -323,8 +242,9 @@ def _report(scores: list[Score], missing: dict[str, Any], staging: Staging) -> N
 
 
 def _nothing_covered(
-    model_name: str, n_words: int, config: EvaluationConfig, missing: dict[str, Any]
+    model_name: str, n_words: int, config: EvaluationConfig, report: Mapping[str, Any]
 ) -> BenchmarkError:
+    missing: Mapping[str, Mapping[str, Any]] = report["missing_words"]
     examples = [word for entry in missing.values() for word in entry["examples"]]
     return BenchmarkError(
         f"{model_name}: none of the {counted(n_words, 'word')} that take part covers an item of "
@@ -341,8 +261,12 @@ class Evaluate(Stage):
     verb = "evaluate"
     of = Of.MODEL
     keep = Keep.RECORD
-    about = "word similarity, analogies and similarity of texts, with coverage and an interval"
-    tables = {"scores": schemas.SCORES_SCHEMA}
+    about = "scores of benchmarks with coverage and an interval, every answer, and vectors' health"
+    tables = {
+        "scores": schemas.SCORES_SCHEMA,
+        schemas.ANSWERS: schemas.ANSWERS_SCHEMA,
+        "health": schemas.HEALTH_SCHEMA,
+    }
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:

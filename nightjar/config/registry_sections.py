@@ -1,4 +1,4 @@
-"""The sections ``evaluation``, ``registry`` and ``document_vectors``: how models are used."""
+"""The sections ``registry`` and ``document_vectors``: how models are used."""
 
 from __future__ import annotations
 
@@ -7,77 +7,102 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nightjar.config.sections import Name, Section, Seed, Text
+from nightjar.config.sections import Name, Section, Text
 from nightjar.files import urls
+
+HealthMeasure = Literal["isotropy", "hubness", "norm_frequency", "zero_vectors", "known_ngrams"]
+"""What nightjar.stages.evaluate.health measures."""
 
 _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-class SimilarityBenchmark(Section):
-    """Word pairs with human scores, tab-separated; ``#`` starts a comment.
-
-    Words may be in quotes. The first line is a header if its third field is the name of a column.
-    """
-
-    type: Literal["similarity"]
-    path: Text
+Weight = Annotated[float, Field(gt=0)]
+GateBenchmarks = (
+    Annotated[list[Name], Field(min_length=1)] | Annotated[dict[Name, Weight], Field(min_length=1)]
+)
+"""Names, all of the same weight, or names with their weights."""
 
 
-class AnalogyBenchmark(Section):
-    """Google's format: ``: category`` lines, and lines of four words."""
-
-    type: Literal["analogy"]
-    path: Text
-
-
-class StsBenchmark(Section):
-    """Pairs of texts with human scores, tab-separated, with a header of column names.
-
-    The columns are ``score``, ``sentence1`` and ``sentence2``, and optionally ``genre`` or
-    ``category``.
-    """
-
-    type: Literal["sts"]
-    path: Text
+def weights_of(benchmarks: GateBenchmarks) -> dict[str, float]:
+    """The weight of each benchmark of a gate."""
+    if isinstance(benchmarks, dict):
+        return dict(benchmarks)
+    return dict.fromkeys(benchmarks, 1.0)
 
 
-BenchmarkConfig = Annotated[
-    SimilarityBenchmark | AnalogyBenchmark | StsBenchmark, Field(discriminator="type")
-]
+class Bounds(Section):
+    """The least and the most that a measure may be."""
 
+    min: float | None = None
+    max: float | None = None
 
-class EvaluationConfig(Section):
-    """The benchmarks that every model is scored on."""
-
-    benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
-    max_vocabulary: int = Field(300_000, ge=1, description="use only the most frequent words")
-    case_insensitive: bool = True
-    bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
-    confidence: float = Field(0.95, gt=0, lt=1)
-    seed: Seed = 1
+    @model_validator(mode="after")
+    def _allows_something(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is larger than max {self.max}")
+        return self
 
 
 class GateConfig(Section):
-    """When a new version may become champion."""
+    """When a new version may become champion: every rule must hold (docs/gate.md)."""
 
-    benchmarks: list[Name] = Field(min_length=1, description="their mean score decides")
-    min_coverage: float = Field(0.5, ge=0, le=1, description="of each of them")
-    max_drop: float = Field(
+    mode: Literal["enforce", "warn", "approve"] = Field(
+        "enforce",
+        description="warn: promote all the same and raise an alarm; approve: a person promotes",
+    )
+    benchmarks: GateBenchmarks = Field(
+        description="a list, or weights by name: their weighted mean score decides"
+    )
+    margin: float = Field(
         0.05,
         ge=0,
-        description="how far the score may be below the champion's, and below the reference's",
+        description="the drop that must not pass, below the champion and below the reference",
+    )
+    min_coverage: float = Field(0.5, ge=0, le=1, description="of each of the benchmarks")
+    max_vocabulary_lost: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of the champion's words, weighted by their counts, that may be lost",
+    )
+    health: dict[HealthMeasure, Bounds] = Field(
+        default_factory=dict, description="bounds of measures of docs/evaluation.md"
+    )
+    loss_must_fall: bool = Field(
+        True, description="the mean loss of the last epoch is below that of the first"
+    )
+    max_age_days: float | None = Field(
+        None, gt=0, description="vectors that were trained longer ago are not promoted"
+    )
+    noise_prior: float = Field(
+        0.01,
+        ge=0,
+        description="standard deviation of the mean score between trainings with other seeds, "
+        "until 'nightjar noise' has measured it",
+    )
+    max_growth: float = Field(
+        0.25, ge=0, description="measured noise holds while the corpus changes by less than this"
     )
     first: Literal["promote", "wait"] = Field(
         "promote",
-        description="a model's first champion: by min_coverage alone, or on a person's order",
+        description="a model's first champion: by the other rules alone, or on a person's order",
     )
 
-    @model_validator(mode="after")
-    def _each_benchmark_counts_once(self) -> Self:
-        twice = sorted({name for name in self.benchmarks if self.benchmarks.count(name) > 1})
-        if twice:
-            raise ValueError(f"benchmarks names {', '.join(twice)} more than once")
-        return self
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each benchmark."""
+        return weights_of(self.benchmarks)
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _each_benchmark_counts_once(cls, benchmarks: GateBenchmarks) -> GateBenchmarks:
+        if isinstance(benchmarks, list):
+            twice = sorted({name for name in benchmarks if benchmarks.count(name) > 1})
+            if twice:
+                raise ValueError(f"names {', '.join(twice)} more than once")
+        return benchmarks
 
 
 class RegistryConfig(Section):
@@ -114,6 +139,14 @@ class RegistryConfig(Section):
                 "password '/', '?', '#' and '@' are written as %2F, %3F, %23 and %40"
             )
         return uri
+
+
+class ConsumerConfig(Section):
+    """Who uses models, to be told what happens to them."""
+
+    uses: list[Name] = Field(min_length=1, description="models")
+    contact: Text = Field(description="an address, a channel, a person")
+    what: Text | None = Field(None, description="what for")
 
 
 class DocumentVectorsConfig(Section):

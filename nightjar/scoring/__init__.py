@@ -1,0 +1,1 @@
+"""Scores of benchmarks: metrics over answers, their intervals, and reading them from artifacts."""

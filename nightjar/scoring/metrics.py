@@ -1,0 +1,227 @@
+"""Metrics: what a benchmark's answers are worth.
+
+Every kind of benchmark gives each item an ``answer`` and a ``gold`` value, two numbers, and a
+metric is a function of both and of the items' weights. So scores, their intervals and the gate's
+paired differences come from the same few functions, whatever the kind:
+
+| kind | answer | gold |
+|---|---|---|
+| similarity, sts | cosine similarity | human score |
+| analogy | 1 if the answer is right, else 0 | 1 |
+| categorization | cluster | category |
+| outlier | place of the outlier, by falling closeness to the others | last place |
+| classification | predicted class | class |
+| neighbors | expected words among the nearest | expected words |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SPEARMAN = "spearman"
+PEARSON = "pearson"
+ACCURACY = "accuracy"
+SHARE = "share"
+PURITY = "purity"
+NORMALIZED_INFORMATION = "normalized_information"
+ADJUSTED_INFORMATION = "adjusted_information"
+MACRO_F1 = "macro_f1"
+
+MIN_ITEMS = 3
+"""With fewer covered items there is no correlation and no interval."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of :data:`METRICS`. For each of them, higher is better."""
+
+    about: str
+    measure: Callable[[Floats, Floats, Floats], Floats]
+    """From answers (n,), gold (n,) and weights (m, n) to scores (m,), NaN where undefined."""
+    min_items: int = 1
+    is_resampled: bool = True
+    """Whether intervals are made: not for what is too slow to compute a thousand times."""
+
+
+def score(name: str, answers: Floats, gold: Floats) -> float | None:
+    """The score of a metric over all items once; None where it is undefined."""
+    metric = METRICS[name]
+    if len(answers) < metric.min_items:
+        return None
+    value = float(metric.measure(answers, gold, np.ones((1, len(answers))))[0])
+    return None if np.isnan(value) else value
+
+
+def accuracy(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The share of items whose answer is right."""
+    return _mean((answers == gold).astype(np.float64), weights)
+
+
+def share(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The mean of what was reached of what could be reached."""
+    return _mean(answers / gold, weights)
+
+
+def pearson(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """Pearson's correlation."""
+    is_defined = _varies(_Groups.of(answers), weights) & _varies(_Groups.of(gold), weights)
+    return _where(is_defined, weights, lambda some: _correlate(some, answers, gold))
+
+
+def spearman(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """Spearman's correlation; ties have average ranks."""
+    ours, theirs = _Groups.of(answers), _Groups.of(gold)
+    is_defined = _varies(ours, weights) & _varies(theirs, weights)
+    return _where(
+        is_defined, weights, lambda some: _correlate(some, ours.ranks(some), theirs.ranks(some))
+    )
+
+
+def purity(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The share of items in their cluster's largest category (Baroni et al. 2014)."""
+    counts = _contingency(answers, gold, weights)
+    totals: Floats = weights.sum(axis=1)
+    return _ratio(counts.max(axis=2).sum(axis=1), totals)
+
+
+def normalized_information(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """Mutual information of clusters and categories over the mean of their entropies."""
+    counts = _contingency(answers, gold, weights)
+    totals = counts.sum(axis=(1, 2))
+    ours, theirs = _entropy(counts.sum(axis=2), totals), _entropy(counts.sum(axis=1), totals)
+    both = _entropy(counts.reshape(len(counts), -1), totals)
+    return _ratio(2 * (ours + theirs - both), ours + theirs)
+
+
+def adjusted_information(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """Mutual information adjusted for chance (Vinh, Epps and Bailey 2010), for whole weights."""
+    from sklearn.metrics import adjusted_mutual_info_score  # noqa: PLC0415  # takes a second
+
+    _, clusters = np.unique(answers, return_inverse=True)
+    _, categories = np.unique(gold, return_inverse=True)
+    scores = [
+        adjusted_mutual_info_score(np.repeat(categories, times), np.repeat(clusters, times))
+        for times in weights.astype(np.int64)
+    ]
+    return np.array(scores, np.float64)
+
+
+def macro_f1(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The mean over the classes of F1, the harmonic mean of precision and recall."""
+    classes = np.unique(np.concatenate([answers, gold]))
+    found = np.zeros((len(classes), len(weights)))
+    is_there = np.zeros((len(classes), len(weights)), np.bool_)
+    for place, name in enumerate(classes):
+        right = weights @ ((answers == name) & (gold == name))
+        both = weights @ (answers == name) + weights @ (gold == name)
+        is_there[place] = both > 0
+        found[place] = _ratio(2 * right, both)
+    sums = np.where(is_there, found, 0.0).sum(axis=0)
+    return _ratio(sums, is_there.sum(axis=0).astype(np.float64))
+
+
+METRICS: Mapping[str, Metric] = {
+    SPEARMAN: Metric("Spearman's correlation", spearman, MIN_ITEMS),
+    PEARSON: Metric("Pearson's correlation", pearson, MIN_ITEMS),
+    ACCURACY: Metric("share of right answers", accuracy),
+    SHARE: Metric("mean share of what could be reached", share),
+    PURITY: Metric("share in the largest category of each cluster", purity, MIN_ITEMS),
+    NORMALIZED_INFORMATION: Metric("mutual information, 0 to 1", normalized_information, MIN_ITEMS),
+    ADJUSTED_INFORMATION: Metric(
+        "mutual information, 0 by chance", adjusted_information, MIN_ITEMS, is_resampled=False
+    ),
+    MACRO_F1: Metric("mean F1 of the classes", macro_f1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Items grouped by their value.
+
+    ``order`` sorts the items, ``starts`` are the positions in it of the first item of each distinct
+    value, and ``group_of`` is each item's group.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    group_of: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: Floats) -> _Groups:
+        order = np.argsort(values, kind="stable")
+        ascending = values[order]
+        is_start = np.concatenate([[True], ascending[1:] != ascending[:-1]])
+        group_of = np.empty(len(values), np.int64)
+        group_of[order] = np.cumsum(is_start) - 1
+        return cls(order, np.flatnonzero(is_start), group_of)
+
+    def sizes(self, weights: Floats) -> Floats:
+        """Total weight of each group, shape (resamples, groups)."""
+        return np.add.reduceat(weights[:, self.order], self.starts, axis=1)
+
+    def ranks(self, weights: Floats) -> Floats:
+        """Average rank, from 1, of each item among the items drawn."""
+        sizes = self.sizes(weights)
+        group_ranks = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
+        return group_ranks[:, self.group_of]
+
+
+def _varies(groups: _Groups, weights: Floats) -> NDArray[np.bool_]:
+    """In which resamples more than one value is drawn."""
+    varies: NDArray[np.bool_] = (groups.sizes(weights) > 0).sum(axis=1) > 1
+    return varies
+
+
+def _where(
+    is_defined: NDArray[np.bool_], weights: Floats, measure: Callable[[Floats], Floats]
+) -> Floats:
+    found = np.full(len(weights), np.nan)
+    if is_defined.any():
+        found[is_defined] = measure(weights[is_defined])
+    return found
+
+
+def _correlate(weights: Floats, x: Floats, y: Floats) -> Floats:
+    totals = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / totals
+    y = y - (weights * y).sum(axis=1, keepdims=True) / totals
+    covariance = (weights * x * y).sum(axis=1)
+    scale = np.sqrt((weights * x * x).sum(axis=1) * (weights * y * y).sum(axis=1))
+    correlation: Floats = np.clip(_ratio(covariance, scale), -1.0, 1.0)
+    return correlation
+
+
+def _mean(values: Floats, weights: Floats) -> Floats:
+    totals: Floats = weights.sum(axis=1)
+    return _ratio(weights @ values, totals)
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """``above / below``, NaN where ``below`` is zero."""
+    found = np.full(len(above), np.nan)
+    np.divide(above, below, out=found, where=below > 0)
+    return found
+
+
+def _contingency(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """Weight of each cluster and category, shape (resamples, clusters, categories)."""
+    _, cluster = np.unique(answers, return_inverse=True)
+    _, category = np.unique(gold, return_inverse=True)
+    n_clusters, n_categories = cluster.max() + 1, category.max() + 1
+    cells = np.zeros((len(answers), n_clusters * n_categories))
+    cells[np.arange(len(answers)), cluster * n_categories + category] = 1
+    return (weights @ cells).reshape(len(weights), n_clusters, n_categories)
+
+
+def _entropy(counts: Floats, totals: Floats) -> Floats:
+    """Entropy of each row of counts, in nats."""
+    shares = counts / np.maximum(totals, 1e-300)[:, np.newaxis]
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    entropy: Floats = -(shares * logs).sum(axis=1)
+    return entropy

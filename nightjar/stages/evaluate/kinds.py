@@ -1,0 +1,69 @@
+"""The kinds of benchmarks: a kind is a module of its own and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nightjar.config import (
+    AnalogyBenchmark,
+    BenchmarkConfig,
+    CategorizationBenchmark,
+    ClassificationBenchmark,
+    NeighborsBenchmark,
+    OutlierBenchmark,
+    SimilarityBenchmark,
+    StsBenchmark,
+)
+from nightjar.errors import BenchmarkError
+from nightjar.files.paths import resolve_pattern, why_no_file
+from nightjar.stages.evaluate.analogies import Analogies
+from nightjar.stages.evaluate.benchmark_items import BenchmarkItems
+from nightjar.stages.evaluate.categorization import CategorizedWords
+from nightjar.stages.evaluate.classification import LabelledTexts
+from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
+from nightjar.stages.evaluate.outliers import OutlierSets
+from nightjar.stages.evaluate.text_pairs import TextPairs
+from nightjar.stages.evaluate.word_pairs import WordPairs
+from nightjar.store import FileIdentity, file_identity
+
+KINDS: Mapping[type[BenchmarkConfig], type[BenchmarkItems]] = {
+    SimilarityBenchmark: WordPairs,
+    AnalogyBenchmark: Analogies,
+    CategorizationBenchmark: CategorizedWords,
+    OutlierBenchmark: OutlierSets,
+    StsBenchmark: TextPairs,
+    ClassificationBenchmark: LabelledTexts,
+    NeighborsBenchmark: ExpectedNeighbors,
+}
+"""The items of each section of the configuration."""
+
+
+def benchmark_path(name: str, config: BenchmarkConfig, base_dir: Path) -> Path:
+    """The file of a benchmark. Raises BenchmarkError when there is none."""
+    path = resolve_pattern(config.path, base_dir)
+    if not path.is_file():
+        if problem := why_no_file(path):
+            raise BenchmarkError(f"evaluation.benchmarks.{name}: {path}: {problem}")
+        raise BenchmarkError(
+            f"evaluation.benchmarks.{name}: there is no file {path}; correct its path or take "
+            f"the benchmark out"
+        )
+    return path
+
+
+def benchmark_identity(name: str, config: BenchmarkConfig, base_dir: Path) -> FileIdentity:
+    """A benchmark's file with its sha256. Raises BenchmarkError when the config states another."""
+    path = benchmark_path(name, config, base_dir)
+    found = file_identity(path)
+    if config.sha256 is not None and found.sha256 != config.sha256:
+        raise BenchmarkError(
+            f"evaluation.benchmarks.{name}: {path} has the sha256 {found.sha256}, not that of the "
+            f"config; restore the file, or correct evaluation.benchmarks.{name}.sha256"
+        )
+    return found
+
+
+def read_benchmark(name: str, config: BenchmarkConfig, base_dir: Path) -> BenchmarkItems:
+    """Every item of a benchmark. Raises BenchmarkError with the line or row that is malformed."""
+    return KINDS[type(config)].read(benchmark_path(name, config, base_dir), config)

@@ -1,0 +1,80 @@
+"""Collecting the scores of several trainings of one model.
+
+``nightjar noise`` trains and evaluates a model with other seeds, then publishes this artifact. No
+night plans it: it holds as long as the model's config does and the corpus stays about as large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from nightjar.config import NightjarConfig
+from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.core.stage import StageContext
+from nightjar.scoring.scores import main_scores, read_scores
+from nightjar.store import Identity, schemas
+
+REVISION = 1
+"""Raise it when the same trainings are collected otherwise than before."""
+
+
+@dataclass(frozen=True)
+class MeasureNoise(Stage):
+    """The stage that collects a model's scores from trainings with other seeds."""
+
+    evaluations: Mapping[int, str] = field(default_factory=dict)
+    """The version of the evaluation of each training, by seed."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that all of them share, and the amount of text."""
+
+    name = schemas.NOISE
+    verb = "noise"
+    of = Of.MODEL
+    keep = Keep.RECORD
+    about = "scores of trainings with other seeds, by `nightjar noise` alone"
+    tables = {"trainings": schemas.NOISE_SCHEMA}
+
+    @classmethod
+    def subjects(cls, config: NightjarConfig) -> Iterable[str]:
+        """None: no night measures it."""
+        del config
+        return ()
+
+    def parents(self) -> Iterable[Parent]:
+        """None: the evaluations are named in the config, since there are several."""
+        return ()
+
+    def identity(self, planning: Planning) -> Identity:
+        """The evaluations, and what their trainings share."""
+        del planning
+        return Identity(
+            stage=schemas.NOISE,
+            name=self.subject,
+            config={
+                "model": self.subject,
+                "training": dict(self.training),
+                "evaluations": {str(seed): found for seed, found in self.evaluations.items()},
+            },
+            code={"revision": REVISION},
+        )
+
+    def write(self, context: StageContext) -> None:
+        """Write the table ``trainings``: the main score of each seed and benchmark."""
+        rows = []
+        benchmarks: dict[str, list[Any]] = {}
+        for seed, version in self.evaluations.items():
+            evaluation = context.store.open(context.store.ref(schemas.EVALUATION, version))
+            identity = evaluation.manifest.identity
+            files = {entry["name"].partition("/")[0]: entry for entry in identity["inputs"]}
+            for name, score in main_scores(read_scores(evaluation)).items():
+                settings = identity["config"]["benchmarks"][name]
+                benchmarks[name] = [settings, files[name]["sha256"]]
+                rows.append({"seed": seed, "benchmark": name, "score": score.value})
+        context.staging.report["benchmarks"] = benchmarks
+        context.staging.counts["trainings"] = len(self.evaluations)
+        table = pa.Table.from_pylist(rows, schema=schemas.NOISE_SCHEMA)
+        context.staging.write("trainings", table)
