@@ -260,6 +260,23 @@ def test_derived_model_is_promoted_after_its_base(pipeline: Pipeline) -> None:
     assert pipeline.kinds("sif") == [("blocked", 1), ("promoted", 1)]
 
 
+def test_answer_to_the_same_question_names_the_base_as_it_is_registered_now(
+    pipeline: Pipeline,
+) -> None:
+    glove = pipeline.version("G", model="glove")
+    pipeline.night(glove, "glove")
+    pipeline.night(pipeline.version("S", 0.5, model="sif"), "sif", base=glove)
+    worse = pipeline.version("T", 0.3, model="sif")
+    assert pipeline.night(worse, "sif", base=glove).decision.outcome is Outcome.BLOCKED
+    pipeline.client.delete_model_version_tag("night-glove", "1", "nightjar.registration_key")
+    again = pipeline.version("G", model="glove")
+    assert (again.number, again.digest) == (2, glove.digest)
+    pipeline.night(again, "glove")
+    settled = pipeline.night(worse, "sif", base=again)
+    assert settled.decision.base_champion == again
+    assert settled.note == "as it was decided before"
+
+
 def test_derived_model_of_a_blocked_base_is_blocked(pipeline: Pipeline) -> None:
     glove = pipeline.version("G", model="glove")
     pipeline.night(glove, "glove")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightjar.config import LoadedConfig
@@ -103,7 +103,9 @@ class Promoter:
         for event in reversed(self._desk.ledger.events()):
             # The same question has the same answer: computing it again would only take time.
             if event.decision_key == key and event.subject == question.model:
-                return Decision.of_json(event.evidence[DECISION])
+                found = Decision.of_json(event.evidence[DECISION])
+                # The same bytes may have another number since.
+                return replace(found, base_champion=base_champion)
         return decide(question, base_champion)
 
     def will_promote(self, question: Question, decision: Decision) -> bool:
