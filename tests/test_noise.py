@@ -118,12 +118,29 @@ def test_the_command_tells_the_deviations(config: Path) -> None:
 
 def test_what_has_no_noise_is_refused(tmp_path: Path) -> None:
     project = HandMade(tmp_path / "project")
-    with pytest.raises(ConfigError, match="words is imported: no seed changes it"):
+    with pytest.raises(ConfigError, match="no seed changes words, since its vectors are imported"):
         measure_noise(project.loaded, "words", 3, PROVENANCE)
     with pytest.raises(ConfigError, match=r"there is no model 'others'; night\.yaml has words"):
         measure_noise(project.loaded, "others", 3, PROVENANCE)
     with pytest.raises(ConfigError, match="1 training cannot show noise: give 2 seeds or more"):
         measure_noise(project.loaded, "words", 1, PROVENANCE)
+
+
+def test_what_is_made_from_imported_vectors_has_no_noise_either(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.document["models"]["mean"] = {"trainer": "sif", "model": "words"}
+    project.document["registry"]["gate"]["mode"] = "warn"
+    project.save()
+    project.night()
+    project.document["models"]["mean"]["components"] = 2
+    project.save()
+    (found,) = [entry for entry in project.night().decisions if entry["model"] == "mean"]
+    assert found["outcome"] == "promoted"
+    assert is_measured(found)
+    with pytest.raises(ConfigError, match="no seed changes mean, since its vectors are imported"):
+        measure_noise(project.loaded, "mean", 3, PROVENANCE)
+    done = CliRunner().invoke(app, ["noise", "--config", str(project.path)])
+    assert "night.yaml trains no model" in str(done.exception)
 
 
 def test_before_the_first_night_there_is_nothing_to_train_on(small_config: Path) -> None:

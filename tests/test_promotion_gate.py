@@ -398,6 +398,16 @@ def test_a_worse_version_is_promoted_with_a_warning_alone(mode: str) -> None:
     assert vetoed.outcome is Outcome.BLOCKED
 
 
+def test_first_champion_waits_in_every_mode_where_the_config_says_so() -> None:
+    for mode in ("enforce", "warn", "approve"):
+        gate = GATE.model_copy(update={"mode": mode, "first": "wait"})
+        assert decide(CANDIDATE, gate=gate).outcome is Outcome.WAITING
+    gate = GATE.model_copy(update={"mode": "warn", "first": "wait"})
+    found = decide(CANDIDATE, gate=gate, facts=Facts(first_loss=1.0, last_loss=2.0))
+    assert found.outcome is Outcome.WAITING
+    assert "against the gate (mode: warn): the mean loss went from" in found.reason
+
+
 def test_age_asks_another_question_only_when_it_decides() -> None:
     gate = GATE.model_copy(update={"max_age_days": 30.0})
     keys = [decide(CANDIDATE, gate=gate, facts=Facts(age_days=days)).key for days in (1, 2, 31)]

@@ -17,8 +17,8 @@ from nightjar.cli.options import CommonOptions, LedgerOptions, grouped
 from nightjar.cli.outputs import errors, print_json
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
-from nightjar.config import ImportConfig, LoadedConfig
-from nightjar.errors import PromotionRefused
+from nightjar.config import LoadedConfig
+from nightjar.errors import ConfigError, PromotionRefused
 from nightjar.files.harmless_text import visible
 from nightjar.pipeline.provenance import actor, read_provenance
 from nightjar.promotion import (
@@ -221,9 +221,10 @@ def noise(
     from nightjar.pipeline.noise import measure_noise  # noqa: PLC0415 (imports what trains)
 
     loaded = common.load()
-    wanted = models or [
-        name for name, model in loaded.config.models.items() if not isinstance(model, ImportConfig)
-    ]
+    config = loaded.config
+    wanted = models or [name for name in config.models if config.seeded_model(name) is not None]
+    if not wanted:
+        raise ConfigError(f"{loaded.path.name} trains no model, so there is no noise to measure")
     provenance = read_provenance(loaded)
     with steps_progress(errors) as progress:
         found = [measure_noise(loaded, model, n_seeds, provenance, progress) for model in wanted]

@@ -246,6 +246,16 @@ class NightjarConfig(Section):
         {}, description="who uses the models; listed when one is blocked"
     )
 
+    def seeded_model(self, model: str) -> str | None:
+        """The model whose seed shapes ``model``: itself, or what a sentence encoder is made from.
+
+        None when no seed does: imported vectors, and encoders made from them.
+        """
+        config = self.models[model]
+        if isinstance(config, SifConfig | UsifConfig):
+            return self.seeded_model(config.model)
+        return None if isinstance(config, ImportConfig) else model
+
     def consumers_of(self, model: str) -> tuple[str, ...]:
         """Who uses a model: name, contact, and what for."""
         return tuple(

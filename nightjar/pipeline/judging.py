@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nightjar.config import ImportConfig, LoadedConfig, SifConfig, UsifConfig
+from nightjar.config import LoadedConfig, SifConfig, UsifConfig
 from nightjar.core import Action, Parent, Plan, Planner, Provenance
 from nightjar.errors import ArtifactMissing, StoreError
 from nightjar.pipeline.serving import run_directly
@@ -72,7 +72,7 @@ class Judging:
             names = [] if is_champion else list(gate.weights)
             scores[candidate.digest] = benchmark_scores(evaluation, names)
         embeddings = self._embeddings(candidate)
-        is_trained = not isinstance(config.models[model], ImportConfig)
+        is_trained = config.seeded_model(model) is not None
 
         def contender(version: VersionRef) -> Contender:
             if version.digest not in scores:

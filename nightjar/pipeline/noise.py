@@ -6,14 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import stdev
 
-from nightjar.config import (
-    ImportConfig,
-    LoadedConfig,
-    SifConfig,
-    UsifConfig,
-    base_of,
-    load_config,
-)
+from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Action, Parent, Planner, Provenance, run_step
 from nightjar.core.using import at_work
 from nightjar.errors import ConfigError, InputError
@@ -61,7 +54,12 @@ def measure_noise(
         raise ConfigError(
             f"{counted(n_seeds, 'training')} cannot show noise: give {MIN_SEEDS} seeds or more"
         )
-    seeded = _seeded(loaded, model)
+    seeded = loaded.config.seeded_model(model)
+    if seeded is None:
+        raise ConfigError(
+            f"no seed changes {model}, since its vectors are imported; the gate knows that its "
+            f"scores have no noise of training"
+        )
     corpus = loaded.config.corpus_of(model)
     accepted = read_standing(loaded).corpora.get(corpus, ())
     if not accepted:
@@ -89,20 +87,6 @@ def measure_noise(
         planner.add(stage, STAGES)
         ref = run_step(loaded, planner.plan.steps[0], SILENT, provenance)
     return MeasuredNoise(model, ref, n_seeds, _deviations(store, ref))
-
-
-def _seeded(loaded: LoadedConfig, model: str) -> str:
-    """The model whose seed counts: itself, or what a sentence encoder is made from."""
-    config = loaded.config.models[model]
-    if isinstance(config, SifConfig | UsifConfig):
-        base = base_of(config)
-        return model if base is None else _seeded(loaded, base)
-    if isinstance(config, ImportConfig):
-        raise ConfigError(
-            f"{model} is imported: no seed changes it, and the gate knows that its scores have no "
-            f"noise of training"
-        )
-    return model
 
 
 def _deviations(store: Store, ref: ArtifactRef) -> dict[str, float]:

@@ -98,7 +98,7 @@ class Contender:
     noise: Noise | None = None
     """None: it was not measured."""
     is_trained: bool = True
-    """False for imported vectors, which no seed changes."""
+    """False for imported vectors and what is made from them: no seed changes those."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types, for the evidence of a decision."""
@@ -176,7 +176,7 @@ def facts_of(
     """
     losses = (
         embeddings.read("losses").column("mean_loss").to_pylist()
-        if (embeddings.has_table("losses"))
+        if embeddings.has_table("losses")
         else []
     )
     made = datetime.fromisoformat(embeddings.manifest.created_at)

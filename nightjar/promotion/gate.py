@@ -428,9 +428,12 @@ def _outcome(
     compared = [rule for rule in rules if rule.rule in against]
     worse = [rule for rule in compared if not rule.holds]
     said = "; ".join(rule.said for rule in worse or compared)
+    waits_first = "champion" not in against and gate.first == "wait"
     if failed and gate.mode == "warn":
-        warning = "; ".join(rule.said for rule in failed)
-        return Outcome.PROMOTED, f"promoted against the gate (mode: warn): {warning}; {covered}"
+        warning = f"against the gate (mode: warn): {'; '.join(rule.said for rule in failed)}"
+        if waits_first:
+            return Outcome.WAITING, f"a person approves the first champion {warning}; {covered}"
+        return Outcome.PROMOTED, f"promoted {warning}; {covered}"
     if worse:
         return Outcome.BLOCKED, f"{said}; {covered}"
     if "champion" in against:
@@ -439,7 +442,7 @@ def _outcome(
         return Outcome.PROMOTED, f"{said}; {covered}"
     score = f"mean score {_mean(question.candidate, gate):.4f} over {_names(list(gate.weights))}"
     first = f"first champion: {said or score}; {covered}"
-    if gate.first == "wait" or gate.mode == "approve":
+    if waits_first or gate.mode == "approve":
         return Outcome.WAITING, f"a person approves the {first}"
     return Outcome.PROMOTED, first
 
@@ -453,7 +456,8 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
     margin = question.gate.margin
     yield (
         f"a drop of {comparison.detectable:.4f} below the {worst.role} is found nine times in ten "
-        f"({comparison.detectable_when_retried:.4f} if somebody retries all week)"
+        f"({comparison.detectable_when_retried:.4f} if somebody retries all week), in a candidate "
+        f"that is as uncertain as this one"
     )
     if not comparison.is_decidable and comparison.error > 0:
         factor = (comparison.detectable / margin) ** 2 if margin else math.inf

@@ -31,6 +31,8 @@ from nightjar.stages.evaluate.benchmark_items import (
 from nightjar.stages.evaluate.word_table import WordTable
 
 PRODUCT = "3cosmul"
+EPSILON = np.float32(0.001)
+"""Keeps the quotient of 3CosMul finite (Levy and Goldberg 2014, equation 5)."""
 _BLOCK_BYTES = 2 << 20
 """Of the similarities that are in memory at once: (different input words, block of words)."""
 _MIN_BLOCK, _MAX_BLOCK = 256, 16_384
@@ -148,10 +150,10 @@ def answer_questions(
     Defined as gensim's ``evaluate_word_analogies``, with two exceptions: gensim gives up when the
     five best tokens are all case variants of a, b and c, and a zero vector has similarity NaN in
     gensim but 0 here. Where two similarities differ only by rounding, either token may be the
-    answer. Memory: ``block_bytes``. ``advance`` is told of the questions as if they were answered
-    one after the other, although all are answered block by block of the words.
+    answer. Memory: up to five times ``block_bytes``. ``advance`` is told of the questions as if
+    they were answered one after the other, although all are answered block by block of the words.
     """
-    from nightjar.kernels import analogy_answers  # noqa: PLC0415  # numba is slow to import
+    from nightjar.kernels.analogy_answers import best_by_sum  # noqa: PLC0415  # imports numba
 
     used, numbers = np.unique(questions, return_inverse=True)
     inputs = units[used]
@@ -164,17 +166,28 @@ def answer_questions(
     block = min(max(block, _MIN_BLOCK), _MAX_BLOCK)
     buffer = np.empty(len(inputs) * min(block, n_words), np.float32)
     is_product = method == PRODUCT
-    combine = analogy_answers.best_by_product if is_product else analogy_answers.best_by_sum
     n_told = 0
     for first in range(0, n_words, block):
         matrix = words.unit_matrix[first : first + block]
         similarities = buffer[: len(inputs) * len(matrix)].reshape(len(inputs), len(matrix))
         np.matmul(inputs, matrix.T, out=similarities)
+        added = removed = similarities
         if is_product:
-            similarities += 1
-            similarities /= 2
-        combine(similarities, asked, excluded, words.word_of, first, best, answers)
+            added, removed = _logarithms(similarities)
+        best_by_sum(added, removed, asked, excluded, words.word_of, first, best, answers)
         done = len(questions) * (first + len(matrix)) // n_words
         advance(done - n_told)
         n_told = done
     return answers
+
+
+def _logarithms(
+    similarities: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What 3CosMul adds and removes: a quotient is largest where its logarithm is.
+
+    Levy and Goldberg 2014, equation 5: b c / (a + epsilon), with similarities from 0 to 1.
+    """
+    shifted = np.maximum((similarities + np.float32(1)) / np.float32(2), np.float32(0))
+    with np.errstate(divide="ignore"):  # what is opposite gets minus infinity
+        return np.log(shifted), np.log(shifted + EPSILON)
