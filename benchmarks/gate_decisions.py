@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from nightjar.config import GateConfig
 from nightjar.promotion import BenchmarkScore, Contender, Outcome, Question, VersionRef, decide
 from nightjar.promotion.contenders import Noise
-from nightjar.promotion.statistics import BenchmarkDifference, PooledDifference, Variance, pool
+from nightjar.promotion.statistics import (
+    BenchmarkDifference,
+    PooledDifference,
+    Variance,
+    pool,
+    twice,
+)
 from nightjar.scoring.metrics import METRICS, SPEARMAN
 from nightjar.scoring.resampling import Resampling, own_units
 from nightjar.scoring.scores import Answers
@@ -127,7 +133,10 @@ class Sheet:
 
     def judge(self, case: Case, gate: GateConfig) -> Judged:
         """Both comparisons of the gate."""
-        noise = [self._variance(case.candidate_noise, gate), self._variance(case.noise, gate)]
+        if case.candidate_noise == case.noise:
+            noise = [twice(self._variance(case.noise, gate))]
+        else:
+            noise = [self._variance(one, gate) for one in (case.candidate_noise, case.noise)]
         found = [
             pool(
                 {name: self._difference(case.candidate, other, name) for name in gate.weights},

@@ -30,6 +30,7 @@ from nightjar.scoring.metrics import score
 from nightjar.scoring.scores import Score, main_scores, read_answers, read_scores
 from nightjar.stages.evaluate import evaluate, evaluation_identity
 from nightjar.stages.evaluate.analogies import Analogies, answer_questions
+from nightjar.stages.evaluate.health import text_coverage
 from nightjar.stages.evaluate.word_table import WordTable
 from nightjar.store import Artifact, Identity, Store, publish, schemas
 
@@ -405,6 +406,19 @@ def test_health_is_measured_without_a_benchmark(
     assert found["zero_vectors"]["value"] == 0
     assert found["norm_frequency"]["n_words"] == len(trained[0])
     assert artifact.manifest.report["health"]["hubness"] == found["hubness"]["value"]
+
+
+def test_coverage_of_the_text_weighs_words_by_their_counts() -> None:
+    counts = {
+        "sentences": 7,
+        "tokens_kept": 90,
+        "tokens_dropped_min_count": 6,
+        "tokens_dropped_max_vocabulary": 4,
+        "tokens_without_context": 50,
+    }
+    assert text_coverage(counts) == pytest.approx(0.9)
+    assert text_coverage({"vocabulary_kept": 5}) is None
+    assert text_coverage({"tokens_kept": 5}) is None  # an imported model's counts
 
 
 def test_a_metric_of_the_config_is_the_main_one(

@@ -199,10 +199,10 @@ def test_score_cannot_sink_by_the_allowed_drop_every_night() -> None:
 
 
 def test_reference_moves_only_to_what_is_better_beyond_doubt() -> None:
-    """The noise of two trainings is .0141 with 8 degrees of freedom: t(.999) is 4.50."""
+    """The noise of two trainings is .0141 with 4 degrees of freedom: t(.999) is 7.17."""
     old = contender(1, 0.4, 0.4)
     gate = GATE.model_copy(update={"noise_prior": 0.01})
-    for value, moves in ((0.463, False), (0.464, True), (0.6, True), (0.37, False)):
+    for value, moves in ((0.501, False), (0.502, True), (0.6, True), (0.37, False)):
         found = decide(contender(9, value, value), old, old, gate)
         assert found.outcome is Outcome.PROMOTED
         assert found.moves_reference is moves, value
@@ -427,6 +427,10 @@ def test_measured_noise_replaces_the_prior_and_is_part_of_the_question() -> None
     assert numbers[1]["noise_error"] == pytest.approx(0.0, abs=1e-4)
     assert "the noise of training is assumed (0.01), not measured" in " ".join(prior.remarks)
     assert "not measured" not in " ".join(found.remarks)
+    assert [one["df"] for one in numbers] == [4, 2]  # one estimate holds for both versions
+    loud = replace(old, noise=replace(quiet, digest="measured again"))
+    two = decide(measured[0], loud, loud, gate).rules[-1].numbers
+    assert (two["df"], two["error"]) == (pytest.approx(4), numbers[1]["error"])
     one_only = decide(measured[0], old, old, gate)
     assert "not measured" in " ".join(one_only.remarks)
     imported = [replace(version, is_trained=False) for version in (CANDIDATE, old)]
@@ -439,9 +443,9 @@ def test_what_cannot_be_decided_is_said_with_what_would_help() -> None:
     gate = GATE.model_copy(update={"noise_prior": 0.02})
     old = contender(3, 0.5, 0.3)
     said = " ".join(decide(CANDIDATE, old, old, gate).remarks)
-    # s is .02 times the root of 2, with 8 degrees of freedom: t(.975) 2.306, t(.90) 1.397, and
-    # t(.985) is 2.634.
-    assert "a drop of 0.1047 below the champion is found nine times in ten (0.1397 if" in said
+    # s is .02 times the root of 2, with 4 degrees of freedom: t(.975) 2.776, t(.90) 1.533, and
+    # t(.985) is 3.298.
+    assert "a drop of 0.1219 below the champion is found nine times in ten (0.1718 if" in said
     assert "a margin of 0.0500 cannot be decided with ws, sl" in said
     assert "most of the doubt is the noise of training" in said
     clear = GATE.model_copy(update={"noise_prior": 0.02, "margin": 0.2})

@@ -18,6 +18,7 @@ from nightjar.config.models import ModelConfig, NightjarConfig, SifConfig, UsifC
 from nightjar.errors import VocabularyError
 from nightjar.formats.embeddings import Embeddings, matrix_of
 from nightjar.progress import SILENT
+from nightjar.stages.evaluate.health import text_coverage
 from nightjar.stages.train import fit_encoder
 from nightjar.stages.train.sif import common_directions, usif_a
 from nightjar.store import Artifact, Identity, Store, publish
@@ -151,6 +152,7 @@ def test_words_the_corpus_lacks_weigh_one(root: Path, base: Artifact) -> None:
     king = words.ids["king"]
     np.testing.assert_array_equal(rows.matrix[king], words.matrix[king])
     assert found.manifest.counts["words_not_in_corpus"] == len(words.tokens) - 2
+    assert text_coverage(found.manifest.counts) == pytest.approx(3 / 5)  # all but the unicorns
     assert rows.tokens == words.tokens
     np.testing.assert_array_equal(rows.counts, words.counts)
 

@@ -10,7 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from nightjar.config.sections import Name, Section, Text
 from nightjar.files import urls
 
-HealthMeasure = Literal["isotropy", "hubness", "norm_frequency", "zero_vectors", "known_ngrams"]
+HealthMeasure = Literal[
+    "isotropy", "hubness", "norm_frequency", "zero_vectors", "known_ngrams", "text_coverage"
+]
 """What nightjar.stages.evaluate.health measures."""
 
 _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)

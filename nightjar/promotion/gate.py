@@ -26,10 +26,11 @@ from nightjar.promotion.statistics import (
     compare_recorded,
     on_shared_items,
     pool,
+    twice,
 )
 from nightjar.store import fingerprint
 
-REVISION = 2
+REVISION = 3
 """Raise it when the same question gets a different answer than before."""
 
 PRIOR_DF = 4
@@ -266,13 +267,8 @@ def _comparisons(question: Question) -> dict[str, _Against]:
             continue
         weights = {name: question.gate.weights[name] for name in differences}
         measured = [_noise(version, weights) for version in (own, other)]
-        prior = Variance(question.gate.noise_prior**2, PRIOR_DF)
-        comparison = pool(
-            differences,
-            weights,
-            [prior if noise is None else noise for noise in measured],
-            question.gate.margin,
-        )
+        noise = _noise_of_both(own, other, measured, question.gate.noise_prior)
+        comparison = pool(differences, weights, noise, question.gate.margin)
         found[role] = _Against(role, other, comparison, has_prior=None in measured)
     return found
 
@@ -319,6 +315,21 @@ def _noise(contender: Contender, weights: Mapping[str, float]) -> Variance | Non
     if not contender.is_trained:
         return Variance(0.0, PRIOR_DF)
     return None if contender.noise is None else contender.noise.of_mean(weights)
+
+
+def _noise_of_both(
+    ours: Contender, theirs: Contender, measured: Sequence[Variance | None], prior: float
+) -> list[Variance]:
+    """The variances that trainings add to both scores; an estimate for both counts as one."""
+    assumed = Variance(prior**2, PRIOR_DF)
+    own, other = (assumed if noise is None else noise for noise in measured)
+    if not (ours.is_trained and theirs.is_trained):
+        return [own, other]
+    sources = {
+        "assumed" if noise is None or contender.noise is None else contender.noise.digest
+        for contender, noise in zip((ours, theirs), measured, strict=True)
+    }
+    return [twice(own)] if len(sources) == 1 else [own, other]
 
 
 # -- rules -------------------------------------------------------------------------------------

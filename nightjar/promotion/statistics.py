@@ -51,6 +51,11 @@ def pooled(parts: Sequence[Variance]) -> Variance:
     return Variance(total, math.inf if doubt == 0 else total**2 / doubt)
 
 
+def twice(variance: Variance) -> Variance:
+    """Two independent errors whose variance is known from one estimate: no more is known of it."""
+    return Variance(2 * variance.value, variance.df)
+
+
 def t_quantile(level: float, df: float) -> float:
     """The quantile of Student's t distribution."""
     from scipy.special import ndtri, stdtrit  # noqa: PLC0415  # takes a tenth of a second
@@ -199,7 +204,8 @@ def pool(
 ) -> PooledDifference:
     """The weighted mean of the benchmarks' differences, with the variance of items and trainings.
 
-    ``noise`` are the variances of the pooled scores of both versions between trainings.
+    ``noise`` are the variances of the pooled scores of both versions between trainings, as
+    independent estimates; one that holds for both comes :func:`twice`, as one.
     ``weights`` are those of the config; they are scaled to the benchmarks that are compared.
     """
     total = sum(weights[name] for name in differences)

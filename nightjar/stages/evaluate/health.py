@@ -10,11 +10,14 @@
 - ``zero_vectors``: the share of words whose vector is zero.
 - ``known_ngrams``: for a model with n-grams, the share of the n-grams of benchmark words outside
   the vocabulary that have a vector. Near 0 unknown words get no meaning.
+- ``text_coverage``: for a model that is made from a text, the share of the text's running words
+  that have a vector. Low when ``min_count`` or ``max_vocabulary`` cut too much, or when the
+  imported vectors that an encoder is made from do not fit the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +32,7 @@ HUBNESS = "hubness"
 NORM_FREQUENCY = "norm_frequency"
 ZERO_VECTORS = "zero_vectors"
 KNOWN_NGRAMS = "known_ngrams"
+TEXT_COVERAGE = "text_coverage"
 
 _MAX_ISOTROPY_WORDS = 50_000
 _MAX_HUBNESS_WORDS = 10_000
@@ -45,22 +49,24 @@ class Measured:
     """Words that it was measured on."""
 
 
-def measure_health(model: VectorModel, n_words: int, unknown: Iterable[str]) -> list[Measured]:
+def measure_health(
+    model: VectorModel, n_words: int, unknown: Iterable[str], counts: Mapping[str, int]
+) -> list[Measured]:
     """Every measure, over the ``n_words`` most frequent words of ``model``.
 
-    ``unknown`` are words outside the vocabulary, for the n-grams. Isotropy is measured on the
-    50,000 most frequent words, hubness on the 10,000 most frequent. In memory: the vectors of
-    those.
+    ``unknown`` are words outside the vocabulary, for the n-grams; ``counts`` are those of the
+    embeddings' manifest. Isotropy is measured on the 50,000 most frequent words, hubness on the
+    10,000 most frequent. In memory: the vectors of those.
     """
     n_words = min(n_words, len(model.table))
-    counts = model.table.counts[:n_words].astype(np.float64)
+    frequencies = model.table.counts[:n_words].astype(np.float64)
     lengths = model.table.norms[:n_words].astype(np.float64)
     n_isotropy = min(n_words, _MAX_ISOTROPY_WORDS)
     n_hubness = min(n_words, _MAX_HUBNESS_WORDS)
     found = [
         Measured(ISOTROPY, isotropy(model.table.vectors[:n_isotropy]), n_isotropy),
         Measured(HUBNESS, hubness(model.table.vectors[:n_hubness]), n_hubness),
-        Measured(NORM_FREQUENCY, metrics.score(metrics.SPEARMAN, lengths, counts), n_words),
+        Measured(NORM_FREQUENCY, metrics.score(metrics.SPEARMAN, lengths, frequencies), n_words),
         Measured(ZERO_VECTORS, float(np.mean(lengths == 0)), n_words),
     ]
     if model.subwords is not None:
@@ -69,7 +75,21 @@ def measure_health(model: VectorModel, n_words: int, unknown: Iterable[str]) -> 
         n_ngrams = sum(n_all for _, n_all in parts)
         share = sum(n_known for n_known, _ in parts) / n_ngrams if n_ngrams else None
         found.append(Measured(KNOWN_NGRAMS, share, len(words)))
+    coverage = text_coverage(counts)
+    if coverage is not None:
+        found.append(Measured(TEXT_COVERAGE, coverage, len(model.table)))
     return found
+
+
+def text_coverage(counts: Mapping[str, int]) -> float | None:
+    """The share of the running words of a text that training kept, by its counts.
+
+    None for imported vectors, which are made from no text.
+    """
+    kept = counts.get("tokens_kept", 0)
+    dropped = [n for name, n in counts.items() if name.startswith("tokens_dropped_")]
+    n_words = kept + sum(dropped)
+    return kept / n_words if dropped and n_words else None
 
 
 def isotropy(vectors: NDArray[np.float32]) -> float | None:

@@ -60,11 +60,14 @@ class _Words:
     """The base's words in the corpus.
 
     ``row_of`` int32: the row of each token id of the corpus, or -1; ``shares``: each row's word as
-    a share of the corpus's tokens, 0 for a word that does not occur.
+    a share of the corpus's tokens, 0 for a word that does not occur; ``n_tokens`` and ``n_found``:
+    the running words of the corpus, and those of them that the base has.
     """
 
     row_of: NDArray[np.int32]
     shares: Floats
+    n_tokens: int
+    n_found: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,8 @@ def fit_encoder(
     staging.counts.update(
         vocabulary_kept=len(embeddings.tokens),
         words_not_in_corpus=len(embeddings.tokens) - n_found,
+        tokens_kept=words.n_found,
+        tokens_dropped_not_in_base=words.n_tokens - words.n_found,
         sentences=tokens.rows("sentences"),
     )
     staging.report.update(trainer=model.trainer, a=a, removed_shares=removal.shares.tolist())
@@ -151,12 +156,13 @@ def common_directions(moments: Floats, n_directions: int, *, all_of_each: bool) 
 
 def _find(embeddings: Embeddings, tokens: Artifact) -> _Words:
     table = tokens.read("vocabulary", columns=["token", "count"])
-    counts = np.asarray(table.column("count").combine_chunks().to_numpy(), np.float64)
+    counts = table.column("count").combine_chunks().to_numpy()
     ids = embeddings.ids
     rows = np.array([ids.get(word, -1) for word in table.column("token").to_pylist()], np.int32)
     shares = np.zeros(len(embeddings.tokens))
-    shares[rows[rows >= 0]] = counts[rows >= 0] / counts.sum()
-    return _Words(rows, shares)
+    n_tokens, found = int(counts.sum()), counts[rows >= 0]
+    shares[rows[rows >= 0]] = found / n_tokens
+    return _Words(rows, shares, n_tokens, int(found.sum()))
 
 
 def _mean_length(tokens: Artifact) -> float:
