@@ -84,6 +84,10 @@ class PromotionRefused(InputError):
     """A user's command on a model cannot be carried out."""
 
 
+class StandingChanged(PromotionRefused):
+    """A model got another champion or reference while a version of it was being judged."""
+
+
 class ForeignModel(InputError):
     """A registered model belongs to the ledger of another pipeline directory."""
 

@@ -143,7 +143,7 @@ def test_losing_words_blocks(project: HandMade) -> None:
     (project.directory / "vectors.txt").write_text("\n".join(lines[:-4]) + "\n", encoding="utf-8")
     night = project.night()
     assert outcome(night) == "blocked"
-    assert night.decisions[0]["reason"].startswith(
+    assert night.decisions[0]["reason"].endswith(
         "10.00% of the champion's words, by their counts, are lost, more than 5.00%"
     )
 
@@ -153,7 +153,7 @@ def test_a_run_with_overrides_is_a_trial(project: HandMade) -> None:
     project.write_vectors(GOOD, "other.txt", seed=3)
     night = project.night("models.words.path=other.txt")
     assert night.is_trial
-    assert outcome(night) == "promoted"
+    assert outcome(night) == "passed"
     assert not night.decisions[0]["is_promoted"]
     assert (project.champion, alias(project)) == (1, 1)
     reader = open_reader(tracking_uri(project.loaded.config.registry, project.loaded.artifacts_dir))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from promotion_support import score
+from numpy.typing import NDArray
+from promotion_support import ITEMS, SHARE, score
 
 from nightjar.config import GateConfig
 from nightjar.config.registry_sections import Bounds
@@ -24,6 +27,8 @@ from nightjar.promotion import (
 )
 from nightjar.promotion import decide as ask
 from nightjar.promotion.gate import Decision
+from nightjar.scoring.resampling import own_units
+from nightjar.scoring.scores import Answers
 
 GATE = GateConfig(benchmarks=["ws", "sl"], min_coverage=0.3, margin=0.05, noise_prior=0.0)
 
@@ -41,6 +46,10 @@ def decide(
     **more: Any,
 ) -> Decision:
     return ask(Question("w2v", candidate, champion, reference, gate, **more))
+
+
+def with_items(found: Contender, **items: BenchmarkScore) -> Contender:
+    return replace(found, evaluation={**found.evaluation, **items})
 
 
 CANDIDATE = contender(9, 0.5, 0.3)
@@ -101,15 +110,22 @@ CANDIDATE = contender(9, 0.5, 0.3)
             contender(9, 0.5, None),
             None,
             "blocked",
-            "no score of sl: none of its items is in the vocabulary",
+            "no score of sl: its answers, or its gold values, are all equal or not numbers",
+        ),
+        (
+            with_items(contender(9, 0.5, 0.3), ws=score(None, 0.0)),
+            None,
+            "blocked",
+            "no score of ws: none of its items is in the vocabulary",
         ),
         (
             CANDIDATE,
             contender(3, None, None),
             "waiting",
             (
-                "nothing to compare with: the champion (version 3) has no score of ws, sl on the "
-                "same items, so a person decides; coverage 0.9000, required 0.3000"
+                "a person decides: nothing to compare with the champion (version 3): ws: it has no "
+                "score; sl: it has no score; 'nightjar promote w2v 9' promotes it; coverage "
+                "0.9000, required 0.3000"
             ),
         ),
         (
@@ -156,8 +172,9 @@ def test_numbers_of_the_decision() -> None:
     assert found.score == pytest.approx(0.4)
     assert found.coverage == 0.4
     assert found.champion_score == pytest.approx(0.4)
-    # All three are compared on what all three have: the champion has no score of the other one.
-    assert found.reference_score == pytest.approx(0.42)
+    # Each pair is compared on what both have: the champion has no score of the other one.
+    assert found.reference_score == pytest.approx(0.36)
+    assert "sl is not compared with the champion: it has no score" in found.remarks
 
 
 def test_not_a_number_counts_as_no_score() -> None:
@@ -231,10 +248,6 @@ def test_reference_without_a_champion_still_counts() -> None:
 # -- the same items --------------------------------------------------------------------------
 
 
-def with_items(found: Contender, **items: BenchmarkScore) -> Contender:
-    return replace(found, evaluation={**found.evaluation, **items})
-
-
 def test_scores_on_other_items_are_not_compared() -> None:
     champion = with_items(contender(3, 0.9, 0.3), ws=score(0.9, items="b" * 64))
     found = decide(CANDIDATE, champion, champion)
@@ -258,8 +271,114 @@ def test_nothing_in_common_is_a_persons_to_decide(role: str) -> None:
     roles = {"champion": contender(2, 0.4, 0.4), "reference": contender(1, 0.4, 0.4), role: other}
     found = decide(CANDIDATE, **roles)
     assert found.outcome is Outcome.WAITING
-    assert f"the {role} (version 3) has no score of ws, sl on the same items" in found.reason
-    assert not found.moves_reference or role == "champion"
+    assert f"nothing to compare with the {role} (version 3): ws: it answered other" in found.reason
+    # When a person promotes it all the same, there is something to compare with again.
+    assert found.moves_reference is (role == "reference")
+
+
+def test_an_old_reference_that_knows_few_words_hides_no_loss_against_the_champion() -> None:
+    """What the candidate lost is outside the items that the reference covers."""
+    half = np.arange(100) < 50
+    reference = with_items(contender(1, 0.9, 0.9), ws=score(0.9, 0.5), sl=score(0.9, 0.5))
+    spoilt = answered(np.where(half, 0.9, 0.1))
+    candidate = with_items(contender(9, 0.9, 0.9), ws=spoilt, sl=spoilt)
+    found = decide(candidate, contender(3, 0.9, 0.9, 1.0), reference)
+    assert found.outcome is Outcome.BLOCKED
+    assert [rule.rule for rule in found.failed] == ["champion"]
+    assert found.champion_score == pytest.approx(0.9)
+
+
+def answered(values: NDArray[np.float64]) -> BenchmarkScore:
+    """A benchmark with these answers; NaN is not covered."""
+    answers = Answers(values, np.ones(len(values)), own_units(len(values)))
+    value = float(np.nanmean(values)) if np.isfinite(values).any() else None
+    coverage = float(answers.is_covered.mean())
+    return BenchmarkScore(
+        *(value, coverage, "a kind", ITEMS, SHARE, answers.sha256()), answers=answers
+    )
+
+
+def test_coverage_cannot_sink_a_little_every_night() -> None:
+    """Items that are no longer covered leave every comparison, so they are counted."""
+
+    def covering(number: int, n_items: int) -> Contender:
+        shown = answered(np.where(np.arange(100) < n_items, 0.5, np.nan))
+        return with_items(contender(number, 0.5, 0.3), ws=shown)
+
+    reference = champion = covering(1, 100)
+    promoted = []
+    for night, n_items in enumerate((96, 93, 90), 2):
+        found = decide(covering(night, n_items), champion, reference)
+        promoted.append(found.outcome is Outcome.PROMOTED)
+        if promoted[-1]:
+            champion = covering(night, n_items)
+    assert promoted == [True, False, False]
+    assert "10.00% of the reference's items of ws are no longer covered" in found.reason
+    # As many items, but others.
+    others = with_items(CANDIDATE, ws=answered(np.where(np.arange(100) < 50, np.nan, 0.5)))
+    swapped = decide(others, covering(3, 50), covering(3, 50))
+    assert [rule.rule for rule in swapped.failed] == ["max_coverage_lost"]
+    gone = with_items(champion, ws=replace(score(0.5, 1.0), answers=None))
+    by_coverage = decide(covering(9, 90), gone, gone)
+    assert "10.00% of the champion's items of ws are no longer covered" in by_coverage.reason
+
+
+def test_a_benchmark_on_which_the_candidate_has_no_score_is_not_left_out() -> None:
+    collapsed = answered(np.where(np.arange(100) < 90, np.nan, 0.5))
+    equal = np.where(np.arange(100) < 96, 0.5, np.nan)
+    undefined = with_items(CANDIDATE, ws=replace(answered(equal), metric="spearman"))
+    champion = contender(3, 0.5, 0.3)
+    ranked = replace(answered(np.linspace(0, 1, 100)), metric="spearman", answers=ranked_answers())
+    old = with_items(champion, ws=ranked)
+    found = decide(undefined, old, old)
+    assert found.outcome is Outcome.BLOCKED
+    assert "no score of ws on the items of the champion (version 3), which has one" in found.reason
+    other_items = decide(with_items(CANDIDATE, ws=collapsed), champion, champion)
+    assert "max_coverage_lost" in {rule.rule for rule in other_items.failed}
+
+
+def ranked_answers() -> Answers:
+    return Answers(np.linspace(0, 1, 100), np.arange(100.0), own_units(100))
+
+
+def test_a_few_items_are_no_proof() -> None:
+    few = with_items(CANDIDATE, ws=answered(np.full(4, 0.9)), sl=answered(np.full(4, 0.9)))
+    old = with_items(
+        contender(3, 0.1, 0.1), ws=answered(np.full(4, 0.1)), sl=answered(np.full(4, 0.1))
+    )
+    found = decide(few, old, old)
+    assert found.outcome is Outcome.WAITING
+    assert (
+        "only 4 items can be compared, and from fewer than 5 chance cannot be told" in found.reason
+    )
+    enough = [
+        with_items(
+            contender(number, value, value),
+            ws=answered(np.full(5, value)),
+            sl=answered(np.full(5, value)),
+        )
+        for number, value in ((9, 0.9), (3, 0.1))
+    ]
+    assert decide(enough[0], enough[1], enough[1]).outcome is Outcome.PROMOTED
+
+
+def test_a_champion_whose_words_are_unknown_is_a_persons_to_replace() -> None:
+    old = contender(3, 0.5, 0.3)
+    found = decide(CANDIDATE, old, old, facts=Facts(vocabulary_lost={"champion": None}))
+    assert found.outcome is Outcome.WAITING
+    assert "the champion's vectors are gone" in found.reason
+    gone = Facts(vocabulary_lost={"champion": 0.0, "reference": None})
+    assert decide(CANDIDATE, old, contender(1, 0.5, 0.3), facts=gone).outcome is Outcome.PROMOTED
+
+
+def test_a_version_that_fails_a_rule_never_becomes_the_reference() -> None:
+    """Not even with ``mode: warn``, which promotes it."""
+    gate = GATE.model_copy(update={"mode": "warn"})
+    old = contender(3, 0.1, 0.1)
+    lost = Facts(vocabulary_lost={"champion": 0.5})
+    assert decide(CANDIDATE, old, old, gate).moves_reference
+    found = decide(CANDIDATE, old, old, gate, facts=lost)
+    assert (found.outcome, found.moves_reference) == (Outcome.PROMOTED, False)
 
 
 # -- first night, champion itself, derived models, veto ------------------------------------------
@@ -357,13 +476,18 @@ def test_key_changes_with_everything_that_the_decision_rests_on() -> None:
     ("rules", "facts", "failed"),
     [
         ({}, Facts(), ""),
-        ({}, Facts(vocabulary_lost=0.05), ""),
-        ({}, Facts(vocabulary_lost=0.051), "max_vocabulary_lost"),
-        ({"max_vocabulary_lost": 1.0}, Facts(vocabulary_lost=1.0), ""),
+        ({}, Facts(vocabulary_lost={"champion": 0.05}), ""),
+        ({}, Facts(vocabulary_lost={"champion": 0.051}), "max_vocabulary_lost"),
+        ({}, Facts(vocabulary_lost={"champion": 0.0, "reference": 0.051}), "max_vocabulary_lost"),
+        ({"max_vocabulary_lost": 1.0}, Facts(vocabulary_lost={"champion": 1.0}), ""),
         ({"health": {"isotropy": Bounds(min=0.2)}}, Facts({"isotropy": 0.2}), ""),
         ({"health": {"isotropy": Bounds(min=0.2)}}, Facts({"isotropy": 0.1}), "health.isotropy"),
         ({"health": {"hubness": Bounds(max=5.0)}}, Facts({"hubness": 5.1}), "health.hubness"),
         ({"health": {"known_ngrams": Bounds(min=0.5)}}, Facts({"isotropy": 0.1}), ""),
+        ({"health": {"known_ngrams": Bounds(min=0.5)}}, Facts(), "health.known_ngrams"),
+        ({"health": {"isotropy": Bounds(min=0.5)}}, Facts({"isotropy": None}), "health.isotropy"),
+        ({"health": {"isotropy": Bounds(max=0.5)}}, Facts({"hubness": 1.0}), "health.isotropy"),
+        ({}, Facts(unknown="its vectors are gone"), "vectors"),
         ({}, Facts(first_loss=2.0, last_loss=1.0), ""),
         ({}, Facts(first_loss=2.0, last_loss=2.0), "loss_must_fall"),
         ({}, Facts(first_loss=2.0, last_loss=math.inf), "loss_must_fall"),
@@ -447,9 +571,29 @@ def test_what_cannot_be_decided_is_said_with_what_would_help() -> None:
     # t(.985) is 3.298.
     assert "a drop of 0.1219 below the champion is found nine times in ten (0.1718 if" in said
     assert "a margin of 0.0500 cannot be decided with ws, sl" in said
-    assert "most of the doubt is the noise of training" in said
+    assert "no number of items suffices for the noise of training; 'nightjar noise w2v'" in said
     clear = GATE.model_copy(update={"noise_prior": 0.02, "margin": 0.2})
     assert "cannot be decided" not in " ".join(decide(CANDIDATE, old, old, clear).remarks)
+
+
+def test_so_many_more_items_would_do() -> None:
+    """With f times the items, s is as large as the margin needs it."""
+    values = np.random.default_rng(1).normal(0.5, 0.3, 100)
+    own, other = (
+        with_items(
+            contender(number, 0.5, 0.5), ws=answered(values[::step]), sl=answered(values[::step])
+        )
+        for number, step in ((9, 1), (3, -1))
+    )
+    gate = GATE.model_copy(update={"margin": 0.08, "noise_prior": 0.005})
+    found = decide(own, other, other, gate)
+    said = next(remark for remark in found.remarks if "cannot be decided" in remark)
+    factor = float(re.search(r"some ([\d.]+) times as many items would do", said)[1])
+    numbers = found.rules[-1].numbers
+    noise = numbers["noise_error"] ** 2
+    error = math.sqrt((numbers["error"] ** 2 - noise) / factor + noise)
+    detectable = numbers["detectable"] * error / numbers["error"]
+    assert detectable == pytest.approx(0.08, rel=0.02)
 
 
 def test_benchmarks_may_have_weights() -> None:

@@ -171,7 +171,7 @@ def test_version_that_waits_is_judged_again_when_it_is_approved(
     worse = replace(settled.decision, outcome=Outcome.BLOCKED, reason="worse than version 9")
     judged_again.append(worse)
     said = refused(pipeline, "promote", "w2v", 2)
-    assert "version 2 no longer passes the gate: worse than version 9" in said
+    assert "version 2 does not pass the gate now: worse than version 9" in said
     judged_again[0] = settled.decision
     event = ask_json(pipeline, "promote", "w2v", 2)["event"]
     assert (event["kind"], event["actor"] != "") == ("approved", True)

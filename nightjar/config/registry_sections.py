@@ -18,7 +18,7 @@ HealthMeasure = Literal[
 _HUB_NAME = re.compile(r"hub:[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-Weight = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=1e-6, le=1e6)]
 GateBenchmarks = (
     Annotated[list[Name], Field(min_length=1)] | Annotated[dict[Name, Weight], Field(min_length=1)]
 )
@@ -58,16 +58,25 @@ class GateConfig(Section):
         description="a list, or weights by name: their weighted mean score decides"
     )
     margin: float = Field(
-        0.05,
+        0.08,
         ge=0,
+        le=2,
         description="the drop that must not pass, below the champion and below the reference",
     )
     min_coverage: float = Field(0.5, ge=0, le=1, description="of each of the benchmarks")
+    max_coverage_lost: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of the items that the champion or the reference covers, of each of the "
+        "benchmarks, that may no longer be covered",
+    )
     max_vocabulary_lost: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="share of the champion's words, weighted by their counts, that may be lost",
+        description="share of the words of the champion or the reference, weighted by their "
+        "counts, that may be lost",
     )
     health: dict[HealthMeasure, Bounds] = Field(
         default_factory=dict, description="bounds of measures of docs/evaluation.md"

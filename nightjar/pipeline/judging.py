@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nightjar.config import LoadedConfig, SifConfig, UsifConfig
 from nightjar.core import Action, Parent, Plan, Planner, Provenance
-from nightjar.errors import ArtifactMissing, StoreError
+from nightjar.errors import ArtifactMissing, StandingChanged, StoreError
 from nightjar.pipeline.serving import run_directly
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import (
@@ -34,6 +34,8 @@ from nightjar.store import Artifact, Store, schemas
 
 logger = logging.getLogger(__name__)
 
+_TRIES = 3
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -47,6 +49,26 @@ class Judging:
     @property
     def _store(self) -> Store:
         return Store(self.loaded.artifacts_dir)
+
+    def judge(
+        self,
+        model: str,
+        candidate: VersionRef,
+        evaluation: Artifact | None = None,
+        veto: str = "",
+    ) -> tuple[Question, Decision]:
+        """Ask the gate, again if a command changes the standing meanwhile.
+
+        Raises StandingChanged when that happens too often.
+        """
+        for _ in range(_TRIES):
+            question = self.question(model, candidate, evaluation, veto)
+            try:
+                return question, self.promoter.judge(question)
+            except StandingChanged as error:
+                changed = error
+                logger.info("%s; judging it again", error)
+        raise changed
 
     def question(
         self,
@@ -90,9 +112,9 @@ class Judging:
             gate=gate,
             base=self._base(model, embeddings),
             veto=veto,
-            facts=Facts()
+            facts=Facts(unknown="its vectors are gone, so most rules cannot be checked")
             if embeddings is None or evaluation is None
-            else facts_of(self._store, embeddings, evaluation, champion),
+            else facts_of(self._store, embeddings, evaluation, _others(champion, reference)),
             consumers=config.consumers_of(model),
             resampling=Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
         )
@@ -121,7 +143,7 @@ class Judging:
         """Tonight's evaluation of a version, computed if necessary; None if it cannot be."""
         given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
         planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
-        planner.add(Evaluate(self.loaded, model), ())
+        planner.add(Evaluate(self.loaded, model, may_cover_nothing=True), ())
         step = planner.plan.steps[0]
         if step.action is Action.RUN:
             found = self._embeddings(version)
@@ -172,6 +194,12 @@ class Judging:
         return decided_scores(self.promoter.ledger.events(), model, version)
 
 
+def _others(champion: VersionRef | None, reference: VersionRef | None) -> dict[str, VersionRef]:
+    """By role; one version in both roles counts once."""
+    found = {"champion": champion, "reference": None if reference == champion else reference}
+    return {role: version for role, version in found.items() if version is not None}
+
+
 def judge_again(
     loaded: LoadedConfig,
     provenance: Provenance,
@@ -187,4 +215,5 @@ def judge_again(
         return None
     promoter = Promoter(loaded, provenance.actor)
     judging = Judging(loaded, promoter, run_directly(loaded, provenance, progress))
-    return promoter.judge(judging.question(model, VersionRef.of(version)))
+    _, decision = judging.judge(model, VersionRef.of(version))
+    return decision

@@ -415,8 +415,7 @@ class _Night:
             scores = self.store.open(evaluation.ref)
             registered = self.registered(model, embeddings, scores)
             candidate = VersionRef.of(registered)
-            question = self.judging.question(model, candidate, scores, self.veto(model))
-            decision = self.promoter.judge(question)
+            question, decision = self.judging.judge(model, candidate, scores, self.veto(model))
             serving: Serving | None = {}
             if not self.is_trial and self.promoter.will_promote(question, decision):
                 promoted = {model: question.candidate.version}
@@ -430,9 +429,13 @@ class _Night:
         self.n_done += settled.is_promoted
         seconds = round(time.monotonic() - started, 3)
         self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
-        logger.info("%s: %s, %s", model, settled.decision.outcome, settled.decision.reason)
+        logger.info("%s: %s, %s", model, settled.outcome, settled.reason)
         if settled.is_promoted and settled.decision.failed:
             self.alarm(f"{model}: {settled.decision.reason}")
+        if settled.is_undecided:
+            self.alarm(
+                f"{model} has no new champion until a person decides: {settled.decision.reason}"
+            )
         if settled.decision.outcome is Outcome.BLOCKED and question.consumers:
             self.alarm(
                 f"{model} is blocked and its consumers keep the champion: "
@@ -538,7 +541,7 @@ def _recorded(question: Question, settled: SettledDecision) -> dict[str, object]
 
     return {
         "model": question.model,
-        "outcome": decision.outcome.value,
+        "outcome": settled.outcome.value,
         "reason": decision.reason,
         "note": settled.note,
         "key": decision.key,

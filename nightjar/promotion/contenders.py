@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightjar.config import GateConfig
+from nightjar.errors import StoreError
 from nightjar.promotion.events import DECISION, Event, VersionRef
 from nightjar.promotion.statistics import Variance
 from nightjar.scoring.resampling import Resampling
@@ -82,8 +83,11 @@ class Facts:
     """Mean losses of the first and the last epoch."""
     age_days: float | None = None
     """How long ago its vectors were trained."""
-    vocabulary_lost: float | None = None
-    """Share of the champion's words that it does not have, weighted by their counts."""
+    vocabulary_lost: Mapping[str, float | None] = field(default_factory=dict)
+    """By role (champion, reference): the share of that version's words that it does not have,
+    weighted by their counts; None when that version's vectors are gone."""
+    unknown: str = ""
+    """Why nothing of this is known: its vectors are gone."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +172,14 @@ def benchmark_scores(
 
 
 def facts_of(
-    store: Store, embeddings: Artifact, evaluation: Artifact, champion: VersionRef | None
+    store: Store,
+    embeddings: Artifact,
+    evaluation: Artifact,
+    others: Mapping[str, VersionRef],
 ) -> Facts:
-    """What is known of a candidate beside its scores, and how it differs from the champion.
+    """What is known of a candidate beside its scores, and how it differs from ``others``, by role.
 
-    What the champion's vectors would say is left out when they are gone.
+    What the vectors of those would say is left out when they are gone.
     """
     losses = (
         embeddings.read("losses").column("mean_loss").to_pylist()
@@ -185,22 +192,23 @@ def facts_of(
         first_loss=losses[0] if len(losses) > 1 else None,
         last_loss=losses[-1] if len(losses) > 1 else None,
         age_days=(datetime.now(UTC) - made).total_seconds() / 86_400,
-        vocabulary_lost=_vocabulary_lost(store, embeddings, champion),
+        vocabulary_lost={
+            role: _vocabulary_lost(store, embeddings, version) for role, version in others.items()
+        },
     )
 
 
-def _vocabulary_lost(
-    store: Store, embeddings: Artifact, champion: VersionRef | None
-) -> float | None:
-    """The share of the champion's words, by their counts, that ``embeddings`` does not have.
+def _vocabulary_lost(store: Store, embeddings: Artifact, other: VersionRef) -> float | None:
+    """The share of another version's words, by their counts, that ``embeddings`` does not have.
 
-    Words of imported vectors that have no counts count alike.
+    Words of imported vectors that have no counts count alike. None when its vectors are gone.
     """
-    if champion is None or not store.is_published(EMBEDDINGS, champion.embeddings):
-        return None
-    if champion.digest == embeddings.manifest.digest:
+    if other.digest == embeddings.manifest.digest:
         return 0.0
-    artifact = store.open(store.ref(EMBEDDINGS, champion.embeddings))
+    try:
+        artifact = store.open(store.ref(EMBEDDINGS, other.embeddings))
+    except StoreError:
+        return None
     before = artifact.read("vectors", ["token", "count"])
     now = embeddings.read("vectors", ["token"]).column("token")
     is_lost = pc.invert(pc.is_in(before.column("token"), value_set=now.combine_chunks()))

@@ -15,10 +15,13 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from nightjar.config import GateConfig
+import numpy as np
+
+from nightjar.config import Bounds, GateConfig
 from nightjar.promotion.contenders import BenchmarkScore, Contender, Question
 from nightjar.promotion.events import VersionRef
 from nightjar.promotion.statistics import (
+    MIN_ITEMS,
     BenchmarkDifference,
     PooledDifference,
     Variance,
@@ -28,7 +31,10 @@ from nightjar.promotion.statistics import (
     pool,
     twice,
 )
+from nightjar.scoring.metrics import score
+from nightjar.scoring.scores import Answers
 from nightjar.store import fingerprint
+from nightjar.wording import counted
 
 REVISION = 3
 """Raise it when the same question gets a different answer than before."""
@@ -48,6 +54,9 @@ class Outcome(StrEnum):
     """A person decides."""
     UNCHANGED = "unchanged"
     """The candidate is the champion."""
+    PASSED = "passed"
+    """It would be promoted, but a trial promotes nothing, or a command came between. The gate
+    itself never says so."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,19 @@ class Decision:
     coverage: float
     """The candidate's lowest coverage."""
     champion_score: float | None = None
-    """The champion's mean over the benchmarks and items that all versions share; the reference's
-    likewise."""
+    """The champion's mean over the benchmarks and items that it shares with the candidate."""
     reference_score: float | None = None
+    """The reference's, over those that it shares with the candidate."""
     moves_reference: bool = False
-    """Whether the candidate becomes the reference: better beyond doubt, or the first one."""
+    """Whether the candidate becomes the reference once it is champion: it is better beyond doubt,
+    or there is none to compare it with."""
     base_champion: VersionRef | None = None
     """For a derived model, the champion of its base at the time of the decision."""
     rules: tuple[RuleResult, ...] = ()
     remarks: tuple[str, ...] = ()
     """What the gate could see tonight, and what would help."""
+    awaits_approval: bool = False
+    """Whether it waits because the config wants a person's approval."""
 
     @property
     def failed(self) -> tuple[RuleResult, ...]:
@@ -116,7 +128,8 @@ def decide(question: Question, base_champion: VersionRef | None = None) -> Decis
 
     ``base_champion`` is the champion of the model that a derived model is made from. Without a
     champion the other rules decide, or a person if the gate says ``first: wait``. A person also
-    decides when the champion or the reference has no answers to the same items.
+    decides when the champion or the reference has no answers to the same items, or when the
+    champion's words are no longer known.
     """
     key = decision_key(question, base_champion)
     own = question.candidate
@@ -136,10 +149,16 @@ def decide(question: Question, base_champion: VersionRef | None = None) -> Decis
         champion_score=champion.theirs if champion else None,
         reference_score=reference.theirs if reference else None,
         moves_reference=reference is None
-        or (reference.found is not None and reference.found.is_better_beyond_doubt),
+        or not reference.is_possible
+        or (
+            reference.found is not None
+            and reference.found.is_better_beyond_doubt
+            and all(rule.holds for rule in rules)
+        ),
         base_champion=base_champion,
         rules=rules,
         remarks=tuple(_remarks(question, against)),
+        awaits_approval=outcome is Outcome.WAITING and not any(_undecided(question, against)),
     )
 
 
@@ -197,7 +216,7 @@ def _digest(version: VersionRef | None) -> str | None:
 
 @dataclass(frozen=True)
 class _Against:
-    """The candidate and another version, over the benchmarks and items that all versions share."""
+    """The candidate and another version, over the benchmarks and items that both cover."""
 
     role: str
     other: Contender
@@ -205,16 +224,36 @@ class _Against:
     """None when nothing can be compared."""
     has_prior: bool = False
     """Whether the noise of a training is the stated prior and not measured."""
+    unscored: tuple[str, ...] = ()
+    """Benchmarks on which the other version has a score and the candidate has none."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why a benchmark is not compared, by its name."""
 
     @property
     def theirs(self) -> float | None:
         return None if self.found is None else self.found.theirs
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is anything to compare."""
+        return self.found is not None or bool(self.unscored)
+
     def rules(self) -> Iterator[RuleResult]:
         """The rule that it is not worse; none when nothing can be compared."""
+        if not self.is_possible:
+            return
+        said, is_close = [], True
+        if self.unscored:
+            is_close = False
+            said.append(
+                f"no score of {_names(self.unscored)} on the items of the {self.role} "
+                f"({_label(self.other)}), which has one: all the answers are equal or not numbers"
+            )
         if self.found is not None:
-            said = self._describe(self.found)
-            yield RuleResult(self.role, self.found.is_close, said, self._numbers(self.found))
+            is_close = is_close and self.found.is_close
+            said.append(self._describe(self.found))
+        numbers = {} if self.found is None else self._numbers(self.found)
+        yield RuleResult(self.role, is_close, "; ".join(said), numbers)
 
     def _describe(self, found: PooledDifference) -> str:
         start = f"mean score {found.ours:.4f} over {_names(list(found.by_benchmark))} is"
@@ -242,72 +281,76 @@ class _Against:
 def _comparisons(question: Question) -> dict[str, _Against]:
     """The candidate against the champion and the reference, by role, where there are such.
 
-    All are compared on the items that all of them cover.
+    Each pair is compared on the items that both cover. With the items that all three cover, an old
+    reference that knows few words would hide what the candidate lost against the champion.
     """
-    roles = {
-        role: contender
-        for role, contender in (("champion", question.champion), ("reference", question.reference))
-        if contender is not None
+    return {
+        role: _against(question, role, other)
+        for role, other in (("champion", question.champion), ("reference", question.reference))
+        if other is not None
     }
-    own = question.candidate
-    found: dict[str, _Against] = {}
-    everybody = [own, *roles.values()]
-    together = _shared(question.gate, everybody)
-    for role, other in roles.items():
-        # Where the three share nothing, two of them may.
-        versions = everybody if together else [own, other]
-        names = together or _shared(question.gate, versions)
-        differences = {
-            name: difference
-            for name in names
-            if (difference := _difference(question, versions, other, name)) is not None
-        }
-        if not differences:
-            found[role] = _Against(role, other, None)
-            continue
-        weights = {name: question.gate.weights[name] for name in differences}
-        measured = [_noise(version, weights) for version in (own, other)]
-        noise = _noise_of_both(own, other, measured, question.gate.noise_prior)
-        comparison = pool(differences, weights, noise, question.gate.margin)
-        found[role] = _Against(role, other, comparison, has_prior=None in measured)
-    return found
 
 
-def _shared(gate: GateConfig, versions: Sequence[Contender]) -> list[str]:
-    """The benchmarks that every version answered with the same settings on the same items."""
-    return [
-        name
-        for name in gate.weights
-        if all(
-            (score := _scored(version, name)) is not None
-            and (first := _scored(versions[0], name)) is not None
-            and score.is_comparable(first)
-            for version in versions
-        )
-    ]
+def _against(question: Question, role: str, other: Contender) -> _Against:
+    gate, own = question.gate, question.candidate
+    differences: dict[str, BenchmarkDifference] = {}
+    unscored: list[str] = []
+    left_out: dict[str, str] = {}
+    for name in gate.weights:
+        found = _difference(question, other, name)
+        if isinstance(found, BenchmarkDifference):
+            differences[name] = found
+        elif found is None:
+            unscored.append(name)
+        else:
+            left_out[name] = found
+    if not differences:
+        return _Against(role, other, None, unscored=tuple(unscored), left_out=left_out)
+    weights = {name: gate.weights[name] for name in differences}
+    measured = [_noise(version, weights) for version in (own, other)]
+    noise = _noise_of_both(own, other, measured, gate.noise_prior)
+    comparison = pool(differences, weights, noise, gate.margin)
+    return _Against(role, other, comparison, None in measured, tuple(unscored), left_out)
 
 
 def _difference(
-    question: Question, versions: Sequence[Contender], other: Contender, name: str
-) -> BenchmarkDifference | None:
-    """The candidate and another version on one benchmark; None when nothing can be compared."""
-    ours, theirs = (one.evaluation[name] for one in (question.candidate, other))
-    if ours.answers is None:
-        return None
+    question: Question, other: Contender, name: str
+) -> BenchmarkDifference | str | None:
+    """The candidate and another version on one benchmark, on the items that both cover.
+
+    None when the other version has a score on them and the candidate has none; text that says why
+    when the other version cannot be compared.
+    """
+    ours, theirs = (one.evaluation.get(name) for one in (question.candidate, other))
+    if theirs is None or _finite(theirs.value) is None:
+        return "it has no score"
+    if ours is None or ours.answers is None:
+        return "the candidate has no answers"
+    if not ours.is_comparable(theirs):
+        return "it answered other items or with other settings"
     if theirs.answers is None:
+        covered = ours.answers.only(ours.answers.is_covered)
+        if len(np.unique(covered.units)) < MIN_ITEMS:
+            return _few(covered)
         recorded = _number(theirs.value)
         return compare_recorded(name, ours.metric, ours.answers, recorded, question.resampling)
-    answers = {
-        place: answered
-        for place, version in enumerate(versions)
-        if (answered := version.evaluation[name].answers) is not None
-    }
-    shared = on_shared_items([{name: answered} for answered in answers.values()], [name])
-    by_place = dict(zip(answers, shared, strict=True))
-    own, others = by_place[0], by_place[versions.index(other)]
-    if name not in own:
-        return None
-    return compare_answers(name, ours.metric, own[name], others[name], question.resampling)
+    shared = on_shared_items([{name: ours.answers}, {name: theirs.answers}], [name])
+    if name not in shared[0]:
+        return "both cover no item of it"
+    own, others = shared[0][name], shared[1][name]
+    if len(np.unique(own.units)) < MIN_ITEMS:
+        return _few(own)
+    if score(ours.metric, others.values, others.gold) is None:
+        return "its score on the items that both cover is not defined"
+    return compare_answers(name, ours.metric, own, others, question.resampling)
+
+
+def _few(answers: Answers) -> str:
+    n_items = len(np.unique(answers.units))
+    return (
+        f"only {counted(n_items, 'item')} can be compared, and from fewer than {MIN_ITEMS} chance "
+        f"cannot be told"
+    )
 
 
 def _noise(contender: Contender, weights: Mapping[str, float]) -> Variance | None:
@@ -339,40 +382,18 @@ def _rules(
     question: Question, base_champion: VersionRef | None, against: Mapping[str, _Against]
 ) -> Iterator[RuleResult]:
     """Every rule of the gate."""
-    gate, candidate, facts = question.gate, question.candidate, question.facts
+    gate, facts = question.gate, question.facts
     if question.veto:
-        yield RuleResult("corpus", False, question.veto)
+        yield RuleResult(VETO, False, question.veto)
     if question.base is not None:
         problem = _base_problem(question, base_champion)
         yield RuleResult("base", not problem, problem or "made from the champion of its base")
-    yield from _coverage_rules(candidate, gate)
-    if facts.vocabulary_lost is not None:
-        lost, most = facts.vocabulary_lost, gate.max_vocabulary_lost
-        yield RuleResult(
-            "max_vocabulary_lost",
-            lost <= most + _TOLERANCE,
-            f"{lost:.2%} of the champion's words, by their counts, are lost, "
-            f"{'allowed' if lost <= most + _TOLERANCE else 'more than'} {most:.2%}",
-            {"lost": lost, "most": most},
-        )
+    if facts.unknown:
+        yield RuleResult("vectors", False, facts.unknown)
+    yield from _coverage_rules(question)
+    yield from _vocabulary_rules(question)
     for measure, bounds in gate.health.items():
-        value = facts.health.get(measure)
-        low = bounds.min is None or (value is not None and value >= bounds.min - _TOLERANCE)
-        high = bounds.max is None or (value is not None and value <= bounds.max + _TOLERANCE)
-        limits = [
-            f"{word} {limit:g}"
-            for word, limit in (("at least", bounds.min), ("at most", bounds.max))
-            if limit is not None
-        ]
-        is_defined = value is not None
-        # A model without n-grams has no share of known ones.
-        yield RuleResult(
-            f"health.{measure}",
-            (low and high) or not is_defined,
-            f"{measure} is {'not defined' if value is None else format(value, '.4f')}, required "
-            f"{' and '.join(limits)}",
-            {"value": value, "min": bounds.min, "max": bounds.max},
-        )
+        yield _health_rule(question, measure, bounds)
     if gate.loss_must_fall and facts.first_loss is not None and facts.last_loss is not None:
         falls = math.isfinite(facts.last_loss) and facts.last_loss < facts.first_loss
         yield RuleResult(
@@ -394,14 +415,20 @@ def _rules(
         yield from comparison.rules()
 
 
-_ALWAYS = frozenset(("corpus", "base", "score"))
+VETO = "corpus"
+"""The rule that the corpus is accepted."""
+_ALWAYS = frozenset((VETO, "base", "score"))
 """Rules without which nothing is promoted, not even with ``mode: warn``."""
 
 
-def _coverage_rules(candidate: Contender, gate: GateConfig) -> Iterator[RuleResult]:
+def _coverage_rules(question: Question) -> Iterator[RuleResult]:
+    """A score on each benchmark, enough of its items covered, and not fewer than before."""
+    candidate, gate = question.candidate, question.gate
     missing = [name for name in gate.weights if _scored(candidate, name) is None]
     if missing:
-        said = f"no score of {_names(missing)}: none of its items is in the vocabulary"
+        said = "; ".join(
+            f"no score of {name}: {_why_unscored(candidate, name)}" for name in missing
+        )
         yield RuleResult("score", False, said)
         return
     shares = {name: candidate.evaluation[name].coverage for name in gate.weights}
@@ -412,6 +439,89 @@ def _coverage_rules(candidate: Contender, gate: GateConfig) -> Iterator[RuleResu
     else:
         said = f"coverage {min(shares.values()):.4f}, required {gate.min_coverage:.4f}"
     yield RuleResult("min_coverage", not low, said, dict(shares))
+    lost = {
+        f"{role}.{name}": _coverage_lost(candidate.evaluation[name], other.evaluation[name])
+        for role, other in _others(question).items()
+        for name in gate.weights
+        if _scored(other, name) and candidate.evaluation[name].is_comparable(other.evaluation[name])
+    }
+    if lost:
+        most = gate.max_coverage_lost
+        worst = max(lost, key=lambda key: lost[key])
+        role, _, name = worst.partition(".")
+        yield RuleResult(
+            "max_coverage_lost",
+            lost[worst] <= most + _TOLERANCE,
+            f"{lost[worst]:.2%} of the {role}'s items of {name} are no longer covered, "
+            f"{'allowed' if lost[worst] <= most + _TOLERANCE else 'more than'} {most:.2%}",
+            lost,
+        )
+
+
+def _why_unscored(candidate: Contender, name: str) -> str:
+    found = candidate.evaluation.get(name)
+    if found is None:
+        return "it was not evaluated"
+    if found.coverage == 0:
+        return "none of its items is in the vocabulary"
+    return "its answers, or its gold values, are all equal or not numbers"
+
+
+def _coverage_lost(ours: BenchmarkScore, theirs: BenchmarkScore) -> float:
+    """The share of the items that the other version covers and the candidate does not.
+
+    By their coverages alone when the answers of one are gone.
+    """
+    if ours.answers is None or theirs.answers is None or len(ours.answers) != len(theirs.answers):
+        return max(0.0, 1.0 - ours.coverage / theirs.coverage) if theirs.coverage else 0.0
+    is_covered = theirs.answers.is_covered
+    n_covered = int(is_covered.sum())
+    n_lost = int((is_covered & ~ours.answers.is_covered).sum())
+    return n_lost / n_covered if n_covered else 0.0
+
+
+def _vocabulary_rules(question: Question) -> Iterator[RuleResult]:
+    known = {
+        role: lost for role, lost in question.facts.vocabulary_lost.items() if lost is not None
+    }
+    if not known:
+        return
+    most = question.gate.max_vocabulary_lost
+    role = max(known, key=lambda role: known[role])
+    is_allowed = known[role] <= most + _TOLERANCE
+    yield RuleResult(
+        "max_vocabulary_lost",
+        is_allowed,
+        f"{known[role]:.2%} of the {role}'s words, by their counts, are lost, "
+        f"{'allowed' if is_allowed else 'more than'} {most:.2%}",
+        {**known, "most": most},
+    )
+
+
+_NOT_OF_EVERY_MODEL = ("known_ngrams", "text_coverage")
+"""Measures of health that models without n-grams and imported vectors do not have."""
+
+
+def _health_rule(question: Question, measure: str, bounds: Bounds) -> RuleResult:
+    health = question.facts.health
+    value = health.get(measure)
+    low = bounds.min is None or (value is not None and value >= bounds.min - _TOLERANCE)
+    high = bounds.max is None or (value is not None and value <= bounds.max + _TOLERANCE)
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("at least", bounds.min), ("at most", bounds.max))
+        if limit is not None
+    ]
+    holds = low and high
+    said = "not defined" if value is None else format(value, ".4f")
+    if measure in _NOT_OF_EVERY_MODEL and measure not in health and health:
+        holds, said = True, "not a measure of this model"
+    return RuleResult(
+        f"health.{measure}",
+        holds,
+        f"{measure} is {said}, required {' and '.join(limits)}",
+        {"value": value, "min": bounds.min, "max": bounds.max},
+    )
 
 
 def _is_too_old(question: Question) -> bool:
@@ -429,33 +539,47 @@ def _outcome(
     must = [rule for rule in failed if rule.rule in _ALWAYS]
     if must or (floors and gate.mode != "warn"):
         return Outcome.BLOCKED, "; ".join(rule.said for rule in must or floors)
-    for comparison in _distinct(question, against):
-        if comparison.found is None:
-            return Outcome.WAITING, (
-                f"nothing to compare with: the {comparison.role} ({_label(comparison.other)}) has "
-                f"no score of {_names(list(gate.weights))} on the same items, so a person decides; "
-                f"{covered}"
-            )
     compared = [rule for rule in rules if rule.rule in against]
     worse = [rule for rule in compared if not rule.holds]
     said = "; ".join(rule.said for rule in worse or compared)
+    if worse and gate.mode != "warn":
+        return Outcome.BLOCKED, f"{said}; {covered}"
+    if undecided := list(_undecided(question, against)):
+        return Outcome.WAITING, f"a person decides: {'; '.join(undecided)}; {covered}"
     waits_first = "champion" not in against and gate.first == "wait"
-    if failed and gate.mode == "warn":
+    if failed:
         warning = f"against the gate (mode: warn): {'; '.join(rule.said for rule in failed)}"
         if waits_first:
             return Outcome.WAITING, f"a person approves the first champion {warning}; {covered}"
         return Outcome.PROMOTED, f"promoted {warning}; {covered}"
-    if worse:
-        return Outcome.BLOCKED, f"{said}; {covered}"
     if "champion" in against:
         if gate.mode == "approve":
             return Outcome.WAITING, f"a person approves it (mode: approve): {said}; {covered}"
         return Outcome.PROMOTED, f"{said}; {covered}"
-    score = f"mean score {_mean(question.candidate, gate):.4f} over {_names(list(gate.weights))}"
-    first = f"first champion: {said or score}; {covered}"
+    own = f"mean score {_mean(question.candidate, gate):.4f} over {_names(list(gate.weights))}"
+    first = f"first champion: {said or own}; {covered}"
     if waits_first or gate.mode == "approve":
         return Outcome.WAITING, f"a person approves the {first}"
     return Outcome.PROMOTED, first
+
+
+def _undecided(question: Question, against: Mapping[str, _Against]) -> Iterator[str]:
+    """What the gate cannot decide, with the order that does."""
+    model = question.model
+    for comparison in _distinct(question, against):
+        if not comparison.is_possible:
+            whys = "; ".join(f"{name}: {why}" for name, why in comparison.left_out.items())
+            order = (
+                f"'nightjar promote {model} {question.candidate.version.number}' promotes it"
+                if comparison.role == "champion"
+                else f"'nightjar rebase {model}' measures against the champion from now on"
+            )
+            yield (
+                f"nothing to compare with the {comparison.role} ({_label(comparison.other)}): "
+                f"{whys}; {order}"
+            )
+    if "champion" in against and question.facts.vocabulary_lost.get("champion", 0.0) is None:
+        yield "the champion's vectors are gone, so nobody knows which of its words are lost"
 
 
 def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[str]:
@@ -471,17 +595,9 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
         f"that is as uncertain as this one"
     )
     if not comparison.is_decidable and comparison.error > 0:
-        factor = (comparison.detectable / margin) ** 2 if margin else math.inf
-        more = f", some {factor:.1f} times as many" if margin else ""
-        is_noise = comparison.noise_error**2 > comparison.error**2 / 2
-        helps = (
-            "most of the doubt is the noise of training: more epochs, or 'nightjar noise', help"
-            if is_noise
-            else f"benchmarks with more items would help{more}"
-        )
         yield (
             f"a margin of {margin:.4f} cannot be decided with "
-            f"{_names(list(comparison.by_benchmark))}: {helps}"
+            f"{_names(list(comparison.by_benchmark))}: {_what_helps(question, worst, comparison)}"
         )
     for one, _ in found:
         if any(one.other.evaluation[name].answers is None for name in _compared(one)):
@@ -489,6 +605,9 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
                 f"the {one.role}'s answers are gone: it is compared by its recorded score, which "
                 f"is less certain"
             )
+    for one, _ in found:
+        for name, why in one.left_out.items():
+            yield f"{name} is not compared with the {one.role}: {why}"
     if any(one.has_prior for one, _ in found) and question.gate.noise_prior > 0:
         yield (
             f"the noise of training is assumed ({question.gate.noise_prior:g}), not measured: "
@@ -496,16 +615,38 @@ def _remarks(question: Question, against: Mapping[str, _Against]) -> Iterator[st
         )
 
 
+def _what_helps(question: Question, against: _Against, found: PooledDifference) -> str:
+    """What would make the margin decidable: s has to fall to what a difference of it shows."""
+    margin = question.gate.margin
+    needed = (margin / found.detectable) ** 2 * found.error**2 if margin else 0.0
+    noise = found.noise_error**2
+    if noise >= needed:
+        smallest = found.detectable * found.noise_error / found.error
+        advice = (
+            f"'nightjar noise {question.model}' measures it"
+            if against.has_prior
+            else f"train for more epochs, or set a margin of {smallest:.4f} or more"
+        )
+        return f"no number of items suffices for the noise of training; {advice}"
+    factor = (found.error**2 - noise) / (needed - noise)
+    return f"some {factor:.1f} times as many items would do"
+
+
 def _compared(against: _Against) -> Sequence[str]:
     return () if against.found is None else list(against.found.by_benchmark)
 
 
+def _others(question: Question) -> dict[str, Contender]:
+    """Champion and reference by role, those that there are; one in both roles counts once."""
+    found = {"champion": question.champion, "reference": question.reference}
+    if _version(question.champion) == _version(question.reference):
+        del found["reference"]
+    return {role: contender for role, contender in found.items() if contender is not None}
+
+
 def _distinct(question: Question, against: Mapping[str, _Against]) -> list[_Against]:
     """The versions that the candidate is compared with; one in both roles counts once."""
-    champion, reference = question.champion, question.reference
-    is_same = champion is not None and reference is not None
-    is_same = is_same and _version(champion) == _version(reference)
-    return [one for role, one in against.items() if role == "champion" or not is_same]
+    return [against[role] for role in _others(question)]
 
 
 def _version(contender: Contender | None) -> VersionRef | None:

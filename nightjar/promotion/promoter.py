@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.errors import ModelFilesDamaged
+from nightjar.errors import ModelFilesDamaged, StandingChanged
 from nightjar.promotion.applying import Desk
 from nightjar.promotion.contenders import Contender, Question
 from nightjar.promotion.events import (
@@ -39,6 +39,26 @@ class SettledDecision:
     """Whether this made the candidate champion."""
     note: str = ""
     """A remark: that the model is held, or why nothing was recorded."""
+    is_held: bool = False
+    """Whether the model is held, so that nothing is promoted."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of it. The gate's outcome, but nothing is promoted that was not."""
+        if self.decision.outcome is not Outcome.PROMOTED or self.is_promoted:
+            return self.decision.outcome
+        return Outcome.WAITING if self.is_held else Outcome.PASSED
+
+    @property
+    def reason(self) -> str:
+        """The gate's reason, with the remark before it."""
+        return f"{self.note}. {self.decision.reason}" if self.note else self.decision.reason
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the gate could not decide, although no config or order asks for a person."""
+        waits = self.decision.outcome is Outcome.WAITING and not self.is_held
+        return waits and not self.decision.awaits_approval
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ class Promoter:
     def judge(self, question: Question) -> Decision:
         """Ask the gate. Writes nothing.
 
-        Raises ValueError unless champion and reference are those of :meth:`standing`.
+        Raises StandingChanged unless champion and reference are those of :meth:`standing`.
         """
         standing = self.standing()
         model = standing.model(question.model)
@@ -97,7 +117,10 @@ class Promoter:
             ("reference", question.reference, model.reference),
         ):
             if _version(contender) != expected:
-                raise ValueError(f"the {role} of {question.model} is {expected}, not {contender}")
+                raise StandingChanged(
+                    f"{question.model} got another {role} by a run or command meanwhile; look "
+                    f"again ('nightjar history {question.model}') and repeat the command"
+                )
         base_champion = _base_champion(question, standing)
         key = decision_key(question, base_champion)
         for event in reversed(self._desk.ledger.events()):
@@ -173,16 +196,18 @@ class Promoter:
             return SettledDecision(decision, event, False)
         candidate = question.candidate.version
         if decision.outcome is Outcome.WAITING or model.is_held:
-            note = f"held: {model.hold_reason}" if model.is_held else ""
+            is_held = model.is_held
+            note = f"held: {model.hold_reason}" if is_held else ""
             waiting = model.waiting
             if waiting is not None and waiting.new == candidate:
                 if waiting.decision_key == decision.key:
-                    return SettledDecision(decision, None, False, note or "it waits already")
+                    said = note or "it waits already"
+                    return SettledDecision(decision, None, False, said, is_held)
             else:
                 self._supersede(question, model)
             reason = f"{note}. It would pass: {decision.reason}" if note else decision.reason
             event = self._record(EventKind.WAITING, question, decision, reason)
-            return SettledDecision(decision, event, False, note)
+            return SettledDecision(decision, event, False, note, is_held)
         if model.waiting is not None and model.waiting.new != candidate:
             self._supersede(question, model)
         evidence = serving_evidence(serving)

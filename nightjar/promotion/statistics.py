@@ -19,6 +19,8 @@ from nightjar.scoring.scores import Answers
 
 Floats = NDArray[np.float64]
 
+MIN_ITEMS = 5
+"""From fewer items (or pairs, of analogies) the variance of a difference cannot be told."""
 MISSED = 0.10
 """A drop as large as :attr:`PooledDifference.detectable` is missed at most this often."""
 FALSE_BLOCK = 0.025

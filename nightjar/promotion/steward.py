@@ -16,9 +16,10 @@ from typing import Concatenate, ParamSpec
 
 from nightjar.config import LoadedConfig, base_of
 from nightjar.core.using import at_work
-from nightjar.errors import ModelFilesDamaged, PromotionRefused
+from nightjar.errors import ModelFilesDamaged, NightjarError, PromotionRefused
 from nightjar.promotion.applying import AliasState, Desk, number_of
 from nightjar.promotion.events import (
+    DECISION,
     DECISIONS,
     JUDGED_AGAIN,
     REPAIR,
@@ -29,7 +30,7 @@ from nightjar.promotion.events import (
     reference_evidence,
     serving_evidence,
 )
-from nightjar.promotion.gate import Decision, Outcome
+from nightjar.promotion.gate import VETO, Decision, Outcome
 from nightjar.promotion.ledger import NewEvent, Writer
 from nightjar.promotion.standing import ModelStanding
 from nightjar.registry import BASE, RegisteredVersion, check_files_whole
@@ -72,7 +73,7 @@ class Steward:
     """Carries out a person's orders on the models of a pipeline.
 
     ``prepare_serving`` makes what is searched whenever an order changes a champion;
-    ``judge_again`` judges a version that waits when a person approves it.
+    ``judge_again`` judges a version when a person promotes it.
     """
 
     def __init__(
@@ -98,28 +99,37 @@ class Steward:
     def promote(
         self, model: str, number: int, *, is_forced: bool = False, reason: str = ""
     ) -> Change:
-        """Make a version champion, and the reference, that waits or was champion before.
+        """Make a version champion that a night has judged or that was champion before.
 
-        One that waits is judged again, against the champion of this moment. A version that the
-        gate blocks or has not judged needs ``is_forced`` and a ``reason``.
+        It is judged again, against the champion of this moment, unless it was champion before. A
+        version that the gate blocks or no night has judged needs ``is_forced`` and a ``reason``.
+        Where the gate agrees, it decides about the reference, too: many small losses, each
+        approved, still add up. Otherwise the version becomes the reference.
         """
         before = self._undisputed(model)
         target = self._target(model, number)
         version = VersionRef.of(target)
         if version == before.champion:
             raise PromotionRefused(f"{model} version {number} is the champion already")
-        problem, judged = self._unapproved(model, version), None
-        waits = before.waiting is not None and before.waiting.new == version
-        if waits and not problem and self._judge_again is not None:
-            judged = self._judge_again(model, target)
-            if judged is not None and judged.outcome is Outcome.BLOCKED:
-                problem = f"no longer passes the gate: {judged.reason}"
+        problem, is_judged = self._unapproved(model, version)
+        judged = None
+        if is_judged and self._judge_again is not None:
+            try:
+                judged = self._judge_again(model, target)
+            except NightjarError as error:
+                if not (is_forced and reason):
+                    raise
+                problem = f"could not be judged: {error}"
+            if judged is not None:
+                is_blocked = judged.outcome is Outcome.BLOCKED
+                problem = f"does not pass the gate now: {judged.reason}" if is_blocked else ""
         if problem and not (is_forced and reason):
             raise PromotionRefused(
                 f"{model} version {number} {problem}; to promote it anyway, give --force "
                 f"and --reason TEXT"
             )
         self._check_whole(target)
+        moves_reference = bool(problem) or judged is None or judged.moves_reference
         event = NewEvent(
             kind=EventKind.FORCED if problem else EventKind.APPROVED,
             subject=model,
@@ -127,7 +137,7 @@ class Steward:
             new=version,
             reason=reason or "approved",
             evidence={
-                **reference_evidence(version),
+                **(reference_evidence(version) if moves_reference else {}),
                 **({} if judged is None else {JUDGED_AGAIN: judged.as_json()}),
             },
         )
@@ -511,8 +521,12 @@ class Steward:
             ):
                 yield f"version {version.number}"
 
-    def _unapproved(self, model: str, version: VersionRef) -> str:
-        """Why a person has to force the version; "" when the gate had let it through."""
+    def _unapproved(self, model: str, version: VersionRef) -> tuple[str, bool]:
+        """Why a person has to force the version, and whether the gate can be asked again.
+
+        "" when the gate had let it through. A corpus that is not accepted stays a problem, whatever
+        the scores.
+        """
         events = [
             event
             for event in self._desk.ledger.events()
@@ -522,11 +536,14 @@ class Steward:
         ]
         decisions = [event for event in events if event.kind in DECISIONS]
         if any(event.moves_alias for event in events):
-            return ""  # it was champion before
+            return "", False  # it was champion before
         if not decisions:
-            return "has not been judged by any night"
+            return "has not been judged by any night", False
         last = decisions[-1]
-        return f"was blocked: {last.reason}" if last.kind is EventKind.BLOCKED else ""
+        rules = last.evidence[DECISION]["rules"]
+        is_vetoed = any(rule["rule"] == VETO and not rule["holds"] for rule in rules)
+        problem = f"was blocked: {last.reason}" if last.kind is EventKind.BLOCKED else ""
+        return problem, not is_vetoed
 
 
 def _fits(standing: ModelStanding) -> str:

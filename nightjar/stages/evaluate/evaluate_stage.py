@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,13 @@ def evaluation_identity(
     )
 
 
-def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageContext) -> None:
+def evaluate(
+    config: EvaluationConfig,
+    embeddings: Artifact,
+    context: StageContext,
+    *,
+    may_cover_nothing: bool = False,
+) -> None:
     """Write ``scores`` (every benchmark and category), ``answers`` (every item) and ``health``.
 
     The scores are those of the model that is served: its files are written for the time of the
@@ -97,9 +103,9 @@ def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageConte
 
     On disk: the model's files. In memory: the unit vectors and one block of similarities.
 
-    Raises BenchmarkError when a benchmark file is missing or malformed, or when no benchmark
-    has a covered item; TrainingError when the vectors are not finite; EncoderError when a
-    benchmark has texts that the model cannot cut into words.
+    Raises BenchmarkError when a benchmark file is missing or malformed, or, unless
+    ``may_cover_nothing``, when no benchmark has a covered item; TrainingError when the vectors are
+    not finite; EncoderError when a benchmark has texts that the model cannot cut into words.
     """
     model_name, staging, progress = context.identity.name, context.staging, context.progress
     logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
@@ -132,7 +138,7 @@ def evaluate(config: EvaluationConfig, embeddings: Artifact, context: StageConte
         health = measure_health(model, config.max_vocabulary, unknown, counts)
     _report(scores, answers, missing, health, staging)
     staging.report["composed_words"] = len(words.composed)
-    if not any(score.n_covered for score in scores):
+    if not may_cover_nothing and not any(score.n_covered for score in scores):
         raise _nothing_covered(model_name, len(words.unit_matrix), config, staging.report)
     rows_of = [asdict(score) for score in scores]
     staging.write("scores", pa.Table.from_pylist(rows_of, schema=schemas.SCORES_SCHEMA))
@@ -255,8 +261,13 @@ def _nothing_covered(
     )
 
 
+@dataclass(frozen=True)
 class Evaluate(Stage):
     """The stage that scores a model's embeddings."""
+
+    may_cover_nothing: bool = False
+    """For earlier versions, whose words tonight's benchmarks may no longer have: no scores instead
+    of an error."""
 
     name = schemas.EVALUATION
     verb = "evaluate"
@@ -287,7 +298,10 @@ class Evaluate(Stage):
 
     def write(self, context: StageContext) -> None:
         """See :func:`.evaluate`."""
-        evaluate(self.config.evaluation, context.parent(schemas.EMBEDDINGS), context)
+        embeddings = context.parent(schemas.EMBEDDINGS)
+        evaluate(
+            self.config.evaluation, embeddings, context, may_cover_nothing=self.may_cover_nothing
+        )
 
     def changed_input(self, planned: Identity) -> str:
         """What changed since the plan (a benchmark file), as text; empty if nothing did."""
