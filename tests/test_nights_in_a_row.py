@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from asking_support import asked, asked_json, invoked
+from asking_support import asked, asked_json, invoked, refused
 from nights_support import FAIR, GOOD, POOR, HandMade, outcome
 
 from nightjar.core import NightStatus, StageContext
 from nightjar.errors import ConfigError, NightjarError
+from nightjar.promotion import Decision, Promoter, Question, Steward
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.stages import EmbedDocuments
 from nightjar.store import Store
@@ -146,6 +147,71 @@ def test_losing_words_blocks(project: HandMade) -> None:
     assert night.decisions[0]["reason"].endswith(
         "10.00% of the champion's words, by their counts, are lost, more than 5.00%"
     )
+
+
+def test_words_cannot_be_lost_a_few_every_night(project: HandMade) -> None:
+    """Two of forty each night, against the reference, which stays where it was."""
+    project.document["registry"]["gate"]["max_coverage_lost"] = 1.0
+    project.save()
+    project.night()
+    lines = (project.directory / "vectors.txt").read_text(encoding="utf-8").splitlines()
+    found = []
+    for kept in (38, 36, 34):
+        text = "\n".join(lines[:kept]) + "\n"
+        (project.directory / "vectors.txt").write_text(text, encoding="utf-8")
+        night = project.night()
+        found.append(outcome(night))
+    assert found == ["promoted", "blocked", "blocked"]
+    assert "15.00% of the reference's words" in night.decisions[0]["reason"]
+
+
+def test_another_language_waits_for_a_person_and_stops_no_night(project: HandMade) -> None:
+    """The champion covers nothing of tonight's benchmark."""
+    project.night()
+    for name in ("vectors.txt", "pairs.tsv"):
+        path = project.directory / name
+        path.write_text(path.read_text().replace("left", "links").replace("right", "rechts"))
+    project.document["registry"]["gate"]["max_vocabulary_lost"] = 1.0
+    project.save()
+    for _ in range(2):
+        night = project.night()
+        assert outcome(night) == "waiting"
+        assert "nothing to compare with the champion (version 1)" in night.decisions[0]["reason"]
+        assert "'nightjar promote words 2' promotes it" in night.decisions[0]["reason"]
+        assert any("words has no new champion until a person" in one for one in night.alarms)
+    asked(project.path, "promote", "words", "2")
+    assert (project.champion, project.standing.model("words").reference.number) == (2, 2)
+    assert outcome(project.night()) == "unchanged"
+
+
+def test_a_version_whose_vectors_are_gone_is_not_approved_unseen(project: HandMade) -> None:
+    project.document["registry"]["gate"]["mode"] = "approve"
+    project.save()
+    night = project.night()
+    assert outcome(night) == "waiting"
+    candidate = night.decisions[0]["candidate"]["embeddings"]
+    shutil.rmtree(project.loaded.artifacts_dir / "embeddings" / candidate)
+    said = str(refused(project.path, "promote", "words", "1"))
+    assert "its vectors are gone, so most rules cannot be checked" in said
+
+
+def test_an_order_during_a_judgement_is_judged_anew(
+    project: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.night()
+    project.write_vectors(GOOD, seed=1)
+    project.night()
+    project.write_vectors(GOOD, seed=2)
+    judge, orders = Promoter.judge, []
+
+    def ordered_first(self: Promoter, question: Question) -> Decision:
+        if not orders:
+            orders.append(Steward(project.loaded, "a person").rebase("words"))
+        return judge(self, question)
+
+    monkeypatch.setattr(Promoter, "judge", ordered_first)
+    assert outcome(project.night()) == "promoted"
+    assert project.standing.model("words").reference.number == 2
 
 
 def test_a_run_with_overrides_is_a_trial(project: HandMade) -> None:

@@ -14,7 +14,13 @@ from promotion_support import MODELS, Pipeline, served, write_config
 from typer.testing import CliRunner
 
 from nightjar.cli.promotion_commands import app
-from nightjar.errors import ForeignModel, ModelFilesDamaged, NightjarError, PromotionRefused
+from nightjar.errors import (
+    BenchmarkError,
+    ForeignModel,
+    ModelFilesDamaged,
+    NightjarError,
+    PromotionRefused,
+)
 from nightjar.promotion import Decision, Outcome, Serving, Steward, VersionRef, ledger_directory
 from nightjar.registry import RegisteredVersion
 
@@ -33,14 +39,21 @@ def three(pipeline: Pipeline) -> Pipeline:
 
 
 @pytest.fixture(autouse=True)
-def judged_again(monkeypatch: pytest.MonkeyPatch) -> list[Decision]:
+def judged_again(monkeypatch: pytest.MonkeyPatch) -> list[Decision | NightjarError]:
     """What the gate says about a version that a person approves: nothing, unless a test does."""
-    answers: list[Decision] = []
+    answers: list[Decision | NightjarError] = []
     monkeypatch.setattr(
         "nightjar.pipeline.judging.judge_again",
-        lambda *_: answers[0] if answers else None,
+        lambda *_: answered(answers),
     )
     return answers
+
+
+def answered(answers: list[Decision | NightjarError]) -> Decision | None:
+    found = answers[0] if answers else None
+    if isinstance(found, NightjarError):
+        raise found
+    return found
 
 
 def ask(pipeline: Pipeline, *arguments: object) -> str:
@@ -160,7 +173,7 @@ def test_waiting_version_is_approved(pipeline: Pipeline) -> None:
 
 
 def test_version_that_waits_is_judged_again_when_it_is_approved(
-    pipeline: Pipeline, judged_again: list[Decision]
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
 ) -> None:
     pipeline.config = write_config(pipeline.config.parent, mode="approve")
     assert pipeline.night(pipeline.version("A", 0.5)).decision.outcome is Outcome.WAITING
@@ -177,6 +190,68 @@ def test_version_that_waits_is_judged_again_when_it_is_approved(
     assert (event["kind"], event["actor"] != "") == ("approved", True)
     assert event["evidence"]["judged_again"]["key"] == settled.decision.key
     assert pipeline.alias() == 2
+
+
+def test_small_losses_that_are_approved_add_up(
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
+) -> None:
+    """A person approves each night; the gate still counts from the first champion."""
+    pipeline.config = write_config(pipeline.config.parent, mode="approve")
+    outcomes = []
+    for night, score in enumerate((0.5, 0.47, 0.44, 0.41), 1):
+        settled = pipeline.night(pipeline.version(f"V{night}", score), number=night)
+        judged_again[:] = [settled.decision]
+        outcomes.append(settled.decision.outcome)
+        if settled.decision.outcome is Outcome.WAITING:
+            ask(pipeline, "promote", "w2v", night)
+    assert outcomes == [Outcome.WAITING, Outcome.WAITING, Outcome.BLOCKED, Outcome.BLOCKED]
+    assert (pipeline.alias(), pipeline.standing().reference) == (2, pipeline.version("V1"))
+    ask(pipeline, "promote", "w2v", 4, "--force", "--reason", "the new corpus is harder")
+    assert pipeline.standing().reference == pipeline.version("V4")
+
+
+def test_a_version_that_waited_once_is_judged_all_the_same(
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
+) -> None:
+    pipeline.night(pipeline.version("A", 0.5))
+    pipeline.config = write_config(pipeline.config.parent, mode="approve")
+    waited = pipeline.night(pipeline.version("B", 0.5)).decision
+    pipeline.night(pipeline.version("C", 0.5))
+    assert pipeline.kinds()[-2:] == [("superseded", 2), ("waiting", 3)]
+    judged_again.append(replace(waited, outcome=Outcome.BLOCKED, reason="worse by now"))
+    assert "version 2 does not pass the gate now" in refused(pipeline, "promote", "w2v", 2)
+
+
+def test_a_version_that_was_blocked_and_passes_by_now_needs_no_force(
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
+) -> None:
+    """A sentence encoder is blocked until the model that it is made from is promoted."""
+    passed = pipeline.night(pipeline.version("A", 0.5)).decision
+    pipeline.night(pipeline.version("B", 0.3))
+    judged_again.append(passed)
+    assert ask_json(pipeline, "promote", "w2v", 2)["event"]["kind"] == "approved"
+
+
+def test_scores_do_not_excuse_a_corpus_that_is_not_accepted(
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
+) -> None:
+    passed = pipeline.night(pipeline.version("A", 0.5)).decision
+    question = replace(pipeline.question(pipeline.version("B", 0.5)), veto="half of it is gone")
+    promoter = pipeline.promoter()
+    promoter.settle(question, promoter.judge(question))
+    judged_again.append(passed)
+    assert "was blocked: half of it is gone" in refused(pipeline, "promote", "w2v", 2)
+
+
+def test_what_cannot_be_judged_can_be_forced(
+    pipeline: Pipeline, judged_again: list[Decision | NightjarError]
+) -> None:
+    pipeline.night(pipeline.version("A", 0.5))
+    pipeline.night(pipeline.version("B", 0.3))
+    judged_again.append(BenchmarkError("a benchmark is gone"))
+    assert "a benchmark is gone" in refused(pipeline, "promote", "w2v", 2)
+    ask(pipeline, "promote", "w2v", 2, "--force", "--reason", "another language")
+    assert pipeline.kinds()[-1] == ("forced", 2)
 
 
 def test_blocked_version_needs_force_and_a_reason(pipeline: Pipeline) -> None:
