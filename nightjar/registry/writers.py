@@ -58,7 +58,7 @@ class RegistryWriter(Protocol):
         """Hide a damaged version from lookups by key: its embeddings get registered again."""
 
     def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
-        """Set tags of a version, and put ``verdict`` at the end of its description."""
+        """Put ``verdict`` at the end of a version's description, then set tags, in their order."""
 
 
 def open_writer(place: RegistryPlace) -> RegistryWriter:
@@ -238,10 +238,10 @@ class ClientWriter:
     def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
         """Set tags of a version, and put ``verdict`` at the end of its description."""
         with self._named_errors():
-            for key, value in tags.items():
-                self.client.set_model_version_tag(name, str(number), key, _tag_value(value))
             before = self.client.get_model_version(name, str(number)).description or ""
             self.client.update_model_version(name, str(number), _with_verdict(before, verdict))
+            for key, value in tags.items():
+                self.client.set_model_version_tag(name, str(number), key, _tag_value(value))
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
