@@ -144,7 +144,8 @@ class PrefectRunner:
 
     def start(self, plan: Plan) -> None:
         """Start workers and mark dead runs, since this run holds the lease."""
-        mark_killed_runs()
+        nights = Nights(self.loaded.pipeline_dir).newest_first()
+        mark_killed_runs(next((night.owner for night in nights if night.ended_at), ""))
         if not plan.due:
             return
         n_bytes = sum(entry.bytes for step in plan.due for entry in step.identity.inputs)

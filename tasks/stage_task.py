@@ -22,7 +22,7 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Stage
 from nightjar.errors import NightjarError, OrchestratorUnavailable, RetryLater
 from nightjar.files.urls import redacted
-from nightjar.pipeline import Provenance, Step, run_step
+from nightjar.pipeline import RETRY_PAUSES, Provenance, Step, run_step
 from nightjar.registry import RegisteredVersion, RegistrationRequest, ensure_registered
 from nightjar.store import ArtifactRef
 from nightjar.tasks.shard_workers import current_executor
@@ -40,8 +40,8 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
 _OPTIONS: Final[dict[str, Any]] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
-    "retries": 2,
-    "retry_delay_seconds": [5, 30],
+    "retries": len(RETRY_PAUSES),
+    "retry_delay_seconds": list(RETRY_PAUSES),
     "retry_condition_fn": may_pass,
 }
 

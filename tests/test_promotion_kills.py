@@ -133,7 +133,7 @@ AFTER_THE_ROW = (
 
 
 def check_is_whole(pipeline: Pipeline, number: int) -> None:
-    """Champion, mark, challenger and readers agree, and nothing was promoted twice."""
+    """Champion, mark, page, challenger and readers agree, and nothing was promoted twice."""
     assert pipeline.promoter().recover() == []
     assert pipeline.alias() == number
     standing = read_standing(pipeline.loaded).model("w2v")
@@ -141,6 +141,9 @@ def check_is_whole(pipeline: Pipeline, number: int) -> None:
     assert standing.champion.number == number
     assert standing.last_move is not None
     assert pipeline.mark() == str(standing.last_move.number)
+    about = [event for event in pipeline.events("w2v") if event.new == standing.champion]
+    keys = [event.decision_key for event in about if event.decision_key]
+    assert pipeline.registered(standing.champion).tags["nightjar.gate_key"] == keys[-1]
     numbers = [event.number for event in pipeline.events()]
     assert numbers == list(range(1, len(numbers) + 1))
 

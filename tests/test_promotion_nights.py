@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from nightjar.promotion import (
     ledger_directory,
     read_standing,
 )
+from nightjar.registry.uris import sqlite_path
 from nightjar.store import FileIdentity, Identity, Staging, publish
 
 
@@ -103,6 +106,38 @@ def test_verdict_is_on_the_versions_page_with_each_rule(pipeline: Pipeline) -> N
     found = pipeline.client.get_model_version("night-w2v", "2")
     assert found.tags["nightjar.gate"] == "promoted"
     assert found.description.count("Gate: ") == 1
+
+
+REFUSED = """
+CREATE TRIGGER refused BEFORE INSERT ON model_version_tags WHEN NEW.key = 'nightjar.gate_key'
+BEGIN SELECT RAISE(ABORT, 'refused'); END
+"""
+
+
+def test_verdict_that_mlflow_refuses_is_on_the_page_after_the_next_night_of_another_candidate(
+    pipeline: Pipeline,
+) -> None:
+    first, second = pipeline.version("A", 0.5), pipeline.version("B", 0.6)
+    database = sqlite_path(pipeline.place.uri)
+    assert database is not None
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(REFUSED)
+        settled = pipeline.night(first, number=1)
+        assert settled.is_promoted
+        assert (
+            "version 1 is in the ledger, but MLflow does not show all of it" in settled.left_to_do
+        )
+        assert pipeline.alias() == 1
+        (alarm,) = pipeline.promoter().recover()
+        assert alarm == settled.left_to_do
+        assert "nightjar.gate" not in pipeline.registered(first).tags  # all of it or nothing
+        connection.execute("DROP TRIGGER refused")
+    settled = pipeline.night(second, number=2)
+    assert settled.left_to_do == ""
+    for version, event in zip((first, second), pipeline.events("w2v"), strict=True):
+        assert pipeline.registered(version).tags["nightjar.gate_key"] == event.decision_key
+    said = pipeline.client.get_model_version("night-w2v", "1").description
+    assert "Gate: promoted in night 1" in said
 
 
 def test_better_version_takes_over_and_is_challenger_no_more(pipeline: Pipeline) -> None:

@@ -248,7 +248,8 @@ def write(writer: RegistryWriter, version: RegisteredVersion) -> None:
         writer.mark(name, 4)
         writer.point(name, "challenger", None)
         writer.set_aside(version)
-        writer.describe(name, 2, {"nightjar.gate": "blocked"}, "blocked: too low")
+        blocked = {"nightjar.gate": "blocked", "nightjar.gate.health.isotropy": "fails: 0.1"}
+        writer.describe(name, 2, blocked, "blocked: too low")
         writer.describe(name, 2, {"nightjar.gate": "promoted", "long": "x" * 3_000}, "promoted")
     writer.own(name, "ledger-2", takes_over=True)
 

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import yaml
 from asking_support import asked, asked_json
+from mlflow_server_support import Fate, Server, mlflow_server, proxied
 from nights_support import GOOD, HandMade, outcome
-from registry_support import GATE, VECTORS, WORDS, World, template_database
+from registry_support import GATE, VECTORS, WORDS, World
 from typer.testing import CliRunner
 
 from nightjar.cli.main import app
@@ -47,57 +40,11 @@ from nightjar.store import fingerprint
 
 pytestmark = pytest.mark.integration
 
-START_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where it answers, and where it keeps what it is given."""
-
-    uri: str
-    files: Path
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("server")
-    shutil.copyfile(template_database(tmp_path_factory), directory / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{directory}/mlflow.db"]
-    command += ["--artifacts-destination", str(directory / "files")]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": path},
-            start_new_session=True,
-        )
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_it_answers(uri, process, log)
-        yield Server(uri, directory / "files")
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_until_it_answers(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=5):
-                return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
+    with mlflow_server(tmp_path_factory.mktemp("server"), tmp_path_factory) as started:
+        yield started
 
 
 @dataclass(frozen=True)
@@ -320,65 +267,28 @@ def test_pages_open_on_models_and_runs(served: Served, path: str) -> None:
         opened.close()
 
 
-class _Lossy(BaseHTTPRequestHandler):
-    """Passes requests on to the server, and loses answers to those that make versions."""
-
-    target = ""
-    n_lost = 0
-    seen: ClassVar[list[str]] = []
-
-    def handle_one(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length) if length else None
-        headers = {name: value for name, value in self.headers.items() if name != "Host"}
-        request = urllib.request.Request(
-            f"{self.target}{self.path}", body, headers, method=self.command
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                status, content = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            status, content = error.code, error.read()
-        if self.path.endswith("/model-versions/create"):
-            self.seen.append(self.path)
-            if len(self.seen) <= self.n_lost:
-                self.close_connection = True
-                self.connection.close()
-                return
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815
-
-    def log_message(self, *_message: object) -> None:
-        pass
-
-
 @pytest.mark.parametrize("n_lost", [1, 100])
 def test_an_answer_that_is_lost_makes_no_second_version(
     served: Served, server: Server, n_lost: int
 ) -> None:
-    class Handler(_Lossy):
-        target = server.uri
-        seen: ClassVar[list[str]] = []
+    asked: list[str] = []
 
-    Handler.n_lost = n_lost
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        behind = replace(server, uri=f"http://127.0.0.1:{proxy.server_address[1]}")
+    def loses(request: str) -> Fate:
+        if not request.endswith("/model-versions/create"):
+            return Fate.PASSED
+        asked.append(request)
+        return Fate.LOST if len(asked) <= n_lost else Fate.PASSED
+
+    with proxied(server.uri) as proxy:
+        proxy.fate = loses
+        behind = replace(server, uri=proxy.uri)
         through = replace(
             served, server=behind, place=RegistryPlace(behind.uri, served.world.artifacts_dir)
         )
         version = through.register()
-    finally:
-        proxy.shutdown()
-        proxy.server_close()
     versions = served.place.reader().versions(version.name)
     assert [found.version for found in versions] == [version.version] == [1]
-    assert len(Handler.seen) == 1
+    assert len(asked) == 1
     assert os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") != "0"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from disk_support import small_disk
 
 from nightjar.errors import StoreNotWritable
 from nightjar.store import Identity, Staging, Store, holding, names, publish, remove_abandoned
@@ -473,22 +474,14 @@ def test_a_directory_without_permission_to_write_is_named(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+def one_megabyte(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
-def test_a_disk_that_fills_up_keeps_what_is_published_and_frees_the_rest(small_disk: Path) -> None:
+def test_a_disk_that_fills_up_keeps_what_is_published_and_frees_the_rest(
+    one_megabyte: Path,
+) -> None:
     numbers = pa.table({"number": [i * 2654435761 % 2**32 for i in range(30_000)]})
 
     def write_fitting(staging: Staging) -> None:
@@ -499,10 +492,10 @@ def test_a_disk_that_fills_up_keeps_what_is_published_and_frees_the_rest(small_d
             for _ in range(20):
                 writer.write_table(numbers)
 
-    earlier = publish(small_disk, EARLIER, write_fitting)
+    earlier = publish(one_megabyte, EARLIER, write_fitting)
     with pytest.raises(StoreNotWritable, match=r"\(No space left on device\); free some space"):
-        publish(small_disk, IDENTITY, write_too_much)
-    assert [path.name for path in (small_disk / "documents").iterdir()] == [earlier.version]
-    assert Store(small_disk).verify(earlier) == []
-    ref = publish(small_disk, IDENTITY, write_fitting)
-    assert Store(small_disk).verify(ref) == []
+        publish(one_megabyte, IDENTITY, write_too_much)
+    assert [path.name for path in (one_megabyte / "documents").iterdir()] == [earlier.version]
+    assert Store(one_megabyte).verify(earlier) == []
+    ref = publish(one_megabyte, IDENTITY, write_fitting)
+    assert Store(one_megabyte).verify(ref) == []

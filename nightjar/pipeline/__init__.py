@@ -12,6 +12,7 @@ from nightjar.core import Action, Plan, Provenance, Step, run_step
 from nightjar.pipeline.acceptance import CorpusVerdict, judge_corpus
 from nightjar.pipeline.forecast import Estimate, Forecast, forecast
 from nightjar.pipeline.night import (
+    RETRY_PAUSES,
     DirectRunner,
     NightFailed,
     NightRequest,
@@ -33,6 +34,7 @@ from nightjar.pipeline.serving import (
 )
 
 __all__ = [
+    "RETRY_PAUSES",
     "Action",
     "CorpusVerdict",
     "DirectRunner",

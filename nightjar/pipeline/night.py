@@ -37,7 +37,13 @@ from nightjar.core.executors import Executor
 from nightjar.core.nights import config_hash
 from nightjar.core.plan import made_again
 from nightjar.core.using import claim, night_lease
-from nightjar.errors import InputError, NightjarError, StoreError
+from nightjar.errors import (
+    InputError,
+    NightjarError,
+    RegistryUnavailable,
+    RetryLater,
+    StoreError,
+)
 from nightjar.files import urls
 from nightjar.pipeline.acceptance import CorpusVerdict, corpus_doubts, judge_corpus
 from nightjar.pipeline.judging import Judging
@@ -64,6 +70,7 @@ from nightjar.registry import (
     ensure_registered,
     find_registered,
     masked,
+    patient,
     registered_name,
 )
 from nightjar.stages import STAGES
@@ -77,6 +84,9 @@ from nightjar.store import (
 )
 
 logger = logging.getLogger(__name__)
+
+RETRY_PAUSES = (5.0, 30.0)
+"""Seconds before each further try of what failed because something outside was missing."""
 
 
 class Runner(Protocol):
@@ -115,8 +125,15 @@ class DirectRunner:
         run_step(self.loaded, step, progress, self.provenance, self.executor)
 
     def register(self, request: RegistrationRequest) -> RegisteredVersion:
-        """See :func:`nightjar.registry.ensure_registered`."""
-        return ensure_registered(request, self.progress(f"register {request.model_name}"))
+        """See :func:`nightjar.registry.ensure_registered`; tried again as Prefect's task is."""
+        label = f"register {request.model_name}"
+        for pause in RETRY_PAUSES:
+            try:
+                return ensure_registered(request, self.progress(label))
+            except RetryLater as error:
+                logger.warning("%s: %s. Trying again in %.0f s", label, error, pause)
+                time.sleep(pause)
+        return ensure_registered(request, self.progress(label))
 
 
 class NightFailed(NightjarError):
@@ -180,7 +197,7 @@ def run_night(
     pipeline, NightFailed when steps failed (after everything else was done), and whatever
     planning raises. The night's record is closed in every case but a kill.
     """
-    with acquire_lease(lease_path(loaded), request.owner):
+    with acquire_lease(lease_path(loaded), request.owner), patient():
         claim_pipeline(loaded)
         remove_abandoned(loaded.artifacts_dir)
         recorder = Nights(loaded.pipeline_dir).begin(
@@ -255,8 +272,7 @@ class _Night:
 
     def run(self) -> dict[str, NightjarError]:
         """Do everything between lease and record; return the failures by label."""
-        for alarm in self.promoter.recover():
-            self.alarm(alarm)
+        is_reached = self.recover()
         self.finish_purges()
         plan = self.claimed(
             plan_made(
@@ -270,14 +286,31 @@ class _Night:
         for step in plan.steps:
             self.run_step(step)
         self.judge_corpora(plan)
-        for step in plan.steps:
-            if step.stage == schemas.EMBEDDINGS:
-                self.decide(plan, step)
+        if is_reached or self.recover(is_last_try=True):
+            for step in plan.steps:
+                if step.stage == schemas.EMBEDDINGS:
+                    self.decide(plan, step)
         if not self.is_trial:
             self.accept()
             self.flag_gone_models()
         self.collect()
         return self.failures
+
+    def recover(self, *, is_last_try: bool = False) -> bool:
+        """Complete what earlier runs left unfinished; return False if MLflow does not answer.
+
+        Then models are trained all the same: a later night registers them without training.
+        """
+        try:
+            alarms = self.promoter.recover()
+        except RegistryUnavailable as error:
+            logger.warning("%s", error)
+            if is_last_try:
+                self.failures["registry"] = error
+            return False
+        for alarm in alarms:
+            self.alarm(alarm)
+        return True
 
     def claimed(self, plan: Plan) -> Plan:
         """Record a plan, which protects its artifacts; those already gone become due."""
@@ -430,6 +463,8 @@ class _Night:
         seconds = round(time.monotonic() - started, 3)
         self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
         logger.info("%s: %s, %s", model, settled.outcome, settled.reason)
+        if settled.left_to_do:
+            self.alarm(settled.left_to_do)
         if settled.is_promoted and settled.decision.failed:
             self.alarm(f"{model}: {settled.decision.reason}")
         if settled.is_undecided:

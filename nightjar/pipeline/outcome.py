@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,19 +10,17 @@ import numpy as np
 
 from nightjar.config import LoadedConfig, SimilarityBenchmark
 from nightjar.core import Night
+from nightjar.errors import RegistryUnavailable
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import open_registered
-from nightjar.registry import (
-    CHAMPION,
-    RegistryPlace,
-    open_reader,
-    registered_name,
-    tracking_uri,
-)
+from nightjar.promotion import read_events, standing_of
+from nightjar.registry import CHAMPION, RegistryPlace, registered_name
 from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.stages.evaluate.kinds import read_benchmark
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Store, schemas
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,20 +43,35 @@ class ModelOutcome:
     note: str = ""
     """A remark, such as held or trial."""
     champion: int | None = None
-    """The version that the alias points to now; None if it points nowhere."""
+    """The version that the alias points to now; None if it points nowhere. While MLflow does not
+    answer, the version that is champion by the ledger."""
 
 
 def read_outcomes(loaded: LoadedConfig, night: Night) -> tuple[ModelOutcome, ...]:
-    """Read the outcome of every configured model in ``night``, as far as it got.
-
-    Raises RegistryUnavailable when the champions cannot be looked up.
-    """
-    return tuple(_outcome(loaded, night, model) for model in loaded.config.models)
+    """Read the outcome of every configured model in ``night``, as far as it got."""
+    champions = _champions(loaded)
+    return tuple(_outcome(loaded, night, model, champions[model]) for model in loaded.config.models)
 
 
-def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
+def _champions(loaded: LoadedConfig) -> Mapping[str, int | None]:
+    """The version that is champion, by model."""
+    names = {
+        model: registered_name(loaded.config.pipeline.name, model) for model in loaded.config.models
+    }
+    place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+    try:
+        reader = place.reader()
+        return {model: reader.aliases(name).get(CHAMPION) for model, name in names.items()}
+    except RegistryUnavailable as error:
+        # The night is over and recorded: it has not failed.
+        logger.warning("the champions are shown by the ledger: %s", error)
+    standing = standing_of(read_events(loaded))
+    found = {model: standing.model(model).champion for model in names}
+    return {model: None if ref is None else ref.number for model, ref in found.items()}
+
+
+def _outcome(loaded: LoadedConfig, night: Night, model: str, champion: int | None) -> ModelOutcome:
     store = Store(loaded.artifacts_dir)
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     embeddings = night.version(schemas.EMBEDDINGS, model)
     evaluation = night.version(schemas.EVALUATION, model)
     n_words = None
@@ -67,11 +81,9 @@ def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
     if evaluation is not None and store.is_published(schemas.EVALUATION, evaluation):
         scores = main_scores(read_scores(store.open(store.ref(schemas.EVALUATION, evaluation))))
     decision = next((found for found in night.decisions if found["model"] == model), None)
-    name = registered_name(loaded.config.pipeline.name, model)
-    champion = reader.alias(name, CHAMPION)
     return ModelOutcome(
         model=model,
-        registered_model=name,
+        registered_model=registered_name(loaded.config.pipeline.name, model),
         embeddings_version=embeddings,
         n_words=n_words,
         scores=scores,
@@ -79,7 +91,7 @@ def _outcome(loaded: LoadedConfig, night: Night, model: str) -> ModelOutcome:
         decision=None if decision is None else decision["outcome"],
         reason=None if decision is None else decision["reason"],
         note="" if decision is None else decision["note"],
-        champion=None if champion is None else champion.version,
+        champion=champion,
     )
 
 

@@ -191,7 +191,8 @@ def facts_of(
         health=evaluation.manifest.report["health"],
         first_loss=losses[0] if len(losses) > 1 else None,
         last_loss=losses[-1] if len(losses) > 1 else None,
-        age_days=(datetime.now(UTC) - made).total_seconds() / 86_400,
+        # A clock that was set back makes it no younger than new.
+        age_days=max(0.0, (datetime.now(UTC) - made).total_seconds() / 86_400),
         vocabulary_lost={
             role: _vocabulary_lost(store, embeddings, version) for role, version in others.items()
         },

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.errors import ModelFilesDamaged, StandingChanged
+from nightjar.errors import ModelFilesDamaged, RegistryUnavailable, StandingChanged
 from nightjar.promotion.applying import Desk
 from nightjar.promotion.contenders import Contender, Question
 from nightjar.promotion.events import (
     ARTIFACTS,
     DECISION,
+    DECISIONS,
     N_DOCUMENTS,
     N_TOKENS,
     Event,
@@ -25,7 +26,7 @@ from nightjar.promotion.events import (
 from nightjar.promotion.gate import Decision, Outcome, decide, decision_key
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer
 from nightjar.promotion.standing import ArtifactDigest, ModelStanding, Standing
-from nightjar.registry import GATE_TAG, check_files_whole
+from nightjar.registry import GATE_TAG, RegisteredVersion, check_files_whole
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class SettledDecision:
     """A remark: that the model is held, or why nothing was recorded."""
     is_held: bool = False
     """Whether the model is held, so that nothing is promoted."""
+    left_to_do: str = ""
+    """What MLflow does not show yet, and why. The next :meth:`Promoter.recover` tries again."""
 
     @property
     def outcome(self) -> Outcome:
@@ -98,12 +101,18 @@ class Promoter:
     def recover(self) -> list[str]:
         """Complete what earlier runs and commands left unfinished; return the alarms.
 
-        An alarm reports an alias that was moved by hand. Its model is held, recorded once.
-        Raises ForeignModel, LedgerDamaged, RegistryUnavailable.
+        An alarm reports an alias that was moved by hand (its model is held, recorded once), or
+        decisions that could not be put on their versions' pages in MLflow. Raises ForeignModel,
+        LedgerDamaged, RegistryUnavailable.
         """
         models = sorted({*self._desk.configured, *self.standing().models})
         with self._desk.writing(models) as alarms:
-            return alarms
+            pass
+        for model in models:
+            versions = self._desk.reader.versions(self._desk.registered_name(model))
+            problem = self._describe(model, versions)
+            alarms += [problem] if problem else []
+        return alarms
 
     def judge(self, question: Question) -> Decision:
         """Ask the gate. Writes nothing.
@@ -160,9 +169,7 @@ class Promoter:
                 return SettledDecision(decision, None, False, note)
             model = standing.model(question.model)
             settled = self._settle(question, decision, model, serving)
-            self._describe(question, decision)
-            self._desk.keep_challenger(question.model, question.candidate.version.number)
-        return settled
+            return replace(settled, left_to_do=self._show(question))
 
     def _check_files(self, question: Question) -> None:
         candidate = question.candidate.version
@@ -216,30 +223,39 @@ class Promoter:
         event = self._record(EventKind.PROMOTED, question, decision, decision.reason, evidence)
         return SettledDecision(decision, event, True)
 
-    def _describe(self, question: Question, decision: Decision) -> None:
-        """Put the verdict with each rule on the version's page in MLflow, unless it is there."""
-        if decision.outcome is Outcome.UNCHANGED:
-            return
-        number = question.candidate.version.number
+    def _show(self, question: Question) -> str:
+        """Show in MLflow what is settled; return what could not be shown, "" if nothing.
+
+        The ledger decides, so a failure here is no failure of the promotion.
+        """
         name = self._desk.registered_name(question.model)
-        found = self._desk.reader.version(name, number)
-        if found is None or found.tags.get(f"{GATE_TAG}_key") == decision.key:
-            return
-        rules = {
-            f"{GATE_TAG}.{rule.rule}": f"{'holds' if rule.holds else 'fails'}: {rule.said}"
-            for rule in decision.rules
+        number = question.candidate.version.number
+        try:
+            self._desk.keep_challenger(question.model, number)
+            found = self._desk.reader.version(name, number)
+        except RegistryUnavailable as error:
+            return _not_shown(question.model, number, error)
+        return self._describe(question.model, [] if found is None else [found])
+
+    def _describe(self, model: str, versions: Sequence[RegisteredVersion]) -> str:
+        """Put on the page of each version what the ledger says was decided about it last.
+
+        Writes nothing where it is there already. Returns what could not be written, "" if nothing.
+        """
+        decided = {
+            event.new.digest: event
+            for event in self._desk.ledger.events()
+            if event.subject == model and event.kind in DECISIONS and event.new is not None
         }
-        night = self._desk.writer.night
-        when = "" if night is None else f" in night {night}"
-        lines = [f"- {key.removeprefix(f'{GATE_TAG}.')} {said}" for key, said in rules.items()]
-        verdict = "\n".join((f"{decision.outcome}{when}: {decision.reason}", "", *lines))
-        tags = {
-            GATE_TAG: decision.outcome.value,
-            f"{GATE_TAG}_key": decision.key,
-            f"{GATE_TAG}_reason": decision.reason,
-            **rules,
-        }
-        self._desk.registry.describe(name, number, tags, verdict)
+        for version in versions:
+            event = decided.get(version.embeddings_digest)
+            if event is None or _is_shown(event, version):
+                continue
+            try:
+                self._desk.registry.describe(version.name, version.version, *_page(event))
+            except RegistryUnavailable as error:
+                return _not_shown(model, version.version, error)
+        return ""
 
     def _supersede(self, question: Question, model: ModelStanding) -> None:
         """Record that the waiting version no longer waits."""
@@ -321,6 +337,42 @@ class Promoter:
                     },
                 )
             )
+
+
+def _page(event: Event) -> tuple[dict[str, str], str]:
+    """A decision for the page of its version: tags, and the end of the description.
+
+    What passed the gate and is held waits. The tag with the key stands last: who finds it finds the
+    others.
+    """
+    decision = Decision.of_json(event.evidence[DECISION])
+    rules = {
+        f"{GATE_TAG}.{rule.rule}": f"{'holds' if rule.holds else 'fails'}: {rule.said}"
+        for rule in decision.rules
+    }
+    when = "" if event.night is None else f" in night {event.night}"
+    lines = [f"- {key.removeprefix(f'{GATE_TAG}.')} {said}" for key, said in rules.items()]
+    tags = {
+        GATE_TAG: event.kind.value,
+        f"{GATE_TAG}_reason": event.reason,
+        **rules,
+        f"{GATE_TAG}_event": str(event.number),
+        f"{GATE_TAG}_key": decision.key,
+    }
+    return tags, "\n".join((f"{event.kind}{when}: {event.reason}", "", *lines))
+
+
+def _is_shown(event: Event, version: RegisteredVersion) -> bool:
+    """Whether the page has this decision: the same one may be made of a version twice."""
+    shown = tuple(version.tags.get(f"{GATE_TAG}_{name}") for name in ("key", "event"))
+    return shown == (event.decision_key, str(event.number))
+
+
+def _not_shown(model: str, number: int, error: RegistryUnavailable) -> str:
+    return (
+        f"{model}: what was decided about version {number} is in the ledger, but MLflow does not "
+        f"show all of it. The next night tries again ({error})"
+    )
 
 
 def _is_current(question: Question, decision: Decision, standing: Standing) -> bool:

@@ -21,6 +21,7 @@ planning stays fast; importing this package does not import MLflow either. :mod:
 connects to MLflow, and :mod:`.model_card_reading` reads model cards back.
 """
 
+from nightjar.registry.client import patient
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
 from nightjar.registry.model_card_reading import read_model_card
 from nightjar.registry.readers import (
@@ -94,6 +95,7 @@ __all__ = [
     "open_reader",
     "open_writer",
     "page_of",
+    "patient",
     "read_model_card",
     "registered_name",
     "registration_key",

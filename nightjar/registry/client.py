@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nightjar.errors import InputError, RegistryUnavailable
 from nightjar.files import urls
@@ -24,6 +26,8 @@ from nightjar.store import waited_lease
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = Path(__file__).with_name("mlflow_database.sql")
 MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -40,7 +44,7 @@ _ENVIRONMENT = {
     # Neither the working directory nor the environment belongs in a registered model.
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
-    _RETRIES: "3",
+    _RETRIES: "4",  # half a minute, in which a server is restarted
     # Otherwise a busy server decides how long we wait: up to six hours.
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     # For the drivers of PostgreSQL, which else wait for ever for the answer to a connection.
@@ -49,6 +53,8 @@ _ENVIRONMENT = {
 _PROBE_SECONDS = 5
 _PROBE_TRIES_SECONDS = 20.0
 """For two tries, each to connect and to read, however little comes with each read."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between the attempts of a night to reach a server, which may be restarting."""
 _BUSY_SECONDS = 20.0
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ASK_FOR_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -80,8 +86,53 @@ def connect(uri: str, local_artifacts: Path | None = None) -> MlflowClient:
     """Return a client of the registry at ``uri`` once the registry has answered.
 
     Makes a missing SQLite database, whose default experiment keeps files in
-    ``local_artifacts``. Raises RegistryUnavailable within seconds when nothing answers.
+    ``local_artifacts``. Raises RegistryUnavailable when nothing answers: within seconds, or later
+    within :func:`patient`.
     """
+    for pause in _Patience.pauses_now():
+        try:
+            return _connected(uri, local_artifacts)
+        except RegistryUnavailable as error:
+            if sqlite_path(uri) is not None:  # that waits for locks by itself
+                raise
+            logger.warning("%s. Trying again in %.0f s", error, pause)
+            time.sleep(pause)
+    try:
+        client = _connected(uri, local_artifacts)
+    except RegistryUnavailable:
+        _Patience.is_down = True
+        raise
+    _Patience.is_down = False
+    return client
+
+
+class _Patience:
+    """Whether this process waits for a server that does not answer."""
+
+    pauses: ClassVar[tuple[float, ...]] = ()
+    is_down: ClassVar[bool] = False
+    """Whether it was waited for in vain. Then it is asked once, until it answers."""
+
+    @classmethod
+    def pauses_now(cls) -> tuple[float, ...]:
+        return () if cls.is_down else cls.pauses
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Let :func:`connect` wait for a server that is being restarted, with growing pauses.
+
+    For nights, which nobody watches. The setting is that of the whole process.
+    """
+    before = _Patience.pauses
+    _Patience.pauses, _Patience.is_down = _PAUSES, False
+    try:
+        yield
+    finally:
+        _Patience.pauses = before
+
+
+def _connected(uri: str, local_artifacts: Path | None) -> MlflowClient:
     mlflow = import_mlflow()
     with named_errors(uri):
         database = sqlite_path(uri)

@@ -67,12 +67,14 @@ def delete_version(place: RegistryPlace, version: RegisteredVersion) -> Deletion
                 f"{', '.join(current.aliases)} points to it"
             )
         if KEY_TAG in current.tags:  # from now on no registration finds it
-            client.delete_model_version_tag(version.name, str(version.version), KEY_TAG)
+            with _unless_missing():
+                client.delete_model_version_tag(version.name, str(version.version), KEY_TAG)
         others = tuple(_made_of_the_same(client, version))
         deletion = Deletion(0, kept_for=others)
         if not others:
             deletion = _delete_origin(place, client, version)
-        client.delete_model_version(version.name, str(version.version))
+        with _unless_missing():
+            client.delete_model_version(version.name, str(version.version))
         if not place.is_server:
             _forget_tags(place, version.name)
     shutil.rmtree(downloads_dir(place, version), ignore_errors=True)
@@ -254,7 +256,7 @@ def _tracking_store(place: RegistryPlace) -> Any:
 
 @contextmanager
 def _unless_missing() -> Iterator[None]:
-    """Ignore that something is already gone."""
+    """Ignore that something is gone: by an earlier attempt, or by one whose answer was lost."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:

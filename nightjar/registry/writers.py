@@ -58,7 +58,10 @@ class RegistryWriter(Protocol):
         """Hide a damaged version from lookups by key: its embeddings get registered again."""
 
     def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
-        """Set tags of a version, and put ``verdict`` at the end of its description."""
+        """Put ``verdict`` at the end of a version's description, then set tags, in their order.
+
+        Tags of rules that are not among them, from an earlier verdict, are deleted.
+        """
 
 
 def open_writer(place: RegistryPlace) -> RegistryWriter:
@@ -125,6 +128,11 @@ class SqliteWriter:
     def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
         """Set tags of a version, and put ``verdict`` at the end of its description."""
         with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM model_version_tags WHERE workspace = 'default' AND name = ? "
+                "AND version = ? AND substr(key, 1, ?) = ?",
+                (name, number, len(_RULE_TAGS), _RULE_TAGS),
+            )
             connection.executemany(
                 "INSERT OR REPLACE INTO model_version_tags (workspace, name, version, key, value) "
                 "VALUES ('default', ?, ?, ?, ?)",
@@ -238,10 +246,14 @@ class ClientWriter:
     def describe(self, name: str, number: int, tags: Mapping[str, str], verdict: str) -> None:
         """Set tags of a version, and put ``verdict`` at the end of its description."""
         with self._named_errors():
+            found = self.client.get_model_version(name, str(number))
+            page = _with_verdict(found.description or "", verdict)
+            self.client.update_model_version(name, str(number), page)
+            for key in found.tags:
+                if key.startswith(_RULE_TAGS) and key not in tags:
+                    self.client.delete_model_version_tag(name, str(number), key)
             for key, value in tags.items():
                 self.client.set_model_version_tag(name, str(number), key, _tag_value(value))
-            before = self.client.get_model_version(name, str(number)).description or ""
-            self.client.update_model_version(name, str(number), _with_verdict(before, verdict))
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -252,6 +264,7 @@ class ClientWriter:
 
 
 _VERDICT = "\n\nGate: "
+_RULE_TAGS = f"{GATE_TAG}."
 _MAX_DESCRIPTION, _MAX_TAG = 4_900, 2_000
 """MLflow's database holds 5,000 characters of either; shorter tags are easier to read."""
 

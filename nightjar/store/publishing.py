@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,13 @@ from nightjar.store.local_disk import (
     remove_unfinished,
     replace_directory,
 )
-from nightjar.store.manifest import MANIFEST_NAME, ArtifactRef, FileEntry, Manifest
+from nightjar.store.manifest import (
+    MANIFEST_NAME,
+    ArtifactRef,
+    FileEntry,
+    Manifest,
+    read_created_at,
+)
 from nightjar.store.opening import Artifact, Store
 from nightjar.store.parquet import (
     SUFFIX,
@@ -166,13 +172,16 @@ def publish(
     identity: Identity,
     write: Callable[[Staging], None],
     git_commit: str | None = None,
+    *,
+    is_newest: bool = False,
 ) -> ArtifactRef:
     """Publish what ``write`` puts into a :class:`Staging`, under ``identity.version``.
 
     When ``write`` raises, nothing is published and the staging directory is removed. If another
     run publishes the version meanwhile, its artifact stays and is checked as by
     :meth:`.opening.Store.open`. An artifact whose parent was made again with other bytes
-    (:meth:`.opening.Store.replaced_parent`) is replaced. Raises StoreNotWritable when the
+    (:meth:`.opening.Store.replaced_parent`) is replaced. With ``is_newest`` its time of publishing
+    is the latest of the stage, even if the clock was set back. Raises StoreNotWritable when the
     directory cannot be written or the disk is full.
     """
     stage_dir = root / identity.stage
@@ -189,6 +198,8 @@ def publish(
             manifest = replace(
                 _manifest(identity, staging, git_commit, seconds), parent_digests=parent_digests
             )
+            if is_newest:
+                manifest = replace(manifest, created_at=_after_all(stage_dir, manifest.created_at))
             write_synced(staging_dir / MANIFEST_NAME, manifest.to_text())
             sync(staging_dir)
             is_ours = _put(staging_dir, Path(ref.path))
@@ -228,6 +239,16 @@ def rewrite(artifact: Artifact, write: Callable[[Staging], None]) -> None:
             sync(staging_dir)
             replace_directory(staging_dir, path)
     logger.info("rewrote %s: %s", artifact.ref, manifest.counts)
+
+
+def _after_all(stage_dir: Path, created_at: str) -> str:
+    """``created_at``, or just after the newest artifact of the stage if that is later."""
+    for newest in Store(stage_dir.parent).versions(stage_dir.name)[-1:]:
+        last = read_created_at(Path(newest.path))
+        if last is not None and last >= created_at:
+            later = datetime.fromisoformat(last) + timedelta(microseconds=1)
+            return later.isoformat(timespec="microseconds")
+    return created_at
 
 
 def _whole_numbers(counts: Mapping[str, int]) -> dict[str, int]:

@@ -68,7 +68,8 @@ def from_gensim(
         ref = store.open(store.ref(EMBEDDINGS, identity.version)).ref
         logger.info("%s holds the same model already", ref)
         return ref
-    return publish(root, identity, partial(_write, content, identity), git_commit)
+    # Of several under one name the newest answers.
+    return publish(root, identity, partial(_write, content, identity), git_commit, is_newest=True)
 
 
 def _check_name(name: str) -> None:

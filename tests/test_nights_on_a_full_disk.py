@@ -1,0 +1,178 @@
+"""Nights on a real disk that is full: from the start, after any number of pages, at any write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from asking_support import asked
+from disk_support import empty, leave_free, small_disk
+from fork_support import COMMANDS, Victims, victims_of
+from nights_support import GOOD, HandMade
+from service_support import environment_of_a_user
+
+from nightjar.core import Nights, NightStatus
+from nightjar.registry import check_files_whole
+
+pytestmark = pytest.mark.timeout(300)
+
+ACT = """
+from pathlib import Path
+
+import nightjar.pipeline.night as nights
+from disk_support import leave_free
+from nightjar.config import load_config
+from nightjar.core import NightRecorder
+from nightjar.errors import NightjarError
+from nightjar.promotion.ledger import Ledger
+from nightjar.promotion.promoter import Promoter
+from nightjar.registry.client import import_mlflow
+from nightjar.registry.registration import _Registrar
+from nightjar.registry.writers import SqliteWriter
+
+import_mlflow()
+nights.RETRY_PAUSES = ()
+OWNERS = {found.__name__: found for found in (
+    Ledger, Promoter, SqliteWriter, NightRecorder, _Registrar, nights._Night)}
+
+
+def fill_up_at(place, moment, disk):
+    owner, _, name = place.partition(".")
+    real = getattr(OWNERS[owner], name)
+
+    def filled(*args, **values):
+        if moment == "before":
+            leave_free(disk, 0)
+            return real(*args, **values)
+        found = real(*args, **values)
+        leave_free(disk, 0)
+        return found
+
+    setattr(OWNERS[owner], name, filled)
+
+
+def act(config, said, place, moment):
+    if place:
+        fill_up_at(place, moment, Path(config).parents[1])
+    loaded = load_config(Path(config))
+    made_by = nights.Provenance(git_commit=None, actor="test", n_workers=1)
+    runner = nights.DirectRunner(loaded, made_by)
+    try:
+        nights.run_night(loaded, runner, made_by, nights.NightRequest("the test"))
+    except NightjarError as error:
+        Path(said).write_text(str(error))
+        sys.exit(error.exit_code)
+"""
+
+
+@dataclass
+class Project:
+    """A pipeline on a small disk; its nights run in processes of their own."""
+
+    made: HandMade
+    disk: Path
+    victims: Victims
+    n_nights: int = 0
+
+    def new_vectors(self) -> None:
+        self.n_nights += 1
+        self.made.write_vectors(GOOD, seed=self.n_nights)
+
+    def night(self, place: str = "", moment: str = "") -> tuple[int, str]:
+        """The exit code, and the error if there was one."""
+        said = self.disk.with_name("said")
+        said.unlink(missing_ok=True)
+        code = self.victims.run(str(self.made.path), str(said), place, moment)
+        return code, said.read_text() if said.exists() else ""
+
+    def numbers(self) -> list[int]:
+        found = self.made.place.reader().versions("night-words")
+        return [version.version for version in found]
+
+    def is_whole(self) -> bool:
+        return asked(self.made.path, "verify").splitlines()[-1].endswith("all whole")
+
+    def check_is_finished(self, before: list[int]) -> None:
+        """With free space the next night has finished what was due, as one version more."""
+        empty(self.disk)
+        assert self.night() == (0, "")
+        nights = Nights(self.made.loaded.pipeline_dir)
+        *earlier, last = nights.all()
+        assert last.status in (NightStatus.COMPLETED, NightStatus.NOTHING_TO_DO)
+        assert last.alarms == ()
+        assert NightStatus.RUNNING not in {night.status for night in earlier}
+        number = before[-1] + 1 if before else 1
+        assert self.numbers()[-1] == number
+        assert self.made.champion == number
+        reader = self.made.place.reader()
+        assert reader.aliases("night-words") == {"champion": number}
+        version = reader.version("night-words", number)
+        assert version is not None
+        assert check_files_whole(self.made.place, version) == []
+        move = self.made.standing.model("words").last_move
+        assert move is not None
+        assert version.tags["nightjar.gate_key"] == move.decision_key
+        assert self.made.due() == []
+        assert self.is_whole()
+        left = [path for path in self.disk.rglob(".*") if "unfinished" in path.name]
+        assert [*left, *self.disk.rglob(".staging-*")] == []
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    directory = tmp_path_factory.mktemp("full")
+    with small_disk(directory / "disk", "64m") as disk, victims_of(ACT) as victims:
+        found = Project(HandMade(disk / "project"), disk, victims)
+        found.new_vectors()
+        assert found.night() == (0, "")
+        yield found
+
+
+KIB = 1_024
+FREE = [0, 4, 12, 40, 64]
+"""Kibibytes, of about 200 that a night needs at most."""
+MOMENTS = [
+    ("_Night.registered", "before"),
+    ("_Registrar._create_version", "before"),
+    ("_Registrar._create_version", "after"),
+    ("Ledger.append", "before"),
+    ("Ledger.append", "after"),
+    ("SqliteWriter.point", "after"),
+    ("NightRecorder.end", "before"),
+]
+"""Each comes later than the one before in what is left to do."""
+
+
+def test_a_week_in_which_the_disk_is_full_a_little_later_every_night(project: Project) -> None:
+    before, n_events = project.numbers(), len(project.made.events)
+    project.new_vectors()
+    for free in FREE:
+        leave_free(project.disk, free * KIB)
+        code, said = project.night()
+        assert code == 1, free
+        assert "No space left on device" in said or "database or disk is full" in said, free
+        assert "free some space" in said or "the free space" in said, free
+        assert project.numbers() == before
+    assert project.is_whole()  # while it is full
+    for place, moment in MOMENTS:
+        empty(project.disk)
+        code, said = project.night(place, moment)
+        assert code == 1, place
+        assert "No space left on device" in said or "database or disk is full" in said, place
+        assert project.numbers()[-1] <= before[-1] + 1
+    project.check_is_finished(before)
+    assert [event.kind for event in project.made.events[n_events:]] == ["promoted"]
+
+
+def test_the_command_says_that_the_disk_is_full(project: Project) -> None:
+    project.new_vectors()
+    leave_free(project.disk, 0)
+    arguments = ["run", "-c", str(project.made.path)]
+    done = COMMANDS.run(arguments, environment_of_a_user())
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    before = project.numbers()
+    project.check_is_finished(before)
