@@ -273,6 +273,8 @@ def test_sqlite_writer_writes_what_mlflow_writes(world: World) -> None:
     assert not isinstance(fast, ClientWriter)
     write(fast, version)
     assert dump(world) == expected
+    tags = world.client.get_model_version("night-w2v", "2").tags
+    assert (tags["nightjar.gate"], "nightjar.gate.health.isotropy" in tags) == ("promoted", False)
     found = world.client.get_registered_model("night-w2v")
     assert (found.aliases, found.tags) == ({"champion": 2}, {"nightjar.ledger": "ledger-2"})
     assert world.client.get_model_version("night-w2v", "1").tags == {
