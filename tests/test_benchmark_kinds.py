@@ -177,7 +177,7 @@ def test_a_repeated_column_is_named_in_every_format(
 ) -> None:
     path = written(tmp_path / "benchmark", names, [["a", "b"]] * 3, suffix)
     with pytest.raises(
-        BenchmarkError, match=rf"benchmark{re.escape(suffix)}.* has several columns {repeated}, in"
+        BenchmarkError, match=rf"benchmark{re.escape(suffix)}.* names {repeated} several times, in"
     ):
         read_benchmark("mine", config_of(ClassificationBenchmark, path), tmp_path)
 

@@ -210,9 +210,9 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
         ),
         (
             "score\tsentence1\tsentence2\tscore\n1\ta\tb\t2\n",
-            "line 1: the header has several columns score, in",
+            "line 1: the header names score several times",
         ),
-        ("sentence1\tscore\tsentence1\tsentence2\n", "header has several columns sentence1, in"),
+        ("sentence1\tscore\tsentence1\tsentence2\n", "header names sentence1 several times"),
         ("score\tsentence1\tsentence2\n", "there is no pair of texts in it"),
         ("genre\tscore\tsentence1\tsentence2\nall\t1\ta\tb\n", "line 2: the category name 'all'"),
     ],

@@ -155,8 +155,8 @@ def _places(
     repeated = [name for name, found in found_at.items() if len(found) > 1]
     if repeated:
         raise BenchmarkError(
-            f"{where} has several columns {', '.join(repeated)}, in whichever case; give each "
-            f"its own name"
+            f"{where} names {', '.join(repeated)} several times, in whichever case; give each "
+            f"column its own name"
         )
     places = {name: found[0] for name, found in found_at.items() if found}
     for name, place in places.items():
