@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from gensim.models import KeyedVectors
 from gensim.test.utils import datapath
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.stats import skew
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -141,7 +143,105 @@ def test_a_missing_column_is_named_with_those_that_are_there(
     path = tmp_path / "benchmark.parquet"
     pq.write_table(pa.table(columns).drop_columns([dropped]), path)
     with pytest.raises(
-        BenchmarkError, match=rf"benchmark\.parquet: there is no column {dropped}; it"
+        BenchmarkError, match=rf"benchmark\.parquet: the file has no column {dropped}; it"
+    ):
+        read_benchmark("mine", config_of(kind, path), tmp_path)
+
+
+def written(path: Path, names: list[str], columns: list[list[Any]], suffix: str) -> Path:
+    """A table with those columns, whose names may be the same, as Parquet or text."""
+    path = path.with_suffix(suffix)
+    if suffix == ".parquet":
+        arrays = [pa.array(column) for column in columns]
+        pq.write_table(pa.Table.from_arrays(arrays, names=names), path)
+    else:
+        lines = [names, *([str(cell) for cell in row] for row in zip(*columns, strict=True))]
+        path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+SUFFIXES = pytest.mark.parametrize("suffix", [".tsv", ".parquet"])
+
+
+@SUFFIXES
+@pytest.mark.parametrize(
+    ("names", "repeated"),
+    [
+        (["label", "text", "text"], "text"),
+        (["Label", "LABEL", "text"], "label"),
+        (["Text", "label", "TEXT"], "text"),
+    ],
+)
+def test_a_repeated_column_is_named_in_every_format(
+    names: list[str], repeated: str, suffix: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "benchmark", names, [["a", "b"]] * 3, suffix)
+    with pytest.raises(
+        BenchmarkError, match=rf"benchmark{re.escape(suffix)}.* names {repeated} several times, in"
+    ):
+        read_benchmark("mine", config_of(ClassificationBenchmark, path), tmp_path)
+
+
+@SUFFIXES
+def test_a_column_in_another_case_is_found_and_the_exact_one_first(
+    suffix: str, tmp_path: Path
+) -> None:
+    columns = [["x", "y"] * 2, ["a", "b", "c", "d"], ["other"] * 4, ["more"] * 4]
+    names = ["LABEL", "text", "Text", "more"]
+    path = written(tmp_path / "benchmark", names, columns, suffix)
+    items = read_benchmark("mine", config_of(ClassificationBenchmark, path), tmp_path)
+    assert items.texts == ("a", "b", "c", "d")  # type: ignore[attr-defined]
+    assert items.labels == ("x", "y", "x", "y")  # type: ignore[attr-defined]
+
+
+@SUFFIXES
+def test_repeated_columns_that_nobody_reads_are_ignored(suffix: str, tmp_path: Path) -> None:
+    names = ["note", "text", "label", "note"]
+    columns = [["n"] * 4, ["a", "b", "c", "d"], ["x", "y"] * 2, ["n"] * 4]
+    path = written(tmp_path / "benchmark", names, columns, suffix)
+    assert len(read_benchmark("mine", config_of(ClassificationBenchmark, path), tmp_path)) == 4
+
+
+@SUFFIXES
+def test_one_column_cannot_be_text_and_label(suffix: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "benchmark", ["TEXT"], [["a", "b"] * 2], suffix)
+    config = config_of(ClassificationBenchmark, path, text_column="Text", label_column="text")
+    with pytest.raises(BenchmarkError, match="has one column TEXT for Text and text; each needs"):
+        read_benchmark("mine", config, tmp_path)
+    with pytest.raises(ValidationError, match="text_column and label_column are both 'text'"):
+        config_of(ClassificationBenchmark, path, text_column="text", label_column="text")
+
+
+@SUFFIXES
+@pytest.mark.parametrize(
+    ("kind", "names", "rows", "message"),
+    [
+        (
+            OutlierBenchmark,
+            ["words", "outliers"],
+            [["a b c", "d e f"], ["x", "y e"]],
+            "{row}: the outlier 'e' is one of the words of its own set",
+        ),
+        (
+            NeighborsBenchmark,
+            ["word", "neighbors"],
+            [["a", "b"], ["c", "a b"]],
+            "{row}: the word 'b' is one of its own expected neighbours",
+        ),
+    ],
+)
+def test_items_that_no_model_can_answer_are_refused(
+    kind: type[Any],
+    names: list[str],
+    rows: list[list[Any]],
+    message: str,
+    suffix: str,
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path / "benchmark", names, rows, suffix)
+    row = {".tsv": "line 3", ".parquet": "row 2"}[suffix]
+    with pytest.raises(
+        BenchmarkError, match=rf"benchmark{re.escape(suffix)}, {message.format(row=row)}"
     ):
         read_benchmark("mine", config_of(kind, path), tmp_path)
 

@@ -208,7 +208,10 @@ def test_sts_columns_are_found_by_name_and_quoted_texts_unquoted(tmp_path: Path)
             "score\tsentence1\tsentence2\n1_0\ta\tb\n",
             "line 2: expected 3 fields separated by tabs, with a number in score",
         ),
-        ("score\tsentence1\tsentence2\tscore\n1\ta\tb\t2\n", "line 1: the header names score"),
+        (
+            "score\tsentence1\tsentence2\tscore\n1\ta\tb\t2\n",
+            "line 1: the header names score several times",
+        ),
         ("sentence1\tscore\tsentence1\tsentence2\n", "header names sentence1 several times"),
         ("score\tsentence1\tsentence2\n", "there is no pair of texts in it"),
         ("genre\tscore\tsentence1\tsentence2\nall\t1\ta\tb\n", "line 2: the category name 'all'"),

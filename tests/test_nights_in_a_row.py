@@ -70,6 +70,33 @@ def test_a_blocked_candidate_is_judged_once_and_stays_blocked(project: HandMade)
     assert project.due() == []
 
 
+def test_why_is_about_what_the_last_night_decided(project: HandMade) -> None:
+    project.night()
+    project.write_vectors(POOR)
+    project.night()
+    assert "as decided" not in asked(project.path, "why", "words")
+    project.write_vectors(POOR, seed=1)
+    project.night()
+    project.write_vectors(POOR)
+    assert outcome(project.night()) == "blocked"
+    said = asked(project.path, "why", "words")
+    assert "words version 4," in said  # version 2 was deleted, and its bytes are registered again
+    assert "blocked in night 4, as decided in night 2: mean score" in said
+    assert "candidate 4" in said
+    found = json.loads(asked(project.path, "why", "words", "--json"))
+    assert (found["version"], found["decision"]["night"]) == (4, 2)
+    last = found["last_night"]
+    assert (last["night"], last["outcome"], last["repeats"]) == (4, "blocked", 2)
+    project.night("evaluation.bootstrap_samples=90")  # a trial decides nothing
+    assert "blocked in night 4, as decided in night 2" in asked(project.path, "why", "words")
+    project.write_vectors(GOOD)
+    assert outcome(project.night()) == "unchanged"
+    said = asked(project.path, "why", "words")
+    assert "words version 1," in said
+    assert "unchanged in night 6: version 1 is the champion" in said
+    assert "promoted:" in said
+
+
 def test_small_losses_do_not_add_up(project: HandMade) -> None:
     """Each night loses less than allowed against the champion; the reference notices."""
     project.night()

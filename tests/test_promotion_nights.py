@@ -312,6 +312,23 @@ def test_answer_to_the_same_question_names_the_base_as_it_is_registered_now(
     assert settled.note == "as it was decided before"
 
 
+def test_answer_to_the_same_question_names_the_versions_as_they_are_registered_now(
+    pipeline: Pipeline,
+) -> None:
+    champion, other = pipeline.version("A", 0.5), pipeline.version("B", 0.4)
+    pipeline.night(champion)
+    before = pipeline.night(other, number=2).decision
+    assert "(version 1)" in before.reason
+    pipeline.client.delete_model_version_tag("night-w2v", "1", "nightjar.registration_key")
+    again = pipeline.version("A", 0.5)
+    assert (again.number, again.digest) == (3, champion.digest)
+    pipeline.night(again, number=3)
+    settled = pipeline.night(other, number=4)
+    assert settled.decision.key == before.key
+    assert "the champion's 0.5000 (version 3)" in settled.decision.reason
+    assert (settled.event, settled.note) == (None, "as it was decided before")
+
+
 def test_derived_model_of_a_blocked_base_is_blocked(pipeline: Pipeline) -> None:
     glove = pipeline.version("G", model="glove")
     pipeline.night(glove, "glove")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as peers
 
-from nightjar.scoring import resampling
+from nightjar.scoring import metrics, resampling
 from nightjar.scoring.metrics import METRICS, score
 from nightjar.scoring.resampling import Resampling, ScoreEstimate, own_units
 
@@ -79,6 +79,57 @@ def test_a_weight_is_a_repetition(metric: str) -> None:
     ]
     measured = METRICS[metric].measure(found, gold, weights)
     np.testing.assert_allclose(measured, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "categories"),
+    [
+        ([0, 0, 0], [0, 0, 0]),
+        ([0, 1, 2], [0, 0, 0]),
+        ([0, 0, 0], [0, 1, 2]),
+        ([0, 1, 2], [0, 1, 1]),
+        ([0, 0, 1, 1, 2], [2, 2, 0, 0, 1]),
+        ([0] * 9 + [1], [0] * 8 + [1] * 2),
+        (range(10), range(10)),
+        (range(100), range(100)),
+    ],
+)
+def test_adjusted_information_of_extremes_is_scikit_learns(
+    clusters: Sequence[int], categories: Sequence[int]
+) -> None:
+    found, gold = np.array(clusters, np.float64), np.array(categories, np.float64)
+    measured = score("adjusted_information", found, gold)
+    assert measured == pytest.approx(PEERS["adjusted_information"](gold, found), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=examples(60))
+@given(data=st.data())
+def test_adjusted_information_is_scikit_learns(data: st.DataObject) -> None:
+    n_items = data.draw(st.integers(3, 40))
+    column = st.lists(st.integers(0, 6), min_size=n_items, max_size=n_items)
+    found, gold, times = (np.array(data.draw(column), np.float64) for _ in range(3))
+    measured = METRICS["adjusted_information"].measure(found, gold, times[np.newaxis])
+    drawn = np.repeat(np.arange(n_items), times.astype(int))
+    expected = PEERS["adjusted_information"](gold[drawn], found[drawn])
+    assert measured.tolist() == pytest.approx([expected], abs=1e-9)
+
+
+def test_what_chance_gives_is_computed_once_for_resamples_with_the_same_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The parts of cells are counted: a thousand resamples of 5 x 5 cells repeat nearly all."""
+    n_parts = []
+    compute = metrics._expected_parts
+
+    def counting(*sizes: NDArray[np.int64]) -> Values:
+        n_parts.append(len(sizes[0]))
+        return compute(*sizes)
+
+    monkeypatch.setattr(metrics, "_expected_parts", counting)
+    found, gold = sample("adjusted_information")
+    for weights in Resampling(1_000, 0.95, 1).weights(own_units(60), "pairs"):
+        METRICS["adjusted_information"].measure(found, gold, weights)
+    assert sum(n_parts) < 1_000
 
 
 @pytest.mark.parametrize("metric", [name for name in sorted(PEERS) if METRICS[name].is_resampled])

@@ -6,6 +6,7 @@ None of them needs Prefect; MLflow is imported only where the registry is not a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -119,6 +120,7 @@ def why(
                 "embeddings_version": found.version.embeddings,
                 "embeddings_digest": found.version.digest,
                 "decision": None if found.decision is None else found.decision.as_json(),
+                "last_night": None if found.last is None else asdict(found.last),
                 "events": [event.as_json() for event in found.events],
             }
         )
@@ -434,15 +436,25 @@ def _print_explanation(console: Console, found: Explanation) -> None:
     console.print(
         f"{visible(found.model)} version {version.number}, embeddings {version.embeddings}"
     )
+    last = found.last
+    numbers: Mapping[str, int | None] = {}
+    if last is not None:
+        repeated = "" if last.repeats is None else f", as decided in night {last.repeats}"
+        note = f" ({last.note})" if last.note and not repeated else ""
+        said = f"{last.outcome} in night {last.night}{repeated}: {last.reason}{note}"
+        console.print(visible(said, 2 * _LONGEST_REASON))
+        numbers = {} if last.repeats is None else last.numbers
     if found.decision is None:
-        console.print("No night has judged it.")
+        if last is None:
+            console.print("No night has judged it.")
     else:
         event = found.decision
-        console.print(f"{event.kind}: {visible(event.reason, 2 * _LONGEST_REASON)}")
+        if not numbers:
+            console.print(f"{event.kind}: {visible(event.reason, 2 * _LONGEST_REASON)}")
         console.print(f"decision {event.decision_key} of {event.time:%Y-%m-%d %H:%M} UTC")
         console.print()
         decision = event.evidence.get("decision", {})
-        print_table(console, _scores(decision))
+        print_table(console, _scores(decision, numbers))
         if decision.get("rules"):
             console.print()
             print_table(console, _rules(decision["rules"]))
@@ -457,11 +469,14 @@ def _print_explanation(console: Console, found: Explanation) -> None:
 _ROLES = ("candidate", "champion", "reference")
 
 
-def _scores(decision: Mapping[str, Any]) -> Table:
-    """Scores and coverage of the compared versions, one row per benchmark."""
+def _scores(decision: Mapping[str, Any], numbers: Mapping[str, int | None]) -> Table:
+    """Scores and coverage of the compared versions, one row per benchmark.
+
+    ``numbers`` are the versions' numbers by role, where those have others than in the decision.
+    """
     contenders = {role: decision.get(role) for role in _ROLES}
     head = [
-        f"{role} {found['version']['number']}"
+        f"{role} {numbers.get(role) or found['version']['number']}"
         for role, found in contenders.items()
         if found is not None
     ]

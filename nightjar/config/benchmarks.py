@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from nightjar.config.sections import Name, Section, Seed, Text
 
@@ -95,6 +95,15 @@ class ClassificationBenchmark(_Benchmark):
         10_000, ge=10, description="larger files are sampled, evenly over the labels"
     )
     metric: Literal["accuracy", "macro_f1"] = Field("accuracy", description="for the gate")
+
+    @model_validator(mode="after")
+    def _label_is_not_the_text(self) -> Self:
+        if self.text_column == self.label_column:
+            raise ValueError(
+                f"text_column and label_column are both {self.text_column!r}; name the column of "
+                f"the labels"
+            )
+        return self
 
 
 class NeighborsBenchmark(_Benchmark):

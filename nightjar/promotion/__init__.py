@@ -22,7 +22,13 @@ from nightjar.promotion.contenders import (
     facts_of,
     is_of,
 )
-from nightjar.promotion.current_standing import Explanation, explain, read_events, read_standing
+from nightjar.promotion.current_standing import (
+    Explanation,
+    NightsDecision,
+    explain,
+    read_events,
+    read_standing,
+)
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
@@ -53,6 +59,7 @@ __all__ = [
     "JudgeAgain",
     "Ledger",
     "ModelStanding",
+    "NightsDecision",
     "Noise",
     "Outcome",
     "PrepareServing",

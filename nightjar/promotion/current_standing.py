@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nightjar.config import LoadedConfig
+from nightjar.core import Nights
 from nightjar.errors import PromotionRefused
 from nightjar.promotion.applying import Aliases, AliasState, alias_alarm
 from nightjar.promotion.events import DECISIONS, Event, VersionRef
@@ -50,15 +53,32 @@ def read_standing(loaded: LoadedConfig) -> Standing:
 
 
 @dataclass(frozen=True)
+class NightsDecision:
+    """What a night decided, by its record: the ledger has no second event of the same answer."""
+
+    night: int
+    outcome: str
+    reason: str
+    note: str
+    """That the model is held, or why nothing was recorded."""
+    numbers: Mapping[str, int | None]
+    """The versions' numbers in that night, by role: candidate, champion, reference."""
+    repeats: int | None
+    """The earlier night whose decision it repeats; None when it repeats none."""
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why a version has its current role."""
 
     model: str
     version: VersionRef
     decision: Event | None
-    """The gate's last decision on it; None when no night has judged it."""
+    """The gate's last recorded decision on it; None when there is none."""
     events: tuple[Event, ...]
     """Everything that happened to it, oldest first."""
+    last: NightsDecision | None = None
+    """What the last night decided, if that wrote no event and no version was asked for."""
 
 
 def explain(loaded: LoadedConfig, model: str, number: int | None = None) -> Explanation:
@@ -68,15 +88,57 @@ def explain(loaded: LoadedConfig, model: str, number: int | None = None) -> Expl
     """
     events = [event for event in read_events(loaded) if event.subject == model]
     decided = [event for event in events if event.kind in DECISIONS]
+    last: Mapping[str, Any] | None = None
+    night = 0
     if number is None:
+        night, last = _last_night(loaded, model, decided[-1]) if decided else (0, None)
         version = decided[-1].new if decided else None
+        if last is not None:
+            candidate = last["candidate"]
+            version = VersionRef(candidate["version"], candidate["embeddings"], candidate["digest"])
         if version is None:
             raise PromotionRefused(f"{model}: no night has judged a version of it yet")
     else:
         version = _spoken_of(loaded, model, number, events)
     about = tuple(event for event in events if _is_about(event, version))
-    last = [event for event in about if event.kind in DECISIONS]
-    return Explanation(model, version, last[-1] if last else None, about)
+    judged = [event for event in about if event.kind in DECISIONS]
+    if last is None:
+        return Explanation(model, version, judged[-1] if judged else None, about)
+    same = [event for event in judged if event.decision_key == last["key"]]
+    shown = next(reversed(same or judged), None)
+    roles = ("candidate", "champion", "reference")
+    return Explanation(
+        model,
+        version,
+        shown,
+        about,
+        NightsDecision(
+            night=night,
+            outcome=last["outcome"],
+            reason=last["reason"],
+            note=last["note"],
+            numbers={role: (last[role] or {}).get("version") for role in roles},
+            repeats=same[-1].night if same else None,
+        ),
+    )
+
+
+def _last_night(
+    loaded: LoadedConfig, model: str, recorded: Event
+) -> tuple[int, Mapping[str, Any] | None]:
+    """The last night that decided on a model, and what, if that wrote no event.
+
+    ``recorded`` is the last event of a decision; earlier nights are not read.
+    """
+    nights = Nights(loaded.pipeline_dir)
+    for number in reversed(nights.numbers()):
+        if recorded.night is not None and number <= recorded.night:
+            break
+        night = nights.get(number)
+        found = [entry for entry in night.decisions if entry["model"] == model]
+        if found and not night.is_trial:
+            return number, found[-1] if found[-1]["event"] is None else None
+    return 0, None
 
 
 def _spoken_of(loaded: LoadedConfig, model: str, number: int, events: list[Event]) -> VersionRef:

@@ -132,12 +132,24 @@ class Promoter:
                 )
         base_champion = _base_champion(question, standing)
         key = decision_key(question, base_champion)
+        versions = {
+            "candidate": _version(question.candidate),
+            "champion": _version(question.champion),
+            "reference": _version(question.reference),
+        }
         for event in reversed(self._desk.ledger.events()):
-            # The same question has the same answer: computing it again would only take time.
             if event.decision_key == key and event.subject == question.model:
-                found = Decision.of_json(event.evidence[DECISION])
-                # The same bytes may have another number since.
-                return replace(found, base_champion=base_champion)
+                recorded = event.evidence[DECISION]
+                found = Decision.of_json(recorded)
+                # The same question has the same answer, but its words name versions by number, and
+                # the same bytes may have another one since.
+                if found.base_champion == base_champion and versions == {
+                    role: None
+                    if recorded[role] is None
+                    else VersionRef(**recorded[role]["version"])
+                    for role in versions
+                }:
+                    return found
         return decide(question, base_champion)
 
     def will_promote(self, question: Question, decision: Decision) -> bool:

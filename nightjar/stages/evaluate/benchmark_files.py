@@ -21,6 +21,8 @@ RESERVED_CATEGORIES = (ALL, SEMANTIC, SYNTACTIC)
 """Names of the summary rows; a file may not use them as categories."""
 _PARQUET_MAGIC = b"PAR1"
 _SHOWN = 60
+_MOST_NAMES = 300
+"""Characters of a value, and of all names of columns, that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ def read_table(
 ) -> BenchmarkTable:
     """Read a table of ``of`` (a pair of texts, say) from Parquet, or tab-separated text in UTF-8.
 
-    The text has a header with the names of the columns, in any order; other columns are ignored. A
-    field may be quoted, with quotes inside it doubled. Empty lines are skipped, and so are lines
-    with nothing in the column ``blank``.
+    The text has a header with the names of the columns, in any order and case; other columns are
+    ignored. A field may be quoted, with quotes inside it doubled. Empty lines are skipped, and so
+    are lines with nothing in the column ``blank``.
     """
     if is_parquet(path):
         return read_parquet(path, texts=texts, numbers=numbers, lists=lists, optional=optional)
@@ -106,21 +108,7 @@ def read_table(
     lines = numbered_lines(path, comments=())
     number, header = next(lines, (1, ""))
     names = [unquoted(name.strip()).strip() for name in header.split("\t")]
-    found_at = {name: _places(name, names) for name in (*required, *optional)}
-    missing = [name for name in required if not found_at[name]]
-    if missing:
-        end = f" and, if there is one, {optional[0]}" if optional else ""
-        raise BenchmarkError(
-            f"{path}, line {number}: the header has no column {', '.join(missing)}; it names "
-            f"{', '.join(required)}{end}, separated by tabs"
-        )
-    repeated = [name for name, found in found_at.items() if len(found) > 1]
-    if repeated:
-        raise BenchmarkError(
-            f"{path}, line {number}: the header names {', '.join(repeated)} several times; give "
-            f"each column its own name"
-        )
-    places = {name: found[0] for name, found in found_at.items() if found}
+    places = _places(f"{path}, line {number}: the header", names, required, optional)
     columns: dict[str, list[object]] = {name: [] for name in places}
     rows: list[int] = []
     for number, line in lines:
@@ -147,8 +135,41 @@ def read_table(
     return BenchmarkTable(path, dict(columns), rows, "line")
 
 
-def _places(name: str, names: Sequence[str]) -> list[int]:
-    """Where a column is among ``names``: spelled exactly so, or else in another case."""
+def _places(
+    where: str, names: Sequence[str], required: Sequence[str], optional: Sequence[str]
+) -> dict[str, int]:
+    """Where the columns are among the ``names`` of a file, which is the same for every format.
+
+    A column is spelled exactly so, or else in another case. Raises BenchmarkError when one is
+    missing, or there several times, or when two of them are the same.
+    """
+    found_at = {name: _spelled(name, names) for name in (*required, *optional)}
+    missing = [name for name in required if not found_at[name]]
+    if missing:
+        end = f" and, if there is one, {optional[0]}" if optional else ""
+        raise BenchmarkError(
+            f"{where} has no column {', '.join(missing)}; it has "
+            f"{_short(', '.join(names), _MOST_NAMES) or 'none'}, and needs "
+            f"{', '.join(required)}{end}"
+        )
+    repeated = [name for name, found in found_at.items() if len(found) > 1]
+    if repeated:
+        raise BenchmarkError(
+            f"{where} names {', '.join(repeated)} several times, in whichever case; give each "
+            f"column its own name"
+        )
+    places = {name: found[0] for name, found in found_at.items() if found}
+    for name, place in places.items():
+        others = [other for other in places if other != name and places[other] == place]
+        if others:
+            raise BenchmarkError(
+                f"{where} has one column {names[place]} for {name} and {others[0]}; each needs "
+                f"its own"
+            )
+    return places
+
+
+def _spelled(name: str, names: Sequence[str]) -> list[int]:
     exact = [place for place, other in enumerate(names) if other == name]
     return exact or [place for place, other in enumerate(names) if other.lower() == name.lower()]
 
@@ -168,21 +189,16 @@ def read_parquet(
     lists: Sequence[str] = (),
     optional: Sequence[str] = (),
 ) -> BenchmarkTable:
-    """Read columns of a Parquet file; other columns are ignored."""
+    """Read columns of a Parquet file, in any order and case; other columns are ignored."""
     required = (*numbers, *texts, *lists)
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            missing = [name for name in required if name not in names]
-            if missing:
-                raise BenchmarkError(
-                    f"{path}: there is no column {', '.join(missing)}; it has "
-                    f"{', '.join(names) or 'none'}, and needs {', '.join(required)}"
-                )
-            wanted = [name for name in (*required, *optional) if name in names]
-            table = file.read(wanted, use_threads=False)
+            places = _places(f"{path}: the file", names, required, optional)
+            spelled = {name: names[place] for name, place in places.items()}
+            table = file.read(list(spelled.values()), use_threads=False)
             columns: dict[str, Sequence[object]] = {
-                name: table.column(name).to_pylist() for name in wanted
+                name: table.column(other).to_pylist() for name, other in spelled.items()
             }
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BenchmarkError(
@@ -243,8 +259,8 @@ def malformed_line(path: Path, number: int, expected: str, line: str) -> Benchma
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _short(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _unreadable(path: Path, error: OSError) -> BenchmarkError:

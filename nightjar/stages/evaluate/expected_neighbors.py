@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from nightjar.config import NeighborsBenchmark
+from nightjar.errors import BenchmarkError
 from nightjar.model.lookup.nearest import nearest_rows
 from nightjar.scoring.metrics import SHARE
 from nightjar.scoring.resampling import own_units
@@ -42,7 +43,14 @@ class ExpectedNeighbors(BenchmarkItems):
             path, texts=("word",), lists=("neighbors",), of="word with its neighbours"
         )
         expected: dict[str, dict[str, None]] = {}
-        for word, others in zip(table.texts("word"), table.lists("neighbors"), strict=True):
+        for number, (word, others) in enumerate(
+            zip(table.texts("word"), table.lists("neighbors"), strict=True), start=1
+        ):
+            if word in others:
+                raise BenchmarkError(
+                    f"{path}, {table.place(number)}: the word {word!r} is one of its own expected "
+                    f"neighbours, which no word is; take it out of them"
+                )
             expected.setdefault(word, {}).update(dict.fromkeys(others))
         return cls(
             tuple(expected),

@@ -53,6 +53,12 @@ class OutlierSets(BenchmarkItems):
                     f"{path}, {table.place(number)}: a set needs {_MIN_WORDS} words at least; "
                     f"add some, or delete it"
                 )
+            inside = next((word for word in odd if word in words), None)
+            if inside is not None:
+                raise BenchmarkError(
+                    f"{path}, {table.place(number)}: the outlier {inside!r} is one of the words of "
+                    f"its own set, so no model can find it; take it out of one of the two"
+                )
             sets += [words] * len(odd)
             outliers += odd
         return cls(tuple(sets), tuple(outliers))
