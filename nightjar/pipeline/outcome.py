@@ -38,7 +38,7 @@ class ModelOutcome:
     scores: Mapping[str, Score]
     registry_version: int | None
     decision: str | None
-    """"promoted", "blocked", "waiting", "unchanged" (it is the champion), or "passed" (in a trial)."""
+    """"promoted", "blocked", "waiting", "unchanged" (the champion), or "passed" (in a trial)."""
     reason: str | None
     note: str = ""
     """A remark, such as held or trial."""
