@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PROJECT_ROOT
 
 from benchmarks import gate, gate_rates
 from benchmarks.gate_answers import BENCHMARKS, NOISE, SWAPS, Items, damaged
 from benchmarks.gate_decisions import Case, Sheet, Version, check
 from benchmarks.gate_rates import Row, rate
+from nightjar.config import load_config
 from nightjar.promotion.statistics import Variance
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
@@ -54,6 +56,26 @@ def test_the_strength_of_a_damage_is_that_of_the_true_drop(world: gate.World) ->
     drop = world.truth.drop(Version("glove", 1, NOISE, strength), weights)
     assert drop == pytest.approx(0.1, abs=1e-3)
     assert world.truth.mean("fasttext", weights) > world.truth.mean("glove", weights)
+
+
+def test_the_page_of_the_gate_says_what_was_measured() -> None:
+    docs = PROJECT_ROOT / "docs"
+    page = (docs / "gate.md").read_text(encoding="utf-8")
+    measured = json.loads((docs / "gate.json").read_text(encoding="utf-8"))
+    shipped = measured["by_setting"]["shipped"]
+    for what, row in (
+        ("false_blocks", "an equal candidate is blocked"),
+        ("misses", "a drop of the size printed that night passes"),
+        ("ratchet", "60 % of the margin lost every night, stopped by the third"),
+    ):
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| {row} |"))
+        cells = [cell.strip() for cell in line.split("|")[2:4]]
+        found = [shipped[key]["value"] for key in (f"{what}, items as they are", what)]
+        assert cells == [f"{100 * value:.1f} %" for value in found]
+    gate = load_config(PROJECT_ROOT / "pipeline_config.yaml").config.registry.gate
+    assert {margins["shipped"] for margins in measured["settings"]["margins"].values()} == {
+        gate.margin
+    }
 
 
 def test_the_report_has_every_rate_with_its_interval(

@@ -447,7 +447,7 @@ def test_a_blocked_candidate_and_a_trial_are_points_of_their_own(tmp_path: Path)
     assert [(entry.judged.night, entry.judged.outcome) for entry in found.measurements] == [
         (1, "promoted"),
         (3, "blocked"),
-        (4, "promoted"),
+        (4, "passed"),
     ]
     assert [entry.judged.is_trial for entry in found.measurements] == [False, False, True]
     assert [entry.has_been_champion for entry in found.measurements] == [True, False, False]

@@ -205,7 +205,7 @@ def test_another_language_waits_for_a_person_and_stops_no_night(project: HandMad
         assert outcome(night) == "waiting"
         assert "nothing to compare with the champion (version 1)" in night.decisions[0]["reason"]
         assert "'nightjar promote words 2' promotes it" in night.decisions[0]["reason"]
-        assert any("words has no new champion until a person" in one for one in night.alarms)
+        assert any("words keeps its champion: a person decides" in one for one in night.alarms)
     asked(project.path, "promote", "words", "2")
     assert (project.champion, project.standing.model("words").reference.number) == (2, 2)
     assert outcome(project.night()) == "unchanged"

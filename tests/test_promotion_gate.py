@@ -332,7 +332,7 @@ def test_a_benchmark_on_which_the_candidate_has_no_score_is_not_left_out() -> No
     old = with_items(champion, ws=ranked)
     found = decide(undefined, old, old)
     assert found.outcome is Outcome.BLOCKED
-    assert "no score of ws on the items of the champion (version 3), which has one" in found.reason
+    assert "no score of ws where the champion (version 3) has one" in found.reason
     other_items = decide(with_items(CANDIDATE, ws=collapsed), champion, champion)
     assert "max_coverage_lost" in {rule.rule for rule in other_items.failed}
 

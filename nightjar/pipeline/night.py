@@ -468,9 +468,7 @@ class _Night:
         if settled.is_promoted and settled.decision.failed:
             self.alarm(f"{model}: {settled.decision.reason}")
         if settled.is_undecided:
-            self.alarm(
-                f"{model} has no new champion until a person decides: {settled.decision.reason}"
-            )
+            self.alarm(f"{model} keeps its champion: {settled.decision.reason}")
         if settled.decision.outcome is Outcome.BLOCKED and question.consumers:
             self.alarm(
                 f"{model} is blocked and its consumers keep the champion: "

@@ -246,8 +246,8 @@ class _Against:
         if self.unscored:
             is_close = False
             said.append(
-                f"no score of {_names(self.unscored)} on the items of the {self.role} "
-                f"({_label(self.other)}), which has one: all the answers are equal or not numbers"
+                f"no score of {_names(self.unscored)} where the {self.role} "
+                f"({_label(self.other)}) has one: all the answers are equal or not numbers"
             )
         if self.found is not None:
             is_close = is_close and self.found.is_close
