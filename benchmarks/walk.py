@@ -87,7 +87,7 @@ def write_project(directory: Path) -> None:
         "models": {"cbow": {"trainer": "word2vec", "vector_size": 16, "epochs": 2}},
         "document_vectors": {"texts": {"model": "cbow"}},
         "evaluation": {
-            "bootstrap_samples": 10,
+            "bootstrap_samples": 20,
             "benchmarks": {"pairs": {"type": "similarity", "path": "pairs.tsv"}},
         },
         "registry": {"gate": {"benchmarks": ["pairs"]}},

@@ -82,7 +82,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
         "evaluation": {
             "max_vocabulary": 50,
             "case_insensitive": False,
-            "bootstrap_samples": 11,
+            "bootstrap_samples": 21,
             "confidence": 0.9,
             "seed": 2,
             "benchmarks": {
