@@ -17,7 +17,7 @@ import pytest
 import yaml
 from config_support import MINIMAL
 from sharing_support import shared
-from slow_support import slow_tests
+from slow_support import longest_first, slow_tests
 
 from nightjar.config import load_config
 from nightjar.core import Night
@@ -71,11 +71,14 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow ones (tests/slow_support.py)."""
+    """Mark the slow ones (tests/slow_support.py), and let each worker begin with some of them."""
     slow = slow_tests()
     for item in items:
         if f"{item.path.stem}::{item.name.partition('[')[0]}" in slow:
             item.add_marker(pytest.mark.slow)
+    n_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if n_workers > 1:
+        items[:] = longest_first(items, n_workers)
 
 
 PROVENANCE = Provenance(git_commit=None, actor="test", n_workers=1)

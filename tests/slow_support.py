@@ -10,8 +10,13 @@ second on that machine.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    import pytest
 
 LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.5
@@ -30,6 +35,35 @@ def found_slow(report: Path) -> list[str]:
             module = case.get("classname", "").removeprefix("tests.")
             found.add(f"{module}::{case.get('name', '').partition('[')[0]}")
     return sorted(found)
+
+
+LONGEST = (
+    "test_dask",
+    "test_service",
+    "test_installed_package",
+    "test_nightly",
+    "test_nights_without_mlflow",
+    "test_registry_server",
+    "test_purge",
+    "test_benchmarks",
+)
+"""Files whose tests take minutes, with servers and processes of their own."""
+
+
+def longest_first(items: Sequence[pytest.Item], n_workers: int) -> list[pytest.Item]:
+    """The tests in an order in which no worker is left alone with a long one at the end.
+
+    Each worker gets an equal stretch of the tests, and steals from others once it is done. So each
+    stretch begins with some of the longest files.
+    """
+    files = [[item for item in items if item.path.stem == name] for name in LONGEST]
+    others = [item for item in items if item.path.stem not in LONGEST]
+    found: list[pytest.Item] = []
+    for worker in range(n_workers):
+        bounds = [round(len(others) * place / n_workers) for place in (worker, worker + 1)]
+        found += [item for file in files[worker::n_workers] for item in file]
+        found += others[slice(*bounds)]
+    return found
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 from asking_support import asked, asked_json, invoked, refused
 from nights_support import GOOD, HandMade
 from registry_support import mlflow
+from sharing_support import shared
 
 from nightjar.core import NightStatus
 
@@ -23,7 +24,11 @@ ALARM = "night-words: the alias champion was moved by hand: it points"
 
 @pytest.fixture(scope="module")
 def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = HandMade(tmp_path_factory.mktemp("two") / "project")
+    return shared(tmp_path_factory, "alias-by-hand", make_two_nights)
+
+
+def make_two_nights(directory: Path) -> Path:
+    project = HandMade(directory / "project")
     project.night()
     project.write_vectors(GOOD, seed=1)
     project.night()

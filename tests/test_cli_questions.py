@@ -15,6 +15,7 @@ import pytest
 from asking_support import asked, asked_json, refused
 from gensim.models import KeyedVectors
 from nights_support import GOOD, POOR, HandMade
+from sharing_support import shared
 from test_cli import assert_refused, nightjar
 
 from nightjar.cli import questions
@@ -287,7 +288,11 @@ def test_when_no_model_answers_each_reason_is_told_once(finished_config: Path) -
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> HandMade:
     """Version 1 of night 1, version 2 of the blocked night 2, version 3 of a trial."""
-    project = HandMade(tmp_path_factory.mktemp("nights") / "project")
+    return shared(tmp_path_factory, "questions", three_nights)
+
+
+def three_nights(directory: Path) -> HandMade:
+    project = HandMade(directory / "project")
     project.night()
     project.write_vectors(POOR)
     project.night()

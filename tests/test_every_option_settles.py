@@ -69,6 +69,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "benchmarks": {"pairs": 2.0},
                 "margin": 1,
                 "min_coverage": 0.1,
+                "max_coverage_lost": 0.9,
                 "max_vocabulary_lost": 0.9,
                 "health": {"isotropy": {"min": 0.0, "max": 1.0}},
                 "loss_must_fall": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from conftest import PROVENANCE, run_a_night, run_due
 from nights_support import HandMade
+from sharing_support import shared
 from typer.testing import CliRunner
 
 from nightjar.cli.promotion_commands import app
@@ -27,7 +29,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def measured(finished_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small pipeline after its first night, with the noise of one model measured."""
-    directory = tmp_path_factory.mktemp("noise") / "project"
+    return shared(tmp_path_factory, "noise", partial(make_measured, finished_config))
+
+
+def make_measured(finished_config: Path, made: Path) -> Path:
+    directory = made / "project"
     shutil.copytree(finished_config.parent, directory)
     config = directory / finished_config.name
     document = yaml.safe_load(config.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from fork_support import Victims, victims_of
 from remote_support import running_site
 from retention_support import PROVENANCE, Project, make_project, places_of, sentences
 from search_support import Text, publish_vectors, random_texts
+from sharing_support import shared
 from typer.testing import CliRunner
 
 from nightjar.cli.main import app
@@ -170,7 +171,11 @@ def run_two_nights(project: Project) -> None:
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two nights with the secret. Read only: copy to change."""
-    project = make_secret_project(tmp_path_factory.mktemp("purge") / "project")
+    return shared(tmp_path_factory, "purge", two_nights_with_the_secret)
+
+
+def two_nights_with_the_secret(directory: Path) -> Project:
+    project = make_secret_project(directory / "project")
     run_two_nights(project)
     return project
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from retention_support import Project, disk_bytes, make_project, sentences
+from sharing_support import shared
 from typer.testing import CliRunner
 
 from nightjar.cli.main import app
@@ -87,7 +88,11 @@ def check_what_is_read(project: Project) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Ten nights of growing text; each leaves a plan that is empty and what readers need."""
-    project = with_two_models(tmp_path_factory.mktemp("retention") / "ten")
+    return shared(tmp_path_factory, "retention", ten_nights)
+
+
+def ten_nights(directory: Path) -> Project:
+    project = with_two_models(directory / "ten")
     sizes = []
     for number in range(N_NIGHTS):
         project.write_lines(lines_of_night(number))

@@ -21,6 +21,7 @@ from revisions_support import (
     run_stages,
     write_inputs,
 )
+from sharing_support import shared
 
 from nightjar.stages import STAGES
 from nightjar.stages.ingest import preparation
@@ -34,7 +35,11 @@ PINS = read_pins()
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pin]:
-    made = run_stages(tmp_path_factory.mktemp("stages"))
+    return shared(tmp_path_factory, "stages", write_every_stage)
+
+
+def write_every_stage(directory: Path) -> dict[str, Pin]:
+    made = run_stages(directory)
     return {name: Pin.of(artifacts) for name, artifacts in made.items()}
 
 
