@@ -100,7 +100,7 @@ def test_overrides_make_a_trial(tmp_path: Path) -> None:
     project = HandMade(tmp_path)
     nightjar.Pipeline(project.path).run()
     project.write_vectors(GOOD, seed=1)
-    trial = nightjar.Pipeline(project.path, ["evaluation.bootstrap_samples=21"])
+    trial = nightjar.Pipeline(project.path, ["evaluation.bootstrap_samples=11"])
     assert trial.run().is_trial
     assert nightjar.Pipeline(project.path).model("words").version == 1
     assert not trial.run(promote=True).is_trial

@@ -137,6 +137,6 @@ class EvaluationConfig(Section):
     benchmarks: dict[Name, BenchmarkConfig] = Field(min_length=1)
     max_vocabulary: int = Field(300_000, ge=1, description="use only the most frequent words")
     case_insensitive: bool = True
-    bootstrap_samples: int = Field(1_000, ge=20, le=1_000_000)
+    bootstrap_samples: int = Field(1_000, ge=1, le=1_000_000)
     confidence: float = Field(0.95, gt=0, lt=1)
     seed: Seed = 1

@@ -35,6 +35,8 @@ from nightjar.store import Artifact, Store, schemas
 logger = logging.getLogger(__name__)
 
 _TRIES = 3
+_MIN_RESAMPLES = 200
+"""A variance of fewer is too uncertain to decide by, whatever suffices for intervals to look at."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class Judging:
             if embeddings is None or evaluation is None
             else facts_of(self._store, embeddings, evaluation, _others(champion, reference)),
             consumers=config.consumers_of(model),
-            resampling=Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
+            resampling=Resampling(
+                max(settings.bootstrap_samples, _MIN_RESAMPLES), settings.confidence, settings.seed
+            ),
         )
 
     def _base(self, model: str, embeddings: Artifact | None) -> BaseUse | None:

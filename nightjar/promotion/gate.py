@@ -15,13 +15,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
 from nightjar.config import Bounds, GateConfig
 from nightjar.promotion.contenders import BenchmarkScore, Contender, Question
 from nightjar.promotion.events import VersionRef
 from nightjar.promotion.statistics import (
-    MIN_ITEMS,
     BenchmarkDifference,
     PooledDifference,
     Variance,
@@ -32,9 +29,7 @@ from nightjar.promotion.statistics import (
     twice,
 )
 from nightjar.scoring.metrics import score
-from nightjar.scoring.scores import Answers
 from nightjar.store import fingerprint
-from nightjar.wording import counted
 
 REVISION = 3
 """Raise it when the same question gets a different answer than before."""
@@ -329,28 +324,15 @@ def _difference(
     if not ours.is_comparable(theirs):
         return "it answered other items or with other settings"
     if theirs.answers is None:
-        covered = ours.answers.only(ours.answers.is_covered)
-        if len(np.unique(covered.units)) < MIN_ITEMS:
-            return _few(covered)
         recorded = _number(theirs.value)
         return compare_recorded(name, ours.metric, ours.answers, recorded, question.resampling)
     shared = on_shared_items([{name: ours.answers}, {name: theirs.answers}], [name])
     if name not in shared[0]:
         return "both cover no item of it"
     own, others = shared[0][name], shared[1][name]
-    if len(np.unique(own.units)) < MIN_ITEMS:
-        return _few(own)
     if score(ours.metric, others.values, others.gold) is None:
         return "its score on the items that both cover is not defined"
     return compare_answers(name, ours.metric, own, others, question.resampling)
-
-
-def _few(answers: Answers) -> str:
-    n_items = len(np.unique(answers.units))
-    return (
-        f"only {counted(n_items, 'item')} can be compared, and from fewer than {MIN_ITEMS} chance "
-        f"cannot be told"
-    )
 
 
 def _noise(contender: Contender, weights: Mapping[str, float]) -> Variance | None:

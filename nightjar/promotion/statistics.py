@@ -19,8 +19,8 @@ from nightjar.scoring.scores import Answers
 
 Floats = NDArray[np.float64]
 
-MIN_ITEMS = 5
-"""From fewer items (or pairs, of analogies) the variance of a difference cannot be told."""
+FEW_ITEMS = 5
+"""Resamples of fewer items (or pairs, of analogies) show too little of what chance does."""
 MISSED = 0.10
 """A drop as large as :attr:`PooledDifference.detectable` is missed at most this often."""
 FALSE_BLOCK = 0.025
@@ -99,11 +99,21 @@ def compare_answers(
         for weights in resampling.weights(ours.units, name)
     ]
     differences = np.concatenate(blocks)
-    differences = differences[~np.isnan(differences)]
-    variance = float(differences.var(ddof=1)) if len(differences) > 1 else 0.0
-    # Both the items and the resamples are a sample, from which the variance is estimated.
-    doubt = sum(1 / max(1, n - 1) for n in (len(np.unique(ours.units)), len(differences)))
-    return BenchmarkDifference(own, other, len(ours), Variance(variance, 1 / doubt))
+    variance = _variance(differences, len(np.unique(ours.units)))
+    return BenchmarkDifference(own, other, len(ours), variance)
+
+
+def _variance(resampled: Floats, n_units: int) -> Variance:
+    """The variance of a difference, from its resamples.
+
+    Both the items and the resamples are a sample, from which it is estimated. Of few items, which
+    may all agree by chance, it is at least that of answers that are right half of the time.
+    """
+    resampled = resampled[~np.isnan(resampled)]
+    value = float(resampled.var(ddof=1)) if len(resampled) > 1 else 0.0
+    if n_units < FEW_ITEMS:
+        return Variance(max(value, 0.5 / n_units), math.inf)
+    return Variance(value, 1 / sum(1 / max(1, n - 1) for n in (n_units, len(resampled))))
 
 
 def compare_recorded(
@@ -124,10 +134,8 @@ def compare_recorded(
         for weights in resampling.weights(covered.units, name)
     ]
     scores = np.concatenate(blocks)
-    scores = scores[~np.isnan(scores)]
-    variance = 2 * float(scores.var(ddof=1)) if len(scores) > 1 else 0.0
-    doubt = sum(1 / max(1, n - 1) for n in (len(np.unique(covered.units)), len(scores)))
-    return BenchmarkDifference(own, recorded, len(covered), Variance(variance, 1 / doubt))
+    variance = twice(_variance(scores, len(np.unique(covered.units))))
+    return BenchmarkDifference(own, recorded, len(covered), variance)
 
 
 @dataclass(frozen=True)
