@@ -1,20 +1,18 @@
 """Words whose vectors differ most between two versions.
 
-Two trainings of one corpus end in different coordinates. The shared words determine the
-orthogonal matrix that brings the left vectors closest to the right ones (Schönemann 1966; for
-word vectors Hamilton et al. 2016, arXiv:1605.09096); the cosine distance that remains is how far
-a word moved. Its neighbours show whether the move is meaningful: ``overlap`` is the share of the
-ten nearest words that both versions have in common.
+:mod:`nightjar.drift.alignment` brings one version into the coordinates of the other; the cosine
+distance that remains is how far a word moved. Its neighbours show whether the move is meaningful:
+``overlap`` is the share of the ten nearest words that both versions have in common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.drift import Pairs, align, displacements
 from nightjar.errors import InputError
 from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorModel, VectorTable
@@ -57,9 +55,6 @@ class _Shared:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
 
-    def blocks(self) -> Iterator[slice]:
-        return (slice(first, first + _BLOCK) for first in range(0, len(self.left), _BLOCK))
-
 
 def moved_words(left: VectorModel, right: VectorModel, least: int, report: Report) -> MovedWords:
     """Find the words that moved most among those with at least ``least`` occurrences in both.
@@ -80,7 +75,11 @@ def moved_words(left: VectorModel, right: VectorModel, least: int, report: Repor
             f"versions: an alignment of {counted(sizes[0], 'value')} needs more; choose a smaller "
             f"number of occurrences"
         )
-    distances = _distances(left.table, right.table, shared, report)
+    pairs = Pairs(left.table.vectors, right.table.vectors, shared.left, shared.right)
+    counts = np.minimum(left.table.counts[shared.left], right.table.counts[shared.right])
+    n_shared = counted(len(pairs), "shared word")
+    alignment = align(pairs, counts, lambda n_done: report(f"aligned {n_done:,} of {n_shared}"))
+    distances = displacements(pairs, alignment.rotation)
     order = np.argsort(-distances, kind="stable")[:N_LISTED]
     report(f"comparing the neighbours of {counted(len(order), 'word')}")
     overlaps = _overlaps(left, right, shared.left[order], shared.right[order])
@@ -116,32 +115,6 @@ def _shared(left: VectorTable, right: VectorTable, least: int, report: Report) -
         np.concatenate([none, *(pair[0] for pair in pairs)]),
         np.concatenate([none, *(pair[1] for pair in pairs)]),
     )
-
-
-def _distances(
-    left: VectorTable, right: VectorTable, shared: _Shared, report: Report
-) -> NDArray[np.float64]:
-    """Cosine distance of each shared word after the alignment."""
-    products = np.zeros((left.vector_size, right.vector_size))
-    for part in shared.blocks():
-        products += _units(left, shared.left[part]).T @ _units(right, shared.right[part])
-        report(
-            f"aligned {min(part.stop, len(shared.left)):,} of "
-            f"{counted(len(shared.left), 'shared word')}"
-        )
-    first, _, last = np.linalg.svd(products)
-    rotation = (first @ last).astype(np.float32)
-    distances = np.zeros(len(shared.left))
-    for part in shared.blocks():
-        turned = _units(left, shared.left[part]) @ rotation
-        cosines = np.einsum("ij,ij->i", turned, _units(right, shared.right[part]))
-        distances[part] = 1.0 - np.clip(cosines, -1, 1)
-    return distances
-
-
-def _units(table: VectorTable, rows: NDArray[np.int64]) -> Floats:
-    units: Floats = table.vectors[rows] / table.norms[rows][:, np.newaxis]
-    return units
 
 
 def _overlaps(

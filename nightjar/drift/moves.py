@@ -1,0 +1,115 @@
+"""Each word's displacement between two trainings, and how many of its neighbours stay.
+
+Displacement is the cosine distance after the alignment. Overlap is the share of the ten nearest
+words that both trainings have in common (Wendlandt, Kummerfeld and Mihalcea 2018 call it
+stability). Displacement says most about frequent words, overlap what users see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nightjar.drift.alignment import Alignment, Doubles, Floats, Pairs, align, displacements
+from nightjar.model.lookup.nearest import nearest_rows, row_lengths
+from nightjar.wording import counted
+
+N_NEIGHBORS = 10
+MAX_CANDIDATES = 50_000
+"""Neighbours are looked for among so many of the most frequent words that both have."""
+MAX_MEASURED = 10_000
+"""So many words have their neighbours compared: the most frequent, and others evenly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """The words that two trainings share, most frequent first."""
+
+    tokens: pa.Array
+    counts: NDArray[np.int64]
+    """The smaller of both counts, (n,)."""
+    displacement: Doubles
+    """0 to 2, (n,)."""
+    overlap: Doubles
+    """0 to 1, (n,); NaN where it was not measured."""
+    alignment: Alignment
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The words of one training: ``matrix`` (n, vector_size) and ``counts`` (n,), both by row."""
+
+    tokens: pa.Array
+    matrix: Floats
+    counts: NDArray[np.int64]
+
+
+def measure_moves(before: Vectors, after: Vectors) -> Moves:
+    """Compare two trainings.
+
+    In memory: the shared rows of both. Raises ValueError when the vector sizes differ or fewer
+    words are shared than a vector has values.
+    """
+    left, right = _shared_rows(before, after)
+    n_values = before.matrix.shape[1]
+    if n_values != after.matrix.shape[1]:
+        raise ValueError(f"vector sizes {n_values} and {after.matrix.shape[1]} differ")
+    if len(left) <= n_values:
+        shared = counted(len(left), "shared word")
+        raise ValueError(f"{shared} cannot align a vector_size of {n_values}")
+    counts = np.minimum(before.counts[left], after.counts[right])
+    pairs = Pairs(before.matrix, after.matrix, left, right)
+    alignment = align(pairs, counts)
+    return Moves(
+        before.tokens.take(pa.array(left)),
+        counts,
+        displacements(pairs, alignment.rotation),
+        _overlaps(before.matrix[left], after.matrix[right]),
+        alignment,
+    )
+
+
+def _shared_rows(before: Vectors, after: Vectors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of the words that both have, by falling counts; none whose vector is zero."""
+    places = pc.index_in(before.tokens, value_set=after.tokens)
+    left = np.flatnonzero(np.asarray(pc.is_valid(places)))
+    right = np.asarray(pc.drop_null(places)).astype(np.int64)
+    are_there = before.matrix[left].any(axis=1) & after.matrix[right].any(axis=1)
+    left, right = left[are_there], right[are_there]
+    counts = np.minimum(before.counts[left], after.counts[right])
+    order = np.argsort(-counts, kind="stable")
+    return left[order], right[order]
+
+
+def measured_places(n_words: int) -> NDArray[np.int64]:
+    """The places of the words whose neighbours are compared: half are the most frequent ones."""
+    if n_words <= MAX_MEASURED:
+        return np.arange(n_words)
+    n_first = MAX_MEASURED // 2
+    others = np.linspace(n_first, n_words - 1, MAX_MEASURED - n_first).astype(np.int64)
+    return np.concatenate([np.arange(n_first), others])
+
+
+def _overlaps(ours: Floats, theirs: Floats) -> Doubles:
+    found = np.full(len(ours), np.nan)
+    places = measured_places(len(ours))
+    sets = [_neighbors(side, places) for side in (ours, theirs)]
+    found[places] = [len(a & b) / N_NEIGHBORS for a, b in zip(*sets, strict=True)]
+    return found
+
+
+def _neighbors(matrix: Floats, places: NDArray[np.int64]) -> Sequence[set[int]]:
+    candidates = np.ascontiguousarray(matrix[:MAX_CANDIDATES])
+    excluded = [[place] if place < len(candidates) else [] for place in places.tolist()]
+    answers = nearest_rows(
+        candidates, row_lengths(candidates), matrix[places], N_NEIGHBORS, excluded
+    )
+    return [set(answer.rows.tolist()) for answer in answers]
