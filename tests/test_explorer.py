@@ -434,6 +434,19 @@ def test_derived_arrays_lie_beside_the_artifacts_and_go_with_their_versions(
     assert names == {explored.embeddings[0]}
 
 
+def test_the_card_has_the_verdict_of_the_gate_rule_by_rule(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    project.night()
+    project.write_vectors(POOR)
+    project.night()
+    library = Library(project.loaded)
+    shown = page(library, "/cards?right=words%402")
+    assert "Gate: blocked" in shown
+    assert "fails: mean score -1.0000 over pairs is 2.0000 below the champion" in shown
+    assert "holds: coverage 1.0000, required 0.5000" in shown
+    assert "Gate: promoted" in page(library, "/cards?right=words%401")
+
+
 def test_a_blocked_candidate_and_a_trial_are_points_of_their_own(tmp_path: Path) -> None:
     project = HandMade(tmp_path / "project")
     project.night()

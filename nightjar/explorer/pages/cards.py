@@ -1,4 +1,4 @@
-"""The model card of a registered version, its lineage and its tags."""
+"""The model card of a registered version with the verdict of the gate, its lineage, its tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nightjar.errors import ArtifactMissing, RegistryUnavailable, StoreError
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.pages.elements import Component, Request, notice, table
 from nightjar.files.harmless_text import visible
-from nightjar.registry import read_model_card, tracking_uri
+from nightjar.registry import GATE_TAG, read_model_card, tracking_uri
 from nightjar.store import Manifest, schemas
 
 
@@ -17,7 +17,7 @@ def cards_page(request: Request) -> Component:
     _, version = request.versions()
     return html.Div(
         [
-            html.Section(_card(request, version), className="card"),
+            html.Section([html.Div(_card(request, version)), _verdict(version)], className="card"),
             html.Aside([_lineage(request, version), _tags(version)]),
         ],
         className="columns wide-left",
@@ -45,6 +45,26 @@ def _card(request: Request, version: Version) -> Component:
     # The Markdown is data: HTML in it is shown as text, and the content security policy blocks
     # images from other hosts.
     return [html.P(version.label, className="quiet"), dcc.Markdown(text, className="markdown")]
+
+
+def _verdict(version: Version) -> Component:
+    """What the gate said last about the version, rule by rule; it comes after the card was made."""
+    tags = {} if version.registered is None else version.registered.tags
+    if GATE_TAG not in tags:
+        return None
+    prefix = f"{GATE_TAG}."
+    rows = [
+        [visible(key.removeprefix(prefix)), visible(said, None)]
+        for key, said in sorted(tags.items())
+        if key.startswith(prefix)
+    ]
+    return html.Div(
+        [
+            html.H2(f"Gate: {visible(tags[GATE_TAG])}"),
+            html.P(visible(tags.get(f"{GATE_TAG}_reason", ""), None)),
+            table(["rule", "what it found"], rows),
+        ]
+    )
 
 
 def _lineage(request: Request, version: Version) -> Component:
