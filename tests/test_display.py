@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from nightjar.cli import display
 from nightjar.cli.display import BarDisplay, LineDisplay, display_for
+from nightjar.cli.terminal import Terminal
 
 
 def terminal() -> tuple[Console, io.StringIO]:
@@ -55,6 +57,17 @@ def test_lines_say_start_and_end_and_now_and_then_the_share(
         "train glove: train 50 % loss 0.1",
         "train glove: 4.2 s",
     ]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "full")])
+def test_lines_that_nobody_can_read_fail_no_step(error: OSError) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    display = LineDisplay(Terminal(file=Closed()))
+    display.open("train glove").start("train", 10, "words")
+    display.close("train glove", "done")
 
 
 def test_a_terminal_gets_bars_and_a_file_gets_lines() -> None:

@@ -314,6 +314,9 @@ def test_coverage_cannot_sink_a_little_every_night() -> None:
             champion = covering(night, n_items)
     assert promoted == [True, False, False]
     assert "10.00% of the reference's items of ws are no longer covered" in found.reason
+    # Of the champion's 96 items 6 are lost, too: measuring against it would not help.
+    assert "rebase" not in found.reason
+    assert "'nightjar rebase w2v' measures" in decide(covering(9, 93), champion, reference).reason
     # As many items, but others.
     others = with_items(CANDIDATE, ws=answered(np.where(np.arange(100) < 50, np.nan, 0.5)))
     swapped = decide(others, covering(3, 50), covering(3, 50))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -126,8 +126,13 @@ class LineDisplay:
         self.line(f"{label}: {outcome}")
 
     def line(self, text: str) -> None:
-        """Print one line, unwrapped and without markup."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print one line, unwrapped and without markup.
+
+        A pipe that nobody reads any more, or a full disk below a log, fails no step. The command
+        says so when it prints its result.
+        """
+        with suppress(OSError):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class _StepLines:

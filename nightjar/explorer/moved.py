@@ -22,8 +22,6 @@ N_LISTED = 100
 N_NEIGHBOURS = 10
 _BLOCK = 32_768
 
-Floats = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class MovedWord:
