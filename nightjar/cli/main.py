@@ -25,6 +25,7 @@ import nightjar
 from nightjar.cli import (
     artifact_commands,
     corpus_commands,
+    drift_commands,
     exchange_commands,
     night_commands,
     plan_commands,
@@ -55,6 +56,7 @@ app.add_typer(artifact_commands.app)
 app.add_typer(corpus_commands.app)
 app.add_typer(question_commands.app)
 app.add_typer(promotion_commands.app)
+app.add_typer(drift_commands.app)
 app.add_typer(retention_commands.app)
 app.add_typer(exchange_commands.app)
 _INTERRUPTED = 130

@@ -139,4 +139,8 @@ def _print_night(console: Console, night: Night) -> None:
     for found in night.decisions:
         version = found["candidate"]["version"]
         print_line(console, f"{found['model']} v{version}: {found['outcome']}, {found['reason']}")
+        drift = found.get("drift")
+        if drift is not None:
+            since = f"since v{drift['before']}"
+            print_line(console, f"{found['model']} v{version}: {since}, {drift['said']}")
     print_alarms(console, night.alarms)

@@ -34,6 +34,7 @@ from nightjar.config.registry_sections import (
     Bounds,
     ConsumerConfig,
     DocumentVectorsConfig,
+    DriftConfig,
     GateConfig,
     RegistryConfig,
 )
@@ -173,6 +174,7 @@ __all__ = [
     "CsvSource",
     "Delimiter",
     "DocumentVectorsConfig",
+    "DriftConfig",
     "Encoding",
     "EvaluationConfig",
     "FastTextConfig",
@@ -238,6 +240,7 @@ class NightjarConfig(Section):
     models: dict[Name, ModelConfig] = Field(min_length=1)
     evaluation: EvaluationConfig
     registry: RegistryConfig
+    drift: DriftConfig = DriftConfig()
     document_vectors: dict[Name, DocumentVectorsConfig] = Field(
         {}, description="documents as vectors; default: none"
     )

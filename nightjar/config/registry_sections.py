@@ -116,6 +116,18 @@ class GateConfig(Section):
         return benchmarks
 
 
+class DriftConfig(Section):
+    """How far a model may move from its champion before an alarm is raised (docs/drift.md)."""
+
+    tolerance: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the neighbours that another seed would have kept: an alarm when more "
+        "than this is lost for sure",
+    )
+
+
 class RegistryConfig(Section):
     """Where models are registered, and the gate."""
 

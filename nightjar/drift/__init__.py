@@ -7,12 +7,22 @@ their seed alone, which is what chance does, and :mod:`.verdict` says what is be
 """
 
 from nightjar.drift.alignment import Alignment, Pairs, align, displacements
-from nightjar.drift.floor import BANDS, Floor, measure_floor
+from nightjar.drift.floor import (
+    BANDS,
+    FLOOR,
+    MIN_TRAININGS,
+    Floor,
+    band_of,
+    measure_floor,
+    no_chance,
+)
 from nightjar.drift.moves import Moves, Vectors, measure_moves
 from nightjar.drift.verdict import Drift, drift_of
 
 __all__ = [
     "BANDS",
+    "FLOOR",
+    "MIN_TRAININGS",
     "Alignment",
     "Drift",
     "Floor",
@@ -20,8 +30,10 @@ __all__ = [
     "Pairs",
     "Vectors",
     "align",
+    "band_of",
     "displacements",
     "drift_of",
     "measure_floor",
     "measure_moves",
+    "no_chance",
 ]

@@ -7,9 +7,11 @@ that those lack has the floor of its band of frequency.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +20,19 @@ from numpy.typing import NDArray
 
 from nightjar.drift.alignment import Doubles
 from nightjar.drift.moves import Moves, Vectors, measure_moves
+from nightjar.store import Artifact, schemas
 from nightjar.wording import counted
 
 BANDS = (0, 10, 20, 50, 100, 200, 1_000, 10_000)
 """The least count of each band of frequency."""
 MIN_TRAININGS = 3
+FLOOR = "floor"
+"""Key in the report of the artifact that holds a floor: ``losses`` and ``n_trainings``."""
 BEYOND = 0.999
 """A word moved beyond chance when it moved farther, above its floor, than this share of the words
 of its band do between reseeded trainings."""
+ROUNDING = 1e-6
+"""A displacement up to this is that of a word that did not move."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,43 @@ class Floor:
     """Of each pair: the share of the expected neighbours that is lost, which is chance alone."""
     n_trainings: int
 
+    @classmethod
+    def read(cls, artifact: Artifact) -> Floor | None:
+        """The floor that an artifact holds (:meth:`tables`); None if it holds none."""
+        found = artifact.manifest.report.get(FLOOR)
+        if found is None:
+            return None
+        words = artifact.read(schemas.FLOOR_WORDS)
+        bands = artifact.read(schemas.FLOOR_BANDS).to_pylist()
+        return cls(
+            tokens=words.column("token").combine_chunks(),
+            displacement=_doubles(words.column("displacement")),
+            overlap=_doubles(words.column("overlap")),
+            bands=tuple(Band(**{**row, "overlap": _or_nan(row["overlap"])}) for row in bands),
+            losses=tuple(found["losses"]),
+            n_trainings=found["n_trainings"],
+        )
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Its words and bands as tables; what they lack is in :meth:`report`."""
+        words = [
+            self.tokens,
+            pa.array(self.displacement, pa.float32()),
+            pa.array(self.overlap, pa.float32(), from_pandas=True),
+        ]
+        bands = [asdict(band) for band in self.bands]
+        for band in bands:
+            band["overlap"] = None if math.isnan(band["overlap"]) else band["overlap"]
+        return {
+            schemas.FLOOR_WORDS: pa.Table.from_arrays(words, schema=schemas.FLOOR_WORDS_SCHEMA),
+            schemas.FLOOR_BANDS: pa.Table.from_pylist(bands, schema=schemas.FLOOR_BANDS_SCHEMA),
+        }
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What :meth:`tables` lack, to be stored under :data:`FLOOR`."""
+        return {"losses": list(self.losses), "n_trainings": self.n_trainings}
+
     def expected(self, moves: Moves) -> tuple[Doubles, Doubles]:
         """The displacement and overlap that chance gives each word of ``moves``."""
         rows = np.asarray(pc.fill_null(pc.index_in(moves.tokens, value_set=self.tokens), -1))
@@ -66,13 +110,29 @@ class Floor:
             (self.displacement, [band.displacement for band in self.bands]),
             (self.overlap, [band.overlap for band in self.bands]),
         ):
-            known = np.where(rows >= 0, own[rows], np.nan)
+            known = np.append(own, np.nan)[rows]  # the last one for words it lacks
             found.append(np.where(np.isnan(known), np.array(of_band)[places], known))
         return found[0], found[1]
 
     def limits(self, counts: NDArray[np.int64]) -> Doubles:
         """How far above its floor chance moves a word of each count."""
         return np.array([band.limit for band in self.bands])[band_of(counts)]
+
+
+def _doubles(column: pa.ChunkedArray) -> Doubles:
+    """Its values, with NaN for null."""
+    values: Doubles = column.to_numpy().astype(np.float64)
+    return values
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def no_chance() -> Floor:
+    """The floor of vectors that no seed shapes: without a change, nothing moves at all."""
+    bands = tuple(Band(least, 0, 0.0, 1.0, ROUNDING) for least in BANDS)
+    return Floor(pa.array([], pa.string()), np.zeros(0), np.zeros(0), bands, (), 0)
 
 
 def band_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:

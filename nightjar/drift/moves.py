@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.drift.alignment import Alignment, Doubles, Floats, Pairs, align, displacements
-from nightjar.model.lookup.nearest import nearest_rows, row_lengths
+from nightjar.formats.embeddings import Embeddings
+from nightjar.model.lookup.nearest import Nearest, nearest_rows, row_lengths
+from nightjar.store import Artifact
 from nightjar.wording import counted
 
 N_NEIGHBORS = 10
@@ -50,6 +52,19 @@ class Vectors:
     tokens: pa.Array
     matrix: Floats
     counts: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, embeddings: Artifact) -> Vectors:
+        """The vectors of an embeddings artifact, in memory."""
+        found = Embeddings.from_artifact(embeddings)
+        return cls(pa.array(found.tokens, pa.string()), found.matrix, found.counts)
+
+    def neighbors(self, tokens: pa.Array) -> list[list[str]]:
+        """The nearest words of some of its words, best first, among its most frequent ones."""
+        candidates = self.matrix[:MAX_CANDIDATES]
+        rows = np.asarray(pc.index_in(tokens, value_set=self.tokens)).astype(np.int64)
+        answers = _nearest(candidates, self.matrix[rows], rows)
+        return [self.tokens.take(pa.array(answer.rows)).to_pylist() for answer in answers]
 
 
 def measure_moves(before: Vectors, after: Vectors) -> Moves:
@@ -108,8 +123,10 @@ def _overlaps(ours: Floats, theirs: Floats) -> Doubles:
 
 def _neighbors(matrix: Floats, places: NDArray[np.int64]) -> Sequence[set[int]]:
     candidates = np.ascontiguousarray(matrix[:MAX_CANDIDATES])
-    excluded = [[place] if place < len(candidates) else [] for place in places.tolist()]
-    answers = nearest_rows(
-        candidates, row_lengths(candidates), matrix[places], N_NEIGHBORS, excluded
-    )
-    return [set(answer.rows.tolist()) for answer in answers]
+    return [set(found.rows.tolist()) for found in _nearest(candidates, matrix[places], places)]
+
+
+def _nearest(candidates: Floats, queries: Floats, rows: NDArray[np.int64]) -> list[Nearest]:
+    """The candidates nearest to each query, without itself: its row is in ``rows``."""
+    excluded = [[row] if row < len(candidates) else [] for row in rows.tolist()]
+    return nearest_rows(candidates, row_lengths(candidates), queries, N_NEIGHBORS, excluded)

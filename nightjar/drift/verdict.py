@@ -51,8 +51,10 @@ def drift_of(moves: Moves, floor: Floor) -> Drift:
 
     displacement, overlap = floor.expected(moves)
     lost = lost_share(moves.overlap, overlap)
-    error = math.sqrt(float(np.var(floor.losses, ddof=1)) * (1 + 1 / len(floor.losses)))
-    half = float(stdtrit(floor.n_trainings - 1, (1 + CONFIDENCE) / 2)) * error
+    half = 0.0
+    if floor.losses:
+        error = math.sqrt(float(np.var(floor.losses, ddof=1)) * (1 + 1 / len(floor.losses)))
+        half = float(stdtrit(floor.n_trainings - 1, (1 + CONFIDENCE) / 2)) * error
     excess = moves.displacement - displacement
     return Drift(
         lost=lost,

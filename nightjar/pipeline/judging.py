@@ -25,6 +25,7 @@ from nightjar.promotion import (
     decided_scores,
     facts_of,
     find_noise,
+    find_vectors,
     is_of,
 )
 from nightjar.registry import RegisteredVersion, RegistryPlace, registered_name
@@ -163,12 +164,7 @@ class Judging:
         return evaluation if is_of(evaluation, version) else None
 
     def _embeddings(self, version: VersionRef) -> Artifact | None:
-        """The vectors that were registered as ``version``; None if the store lost them."""
-        try:
-            found = self._store.open(self._store.ref(schemas.EMBEDDINGS, version.embeddings))
-        except StoreError:
-            return None
-        return found if found.manifest.digest == version.digest else None
+        return find_vectors(self._store, version)
 
     def _noise(
         self, model: str, version: VersionRef, scores: Mapping[str, BenchmarkScore]

@@ -46,6 +46,7 @@ from nightjar.errors import (
 )
 from nightjar.files import urls
 from nightjar.pipeline.acceptance import CorpusVerdict, corpus_doubts, judge_corpus
+from nightjar.pipeline.drifting import MeasuredDrift, measure_drift
 from nightjar.pipeline.judging import Judging
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import plan_made
@@ -449,6 +450,7 @@ class _Night:
             registered = self.registered(model, embeddings, scores)
             candidate = VersionRef.of(registered)
             question, decision = self.judging.judge(model, candidate, scores, self.veto(model))
+            drift = self.drift(question)
             serving: Serving | None = {}
             if not self.is_trial and self.promoter.will_promote(question, decision):
                 promoted = {model: question.candidate.version}
@@ -461,7 +463,13 @@ class _Night:
             return
         self.n_done += settled.is_promoted
         seconds = round(time.monotonic() - started, 3)
-        self.recorder.decision({**_recorded(question, settled), "seconds": seconds})
+        self.recorder.decision(
+            {
+                **_recorded(question, settled),
+                "drift": None if drift is None else drift.as_json(),
+                "seconds": seconds,
+            }
+        )
         logger.info("%s: %s, %s", model, settled.outcome, settled.reason)
         if settled.left_to_do:
             self.alarm(settled.left_to_do)
@@ -474,6 +482,21 @@ class _Night:
                 f"{model} is blocked and its consumers keep the champion: "
                 f"{', '.join(question.consumers)}"
             )
+
+    def drift(self, question: Question) -> MeasuredDrift | None:
+        """What moved between the champion and the candidate; raises an alarm if it is much."""
+        if question.champion is None:
+            return None
+        found = measure_drift(
+            self.loaded,
+            question.model,
+            question.champion.version,
+            question.candidate.version,
+            self.run_extra,
+        )
+        if found is not None and found.is_alarm:
+            self.alarm(found.alarm())
+        return found
 
     def registered(
         self, model: str, embeddings: Artifact, evaluation: Artifact

@@ -20,6 +20,7 @@ from nightjar.promotion.contenders import (
     benchmark_scores,
     decided_scores,
     facts_of,
+    find_vectors,
     is_of,
 )
 from nightjar.promotion.current_standing import (
@@ -32,7 +33,7 @@ from nightjar.promotion.current_standing import (
 from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
-from nightjar.promotion.measured_noise import find_noise
+from nightjar.promotion.measured_noise import find_measurement, find_noise
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
 from nightjar.promotion.standing import (
     AcceptedNight,
@@ -76,7 +77,9 @@ __all__ = [
     "decided_scores",
     "explain",
     "facts_of",
+    "find_measurement",
     "find_noise",
+    "find_vectors",
     "is_of",
     "ledger_directory",
     "read_events",

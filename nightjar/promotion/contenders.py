@@ -221,6 +221,18 @@ def _vocabulary_lost(store: Store, embeddings: Artifact, other: VersionRef) -> f
     return lost / total if total else 0.0
 
 
+def find_vectors(store: Store, version: VersionRef) -> Artifact | None:
+    """The vectors that were registered as ``version``; None if the store lost them or has others.
+
+    One version of embeddings can be trained again with other bytes.
+    """
+    try:
+        found = store.open(store.ref(EMBEDDINGS, version.embeddings))
+    except StoreError:
+        return None
+    return found if found.manifest.digest == version.digest else None
+
+
 def is_of(evaluation: Artifact, version: VersionRef) -> bool:
     """Whether an evaluation scored exactly the vectors of ``version``."""
     scored = evaluation.manifest.parent_digests.get(EMBEDDINGS)

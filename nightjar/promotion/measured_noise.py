@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow.compute as pc
@@ -45,10 +45,22 @@ def find_noise(
     scores: Mapping[str, BenchmarkScore],
     max_growth: float,
 ) -> Noise | None:
-    """The measurement that holds for ``embeddings``: same settings, about as much text.
+    """The scores of :func:`find_measurement` on the same benchmarks as ``scores``."""
+    found = find_measurement(store, model, embeddings, max_growth)
+    return None if found is None else Noise(_scores(found, scores), found.manifest.digest)
 
-    Of several the one with the most similar amount of text. Its scores are those on the same
-    benchmarks as ``scores``. None when there is none.
+
+def find_measurement(
+    store: Store,
+    model: str,
+    embeddings: Artifact,
+    max_growth: float,
+    fits: Callable[[Artifact], bool] = lambda found: True,  # noqa: ARG005
+) -> Artifact | None:
+    """The noise artifact that holds for ``embeddings``: same settings, about as much text.
+
+    Of several that ``fits`` accepts the one with the most similar amount of text. None when there
+    is none.
     """
     refs = store.versions(schemas.NOISE)
     if not refs:
@@ -66,15 +78,14 @@ def find_noise(
             continue  # verify reports it
         config = found.manifest.identity["config"]
         settings = {key: value for key, value in config["training"].items() if key != N_WORDS}
-        if config["model"] != model or settings != training:
+        if config["model"] != model or settings != training or not fits(found):
             continue
         growth = abs(n_words / max(1, config["training"][N_WORDS]) - 1)
         if growth < max_growth or growth == 0:
             fitting.append((growth, ref.version, found))
     if not fitting:
         return None
-    _, _, chosen = min(fitting, key=lambda entry: entry[:2])
-    return Noise(_scores(chosen, scores), chosen.manifest.digest)
+    return min(fitting, key=lambda entry: entry[:2])[2]
 
 
 def _scores(noise: Artifact, scores: Mapping[str, BenchmarkScore]) -> dict[str, tuple[float, ...]]:

@@ -1,6 +1,7 @@
 """Every stage of the pipeline, upstream first. A new stage is a package and a line here."""
 
 from nightjar.core import Stage
+from nightjar.stages.drift import MeasureDrift
 from nightjar.stages.embed.embed_stage import EmbedDocuments
 from nightjar.stages.evaluate.evaluate_stage import Evaluate
 from nightjar.stages.index.index_stage import IndexDocuments
@@ -18,6 +19,7 @@ STAGES: tuple[type[Stage], ...] = (
     Train,
     Evaluate,
     MeasureNoise,
+    MeasureDrift,
     EmbedDocuments,
     IndexDocuments,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "Evaluate",
     "IndexDocuments",
     "Ingest",
+    "MeasureDrift",
     "MeasureNoise",
     "Report",
     "Tokenize",

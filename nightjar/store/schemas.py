@@ -14,6 +14,7 @@ COOCCURRENCES = "cooccurrences"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 NOISE = "noise"
+DRIFT = "drift"
 WORD_INDEX = "word_index"
 DOCUMENT_VECTORS = "document_vectors"
 SEARCH_INDEX = "search_index"
@@ -184,6 +185,40 @@ ANSWERS_SCHEMA = _schema(
     second_unit_optional=pa.int32(),
 )
 NOISE_SCHEMA = _schema(seed=pa.int64(), benchmark=pa.string(), score_optional=pa.float64())
+FLOOR_WORDS = "floor_words"
+FLOOR_WORDS_SCHEMA = _schema(
+    token=pa.string(), displacement=pa.float32(), overlap_optional=pa.float32()
+)
+FLOOR_BANDS = "floor_bands"
+FLOOR_BANDS_SCHEMA = _schema(
+    least_count=pa.int64(),
+    n_words=pa.int64(),
+    displacement=pa.float64(),
+    overlap_optional=pa.float64(),
+    limit=pa.float64(),
+)
+DRIFT_WORDS_SCHEMA = _schema(
+    token=pa.string(),
+    count_before=pa.int64(),
+    count_after=pa.int64(),
+    displacement=pa.float64(),
+    floor_displacement_optional=pa.float64(),
+    overlap_optional=pa.float64(),
+    floor_overlap_optional=pa.float64(),
+    is_beyond_optional=pa.bool_(),
+    neighbors_before_optional=pa.list_(pa.string()),
+    neighbors_after_optional=pa.list_(pa.string()),
+)
+DRIFT_BANDS_SCHEMA = _schema(
+    least_count=pa.int64(),
+    n_words=pa.int64(),
+    displacement=pa.float64(),
+    floor_displacement_optional=pa.float64(),
+    overlap_optional=pa.float64(),
+    floor_overlap_optional=pa.float64(),
+    n_beyond_optional=pa.int64(),
+)
+DRIFT_VOCABULARY_SCHEMA = _schema(token=pa.string(), count=pa.int64(), change=pa.string())
 HEALTH_SCHEMA = _schema(measure=pa.string(), value_optional=pa.float64(), n_words=pa.int64())
 
 _REGISTERED = pa.struct(

@@ -1,4 +1,4 @@
-"""Collecting the scores of several trainings of one model.
+"""Collecting the scores of several trainings of one model, and how far their words move.
 
 ``nightjar noise`` trains and evaluates a model with other seeds, then publishes this artifact. No
 night plans it: it holds as long as the model's config does and the corpus stays about as large.
@@ -6,7 +6,7 @@ night plans it: it holds as long as the model's config does and the corpus stays
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,11 @@ import pyarrow as pa
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
+from nightjar.drift import FLOOR, MIN_TRAININGS, Vectors, measure_floor
 from nightjar.scoring.scores import main_scores, read_scores
 from nightjar.store import Identity, schemas
 
-REVISION = 1
+REVISION = 2
 """Raise it when the same trainings are collected otherwise than before."""
 
 
@@ -35,8 +36,15 @@ class MeasureNoise(Stage):
     verb = "noise"
     of = Of.MODEL
     keep = Keep.RECORD
-    about = "scores of trainings with other seeds, by `nightjar noise` alone"
-    tables = {"trainings": schemas.NOISE_SCHEMA}
+    about = (
+        "scores of trainings with other seeds, and how far words move between them, by "
+        "`nightjar noise` alone"
+    )
+    tables = {
+        "trainings": schemas.NOISE_SCHEMA,
+        schemas.FLOOR_WORDS: schemas.FLOOR_WORDS_SCHEMA,
+        schemas.FLOOR_BANDS: schemas.FLOOR_BANDS_SCHEMA,
+    }
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
@@ -63,12 +71,17 @@ class MeasureNoise(Stage):
         )
 
     def write(self, context: StageContext) -> None:
-        """Write the table ``trainings``: the main score of each seed and benchmark."""
+        """Write the main score of each seed and benchmark, and the floor of drift.
+
+        The floor needs three trainings, and as many shared words as a vector has values.
+        """
         rows = []
+        vectors = []
         benchmarks: dict[str, list[Any]] = {}
         for seed, version in self.evaluations.items():
             evaluation = context.store.open(context.store.ref(schemas.EVALUATION, version))
             identity = evaluation.manifest.identity
+            vectors.append(evaluation.manifest.parents[schemas.EMBEDDINGS])
             files = {entry["name"].partition("/")[0]: entry for entry in identity["inputs"]}
             for name, score in main_scores(read_scores(evaluation)).items():
                 settings = identity["config"]["benchmarks"][name]
@@ -78,3 +91,20 @@ class MeasureNoise(Stage):
         context.staging.counts["trainings"] = len(self.evaluations)
         table = pa.Table.from_pylist(rows, schema=schemas.NOISE_SCHEMA)
         context.staging.write("trainings", table)
+        if len(vectors) >= MIN_TRAININGS:
+            _write_floor(vectors, context)
+
+
+def _write_floor(versions: Sequence[str], context: StageContext) -> None:
+    store = context.store
+    trainings = [
+        Vectors.read(store.open(store.ref(schemas.EMBEDDINGS, version))) for version in versions
+    ]
+    try:
+        floor = measure_floor(trainings)
+    except ValueError as error:
+        context.staging.report["no_floor"] = str(error)
+        return
+    context.staging.report[FLOOR] = floor.report
+    for name, table in floor.tables().items():
+        context.staging.write(name, table)
