@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import run_a_night
+from conftest import PROVENANCE, SMALL_CONFIG, run_a_night
 
 from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night
 from nightjar.pipeline import make_plan
+from nightjar.pipeline.noise import measure_noise
 from nightjar.promotion import Event, Standing, read_events, read_standing
 from nightjar.registry import RegistryPlace
 
@@ -104,6 +106,22 @@ class HandMade:
     def due(self, *overrides: str) -> list[str]:
         """Labels of what is due."""
         return [step.label for step in make_plan(load_config(self.path, overrides)).due]
+
+
+def make_measured(made: Path) -> Path:
+    """The small pipeline after its first night, with the noise of ``cbow`` measured.
+
+    It trains longer than elsewhere: after one epoch no seed has a neighbour where another has it.
+    """
+    document = copy.deepcopy(SMALL_CONFIG)
+    document["models"]["cbow"]["epochs"] = 10
+    document["registry"]["gate"]["mode"] = "warn"  # whatever it is worth, it is compared
+    config = made / "project" / "pipeline_config.yaml"
+    config.parent.mkdir()
+    config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    run_a_night(config)
+    measure_noise(load_config(config), "cbow", 3, PROVENANCE)
+    return config
 
 
 def outcome(night: Night, model: str = "words") -> str:

@@ -24,11 +24,11 @@ import yaml
 from stage_support import context_of
 
 from nightjar.config import load_config
-from nightjar.core import Of, Planning
+from nightjar.core import Of, Planning, Stage
 from nightjar.formats.gensim import from_gensim
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
-from nightjar.stages import MeasureNoise
+from nightjar.stages import MeasureDrift, MeasureNoise
 from nightjar.stages.report import corpus_report_identity, report_corpus
 from nightjar.store import Artifact, Store, publish, schemas
 
@@ -301,17 +301,38 @@ def report(store: Store, documents: Artifact, tokens: Artifact) -> Artifact:
     return store.open(ref)
 
 
-def noise(config: Path, evaluation: Artifact) -> Artifact:
-    """The scores of one evaluation, collected as if two seeds had given them."""
+def noise_and_drift(base: Path) -> tuple[Artifact, Artifact]:
+    """Vectors of other words taken for trainings with other seeds, and what moved between two."""
+    config, evaluated = base / "pinned.yaml", f"{schemas.EVALUATION} file"
+    header, *lines = VECTORS.splitlines()
+    words = [line.partition(" ")[0] for line in lines]
+    evaluations = {}
+    for seed in (1, 2, 3):
+        others = [*words[seed:], *words[:seed]]
+        turned = [f"{w} {line.partition(' ')[2]}" for w, line in zip(others, lines, strict=True)]
+        (base / "vectors.txt").write_text("\n".join([header, *turned]) + "\n", encoding="utf-8")
+        found = run_planned(config, (f"{schemas.EMBEDDINGS} file", evaluated))
+        evaluations[seed] = found[evaluated]
+    (base / "vectors.txt").write_text(VECTORS, encoding="utf-8")
     loaded = load_config(config)
-    seeds = dict.fromkeys((1, 2), evaluation.ref.version)
-    identity = MeasureNoise(loaded, "file", seeds).identity(Planning({}))
+    versions = {seed: evaluation.ref.version for seed, evaluation in evaluations.items()}
+    noise = run_alone(MeasureNoise(loaded, "file", versions), {})
+    before, after = (evaluations[seed].manifest.parents[schemas.EMBEDDINGS] for seed in (1, 3))
+    store = Store(loaded.artifacts_dir)
+    digest = store.open(store.ref(schemas.EMBEDDINGS, before)).manifest.digest
+    drift = MeasureDrift(loaded, "file", before, digest, noise.ref.version)
+    return noise, run_alone(drift, {schemas.EMBEDDINGS: after})
+
+
+def run_alone(stage: Stage, parents: Mapping[str, str]) -> Artifact:
+    """What a stage that no night plans writes."""
+    identity = stage.identity(Planning(parents))
     ref = publish(
-        loaded.artifacts_dir,
+        stage.loaded.artifacts_dir,
         identity,
-        lambda staging: MeasureNoise(loaded, "file", seeds).write(context_of(staging, identity)),
+        lambda staging: stage.write(context_of(staging, identity)),
     )
-    return Store(loaded.artifacts_dir).open(ref)
+    return Store(stage.loaded.artifacts_dir).open(ref)
 
 
 def gensim_model(store: Store) -> Artifact:
@@ -351,7 +372,8 @@ def run_stages(base: Path) -> dict[str, list[Artifact]]:
         found[stage] = sorted(shards, key=_first_document)
     found[schemas.CORPUS_REPORT] = [report(store, documents, tokens)]
     found["embeddings from gensim"] = [gensim_model(store)]
-    found[schemas.NOISE] = [noise(base / "pinned.yaml", planned[f"{schemas.EVALUATION} file"])]
+    noise, drift = noise_and_drift(base)
+    found[schemas.NOISE], found[schemas.DRIFT] = [noise], [drift]
     for name, settings in TOKENIZERS.items():
         overrides = [f"corpora.text.tokenize.{setting}" for setting in settings]
         stages = (schemas.DOCUMENTS, schemas.TOKENS)

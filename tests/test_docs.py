@@ -77,6 +77,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation.benchmarks.NAME, type: neighbors", models.NeighborsBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
+    ("drift", models.DriftConfig),
     ("registry.gate.health.MEASURE", models.Bounds),
     ("document_vectors.NAME", models.DocumentVectorsConfig),
     ("keep", models.KeepConfig),

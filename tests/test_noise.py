@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from conftest import PROVENANCE, run_a_night, run_due
-from nights_support import HandMade
+from nights_support import HandMade, make_measured
 from sharing_support import shared
 from typer.testing import CliRunner
 
@@ -27,20 +25,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def measured(finished_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small pipeline after its first night, with the noise of one model measured."""
-    return shared(tmp_path_factory, "noise", partial(make_measured, finished_config))
-
-
-def make_measured(finished_config: Path, made: Path) -> Path:
-    directory = made / "project"
-    shutil.copytree(finished_config.parent, directory)
-    config = directory / finished_config.name
-    document = yaml.safe_load(config.read_text(encoding="utf-8"))
-    document["registry"]["gate"]["mode"] = "warn"  # whatever it is worth, it is compared
-    config.write_text(yaml.safe_dump(document), encoding="utf-8")
-    measure_noise(load_config(config), "cbow", 3, PROVENANCE)
-    return config
+    return shared(tmp_path_factory, "noise", make_measured)
 
 
 @pytest.fixture

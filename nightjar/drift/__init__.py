@@ -14,7 +14,6 @@ from nightjar.drift.floor import (
     Floor,
     band_of,
     measure_floor,
-    no_chance,
 )
 from nightjar.drift.moves import Moves, Vectors, measure_moves
 from nightjar.drift.verdict import Drift, drift_of
@@ -35,5 +34,4 @@ __all__ = [
     "drift_of",
     "measure_floor",
     "measure_moves",
-    "no_chance",
 ]

@@ -31,8 +31,6 @@ FLOOR = "floor"
 BEYOND = 0.999
 """A word moved beyond chance when it moved farther, above its floor, than this share of the words
 of its band do between reseeded trainings."""
-ROUNDING = 1e-6
-"""A displacement up to this is that of a word that did not move."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +125,6 @@ def _doubles(column: pa.ChunkedArray) -> Doubles:
 
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def no_chance() -> Floor:
-    """The floor of vectors that no seed shapes: without a change, nothing moves at all."""
-    bands = tuple(Band(least, 0, 0.0, 1.0, ROUNDING) for least in BANDS)
-    return Floor(pa.array([], pa.string()), np.zeros(0), np.zeros(0), bands, (), 0)
 
 
 def band_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:

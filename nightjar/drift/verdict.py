@@ -21,7 +21,7 @@ class Drift:
 
     lost: float
     """The share of the neighbours that another seed would have kept and that are gone: 0 is chance
-    alone, 1 that no neighbour stays."""
+    alone, 1 that no neighbour stays; -1, the least, that twice as many stay."""
     low: float
     high: float
     """The interval at :data:`CONFIDENCE`: another training would give another share."""
@@ -51,15 +51,13 @@ def drift_of(moves: Moves, floor: Floor) -> Drift:
 
     displacement, overlap = floor.expected(moves)
     lost = lost_share(moves.overlap, overlap)
-    half = 0.0
-    if floor.losses:
-        error = math.sqrt(float(np.var(floor.losses, ddof=1)) * (1 + 1 / len(floor.losses)))
-        half = float(stdtrit(floor.n_trainings - 1, (1 + CONFIDENCE) / 2)) * error
+    error = math.sqrt(float(np.var(floor.losses, ddof=1)) * (1 + 1 / len(floor.losses)))
+    half = float(stdtrit(floor.n_trainings - 1, (1 + CONFIDENCE) / 2)) * error
     excess = moves.displacement - displacement
     return Drift(
-        lost=lost,
-        low=lost - half,
-        high=lost + half,
+        lost=max(lost, -1.0),
+        low=max(lost - half, -1.0),
+        high=min(max(lost + half, -1.0), 1.0),
         expected_displacement=displacement,
         expected_overlap=overlap,
         excess=excess,

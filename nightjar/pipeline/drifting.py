@@ -50,9 +50,12 @@ class MeasuredDrift:
         found = self.found
         if found.lost is None or found.low is None or found.high is None:
             return found.note
+        interval = f"95 % interval {found.low:.0%} to {found.high:.0%}"
+        if found.low <= 0:
+            return f"no neighbours are gone beyond chance ({found.lost:.0%}, {interval})"
         return (
             f"{found.lost:.0%} of the neighbours that another seed would have kept are gone "
-            f"(95 % interval {found.low:.0%} to {found.high:.0%}, tolerated {self.tolerance:.0%})"
+            f"({interval}, tolerated {self.tolerance:.0%})"
         )
 
     def alarm(self) -> str:
@@ -97,16 +100,8 @@ def measure_drift(
     vectors = [find_vectors(store, version) for version in (before, after)]
     if before.digest == after.digest or None in vectors:
         return None
-    is_trained = loaded.config.seeded_model(model) is not None
     floor = next((found for found in map(_floor_finder(loaded, model), vectors) if found), None)
-    stage = MeasureDrift(
-        loaded,
-        model,
-        before.embeddings,
-        before.digest,
-        floor if is_trained else None,
-        is_trained,
-    )
+    stage = MeasureDrift(loaded, model, before.embeddings, before.digest, floor)
     given = {Parent(EMBEDDINGS, model): after.embeddings}
     planner = Planner(loaded, SILENT, is_offline=True, before={}, given=given)
     version = planner.add(stage, ())

@@ -206,8 +206,8 @@ DRIFT_WORDS_SCHEMA = _schema(
     overlap_optional=pa.float64(),
     floor_overlap_optional=pa.float64(),
     is_beyond_optional=pa.bool_(),
-    neighbors_before_optional=pa.list_(pa.string()),
-    neighbors_after_optional=pa.list_(pa.string()),
+    neighbors_before_optional=pa.list_(pa.field("element", pa.string(), nullable=False)),
+    neighbors_after_optional=pa.list_(pa.field("element", pa.string(), nullable=False)),
 )
 DRIFT_BANDS_SCHEMA = _schema(
     least_count=pa.int64(),

@@ -27,7 +27,6 @@ from nightjar.drift import (
     band_of,
     drift_of,
     measure_moves,
-    no_chance,
 )
 from nightjar.errors import SourceChanged
 from nightjar.store import Artifact, Identity, schemas
@@ -55,9 +54,7 @@ class MeasureDrift(Stage):
     before_digest: str = ""
     """Their manifest's digest: one version can be trained again with other bytes."""
     noise: str | None = None
-    """Version of the noise artifact whose floor holds."""
-    is_trained: bool = True
-    """False for imported vectors and what is made from them: no seed moves those."""
+    """Version of the noise artifact whose floor holds; None: there is none."""
 
     name = schemas.DRIFT
     verb = "drift"
@@ -89,7 +86,6 @@ class MeasureDrift(Stage):
                 "model": self.subject,
                 "before": {"version": self.before, "digest": self.before_digest},
                 "noise": self.noise,
-                "is_trained": self.is_trained,
             },
             parents={schemas.EMBEDDINGS: planning.parents[schemas.EMBEDDINGS]},
             code={"revision": REVISION},
@@ -131,14 +127,14 @@ class MeasureDrift(Stage):
         staging.write("bands", _bands(moves, drift))
 
     def _floor(self, context: StageContext) -> Floor | None:
-        if not self.is_trained:
-            return no_chance()
         if self.noise is None:
             return None
         store = context.store
         return Floor.read(store.open(store.ref(schemas.NOISE, self.noise)))
 
     def _unknown(self) -> str:
+        if self.config.seeded_model(self.subject) is None:
+            return "its vectors are imported: what chance moves in them is not known"
         return (
             f"what another seed moves is not measured for these settings and this amount of text; "
             f"'nightjar noise {self.subject}' measures it"
