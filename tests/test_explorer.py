@@ -710,7 +710,7 @@ def address(explored: Explored) -> Iterator[str]:
     assert line.startswith("Explorer: http://127.0.0.1:"), line
     yield line.split()[1].rstrip("/")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "Explorer ended.\n", ""), err
 
 
@@ -782,7 +782,7 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
             else None
         ),
     )
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(120_000)
     yield opened
     opened.wait_for_timeout(200)
     context.close()
