@@ -24,7 +24,7 @@ from nightjar.wording import counted
 N_NEIGHBORS = 10
 MAX_CANDIDATES = 50_000
 """Neighbours are looked for among so many of the most frequent words that both have."""
-MAX_MEASURED = 10_000
+MAX_MEASURED = 5_000
 """So many words have their neighbours compared: the most frequent, and others evenly."""
 
 
