@@ -36,6 +36,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
@@ -272,7 +273,9 @@ def _evidently(python: str, before: Vectors, after: Vectors, moves: Moves) -> Ma
 def measure(texts: Texts, model: str, evidently: str | None) -> dict[str, Any]:
     """All figures of one model."""
     tolerance = load_config(CONFIG).config.drift.tolerance
-    floor = measure_floor([Training(model, FULL, seed).vectors(texts) for seed in FLOOR_SEEDS])
+    floor = measure_floor(
+        [partial(Training(model, FULL, seed).vectors, texts) for seed in FLOOR_SEEDS]
+    )
     judge = Judge(floor, tolerance, evidently)
     seeded = {seed: Training(model, FULL, seed).vectors(texts) for seed in SEEDS}
     reseeded = [

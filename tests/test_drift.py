@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -52,6 +55,10 @@ class World:
         base = self.meaning if meaning is None else meaning
         noisy = base + self.noise * self.generator.normal(size=base.shape)
         return vectors(noisy @ turned(self.generator))
+
+
+def floor_of(trainings: list[Vectors]) -> Floor:
+    return measure_floor([partial(copy.copy, training) for training in trainings])
 
 
 def test_the_map_is_the_rotation_that_was_made() -> None:
@@ -121,7 +128,7 @@ def test_words_are_matched_by_name_and_zero_vectors_are_left_out() -> None:
 @pytest.fixture(scope="module")
 def floor() -> Floor:
     world = World()
-    return measure_floor([world.training() for _ in range(5)])
+    return floor_of([world.training() for _ in range(5)])
 
 
 def test_the_floor_knows_that_rare_words_move_farther(floor: Floor) -> None:
@@ -132,13 +139,13 @@ def test_the_floor_knows_that_rare_words_move_farther(floor: Floor) -> None:
     assert all(band.limit > 0 for band in floor.bands)
     assert (len(floor.losses), floor.n_trainings) == (10, 5)
     with pytest.raises(ValueError, match="2 trainings cannot show chance: 3 are needed"):
-        measure_floor([World().training(), World().training()])
+        floor_of([World().training(), World().training()])
 
 
 def test_another_seed_alone_is_chance() -> None:
     """The interval holds 0 nineteen times in twenty, and few words are said to have moved."""
     world = World(7)
-    known = measure_floor([world.training() for _ in range(5)])
+    known = floor_of([world.training() for _ in range(5)])
     first = world.training()
     found = [drift_of(measure_moves(first, world.training()), known) for _ in range(40)]
     assert sum(one.low > 0 for one in found) <= 4
@@ -149,7 +156,7 @@ def test_another_seed_alone_is_chance() -> None:
 
 def test_words_with_another_meaning_are_found_among_those_that_moved_farthest() -> None:
     world = World(9)
-    known = measure_floor([world.training() for _ in range(5)])
+    known = floor_of([world.training() for _ in range(5)])
     changed = world.meaning.copy()
     places = np.arange(20, 420, 20)
     changed[places] = world.generator.normal(size=(len(places), SIZE))

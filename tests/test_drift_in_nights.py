@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_noise_keeps_the_floor_of_its_trainings(measured: Path) -> None:
         for version in evaluations
     ]
     expected = measure_floor(
-        [Vectors.read(store.open(store.ref(schemas.EMBEDDINGS, one))) for one in trainings]
+        [partial(Vectors.read, store.open(store.ref(schemas.EMBEDDINGS, one))) for one in trainings]
     )
     found = Floor.read(noise)
     assert found is not None

@@ -8,9 +8,8 @@ that those lack has the floor of its band of frequency.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -139,15 +138,16 @@ def lost_share(overlap: Doubles, expected: Doubles) -> float:
     return 1.0 - float(overlap[are_measured].sum()) / total if total else 0.0
 
 
-def measure_floor(trainings: Sequence[Vectors]) -> Floor:
+def measure_floor(trainings: Sequence[Callable[[], Vectors]]) -> Floor:
     """Compare every two of at least three trainings that differ in their seed alone.
 
-    Raises ValueError for fewer, and what :func:`.moves.measure_moves` raises.
+    Each of ``trainings`` opens one; two are in memory at a time. Raises ValueError for fewer, and
+    what :func:`.moves.measure_moves` raises.
     """
     if len(trainings) < MIN_TRAININGS:
         given = counted(len(trainings), "training")
         raise ValueError(f"{given} cannot show chance: {MIN_TRAININGS} are needed")
-    pairs = [measure_moves(one, other) for one, other in combinations(trainings, 2)]
+    pairs = list(_pairs(trainings))
     tokens = pairs[0].tokens
     for pair in pairs[1:]:
         tokens = tokens.filter(pc.is_in(tokens, value_set=pair.tokens))
@@ -166,6 +166,13 @@ def measure_floor(trainings: Sequence[Vectors]) -> Floor:
         losses,
         len(trainings),
     )
+
+
+def _pairs(trainings: Sequence[Callable[[], Vectors]]) -> Iterator[Moves]:
+    for place, opened in enumerate(trainings[:-1], start=1):
+        one = opened()
+        for other in trainings[place:]:
+            yield measure_moves(one, other())
 
 
 def _of_others(values: Doubles) -> Doubles:

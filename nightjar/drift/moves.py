@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nightjar.drift.alignment import Alignment, Doubles, Floats, Pairs, align, displacements
+from nightjar.drift.alignment import (
+    Alignment,
+    Doubles,
+    Floats,
+    Pairs,
+    Rows,
+    align,
+    displacements,
+)
 from nightjar.formats.embeddings import Embeddings
 from nightjar.model.lookup.nearest import Nearest, nearest_rows, row_lengths
 from nightjar.store import Artifact
@@ -70,8 +78,8 @@ class Vectors:
 def measure_moves(before: Vectors, after: Vectors) -> Moves:
     """Compare two trainings.
 
-    In memory: the shared rows of both. Raises ValueError when the vector sizes differ or fewer
-    words are shared than a vector has values.
+    In memory: a block of rows, and the rows whose neighbours are compared. Raises ValueError when
+    the vector sizes differ or fewer words are shared than a vector has values.
     """
     left, right = _shared_rows(before, after)
     n_values = before.matrix.shape[1]
@@ -87,7 +95,7 @@ def measure_moves(before: Vectors, after: Vectors) -> Moves:
         before.tokens.take(pa.array(left)),
         counts,
         displacements(pairs, alignment.rotation),
-        _overlaps(before.matrix[left], after.matrix[right]),
+        _overlaps(pairs),
         alignment,
     )
 
@@ -113,17 +121,19 @@ def measured_places(n_words: int) -> NDArray[np.int64]:
     return np.concatenate([np.arange(n_first), others])
 
 
-def _overlaps(ours: Floats, theirs: Floats) -> Doubles:
-    found = np.full(len(ours), np.nan)
-    places = measured_places(len(ours))
-    sets = [_neighbors(side, places) for side in (ours, theirs)]
+def _overlaps(pairs: Pairs) -> Doubles:
+    found = np.full(len(pairs), np.nan)
+    places = measured_places(len(pairs))
+    sides = ((pairs.left, pairs.left_rows), (pairs.right, pairs.right_rows))
+    sets = [_neighbors(matrix, rows, places) for matrix, rows in sides]
     found[places] = [len(a & b) / N_NEIGHBORS for a, b in zip(*sets, strict=True)]
     return found
 
 
-def _neighbors(matrix: Floats, places: NDArray[np.int64]) -> Sequence[set[int]]:
-    candidates = np.ascontiguousarray(matrix[:MAX_CANDIDATES])
-    return [set(found.rows.tolist()) for found in _nearest(candidates, matrix[places], places)]
+def _neighbors(matrix: Floats, rows: Rows, places: NDArray[np.int64]) -> Sequence[set[int]]:
+    """The neighbours, by place, of the words at ``places``; ``rows[place]`` is a word's row."""
+    candidates = matrix[rows[:MAX_CANDIDATES]]
+    return [set(one.rows.tolist()) for one in _nearest(candidates, matrix[rows[places]], places)]
 
 
 def _nearest(candidates: Floats, queries: Floats, rows: NDArray[np.int64]) -> list[Nearest]:

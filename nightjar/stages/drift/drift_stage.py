@@ -94,7 +94,7 @@ class MeasureDrift(Stage):
     def write(self, context: StageContext) -> None:
         """Write the words that moved farthest, every band, and words come and gone.
 
-        In memory: both versions' vectors, twice. Raises SourceChanged when the earlier embeddings
+        In memory: both versions' vectors. Raises SourceChanged when the earlier embeddings
         are not those that were planned.
         """
         store = context.store

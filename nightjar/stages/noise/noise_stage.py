@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -97,9 +98,8 @@ class MeasureNoise(Stage):
 
 def _write_floor(versions: Sequence[str], context: StageContext) -> None:
     store = context.store
-    trainings = [
-        Vectors.read(store.open(store.ref(schemas.EMBEDDINGS, version))) for version in versions
-    ]
+    artifacts = [store.open(store.ref(schemas.EMBEDDINGS, version)) for version in versions]
+    trainings = [partial(Vectors.read, artifact) for artifact in artifacts]
     try:
         floor = measure_floor(trainings)
     except ValueError as error:
