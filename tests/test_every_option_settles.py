@@ -79,6 +79,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "first": "wait",
             },
         },
+        "drift": {"tolerance": 0.3},
         "consumers": {"search": {"uses": ["words"], "contact": "ann", "what": "queries"}},
         "evaluation": {
             "max_vocabulary": 50,

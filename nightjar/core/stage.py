@@ -97,6 +97,7 @@ class Keep(StrEnum):
     CORPUS = "the last accepted nights"
     MODEL = "champions, references, rollback targets, pins, pending candidates"
     RECORD = "as long as records"
+    COMPARED = "while all that it compares is kept"
     SERVED = "while it is searched"
     PIECE = "while a kept artifact is put together from it"
 
@@ -234,6 +235,11 @@ class Stage(ABC):
         """
         del planned
         return ""
+
+    @classmethod
+    def compared(cls, manifest: Manifest) -> Iterable[tuple[str, str]]:
+        """Stage and version of what an artifact compares, for :attr:`Keep.COMPARED`."""
+        return manifest.parents.items()
 
     def finish(self, ref: ArtifactRef) -> None:  # noqa: B027 (most have nothing to do)
         """Delete what was kept in case writing was killed, now that the artifact is published."""

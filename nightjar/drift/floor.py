@@ -67,7 +67,11 @@ class Floor:
         found = artifact.manifest.report.get(FLOOR)
         if found is None:
             return None
-        words = artifact.read(schemas.FLOOR_WORDS)
+        words = (
+            artifact.read(schemas.FLOOR_WORDS)
+            if artifact.has_table(schemas.FLOOR_WORDS)
+            else schemas.FLOOR_WORDS_SCHEMA.empty_table()  # a purge left them out
+        )
         bands = artifact.read(schemas.FLOOR_BANDS).to_pylist()
         return cls(
             tokens=words.column("token").combine_chunks(),

@@ -19,6 +19,8 @@ from nightjar.wording import counted
 Key = tuple[str, str]
 """Stage and version of an artifact."""
 
+_AT_REST = (Keep.MODEL, Keep.RECORD, Keep.COMPARED)
+"""Deleted even while a night of another pipeline is under way."""
 _IS_THERE = (StepOutcome.REUSED, StepOutcome.PUBLISHED)
 _DAMAGED = "its manifest cannot be read: 'nightjar verify' says what to do"
 PIECES = "pieces"
@@ -78,6 +80,7 @@ class Survey:
         ]
         self._add_scores()
         self._add_by_hand()
+        self._add_comparisons()
         self._add_undeclared()
         self._add_pieces()
 
@@ -92,7 +95,7 @@ class Survey:
             if key in self.needs.artifacts:
                 continue
             stage = self._declared.get(key[0])
-            is_at_rest = stage is not None and stage.keep in (Keep.MODEL, Keep.RECORD)
+            is_at_rest = stage is not None and stage.keep in _AT_REST
             if not self.others_run or is_at_rest:
                 yield key
 
@@ -164,6 +167,9 @@ class Survey:
             self.needs.own_nights.add(night.number)
         for step in night.steps:
             key = (step.stage, step.version)
+            stage = self._declared.get(step.stage)
+            if stage is not None and stage.keep is Keep.COMPARED:
+                continue
             self.needs.add(key, reason, was_made=step.outcome in _IS_THERE)
             self.needs.planned.add(key)
             if is_own:
@@ -233,6 +239,17 @@ class Survey:
                 self.needs.add(key, _DAMAGED)
             elif manifest.is_by_hand:
                 self.needs.add(key, "published by hand")
+
+    def _add_comparisons(self) -> None:
+        """Add comparisons of what is kept: they name its words, which a purge may have erased."""
+        for key in self._unneeded(Keep.COMPARED):
+            manifest = self.find_manifest(key)
+            if manifest is None:
+                self.needs.add(key, _DAMAGED)
+            elif all(
+                one in self.needs.artifacts for one in self._declared[key[0]].compared(manifest)
+            ):
+                self.needs.add(key, "all that it compares is kept")
 
     def _add_undeclared(self) -> None:
         """Add artifacts of undeclared stages whose parents are all kept."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import Erased, Fate, StageContext
 from nightjar.drift import (
     BANDS,
     Drift,
@@ -29,7 +29,7 @@ from nightjar.drift import (
     measure_moves,
 )
 from nightjar.errors import SourceChanged
-from nightjar.store import Artifact, Identity, schemas
+from nightjar.store import Artifact, Identity, Manifest, Store, schemas
 
 REVISION = 1
 """Raise it when the same vectors and floor give another artifact than before."""
@@ -43,6 +43,12 @@ N_VOCABULARY = 1_000
 DRIFT = "drift"
 """Key in the report: the fields of :class:`DriftFound` but those that are counts."""
 Doubles = NDArray[np.float64]
+
+
+def erase_from_drift(store: Store, artifact: Artifact, erased: Erased) -> Fate:
+    """Delete it: it may list words of the documents, and is measured again when it is asked for."""
+    del store, artifact, erased
+    return Fate.DELETED
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,14 @@ class MeasureDrift(Stage):
     name = schemas.DRIFT
     verb = "drift"
     of = Of.MODEL
-    keep = Keep.RECORD
+    keep = Keep.COMPARED
     about = "how far the words of a candidate moved from the champion, beside what chance does"
     tables = {
         "words": schemas.DRIFT_WORDS_SCHEMA,
         "bands": schemas.DRIFT_BANDS_SCHEMA,
         "vocabulary": schemas.DRIFT_VOCABULARY_SCHEMA,
     }
+    erasers = {schemas.DRIFT: erase_from_drift}
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
@@ -90,6 +97,12 @@ class MeasureDrift(Stage):
             parents={schemas.EMBEDDINGS: planning.parents[schemas.EMBEDDINGS]},
             code={"revision": REVISION},
         )
+
+    @classmethod
+    def compared(cls, manifest: Manifest) -> Iterable[tuple[str, str]]:
+        """Both embeddings."""
+        yield from manifest.parents.items()
+        yield schemas.EMBEDDINGS, manifest.identity["config"]["before"]["version"]
 
     def write(self, context: StageContext) -> None:
         """Write the words that moved farthest, every band, and words come and gone.

@@ -15,13 +15,26 @@ import pyarrow as pa
 
 from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import Erased, Fate, Rewriting, StageContext
 from nightjar.drift import FLOOR, MIN_TRAININGS, Vectors, measure_floor
 from nightjar.scoring.scores import main_scores, read_scores
-from nightjar.store import Identity, schemas
+from nightjar.store import Artifact, Identity, Staging, Store, schemas
 
 REVISION = 2
 """Raise it when the same trainings are collected otherwise than before."""
+
+
+def erase_from_noise(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
+    """Leave out the words, some of which may be of the documents; their bands stay."""
+    del store, erased
+    if not artifact.has_table(schemas.FLOOR_WORDS):
+        return Fate.UNTOUCHED
+
+    def write(staging: Staging) -> None:
+        for table in ("trainings", schemas.FLOOR_BANDS):
+            staging.write(table, artifact.read(table))
+
+    return write
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class MeasureNoise(Stage):
         schemas.FLOOR_WORDS: schemas.FLOOR_WORDS_SCHEMA,
         schemas.FLOOR_BANDS: schemas.FLOOR_BANDS_SCHEMA,
     }
+    erasers = {schemas.NOISE: erase_from_noise}
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
