@@ -56,7 +56,7 @@ def happenings_of(night: Night, problems: Sequence[str]) -> list[Happening]:
     if not failed and night.status is NightStatus.FAILED:
         failed = [Happening(FAILED, "", "the night failed", night.number, time)]
     new = [found for found in night.decisions if _is_new(night, found)]
-    decided = [told for found in new if (told := _decided(night, found, time)) is not None]
+    decided = [each for found in new if (each := _decided(night, found, time)) is not None]
     told = [*failed, *_refused(night, time), *decided]
     said = {found.text for found in told} | {
         f"{found['model']} keeps its champion: {found['reason']}" for found in new
