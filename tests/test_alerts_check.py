@@ -18,7 +18,7 @@ from webhook_support import SECRET, SECRET_ENV, SETTINGS, URL_ENV, Receiver, rec
 from nightjar.core import Nights
 from nightjar.errors import ConfigError, InputError, NightjarError
 from nightjar.pipeline import lease_path
-from nightjar.pipeline.alerts import Limits, check_pipeline, webhook
+from nightjar.pipeline.alerts import CheckLimits, check_pipeline, webhook
 from nightjar.promotion import Steward
 from nightjar.store import acquire_lease
 
@@ -116,7 +116,7 @@ def test_a_killed_night_is_found_and_one_under_way_is_told(project: HandMade) ->
         assert done.exit_code == 0
         assert "night 2 is under way since" in done.stdout
         later = datetime.now(UTC) + timedelta(days=3)
-        (finding,) = check_pipeline(project.loaded, Limits(DAY), later).findings
+        (finding,) = check_pipeline(project.loaded, CheckLimits(DAY), later).findings
         assert finding.kind == "old"
         assert "night 2 is under way since" in finding.text
     assert [kind for kind, _ in found(project)] == ["died"]

@@ -20,7 +20,7 @@ from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
-from nightjar.pipeline.alerts import Checkup, Limits, alert_of_check, check_pipeline, short
+from nightjar.pipeline.alerts import CheckLimits, Checkup, alert_of_check, check_pipeline, short
 from nightjar.pipeline.provenance import read_provenance
 
 _NOT_WELL = 1
@@ -107,7 +107,7 @@ def check(
     Reads the records alone: no server is asked.
     """
     loaded = common.load()
-    limits = Limits(
+    limits = CheckLimits(
         _age(max_age, "--max-age"),
         None if max_champion_age is None else _age(max_champion_age, "--max-champion-age"),
         model,

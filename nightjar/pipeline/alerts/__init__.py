@@ -9,9 +9,9 @@ A night that did not happen tells nothing. :mod:`.checking` finds it, from the r
 """
 
 from nightjar.pipeline.alerts.checking import (
+    CheckLimits,
     Checkup,
     Finding,
-    Limits,
     alert_of_check,
     check_pipeline,
 )
@@ -19,9 +19,9 @@ from nightjar.pipeline.alerts.happenings import short
 from nightjar.pipeline.alerts.telling import Watch, telling
 
 __all__ = [
+    "CheckLimits",
     "Checkup",
     "Finding",
-    "Limits",
     "Watch",
     "alert_of_check",
     "check_pipeline",

@@ -36,7 +36,7 @@ _UNDELIVERED = "undelivered"
 
 
 @dataclass(frozen=True)
-class Limits:
+class CheckLimits:
     """What counts as well."""
 
     max_age: timedelta
@@ -83,7 +83,9 @@ class Checkup:
         }
 
 
-def check_pipeline(loaded: LoadedConfig, limits: Limits, now: datetime | None = None) -> Checkup:
+def check_pipeline(
+    loaded: LoadedConfig, limits: CheckLimits, now: datetime | None = None
+) -> Checkup:
     """Look at the nights, the champions and the undelivered messages of a pipeline.
 
     What cannot be read is a finding, too. Raises InputError for an unknown model.
@@ -98,7 +100,7 @@ def check_pipeline(loaded: LoadedConfig, limits: Limits, now: datetime | None = 
 @dataclass
 class _Check:
     loaded: LoadedConfig
-    limits: Limits
+    limits: CheckLimits
     now: datetime
     running: str = ""
     last: Night | None = None

@@ -51,7 +51,7 @@ def telling(loaded: LoadedConfig, is_trial: bool) -> Iterator[Watch]:
     planning is told, too; within an open block another one does nothing, so nothing is told twice.
     A run that finds another under way has nothing to tell, and Ctrl-C has a person in front of it.
     """
-    outer = _watch.get()
+    outer = _watch.get(None)
     if outer is not None:
         yield outer
         return

@@ -57,7 +57,7 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         del record
-        return not _is_sending.get()
+        return not _is_sending.get(False)
 
 
 _QUIET = _Quiet()
