@@ -104,7 +104,7 @@ def test_the_pause_that_a_server_asks_for_is_kept_but_not_any_length(
     server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(webhook.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     server.answers = [(429, {"Retry-After": "7"}), (429, {"Retry-After": "9999"}), 429]
     deliver(settings(), BODY, "m1")
     assert pauses == [7.0, 30.0, 0.04]

@@ -21,8 +21,8 @@ from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
-_HURRIED = {"tries": 1, "timeout_seconds": 5.0}
-"""For a process that was told to end: who told it waits only for some seconds."""
+_HURRIED_SECONDS = 5.0
+"""For the only try of a process that was told to end: who told it waits only for some seconds."""
 
 
 @dataclass
@@ -96,10 +96,11 @@ def post(
     told = [each for entry in entries for each in entry.told]
     message = Message(secrets.token_hex(12), loaded.config.pipeline.name, night, told)
     body = slack_body(message) if settings.body == "slack" else nightjar_body(message)
+    if is_hurried:
+        seconds = min(settings.timeout_seconds, _HURRIED_SECONDS)
+        settings = settings.model_copy(update={"tries": 1, "timeout_seconds": seconds})
     try:
-        webhook.deliver(
-            settings.model_copy(update=_HURRIED) if is_hurried else settings, body, message.id
-        )
+        webhook.deliver(settings, body, message.id)
     except webhook.NotDelivered as error:
         outbox.failed(entries, str(error))
         logger.warning(
