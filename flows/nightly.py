@@ -32,9 +32,11 @@ from nightjar.pipeline import (
     Plan,
     Provenance,
     Step,
+    is_trial,
     read_outcomes,
     run_night,
 )
+from nightjar.pipeline.alerts import telling
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.progress import FETCH, on_demand
 from nightjar.registry import RegisteredVersion, RegistrationRequest
@@ -99,6 +101,7 @@ def nightly(
     owner = f"flow run {runtime.flow_run.name} {runtime.flow_run.id}"
     try:
         with (
+            telling(loaded, is_trial(loaded, promote)),
             run_progress(),
             on_demand(
                 lambda: TaskProgress(FETCH),

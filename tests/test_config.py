@@ -134,7 +134,7 @@ def test_the_config_cannot_be_changed_after_it_was_read(minimal: Path) -> None:
         ("corpora.text.tokenise.lowercase=true", "did you mean 'tokenize'?"),
         (
             "xyzzy=1",
-            "unknown key 'xyzzy'; valid here: consumers, corpora, document_vectors, drift, ",
+            "unknown key 'xyzzy'; valid here: alerts, consumers, corpora, document_vectors, ",
         ),
         ("training.sed=1", "unknown key 'training.sed'; did you mean 'seed'?"),
         (

@@ -82,6 +82,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("document_vectors.NAME", models.DocumentVectorsConfig),
     ("keep", models.KeepConfig),
     ("consumers.NAME", models.ConsumerConfig),
+    ("alerts", models.AlertsConfig),
+    ("alerts.webhook", models.WebhookConfig),
 )
 PREAMBLE = """# Configuration
 

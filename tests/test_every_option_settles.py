@@ -81,6 +81,18 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
         },
         "drift": {"tolerance": 0.3},
         "consumers": {"search": {"uses": ["words"], "contact": "ann", "what": "queries"}},
+        "alerts": {
+            "events": ["failed"],
+            "trials": True,
+            "webhook": {
+                "url_env": "NO_SUCH_URL",
+                "secret_env": "NO_SUCH_SECRET",
+                "body": "slack",
+                "tries": 1,
+                "timeout_seconds": 1.0,
+            },
+            "metrics": "night.prom",
+        },
         "evaluation": {
             "max_vocabulary": 50,
             "case_insensitive": False,

@@ -7,13 +7,17 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import PROJECT_ROOT
 from nights_support import HandMade
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 import nightjar
+from nightjar.flows.nightly import NOTHING_TO_DO
 
 EXAMPLES = PROJECT_ROOT / "examples"
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "imdb"
@@ -40,6 +44,22 @@ def test_an_example_is_short_and_imports_the_public_api_alone(path: Path) -> Non
     assert re.findall(r"^ *(?:from|import) (nightjar\S*)", text, re.MULTILINE) == ["nightjar"]
     for name in re.findall(r"nightjar\.(\w+)", text):
         assert name in nightjar.__all__
+
+
+def test_the_automations_are_such_as_prefect_takes() -> None:
+    text = (EXAMPLES / "prefect_automations.yaml").read_text(encoding="utf-8")
+    found = [AutomationCore.model_validate(each) for each in yaml.safe_load(text)["automations"]]
+    failed, missing = (automation.trigger for automation in found)
+    assert isinstance(failed, EventTrigger)
+    assert isinstance(missing, EventTrigger)
+    assert (failed.posture, missing.posture) == (Posture.Reactive, Posture.Proactive)
+    assert missing.within == timedelta(hours=26)
+    # The events are called as the states in which a night ends.
+    assert missing.expect == {f"prefect.flow-run.{name}" for name in ("Completed", NOTHING_TO_DO)}
+    deployed = yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    for trigger in (failed, missing):
+        name = trigger.match_related.model_dump()["prefect.resource.name"]
+        assert name in [deployment["name"] for deployment in deployed["deployments"]]
 
 
 def test_a_night_on_a_text_of_ones_own(tmp_path: Path) -> None:

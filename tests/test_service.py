@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROJECT_ROOT
 from service_support import START_SECONDS, NightShift, environment_of_a_user, serving
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -160,6 +161,16 @@ def test_a_bad_override_fails_the_run_with_its_message(night_shift: NightShift) 
     state = failed[0]["state"]
     assert isinstance(state, dict)
     assert "did you mean 'window'" in state["message"]
+
+
+def test_the_automations_of_the_examples_are_taken(night_shift: NightShift) -> None:
+    path = PROJECT_ROOT / "examples" / "prefect_automations.yaml"
+    done = night_shift.prefect("automation", "create", "--from-file", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {each["name"]: each for each in night_shift.post("/automations/filter", {})}
+    assert set(found) == {"nightly-failed", "nightly-missing"}
+    assert found["nightly-missing"]["trigger"]["within"] == 26 * 3600
+    assert all(each["enabled"] for each in found.values())
 
 
 def test_the_cron_schedule_has_scheduled_runs(night_shift: NightShift) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -11,14 +13,20 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from nightjar.cli.display import steps_progress
-from nightjar.cli.options import CommonOptions, grouped
+from nightjar.cli.options import CommonOptions, LedgerOptions, grouped
 from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
+from nightjar.pipeline.alerts import CheckLimits, Checkup, alert_of_check, check_pipeline, short
 from nightjar.pipeline.provenance import read_provenance
+
+_NOT_WELL = 1
+_AGE = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_MAX_AGE = 100_000
 
 app = typer.Typer()
 nights_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -66,6 +74,73 @@ def show_night(
         print_json(night.as_json())
     else:
         _print_night(Terminal(), night)
+
+
+@app.command()
+@grouped
+def check(
+    max_age: Annotated[
+        str,
+        typer.Option(
+            "--max-age", metavar="AGE", help="The last completed night is younger: 26h, 90m, 2d."
+        ),
+    ] = "26h",
+    max_champion_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-champion-age",
+            metavar="AGE",
+            help="Every champion is younger; default: no limit.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Look at this model alone.")
+    ] = None,
+    sends: Annotated[
+        bool, typer.Option("--alert", help="Send what is not well to alerts.webhook.")
+    ] = False,
+    *,
+    common: LedgerOptions,
+) -> None:
+    """Say whether nights run and end well; exit code 1 if not, for cron.
+
+    Reads the records alone: no server is asked.
+    """
+    loaded = common.load()
+    limits = CheckLimits(
+        _age(max_age, "--max-age"),
+        None if max_champion_age is None else _age(max_champion_age, "--max-champion-age"),
+        model,
+    )
+    checkup = check_pipeline(loaded, limits)
+    sent = ""
+    if sends:
+        sent = alert_of_check(loaded, checkup)
+        checkup = check_pipeline(loaded, limits)  # what was not delivered may be now
+    if common.as_json:
+        print_json({**checkup.as_json(), "alert": sent or None})
+    else:
+        _print_checkup(Terminal(), checkup, sent)
+    if not checkup.is_well:
+        raise typer.Exit(_NOT_WELL)
+
+
+def _print_checkup(console: Console, checkup: Checkup, sent: str) -> None:
+    for found in checkup.findings:
+        print_line(console, f"{found.kind}: {short(found.text)}", "yellow")
+    if checkup.is_well and checkup.last is not None:
+        print_line(console, f"well: night {checkup.last.number} ended {checkup.last.ended_at}")
+    if checkup.running and checkup.is_well:
+        print_line(console, checkup.running)
+    if sent:
+        print_line(console, f"alert: {sent}")
+
+
+def _age(text: str, option: str) -> timedelta:
+    found = _AGE.fullmatch(text.strip())
+    if found is None or not (1 <= int(found[1]) <= _MAX_AGE):
+        raise InputError(f"{option} {text}: write a whole number and a unit: 90m, 26h or 2d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 @app.command()

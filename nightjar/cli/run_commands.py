@@ -36,6 +36,7 @@ from nightjar.pipeline import (
     WordSample,
     claim_pipeline,
     has_changed,
+    is_trial,
     lease_path,
     make_plan,
     read_outcomes,
@@ -43,6 +44,7 @@ from nightjar.pipeline import (
     sample_words,
     was_killed,
 )
+from nightjar.pipeline.alerts import telling
 from nightjar.pipeline.provenance import read_provenance
 from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, is_server, masked, page_of, tracking_uri
@@ -87,15 +89,9 @@ def run(
     """
     loaded = common.load()
     console = errors if common.as_json else Terminal()
-    server = RunServer(loaded)
-    if has_changed(loaded):  # something is due: start the server while planning
-        server.start()
-    with fetch_progress(console) as progress:
-        plan = make_plan(loaded, progress)
     try:
-        with acquire_lease(lease_path(loaded), "nightjar run, starting"):
-            claim_pipeline(loaded)
-        message = _run_night(console, loaded, plan, promote, server)
+        with telling(loaded, is_trial(loaded, promote)):
+            message = _planned_and_run(console, loaded, promote)
     except LeaseTaken as taken:
         message = str(taken)
     if message is not None:
@@ -139,6 +135,18 @@ def serve(
     from nightjar.cli.service import serve_nightly  # noqa: PLC0415 (starts processes)
 
     serve_nightly(Terminal(), loaded, host, port, work_pool, promote)
+
+
+def _planned_and_run(console: Console, loaded: LoadedConfig, promotes: bool) -> str | None:
+    """Plan and run a night; return the reason if it was skipped. Raises LeaseTaken."""
+    server = RunServer(loaded)
+    if has_changed(loaded):  # something is due: start the server while planning
+        server.start()
+    with fetch_progress(console) as progress:
+        plan = make_plan(loaded, progress)
+    with acquire_lease(lease_path(loaded), "nightjar run, starting"):
+        claim_pipeline(loaded)
+    return _run_night(console, loaded, plan, promotes, server)
 
 
 def _run_night(

@@ -9,6 +9,7 @@ meaning; neither is repeated elsewhere.
 from nightjar.config.loading import LoadedConfig, check_may_be_recorded, load_config
 from nightjar.config.models import (
     AcceptConfig,
+    AlertsConfig,
     AnalogyBenchmark,
     BenchmarkConfig,
     Bounds,
@@ -48,12 +49,14 @@ from nightjar.config.models import (
     TrainedConfig,
     TrainingConfig,
     UsifConfig,
+    WebhookConfig,
     Word2VecConfig,
     base_of,
 )
 
 __all__ = [
     "AcceptConfig",
+    "AlertsConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
     "Bounds",
@@ -94,6 +97,7 @@ __all__ = [
     "TrainedConfig",
     "TrainingConfig",
     "UsifConfig",
+    "WebhookConfig",
     "Word2VecConfig",
     "base_of",
     "check_may_be_recorded",

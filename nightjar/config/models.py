@@ -8,8 +8,8 @@ Unknown keys are rejected, and so are values of another type: ``"5"`` and ``true
 reference implementations; the shipped YAML repeats each value for the reader.
 
 Larger sections have their own modules (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
-:mod:`.trainers`, :mod:`.benchmarks`, :mod:`.registry_sections`); this one has the complete file,
-and the rules between sections.
+:mod:`.trainers`, :mod:`.benchmarks`, :mod:`.registry_sections`, :mod:`.alert_sections`); this one
+has the complete file, and the rules between sections.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nightjar.config.alert_sections import AlertsConfig, WebhookConfig
 from nightjar.config.benchmarks import (
     AnalogyBenchmark,
     BenchmarkConfig,
@@ -164,6 +165,7 @@ __all__ = [
     "MAX_SEED",
     "MIN_MEMORY",
     "AcceptConfig",
+    "AlertsConfig",
     "AnalogyBenchmark",
     "BenchmarkConfig",
     "Bounds",
@@ -215,6 +217,7 @@ __all__ = [
     "TrainingConfig",
     "UsifConfig",
     "VectorFormat",
+    "WebhookConfig",
     "Word2VecConfig",
     "base_of",
 ]
@@ -248,6 +251,7 @@ class NightjarConfig(Section):
     consumers: dict[Name, ConsumerConfig] = Field(
         {}, description="who uses the models; listed when one is blocked"
     )
+    alerts: AlertsConfig = AlertsConfig()
 
     def seeded_model(self, model: str) -> str | None:
         """The model whose seed shapes ``model``: itself, or what a sentence encoder is made from.

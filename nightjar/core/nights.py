@@ -119,6 +119,11 @@ class Night:
                 return step.version
         return None
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did all that was due."""
+        return self.status in (NightStatus.COMPLETED, NightStatus.NOTHING_TO_DO)
+
     def ended_early(self) -> Night:
         """The same night, marked as having died."""
         return replace(self, status=NightStatus.ENDED_EARLY)
@@ -406,6 +411,12 @@ def _read(path: Path) -> Any:
         raise StoreError(
             f"{path}: this part of a night's record is damaged ({error}); move the directory away"
         ) from error
+
+
+def moment(text: str) -> datetime:
+    """The ISO 8601 time of a record; one without a zone is in UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _now() -> str:

@@ -5,6 +5,7 @@ The order of a night, without an orchestrator::
     corpora -> accepted or not
             -> models -> registered -> judged -> served -> promoted or not
             -> accepted corpora are recorded, unneeded artifacts are deleted
+            -> the record is closed, alerts are sent
 
 A :class:`Runner` runs the steps: this process, or Prefect's tasks in ``flows``.
 """
@@ -46,6 +47,7 @@ from nightjar.errors import (
 )
 from nightjar.files import urls
 from nightjar.pipeline.acceptance import CorpusVerdict, corpus_doubts, judge_corpus
+from nightjar.pipeline.alerts import telling
 from nightjar.pipeline.drifting import MeasuredDrift, measure_drift
 from nightjar.pipeline.judging import Judging
 from nightjar.pipeline.ownership import claim_pipeline
@@ -196,9 +198,14 @@ def run_night(
 
     Raises LeaseTaken when another run is under way, ConfigError when another config owns the
     pipeline, NightFailed when steps failed (after everything else was done), and whatever
-    planning raises. The night's record is closed in every case but a kill.
+    planning raises. The night's record is closed in every case but a kill. After that its alerts
+    are sent and its metrics written (:mod:`nightjar.pipeline.alerts`).
     """
-    with acquire_lease(lease_path(loaded), request.owner), patient():
+    with (
+        telling(loaded, is_trial(loaded, request.promotes)) as watch,
+        acquire_lease(lease_path(loaded), request.owner),
+        patient(),
+    ):
         claim_pipeline(loaded)
         remove_abandoned(loaded.artifacts_dir)
         recorder = Nights(loaded.pipeline_dir).begin(
@@ -209,6 +216,7 @@ def run_night(
             is_trial(loaded, request.promotes),
             provenance.git_commit,
         )
+        watch.recorder = recorder
         with _closed(recorder):
             night = _Night(loaded, runner, provenance, request, recorder)
             failures = night.run()

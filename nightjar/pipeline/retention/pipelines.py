@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from nightjar.config import KeepConfig, LoadedConfig
 from nightjar.core import Night, Nights
+from nightjar.core.nights import moment
 from nightjar.core.using import PIPELINES, night_lease
 from nightjar.errors import StoreError
 from nightjar.promotion import Event, Ledger, Standing, standing_of
@@ -130,7 +131,6 @@ def _names(config: Mapping[str, Any], section: str) -> frozenset[str] | None:
     return frozenset(config[section]) if section in config else None
 
 
-def age_days(moment: str, now: datetime) -> float:
+def age_days(time: str, now: datetime) -> float:
     """The age of an ISO 8601 time in days; a time without a zone is in UTC."""
-    found = datetime.fromisoformat(moment)
-    return (now - (found if found.tzinfo else found.replace(tzinfo=UTC))).total_seconds() / 86_400
+    return (now - moment(time)).total_seconds() / 86_400

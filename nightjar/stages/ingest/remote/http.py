@@ -22,7 +22,7 @@ import httpx
 from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
-from nightjar.files.asking import ask_within
+from nightjar.files.asking import ask_within, web_client
 from nightjar.stages.ingest.remote import silence
 from nightjar.stages.ingest.remote.object_storage import (
     Body,
@@ -32,9 +32,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     RemoteObject,
     Rest,
 )
-from nightjar.version import __version__
 
-_CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 60.0
 """After this long without a byte, the connection counts as broken."""
 _MAX_REDIRECTS = 10
@@ -57,16 +55,9 @@ class HttpStorage:
         self._redirect_hosts = frozenset(host.lower() for host in config.redirect_hosts)
         has_own = any(name.lower() == "authorization" for name in self._headers)
         try:
-            self._client = httpx.Client(
-                auth=None if has_own else _netrc(),
-                timeout=httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS),
-                headers={"Accept-Encoding": "identity", "User-Agent": f"nightjar/{__version__}"},
-            )
-        except (OSError, ValueError, httpx.InvalidURL) as error:
-            raise SourceError(
-                f"the environment's certificates (SSL_CERT_FILE) or proxies (HTTPS_PROXY) cannot "
-                f"be used: {urls.redacted(str(error))}"
-            ) from None
+            self._client = web_client(_SILENT_SECONDS, None if has_own else _netrc())
+        except ValueError as error:
+            raise SourceError(str(error)) from None
 
     def find(self, url: str) -> list[RemoteObject]:
         """The object at ``url``, without a request; or those that match a glob in its last part."""
