@@ -463,6 +463,18 @@ def test_words_beyond_their_floor_are_marked(explored: Explored, tmp_path: Path)
     assert '"y": [0.4, 0.4, 0.2, 0.2]' in text
 
 
+def test_a_floor_that_no_word_reaches_is_in_the_picture_all_the_same(
+    explored: Explored, tmp_path: Path
+) -> None:
+    loaded = copied(explored.config, tmp_path / "copy")
+    measure_floor_by_hand(loaded.artifacts_dir, "w2v", explored.embeddings[1], 3.0)
+    text = page(loaded, "/moved?left=w2v%401&right=w2v%402&least=1")
+    assert "0 words moved farther" in text
+    highest = re.search(r'"yaxis": \{[^}]*"range": \[0\.0, ([\d.]+)\]', text)
+    assert highest is not None
+    assert float(highest.group(1)) > 6
+
+
 def test_a_floor_of_other_settings_does_not_count(explored: Explored, tmp_path: Path) -> None:
     loaded = copied(explored.config, tmp_path / "copy")
     measure_floor_by_hand(loaded.artifacts_dir, "other", explored.embeddings[1], 0.2)

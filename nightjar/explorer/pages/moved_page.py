@@ -122,7 +122,7 @@ def _row(view: View, word: MovedWord, names: Sequence[str]) -> list[Component]:
         overlap += f" (floor {word.floor_overlap * N_NEIGHBOURS:.1f})"
     cells: dict[str, Component] = {
         "word": html.Span([word_link(view, word.token), mark], className="entry"),
-        "beyond": f"{word.excess:.3f}",
+        "beyond": f"{word.excess:z.3f}",
         "distance": distance,
         "overlap": overlap,
         "left": f"{word.left_count:,} (rank {ordinal(word.left_row)})",
@@ -150,7 +150,7 @@ def _figure(found: MovedWords, screen: Screen) -> dict[str, Any]:
         float(logs.min()) - 0.05,
         float(logs.max()) + 0.15,
         0.0,
-        max(float(points.distances.max()) * 1.12, 1e-3),
+        _highest(points, found.floor) * 1.12,
     )
     layout = chart_layout(screen)
     layout |= {"height": _PIXELS, "showlegend": found.floor is not None}
@@ -187,6 +187,15 @@ def _figure(found: MovedWords, screen: Screen) -> dict[str, Any]:
         ],
         "layout": layout,
     }
+
+
+def _highest(points: Points, floor: BandFloor | None) -> float:
+    """The largest distance to show: of a word, or of the floor where there are words."""
+    highest = max(float(points.distances.max()), 1e-3)
+    if floor is None:
+        return highest
+    bands = floor.bands_of(points.counts)
+    return max(highest, float((floor.displacement + floor.limit)[bands].max()))
 
 
 def _ticks(box: Box, width: int) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def _links(found: ModelNow) -> Component:
     elif found.before is not None:
         before = f"{found.model}@{found.before.number}"
         links.append(_link("moved words", View("/moved", left=before, right=key)))
-    return html.Span(links, className="words")
+    return html.Span(links, className="words links")
 
 
 def _version_link(path: str, model: str, number: int) -> Component:
