@@ -1,10 +1,12 @@
 """A small registry to explore: one model, two registered versions, one unregistered artifact.
 
-Its most frequent tokens are hostile: markup, script URLs, control characters.
+Its most frequent tokens are hostile: markup, script URLs, control characters. So are a document,
+its id, and an alarm of the last night.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from nights_support import HandMade
 from numpy.typing import NDArray
 from registry_support import World, vector_column
 
-from nightjar.store import schemas
+from nightjar.core import Nights
+from nightjar.promotion.measured_noise import N_WORDS, running_words, training_of
+from nightjar.store import Identity, Store, publish, schemas
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -65,10 +69,49 @@ def make_explored(directory: Path) -> Explored:
     pairs = [f"word{2 * row:03d}\tword{2 * row + 1:03d}\t{row}" for row in range(20)]
     (project.directory / "pairs.tsv").write_text("\n".join(pairs) + "\n", encoding="utf-8")
     project.document["registry"]["gate"]["margin"] = 1.0
+    _write_documents(project)
     project.save()
     versions = []
     for seed in (1, 2):
         write_vectors(project.directory / "vectors.parquet", seed)
         versions.append(project.night().version(schemas.EMBEDDINGS, "w2v") or "")
+    _add_alarm(project, f"look at {HOSTILE[0]} and {HOSTILE[7]}")
     other = World(project.loaded.artifacts_dir).embeddings("other", "w2v", WORDS, vectors(3))
     return Explored(project.path, (versions[0], versions[1], other.ref.version))
+
+
+def _write_documents(project: HandMade) -> None:
+    """Documents to search; the last one is hostile, and so is its id."""
+    texts = [f"word{row:03d} word{row + 1:03d} king" for row in range(0, 60, 2)]
+    documents = [{"id": f"doc{row}", "text": text} for row, text in enumerate(texts)]
+    documents.append({"id": HOSTILE[0], "text": f"{HOSTILE[1]} queen kingdom {HOSTILE[0]}"})
+    lines = "".join(f"{json.dumps(document)}\n" for document in documents)
+    (project.directory / "documents.jsonl").write_text(lines, encoding="utf-8")
+    source = {"type": "jsonl", "path": "documents.jsonl", "text_field": "text", "id_field": "id"}
+    project.document["corpora"]["text"]["sources"] = {"s": source}
+    project.document["document_vectors"] = {"documents": {"model": "w2v"}}
+
+
+def _add_alarm(project: HandMade, said: str) -> None:
+    """Put an alarm into the record of the last night."""
+    nights = Nights(project.loaded.pipeline_dir)
+    path = nights.path(nights.numbers()[-1]) / "night.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "alarms": [said]}), encoding="utf-8")
+
+
+def measure_floor_by_hand(root: Path, model: str, embeddings: str, displacement: float) -> None:
+    """Publish a noise artifact with a floor for the settings of some embeddings."""
+    store = Store(root)
+    vectors = store.open(store.ref(schemas.EMBEDDINGS, embeddings))
+    training = {**training_of(store, vectors), N_WORDS: running_words(vectors)}
+    columns = {
+        "least_count": [0, 50],
+        "n_words": [49, 50],
+        "displacement": [displacement, displacement / 2],
+        "overlap": [0.5, None],
+        "limit": [displacement, displacement / 2],
+    }
+    config = {"model": model, "training": training, "evaluations": {}}
+    identity = Identity(schemas.NOISE, model, config, code={"revision": 1})
+    publish(root, identity, lambda staging: staging.write("floor_bands", pa.table(columns)))

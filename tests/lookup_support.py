@@ -27,12 +27,13 @@ def write(
     stretch: int = 3,
     *,
     has_ngrams: bool = False,
+    counts: Sequence[int] | None = None,
 ) -> Path:
     """A model's files, written a few rows at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     parts = [slice(first, first + stretch) for first in range(0, len(words), stretch)]
-    counts = np.arange(len(words), 0, -1)
-    rows = [Rows(words[part], counts[part], matrix[part]) for part in parts]
+    known = np.arange(len(words), 0, -1) if counts is None else np.array(counts)
+    rows = [Rows(words[part], known[part], matrix[part]) for part in parts]
     ngrams = None
     if has_ngrams:
         buckets = np.arange(0, 100, 2, dtype=np.int32)
@@ -44,10 +45,13 @@ def write(
 
 
 def lookup_model(
-    directory: Path, words: Sequence[str], matrix: NDArray[np.float32] | None = None
+    directory: Path,
+    words: Sequence[str],
+    matrix: NDArray[np.float32] | None = None,
+    counts: Sequence[int] | None = None,
 ) -> VectorModel:
     matrix = random_matrix(len(words)) if matrix is None else matrix
-    return VectorModel.open(write(directory, words, matrix))
+    return VectorModel.open(write(directory, words, matrix, counts=counts))
 
 
 def model_of_artifact(embeddings: Artifact, name: str = "m") -> VectorModel:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from explorer_support import HOSTILE, WORDS, Explored, make_explored, vectors
 from lookup_support import lookup_model, random_matrix
 from nights_support import GOOD, POOR, HandMade
 from registry_support import World
+from sharing_support import shared
 
 dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 
@@ -37,7 +39,7 @@ from nightjar.explorer.pages.elements import Screen  # noqa: E402
 from nightjar.explorer.placement import open_map  # noqa: E402
 from nightjar.explorer.prefixes import PrefixIndex  # noqa: E402
 from nightjar.explorer.server import protect  # noqa: E402
-from nightjar.explorer.view import View, read_view  # noqa: E402
+from nightjar.explorer.view import Box, View, read_view  # noqa: E402
 from nightjar.files.harmless_text import plotly_text, visible  # noqa: E402
 from nightjar.scoring.scores import main_scores, read_scores  # noqa: E402
 from nightjar.store import Store, schemas  # noqa: E402
@@ -45,7 +47,7 @@ from nightjar.store import Store, schemas  # noqa: E402
 
 @pytest.fixture(scope="module")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
-    return make_explored(tmp_path_factory.mktemp("explored"))
+    return shared(tmp_path_factory, "explored", make_explored)
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +95,17 @@ def test_the_catalogue_has_registered_versions_with_aliases_and_other_artifacts(
 
 
 def test_words_page_marks_what_is_new_and_gone(library: Library) -> None:
-    text = page(library, "/?word=word007&left=w2v%401&right=w2v%402&topn=5")
+    text = page(library, "/words?word=word007&left=w2v%401&right=w2v%402&topn=5")
     assert text.count('"mark new"') == text.count('"mark gone"') == 5
     assert "0 of 5 in both versions" in text
-    same = page(library, "/?word=king&left=w2v%401&right=w2v%401&topn=5")
+    same = page(library, "/words?word=king&left=w2v%401&right=w2v%401&topn=5")
     assert "mark new" not in same
     assert "5 of 5 in both versions" in same
     assert f"{len(WORDS) - WORDS.index('king')} occurrences, rank 11 of 104" in same
 
 
 def test_an_unknown_word_is_named_with_words_that_start_alike(library: Library) -> None:
-    text = page(library, "/?word=kingg")
+    text = page(library, "/words?word=kingg")
     assert "has no vector for 1 word: kingg" in text
     assert "Words with the same beginning" in text
     assert "word=kingdom" in text
@@ -125,7 +127,7 @@ def test_an_imported_artifact_without_tokens_answers_too(
     library = copied(explored, tmp_path / "copy")
     world = World(library.loaded.artifacts_dir)
     imported = world.embeddings("imported", name="glove-6b").ref.version
-    text = page(library, f"/?word=king&right=embeddings/{imported}&topn=2")
+    text = page(library, f"/words?word=king&right=embeddings/{imported}&topn=2")
     assert f"glove-6b {imported}, not registered" in text
     assert "3 occurrences, rank 2 of 4" in text
     before = set(Path(tempfile.gettempdir()).glob("nightjar-scratch-*"))
@@ -210,10 +212,10 @@ def test_prefixes_find_the_most_frequent_words_in_any_spelling(tmp_path: Path) -
 
 
 def test_suggestions_are_few_and_lead_to_the_word(library: Library) -> None:
-    found = json.dumps(suggestions(library, View(), "word0"), cls=_Encoder)
+    found = json.dumps(suggestions(library, View("/words"), "word0"), cls=_Encoder)
     assert found.count("word=word0") == 10
-    assert suggestions(library, View(word="king"), "king") is None
-    nothing = json.dumps(suggestions(library, View(), "zzz"), cls=_Encoder)
+    assert suggestions(library, View("/words", word="king"), "king") is None
+    nothing = json.dumps(suggestions(library, View("/words"), "zzz"), cls=_Encoder)
     assert "no word starts like this" in nothing
 
 
@@ -272,9 +274,16 @@ def test_a_window_has_its_most_frequent_words_and_finer_ones_after_zooming() -> 
 def test_labels_do_not_overlap_and_the_most_frequent_win() -> None:
     points = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.8], [0.999, 0.1]], np.float32)
     texts = ["first", "hidden by it", "free", "beyond the edge"]
-    assert level_of_detail.labelled(texts, points, (0, 1, 0, 1), (600, 400)) == [0, 2]
-    zoomed = (0.49, 0.53, 0.4, 0.6)
-    assert level_of_detail.labelled(texts, points, zoomed, (600, 400))[:2] == [0, 1]
+    style, pixels = level_of_detail.LabelStyle(), (600, 400)
+
+    def shown(box: Box, taken: Any = None) -> list[int]:
+        boxes = level_of_detail.label_boxes(texts, points, box, pixels, style)
+        return level_of_detail.apart(boxes, pixels, taken)
+
+    assert shown((0, 1, 0, 1)) == [0, 2]
+    assert shown((0.49, 0.53, 0.4, 0.6)) == [0, 1]
+    assert shown((0, 1, 0, 1), np.array([[290.0, 310.0, 0.0, 400.0]])) == []
+    assert level_of_detail.text_width("漢字") > level_of_detail.text_width("ill")
 
 
 def test_moving_the_map_sends_the_points_of_the_window(library: Library) -> None:
@@ -353,7 +362,7 @@ def test_an_address_leads_back_to_its_state() -> None:
         ("?topn=0", "topn='0' in the address: expected 1 to 100"),
         ("?topn=%00", "expected a whole number"),
         ("?least=1e9", "expected a whole number"),
-        ("?sort=evil", "expected distance, overlap"),
+        ("?sort=evil", "expected beyond, distance, overlap"),
         ("?box=1,0,0,1", "expected x0 < x1"),
         ("?box=nan,1,0,1", "expected four numbers"),
         ("?colour=red", "unknown parameter 'colour'"),
@@ -364,7 +373,7 @@ def test_an_address_leads_back_to_its_state() -> None:
 def test_a_wrong_address_is_explained_in_the_page(
     library: Library, search: str, message: str
 ) -> None:
-    text = page(library, f"/{search}")
+    text = page(library, f"/words{search}")
     assert message in text
 
 
@@ -376,10 +385,11 @@ def test_fields_change_the_address_and_untouched_versions_stay_out_of_it(library
     catalogue = library.catalogue()
     left, right = catalogue.pair()
     now = {"word": "king", "left": left.key, "right": right.key, "topn": 15}
-    assert changed(View(), catalogue, now) == "?word=king"
-    assert changed(View(word="king"), catalogue, now) is None
-    assert changed(View(), catalogue, {**now, "left": "w2v@2"}) == "?left=w2v%402&word=king"
-    assert changed(View(word="king"), catalogue, {**now, "word": ""}) == ""
+    view = View("/words")
+    assert changed(view, catalogue, now) == "?word=king"
+    assert changed(replace(view, word="king"), catalogue, now) is None
+    assert changed(view, catalogue, {**now, "left": "w2v@2"}) == "?left=w2v%402&word=king"
+    assert changed(replace(view, word="king"), catalogue, {**now, "word": ""}) == ""
     wrong = changed(View("/moved"), catalogue, {"least": "many"})
     assert wrong is not None
     assert "expected a whole number" in read_view("/moved", wrong).problems[0]
@@ -401,19 +411,19 @@ def test_a_damaged_artifact_is_named_and_the_rest_still_shown(
     artifacts = library.loaded.artifacts_dir
     path = artifacts / "embeddings" / explored.embeddings[2] / "vectors.parquet"
     path.write_bytes(path.read_bytes()[:-50])
-    text = page(library, "/?word=king&left=w2v%402&right=w2v%402")
+    text = page(library, "/words?word=king&left=w2v%402&right=w2v%402")
     assert f"embeddings/{explored.embeddings[2]} is damaged" in text
-    assert "5 of 5" in page(library, "/?word=king&left=w2v%402&right=w2v%402&topn=5")
+    assert "5 of 5" in page(library, "/words?word=king&left=w2v%402&right=w2v%402&topn=5")
 
 
 def test_registered_files_that_are_cut_while_they_are_open_are_named(
     explored: Explored, tmp_path: Path
 ) -> None:
     library = copied(explored, tmp_path / "copy")
-    assert "cosine similarity" in page(library, "/?word=king&left=w2v%402")
+    assert "cosine similarity" in page(library, "/words?word=king&left=w2v%402")
     for path in library.loaded.artifacts_dir.glob("mlflow/**/lookup/vectors.npy"):
         path.write_bytes(b"")
-    text = page(library, "/?word=king&left=w2v%402")
+    text = page(library, "/words?word=king&left=w2v%402")
     assert re.search(r"night-w2v version 2: \S+vectors\.npy has 0 bytes instead of \d+", text)
     assert "nightjar rollback" in text
 
@@ -479,12 +489,12 @@ def test_a_missing_registry_and_an_empty_folder_are_explained(
     library = copied(explored, tmp_path / "copy")
     database = library.loaded.artifacts_dir / "mlflow" / "mlflow.db"
     database.write_bytes(b"no database" * 1_000)
-    text = page(library, "/?word=king")
+    text = page(library, "/words?word=king")
     assert "the MLflow database cannot be read" in text
     assert "cosine similarity" in text
     shutil.rmtree(library.loaded.artifacts_dir)
     empty = Library(library.loaded)
-    for path in ("/", "/analogies", "/map", "/moved", "/cards"):
+    for path in ("/words", "/analogies", "/map", "/moved", "/cards"):
         assert "there is no trained model yet" in page(empty, path)
     assert "nothing has been evaluated yet" in page(empty, "/scores")
 
@@ -613,8 +623,8 @@ def submission(word: str, *, fields_of: str, address: str) -> dict[str, Any]:
             [given(field, "value", word)],
             [given(field, "id", field)],
             [given({"choice": name}, "id", {"choice": name}) for name, _ in choices],
-            {"id": "fields-of", "property": "data", "value": ["/", fields_of]},
-            {"id": "url", "property": "pathname", "value": "/"},
+            {"id": "fields-of", "property": "data", "value": ["/words", fields_of]},
+            {"id": "url", "property": "pathname", "value": "/words"},
             {"id": "url", "property": "search", "value": address},
         ],
     }
@@ -790,14 +800,14 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
 
 
 def test_enter_searches_a_word_and_suggestions_lead_to_words(tab: Any, address: str) -> None:
-    tab.goto(f"{address}/")
+    tab.goto(f"{address}/words")
     tab.get_by_role("heading", name="Search a word").wait_for()
     tab.get_by_label("word").fill("kin")
     tab.locator("#suggestions a", has_text="kingdom").wait_for()
     tab.get_by_label("word").fill("king")
     tab.get_by_label("word").press("Enter")
     tab.get_by_role("heading", name="king", exact=True).wait_for()
-    assert tab.url == f"{address}/?word=king"
+    assert tab.url == f"{address}/words?word=king"
     tab.get_by_label("word").fill("que")
     tab.locator("#suggestions a", has_text="queen").click()
     tab.get_by_role("heading", name="queen", exact=True).wait_for()
@@ -808,7 +818,7 @@ def test_enter_searches_a_word_and_suggestions_lead_to_words(tab: Any, address: 
 
 def test_choosing_a_version_compares_it(tab: Any, address: str) -> None:
     """The last champion stands beside the champion at first; here they change sides."""
-    tab.goto(f"{address}/?word=word007")
+    tab.goto(f"{address}/words?word=word007")
     marks = tab.locator(".mark.new")
     marks.first.wait_for()
     choose(tab, "left", "w2v v2 champion")
@@ -851,28 +861,127 @@ def test_zooming_the_map_asks_for_its_window(tab: Any, address: str) -> None:
 
 
 def test_hostile_tokens_are_text_on_every_page(tab: Any, address: str) -> None:
-    for path in ("", "map", "moved?left=w2v%401&right=w2v%402&least=1", "scores", "cards"):
-        tab.goto(f"{address}/{path}")
-        tab.wait_for_function("document.querySelector('#page .pending') === null")
-        assert tab.locator("#page img, #page script").count() == 0
-    for token in HOSTILE[:-1]:
-        tab.goto(address + (View(word=token).link() or ""))
-        tab.get_by_role("heading", name=visible(token), exact=True).wait_for()
-        assert tab.locator("#page td").count() > 10
-
-
-def test_a_narrow_window_does_not_scroll_sideways(tab: Any, address: str) -> None:
-    tab.set_viewport_size({"width": 400, "height": 800})
+    tab.goto(address)
+    tab.locator(".alarms").get_by_text(f"look at {visible(HOSTILE[0])} and {visible(HOSTILE[7])}")
+    documents = "documents?query=queen+kingdom"
     for path in (
-        "?word=king",
-        "analogies?positive=king",
+        "",
+        documents,
+        "words",
         "map",
-        "moved?least=1",
+        "moved?left=w2v%401&right=w2v%402&least=1",
         "scores",
         "cards",
     ):
         tab.goto(f"{address}/{path}")
         tab.wait_for_function("document.querySelector('#page .pending') === null")
-        tab.wait_for_timeout(300)
+        assert tab.locator("#page img, #page script").count() == 0
+    for token in HOSTILE[:-1]:
+        tab.goto(address + (View("/words", word=token).link() or ""))
+        tab.get_by_role("heading", name=visible(token), exact=True).wait_for()
+        assert tab.locator("#page td").count() > 10
+
+
+PAGES = (
+    "",
+    "words",
+    "words?word=king",
+    "analogies?positive=king",
+    "map",
+    "moved?left=w2v%401&right=w2v%402&least=1",
+    "documents?query=king",
+    "scores",
+    "cards",
+)
+BEYOND = """
+() => [...document.querySelectorAll("#controls *, #page *")].filter(part =>
+  !part.closest(".scroll, .markdown, .js-plotly-plot")
+  && part.getBoundingClientRect().right > document.documentElement.clientWidth
+).map(part => part.outerHTML.slice(0, 200))
+"""
+"""What ends beyond the window and does not scroll in a place of its own."""
+CLIPPED = """
+() => [...document.querySelectorAll(".scroll")].filter(part => part.scrollWidth > part.clientWidth)
+  .map(part => part.innerText.slice(0, 200))
+"""
+COLLIDING = """
+selector => {
+  const boxes = [...document.querySelectorAll(selector)].filter(label => label.textContent)
+    .map(label => [label.textContent, label.getBoundingClientRect()]);
+  const found = [];
+  boxes.forEach(([one, a], place) => boxes.slice(place + 1).forEach(([other, b]) => {
+    if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom) {
+      found.push([one, other]);
+    }
+  }));
+  return [boxes.length, found];
+}
+"""
+
+
+def drawn(tab: Any, address: str) -> None:
+    """Go there and wait until the page is finished."""
+    tab.goto(address)
+    tab.wait_for_function(
+        "document.querySelector('#page .pending') === null"
+        " && document.querySelector('#controls nav') !== null"
+    )
+    tab.wait_for_timeout(300)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_window(tab: Any, address: str, width: int) -> None:
+    tab.set_viewport_size({"width": width, "height": 800})
+    for path in PAGES:
+        drawn(tab, f"{address}/{path}")
         root = "document.documentElement"
         assert tab.evaluate(f"{root}.scrollWidth - {root}.clientWidth") == 0, path
+        assert tab.evaluate(BEYOND) == [], path
+        if width == 1280:
+            assert tab.evaluate(CLIPPED) == [], path
+
+
+def test_tables_with_long_cells_are_lists_on_a_narrow_screen(tab: Any, address: str) -> None:
+    tab.set_viewport_size({"width": 390, "height": 800})
+    for path in ("", "documents?query=king", "scores"):
+        drawn(tab, f"{address}/{path}")
+        assert tab.evaluate(CLIPPED) == [], path
+        first = tab.locator(".stacked td").first
+        assert first.evaluate("cell => getComputedStyle(cell, '::before').content") in (
+            '"model"',
+            '"rank"',
+            '"time (UTC)"',
+        )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_do_not_collide(tab: Any, address: str, width: int) -> None:
+    tab.set_viewport_size({"width": width, "height": 800})
+    for path, labels in (
+        ("map", "#map .scatterlayer text"),
+        ("map?word=king", "#map .scatterlayer text"),
+        ("moved?left=w2v%401&right=w2v%402&least=1", ".chart .scatterlayer text"),
+        ("moved?left=w2v%401&right=w2v%402&least=1", ".chart .xaxislayer-above text"),
+        ("scores", ".chart .xaxislayer-above text"),
+    ):
+        drawn(tab, f"{address}/{path}")
+        tab.locator(labels).first.wait_for()
+        n_labels, collisions = tab.evaluate(COLLIDING, labels)
+        assert n_labels
+        assert collisions == [], path
+
+
+def test_the_overview_leads_on_by_keyboard(tab: Any, address: str) -> None:
+    drawn(tab, address)
+    reached = []
+    for _ in range(20):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate("document.activeElement.getAttribute('href')"))
+    assert reached[:8] == [
+        *("/", "/words", "/analogies", "/map", "/moved", "/documents", "/scores", "/cards"),
+    ]
+    assert "/words?right=w2v%402" in reached
+    tab.locator("a[href='/moved?left=w2v%401&right=w2v%402']").focus()
+    tab.keyboard.press("Enter")
+    tab.get_by_role("heading", name="Words that moved most").wait_for()
+    assert tab.url == f"{address}/moved?left=w2v%401&right=w2v%402"

@@ -94,6 +94,14 @@ def test_a_document_is_found_by_its_own_words(config: Path) -> None:
     assert "documents: 295 documents, 1 more have no known word" in shown
 
 
+def test_words_without_a_vector_are_named_after_the_answers(config: Path) -> None:
+    command = ("search", "police zzyx zzyx", "--in", "documents", "-c", config)
+    done = nightjar(*command, "-n", 1)
+    assert "documents has no vector for zzyx: other words decide\n" in done.stdout
+    assert json.loads(nightjar(*command, "--json").stdout)["unknown_words"] == ["zzyx"]
+    assert found_in(config, "police").unknown == ()
+
+
 def test_filters_leave_as_many_answers_as_there_are(config: Path) -> None:
     assert len(ids(found_in(config, "government", sources=("notes",)))) == 2  # one is unknown
     assert len(ids(found_in(config, "government", languages=("en",), topn=1))) == 1

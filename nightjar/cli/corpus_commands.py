@@ -178,6 +178,9 @@ def _print_found(console: Console, found: Found) -> None:
         console.print(Padding(text, (0, 0, 0, _HIT_INDENT)))
     if not found.hits:
         console.print("No document passes the filters.")
+    if found.unknown:
+        words = ", ".join(visible(word) for word in found.unknown)
+        print_line(console, f"{found.name} has no vector for {words}: other words decide")
     counts = found.index.manifest.counts
     n_without = counts["without_known_words"]
     note = f"{found.name}: {counted(counts['indexed'], 'document')}"

@@ -17,7 +17,7 @@ from nightjar.cli.options import CommonOptions, LedgerOptions, grouped
 from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
-from nightjar.core import Night, Nights, NightStatus
+from nightjar.core import Night, Nights
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
 from nightjar.pipeline.alerts import CheckLimits, Checkup, alert_of_check, check_pipeline, short
@@ -50,7 +50,7 @@ def nights(
     records = Nights(loaded.pipeline_dir)
     runs = is_running(loaded)
     found = [records.get(number) for number in reversed(records.numbers()[-limit:])]
-    found = [_as_known(night, runs) for night in found]
+    found = [night.as_known(runs) for night in found]
     if common.as_json:
         print_json([night.as_json() for night in found])
         return
@@ -69,7 +69,7 @@ def show_night(
 ) -> None:
     """Show one night: its steps with reasons, its decisions and alarms."""
     loaded = common.load()
-    night = _as_known(Nights(loaded.pipeline_dir).get(number), is_running(loaded))
+    night = Nights(loaded.pipeline_dir).get(number).as_known(is_running(loaded))
     if common.as_json:
         print_json(night.as_json())
     else:
@@ -161,13 +161,6 @@ def accept(
         print_json({"corpus": corpus, "night": number})
     else:
         print_line(Terminal(), f"night {number} is accepted for {corpus}: search follows it")
-
-
-def _as_known(night: Night, runs: bool) -> Night:
-    """Mark a night without an end as ended early, unless it is the one running."""
-    if night.status is NightStatus.RUNNING and not runs:
-        return night.ended_early()
-    return night
 
 
 def _print_nights(console: Console, found: Sequence[Night]) -> None:

@@ -128,6 +128,11 @@ class Night:
         """The same night, marked as having died."""
         return replace(self, status=NightStatus.ENDED_EARLY)
 
+    def as_known(self, is_running: bool) -> Night:
+        """The night as it is, since one without an end has died unless a night ``is_running``."""
+        is_dead = self.status is NightStatus.RUNNING and not is_running
+        return self.ended_early() if is_dead else self
+
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         found: dict[str, Any] = json.loads(_adapter().dump_json(self))

@@ -5,6 +5,7 @@
 
 Data, no Dash::
 
+    overview    what stands, and the last nights: from the ledger and the nights' records
     catalogue   the versions to look at: registered ones with aliases, and unregistered artifacts
     library     opens versions, and holds what is derived from them
     jobs        makes slow derived data once, in a thread, with a progress note
@@ -12,15 +13,18 @@ Data, no Dash::
     prefixes    words by prefix: a sorted order on disk, searched by bisection
     placement   a point and a cluster for every word, cached on disk
     neighbour_graph   the layout that keeps neighbours together
-    level_of_detail   the points and labels of one window of the map
+    level_of_detail   the points of one window of the map, and labels that do not overlap
+    start_words       words that are about something, without a list of stop words
     moved       the words whose vectors differ most between two versions, after alignment
+    floors      how far another seed alone moves words, as 'nightjar noise' measured it
     history     scores by night, and the events of the ledger
+    robust_axis       the range of an axis that one spoilt night does not flatten
 
 Pages, Dash::
 
     view        the state of a page, read from its address and written to links
     controls    the fields of a page
-    pages/      one function per page, from a view and the library to components
+    pages/      one function per page, from a view and the library to components; charts
     app         the frame, and the callbacks between the address, the fields and the page
     server      access checks (Host, Origin), the content security policy, serving until Ctrl-C
 

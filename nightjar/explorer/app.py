@@ -26,17 +26,22 @@ from dash import (
     html,
     no_update,
 )
+from flask import Flask, Response
 
+from nightjar.core import Nights
 from nightjar.explorer.catalogue import TROUBLE, Catalogue
-from nightjar.explorer.controls import CHOICES, TEXTS, fields, navigation
+from nightjar.explorer.controls import CHOICES, TEXTS, fields, navigation, shows_versions
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.level_of_detail import bounds
 from nightjar.explorer.library import Library
+from nightjar.explorer.overview import REPORT
 from nightjar.explorer.pages import map as map_of_words
 from nightjar.explorer.pages.cards import cards_page
+from nightjar.explorer.pages.documents_page import documents_page
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, word_link
 from nightjar.explorer.pages.moved_page import moved_page
 from nightjar.explorer.pages.neighbours import analogies_page, words_page
+from nightjar.explorer.pages.overview_page import overview_page
 from nightjar.explorer.pages.scores_page import scores_page
 from nightjar.explorer.view import Box, View, read_view
 from nightjar.files.harmless_text import visible
@@ -44,10 +49,12 @@ from nightjar.files.harmless_text import visible
 logger = logging.getLogger(__name__)
 
 _PAGES: Mapping[str, Callable[[Request], Component]] = {
-    "/": words_page,
+    "/": overview_page,
+    "/words": words_page,
     "/analogies": analogies_page,
     "/map": map_of_words.map_page,
     "/moved": moved_page,
+    "/documents": documents_page,
     "/scores": scores_page,
     "/cards": cards_page,
 }
@@ -93,6 +100,7 @@ def make_app(library: Library) -> Dash:
     _add_frame(app, library)
     _add_fields(app, library)
     _add_map(app, library)
+    _add_reports(app, library)
     return app
 
 
@@ -102,7 +110,7 @@ def _add_frame(app: Dash, library: Library) -> None:
         view = read_view(path, search)
         return [
             html.Div([html.Strong("Nightjar"), navigation(view)], className="bar-top"),
-            fields(view, _catalogue(library)),
+            fields(view, _catalogue(library, view.path)),
             dcc.Store(id="fields-of", data=[path, search]),
         ]
 
@@ -124,7 +132,7 @@ def draw(library: Library, view: View, screen: Screen) -> tuple[Component, bool]
     page = _PAGES.get(view.path)
     if page is None:
         return [notice(f"there is no page {visible(view.path)}: choose one above")], True
-    catalogue = _catalogue(library)
+    catalogue = _catalogue(library, view.path)
     messages = [notice(problem) for problem in (*view.problems, *catalogue.problems)]
     try:
         body = page(Request(view, catalogue, library, screen))
@@ -136,7 +144,11 @@ def draw(library: Library, view: View, screen: Screen) -> tuple[Component, bool]
     return [*messages, *parts], not is_pending
 
 
-def _catalogue(library: Library) -> Catalogue:
+def _catalogue(library: Library, path: str) -> Catalogue:
+    """What the fields of a page offer; versions are read only for a page that shows them."""
+    entries = tuple(library.loaded.config.document_vectors)
+    if not shows_versions(path):
+        return Catalogue((), (), entries=entries)
     try:
         return library.catalogue()
     except TROUBLE as error:
@@ -173,7 +185,8 @@ def _add_fields(app: Dash, library: Library) -> None:
             return no_update
         given = {entry["text"]: text for entry, text in zip(text_ids, texts, strict=True)}
         chosen = {entry["choice"]: value for entry, value in zip(choice_ids, choices, strict=True)}
-        found = changed(read_view(path, search), _catalogue(library), given | chosen)
+        view = read_view(path, search)
+        found = changed(view, _catalogue(library, view.path), given | chosen)
         return no_update if found is None else found
 
     @app.callback(Output("suggestions", "children"), Input({"text": "word"}, "value"), *_URL_STATE)
@@ -191,14 +204,14 @@ def changed(view: View, catalogue: Catalogue, fields_now: Mapping[str, Any]) -> 
     given = {name: value for name, value in fields_now.items() if name in wanted and value}
     cleared = [name for name in TEXTS.get(view.path, ()) if fields_now.get(name) in (None, "")]
     try:
-        shown = dict(zip(("left", "right"), catalogue.pair(), strict=True))
-        for side in ("left", "right"):
-            key = getattr(view, side)
-            current = catalogue.find(key) if key else shown[side]
+        shown = dict(zip(("left", "right"), catalogue.sides(view.left, view.right), strict=True))
+        for side, current in shown.items():
             if given.get(side) == current.key:
                 given.pop(side)
     except TROUBLE:
         logger.debug("the address names a missing version", exc_info=True)
+    if not view.entry and given.get("entry") in catalogue.entries[:1]:
+        given.pop("entry")
     texts = {name: str(value) for name, value in given.items()}
     for name in cleared:
         if name != "least":
@@ -219,7 +232,7 @@ def suggestions(library: Library, view: View, prefix: str) -> Component:
     prefix = prefix[:200]
     if not prefix or prefix == view.word:
         return None
-    request = Request(view, _catalogue(library), library, Screen())
+    request = Request(view, _catalogue(library, view.path), library, Screen())
     try:
         version = map_of_words.shown_version(request)
         index = library.prefixes(version)
@@ -252,6 +265,21 @@ def _add_map(app: Dash, library: Library) -> None:
         patch = Patch()
         patch["data"] = found
         return patch
+
+
+def _add_reports(app: Dash, library: Library) -> None:
+    """Serve the page that a night left beside its record."""
+    server: Flask = app.server
+    nights = Nights(library.loaded.pipeline_dir)
+
+    @server.get(f"/nights/<int:number>/{REPORT}")
+    def report(number: int) -> Response:
+        try:
+            text = (nights.path(number) / REPORT).read_bytes()
+        except (OSError, ValueError):
+            text_of_none = f"night {number} has no {REPORT}\n"
+            return Response(text_of_none, status=404, mimetype="text/plain")
+        return Response(text, mimetype="text/html")
 
 
 def window(library: Library, view: View, moved: Any, screen: Screen) -> list[Any] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nightjar.errors import InputError, NightjarError, RegistryUnavailable, StoreError
 from nightjar.pipeline.answerers import Answerers
+from nightjar.promotion import ModelStanding, Standing, VersionRef, read_events, standing_of
 from nightjar.registry import CHAMPION, RegisteredVersion
 from nightjar.store import schemas
 
@@ -39,8 +40,15 @@ class Version:
     def label(self) -> str:
         """Its name on pages."""
         if self.registered is None:
-            return f"{self.model} {self.embeddings}, not registered"
+            what = CHAMPION if self.is_champion else "not registered"
+            return f"{self.model} {self.embeddings}, {what}"
         return " ".join((f"{self.model} v{self.registered.version}", *self.aliases))
+
+    def is_of(self, ref: VersionRef) -> bool:
+        """Whether the ledger means this version."""
+        if self.registered is None:
+            return self.embeddings == ref.embeddings
+        return self.registered.version == ref.number
 
     def answers_to(self, key: str) -> bool:
         """Whether ``key`` names it: its own key, MODEL@ALIAS, or its artifact."""
@@ -59,6 +67,8 @@ class Catalogue:
     problems: tuple[str, ...]
     pairs: tuple[tuple[Version, Version], ...] = ()
     """For each model with a champion: the previous champion (or the same one) and the current."""
+    entries: tuple[str, ...] = ()
+    """Entries of ``document_vectors``, in the order of the config."""
 
     def find(self, key: str) -> Version:
         """The version that ``key`` names. Raises InputError."""
@@ -69,6 +79,28 @@ class Catalogue:
             f"there is no version {key[:80]!r}: it was never made, or it is no longer kept; "
             f"choose one from the list"
         )
+
+    def sides(self, left: str, right: str) -> tuple[Version, Version]:
+        """The versions that the keys name, side by side; "" stands for the usual one.
+
+        Beside a named version that is the champion of its model, and to the left of a champion
+        the one before. Raises InputError.
+        """
+        if left and right:
+            return self.find(left), self.find(right)
+        if right:
+            named = self.find(right)
+            before, champion = self._champions(named)
+            return (before if named == champion else champion), named
+        if left:
+            named = self.find(left)
+            return named, self._champions(named)[1]
+        return self.pair()
+
+    def _champions(self, named: Version) -> tuple[Version, Version]:
+        """The last champion and the champion of a model; without one, the version itself."""
+        pairs = (pair for pair in self.pairs if pair[1].model == named.model)
+        return next(pairs, (named, named))
 
     def pair(self) -> tuple[Version, Version]:
         """What to compare by default: a champion and its predecessor, else two champions.
@@ -104,20 +136,35 @@ def read_catalogue(answerers: Answerers, names: dict[str, str]) -> Catalogue:
                 continue
         published.append(ref.version)
     found: list[Version] = []
-    pairs: list[tuple[Version, Version]] = []
+    standing = Standing()
     try:
+        standing = answerers.standing
         for model in dict.fromkeys((*answerers.models, *(names[v] for v in published))):
-            registered = _registered(answerers, model)
-            found += registered
-            pairs += _champion_and_before(answerers, registered)
-    except (RegistryUnavailable, StoreError) as error:
+            found += _registered(answerers, model)
+    except RegistryUnavailable as error:
+        # The ledger knows the champions' vectors, which are in the store.
+        problems.append(str(error))
+        found = []
+        standing = standing_of(read_events(answerers.loaded))
+    except StoreError as error:
         problems.append(str(error))
     is_registered = {version.embeddings for version in found}
-    found += [
-        Version(names[version], version) for version in published if version not in is_registered
+    for version in published:
+        if version not in is_registered:
+            champion = standing.model(names[version]).champion
+            is_champion = champion is not None and champion.embeddings == version
+            found.append(Version(names[version], version, is_champion=is_champion))
+    models = list(dict.fromkeys(version.model for version in found))
+    ordered = sorted(
+        found, key=lambda version: (models.index(version.model), version.registered is None)
+    )
+    pairs = [
+        pair
+        for model in models
+        for pair in _champion_and_before(
+            standing.model(model), [version for version in found if version.model == model]
+        )
     ]
-    place = {name: number for number, name in enumerate(dict.fromkeys(v.model for v in found))}
-    ordered = sorted(found, key=lambda version: (place[version.model], version.registered is None))
     return Catalogue(tuple(ordered), tuple(problems), tuple(pairs))
 
 
@@ -135,16 +182,14 @@ def _registered(answerers: Answerers, model: str) -> list[Version]:
 
 
 def _champion_and_before(
-    answerers: Answerers, versions: list[Version]
+    standing: ModelStanding, versions: list[Version]
 ) -> list[tuple[Version, Version]]:
     """The newest earlier champion that still exists, and the champion of a model."""
     champion = next((version for version in versions if version.is_champion), None)
     if champion is None:
         return []
-    by_number = {v.registered.version: v for v in versions if v.registered is not None}
-    previous = answerers.standing.model(champion.model).previous
-    before = (by_number[v.number] for v in previous if v.number in by_number)
-    return [(next(before, champion), champion)]
+    earlier = (version for ref in standing.previous for version in versions if version.is_of(ref))
+    return [(next(earlier, champion), champion)]
 
 
 TROUBLE = (NightjarError, OSError, ValueError, RuntimeError)

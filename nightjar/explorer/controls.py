@@ -10,18 +10,21 @@ from nightjar.errors import InputError
 from nightjar.explorer.catalogue import Catalogue
 from nightjar.explorer.pages.elements import Component
 from nightjar.explorer.view import PAGES, View
+from nightjar.files.harmless_text import visible
 
 TEXTS = {
-    "/": ("word",),
+    "/words": ("word",),
     "/analogies": ("positive", "negative"),
     "/map": ("word",),
     "/moved": ("least",),
+    "/documents": ("query", "contains", "source"),
 }
 CHOICES = {
-    "/": ("left", "right", "topn"),
+    "/words": ("left", "right", "topn"),
     "/analogies": ("left", "right", "topn"),
     "/map": ("left", "right", "side", "method"),
     "/moved": ("left", "right"),
+    "/documents": ("entry", "topn"),
     "/cards": ("right",),
 }
 _TITLES = {
@@ -31,10 +34,15 @@ _TITLES = {
     "positive": "words to add",
     "negative": "words to take away",
     "least": "occurrences at least",
+    "query": "look for",
+    "contains": "only with (word or regular expression)",
+    "source": "only of the source",
+    "entry": "document vectors",
     "topn": "neighbours",
     "side": "shown",
     "method": "layout",
 }
+_OWN_TITLES = {("/cards", "right"): "version", ("/documents", "topn"): "answers"}
 _OPTIONS: dict[str, list[dict[str, Any]]] = {
     "topn": [{"label": str(number), "value": number} for number in (5, 10, 15, 25, 50, 100)],
     "side": [{"label": "left", "value": "left"}, {"label": "right", "value": "right"}],
@@ -44,6 +52,11 @@ _OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 _LONGEST = 20_000
+
+
+def shows_versions(path: str) -> bool:
+    """Whether the page is about versions of models."""
+    return "right" in CHOICES.get(path, ())
 
 
 def navigation(view: View) -> Component:
@@ -65,6 +78,8 @@ def fields(view: View, catalogue: Catalogue) -> Component:
     texts = [_text_field(view, name) for name in TEXTS.get(view.path, ())]
     button = html.Button("Go", id={"button": "go"}, n_clicks=0, className="go")
     choices = [_choice(view, catalogue, name) for name in CHOICES.get(view.path, ())]
+    if not texts and not choices:
+        return None
     return html.Div([*texts, button if texts else None, *choices], className="fields")
 
 
@@ -77,7 +92,7 @@ def _text_field(view: View, name: str) -> Component:
         spellCheck=False,
         maxLength=_LONGEST,
         inputMode="numeric" if name == "least" else None,
-        autoFocus=name in {"word", "positive"},
+        autoFocus=name in {"word", "positive", "query"},
     )
     suggestions = html.Div(id="suggestions") if name == "word" else None
     return html.Label([_TITLES[name], field, suggestions], className=f"field {name}")
@@ -86,14 +101,17 @@ def _text_field(view: View, name: str) -> Component:
 def _choice(view: View, catalogue: Catalogue, name: str) -> Component:
     options = _OPTIONS.get(name)
     value = getattr(view, name)
-    if options is None:
+    if name == "entry":
+        options = [{"label": visible(entry), "value": entry} for entry in catalogue.entries]
+        value = value or next(iter(catalogue.entries), None)
+    elif options is None:
         options = [{"label": version.label, "value": version.key} for version in catalogue.versions]
         value = _chosen(view, catalogue, name)
     elif value not in [option["value"] for option in options]:
         options = [*options, {"label": str(value), "value": value}]
     return html.Div(
         [
-            html.Label("version" if view.path == "/cards" else _TITLES[name]),
+            html.Label(_OWN_TITLES.get((view.path, name), _TITLES[name])),
             dcc.Dropdown(
                 id={"choice": name},
                 options=options,
@@ -110,8 +128,10 @@ def _choice(view: View, catalogue: Catalogue, name: str) -> Component:
 def _chosen(view: View, catalogue: Catalogue, name: str) -> str | None:
     """The key of the version on one side; None when the address names a missing version."""
     try:
-        pair = dict(zip(("left", "right"), catalogue.pair(), strict=True))
         key = getattr(view, name)
-        return (catalogue.find(key) if key else pair[name]).key
+        if key:
+            return catalogue.find(key).key
+        left, right = catalogue.sides(view.left, view.right)
+        return (left if name == "left" else right).key
     except InputError:
         return None

@@ -9,14 +9,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nightjar.config import LoadedConfig
 from nightjar.explorer.catalogue import Catalogue, Version, read_catalogue
+from nightjar.explorer.floors import BandFloor, floor_for
 from nightjar.explorer.history import History, Judged, read_history
 from nightjar.explorer.jobs import Jobs, Pending
 from nightjar.explorer.moved import MovedWords, moved_words
 from nightjar.explorer.placement import KINDS, WordMap, open_map
 from nightjar.explorer.prefixes import KIND as PREFIX_KIND
 from nightjar.explorer.prefixes import PrefixIndex
+from nightjar.explorer.start_words import start_words
 from nightjar.model.lookup import TableDamaged, VectorModel, check_whole
 from nightjar.pipeline.answerers import Answerers, AskedVersion
 from nightjar.registry import model_files
@@ -121,6 +126,16 @@ class Library:
         )
         return found
 
+    def start_words(self, version: Version) -> NDArray[np.int64] | Pending:
+        """The rows of words to start from."""
+        opened = self._opened(version)
+        found: NDArray[np.int64] | Pending = self._jobs.get(
+            ("start", opened.digest),
+            f"choosing words of {version.label}",
+            lambda _: start_words(opened.model.table),
+        )
+        return found
+
     def word_map(self, version: Version, method: str) -> WordMap | Pending:
         """The map of a version."""
         opened = self._opened(version)
@@ -133,14 +148,23 @@ class Library:
         return found
 
     def moved(self, left: Version, right: Version, least: int) -> MovedWords | Pending:
-        """The words that moved most from ``left`` to ``right``."""
+        """The words that moved most from ``left`` to ``right``, beside the floor."""
         models = self.model(left), self.model(right)
+        floor = self._floor(left, right)
         found: MovedWords | Pending = self._jobs.get(
-            ("moved", left.key, right.key, least),
+            ("moved", left.key, right.key, least, None if floor is None else floor.noise),
             f"comparing {left.label} with {right.label}",
-            lambda report: moved_words(*models, least, report),
+            lambda report: moved_words(*models, least, report, floor),
         )
         return found
+
+    def _floor(self, left: Version, right: Version) -> BandFloor | None:
+        """What chance does to one model; between two models nothing is chance alone."""
+        if left.model != right.model:
+            return None
+        growth = self.loaded.config.registry.gate.max_growth
+        found = (floor_for(self.store, version, growth) for version in (right, left))
+        return next((floor for floor in found if floor is not None), None)
 
     def _directory(self, version: Version, opened: _OpenModel, kind: str) -> Path:
         name = f"{version.embeddings}-{opened.digest[:_DIGEST_LENGTH]}-{kind}"

@@ -2,23 +2,26 @@
 
 :mod:`nightjar.drift.alignment` brings one version into the coordinates of the other; the cosine
 distance that remains is how far a word moved. Its neighbours show whether the move is meaningful:
-``overlap`` is the share of the ten nearest words that both versions have in common.
+``overlap`` is the share of the ten nearest words that both versions have in common. Two trainings
+of one text move words too, rare ones most: :mod:`.floors` says how far.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.drift import Pairs, align, displacements
 from nightjar.errors import InputError
+from nightjar.explorer.floors import BandFloor
 from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorModel, VectorTable
 from nightjar.wording import counted
 
 N_LISTED = 100
+N_DRAWN = 2_000
 N_NEIGHBOURS = 10
 _BLOCK = 32_768
 
@@ -34,16 +37,49 @@ class MovedWord:
     right_row: int
     left_count: int
     right_count: int
+    floor_distance: float | None = None
+    """How far another seed moves words of its frequency; None without a floor."""
+    floor_overlap: float | None = None
+    """The overlap that another seed leaves."""
+    is_beyond: bool = False
+    """Whether it moved farther than chance moves words of its frequency."""
+
+    @property
+    def excess(self) -> float:
+        """Its distance above the floor."""
+        return self.distance - (self.floor_distance or 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Words to draw: those listed, and others evenly by frequency; all of shape (n,)."""
+
+    tokens: tuple[str, ...]
+    counts: NDArray[np.int64]
+    """The smaller of both counts."""
+    distances: NDArray[np.float64]
+    are_beyond: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
 class MovedWords:
-    """The words that moved most, farthest first, and figures to compare them with."""
+    """The words that moved most above their floor, farthest first, and what to compare with.
+
+    Without a floor, those that moved most.
+    """
 
     words: tuple[MovedWord, ...]
     n_shared: int
     median: float
     """Median distance over all shared words."""
+    points: Points
+    """The first are :attr:`words`."""
+    floor: BandFloor | None
+    n_beyond: int | None
+    """How many of all shared words moved farther than chance; None without a floor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +90,13 @@ class _Shared:
     right: NDArray[np.int64]
 
 
-def moved_words(left: VectorModel, right: VectorModel, least: int, report: Report) -> MovedWords:
+def moved_words(
+    left: VectorModel,
+    right: VectorModel,
+    least: int,
+    report: Report,
+    floor: BandFloor | None = None,
+) -> MovedWords:
     """Find the words that moved most among those with at least ``least`` occurrences in both.
 
     Holds one block of vectors and a few numbers per shared word in memory. Raises InputError
@@ -78,23 +120,67 @@ def moved_words(left: VectorModel, right: VectorModel, least: int, report: Repor
     n_shared = counted(len(pairs), "shared word")
     alignment = align(pairs, counts, lambda n_done: report(f"aligned {n_done:,} of {n_shared}"))
     distances = displacements(pairs, alignment.rotation)
-    order = np.argsort(-distances, kind="stable")[:N_LISTED]
+    excess, are_beyond = _above(distances, counts, floor)
+    order = np.argsort(-excess, kind="stable")[:N_LISTED]
     report(f"comparing the neighbours of {counted(len(order), 'word')}")
-    overlaps = _overlaps(left, right, shared.left[order], shared.right[order])
-    tokens = left.table.tokens_of(shared.left[order])
-    words = tuple(
-        MovedWord(
-            token=token,
-            distance=float(distances[place]),
-            overlap=overlap,
-            left_row=int(shared.left[place]),
-            right_row=int(shared.right[place]),
-            left_count=int(left.table.counts[shared.left[place]]),
-            right_count=int(right.table.counts[shared.right[place]]),
-        )
-        for token, place, overlap in zip(tokens, order.tolist(), overlaps, strict=True)
+    listed = _Shared(shared.left[order], shared.right[order])
+    words = _listed(left, right, listed, distances[order], floor)
+    drawn = np.concatenate([order, _others(order, len(distances))])
+    return MovedWords(
+        tuple(
+            replace(word, is_beyond=bool(are_beyond[place]))
+            for word, place in zip(words, order.tolist(), strict=True)
+        ),
+        len(shared.left),
+        float(np.median(distances)),
+        Points(
+            tuple(left.table.tokens_of(shared.left[drawn])),
+            counts[drawn],
+            distances[drawn],
+            are_beyond[drawn],
+        ),
+        floor,
+        None if floor is None else int(are_beyond.sum()),
     )
-    return MovedWords(words, len(shared.left), float(np.median(distances)))
+
+
+def _above(
+    distances: NDArray[np.float64], counts: NDArray[np.int64], floor: BandFloor | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Each word's distance above its floor, and whether that is beyond chance."""
+    if floor is None:
+        return distances, np.zeros(len(distances), bool)
+    bands = floor.bands_of(counts)
+    excess = distances - floor.displacement[bands]
+    return excess, excess > floor.limit[bands]
+
+
+def _others(listed: NDArray[np.int64], n_words: int) -> NDArray[np.int64]:
+    """Places of words that are not listed, evenly by frequency."""
+    some = np.unique(np.linspace(0, n_words - 1, min(n_words, N_DRAWN)).astype(np.int64))
+    return np.setdiff1d(some, listed)
+
+
+def _listed(
+    left: VectorModel,
+    right: VectorModel,
+    shared: _Shared,
+    distances: NDArray[np.float64],
+    floor: BandFloor | None,
+) -> list[MovedWord]:
+    overlaps = _overlaps(left, right, shared.left, shared.right)
+    found = []
+    for place, token in enumerate(left.table.tokens_of(shared.left)):
+        rows = int(shared.left[place]), int(shared.right[place])
+        counts = int(left.table.counts[rows[0]]), int(right.table.counts[rows[1]])
+        chance: tuple[float | None, float | None] = (None, None)
+        if floor is not None:
+            band = int(floor.bands_of(np.array([min(counts)]))[0])
+            overlap = float(floor.overlap[band])
+            chance = float(floor.displacement[band]), None if np.isnan(overlap) else overlap
+        distance = float(distances[place])
+        found.append(MovedWord(token, distance, overlaps[place], *rows, *counts, *chance))
+    return found
 
 
 def _shared(left: VectorTable, right: VectorTable, least: int, report: Report) -> _Shared:

@@ -12,14 +12,16 @@ Box = tuple[float, float, float, float]
 """x0, x1, y0, y1 of a window of the map."""
 
 PAGES = {
-    "/": "Words",
+    "/": "Overview",
+    "/words": "Words",
     "/analogies": "Analogies",
     "/map": "Map",
     "/moved": "Moved words",
+    "/documents": "Documents",
     "/scores": "Scores",
     "/cards": "Model cards",
 }
-SORTS = ("distance", "overlap", "word", "left", "right")
+SORTS = ("beyond", "distance", "overlap", "word", "left", "right")
 METHODS = ("pca", "neighbours")
 MAX_TOPN = 100
 _MAX_LINK = 4_000
@@ -39,7 +41,14 @@ class View:
     topn: int = 15
     least: int = 20
     """Least number of occurrences, in both versions, of words that are compared."""
-    sort: str = "distance"
+    sort: str = "beyond"
+    query: str = ""
+    """What the documents are searched for."""
+    contains: str = ""
+    """A word or regular expression that they must have."""
+    source: str = ""
+    entry: str = ""
+    """The entry of ``document_vectors`` that is searched."""
     side: str = "right"
     method: str = "pca"
     box: Box | None = None
@@ -132,6 +141,10 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "topn": _whole(1, MAX_TOPN),
     "least": _whole(1, 10**12),
     "sort": _choice(SORTS),
+    "query": str,
+    "contains": str,
+    "source": str,
+    "entry": str,
     "side": _choice(("left", "right")),
     "method": _choice(METHODS),
     "box": _box,

@@ -47,6 +47,8 @@ class Found:
     name: str
     index: Artifact
     hits: tuple[tuple[Hit, Snippet], ...]
+    unknown: tuple[str, ...] = ()
+    """Words of the query that the model has no vector for, so that they count for nothing."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -55,6 +57,7 @@ class Found:
             "index": str(self.index.ref),
             "approximate": self.index.manifest.report["approximate"],
             "documents": self.index.manifest.counts["documents"],
+            "unknown_words": list(self.unknown),
             "hits": [
                 {
                     "rank": rank,
@@ -90,6 +93,16 @@ class OpenSearch:
         """Encode queries with the same encoder; NaN for a query without a known word."""
         return _with_nan(self.encoder.encode_queries(queries))
 
+    def unknown_words(self, query: str) -> tuple[str, ...]:
+        """Words of a query that have no vector; none for an encoder that is not one of ours."""
+        if self.words is None:
+            return ()
+        words = list(dict.fromkeys(self.words.words(query)))
+        with named_model_errors():
+            vectors = self.words.vectors(words, unknown="nan")
+        are_unknown = np.flatnonzero(np.isnan(vectors).any(axis=1))
+        return tuple(words[place] for place in are_unknown.tolist())
+
     def encode_query(self, query: str) -> NDArray[np.float32]:
         """Encode a query. Raises InputError for a query without a known word."""
         vector: NDArray[np.float32] = self.encode_queries([query])[0]
@@ -120,7 +133,8 @@ def find_documents(loaded: LoadedConfig, request: SearchRequest) -> Found:
         hits = search.documents.search(query, request.topn, request.filters)
         texts = [hit.document.text for hit in hits]
         parts = snippets(texts, request.query, query, search.encode, request.snippet_chars)
-        return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)))
+        unknown = search.unknown_words(request.query)
+        return Found(search.name, search.index, tuple(zip(hits, parts, strict=True)), unknown)
 
 
 @contextmanager

@@ -107,5 +107,6 @@ def _tags(version: Version) -> Component:
     rows = [
         [visible(key.removeprefix("nightjar.")), visible(value, 300)]
         for key, value in sorted(version.registered.tags.items())
+        if not key.startswith(f"{GATE_TAG}.")  # they stand in the verdict
     ]
     return html.Div([html.H2("Tags of the registered version"), table(["tag", "value"], rows)])

@@ -12,7 +12,7 @@ from nightjar.explorer.catalogue import Catalogue, Version
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.library import Library
 from nightjar.explorer.view import View
-from nightjar.files.harmless_text import visible
+from nightjar.files.harmless_text import harmless, visible
 
 Component = Any
 """A Dash component or a string, as ``children`` takes."""
@@ -52,15 +52,21 @@ class Request:
 
     def versions(self) -> tuple[Version, Version]:
         """The left and the right version. Raises InputError."""
-        left, right = self.catalogue.pair()
-        view = self.view
-        return (
-            self.catalogue.find(view.left) if view.left else left,
-            self.catalogue.find(view.right) if view.right else right,
-        )
+        return self.catalogue.sides(self.view.left, self.view.right)
 
 
-def word_link(view: View, token: str, path: str = "/") -> Component:
+_WIDEST = 1480
+"""Maximal width of the page's column in pixels, as in the style sheet."""
+_SIDES = 48
+"""What its margins and a scroll bar take of it."""
+
+
+def page_width(screen: Screen) -> int:
+    """Pixels between the margins of the page, rather less than more."""
+    return min(screen.width, _WIDEST) - _SIDES
+
+
+def word_link(view: View, token: str, path: str = "/words") -> Component:
     """A link from a token to its neighbours; plain text if the address would be too long."""
     shown = visible(token)
     address = view.link(path=path, word=token, box=None)
@@ -72,7 +78,7 @@ def word_link(view: View, token: str, path: str = "/") -> Component:
 def notice(text: str, kind: str = "problem") -> Component:
     """A message in the page."""
     role = "alert" if kind == "problem" else "status"
-    return html.P(text, className=f"notice {kind}", role=role)
+    return html.P(harmless(text), className=f"notice {kind}", role=role)
 
 
 def pending(work: Pending) -> Component:
@@ -81,13 +87,25 @@ def pending(work: Pending) -> Component:
 
 
 def table(
-    head: Sequence[Component], rows: Sequence[Sequence[Component]], numbers: Sequence[int] = ()
+    head: Sequence[Component],
+    rows: Sequence[Sequence[Component]],
+    numbers: Sequence[int] = (),
+    *,
+    is_stacked: bool = False,
 ) -> Component:
-    """A table that scrolls sideways if too wide; ``numbers`` are its numeric columns."""
+    """A table that scrolls sideways if too wide; ``numbers`` are its numeric columns.
+
+    On a narrow screen one that ``is_stacked`` shows each row as a list of its cells under the
+    titles, which must be strings.
+    """
 
     def cells(make: Any, row: Sequence[Component]) -> list[Component]:
         return [
-            make(cell, className="number" if place in numbers else None)
+            make(
+                cell,
+                className="number" if place in numbers else None,
+                **({"data-title": head[place]} if is_stacked else {}),
+            )
             for place, cell in enumerate(row)
         ]
 
@@ -98,7 +116,7 @@ def table(
                 html.Tbody([html.Tr(cells(html.Td, row)) for row in rows]),
             ]
         ),
-        className="scroll",
+        className="scroll stacked" if is_stacked else "scroll",
     )
 
 

@@ -11,17 +11,25 @@ from numpy.typing import NDArray
 
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.jobs import Pending
-from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, labelled, rows_in
+from nightjar.explorer.level_of_detail import (
+    LABEL_CANDIDATES,
+    LabelStyle,
+    apart,
+    bounds,
+    label_boxes,
+    rows_in,
+)
+from nightjar.explorer.pages.charts import PALETTE, ink
 from nightjar.explorer.pages.elements import (
     Component,
     Request,
     Screen,
     notice,
     ordinal,
+    page_width,
     pending,
     word_link,
 )
-from nightjar.explorer.pages.scores_page import PALETTE
 from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
 from nightjar.files.harmless_text import plotly_text, visible
@@ -29,8 +37,10 @@ from nightjar.model.lookup import QueryError, VectorModel
 from nightjar.wording import counted
 
 GRAPH = "map"
-_WIDEST = 1480
-"""Maximal width of the page's column in pixels, as in the style sheet."""
+_LABEL = LabelStyle()
+_RING = LabelStyle(font_size=10, radius=-7)
+"""The square of a mark, as a label without text."""
+_MARKED = LabelStyle(font_size=13, is_bold=True, is_above=False, radius=7)
 
 
 def map_page(request: Request) -> Component:
@@ -93,19 +103,14 @@ def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> li
     rows = rows_in(found.positions, box)
     tokens = model.table.tokens_of(rows)
     marked, _ = _marked(request, model)
-    # Marked words have labels of their own.
+    # Marked words have labels of their own, which come first.
     named = np.flatnonzero(~np.isin(rows[:LABEL_CANDIDATES], marked))
     kept = [row for row in marked if not np.isnan(found.positions[row, 0])]
-    return [
-        _points(request.screen, model, found, rows, tokens),
-        _labels(
-            request.screen,
-            [tokens[place] for place in named],
-            found.positions[rows[named]],
-            box,
-        ),
-        *_marks(request.screen, model, found, kept, box),
-    ]
+    marks, taken = _marks(request.screen, model, found, kept, box)
+    labels = _labels(
+        request.screen, [tokens[place] for place in named], found.positions[rows[named]], box, taken
+    )
+    return [_points(request.screen, model, found, rows, tokens), labels, *marks]
 
 
 def _points(
@@ -131,10 +136,15 @@ def _points(
 
 
 def _labels(
-    screen: Screen, tokens: Sequence[str], points: NDArray[np.float32], box: Box
+    screen: Screen,
+    tokens: Sequence[str],
+    points: NDArray[np.float32],
+    box: Box,
+    taken: NDArray[np.float64],
 ) -> dict[str, Any]:
     texts = [visible(token, 24) for token in tokens]
-    chosen = labelled(texts, points, box, _pixels(screen))
+    pixels = _pixels(screen)
+    chosen = apart(label_boxes(texts, points, box, pixels, _LABEL), pixels, taken)
     return {
         "type": "scatter",
         "mode": "text",
@@ -142,22 +152,25 @@ def _labels(
         "y": points[chosen, 1].tolist(),
         "text": [plotly_text(texts[place]) for place in chosen],
         "textposition": "top center",
-        "textfont": {"size": 12, **_ink(screen)},
+        "textfont": {"size": _LABEL.font_size, **ink(screen)},
         "hoverinfo": "skip",
     }
 
 
 def _marks(
     screen: Screen, model: VectorModel, found: WordMap, rows: Sequence[int], box: Box
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
+    """The word searched for and its neighbours, and the places of their labels."""
     if not rows:
-        return []
+        return [], np.zeros((0, 4))
     points = found.positions[list(rows)]
     tokens = model.table.tokens_of(np.array(rows, np.int64))
     strong = "#ffd34d" if screen.is_dark else "#b3261e"
     texts = [visible(token, 24) for token in tokens]
-    named = set(labelled(texts, points, box, _pixels(screen)))
-    return [
+    pixels = _pixels(screen)
+    boxes = label_boxes(texts, points, box, pixels, _MARKED)
+    named = apart(boxes, pixels)
+    traces = [
         {
             "type": "scatter",
             "mode": "markers+text",
@@ -168,7 +181,7 @@ def _marks(
                 for place, text in enumerate(texts)
             ],
             "textposition": "bottom center",
-            "textfont": {"size": 13, **_ink(screen), "color": strong},
+            "textfont": {"size": _MARKED.font_size, **ink(screen), "color": strong},
             "marker": {
                 "size": [15] + [10] * (len(rows) - 1),
                 "color": "rgba(0,0,0,0)",
@@ -177,12 +190,9 @@ def _marks(
             "hoverinfo": "skip",
         }
     ]
-
-
-def _ink(screen: Screen) -> dict[str, str]:
-    """Text colours that are readable over points."""
-    ink, ground = ("#e6e8ec", "#1d2126") if screen.is_dark else ("#1d2127", "#ffffff")
-    return {"color": ink, "shadow": ", ".join([f"0 0 2px {ground}"] * 4)}
+    # Nor do other labels cover the marks.
+    rings = label_boxes([""] * len(texts), points, box, pixels, _RING)
+    return traces, np.concatenate([boxes[named], rings])
 
 
 def _marked(request: Request, model: VectorModel) -> tuple[list[int], str | None]:
@@ -238,4 +248,4 @@ def _legend(request: Request, found: WordMap, model: VectorModel) -> Component:
 
 def _pixels(screen: Screen) -> tuple[int, int]:
     """Width and height of the map on that screen."""
-    return min(screen.width, _WIDEST) - 32, max(340, screen.height - 240)
+    return page_width(screen), max(340, screen.height - 240)

@@ -1,27 +1,38 @@
-"""The words that moved most between two versions, as a sortable table."""
+"""The words that moved most between two versions: a chart with the floor, and a sortable table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from dash import dcc, html
 
+from nightjar.explorer.catalogue import Version
+from nightjar.explorer.floors import BandFloor
 from nightjar.explorer.jobs import Pending
-from nightjar.explorer.moved import N_NEIGHBOURS, MovedWord
+from nightjar.explorer.level_of_detail import LabelStyle, apart, label_boxes
+from nightjar.explorer.moved import N_NEIGHBOURS, MovedWord, MovedWords, Points
+from nightjar.explorer.pages.charts import BOTTOM, LEFT, RIGHT, TOP, chart, chart_layout, ink
 from nightjar.explorer.pages.elements import (
     Component,
     Request,
+    Screen,
     notice,
     ordinal,
+    page_width,
     pending,
     table,
     word_link,
 )
-from nightjar.explorer.view import View
+from nightjar.explorer.view import Box, View
+from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.wording import counted
 
 _KEYS: dict[str, Callable[[MovedWord], Any]] = {
+    "beyond": lambda word: -word.excess,
     "distance": lambda word: -word.distance,
     "overlap": lambda word: (word.overlap, -word.distance),
     "word": lambda word: word.token,
@@ -30,15 +41,20 @@ _KEYS: dict[str, Callable[[MovedWord], Any]] = {
 }
 _TITLES = {
     "word": "word",
+    "beyond": "above the floor",
     "distance": "moved (cosine distance)",
     "overlap": f"shared of {N_NEIGHBOURS} neighbours",
     "left": "occurrences left",
     "right": "occurrences right",
 }
+_PIXELS = 420
+_N_LABELS = 25
+_LABEL = LabelStyle()
+_QUIET, _BEYOND, _FLOOR = "#8a94a0", "#cc3311", "#4477aa"
 
 
 def moved_page(request: Request) -> Component:
-    """The table, or a progress note while large models are compared."""
+    """The chart and the table, or a progress note while large models are compared."""
     view = request.view
     left, right = request.versions()
     if left.embeddings == right.embeddings:
@@ -48,17 +64,6 @@ def moved_page(request: Request) -> Component:
     found = request.library.moved(left, right, view.least)
     if isinstance(found, Pending):
         return pending(found)
-    words = sorted(found.words, key=_KEYS[view.sort])
-    rows = [
-        [
-            word_link(view, word.token),
-            f"{word.distance:.3f}",
-            f"{word.overlap * N_NEIGHBOURS:.0f}",
-            f"{word.left_count:,} (rank {ordinal(word.left_row)})",
-            f"{word.right_count:,} (rank {ordinal(word.right_row)})",
-        ]
-        for word in words
-    ]
     return [
         html.H1("Words that moved most"),
         html.P(
@@ -67,14 +72,187 @@ def moved_page(request: Request) -> Component:
             f"Half of them moved by less than {found.median:.3f}.",
             className="quiet",
         ),
-        table([_title(view, name) for name in _TITLES], rows, numbers=(1, 2, 3, 4)),
+        _about_the_floor(left, right, found),
+        html.H2("Cosine distance by occurrences"),
+        chart(_figure(found, request.screen)),
+        _table(view, found),
     ]
 
 
-def _title(view: View, name: str) -> Component:
-    is_current = view.sort == name
+def _about_the_floor(left: Version, right: Version, found: MovedWords) -> Component:
+    """What the floor says, or how to get one."""
+    if found.n_beyond is not None:
+        return html.P(
+            f"Another seed alone moves words as far as the line. "
+            f"{counted(found.n_beyond, 'word')} moved farther than chance moves words of their "
+            f"frequency (red).",
+            className="quiet",
+        )
+    if left.model != right.model:
+        return notice(
+            "These are two models: no floor says how far chance alone would move words.", "hint"
+        )
+    return notice(
+        f"Another seed alone moves words, too, rare ones most. How far is not known for these "
+        f"settings: 'nightjar noise {visible(right.model)} --seeds 3' measures it, and this page "
+        f"then shows which words moved farther.",
+        "hint",
+    )
+
+
+# -- the table ---------------------------------------------------------------------------------
+
+
+def _table(view: View, found: MovedWords) -> Component:
+    names = [name for name in _TITLES if found.floor is not None or name != "beyond"]
+    words = sorted(found.words, key=_KEYS[view.sort])
+    rows = [_row(view, word, names) for word in words]
+    current = view.sort if view.sort in names else "distance"
+    head = [_title(view, name, is_current=name == current) for name in names]
+    return table(head, rows, numbers=range(1, len(names)))
+
+
+def _row(view: View, word: MovedWord, names: Sequence[str]) -> list[Component]:
+    mark = html.Span("beyond", className="mark gone") if word.is_beyond else None
+    distance = f"{word.distance:.3f}"
+    overlap = f"{word.overlap * N_NEIGHBOURS:.0f}"
+    if word.floor_distance is not None:
+        distance += f" (floor {word.floor_distance:.3f})"
+    if word.floor_overlap is not None:
+        overlap += f" (floor {word.floor_overlap * N_NEIGHBOURS:.1f})"
+    cells: dict[str, Component] = {
+        "word": html.Span([word_link(view, word.token), mark], className="entry"),
+        "beyond": f"{word.excess:z.3f}",
+        "distance": distance,
+        "overlap": overlap,
+        "left": f"{word.left_count:,} (rank {ordinal(word.left_row)})",
+        "right": f"{word.right_count:,} (rank {ordinal(word.right_row)})",
+    }
+    return [cells[name] for name in names]
+
+
+def _title(view: View, name: str, *, is_current: bool) -> Component:
     return dcc.Link(
         f"{_TITLES[name]}{' ▾' if is_current else ''}",
         href=view.link(sort=name) or "",
         className="sort current" if is_current else "sort",
     )
+
+
+# -- the chart ---------------------------------------------------------------------------------
+
+
+def _figure(found: MovedWords, screen: Screen) -> dict[str, Any]:
+    """Each word's distance against its count, with the floor of its band."""
+    points = found.points
+    logs = np.log10(np.maximum(points.counts, 1))
+    box = (
+        float(logs.min()) - 0.05,
+        float(logs.max()) + 0.15,
+        0.0,
+        _highest(points, found.floor) * 1.12,
+    )
+    layout = chart_layout(screen)
+    layout |= {"height": _PIXELS, "showlegend": found.floor is not None}
+    layout["xaxis"] |= {
+        "type": "log",
+        "range": list(box[:2]),
+        "title": {"text": "occurrences"},
+        **_ticks(box, page_width(screen)),
+    }
+    layout["yaxis"] |= {"range": list(box[2:])}
+    layout["margin"] |= {"b": _BOTTOM}
+    layout["legend"] |= {"y": -0.2}
+    pixels = (page_width(screen) - LEFT - RIGHT, _PIXELS - TOP - _BOTTOM)
+    n_listed = len(found.words)
+    places = np.stack([logs[:n_listed], points.distances[:n_listed]], axis=1)
+    texts = [visible(word.token, 24) for word in found.words]
+    named = apart(label_boxes(texts, places, box, pixels, _LABEL), pixels, limit=_N_LABELS)
+    return {
+        "data": [
+            *([] if found.floor is None else _floor_lines(found.floor, box)),
+            _dots(points, ~points.are_beyond, _QUIET, "within the floor"),
+            _dots(points, points.are_beyond, _BEYOND, "beyond the floor"),
+            {
+                "type": "scatter",
+                "mode": "text",
+                "x": points.counts[named].tolist(),
+                "y": points.distances[named].tolist(),
+                "text": [plotly_text(texts[place]) for place in named],
+                "textposition": "top center",
+                "textfont": {"size": _LABEL.font_size, **ink(screen)},
+                "hoverinfo": "skip",
+                "showlegend": False,
+            },
+        ],
+        "layout": layout,
+    }
+
+
+def _highest(points: Points, floor: BandFloor | None) -> float:
+    """The largest distance to show: of a word, or of the floor where there are words."""
+    highest = max(float(points.distances.max()), 1e-3)
+    if floor is None:
+        return highest
+    bands = floor.bands_of(points.counts)
+    return max(highest, float((floor.displacement + floor.limit)[bands].max()))
+
+
+def _ticks(box: Box, width: int) -> dict[str, Any]:
+    """Round counts, as many as there is room for."""
+    powers = range(math.floor(box[0]), math.ceil(box[1]) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10**power for power in powers for step in steps if power >= 0]
+        ticks = [tick for tick in ticks if box[0] <= math.log10(tick) <= box[1]]
+        if len(ticks) * _TICK_PIXELS <= width:
+            break
+    return {"tickvals": ticks, "ticktext": [f"{tick:,}" for tick in ticks]}
+
+
+_TICK_PIXELS = 60
+_BOTTOM = BOTTOM + 16
+"""The lower margin in pixels, with the axis' title."""
+
+
+def _dots(points: Points, are_in: np.ndarray, colour: str, name: str) -> dict[str, Any]:
+    places = np.flatnonzero(are_in).tolist()
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "showlegend": bool(places),
+        "x": points.counts[places].tolist(),
+        "y": points.distances[places].tolist(),
+        "marker": {"color": colour, "size": 5, "opacity": 0.7},
+        "hoverinfo": "text",
+        "hovertext": [
+            f"{plotly_text(points.tokens[place])}<br>moved {points.distances[place]:.3f}, "
+            f"{counted(int(points.counts[place]), 'occurrence')}"
+            for place in places
+        ],
+    }
+
+
+def _floor_lines(floor: BandFloor, box: Box) -> list[dict[str, Any]]:
+    """Steps by band: how far chance moves words on average, and at most."""
+    ends = [max(float(least), 10 ** box[0]) for least in floor.least_counts] + [10 ** box[1]]
+    x = [end for pair in pairwise(ends) for end in pair]
+    means = np.repeat(floor.displacement, 2)
+    limits = np.repeat(floor.displacement + floor.limit, 2)
+    line = {"type": "scatter", "mode": "lines", "x": x, "hoverinfo": "skip"}
+    return [
+        {
+            **line,
+            "name": "floor: another seed, on average",
+            "y": means.tolist(),
+            "line": {"color": _FLOOR, "width": 1.5},
+        },
+        {
+            **line,
+            "name": "at most (of a thousand words, one moves farther)",
+            "y": limits.tolist(),
+            "line": {"color": _FLOOR, "width": 1, "dash": "dash"},
+            "fill": "tonexty",
+            "fillcolor": "rgba(68,119,170,0.12)",
+        },
+    ]

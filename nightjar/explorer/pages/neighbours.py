@@ -25,8 +25,6 @@ from nightjar.files.harmless_text import visible
 from nightjar.model.lookup import Neighbor, Reading, VectorModel
 from nightjar.wording import counted
 
-_N_FREQUENT = 40
-
 
 @dataclass(frozen=True)
 class _Answer:
@@ -39,11 +37,11 @@ class _Answer:
 
 
 def words_page(request: Request) -> Component:
-    """A word's frequency, rank and neighbours in both versions; without a word, frequent words."""
+    """A word's frequency, rank and neighbours in both versions; without one, some to start from."""
     view = request.view
     left, right = request.versions()
     if not view.word:
-        return _frequent(request, right)
+        return _start(request, right)
     answers = [
         _ask(request, version, lambda model: model.neighbors([view.word], view.topn)[0])
         for version in (left, right)
@@ -180,17 +178,22 @@ def _near_spellings(
     return [html.P(["Words with the same beginning: ", *links], className="words")] if links else []
 
 
-def _frequent(request: Request, version: Version) -> Component:
+def _start(request: Request, version: Version) -> Component:
+    """Words to start from."""
     words = request.library.model(version).table
-    tokens = words.tokens_of(_as_rows(range(min(_N_FREQUENT, len(words)))))
+    rows = request.library.start_words(version)
+    if isinstance(rows, Pending):
+        return pending(rows)
     return [
         html.H1("Search a word"),
         html.P(
             f"{version.label}: {counted(len(words), 'word')}, "
-            f"{counted(words.vector_size, 'dimension')}. The most frequent ones:",
+            f"{counted(words.vector_size, 'dimension')}. Some whose neighbours stand out:",
             className="quiet",
         ),
-        html.P([word_link(request.view, token) for token in tokens], className="words"),
+        html.P(
+            [word_link(request.view, token) for token in words.tokens_of(rows)], className="words"
+        ),
     ]
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dash import dcc, html
+import numpy as np
+from dash import html
 
 from nightjar.explorer.history import History, Measurement
+from nightjar.explorer.pages.charts import PALETTE, chart, chart_layout
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
+from nightjar.explorer.robust_axis import Series, axis_range
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.promotion import Event
 from nightjar.wording import counted
-
-PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
-    "#ee7733", "#009988", "#cc3311", "#7f7f7f",
-)  # fmt: skip
-"""Colours that colour-blind people can distinguish (Tol 2021)."""
-_CHART_PIXELS = 260
 
 
 def scores_page(request: Request) -> Component:
@@ -32,12 +28,7 @@ def scores_page(request: Request) -> Component:
         html.Section(
             [
                 html.H2(f"{visible(benchmark)}, {_metric(history, benchmark)}"),
-                dcc.Graph(
-                    figure=_figure(history, benchmark, models, request.screen),
-                    config={"displayModeBar": False, "responsive": True},
-                    className="chart",
-                    style={"height": f"{_CHART_PIXELS}px"},
-                ),
+                chart(benchmark_figure(history, benchmark, models, request.screen)),
             ]
         )
         for benchmark in history.benchmarks
@@ -46,7 +37,8 @@ def scores_page(request: Request) -> Component:
         *problems,
         html.H1("Scores"),
         html.P(
-            "Bars are the confidence intervals; a star is a version that became champion. "
+            "Bars are the confidence intervals; a star is a version that became champion; a "
+            "triangle at the border is a score outside of the picture. "
             "Scores are comparable where the covered items are the same.",
             className="quiet",
         ),
@@ -56,10 +48,12 @@ def scores_page(request: Request) -> Component:
     ]
 
 
-def _figure(
+def benchmark_figure(
     history: History, benchmark: str, models: Sequence[str], screen: Screen
 ) -> dict[str, Any]:
+    """Each model's scores by night; what is far out is marked at the border."""
     traces = []
+    drawn: list[tuple[Sequence[Measurement], Series, str]] = []
     for number, model in enumerate(models):
         found = [
             entry
@@ -69,8 +63,64 @@ def _figure(
             and entry.score.value is not None
         ]
         if found:
-            traces.append(_trace(model, found, PALETTE[number % len(PALETTE)]))
-    return {"data": traces, "layout": chart_layout(screen)}
+            colour = PALETTE[number % len(PALETTE)]
+            traces.append(_trace(model, found, colour))
+            drawn.append((found, _series(found), colour))
+    layout = chart_layout(screen)
+    shown = axis_range([series for _, series, _ in drawn])
+    if shown is not None:
+        layout["yaxis"]["range"] = list(shown)
+        for entries, series, colour in drawn:
+            traces += _at_the_border(entries, series, shown, colour)
+    return {"data": traces, "layout": layout}
+
+
+def _series(found: Sequence[Measurement]) -> Series:
+    scores = [entry.score for entry in found]
+    values = [score.value or 0.0 for score in scores]
+    return Series(
+        np.array(values),
+        np.array(
+            [v if s.ci_low is None else s.ci_low for s, v in zip(scores, values, strict=True)]
+        ),
+        np.array(
+            [v if s.ci_high is None else s.ci_high for s, v in zip(scores, values, strict=True)]
+        ),
+        np.array([entry.has_been_champion for entry in found]),
+    )
+
+
+def _at_the_border(
+    found: Sequence[Measurement], series: Series, shown: tuple[float, float], colour: str
+) -> list[dict[str, Any]]:
+    """Marks, with their values, for what lies outside of the range."""
+    low, high = shown
+    are_out = np.flatnonzero((series.values < low) | (series.values > high)).tolist()
+    if not are_out:
+        return []
+    are_below = [series.values[place] < low for place in are_out]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "name": "outside",
+            "showlegend": False,
+            "x": [found[place].judged.time.isoformat() for place in are_out],
+            "y": [low if is_below else high for is_below in are_below],
+            "cliponaxis": False,
+            "marker": {
+                "color": colour,
+                "size": 11,
+                "symbol": ["triangle-down" if below else "triangle-up" for below in are_below],
+            },
+            "text": [f"{series.values[place]:.3f}" for place in are_out],
+            "textposition": [
+                "top center" if is_below else "bottom center" for is_below in are_below
+            ],
+            "hoverinfo": "text",
+            "hovertext": [_hover(found[place]) for place in are_out],
+        }
+    ]
 
 
 def _metric(history: History, benchmark: str) -> str:
@@ -126,26 +176,6 @@ def _hover(entry: Measurement) -> str:
     return "<br>".join(map(plotly_text, lines))
 
 
-def chart_layout(screen: Screen) -> dict[str, Any]:
-    """Margins and colours that fit the page."""
-    return {
-        "margin": {"l": 48, "r": 12, "t": 8, "b": 36},
-        "height": _CHART_PIXELS,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "#d8dade" if screen.is_dark else "#23272e", "size": 12},
-        "legend": {"orientation": "h", "y": -0.22},
-        "xaxis": {"gridcolor": _grid(screen), "zeroline": False, "nticks": 5},
-        "yaxis": {"gridcolor": _grid(screen), "zeroline": False, "nticks": 6},
-        "hovermode": "closest",
-        "showlegend": True,
-    }
-
-
-def _grid(screen: Screen) -> str:
-    return "#3a3f47" if screen.is_dark else "#e3e6ea"
-
-
 def _number(event: Event, name: str) -> str:
     """A number from the evidence of a decision."""
     value = event.evidence.get("decision", {}).get(name)
@@ -157,7 +187,7 @@ def _events(events: Sequence[Event]) -> Component:
         return notice("nothing has been judged yet", "hint")
     rows = [
         [
-            f"{event.time:%Y-%m-%d %H:%M}",
+            html.Span(f"{event.time:%Y-%m-%d %H:%M}", className="unbroken"),
             "-" if event.night is None else str(event.night),
             visible(event.subject) + ("" if event.new is None else f" v{event.new.number}"),
             html.Span(event.kind.value, className=f"decision {event.kind.value}"),
@@ -169,4 +199,4 @@ def _events(events: Sequence[Event]) -> Component:
         for event in reversed(events)
     ]
     head = ["time (UTC)", "night", "what", "event", "score", "champion's", "reason", "by"]
-    return table(head, rows, numbers=(1, 4, 5))
+    return table(head, rows, numbers=(1, 4, 5), is_stacked=True)
