@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from registry_support import World, vector_column
 
 from nightjar.core import Nights
+from nightjar.drift import FLOOR
 from nightjar.promotion.measured_noise import N_WORDS, running_words, training_of
-from nightjar.store import Identity, Store, publish, schemas
+from nightjar.store import Identity, Staging, Store, publish, schemas
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -105,13 +106,20 @@ def measure_floor_by_hand(root: Path, model: str, embeddings: str, displacement:
     store = Store(root)
     vectors = store.open(store.ref(schemas.EMBEDDINGS, embeddings))
     training = {**training_of(store, vectors), N_WORDS: running_words(vectors)}
-    columns = {
-        "least_count": [0, 50],
-        "n_words": [49, 50],
-        "displacement": [displacement, displacement / 2],
-        "overlap": [0.5, None],
-        "limit": [displacement, displacement / 2],
-    }
+    columns = [
+        [0, 50],
+        [49, 50],
+        [displacement, displacement / 2],
+        [0.5, None],
+        [displacement, displacement / 2],
+    ]
+    names = schemas.FLOOR_BANDS_SCHEMA.names
+    bands = pa.table(dict(zip(names, columns, strict=True)), schema=schemas.FLOOR_BANDS_SCHEMA)
     config = {"model": model, "training": training, "evaluations": {}}
     identity = Identity(schemas.NOISE, model, config, code={"revision": 1})
-    publish(root, identity, lambda staging: staging.write("floor_bands", pa.table(columns)))
+
+    def write(staging: Staging) -> None:
+        staging.report[FLOOR] = {"losses": [0.0, 0.1, 0.2], "n_trainings": 3}
+        staging.write(schemas.FLOOR_BANDS, bands)
+
+    publish(root, identity, write)

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.drift import Floor
 from nightjar.drift.alignment import Doubles
 from nightjar.errors import StoreError
 from nightjar.explorer.catalogue import Version
-from nightjar.promotion.measured_noise import N_WORDS, running_words, training_of
+from nightjar.promotion import find_measurement
 from nightjar.store import Artifact, Store, schemas
-
-TABLE = "floor_bands"
-"""The table of a noise artifact: one row for each band of frequency."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,50 +41,25 @@ class BandFloor:
 def floor_for(store: Store, version: Version, max_growth: float) -> BandFloor | None:
     """The floor that was measured for the settings of ``version``; None when none was.
 
-    It holds while the text has grown or shrunk by less than the share ``max_growth``. Of several
-    the one with the most similar amount of text.
+    See :func:`nightjar.promotion.find_measurement`; ``max_growth`` is the gate's.
     """
-    found = [
-        noise
-        for noise in _measurements(store)
-        if noise.manifest.identity["config"]["model"] == version.model
-    ]
-    if not found:
-        return None
     try:
         embeddings = store.open(store.ref(schemas.EMBEDDINGS, version.embeddings))
-        training = training_of(store, embeddings)
     except StoreError:  # its vectors are no longer kept
         return None
-    n_words = running_words(embeddings)
-    fitting = []
-    for noise in found:
-        settings = dict(noise.manifest.identity["config"]["training"])
-        growth = abs(n_words / max(1, settings.pop(N_WORDS)) - 1)
-        if settings == training and (growth < max_growth or growth == 0):
-            fitting.append((growth, noise.ref.version, noise))
-    if not fitting:
+    noise = find_measurement(store, version.model, embeddings, max_growth, _has_floor)
+    floor = None if noise is None else Floor.read(noise)
+    if noise is None or floor is None:
         return None
-    _, version_of_noise, chosen = min(fitting, key=lambda entry: entry[:2])
-    bands = chosen.read(TABLE).sort_by("least_count")
-    columns = {name: bands.column(name).to_numpy() for name in bands.column_names}
+    bands = list(dict.fromkeys(floor.bands))  # one without words is its neighbour again
     return BandFloor(
-        version_of_noise,
-        columns["least_count"],
-        columns["displacement"],
-        columns["overlap"],
-        columns["limit"],
+        noise.ref.version,
+        np.array([band.least_count for band in bands]),
+        np.array([band.displacement for band in bands]),
+        np.array([band.overlap for band in bands]),
+        np.array([band.limit for band in bands]),
     )
 
 
-def _measurements(store: Store) -> list[Artifact]:
-    """The noise artifacts that have a floor."""
-    found = []
-    for ref in store.versions(schemas.NOISE):
-        try:
-            noise = store.open(ref)
-        except StoreError:  # 'nightjar verify' reports it
-            continue
-        if noise.has_table(TABLE) and noise.rows(TABLE):
-            found.append(noise)
-    return found
+def _has_floor(noise: Artifact) -> bool:
+    return noise.has_table(schemas.FLOOR_BANDS)

@@ -72,14 +72,16 @@ def moved_page(request: Request) -> Component:
             f"Half of them moved by less than {found.median:.3f}.",
             className="quiet",
         ),
-        _about_the_floor(left, right, found),
+        _about_the_floor(request, left, right, found),
         html.H2("Cosine distance by occurrences"),
         chart(_figure(found, request.screen)),
         _table(view, found),
     ]
 
 
-def _about_the_floor(left: Version, right: Version, found: MovedWords) -> Component:
+def _about_the_floor(
+    request: Request, left: Version, right: Version, found: MovedWords
+) -> Component:
     """What the floor says, or how to get one."""
     if found.n_beyond is not None:
         return html.P(
@@ -91,6 +93,13 @@ def _about_the_floor(left: Version, right: Version, found: MovedWords) -> Compon
     if left.model != right.model:
         return notice(
             "These are two models: no floor says how far chance alone would move words.", "hint"
+        )
+    config = request.library.loaded.config
+    if right.model not in config.models or config.seeded_model(right.model) is None:
+        return notice(
+            f"The config trains no {visible(right.model)}, so what chance alone would move in it "
+            f"cannot be measured.",
+            "hint",
         )
     return notice(
         f"Another seed alone moves words, too, rare ones most. How far is not known for these "
