@@ -95,9 +95,9 @@ def _about_the_floor(
             "These are two models: no floor says how far chance alone would move words.", "hint"
         )
     config = request.library.loaded.config
-    if right.model not in config.models or config.seeded_model(right.model) is None:
+    if right.model in config.models and config.seeded_model(right.model) is None:
         return notice(
-            f"The config trains no {visible(right.model)}, so what chance alone would move in it "
+            f"The vectors of {visible(right.model)} are imported, so what chance alone would move "
             f"cannot be measured.",
             "hint",
         )
