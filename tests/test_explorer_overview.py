@@ -441,8 +441,12 @@ def measured(night: int, value: float) -> Measurement:
 # -- the floor beside moved words ------------------------------------------------------------
 
 
-def test_without_a_floor_the_page_says_how_to_get_one(library: Library) -> None:
-    text = page(library.loaded, "/moved?left=w2v%401&right=w2v%402&least=1")
+def test_without_a_floor_the_page_says_how_to_get_one(explored: Explored, library: Library) -> None:
+    address = "/moved?left=w2v%401&right=w2v%402&least=1"
+    text = page(library.loaded, address)
+    assert "The vectors of w2v are imported, so what chance alone would move" in text
+    trained = load_config(explored.config, ["models.w2v={trainer: word2vec}"])
+    text = page(trained, address)
     assert "'nightjar noise w2v --seeds 3' measures it" in text
     assert '"name": "beyond the floor", "showlegend": false' in text
 
