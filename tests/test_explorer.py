@@ -27,6 +27,7 @@ from registry_support import World
 dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 
 from nightjar.config import load_config  # noqa: E402
+from nightjar.drawing.labels import labelled  # noqa: E402
 from nightjar.errors import InputError  # noqa: E402
 from nightjar.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
 from nightjar.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
@@ -272,9 +273,9 @@ def test_a_window_has_its_most_frequent_words_and_finer_ones_after_zooming() -> 
 def test_labels_do_not_overlap_and_the_most_frequent_win() -> None:
     points = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.8], [0.999, 0.1]], np.float32)
     texts = ["first", "hidden by it", "free", "beyond the edge"]
-    assert level_of_detail.labelled(texts, points, (0, 1, 0, 1), (600, 400)) == [0, 2]
+    assert labelled(texts, points, (0, 1, 0, 1), (600, 400)) == [0, 2]
     zoomed = (0.49, 0.53, 0.4, 0.6)
-    assert level_of_detail.labelled(texts, points, zoomed, (600, 400))[:2] == [0, 1]
+    assert labelled(texts, points, zoomed, (600, 400))[:2] == [0, 1]
 
 
 def test_moving_the_map_sends_the_points_of_the_window(library: Library) -> None:

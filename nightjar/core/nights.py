@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from nightjar.store.fingerprint import canonical_json
 from nightjar.store.local_disk import names
 
 _BEGIN, _END = "begin.json", "night.json"
+_EVENT = re.compile(r"[0-9]{6,}\.json")
+PAGE_NAME = "report.html"
+"""A night's report, beside its record and no part of it (:mod:`nightjar.pipeline.reporting`)."""
 
 
 class NightStatus(StrEnum):
@@ -169,7 +173,7 @@ class Nights:
             raise InputError(f"there is no night {number}; 'nightjar nights' lists them")
         night = _night(directory, begun)
         for name in names(directory):
-            if name != _BEGIN:
+            if _EVENT.fullmatch(name):
                 night = _with_event(night, _read(directory / name) or {})
         return night
 
@@ -204,7 +208,7 @@ class Nights:
         for number in reversed(self.numbers()):
             directory = self._of(number)
             if (directory / _END).exists():
-                events = [name for name in names(directory) if name not in (_BEGIN, _END)]
+                events = [name for name in names(directory) if _EVENT.fullmatch(name)]
                 if not events:
                     break
                 found += [directory / name for name in reversed(events)]
@@ -213,6 +217,10 @@ class Nights:
     def path(self, number: int) -> Path:
         """The directory of a night's record."""
         return self._of(number)
+
+    def record_path(self, number: int) -> Path:
+        """The whole record of a night, which is there once the night has ended."""
+        return self._of(number) / _END
 
     def started_at(self, number: int) -> str:
         """When a night began, read from little data. Raises StoreError without such a record."""
@@ -334,14 +342,18 @@ class NightRecorder:
         """Record something that a person should look at."""
         self._tell({"alarm": message})
 
-    def end(self, status: NightStatus) -> Night:
-        """Close the record."""
-        self.night = replace(
+    def ended(self, status: NightStatus) -> Night:
+        """The night as it would be recorded if it ended now."""
+        return replace(
             self.night,
             status=status,
             ended_at=_now(),
             seconds=round(time.monotonic() - self._started, 3),
         )
+
+    def end(self, status: NightStatus) -> Night:
+        """Close the record."""
+        self.night = self.ended(status)
         put_new(self._directory / _END, _adapter().dump_json(self.night, indent=1))
         return self.night
 

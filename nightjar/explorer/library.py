@@ -11,7 +11,6 @@ from pathlib import Path
 
 from nightjar.config import LoadedConfig
 from nightjar.explorer.catalogue import Catalogue, Version, read_catalogue
-from nightjar.explorer.history import History, Judged, read_history
 from nightjar.explorer.jobs import Jobs, Pending
 from nightjar.explorer.moved import MovedWords, moved_words
 from nightjar.explorer.placement import KINDS, WordMap, open_map
@@ -19,6 +18,7 @@ from nightjar.explorer.prefixes import KIND as PREFIX_KIND
 from nightjar.explorer.prefixes import PrefixIndex
 from nightjar.model.lookup import TableDamaged, VectorModel, check_whole
 from nightjar.pipeline.answerers import Answerers, AskedVersion
+from nightjar.pipeline.history import History, Judged, read_history
 from nightjar.registry import model_files
 from nightjar.store import Store, names, schemas
 

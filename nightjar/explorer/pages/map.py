@@ -9,9 +9,11 @@ import numpy as np
 from dash import dcc, html
 from numpy.typing import NDArray
 
+from nightjar.drawing.charts import PALETTE
+from nightjar.drawing.labels import labelled
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.jobs import Pending
-from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, labelled, rows_in
+from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, rows_in
 from nightjar.explorer.pages.elements import (
     Component,
     Request,
@@ -21,7 +23,6 @@ from nightjar.explorer.pages.elements import (
     pending,
     word_link,
 )
-from nightjar.explorer.pages.scores_page import PALETTE
 from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
 from nightjar.files.harmless_text import plotly_text, visible

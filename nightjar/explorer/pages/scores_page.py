@@ -7,17 +7,13 @@ from typing import Any
 
 from dash import dcc, html
 
-from nightjar.explorer.history import History, Measurement
+from nightjar.drawing.charts import PALETTE
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
 from nightjar.files.harmless_text import plotly_text, visible
+from nightjar.pipeline.history import History, Measurement
 from nightjar.promotion import Event
 from nightjar.wording import counted
 
-PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
-    "#ee7733", "#009988", "#cc3311", "#7f7f7f",
-)  # fmt: skip
-"""Colours that colour-blind people can distinguish (Tol 2021)."""
 _CHART_PIXELS = 260
 
 
