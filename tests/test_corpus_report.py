@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from asking_support import asked, asked_json, refused
+from nightjar.stages.report.page import Page, draw_bars, draw_shares
 from nights_support import HandMade
 
 from nightjar.config import load_config
@@ -21,7 +22,6 @@ from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
 from nightjar.stages.report import PAGE, compare_vocabularies, measures, page_with_comparison
-from nightjar.stages.report.page import Page, draw_bars, draw_shares
 from nightjar.store import Artifact, Store, schemas
 
 mlflow = import_mlflow()

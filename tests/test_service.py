@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from service_support import START_SECONDS, NightShift, environment_of_a_user, serving
 from typer.testing import CliRunner
@@ -31,6 +32,7 @@ from nightjar.errors import InputError, OrchestratorUnavailable
 from nightjar.promotion import Steward
 from nightjar.registry import RegistryPlace, open_reader, open_writer
 
+NIGHT_ARTIFACT: dict[str, object] = {"artifacts": {"key": {"any_": ["night"]}}}
 # What is waited for within has limits of its own, whose messages say more.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -333,6 +335,43 @@ def test_the_page_asks_for_the_password_and_shows_the_runs(night_shift: NightShi
         page.locator("input[type=password]").fill(":".join(night_shift.login()))
         page.keyboard.press("Enter")
         page.get_by_role("link", name="nightly").first.wait_for()
+        browser.close()
+
+
+def test_the_page_of_a_night_opens_from_its_run(night_shift: NightShift, first_run: None) -> None:
+    """By a link in the run's report, in a browser that need not say the password again."""
+    nights = Nights(night_shift.project / "artifacts" / "pipelines" / "small")
+    kept = nights.path(1) / "report.html"
+    (artifact,) = night_shift.post("/artifacts/latest/filter", NIGHT_ARTIFACT)
+    link = re.search(r"\[The page of the night\]\(([^)]+)\)", artifact["data"])
+    assert link is not None, artifact["data"]
+    server = night_shift.url.removesuffix("/api")
+    page = httpx.get(server + link[1], timeout=30)
+    assert page.content == kept.read_bytes()
+    assert "sandbox" in page.headers["content-security-policy"]
+    for wrong in (link[1][:-1] + "x", link[1].replace("/1/", "/2/"), link[1][:-32] + "0" * 32):
+        assert httpx.get(server + wrong, timeout=30).content != page.content
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs the browser chromium on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = browser.new_context()
+        context.set_default_timeout(120_000)
+        shown = context.new_page()
+        shown.goto(f"{server}/artifacts/key/night")
+        shown.locator("input[type=password]").fill(":".join(night_shift.login()))
+        shown.keyboard.press("Enter")
+        shown.goto(f"{server}/artifacts/artifact/{artifact['id']}")
+        opened = shown.get_by_role("link", name="The page of the night")
+        opened.wait_for()
+        address = opened.evaluate("found => found.href")
+        assert address == server + link[1]
+        shown.goto(address)
+        assert "Night 1 of small" in shown.title()
+        # A stranger to Prefect's own page, which keeps the password.
+        assert shown.evaluate("window.origin") == "null"
         browser.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,13 +14,15 @@ from rich.text import Text
 
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import CommonOptions, grouped
-from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
+from nightjar.cli.outputs import errors, print_alarms, print_json, print_line, save_text
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
 from nightjar.pipeline.provenance import read_provenance
+from nightjar.pipeline.reporting import find_night, make_page, page_path
+from nightjar.store import replace
 
 app = typer.Typer()
 nights_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -66,6 +70,44 @@ def show_night(
         print_json(night.as_json())
     else:
         _print_night(Terminal(), night)
+
+
+@nights_app.command(name="report")
+@grouped
+def report_page(
+    night: Annotated[
+        str, typer.Argument(metavar="[ID]", help="The night: its number, last or last~1.")
+    ] = "last",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the page there, too.")
+    ] = None,
+    is_again: Annotated[
+        bool, typer.Option("--again", help="Draw it anew, from what is still kept.")
+    ] = False,
+    is_opened: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Say where the page of a night is; make it if it is missing.
+
+    A page that the night made has everything. Drawn later, it says what is no longer kept.
+    """
+    loaded = common.load()
+    found = _as_known(find_night(loaded, night), is_running(loaded))
+    path = page_path(loaded, found.number)
+    if is_again or not path.exists():
+        replace(path, make_page(loaded, found).encode())
+    if output is not None:
+        save_text(output, path.read_text(encoding="utf-8"))
+        path = output
+    if common.as_json:
+        print_json({"night": found.number, "page": str(path)})
+    else:
+        print_line(Terminal(), str(path))
+    if is_opened and not webbrowser.open(path.absolute().as_uri()):
+        raise InputError(f"no browser opens; open {path} yourself")
 
 
 @app.command()

@@ -33,8 +33,6 @@ from nightjar.store.local_disk import names
 
 _BEGIN, _END = "begin.json", "night.json"
 _EVENT = re.compile(r"[0-9]{6,}\.json")
-PAGE_NAME = "report.html"
-"""A night's report, beside its record and no part of it (:mod:`nightjar.pipeline.reporting`)."""
 
 
 class NightStatus(StrEnum):
@@ -217,10 +215,6 @@ class Nights:
     def path(self, number: int) -> Path:
         """The directory of a night's record."""
         return self._of(number)
-
-    def record_path(self, number: int) -> Path:
-        """The whole record of a night, which is there once the night has ended."""
-        return self._of(number) / _END
 
     def started_at(self, number: int) -> str:
         """When a night began, read from little data. Raises StoreError without such a record."""

@@ -9,30 +9,35 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _FENCE = 4.0
 """Quartile ranges beyond the quartiles from which a value is left out of the range."""
 _LEAST_TO_JUDGE = 5
-_MOST_OF_INTERVALS = 2.0
 
 
-def robust_range(values: Sequence[float], ends: Sequence[float] = ()) -> tuple[float, float]:
-    """The range to show: of ``values`` and of the ``ends`` of their intervals, with a margin.
+def robust_range(
+    values: Sequence[float], intervals: Sequence[tuple[float, float]] = ()
+) -> tuple[float, float]:
+    """The range to show: of ``values`` and of their ``intervals``, with a margin.
 
-    Of five values and more, those that are far from the others are left out, so that one spoilt
-    night does not flatten all the rest. Long intervals widen the range at most threefold.
+    Of five and more, those that are far from the others are left out, so that one spoilt night does
+    not flatten all the rest.
     """
-    known = sorted(value for value in values if math.isfinite(value))
+    known = _near_each_other([value for value in values if math.isfinite(value)])
     if not known:
         return 0.0, 1.0
     low, high = known[0], known[-1]
-    if len(known) >= _LEAST_TO_JUDGE:
-        first, third = known[len(known) // 4], known[-1 - len(known) // 4]
-        reach = _FENCE * max(third - first, 0.02 * max(abs(first), abs(third)))
-        kept = [value for value in known if first - reach <= value <= third + reach]
-        low, high = kept[0], kept[-1]
-    span = max(high - low, 0.02 * max(abs(low), abs(high)), 1e-9)
-    inside = [end for end in ends if math.isfinite(end)]
-    low = max(min([low, *inside]), low - _MOST_OF_INTERVALS * span)
-    high = min(max([high, *inside]), high + _MOST_OF_INTERVALS * span)
-    margin = 0.06 * max(high - low, span)
+    inside = [(a, b) for a, b in intervals if a <= high and b >= low]
+    low = min([low, *_near_each_other([a for a, _ in inside])])
+    high = max([high, *_near_each_other([b for _, b in inside])])
+    margin = 0.06 * max(high - low, 0.02 * max(abs(low), abs(high)), 1e-9)
     return low - margin, high + margin
+
+
+def _near_each_other(values: Sequence[float]) -> list[float]:
+    """The sorted values without those far outside of the quartiles."""
+    known = sorted(values)
+    if len(known) < _LEAST_TO_JUDGE:
+        return known
+    first, third = known[len(known) // 4], known[-1 - len(known) // 4]
+    reach = _FENCE * max(third - first, 0.02 * max(abs(first), abs(third)))
+    return [value for value in known if first - reach <= value <= third + reach]
 
 
 def ticks(low: float, high: float, n_ticks: int = 5) -> list[float]:

@@ -119,8 +119,12 @@ def curve_chart(title: str, series: Sequence[Curve], x: Axis, y: Axis) -> str:
     points = [point for one in series for point in one.points]
     if not points:
         return ""
-    ends = [end for point in points for end in (point.low, point.high) if end is not None]
-    low, high = robust_range([point.y for point in points], ends)
+    intervals = [
+        (point.low, point.high)
+        for point in points
+        if point.low is not None and point.high is not None
+    ]
+    low, high = robust_range([point.y for point in points], intervals)
     y_range = (low if y.low is None else y.low, high if y.high is None else y.high)
     x_range = _x_range(x, points)
     y_ticks = ticks(*y_range)

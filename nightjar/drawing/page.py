@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 
@@ -32,11 +33,11 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .9rem; margin
 .wide { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .92rem; }
 td, th { padding: .22rem .9rem .22rem 0; text-align: left; vertical-align: top; }
-td { overflow-wrap: break-word; max-width: 34rem; }
+td { overflow-wrap: break-word; max-width: 34rem; } td.v { white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { border-bottom: 1px solid var(--line); color: var(--quiet); font-weight: 500;
   white-space: nowrap; }
-tr:nth-child(even) td { background: var(--band); }
+tbody tr:nth-child(even) td { background: var(--band); }
 figure { margin: 0; }
 .plots { display: grid; gap: 1.2rem 1.6rem; align-items: start; margin: .8rem 0;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
@@ -44,12 +45,21 @@ figure { margin: 0; }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem 2rem; margin: 1rem 0; }
 .figures div { font-size: 1.5rem; line-height: 1.3; }
 .figures small { display: block; font-size: .85rem; color: var(--quiet); }
-.words { columns: 4 12rem; list-style: none; padding: 0; }
+.words { columns: 5 8.5rem; list-style: none; padding: 0; }
 .muted { color: var(--quiet); }
 .alarm { border-left: 4px solid var(--bad); padding: .1rem .7rem; margin: .4rem 0; }
-code { font-size: .9em; }
+details { margin: .6rem 0; } summary { cursor: pointer; color: var(--link); }
+@media (max-width: 620px) {
+  table.prose, .prose tbody, .prose tr, .prose td { display: block; text-align: left; }
+  .prose thead { display: none; } .prose td { padding: .1rem .4rem; white-space: normal; }
+  .prose tr { border-bottom: 1px solid var(--line); padding: .3rem 0; }
+  .prose td:not(:first-child)::before { content: attr(data-of) ": "; color: var(--quiet); }
+  .prose td:first-child { font-weight: 600; }
+}
 """
 _MAX_SHOWN = 60
+_NUMBERS, _VALUES, _PROSE = "n", "v", "p"
+_LONGEST_VALUE = 28
 _END = "\n</body></html>\n"
 
 
@@ -112,24 +122,40 @@ class Page:
         """Start a part of a section."""
         self._parts.append(f"<h3>{_text(text)}</h3>")
 
+    @contextmanager
+    def folded(self, title: str) -> Iterator[None]:
+        """Put what the block adds below a title that has to be opened."""
+        self._parts.append(f"<details><summary>{_text(title)}</summary>")
+        try:
+            yield
+        finally:
+            self._parts.append("</details>")
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-        """Add a table; columns of numbers, and of texts that are numbers, are on the right."""
-        is_number = [
-            bool(rows) and all(_is_number(row[place]) for row in rows)
-            for place in range(len(columns))
-        ]
+        """Add a table; columns of numbers, and of texts that are numbers, are on the right.
 
-        def cell(tag: str, value: str | int, right: bool) -> str:
-            shown = f"{value:,}" if isinstance(value, int) else _text(value)
-            kind = ' class="n"' if right else ""
-            return f"<{tag}{kind}>{shown}</{tag}>"
-
-        head = "".join(cell("th", *pair) for pair in zip(columns, is_number, strict=True))
+        On a narrow screen a table with prose has a line for each of its cells.
+        """
+        cells = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        kinds = [_kind(column) for column in cells]
+        head = "".join(
+            f"<th{_class(kind)}>{_text(name)}</th>"
+            for name, kind in zip(columns, kinds, strict=True)
+        )
         body = "".join(
-            f"<tr>{''.join(cell('td', *pair) for pair in zip(row, is_number, strict=True))}</tr>"
+            "<tr>"
+            + "".join(
+                f'<td{_class(kind)} data-of="{_text(name)}">'
+                f"{f'{value:,}' if isinstance(value, int) else _text(value)}</td>"
+                for name, value, kind in zip(columns, row, kinds, strict=True)
+            )
+            + "</tr>"
             for row in rows
         )
-        self._parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
+        prose = _class("prose" if _PROSE in kinds else "")
+        self._parts.append(
+            f'<div class="wide"><table{prose}><thead><tr>{head}</tr></thead>{body}</table></div>'
+        )
 
     def words(self, words: Sequence[tuple[str, int]]) -> None:
         """Add words with their counts, in columns."""
@@ -176,6 +202,17 @@ class Page:
 
 def _text(text: str) -> str:
     return escape(harmless(text))
+
+
+def _kind(cells: Sequence[str | int]) -> str:
+    """The class of a column: numbers, values that stay on one line, or prose."""
+    if cells and all(_is_number(cell) for cell in cells):
+        return _NUMBERS
+    return _VALUES if all(len(str(cell)) <= _LONGEST_VALUE for cell in cells) else _PROSE
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
 
 
 def _is_number(value: str | int) -> bool:

@@ -21,7 +21,9 @@ from nightjar.wording import counted
 
 MAX_WORDS = 1_200
 """A map has at most so many words: a page of several maps stays below two megabytes."""
-_SIZE, _MARGIN = 380, 10
+_SIZE, _MARGIN = 380, 12
+_BORDER = 0.16
+"""Share of the drawing's half that is left for places far from the others."""
 _WIDE = 900
 """Pixels of a map on a wide screen, where there is room for more and smaller labels."""
 _LONGEST_LABEL = 18
@@ -115,10 +117,7 @@ def map_of_words(
     """
     if not words:
         return ""
-    low, high = np.quantile(places, 0.002, axis=0), np.quantile(places, 0.998, axis=0)
-    span = np.maximum(high - low, 1e-9)
-    drawn = np.clip((places - low) / span, 0.0, 1.0) * (_SIZE - 2 * _MARGIN) + _MARGIN
-    drawn[:, 1] = _SIZE - drawn[:, 1]
+    drawn = _on_paper(places)
     parts = [
         f'<figure class="map"><h3>{escape(harmless(title))}</h3>',
         f'<p class="muted">{"".join(_legend(words, marks))}</p>',
@@ -136,6 +135,18 @@ def map_of_words(
         "</svg></figure>",
     ]
     return "".join(parts)
+
+
+def _on_paper(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places within the drawing; the few that are far from the others are drawn near its border."""
+    low, high = np.quantile(places, 0.02, axis=0), np.quantile(places, 0.98, axis=0)
+    around = (places - (low + high) / 2) / np.maximum((high - low) / 2, 1e-9)
+    beyond = np.maximum(np.abs(around) - 1.0, 0.0)
+    around = np.clip(around, -1.0, 1.0) + np.sign(around) * _BORDER * (1.0 - np.exp(-beyond))
+    half = _SIZE / 2 - _MARGIN
+    drawn: NDArray[np.float64] = _SIZE / 2 + around * half / (1 + _BORDER)
+    drawn[:, 1] = _SIZE - drawn[:, 1]
+    return drawn
 
 
 def _legend(words: Sequence[MappedWord], marks: Sequence[str]) -> Iterator[str]:

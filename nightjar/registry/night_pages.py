@@ -10,7 +10,8 @@ import re
 
 from nightjar.registry.client import named_errors
 from nightjar.registry.readers import RegisteredVersion, RegistryPlace
-from nightjar.registry.writers import ClientWriter
+from nightjar.registry.writers import LEDGER_TAG, ClientWriter
+from nightjar.store import delete
 
 PAGE_TAG = "nightjar.night_page"
 """Tag of a version: the path of the report within MLflow's own pages."""
@@ -46,3 +47,33 @@ def _linked(description: str, night: int, path: str) -> str:
     own, gate, verdict = _LINK.sub("", description).partition(_GATE)
     link = f"[{page_file(night)}](#/{path}?workflowType=machine_learning)"
     return f"{own}\n\nReport of night {night}: {link}{gate}{verdict}"
+
+
+def delete_night_pages(place: RegistryPlace, ledger_id: str | None) -> None:
+    """Delete the reports from the runs: they show words, which somebody wants erased.
+
+    On this machine they are all deleted; on a server, those of the models that the ledger owns.
+    Raises RegistryUnavailable.
+    """
+    if not place.is_server:
+        for path in place.local_artifacts.glob("*/artifacts/night-*.html"):
+            delete(path)
+        return
+    reader = place.reader()
+    names = [] if ledger_id is None else reader.models_tagged(LEDGER_TAG, ledger_id)
+    for version in (version for name in names for version in reader.versions(name)):
+        path = version.tags.get(PAGE_TAG)
+        if path is not None and version.run_id is not None:
+            _delete_from_run(place, version.run_id, path.rpartition("/")[2])
+
+
+def _delete_from_run(place: RegistryPlace, run_id: str, name: str) -> None:
+    client = ClientWriter(place).client
+    with named_errors(place.uri):
+        from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
+            get_artifact_repository,
+        )
+
+        if any(found.path == name for found in client.list_artifacts(run_id)):
+            address = client.get_run(run_id).info.artifact_uri
+            get_artifact_repository(address, place.uri).delete_artifacts(name)

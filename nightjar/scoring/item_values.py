@@ -39,8 +39,9 @@ def _ranks(values: Floats) -> Floats:
     """Ranks from 0, ties at their mean."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    means: NDArray[np.float64] = (ends - 1) - (counts - 1) / 2
-    return means[places]
+    means = (ends - 1) - (counts - 1) / 2
+    ranks: NDArray[np.float64] = means[places]
+    return ranks
 
 
 def _is_of_majority(clusters: Floats, categories: Floats) -> Floats:

@@ -13,7 +13,6 @@ from nightjar.pipeline.reporting.night_report import (
     make_page,
     page_addresses,
     page_path,
-    record_key,
     report_night,
 )
 
@@ -26,6 +25,5 @@ __all__ = [
     "page_addresses",
     "page_path",
     "read_facts",
-    "record_key",
     "report_night",
 ]

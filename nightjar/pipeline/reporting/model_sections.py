@@ -33,6 +33,7 @@ from nightjar.wording import counted
 _MOST_NIGHTS = 60
 _MOST_BENCHMARKS = 12
 _N_ITEMS = 8
+_MOST_POINTS = 200
 _N_MOVED = 25
 _LONGEST_NAME = 90
 _GONE = "no longer kept"
@@ -187,7 +188,9 @@ def _item_chart(found: ItemDifferences) -> str:
     values = sorted(found.differences.tolist())
     if not values:
         return ""
-    points = [Point(place, value) for place, value in enumerate(values, start=1)]
+    every = -(-len(values) // _MOST_POINTS)
+    shown = sorted({*range(0, len(values), every), len(values) - 1})
+    points = [Point(place + 1, values[place]) for place in shown]
     zero = Curve("", [Point(1, 0.0), Point(len(values), 0.0)], 9, has_dots=False)
     curves = [zero, Curve("", points, 0, is_line=False)]
     return curve_chart(
@@ -225,7 +228,8 @@ def _item_table(page: Page, found: ItemDifferences) -> None:
         for place in places
     ]
     if rows:
-        page.table(("", "item", "champion", "candidate", "difference"), rows)
+        with page.folded(f"The items of {found.benchmark} that changed most"):
+            page.table(("", "item", "champion", "candidate", "difference"), rows)
 
 
 # -- losses ------------------------------------------------------------------------------------
@@ -238,13 +242,15 @@ def draw_losses(page: Page, facts: NightFacts) -> None:
         if not model.losses:
             without.append(model.model)
             continue
-        candidate = Curve("tonight", _losses(model.losses), 0)
+        curves = [Curve("tonight", _losses(model.losses), 0), *_champions_losses(facts, model)]
+        values = [point.y for curve in curves for point in curve.points]
+        margin = 0.05 * (max(values) - min(values)) or 1e-3
         charts.append(
             curve_chart(
                 model.model,
-                [candidate, *_champions_losses(facts, model)],
+                curves,
                 Axis("epoch", {epoch: str(epoch) for epoch, _ in model.losses}),
-                Axis("mean loss"),
+                Axis("mean loss", low=min(values) - margin, high=max(values) + margin),
             )
         )
     page.plots(*charts)
@@ -336,34 +342,41 @@ def _drift_words(page: Page, changes: WordChanges) -> None:
     beyond = "" if changes.n_beyond is None else f", {changes.n_beyond:,} beyond chance"
     if changes.n_measured:
         median = (
-            "" if changes.median is None else f"; half of them by less than {changes.median:.3f}"
+            ""
+            if changes.median is None
+            else f"; half of them moved by less than {changes.median:.3f}"
         )
-        page.paragraph(
-            f"{counted(changes.n_measured, 'word')} of both were compared{beyond}{median}."
-        )
+        page.paragraph(f"{counted(changes.n_measured, 'word')} of both compared{beyond}{median}.")
+    page.plots(_moved_chart(changes))
     if changes.moved:
-        page.plots(_moved_chart(changes))
-        page.table(
-            ("word", "count", "displacement", "of another seed", "neighbours before", "after"),
-            [
-                (
-                    word.token[:_LONGEST_NAME],
-                    word.count,
-                    f"{word.displacement:.3f}",
-                    "-" if word.floor is None else f"{word.floor:.3f}",
-                    ", ".join(word.neighbors_before)[:_LONGEST_NAME],
-                    ", ".join(word.neighbors_after)[:_LONGEST_NAME],
-                )
-                for word in changes.moved[:_N_MOVED]
-            ],
-        )
+        with page.folded(f"The {len(changes.moved[:_N_MOVED])} words that moved most"):
+            _moved_table(page, changes)
     for title, n_words, words in (
-        ("come", changes.n_come, changes.come),
+        ("new", changes.n_come, changes.come),
         ("gone", changes.n_gone, changes.gone),
     ):
-        page.paragraph(f"{counted(n_words, 'word')} {title}")
-        if words:
+        if not words:
+            page.paragraph(f"No word is {title}.")
+            continue
+        with page.folded(f"{counted(n_words, 'word')} {title}: the most frequent ones"):
             page.words(words)
+
+
+def _moved_table(page: Page, changes: WordChanges) -> None:
+    has_floor = any(word.floor is not None for word in changes.moved)
+    has_neighbors = any(word.neighbors_after for word in changes.moved)
+    columns = ["word", "count", "displacement"]
+    columns += ["of another seed"] if has_floor else []
+    columns += ["neighbours before", "neighbours after"] if has_neighbors else []
+    rows = []
+    for word in changes.moved[:_N_MOVED]:
+        row: list[str | int] = [word.token[:_LONGEST_NAME], word.count, f"{word.displacement:.3f}"]
+        row += ["-" if word.floor is None else f"{word.floor:.3f}"] if has_floor else []
+        if has_neighbors:
+            for neighbors in (word.neighbors_before, word.neighbors_after):
+                row.append(", ".join(neighbors)[:_LONGEST_NAME])
+        rows.append(row)
+    page.table(columns, rows)
 
 
 def _moved_chart(changes: WordChanges) -> str:

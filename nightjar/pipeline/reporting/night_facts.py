@@ -13,7 +13,7 @@ from nightjar.errors import StoreError
 from nightjar.pipeline.answerers import version_at_end
 from nightjar.promotion import Event, Standing, read_events, standing_of
 from nightjar.scoring.scores import Score, main_scores, read_scores
-from nightjar.store import Artifact, Store, schemas
+from nightjar.store import Artifact, Store, fingerprint, schemas
 
 _NO_DROPS = ("files_read", "documents_kept", "characters_kept", "quarantined", "documents")
 _CUT = ("documents_without_tokens", "token_too_short", "token_too_long")
@@ -129,12 +129,21 @@ class NightFacts:
         return _opened(self.store, stage, version)
 
     def evaluation_of(self, model: str, embeddings: str) -> Artifact | None:
-        """The scores that the night has for some embeddings of a model; None without any."""
+        """The scores of some embeddings of a model on the night's items; None without any."""
         for step in self.night.steps:
-            if step.stage == schemas.EVALUATION and model in step.subjects:
-                found = self.opened(schemas.EVALUATION, step.version)
-                if found and found.manifest.parents.get(schemas.EMBEDDINGS) == embeddings:
-                    return found
+            if step.stage != schemas.EVALUATION or model not in step.subjects:
+                continue
+            found = self.opened(schemas.EVALUATION, step.version)
+            if found is None:
+                continue
+            if found.manifest.parents.get(schemas.EMBEDDINGS) == embeddings:
+                return found
+            # What was scored in an earlier night in the same way has the same identity otherwise.
+            identity = dict(found.manifest.identity)
+            identity["parents"] = {**identity["parents"], schemas.EMBEDDINGS: embeddings}
+            earlier = self.opened(schemas.EVALUATION, fingerprint(identity))
+            if earlier is not None:
+                return earlier
         return None
 
 

@@ -130,8 +130,10 @@ def _decisions(page: Page, view: NightView) -> None:
     page.table(("model", "version", "decision", "champion now", "why"), rows)
     for model in facts.models.values():
         rules = [] if model.decision is None else model.decision["rules"]
-        if rules:
-            page.subheading(f"The gate about {model.model}")
+        if not rules:
+            continue
+        n_held = sum(bool(one["holds"]) for one in rules)
+        with page.folded(f"The gate about {model.model}: {n_held} of {len(rules)} rules hold"):
             page.table(
                 ("rule", "holds", "found"),
                 [(one["rule"], "yes" if one["holds"] else "no", one["said"]) for one in rules],
@@ -172,7 +174,7 @@ def _value(value: object) -> str:
     return "(not there)" if value is None else str(value)
 
 
-def _corpus_rows(found: CorpusDifference) -> list[tuple[str, ...]]:
+def _corpus_rows(found: CorpusDifference) -> Sequence[tuple[str, ...]]:
     rows = []
     for what, name in (
         ("documents", "n_documents"),
@@ -187,7 +189,7 @@ def _corpus_rows(found: CorpusDifference) -> list[tuple[str, ...]]:
     return rows
 
 
-def _model_rows(found: ModelDifference) -> list[tuple[str, ...]]:
+def _model_rows(found: ModelDifference) -> Sequence[tuple[str, ...]]:
     before, after = (None if side is None else side.n_words for side in (found.before, found.after))
     rows = [(found.model, "words", _count(before), _count(after), _change(before, after))]
     for change in found.scores:
@@ -267,8 +269,10 @@ def _vocabulary(page: Page, found: CorpusDifference, view: NightView) -> None:
         ("new since", vocabulary.n_come, vocabulary.come),
         ("gone since", vocabulary.n_gone, vocabulary.gone),
     ):
-        page.paragraph(f"{counted(n_words, 'word')} {title} night {number}")
-        if words:
+        if not words:
+            page.paragraph(f"No word is {title} night {number}.")
+            continue
+        with page.folded(f"{counted(n_words, 'word')} {title} night {number}, the most frequent"):
             page.words(words)
 
 
@@ -298,7 +302,7 @@ def _about(event: Event) -> str:
     return event.subject + ("" if event.new is None else f" v{event.new.number}")
 
 
-def _ancestry(facts: NightFacts, model: ModelFacts) -> list[tuple[str, ...]]:
+def _ancestry(facts: NightFacts, model: ModelFacts) -> Sequence[tuple[str, ...]]:
     corpus = _corpus_of(facts, model)
     rows = [("source", name, f"{n:,} documents") for name, n in _sources(facts, corpus).items()]
     steps = {(step.stage, step.version): step for step in facts.night.steps}
@@ -356,7 +360,7 @@ def _steps(page: Page, view: NightView) -> None:
         bar_chart(
             "Seconds of each step",
             [Bar(step.label, step.seconds, f"{step.seconds:,.1f} s") for step in longest],
-            "s",
+            "seconds",
         ),
         bar_chart(
             "Memory of each step",
@@ -365,13 +369,18 @@ def _steps(page: Page, view: NightView) -> None:
                 for step in longest
                 if (mebibytes := step.memory_bytes / 2**20)
             ],
-            "peak resident MiB of the night's process, without its workers",
+            "MiB, peak of the night's process without workers",
         ),
     )
-    page.table(
-        ("step", "version", "outcome", "why"),
-        [
-            (step.label, step.version, step.outcome.value, step.error or step.reason)
-            for step in steps
-        ],
+    page.text(
+        "Memory is the largest resident size of the night's own process during the step, what it "
+        "held before included, without worker processes."
     )
+    with page.folded(f"Why each of {counted(len(steps), 'step')} ran or did not"):
+        page.table(
+            ("step", "version", "outcome", "why"),
+            [
+                (step.label, step.version, step.outcome.value, step.error or step.reason)
+                for step in steps
+            ],
+        )

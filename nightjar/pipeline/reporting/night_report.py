@@ -6,15 +6,14 @@ as these are kept. It never fails a night: what goes wrong is an alarm.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Night, Nights, NightStatus
-from nightjar.core.nights import PAGE_NAME
 from nightjar.errors import InputError, StoreError
+from nightjar.files.served_pages import PAGE_NAME
 from nightjar.pipeline.reporting.model_sections import words_since_champions
 from nightjar.pipeline.reporting.night_difference import compare_nights
 from nightjar.pipeline.reporting.night_facts import read_facts
@@ -75,15 +74,6 @@ def page_addresses(loaded: LoadedConfig, night: Night) -> list[str]:
     paths = (version.tags.get(PAGE_TAG) for version in _registered_by(place, night))
     found = (page_of(place.uri, path) for path in paths if path)
     return [address for address in found if address]
-
-
-def record_key(loaded: LoadedConfig, number: int) -> str | None:
-    """What must be known to be shown a night's page: a digest of its record; None without one."""
-    path = Nights(loaded.pipeline_dir).record_path(number)
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    except OSError:
-        return None
 
 
 def _registered_by(place: RegistryPlace, night: Night) -> Iterator[RegisteredVersion]:

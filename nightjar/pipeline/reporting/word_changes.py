@@ -18,10 +18,11 @@ DRIFT = "drift"
 """The stage, if there is one, that measures how far words moved beyond what another seed does."""
 N_LISTED = 100
 N_VOCABULARY = 1_000
-_MOST_ALIGNED = 50_000
+_MOST_ALIGNED = 20_000
 """The map between two trainings is estimated from so many of the most frequent shared words: it has
 a few thousand values."""
 _MOST_MEASURED = 100_000
+_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -170,14 +171,7 @@ def _first_rows(
     artifact: Artifact,
 ) -> tuple[pa.Array, NDArray[np.float32], NDArray[np.int64]]:
     """Tokens, vectors and counts of the most frequent words."""
-    parts, n_rows = [], 0
-    with artifact.row_groups("vectors", ["token", "count", "vector"]) as groups:
-        for number in range(len(groups)):
-            if n_rows >= _MOST_MEASURED:
-                break
-            parts.append(groups.read(number))
-            n_rows += len(parts[-1])
-    table = pa.concat_tables(parts).slice(0, _MOST_MEASURED).combine_chunks()
+    table = read_first(artifact, _MOST_MEASURED)
     return (
         table.column("token").combine_chunks(),
         matrix_of(table),
@@ -195,8 +189,12 @@ def matrix_of(table: pa.Table) -> NDArray[np.float32]:
 
 def read_first(artifact: Artifact, n_rows: int) -> pa.Table:
     """The most frequent words of embeddings: token, count and vector."""
-    batches = artifact.batches("vectors", ["token", "count", "vector"], n_rows)
-    first = next(batches, None)
-    if first is None:
-        return schemas.vectors_schema(1).empty_table()
-    return pa.Table.from_batches([first]).slice(0, n_rows)
+    parts, n_missing = [], n_rows
+    for batch in artifact.batches("vectors", ["token", "count", "vector"], min(n_rows, _BATCH)):
+        parts.append(batch.slice(0, n_missing))
+        n_missing -= len(parts[-1])
+        if not n_missing:
+            break
+    if not parts:
+        return artifact.schema("vectors").empty_table()
+    return pa.Table.from_batches(parts).combine_chunks()
