@@ -374,7 +374,7 @@ def test_diff_says_the_same_in_a_terminal(project: HandMade) -> None:
     assert w2v["words"]["moved"][0]["token"] == "word007"
     assert cbow["words"]["n_come"] == 20
     assert len(cbow["after"]["losses"]) == 2
-    assert w2v["after"]["scores"]["pairs"]["n_items"] == 20
+    assert w2v["after"]["scores"]["pairs"]["n_items"] == 24
     same = asked_json(project.path, "diff", "2", "2")
     assert same["config"] == []
     assert same["models"][0]["words"]["note"] == "these are the same vectors"

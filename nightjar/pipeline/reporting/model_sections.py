@@ -349,7 +349,7 @@ def _drift_words(page: Page, changes: WordChanges) -> None:
         page.paragraph(f"{counted(changes.n_measured, 'word')} of both compared{beyond}{median}.")
     page.plots(_moved_chart(changes))
     if changes.moved:
-        with page.folded(f"The {len(changes.moved[:_N_MOVED])} words that moved most"):
+        with page.folded("Words that moved most, with figures"):
             _moved_table(page, changes)
     for title, n_words, words in (
         ("new", changes.n_come, changes.come),

@@ -33,7 +33,7 @@ class ConfigChange:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class VocabularyChange:
     """How the distinct words of a corpus changed."""
 
     n_come: int
@@ -49,7 +49,7 @@ class CorpusDifference:
 
     before: CorpusFacts | None
     after: CorpusFacts | None
-    vocabulary: Vocabulary | None
+    vocabulary: VocabularyChange | None
     """None where one side's tokens are no longer kept."""
 
     @property
@@ -204,9 +204,9 @@ def _corpus(before: NightFacts, after: NightFacts, corpus: str) -> CorpusDiffere
     return CorpusDifference(then, now, vocabulary)
 
 
-def _vocabulary(old: Artifact, new: Artifact) -> Vocabulary:
+def _vocabulary(old: Artifact, new: Artifact) -> VocabularyChange:
     if old.manifest.digest == new.manifest.digest:
-        return Vocabulary(0, 0, (), ())
+        return VocabularyChange(0, 0, (), ())
     found = compare_vocabularies(new, old)
     come, gone = (
         tuple(
@@ -217,7 +217,7 @@ def _vocabulary(old: Artifact, new: Artifact) -> Vocabulary:
         )
         for table in (found.appeared, found.vanished)
     )
-    return Vocabulary(found.n_appeared, found.n_vanished, come, gone)
+    return VocabularyChange(found.n_appeared, found.n_vanished, come, gone)
 
 
 def _model(before: NightFacts, after: NightFacts, model: str, reads_words: bool) -> ModelDifference:

@@ -304,7 +304,7 @@ def _about(event: Event) -> str:
 
 def _ancestry(facts: NightFacts, model: ModelFacts) -> Sequence[tuple[str, ...]]:
     corpus = _corpus_of(facts, model)
-    rows = [("source", name, f"{n:,} documents") for name, n in _sources(facts, corpus).items()]
+    rows = [("source", name, counted(n, "document")) for name, n in _sources(facts, corpus).items()]
     steps = {(step.stage, step.version): step for step in facts.night.steps}
     evaluation = facts.night.version(schemas.EVALUATION, model.model)
     of_corpus = facts.corpora.get(corpus)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nightjar.drift import Pairs, align, displacements
 from nightjar.store import Artifact, schemas
+from nightjar.wording import counted
 
 DRIFT = "drift"
 """The stage, if there is one, that measures how far words moved beyond what another seed does."""
@@ -141,7 +142,8 @@ def _measured(before: Artifact, after: Artifact) -> Mapping[str, Any]:
         _first_rows(artifact) for artifact in (before, after)
     )
     if left.shape[1] != right.shape[1]:
-        return {"note": f"vectors of {left.shape[1]} and {right.shape[1]} values do not compare"}
+        sizes = f"{left.shape[1]} and of {counted(right.shape[1], 'value')}"
+        return {"note": f"vectors of {sizes} cannot be compared"}
     places = pc.index_in(left_tokens, value_set=right_tokens)
     left_rows = np.flatnonzero(np.asarray(pc.is_valid(places)))
     right_rows = np.asarray(pc.drop_null(places)).astype(np.int64)
