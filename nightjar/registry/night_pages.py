@@ -62,9 +62,9 @@ def delete_night_pages(place: RegistryPlace, ledger_id: str | None) -> None:
     reader = place.reader()
     names = [] if ledger_id is None else reader.models_tagged(LEDGER_TAG, ledger_id)
     for version in (version for name in names for version in reader.versions(name)):
-        path = version.tags.get(PAGE_TAG)
-        if path is not None and version.run_id is not None:
-            _delete_from_run(place, version.run_id, path.rpartition("/")[2])
+        page = version.tags.get(PAGE_TAG)
+        if page is not None and version.run_id is not None:
+            _delete_from_run(place, version.run_id, page.rpartition("/")[2])
 
 
 def _delete_from_run(place: RegistryPlace, run_id: str, name: str) -> None:
@@ -76,4 +76,5 @@ def _delete_from_run(place: RegistryPlace, run_id: str, name: str) -> None:
 
         if any(found.path == name for found in client.list_artifacts(run_id)):
             address = client.get_run(run_id).info.artifact_uri
-            get_artifact_repository(address, place.uri).delete_artifacts(name)
+            repository = get_artifact_repository(address, place.uri)
+            repository.delete_artifacts(name)  # type: ignore[no-untyped-call]

@@ -26,8 +26,8 @@ def item_values(metric: str, answers: Floats, gold: Floats) -> Floats:
     if not len(answers):
         return np.zeros(0)
     if metric in (SPEARMAN, PEARSON):
-        reach = max(1, len(answers) - 1)
-        return 1.0 - np.abs(_ranks(answers) - _ranks(gold)) / reach
+        near: Floats = 1.0 - np.abs(_ranks(answers) - _ranks(gold)) / max(1, len(answers) - 1)
+        return near
     if metric in (ACCURACY, MACRO_F1):
         return (answers == gold).astype(np.float64)
     if metric == SHARE:
