@@ -106,6 +106,7 @@ def report_page(
         print_json({"night": found.number, "page": str(path)})
     else:
         print_line(Terminal(), str(path))
+    # waits: to open a browser is what the user asked for
     if is_opened and not webbrowser.open(path.absolute().as_uri()):
         raise InputError(f"no browser opens; open {path} yourself")
 
