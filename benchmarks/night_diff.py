@@ -3,7 +3,8 @@
 Two nights of one model, by default with 400,000 words of 100 values each. The second night's
 vectors are the first ones turned, with noise; one word in fifty is another one. The command is a
 process of its own, imports included. The reference reads the same two tables and aligns all shared
-words with ``scipy.linalg.orthogonal_procrustes``, also in a process of its own.
+words with ``scipy.linalg.orthogonal_procrustes``, also in a process of its own. Where other
+programs use the cores, too, the clock says little, so processor seconds decide.
 
     python -m benchmarks.night_diff --json night_diff.json
 """
@@ -80,7 +81,11 @@ def figures(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     words = told["models"][0]["words"]
     if words["n_come"] != words["n_gone"] or not words["moved"]:
         raise SystemExit(f"the command found something else: {words}")
-    seconds = statistics.median(one["seconds"] for one in ours)
+    median = {
+        f"{name}_{key}": statistics.median(one[key] for one in runs)
+        for name, runs in (("diff", ours), ("reference", theirs))
+        for key in ("seconds", "processor_seconds")
+    }
     return {
         "words": arguments.words,
         "vector_size": arguments.vector_size,
@@ -88,10 +93,9 @@ def figures(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "n_come": words["n_come"],
         "diff": ours,
         "reference": theirs,
-        "diff_seconds": seconds,
-        "reference_seconds": statistics.median(one["seconds"] for one in theirs),
+        **median,
         "most_seconds": MOST_SECONDS,
-        "is_fast_enough": seconds < MOST_SECONDS,
+        "is_fast_enough": median["diff_processor_seconds"] < MOST_SECONDS,
     }
 
 

@@ -116,7 +116,7 @@ def test_every_night_has_a_page_with_all_sections(finished: Finished) -> None:
 def test_the_second_night_is_compared_with_the_first(finished: Finished) -> None:
     text = text_of(finished.pages[1])
     assert "Compared with night 1, the last accepted one before." in text
-    assert "text documents 100 120 +20" in text
+    assert "text: documents 100 120 +20" in text
     assert "20 words new since night 1" in text
     assert "The config and the code are the same." in text
     # A trial differs in its key; a night that was not accepted is nothing to compare with.
@@ -306,7 +306,7 @@ def test_a_report_that_fails_is_an_alarm(tmp_path: Path, monkeypatch: pytest.Mon
     assert night.status is NightStatus.COMPLETED
     assert outcome(night) == "promoted"
     (alarm,) = night.alarms
-    assert alarm.startswith("the night's report was not made: a bug")
+    assert alarm.startswith("the night's report is not finished: a bug")
     assert Nights(project.loaded.pipeline_dir).get(1).alarms == night.alarms
     assert not page_path(project.loaded, 1).exists()
 

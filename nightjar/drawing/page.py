@@ -59,7 +59,7 @@ details { margin: .6rem 0; } summary { cursor: pointer; color: var(--link); }
 """
 _MAX_SHOWN = 60
 _NUMBERS, _VALUES, _PROSE = "n", "v", "p"
-_LONGEST_VALUE = 28
+_LONGEST_VALUE = 30
 _END = "\n</body></html>\n"
 
 

@@ -22,6 +22,8 @@ from nightjar.wording import counted
 MAX_WORDS = 1_200
 """A map has at most so many words: a page of several maps stays below two megabytes."""
 _SIZE, _MARGIN = 380, 12
+_CORE = 1.35
+"""The drawing is so much wider than the part that four fifths of the words are in."""
 _BORDER = 0.16
 """Share of the drawing's half that is left for places far from the others."""
 _WIDE = 900
@@ -139,8 +141,8 @@ def map_of_words(
 
 def _on_paper(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Places within the drawing; the few that are far from the others are drawn near its border."""
-    low, high = np.quantile(places, 0.02, axis=0), np.quantile(places, 0.98, axis=0)
-    around = (places - (low + high) / 2) / np.maximum((high - low) / 2, 1e-9)
+    low, high = np.quantile(places, 0.1, axis=0), np.quantile(places, 0.9, axis=0)
+    around = (places - (low + high) / 2) / np.maximum(_CORE * (high - low) / 2, 1e-9)
     beyond = np.maximum(np.abs(around) - 1.0, 0.0)
     around = np.clip(around, -1.0, 1.0) + np.sign(around) * _BORDER * (1.0 - np.exp(-beyond))
     half = _SIZE / 2 - _MARGIN
@@ -174,7 +176,11 @@ def _labels(words: Sequence[MappedWord], drawn: NDArray[np.float64]) -> Iterator
     points = drawn[order] * (1, -1) + (0, _SIZE)
     box = (0.0, float(_SIZE), 0.0, float(_SIZE))
     narrow = labelled(texts, points.astype(np.float32), box, (_SIZE, _SIZE), 40)
-    wide = labelled(texts, points.astype(np.float32), box, (_WIDE, _WIDE), 160)
+    # The others leave room for those.
+    first = [*narrow, *(number for number in range(len(texts)) if number not in set(narrow))]
+    rows = points[first].astype(np.float32)
+    found = labelled([texts[number] for number in first], rows, box, (_WIDE, _WIDE), 160)
+    wide = [first[place] for place in found]
     for number in dict.fromkeys((*narrow, *wide)):
         x, y = drawn[order[number]].tolist()
         kind = "" if number in narrow else ' class="wide-only"'

@@ -11,10 +11,8 @@ Data, no Dash::
     derived     directories of derived arrays: complete or missing
     prefixes    words by prefix: a sorted order on disk, searched by bisection
     placement   a point and a cluster for every word, cached on disk
-    neighbour_graph   the layout that keeps neighbours together
-    level_of_detail   the points and labels of one window of the map
+    level_of_detail   the points of one window of the map
     moved       the words whose vectors differ most between two versions, after alignment
-    history     scores by night, and the events of the ledger
 
 Pages, Dash::
 
@@ -26,6 +24,9 @@ Pages, Dash::
 
 The address is the state: a field changes the address, and the page is drawn from the address. So
 every view can be shared and the browser's back button works.
+
+The layout that keeps neighbours together, and labels that do not overlap, are in
+:mod:`nightjar.drawing`; scores by night are in :mod:`nightjar.pipeline.history`.
 
 Derived arrays are in ``explorer/<embeddings version>-<digest>-<kind and revision>`` below the
 artifact store. They can be deleted at any time; the explorer deletes those of versions that are no

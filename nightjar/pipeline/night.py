@@ -243,9 +243,9 @@ def _ended(loaded: LoadedConfig, recorder: NightRecorder, status: NightStatus) -
         report_night(loaded, recorder.ended(status))
     except Exception as error:  # a bug in it, too
         is_bug = not isinstance(error, NightjarError)
-        logger.warning("the night's report was not made: %s", error, exc_info=is_bug)
+        logger.warning("the night's report is not finished: %s", error, exc_info=is_bug)
         recorder.alarm(
-            f"the night's report was not made: {error}; 'nightjar nights report "
+            f"the night's report is not finished: {error}; 'nightjar nights report "
             f"{recorder.night.number}' makes it"
         )
     return recorder.end(status)

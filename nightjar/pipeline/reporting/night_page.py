@@ -162,7 +162,7 @@ def _changes(page: Page, view: NightView) -> None:
     else:
         page.paragraph("The config and the code are the same.")
     page.table(
-        ("corpus or model", "what", f"night {before.number}", "this night", "change"),
+        ("what", f"night {before.number}", "this night", "change"),
         [
             *(row for found in since.corpora for row in _corpus_rows(found)),
             *(row for found in since.models for row in _model_rows(found)),
@@ -185,19 +185,20 @@ def _corpus_rows(found: CorpusDifference) -> Sequence[tuple[str, ...]]:
         before, after = (
             None if side is None else getattr(side, name) for side in (found.before, found.after)
         )
-        rows.append((found.corpus, what, _count(before), _count(after), _change(before, after)))
+        name_of = f"{found.corpus}: {what}"
+        rows.append((name_of, _count(before), _count(after), _change(before, after)))
     return rows
 
 
 def _model_rows(found: ModelDifference) -> Sequence[tuple[str, ...]]:
     before, after = (None if side is None else side.n_words for side in (found.before, found.after))
-    rows = [(found.model, "words", _count(before), _count(after), _change(before, after))]
+    name_of = f"{found.model}: words"
+    rows = [(name_of, _count(before), _count(after), _change(before, after))]
     for change in found.scores:
         then, now = (None if side is None else side.value for side in (change.before, change.after))
         rows.append(
             (
-                found.model,
-                f"{change.benchmark}, {change.metric}",
+                f"{found.model}: {change.benchmark}, {change.metric}",
                 "-" if then is None else f"{then:.4f}",
                 "-" if now is None else f"{now:.4f}",
                 "" if then is None or now is None else f"{now - then:+.4f}",
