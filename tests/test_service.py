@@ -366,7 +366,7 @@ def test_the_page_of_a_night_opens_from_its_run(night_shift: NightShift, first_r
         password.fill(":".join(night_shift.login()))
         shown.keyboard.press("Enter")
         password.wait_for(state="detached")
-        shown.goto(f"{page_url}/artifacts/artifact/{artifact['id']}")
+        shown.goto(f"{page_url}/artifacts/artifact/{artifact['latest_id']}")
         with context.expect_page() as other:
             shown.get_by_role("link", name="The page of the night").click()
         opened = other.value

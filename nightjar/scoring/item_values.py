@@ -29,7 +29,8 @@ def item_values(metric: str, answers: Floats, gold: Floats) -> Floats:
         near: Floats = 1.0 - np.abs(_ranks(answers) - _ranks(gold)) / max(1, len(answers) - 1)
         return near
     if metric in (ACCURACY, MACRO_F1):
-        return (answers == gold).astype(np.float64)
+        right: Floats = np.equal(answers, gold).astype(np.float64)
+        return right
     if metric == SHARE:
         return np.clip(np.divide(answers, gold, out=np.zeros_like(gold), where=gold > 0), 0.0, 1.0)
     return _is_of_majority(answers, gold)
