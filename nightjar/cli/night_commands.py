@@ -21,7 +21,7 @@ from nightjar.core import Night, Nights, NightStatus
 from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
 from nightjar.pipeline.provenance import read_provenance
-from nightjar.pipeline.reporting import find_night, make_page, page_path
+from nightjar.pipeline.reporting import find_night, make_page, page_path, report_night
 from nightjar.store import replace
 
 app = typer.Typer()
@@ -82,7 +82,10 @@ def report_page(
         Path | None, typer.Option("--output", "-o", help="Write the page there, too.")
     ] = None,
     is_again: Annotated[
-        bool, typer.Option("--again", help="Draw it anew, from what is still kept.")
+        bool,
+        typer.Option(
+            "--again", help="Draw it anew, from what is still kept, and log it to MLflow."
+        ),
     ] = False,
     is_opened: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
@@ -97,7 +100,9 @@ def report_page(
     loaded = common.load()
     found = _as_known(find_night(loaded, night), is_running(loaded))
     path = page_path(loaded, found.number)
-    if is_again or not path.exists():
+    if is_again:
+        report_night(loaded, found)
+    elif not path.exists():
         replace(path, make_page(loaded, found).encode())
     if output is not None:
         save_text(output, path.read_text(encoding="utf-8"))

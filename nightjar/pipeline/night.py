@@ -246,7 +246,7 @@ def _ended(loaded: LoadedConfig, recorder: NightRecorder, status: NightStatus) -
         logger.warning("the night's report is not finished: %s", error, exc_info=is_bug)
         recorder.alarm(
             f"the night's report is not finished: {error}; 'nightjar nights report "
-            f"{recorder.night.number}' makes it"
+            f"{recorder.night.number} --again' makes it"
         )
     return recorder.end(status)
 

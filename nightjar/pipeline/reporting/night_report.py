@@ -49,7 +49,7 @@ def make_page(loaded: LoadedConfig, night: Night) -> str:
 
 
 def report_night(loaded: LoadedConfig, night: Night) -> Path:
-    """Make the page of a night that is about to end, keep it, and log it to MLflow.
+    """Make the page of a night, keep it, and log it to MLflow.
 
     Returns where it is kept beside the record. In MLflow it is logged to the run of each version
     that the night registered. Raises StoreError, StoreNotWritable, RegistryUnavailable.
