@@ -1,7 +1,8 @@
 """A run's report in the Prefect UI: one page of text and one table, as artifacts.
 
 A browser opens no ``file://`` link of a web page, so places on the disk are plain paths. Links lead
-to MLflow, where it is a server.
+to MLflow, where it is a server. The page of a night is served by the Prefect server that
+``nightjar serve`` starts; a link within that server opens under whatever port it has.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
 from nightjar.core.nights import StepRecord
-from nightjar.errors import StoreError
+from nightjar.errors import RegistryUnavailable, StoreError
+from nightjar.files.served_pages import page_link
 from nightjar.pipeline import ModelOutcome
+from nightjar.pipeline.reporting import page_addresses, page_path
 from nightjar.registry import page_of, tracking_uri
 from nightjar.store import Manifest, Store
 
@@ -54,6 +57,7 @@ def report_night(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOut
 
 def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:
     yield f"# Night {night.number} of {night.pipeline}: {night.status.value}"
+    yield f"\n{_page(loaded, night)}"
     if night.is_trial:
         yield f"\nA trial with {', '.join(f'`{text}`' for text in night.overrides)}."
     for title, lines in (
@@ -67,6 +71,21 @@ def _lines(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome])
             yield f"\n## {title}\n"
             yield from lines
     yield f"\nEverything is below `{loaded.artifacts_dir}`."
+
+
+def _page(loaded: LoadedConfig, night: Night) -> str:
+    """Where the night's page is: a link that opens, or else its path."""
+    path = page_path(loaded, night.number)
+    if not path.exists():
+        return f"It has no page; `nightjar nights report {night.number}` makes one."
+    served = page_link(loaded.artifacts_dir, night.pipeline, night.number)
+    links = [f"[The page of the night]({served})"] if served else []
+    try:
+        addresses = page_addresses(loaded, night)
+    except RegistryUnavailable:
+        addresses = []  # the night says so itself
+    links += [f"[the page in MLflow]({address})" for address in addresses]
+    return f"{', '.join(links) or 'Its page'}: `{path}`"
 
 
 def _models(loaded: LoadedConfig, night: Night, outcomes: Sequence[ModelOutcome]) -> Iterator[str]:

@@ -21,7 +21,6 @@ from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.registry.client import import_mlflow
 from nightjar.stages.report import PAGE, compare_vocabularies, measures, page_with_comparison
-from nightjar.stages.report.page import Page, draw_bars, draw_shares
 from nightjar.store import Artifact, Store, schemas
 
 mlflow = import_mlflow()
@@ -228,26 +227,13 @@ def test_the_version_hangs_on_the_corpus_alone_not_on_what_ran_before(base: Path
 
 def test_the_page_loads_nothing_and_its_plots_are_whole(base: Path) -> None:
     page = (run_report(base).directory / PAGE).read_text(encoding="utf-8")
-    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!#)""", page.replace('xlink:href="#', "")) == []
+    assert re.findall(r"""(?:src|href)\s*=\s*["'](?!#)""", page) == []
     assert "<script" not in page
     assert "@import" not in page
     plots = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(plots) == 3
     for plot in plots:
         ET.fromstring(plot)  # our own
-
-
-def test_hostile_names_and_words_are_shown_as_they_are() -> None:
-    page = Page("<script>alert(1)</script>")
-    page.table(("a",), [("<b>",)])
-    page.words([("</ol><img src=x onerror=alert(1)>", 1)])
-    page.plot(draw_bars(["$\\frac{", "<script>"], [1, 2], "n"), '"><script>')
-    page.plot(draw_shares(["&", "日本語"], [0.1, 0.2]), "shares")
-    html = page.html()
-    assert "<script>" not in html
-    assert "<img" not in html
-    assert "$\\frac{" in html
-    assert page.html() == html
 
 
 def test_the_report_is_an_mlflow_run_with_figures_and_files(base: Path) -> None:

@@ -29,8 +29,9 @@ from sharing_support import shared
 dash = pytest.importorskip("dash", reason="needs the extra 'explore'")
 
 from nightjar.config import load_config  # noqa: E402
+from nightjar.drawing import labels  # noqa: E402 (after the check for the extra)
 from nightjar.errors import InputError  # noqa: E402
-from nightjar.explorer import level_of_detail  # noqa: E402 (after the check for the extra)
+from nightjar.explorer import level_of_detail  # noqa: E402
 from nightjar.explorer.app import changed, draw, make_app, suggestions, window  # noqa: E402
 from nightjar.explorer.jobs import Jobs, Pending  # noqa: E402
 from nightjar.explorer.library import Library  # noqa: E402
@@ -274,16 +275,16 @@ def test_a_window_has_its_most_frequent_words_and_finer_ones_after_zooming() -> 
 def test_labels_do_not_overlap_and_the_most_frequent_win() -> None:
     points = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.8], [0.999, 0.1]], np.float32)
     texts = ["first", "hidden by it", "free", "beyond the edge"]
-    style, pixels = level_of_detail.LabelStyle(), (600, 400)
+    style, pixels = labels.LabelStyle(), (600, 400)
 
     def shown(box: Box, taken: Any = None) -> list[int]:
-        boxes = level_of_detail.label_boxes(texts, points, box, pixels, style)
-        return level_of_detail.apart(boxes, pixels, taken)
+        boxes = labels.label_boxes(texts, points, box, pixels, style)
+        return labels.apart(boxes, pixels, taken)
 
     assert shown((0, 1, 0, 1)) == [0, 2]
     assert shown((0.49, 0.53, 0.4, 0.6)) == [0, 1]
     assert shown((0, 1, 0, 1), np.array([[290.0, 310.0, 0.0, 400.0]])) == []
-    assert level_of_detail.text_width("漢字") > level_of_detail.text_width("ill")
+    assert labels.text_width("漢字") > labels.text_width("ill")
 
 
 def test_moving_the_map_sends_the_points_of_the_window(library: Library) -> None:
@@ -957,7 +958,7 @@ def test_tables_with_long_cells_are_lists_on_a_narrow_screen(tab: Any, address: 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_labels_do_not_collide(tab: Any, address: str, width: int) -> None:
     tab.set_viewport_size({"width": width, "height": 800})
-    for path, labels in (
+    for path, selector in (
         ("map", "#map .scatterlayer text"),
         ("map?word=king", "#map .scatterlayer text"),
         ("moved?left=w2v%401&right=w2v%402&least=1", ".chart .scatterlayer text"),
@@ -965,8 +966,8 @@ def test_labels_do_not_collide(tab: Any, address: str, width: int) -> None:
         ("scores", ".chart .xaxislayer-above text"),
     ):
         drawn(tab, f"{address}/{path}")
-        tab.locator(labels).first.wait_for()
-        n_labels, collisions = tab.evaluate(COLLIDING, labels)
+        tab.locator(selector).first.wait_for()
+        n_labels, collisions = tab.evaluate(COLLIDING, selector)
         assert n_labels
         assert collisions == [], path
 

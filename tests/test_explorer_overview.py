@@ -24,7 +24,6 @@ from nightjar.config import LoadedConfig, load_config  # noqa: E402 (after the c
 from nightjar.core import Nights  # noqa: E402
 from nightjar.explorer.app import changed, draw, make_app  # noqa: E402
 from nightjar.explorer.floors import floor_for  # noqa: E402
-from nightjar.explorer.history import History, Judged, Measurement  # noqa: E402
 from nightjar.explorer.library import Library  # noqa: E402
 from nightjar.explorer.overview import read_overview  # noqa: E402
 from nightjar.explorer.pages.elements import Screen  # noqa: E402
@@ -34,6 +33,7 @@ from nightjar.explorer.start_words import start_words  # noqa: E402
 from nightjar.explorer.view import View, read_view  # noqa: E402
 from nightjar.files.harmless_text import visible  # noqa: E402
 from nightjar.pipeline import accept_last_night  # noqa: E402
+from nightjar.pipeline.history import History, Judged, Measurement  # noqa: E402
 from nightjar.pipeline.provenance import read_provenance  # noqa: E402
 from nightjar.scoring.scores import ALL, Score  # noqa: E402
 

@@ -201,9 +201,11 @@ def test_no_byte_of_a_purged_document_is_left_but_in_vectors_that_are_told(
         "drift",
         "embeddings",
         "mlflow",
+        "pipelines",
         "token_shards",
         "tokens",
     }
+    assert any(path.endswith("/report.html") for path in places_of(WORD, project.artifacts))
     result = purged(project, doc_id)
     told = {vectors.embeddings for vectors in result.trained}
     versions = {vectors.name for vectors in result.trained}

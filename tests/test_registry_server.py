@@ -21,18 +21,22 @@ from typer.testing import CliRunner
 
 from nightjar.cli.main import app
 from nightjar.config import RegistryConfig
+from nightjar.drawing import MAP_SCRIPT, MappedWord, Page, map_of_words
 from nightjar.errors import ModelFilesDamaged
 from nightjar.model.lookup import VectorModel
 from nightjar.progress import SILENT
 from nightjar.registry import (
+    PAGE_TAG,
     ClientWriter,
     RegisteredVersion,
     RegistryPlace,
     check_files_whole,
+    delete_night_pages,
     delete_version,
     ensure_registered,
     find_registered,
     gc_command,
+    log_night_page,
     model_files,
     page_of,
 )
@@ -67,6 +71,11 @@ class Served:
     def experiment(self) -> str:
         """Its MLflow experiment."""
         return self.world.model
+
+    @property
+    def ledger_id(self) -> str:
+        """The owner of its registered model."""
+        return self.world.request(registry=RegistryConfig(gate=GATE)).ledger_id
 
     def stored(self, version: RegisteredVersion) -> Path:
         """The folder of the version beside the server."""
@@ -265,6 +274,47 @@ def test_pages_open_on_models_and_runs(served: Served, path: str) -> None:
         menu.get_by_text("Model registry").wait_for()
         assert not menu.get_by_text("Prompts").count()
         opened.close()
+
+
+def test_the_page_of_a_night_opens_from_its_version(served: Served) -> None:
+    """By the link on the version's page, and by the address that Prefect shows."""
+    version = served.register()
+    page = Page("Night 7 of remote: completed", script=MAP_SCRIPT)
+    words = [MappedWord(word, 9 - place) for place, word in enumerate(("king", "queen", "kind"))]
+    page.part(map_of_words("words", words, np.eye(3, 2), ()))
+    for _ in range(2):  # the second time replaces it
+        log_night_page(served.place, version, 7, page.html())
+    found = served.place.reader().version(version.name, version.version)
+    assert found is not None
+    address = page_of(served.server.uri, found.tags[PAGE_TAG])
+    assert address is not None
+    shown = ClientWriter(served.place).client.get_model_version(version.name, "1").description
+    assert shown.count("Report of night 7") == 1
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is not None:
+        playwright = pytest.importorskip("playwright.sync_api")
+        with playwright.sync_playwright() as started:
+            browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            tab = browser.new_page()
+            tab.set_default_timeout(60_000)
+            tab.goto(page_of(served.server.uri, f"models/{version.name}/versions/1"))
+            link = tab.get_by_role("link", name="night-000007.html")
+            link.wait_for()
+            assert link.evaluate("found => found.href").endswith(address.partition("#")[2])
+            tab.goto(address)
+            frame = tab.frame_locator("iframe")
+            frame.get_by_role("heading", name="Night 7 of remote: completed").wait_for()
+            frame.locator(".map input").fill("ki")
+            assert frame.locator(".map ul li").all_inner_texts() == [
+                "king, 9 times",
+                "kind, 7 times",
+            ]
+            browser.close()
+    delete_night_pages(served.place, served.ledger_id)
+    client = ClientWriter(served.place).client
+    names = {entry.path for entry in client.list_artifacts(str(version.run_id))}
+    assert "model_card.md" in names
+    assert "night-000007.html" not in names
 
 
 @pytest.mark.parametrize("n_lost", [1, 100])

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from conftest import PROJECT_ROOT
 from service_support import START_SECONDS, NightShift, environment_of_a_user, serving
@@ -32,6 +33,7 @@ from nightjar.errors import InputError, OrchestratorUnavailable
 from nightjar.promotion import Steward
 from nightjar.registry import RegistryPlace, open_reader, open_writer
 
+NIGHT_ARTIFACT: dict[str, object] = {"artifacts": {"key": {"any_": ["night"]}}}
 # What is waited for within has limits of its own, whose messages say more.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -344,6 +346,45 @@ def test_the_page_asks_for_the_password_and_shows_the_runs(night_shift: NightShi
         page.locator("input[type=password]").fill(":".join(night_shift.login()))
         page.keyboard.press("Enter")
         page.get_by_role("link", name="nightly").first.wait_for()
+        browser.close()
+
+
+def test_the_page_of_a_night_opens_from_its_run(night_shift: NightShift, first_run: None) -> None:
+    """By a link in the run's report, in a browser that need not say the password again."""
+    nights = Nights(night_shift.project / "artifacts" / "pipelines" / "small")
+    kept = nights.path(1) / "report.html"
+    (artifact,) = night_shift.post("/artifacts/latest/filter", NIGHT_ARTIFACT)
+    link = re.search(r"\[The page of the night\]\(([^)]+)\)", artifact["data"])
+    assert link is not None, artifact["data"]
+    server = night_shift.url.removesuffix("/api")
+    page = httpx.get(server + link[1], timeout=30)
+    assert page.content == kept.read_bytes()
+    assert "sandbox" in page.headers["content-security-policy"]
+    for wrong in (link[1][:-1] + "x", link[1].replace("/1/", "/2/"), link[1][:-32] + "0" * 32):
+        assert httpx.get(server + wrong, timeout=30).content != page.content
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs the browser chromium on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = browser.new_context()
+        context.set_default_timeout(120_000)
+        shown = context.new_page()
+        page_url = server.replace("127.0.0.1", "localhost")
+        shown.goto(f"{page_url}/deployments")
+        password = shown.locator("input[type=password]")
+        password.fill(":".join(night_shift.login()))
+        shown.keyboard.press("Enter")
+        password.wait_for(state="detached")
+        shown.goto(f"{page_url}/artifacts/artifact/{artifact['latest_id']}")
+        with context.expect_page() as other:
+            shown.get_by_role("link", name="The page of the night").click()
+        opened = other.value
+        opened.get_by_role("heading", name="Night 1 of small: completed").wait_for()
+        assert opened.url == page_url + link[1]
+        # A stranger to Prefect's own page, which keeps the password.
+        assert opened.evaluate("window.origin") == "null"
         browser.close()
 
 

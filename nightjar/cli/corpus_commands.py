@@ -19,11 +19,13 @@ from nightjar.cli.corpora_asked import (
     compare_documents,
     report_corpus,
 )
+from nightjar.cli.night_difference_output import print_difference
 from nightjar.cli.options import CommonOptions, CorpusOption, EntryOption, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line, save_text
 from nightjar.cli.terminal import Terminal
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
+from nightjar.pipeline.reporting import compare_nights, find_night, read_facts
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 from nightjar.stages.ingest import ChangeKind, Comparison
@@ -94,11 +96,19 @@ def search(
 @app.command()
 @grouped
 def diff(
-    stage: Annotated[str, typer.Argument(metavar="documents", help="The word 'documents'.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NIGHT|documents",
+            help="A night: its number, last or last~1. Or the word 'documents'.",
+        ),
+    ],
     old: Annotated[
         str | None,
         typer.Argument(
-            metavar="A", help="The older version; default: that of the accepted night before it."
+            metavar="NIGHT|A",
+            help="The night to compare it with. With 'documents': the older version; default: that "
+            "of the accepted night before.",
         ),
     ] = None,
     new: Annotated[
@@ -106,18 +116,22 @@ def diff(
         typer.Argument(metavar="B", help="The newer version; default: the last accepted night's."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, help="List this many documents.")
+        int, typer.Option("--limit", "-n", min=0, help="List this many documents or words.")
     ] = 20,
     corpus: CorpusOption = None,
     *,
     nights: TwoNights,
     common: CommonOptions,
 ) -> None:
-    """Show which documents were added, changed and removed between two nights or versions."""
-    if stage != "documents":
-        raise InputError(
-            f"{stage}: only documents can be compared, as in 'nightjar diff documents'"
-        )
+    """Show what differs between two nights, or which documents of a corpus do.
+
+    'diff 3 7' and 'diff last~1 last' compare nights: config, corpora, models with their scores and
+    words, seconds. 'diff documents' compares the documents of two nights or versions.
+    """
+    if what != "documents":
+        given = (new, corpus, nights.night, nights.against)
+        _diff_nights(common, (what, old), limit, has_more=any(one is not None for one in given))
+        return
     is_by_night = nights.against is not None or (new is not None and nights.night is not None)
     if old is not None and is_by_night:
         raise InputError("give two versions, or nights with --night and --against, not both")
@@ -126,6 +140,25 @@ def diff(
         print_json(_comparison_as_json(comparison, limit))
     else:
         _print_comparison(Terminal(), comparison, limit)
+
+
+def _diff_nights(
+    common: CommonOptions, asked: tuple[str, str | None], limit: int, *, has_more: bool
+) -> None:
+    first, second = asked
+    if second is None or has_more:
+        raise InputError(
+            f"'nightjar diff' takes two nights, as in 'nightjar diff last~1 last', or the word "
+            f"documents, as in 'nightjar diff documents'; given is {first}"
+            f"{'' if second is None else f' {second}'}{' and more' if has_more else ''}"
+        )
+    loaded = common.load()
+    before, after = (read_facts(loaded, find_night(loaded, one)) for one in (first, second))
+    found = compare_nights(before, after)
+    if common.as_json:
+        print_json(found.as_json())
+    else:
+        print_difference(Terminal(), found, limit)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError, OrchestratorUnavailable
 from nightjar.files import urls
+from nightjar.files.served_pages import PAGES_VARIABLE
 from nightjar.store import named_write_errors
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ class RunServer:
         atexit.register(self._server.stop)
         os.environ["PREFECT_API_URL"] = self._server.url
         os.environ["PREFECT_API_AUTH_STRING"] = self._server.secret
+        # The links are read later, under the server of 'nightjar serve', which uses the same
+        # database.
+        os.environ[PAGES_VARIABLE] = str(self._loaded.artifacts_dir.absolute())
 
     def wait(self) -> None:
         """Wait until the server answers. Raises OrchestratorUnavailable."""

@@ -7,6 +7,9 @@ it states an ``Origin``, that is this server too. The API needs a secret besides
 (``PREFECT_SERVER_API_AUTH_STRING``), which Prefect checks; without one the server does not start.
 Only its user can read what it writes.
 
+It also serves the pages of nights, to those who know a digest of the night's record, which is in
+the link that Prefect shows (:class:`NightPages`).
+
 As a script: ``python guarded_server.py HOST SOCKET PARENT_PID``. SOCKET is a file descriptor that
 the parent listens on, so nobody else can take the port while the server starts. The server ends
 when the parent is gone, for whatever reason; with 0 it does not watch.
@@ -23,6 +26,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import IO, Any
+
+from nightjar.files.served_pages import PAGES_VARIABLE, is_page_link, read_page
 
 SERVER_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 CLIENT_VARIABLE = "PREFECT_API_AUTH_STRING"
@@ -116,6 +121,38 @@ class Guard:
         return None
 
 
+class NightPages:
+    """Serves the pages of nights (:mod:`nightjar.files.served_pages`); the rest goes on.
+
+    A page gets an origin of its own, so that it is a stranger to Prefect's page, which knows the
+    secret.
+    """
+
+    def __init__(self, app: _App, root: Path) -> None:
+        self._app = app
+        self._root = root
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer one connection (ASGI)."""
+        is_ours = scope["type"] == "http" and is_page_link(scope["path"])
+        if not is_ours or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        page = read_page(self._root, scope["path"])
+        kind = b"text/plain" if page is None else b"text/html"
+        headers = [
+            (b"content-type", kind + b"; charset=utf-8"),
+            (b"content-security-policy", b"sandbox allow-scripts"),
+            (b"cache-control", b"no-store"),
+        ]
+        status = 404 if page is None else 200
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"There is no such page; 'nightjar nights report' makes it.\n"
+        body = body if page is None else page
+        is_head = scope["method"] == "HEAD"
+        await send({"type": "http.response.body", "body": b"" if is_head else body})
+
+
 def _with_headers(send: _Send) -> _Send:
     async def sending(message: _Message) -> None:
         if message["type"] == "http.response.start":
@@ -148,7 +185,10 @@ def _serve(host: str, number: int, parent: int) -> None:
     with socket.socket(fileno=number) as listening:
         port = listening.getsockname()[1]
         level = os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "warning").lower()
-        app = Guard(create_app(final=True), own_hosts(host, port))
+        served: _App = create_app(final=True)
+        if os.environ.get(PAGES_VARIABLE):
+            served = NightPages(served, Path(os.environ[PAGES_VARIABLE]))
+        app = Guard(served, own_hosts(host, port))
         config = uvicorn.Config(app, host=host, port=port, log_level=level, lifespan="on")
         server = uvicorn.Server(config)
         server.run(sockets=[listening])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import webbrowser
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import CommonOptions, LedgerOptions, grouped
-from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
+from nightjar.cli.outputs import errors, print_alarms, print_json, print_line, save_text
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.core import Night, Nights
@@ -22,6 +24,8 @@ from nightjar.errors import InputError
 from nightjar.pipeline import accept_last_night, is_running
 from nightjar.pipeline.alerts import CheckLimits, Checkup, alert_of_check, check_pipeline, short
 from nightjar.pipeline.provenance import read_provenance
+from nightjar.pipeline.reporting import find_night, make_page, page_path, report_night
+from nightjar.store import replace
 
 _NOT_WELL = 1
 _AGE = re.compile(r"([0-9]{1,6})([mhd])")
@@ -74,6 +78,50 @@ def show_night(
         print_json(night.as_json())
     else:
         _print_night(Terminal(), night)
+
+
+@nights_app.command(name="report")
+@grouped
+def report_page(
+    night: Annotated[
+        str, typer.Argument(metavar="[ID]", help="The night: its number, last or last~1.")
+    ] = "last",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the page there, too.")
+    ] = None,
+    is_again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Draw it anew, from what is still kept, and log it to MLflow."
+        ),
+    ] = False,
+    is_opened: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Say where the page of a night is; make it if it is missing.
+
+    A page that the night made has everything. Drawn later, it says what is no longer kept.
+    """
+    loaded = common.load()
+    found = find_night(loaded, night).as_known(is_running(loaded))
+    path = page_path(loaded, found.number)
+    if is_again:
+        report_night(loaded, found)
+    elif not path.exists():
+        replace(path, make_page(loaded, found).encode())
+    if output is not None:
+        save_text(output, path.read_text(encoding="utf-8"))
+        path = output
+    if common.as_json:
+        print_json({"night": found.number, "page": str(path)})
+    else:
+        print_line(Terminal(), str(path))
+    # waits: to open a browser is what the user asked for
+    if is_opened and not webbrowser.open(path.absolute().as_uri()):
+        raise InputError(f"no browser opens; open {path} yourself")
 
 
 @app.command()

@@ -27,7 +27,11 @@ from rich.console import Console
 
 from nightjar.cli.embedded_server import prepare_database
 from nightjar.cli.environment import LOOPBACK, check_prefect_url, has_proxy, keep_proxies_out
-from nightjar.cli.guarded_server import CLIENT_VARIABLE, SERVER_VARIABLE, start_server
+from nightjar.cli.guarded_server import (
+    CLIENT_VARIABLE,
+    SERVER_VARIABLE,
+    start_server,
+)
 from nightjar.cli.project_template import DEPLOYMENTS_FILE, SHIPPED_DEPLOYMENTS
 from nightjar.cli.server_secret import kept_secret, secret_path
 from nightjar.cli.terminal import pass_on
@@ -36,6 +40,7 @@ from nightjar.errors import ConfigError, InputError, OrchestratorUnavailable
 from nightjar.files import urls
 from nightjar.files.asking import ask_within
 from nightjar.files.listening import is_loopback, listen, shown_host
+from nightjar.files.served_pages import PAGES_VARIABLE
 from nightjar.store import named_write_errors
 
 DEPLOYMENT = "nightly/nightly"
@@ -82,6 +87,7 @@ def serve_nightly(
             console.print(f"Starting the Prefect server at {url}")
             secret, known = _secret(loaded)
             environment[CLIENT_VARIABLE] = secret
+            environment[PAGES_VARIABLE] = str(loaded.artifacts_dir.absolute())
             prepare_database(environment)
             with listening:
                 server = start_server(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from nightjar.store.fingerprint import canonical_json
 from nightjar.store.local_disk import names
 
 _BEGIN, _END = "begin.json", "night.json"
+_EVENT = re.compile(r"[0-9]{6,}\.json")
 
 
 class NightStatus(StrEnum):
@@ -179,7 +181,7 @@ class Nights:
             raise InputError(f"there is no night {number}; 'nightjar nights' lists them")
         night = _night(directory, begun)
         for name in names(directory):
-            if name != _BEGIN:
+            if _EVENT.fullmatch(name):
                 night = _with_event(night, _read(directory / name) or {})
         return night
 
@@ -214,7 +216,7 @@ class Nights:
         for number in reversed(self.numbers()):
             directory = self._of(number)
             if (directory / _END).exists():
-                events = [name for name in names(directory) if name not in (_BEGIN, _END)]
+                events = [name for name in names(directory) if _EVENT.fullmatch(name)]
                 if not events:
                     break
                 found += [directory / name for name in reversed(events)]
@@ -344,14 +346,18 @@ class NightRecorder:
         """Record something that a person should look at."""
         self._tell({"alarm": message})
 
-    def end(self, status: NightStatus) -> Night:
-        """Close the record."""
-        self.night = replace(
+    def ended(self, status: NightStatus) -> Night:
+        """The night as it would be recorded if it ended now."""
+        return replace(
             self.night,
             status=status,
             ended_at=_now(),
             seconds=round(time.monotonic() - self._started, 3),
         )
+
+    def end(self, status: NightStatus) -> Night:
+        """Close the record."""
+        self.night = self.ended(status)
         put_new(self._directory / _END, _adapter().dump_json(self.night, indent=1))
         return self.night
 

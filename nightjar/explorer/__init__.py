@@ -12,12 +12,10 @@ Data, no Dash::
     derived     directories of derived arrays: complete or missing
     prefixes    words by prefix: a sorted order on disk, searched by bisection
     placement   a point and a cluster for every word, cached on disk
-    neighbour_graph   the layout that keeps neighbours together
     level_of_detail   the points of one window of the map, and labels that do not overlap
     start_words       words that are about something, without a list of stop words
     moved       the words whose vectors differ most between two versions, after alignment
     floors      how far another seed alone moves words, as 'nightjar noise' measured it
-    history     scores by night, and the events of the ledger
     robust_axis       the range of an axis that one spoilt night does not flatten
 
 Pages, Dash::
@@ -30,6 +28,9 @@ Pages, Dash::
 
 The address is the state: a field changes the address, and the page is drawn from the address. So
 every view can be shared and the browser's back button works.
+
+The layout that keeps neighbours together, and labels that do not overlap, are in
+:mod:`nightjar.drawing`; scores by night are in :mod:`nightjar.pipeline.history`.
 
 Derived arrays are in ``explorer/<embeddings version>-<digest>-<kind and revision>`` below the
 artifact store. They can be deleted at any time; the explorer deletes those of versions that are no

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nightjar.config import LoadedConfig
 from nightjar.explorer.catalogue import Catalogue, Version, read_catalogue
 from nightjar.explorer.floors import BandFloor, floor_for
-from nightjar.explorer.history import History, Judged, read_history
 from nightjar.explorer.jobs import Jobs, Pending
 from nightjar.explorer.moved import MovedWords, moved_words
 from nightjar.explorer.placement import KINDS, WordMap, open_map
@@ -24,6 +23,7 @@ from nightjar.explorer.prefixes import PrefixIndex
 from nightjar.explorer.start_words import start_words
 from nightjar.model.lookup import TableDamaged, VectorModel, check_whole
 from nightjar.pipeline.answerers import Answerers, AskedVersion
+from nightjar.pipeline.history import History, Judged, read_history
 from nightjar.registry import model_files
 from nightjar.store import Store, names, schemas
 

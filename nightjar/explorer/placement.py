@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.drawing.neighbour_graph import lay_out
 from nightjar.explorer.derived import Arrays, read_arrays, write_arrays
 from nightjar.explorer.jobs import Report
-from nightjar.explorer.neighbour_graph import lay_out
 from nightjar.model.lookup import VectorModel, VectorTable
 from nightjar.wording import counted
 

@@ -129,7 +129,7 @@ def protect(app: Dash, own_host: str | None, port: int) -> None:
 
     @server.after_request
     def add_policy(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = policy
+        response.headers.setdefault("Content-Security-Policy", policy)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Referrer-Policy"] = "no-referrer"

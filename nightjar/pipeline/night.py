@@ -52,6 +52,7 @@ from nightjar.pipeline.drifting import MeasuredDrift, measure_drift
 from nightjar.pipeline.judging import Judging
 from nightjar.pipeline.ownership import claim_pipeline
 from nightjar.pipeline.planning import plan_made
+from nightjar.pipeline.reporting import report_night
 from nightjar.pipeline.retention import collect, finish_purges
 from nightjar.pipeline.serving import ServingBuilder
 from nightjar.progress import SILENT, Progress
@@ -217,21 +218,20 @@ def run_night(
             provenance.git_commit,
         )
         watch.recorder = recorder
-        with _closed(recorder):
+        with _closed(loaded, recorder):
             night = _Night(loaded, runner, provenance, request, recorder)
             failures = night.run()
             if failures:
                 for label, error in failures.items():
                     recorder.alarm(f"{label}: {error}")
-                recorder.end(NightStatus.FAILED)
+                _ended(loaded, recorder, NightStatus.FAILED)
                 raise NightFailed(failures)
-            return recorder.end(
-                NightStatus.COMPLETED if night.n_done else NightStatus.NOTHING_TO_DO
-            )
+            done = NightStatus.COMPLETED if night.n_done else NightStatus.NOTHING_TO_DO
+            return _ended(loaded, recorder, done)
 
 
 @contextmanager
-def _closed(recorder: NightRecorder) -> Iterator[None]:
+def _closed(loaded: LoadedConfig, recorder: NightRecorder) -> Iterator[None]:
     """Close the record of a night that an error or Ctrl-C ends."""
     try:
         yield
@@ -239,11 +239,25 @@ def _closed(recorder: NightRecorder) -> Iterator[None]:
         raise
     except Exception as error:
         recorder.alarm(str(error))
-        recorder.end(NightStatus.FAILED)
+        _ended(loaded, recorder, NightStatus.FAILED)
         raise
     except BaseException:
         recorder.end(NightStatus.ENDED_EARLY)
         raise
+
+
+def _ended(loaded: LoadedConfig, recorder: NightRecorder, status: NightStatus) -> Night:
+    """Make the night's report and close its record. The report fails no night."""
+    try:
+        report_night(loaded, recorder.ended(status))
+    except Exception as error:  # a bug in it, too
+        is_bug = not isinstance(error, NightjarError)
+        logger.warning("the night's report is not finished: %s", error, exc_info=is_bug)
+        recorder.alarm(
+            f"the night's report is not finished: {error}; 'nightjar nights report "
+            f"{recorder.night.number} --again' makes it"
+        )
+    return recorder.end(status)
 
 
 def _recorded_config(loaded: LoadedConfig) -> dict[str, object]:

@@ -24,6 +24,7 @@ connects to MLflow, and :mod:`.model_card_reading` reads model cards back.
 from nightjar.registry.client import patient
 from nightjar.registry.corpus_runs import CorpusRun, LoggedRun, log_corpus
 from nightjar.registry.model_card_reading import read_model_card
+from nightjar.registry.night_pages import PAGE_TAG, delete_night_pages, log_night_page
 from nightjar.registry.readers import (
     CHALLENGER,
     CHAMPION,
@@ -67,6 +68,7 @@ __all__ = [
     "CHAMPION",
     "GATE_TAG",
     "LEDGER_TAG",
+    "PAGE_TAG",
     "ClientWriter",
     "CorpusRun",
     "Deletion",
@@ -81,6 +83,7 @@ __all__ = [
     "bytes_of_version",
     "check_files_whole",
     "check_owner",
+    "delete_night_pages",
     "delete_run",
     "delete_version",
     "ensure_registered",
@@ -90,6 +93,7 @@ __all__ = [
     "is_server",
     "load_address",
     "log_corpus",
+    "log_night_page",
     "masked",
     "model_files",
     "open_reader",

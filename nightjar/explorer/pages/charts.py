@@ -8,11 +8,6 @@ from dash import dcc
 
 from nightjar.explorer.pages.elements import Component, Screen
 
-PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
-    "#ee7733", "#009988", "#cc3311", "#7f7f7f",
-)  # fmt: skip
-"""Colours that colour-blind people can distinguish (Tol 2021)."""
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 8, 36
 """Margins around a chart's axes in pixels."""
 CHART_PIXELS = 260

@@ -9,17 +9,12 @@ import numpy as np
 from dash import dcc, html
 from numpy.typing import NDArray
 
+from nightjar.drawing.charts import PALETTE
+from nightjar.drawing.labels import LabelStyle, apart, label_boxes
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.jobs import Pending
-from nightjar.explorer.level_of_detail import (
-    LABEL_CANDIDATES,
-    LabelStyle,
-    apart,
-    bounds,
-    label_boxes,
-    rows_in,
-)
-from nightjar.explorer.pages.charts import PALETTE, ink
+from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, rows_in
+from nightjar.explorer.pages.charts import ink
 from nightjar.explorer.pages.elements import (
     Component,
     Request,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from dash import dcc, html
 
+from nightjar.drawing.labels import LabelStyle, apart, label_boxes
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.floors import BandFloor
 from nightjar.explorer.jobs import Pending
-from nightjar.explorer.level_of_detail import LabelStyle, apart, label_boxes
 from nightjar.explorer.moved import N_NEIGHBOURS, MovedWord, MovedWords, Points
 from nightjar.explorer.pages.charts import BOTTOM, LEFT, RIGHT, TOP, chart, chart_layout, ink
 from nightjar.explorer.pages.elements import (

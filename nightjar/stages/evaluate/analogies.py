@@ -51,6 +51,11 @@ class Analogies(BenchmarkItems):
         return len(self.questions)
 
     @property
+    def item_names(self) -> Sequence[str]:
+        """Each question in words."""
+        return [f"{a} is to {b} as {c} to {d}" for a, b, c, d in self.questions]
+
+    @property
     def item_categories(self) -> Sequence[str]:
         """The categories of the file."""
         return self.categories

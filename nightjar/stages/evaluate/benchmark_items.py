@@ -59,6 +59,11 @@ class BenchmarkItems(ABC):
         """The number of items."""
 
     @property
+    @abstractmethod
+    def item_names(self) -> Sequence[str]:
+        """What people call each item."""
+
+    @property
     def item_categories(self) -> Sequence[str]:
         """The category of each item; empty when scores are not split."""
         return ()

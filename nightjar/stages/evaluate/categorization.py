@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -37,6 +38,11 @@ class CategorizedWords(BenchmarkItems):
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @property
+    def item_names(self) -> Sequence[str]:
+        """Each word with its category."""
+        return [f"{w} ({c})" for w, c in zip(self.words, self.categories, strict=True)]
 
     @classmethod
     def read(cls, path: Path, config: CategorizationBenchmark | None = None) -> Self:

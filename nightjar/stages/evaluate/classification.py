@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -35,6 +36,11 @@ class LabelledTexts(BenchmarkItems):
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def item_names(self) -> Sequence[str]:
+        """Each text."""
+        return self.texts
 
     @classmethod
     def read(cls, path: Path, config: ClassificationBenchmark) -> Self:

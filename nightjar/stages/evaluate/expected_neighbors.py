@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,11 @@ class ExpectedNeighbors(BenchmarkItems):
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @property
+    def item_names(self) -> Sequence[str]:
+        """Each word."""
+        return self.words
 
     @classmethod
     def read(cls, path: Path, config: NeighborsBenchmark | None = None) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,11 @@ class OutlierSets(BenchmarkItems):
 
     def __len__(self) -> int:
         return len(self.outliers)
+
+    @property
+    def item_names(self) -> Sequence[str]:
+        """Each outlier with its set."""
+        return [f"{o} among {', '.join(s)}" for o, s in zip(self.outliers, self.sets, strict=True)]
 
     @classmethod
     def read(cls, path: Path, config: OutlierBenchmark | None = None) -> Self:

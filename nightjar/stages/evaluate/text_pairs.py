@@ -37,6 +37,11 @@ class TextPairs(BenchmarkItems):
         return len(self.left)
 
     @property
+    def item_names(self) -> Sequence[str]:
+        """Both texts of each pair."""
+        return [" / ".join(pair) for pair in zip(self.left, self.right, strict=True)]
+
+    @property
     def item_categories(self) -> Sequence[str]:
         """The genres."""
         return self.categories

@@ -47,6 +47,11 @@ class WordPairs(BenchmarkItems):
     def __len__(self) -> int:
         return len(self.left)
 
+    @property
+    def item_names(self) -> Sequence[str]:
+        """Both words of each pair."""
+        return [" / ".join(pair) for pair in zip(self.left, self.right, strict=True)]
+
     @classmethod
     def read(cls, path: Path, config: SimilarityBenchmark | None = None) -> Self:
         """Read word, word and score, tab-separated in UTF-8, or as Parquet.

@@ -2,8 +2,8 @@
 
 A stage made from documents and tokens. Nothing is made from it, so it neither delays nor stops a
 model. A comparison with another night is computed on request. :mod:`.measures` counts,
-:mod:`.doubts` says what looks wrong, and :mod:`.page` draws one HTML page without external
-resources; the numbers behind every plot are tables of the artifact.
+:mod:`.doubts` says what looks wrong. The page is one HTML file without external resources; the
+numbers behind every plot are tables of the artifact.
 """
 
 from nightjar.stages.report.measures import NewWords, compare_vocabularies

@@ -10,6 +10,7 @@ import pyarrow as pa
 from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext, hold_nothing
+from nightjar.drawing import Axis, Bar, Curve, Page, Point, bar_chart, curve_chart
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
 from nightjar.stages.report.doubts import find_doubts
 from nightjar.stages.report.measures import (
@@ -19,12 +20,11 @@ from nightjar.stages.report.measures import (
     measure_languages,
     measure_lengths,
 )
-from nightjar.stages.report.page import Page, draw_bars, draw_curve, draw_shares
 from nightjar.store import Artifact, Identity, Manifest, Staging, library_versions, schemas
 from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
 from nightjar.wording import counted
 
-REVISION = 3
+REVISION = 4
 """Raise it when the same artifacts give a different report than before."""
 
 
@@ -35,7 +35,7 @@ def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Ide
         name=corpus,
         config={},
         parents={DOCUMENTS: documents, TOKENS: tokens},
-        code={"revision": REVISION, **library_versions("matplotlib", "py3langid")},
+        code={"revision": REVISION, **library_versions("py3langid")},
     )
 
 
@@ -193,16 +193,18 @@ def _page(
     )
     ranges = _ranges(lengths.by_bin)
     page.heading("Length of documents")
-    page.plot(
-        draw_bars(
-            [str(low) if low == high else f"{low:,} to {high:,}" for low, high in ranges],
-            list(ranges.values()),
+    page.plots(
+        bar_chart(
+            "Documents by their number of words",
+            [
+                Bar(str(low) if low == high else f"{low:,} to {high:,}", n, f"{n:,}")
+                for (low, high), n in ranges.items()
+            ],
             "documents",
-        ),
-        "documents by their number of words",
+        )
     )
     page.heading("Vocabulary growth")
-    page.plot(draw_curve(lengths.growth, "words", "distinct words"), "distinct words by words")
+    page.plots(_growth(lengths))
     shares = dict(list(languages.shares.items())[:_MAX_LANGUAGES])
     page.heading("Languages")
     if n_sampled := sum(languages.sampled.values()):
@@ -211,8 +213,13 @@ def _page(
         )
     if languages.doubts:
         page.items(languages.doubts)
-    height = 1 + 0.25 * len(shares)
-    page.plot(draw_shares(list(shares), list(shares.values())), "share of each language", height)
+    page.plots(
+        bar_chart(
+            "Share of each language",
+            [Bar(name, 100 * share, f"{share:.1%}") for name, share in shares.items()],
+            "% of documents",
+        )
+    )
     page.heading("Dropped, skipped and changed")
     drops = _drops(documents, tokens)
     if drops:
@@ -223,6 +230,16 @@ def _page(
     else:
         page.text("nothing")
     return page.html()
+
+
+def _growth(lengths: Lengths) -> str:
+    points = [Point(float(words), float(n_distinct)) for words, n_distinct in lengths.growth]
+    return curve_chart(
+        "Vocabulary growth",
+        [Curve("", points)],
+        Axis("words", low=0.0),
+        Axis("distinct words", low=0.0, high=1.05 * max(1.0, *(point.y for point in points))),
+    )
 
 
 def page_with_comparison(

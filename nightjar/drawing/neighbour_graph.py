@@ -7,10 +7,11 @@ out; other words go to the mean of their nearest laid-out words, and the rarest 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorTable
 from nightjar.model.lookup.nearest import nearest_rows, unit_rows
 from nightjar.wording import counted
@@ -29,16 +30,16 @@ _BLOCK = 8_192
 _SEED = 1
 
 Floats = NDArray[np.float32]
+Report = Callable[[str], object]
+"""Takes a progress note."""
 
 
 def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
     """Positions (n_tokens, 2), starting from ``start``; NaN for words left out. Deterministic."""
     n_laid_out = min(N_LAID_OUT, len(table))
-    links = _links(table, n_laid_out)
-    first = start[:n_laid_out].astype(np.float64)
-    spread = first.std(axis=0)
-    first = (first - first.mean(axis=0)) / np.where(spread > 0, spread, 1) * _SIZE / 2
-    laid_out = _descend(first, links, report)
+    laid_out = lay_out_rows(
+        table.vectors[:n_laid_out], table.norms[:n_laid_out], start[:n_laid_out], report
+    )
     positions = np.full((len(table), 2), np.nan, np.float32)
     positions[:n_laid_out] = laid_out
     units = unit_rows(table.vectors[:n_laid_out], table.norms[:n_laid_out])
@@ -54,10 +55,20 @@ def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
     return positions
 
 
-def _links(table: VectorTable, n_rows: int) -> NDArray[np.int64]:
+def lay_out_rows(
+    matrix: Floats, lengths: Floats, start: Floats, report: Report
+) -> NDArray[np.float64]:
+    """Positions (n, 2) of rows of ``lengths`` (n,), all of them laid out. Deterministic."""
+    first = start.astype(np.float64)
+    spread = first.std(axis=0)
+    first = (first - first.mean(axis=0)) / np.where(spread > 0, spread, 1) * _SIZE / 2
+    return _descend(first, _links(matrix, lengths), report)
+
+
+def _links(matrix: Floats, lengths: Floats) -> NDArray[np.int64]:
     """Pairs of rows, one of which is among the other's nearest; shape (n_links, 2)."""
-    matrix, lengths = table.vectors[:n_rows], table.norms[:n_rows]
-    found = nearest_rows(matrix, lengths, matrix, _N_LINKS, [[row] for row in range(n_rows)])
+    excluded = [[row] for row in range(len(matrix))]
+    found = nearest_rows(matrix, lengths, matrix, _N_LINKS, excluded)
     pairs = np.concatenate(
         [
             np.stack([np.full(len(answer.rows), row), answer.rows], axis=1)

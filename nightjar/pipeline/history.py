@@ -56,16 +56,27 @@ class History:
         return list(dict.fromkeys(entry.score.benchmark for entry in self.measurements))
 
 
-def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> History:
+def read_history(
+    loaded: LoadedConfig,
+    known: dict[int, tuple[Judged, ...]],
+    *,
+    until: int | None = None,
+    most_nights: int | None = None,
+) -> History:
     """Read every score of every night, and every event.
 
     A candidate that is the same as the night before is listed only once. ``known`` caches nights
-    that have ended, which do not change.
+    that have ended, which do not change. ``until`` is the last night that is read; with
+    ``most_nights`` earlier ones are left out.
     """
     problems: list[str] = []
     events: tuple[Event, ...] = ()
     try:
-        events = read_events(loaded)
+        events = tuple(
+            event
+            for event in read_events(loaded)
+            if until is None or event.night is None or event.night <= until
+        )
     except StoreError as error:
         problems.append(str(error))
     crowned = {
@@ -75,7 +86,9 @@ def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> 
     }
     measurements = []
     last: dict[str, str] = {}
-    for judged in _nights(loaded, known, problems):
+    numbers = Nights(loaded.pipeline_dir).numbers()
+    numbers = [number for number in numbers if until is None or number <= until]
+    for judged in _nights(loaded, numbers[-(most_nights or len(numbers)) :], known, problems):
         if last.get(judged.model) == judged.evaluation:
             continue
         last[judged.model] = judged.evaluation
@@ -85,10 +98,13 @@ def read_history(loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]]) -> 
 
 
 def _nights(
-    loaded: LoadedConfig, known: dict[int, tuple[Judged, ...]], problems: list[str]
+    loaded: LoadedConfig,
+    numbers: list[int],
+    known: dict[int, tuple[Judged, ...]],
+    problems: list[str],
 ) -> Iterator[Judged]:
     nights, store = Nights(loaded.pipeline_dir), Store(loaded.artifacts_dir)
-    for number in nights.numbers():
+    for number in numbers:
         found = known.get(number)
         if found is None:
             n_problems = len(problems)
