@@ -132,11 +132,12 @@ def _shipped(directory: Path) -> list[str]:
 
 
 def _senses(counts: Counter[str]) -> dict[str, str]:
-    """Pairs of neighbours in the order of counts, evenly over the ranks."""
+    """Pairs of neighbours in the order of counts, more of them among frequent words."""
     ranked = [word for word, count in counts.most_common() if count >= LEAST_COUNT][N_SKIPPED:]
     ranked = [word for word in ranked if word.isalpha() and len(word) > 3]
-    places = np.linspace(0, len(ranked) - 2, N_SENSES).astype(int)
-    return {ranked[place + 1]: ranked[place] for place in places.tolist()}
+    places = np.linspace(0, np.sqrt(len(ranked) - 2), N_SENSES) ** 2
+    firsts = np.maximum(places.astype(int), 2 * np.arange(N_SENSES))  # no word is in two pairs
+    return {ranked[first + 1]: ranked[first] for first in firsts.tolist()}
 
 
 # -- trainings ---------------------------------------------------------------------------------

@@ -261,6 +261,10 @@ def test_the_drift_of_the_last_candidate_is_shown(three_nights: Path, tmp_path: 
 
 def test_a_night_with_a_page_leads_to_it(three_nights: Path, tmp_path: Path) -> None:
     loaded = copied(three_nights, tmp_path / "copy")
+    nights = Nights(loaded.pipeline_dir)
+    assert "/nights/1/report.html" in page(loaded, "/")
+    for number in nights.numbers():
+        (nights.path(number) / "report.html").unlink()
     assert "/nights/" not in page(loaded, "/")
     (Nights(loaded.pipeline_dir).path(2) / "report.html").write_text("<p>night 2</p>")
     assert "/nights/2/report.html" in page(loaded, "/")

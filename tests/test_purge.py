@@ -306,7 +306,8 @@ def test_what_is_made_of_it_is_due_and_the_night_keeps_it_out(project: Project) 
         stage, version, *_ = place.split("/")
         if stage == "drift":  # from the vectors that are told, and kept no longer than they are
             version = compared_with(project, version)
-        assert stage == "mlflow" or version in told
+        is_page = place.startswith("pipelines/") and place.endswith("/report.html")
+        assert stage == "mlflow" or is_page or version in told
     assert not {vectors.embeddings for vectors in purged(project, doc_id).trained} - told
 
 
@@ -355,7 +356,7 @@ def test_an_id_stays_out_whatever_text_it_gets_and_a_text_whatever_id(project: P
     assert "a new line" in found.values()
     for text in ("quite another text", WORD):
         places = [place for place in places_of(text, project.artifacts) if "mlflow" not in place]
-        assert {place.split("/")[0] for place in places} <= {"embeddings", "drift"}
+        assert {place.split("/")[0] for place in places} <= {"embeddings", "drift", "pipelines"}
 
 
 def test_a_text_stays_out_when_it_is_cleaned_otherwise(tmp_path: Path) -> None:
@@ -581,7 +582,7 @@ def test_the_next_night_finishes_a_purge_and_says_so(project: Project, victims: 
     assert not [
         place
         for place in places_of(WORD, project.artifacts)
-        if not place.startswith(("mlflow", "embeddings", "drift"))
+        if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
     ]
 
 
@@ -736,7 +737,7 @@ def test_phrases_of_its_words_go(tmp_path: Path) -> None:
     assert not [
         place
         for place in places_of(WORD, project.artifacts)
-        if not place.startswith(("mlflow", "embeddings", "drift"))
+        if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
     ]
     assert_whole(project)
 
@@ -834,7 +835,7 @@ def test_files_that_were_fetched_with_it_go_and_come_back_without_it(tmp_path: P
         assert not [
             place
             for place in places_of(WORD, project.artifacts)
-            if not place.startswith(("mlflow", "embeddings", "drift"))
+            if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
         ]
 
 

@@ -14,7 +14,6 @@ from nightjar.drawing.labels import LabelStyle, apart, label_boxes
 from nightjar.explorer.catalogue import Version
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.level_of_detail import LABEL_CANDIDATES, bounds, rows_in
-from nightjar.explorer.pages.charts import ink
 from nightjar.explorer.pages.elements import (
     Component,
     Request,
@@ -25,6 +24,7 @@ from nightjar.explorer.pages.elements import (
     pending,
     word_link,
 )
+from nightjar.explorer.pages.plotly_charts import ink
 from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
 from nightjar.files.harmless_text import plotly_text, visible

@@ -15,7 +15,6 @@ from nightjar.explorer.catalogue import Version
 from nightjar.explorer.floors import BandFloor
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.moved import N_NEIGHBOURS, MovedWord, MovedWords, Points
-from nightjar.explorer.pages.charts import BOTTOM, LEFT, RIGHT, TOP, chart, chart_layout, ink
 from nightjar.explorer.pages.elements import (
     Component,
     Request,
@@ -27,6 +26,7 @@ from nightjar.explorer.pages.elements import (
     table,
     word_link,
 )
+from nightjar.explorer.pages.plotly_charts import BOTTOM, LEFT, RIGHT, TOP, chart, chart_layout, ink
 from nightjar.explorer.view import Box, View
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.wording import counted

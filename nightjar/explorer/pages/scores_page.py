@@ -9,8 +9,8 @@ import numpy as np
 from dash import html
 
 from nightjar.drawing.charts import PALETTE
-from nightjar.explorer.pages.charts import chart, chart_layout
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
+from nightjar.explorer.pages.plotly_charts import chart, chart_layout
 from nightjar.explorer.robust_axis import Series, axis_range
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.pipeline.history import History, Measurement

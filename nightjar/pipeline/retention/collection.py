@@ -16,25 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.core import Stage, Wanted
-from nightjar.core.using import collecting, commands_at_work
+from nightjar.core import Keep, Nights, Stage, Wanted
+from nightjar.core.using import PIPELINES, collecting, commands_at_work
 from nightjar.errors import InputError, NightjarError
+from nightjar.files.served_pages import PAGE_NAME
 from nightjar.pipeline.retention.disk import Disk, bytes_below
 from nightjar.pipeline.retention.needs import Key, Survey, by_stage
 from nightjar.pipeline.retention.pipelines import LEDGER, RecordedPipeline, age_days, read_pipelines
-from nightjar.promotion import Ledger
+from nightjar.promotion import Ledger, ledger_directory
 from nightjar.registry import (
     LEDGER_TAG,
     RegisteredVersion,
     RegistryPlace,
     bytes_of_version,
+    delete_night_pages,
     delete_version,
     experiment_name,
     gc_command,
     registered_name,
 )
 from nightjar.stages import STAGES
-from nightjar.store import SET_ASIDE_DIR, Store, forget_deleted, remove_abandoned
+from nightjar.stages.ingest import PurgeList
+from nightjar.store import (
+    SET_ASIDE_DIR,
+    Store,
+    delete,
+    forget_deleted,
+    names,
+    remove_abandoned,
+)
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -128,6 +138,17 @@ def collect(
         return _Collector(loaded, stages, now or datetime.now(UTC)).collect()
 
 
+def delete_pages(loaded: LoadedConfig) -> None:
+    """Delete the pages of all nights, which show words of the corpora; they can be drawn anew."""
+    root = loaded.artifacts_dir
+    place = RegistryPlace.of(loaded.config.registry, root)
+    delete_night_pages(place, Ledger(ledger_directory(loaded)).id)
+    for name in names(root / PIPELINES):
+        nights = Nights(root / PIPELINES / name)
+        for number in nights.numbers():
+            delete(nights.path(number) / PAGE_NAME)
+
+
 @dataclass
 class _Collector:
     loaded: LoadedConfig
@@ -195,6 +216,8 @@ class _Collector:
 
     def collect(self) -> Collected:
         """Delete versions first, then artifacts, records and leftovers."""
+        if self.forgets_purged_words():  # first: after a kill the vectors are still there to tell
+            self.forget_pages()
         gone = [
             *self.collect_versions(),
             *self.collect_artifacts(),
@@ -228,6 +251,33 @@ class _Collector:
                 continue
             n_bytes += Disk.delete(self.directory(key))
             yield Item(ItemKind.ARTIFACT, "/".join(key), _UNNEEDED, n_bytes)
+
+    def forgets_purged_words(self) -> bool:
+        """Whether vectors go that were learnt before documents were purged.
+
+        Nights after the purge compared them with theirs, and their pages may show those words.
+        """
+        orders = [
+            datetime.fromisoformat(order.time)
+            for listed in PurgeList.all(self.own.directory).values()
+            for order in listed.orders
+        ]
+        if not orders:
+            return False
+        learnt = {stage.name for stage in self.stages if stage.keep is Keep.MODEL}
+        manifests = (
+            self.survey.find_manifest(key) for key in self.survey.doomed() if key[0] in learnt
+        )
+        return any(
+            manifest is not None and datetime.fromisoformat(manifest.created_at) < max(orders)
+            for manifest in manifests
+        )
+
+    def forget_pages(self) -> None:
+        try:
+            delete_pages(self.loaded)
+        except NightjarError as error:
+            self.warnings.append(f"pages of nights that show purged words are not deleted: {error}")
 
     def forget(self, key: Key, *, is_dry_run: bool = False) -> int:
         """Delete what was logged elsewhere about an artifact; return the bytes freed."""

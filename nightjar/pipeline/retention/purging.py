@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.core import Nights, Stage
+from nightjar.core import Stage
 from nightjar.core.using import PIPELINES, collecting, commands_at_work, night_lease
 from nightjar.errors import InputError, LeaseTaken, NightjarError
-from nightjar.files.served_pages import PAGE_NAME
-from nightjar.pipeline.retention.collection import collect
+from nightjar.pipeline.retention.collection import collect, delete_pages
 from nightjar.pipeline.retention.needs import PIECES
 from nightjar.pipeline.retention.pipelines import read_pipelines
 from nightjar.pipeline.retention.sweeping import Sweep, Swept
@@ -32,8 +31,6 @@ from nightjar.pipeline.retention.trained import (
     models_to_retrain,
     trained_with,
 )
-from nightjar.promotion import Ledger, ledger_directory
-from nightjar.registry import RegistryPlace, delete_night_pages
 from nightjar.stages import STAGES
 from nightjar.stages.ingest import PurgeList
 from nightjar.stages.ingest.admission import purged_rows
@@ -44,7 +41,7 @@ from nightjar.stages.ingest.erasing_documents import (
     texts_at,
 )
 from nightjar.stages.ingest.purge_list import DIGEST_BYTES, Order, Purged, digest_of, joined
-from nightjar.store import Artifact, Store, acquire_lease, delete, names, remove_abandoned
+from nightjar.store import Artifact, Store, acquire_lease, names, remove_abandoned
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS
 
 logger = logging.getLogger(__name__)
@@ -179,7 +176,7 @@ def _carry_out(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Swept:
     texts = joined(order.purged for order in orders).texts
     _order_elsewhere(loaded, texts, orders[0])
     swept = Sweep(loaded, stages, texts).run()
-    _delete_pages(loaded)
+    delete_pages(loaded)
     for listed in _lists(loaded.artifacts_dir):
         if not listed.is_done:
             listed.write(tuple(replace(order, is_done=True) for order in listed.orders))
@@ -198,17 +195,6 @@ def _order_elsewhere(loaded: LoadedConfig, texts: frozenset[bytes], order: Order
             if not texts <= listed.purged.texts:
                 added = replace(order, ids=(), texts=every_text)
                 listed.write((*listed.orders, added))
-
-
-def _delete_pages(loaded: LoadedConfig) -> None:
-    """Delete the pages of all nights, which show words of the corpora; they can be drawn anew."""
-    root = loaded.artifacts_dir
-    place = RegistryPlace.of(loaded.config.registry, root)
-    delete_night_pages(place, Ledger(ledger_directory(loaded)).id)
-    for name in names(root / PIPELINES):
-        nights = Nights(root / PIPELINES / name)
-        for number in nights.numbers():
-            delete(nights.path(number) / PAGE_NAME)
 
 
 def _lists(root: Path) -> Iterator[PurgeList]:
