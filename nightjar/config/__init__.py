@@ -50,6 +50,7 @@ from nightjar.config.models import (
     UsifConfig,
     Word2VecConfig,
     base_of,
+    space_of_model,
 )
 
 __all__ = [
@@ -98,4 +99,5 @@ __all__ = [
     "base_of",
     "check_may_be_recorded",
     "load_config",
+    "space_of_model",
 ]

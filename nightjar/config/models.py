@@ -78,6 +78,7 @@ from nightjar.config.trainers import (
     VectorFormat,
     Word2VecConfig,
     base_of,
+    space_of_model,
 )
 
 
@@ -215,6 +216,7 @@ __all__ = [
     "VectorFormat",
     "Word2VecConfig",
     "base_of",
+    "space_of_model",
 ]
 
 
@@ -368,6 +370,16 @@ class NightjarConfig(Section):
             self._check_ends(name)
             if key == "init_from":
                 self._check_sizes(name, base)
+        return self
+
+    @model_validator(mode="after")
+    def _imported_vectors_are_not_turned(self) -> Self:
+        for name, model in self.models.items():
+            if space_of_model(model) == "aligned" and self.seeded_model(name) is None:
+                raise ValueError(
+                    f"models.{name}.space: {base_of(model)} imports its vectors, whose coordinates "
+                    f"are those of their file: leave space: own"
+                )
         return self
 
     def _check_ends(self, name: str) -> None:
