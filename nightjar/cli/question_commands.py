@@ -36,7 +36,7 @@ from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
 from nightjar.files.paths import check_output
-from nightjar.formats.origins import SPACE, write_companion
+from nightjar.formats.origins import SPACE, companion_of, write_companion
 from nightjar.wording import counted
 
 app = typer.Typer()
@@ -207,6 +207,7 @@ def encode(
             known = None if math.isnan(vector[0]) else vector
             print_json_line({"text": text, "vector": known, "space": answer.space})
         return
+    companion_of(output).unlink(missing_ok=True)  # never beside vectors that it is not of
     save_array(output, found)
     if answer.space is not None:
         write_companion(output, {"model": answer.model, SPACE: answer.space})

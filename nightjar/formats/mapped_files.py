@@ -78,7 +78,7 @@ def map_file(path: Path, output: Path, turn: Turn, column: str | None = None) ->
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file; correct the path")
-    check_output(output)
+    check_output(output, replaces=False)
     origin = read_origin(path)
     said = origin.get(SPACE)
     if said is not None and said != turn.from_space:
@@ -168,7 +168,7 @@ def _vector_column(path: Path, schema: pa.Schema, column: str | None) -> str:
             f"{path}: which column has the vectors? Name it with --column: "
             f"{', '.join(fitting) or 'none is a list of floats'}"
         )
-    return fitting[0]
+    return str(fitting[0])
 
 
 def _holds_vectors(kind: pa.DataType) -> bool:
