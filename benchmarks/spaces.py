@@ -1,6 +1,6 @@
 """What keeping a space is worth to a consumer, over seven nights of growing text.
 
-    python -m benchmarks.spaces --json FILE [--data DIR] [--reviews 3000] [--grow 1000]
+    python -m benchmarks.spaces --json FILE [--data DIR] [--reviews 3000] [--grow 500]
 
 Film reviews (``imdb/*.parquet``, columns ``id``, ``label``, ``text``) below ``--data``, by default
 ../shared/data beside the project. Each night has ``--grow`` more of them than the one before, and
@@ -320,10 +320,10 @@ def main() -> None:
     options.add_argument("--json", type=Path, required=True, help="write the figures to this file")
     options.add_argument("--data", type=Path, default=DATA)
     options.add_argument("--reviews", type=int, default=3_000, help="of night 1")
-    options.add_argument("--grow", type=int, default=1_000, help="more of them each night")
+    options.add_argument("--grow", type=int, default=500, help="more of them each night")
     options.add_argument("--nights", type=int, default=NIGHTS)
     options.add_argument(
-        "--labelled", type=int, default=4_000, help="to learn, and as many to test"
+        "--labelled", type=int, default=3_000, help="to learn, and as many to test"
     )
     given = options.parse_args()
     sizes = [given.reviews + given.grow * number for number in range(given.nights)]

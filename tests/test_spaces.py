@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from nightjar.formats.origins import companion_of, read_origin
 from nightjar.formats.spaces import Fit, fit_of, space_of
 from nightjar.model.lookup import QueryError, answer
 from nightjar.progress import SILENT
+from nightjar.promotion import Event, EventKind, VersionRef, standing_of
 from nightjar.stages.train import Lessons, Parents, train, trained_identity
 from nightjar.stages.train.aligning import open_anchor, rotation_of, write_aligned
 from nightjar.stages.train.training_identity import kept_to
@@ -397,6 +399,65 @@ def test_what_fits_an_anchor() -> None:
     assert not fasttext.suits(replace(fasttext, ngrams=(3, 5, 5000)), "warm")
     assert tree.suits(word2vec, "warm")
     assert not tree.suits(word2vec, "compass")
+
+
+SMALL, LARGE = Fit("word2vec", 8, None, True), Fit("word2vec", 16, None, True)
+
+
+def version(number: int) -> VersionRef:
+    return VersionRef(number, f"{number:012x}", f"digest {number}")
+
+
+def event(kind: str, number: int, mode: str | None, fit: Fit | None = SMALL) -> Event:
+    """An event that makes version ``number`` champion, in a config with that ``space``."""
+    evidence: dict[str, Any] = {}
+    if mode is not None:
+        evidence["space"] = {"mode": mode, "fit": "" if fit is None else fit.as_text()}
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    return Event(
+        *(1, now, EventKind(kind), "words", None, version(number), 1, "test", "test"),
+        evidence=evidence,
+    )
+
+
+def anchors_after(*events: Event) -> list[int]:
+    found = standing_of(events).model("words").anchors
+    return [anchor.version.number for anchor in found]
+
+
+def test_the_first_champion_that_fits_founds_the_space_and_no_later_one_moves_it() -> None:
+    promoted, forced = event("promoted", 1, "aligned"), event("forced", 2, "aligned")
+    assert anchors_after(event("blocked", 3, "aligned")) == []
+    assert anchors_after(promoted, forced, event("rolled_back", 1, "aligned")) == [1]
+    assert anchors_after(forced, promoted) == [2]
+    # Another size founds another one; the first stays, and holds again when its size is back.
+    large = event("promoted", 4, "aligned", LARGE)
+    assert anchors_after(promoted, large, event("promoted", 5, "aligned")) == [1, 4]
+    # A version of before, whose fit nobody knows, founds nothing where there is an anchor.
+    assert anchors_after(promoted, event("rolled_back", 6, "aligned", None)) == [1]
+    assert anchors_after(promoted, event("retired", 1, None)) == []
+
+
+def test_the_champion_of_the_time_without_a_space_founds_the_first_one() -> None:
+    own, later = event("promoted", 1, "own"), event("promoted", 2, "own")
+    assert anchors_after(own, later) == []
+    assert anchors_after(own, later, event("promoted", 3, "aligned")) == [2]
+    # So it does if it is from before this was recorded, but not if another size is made now.
+    assert anchors_after(event("promoted", 1, None), event("promoted", 3, "warm")) == [1]
+    assert anchors_after(own, event("promoted", 3, "aligned", LARGE)) == [3]
+    # A while without a space moves no anchor.
+    aligned = event("promoted", 3, "aligned")
+    assert anchors_after(own, aligned, event("promoted", 4, "own"), aligned) == [1]
+
+
+def test_an_order_moves_the_anchor_and_the_one_before_is_not_kept_for_it() -> None:
+    order = event("rebased", 2, None)
+    order = replace(order, evidence={"anchor": {"mode": "aligned", "fit": SMALL.as_text()}})
+    found = standing_of([event("promoted", 1, "aligned"), order]).model("words")
+    assert [anchor.version.number for anchor in found.anchors] == [1, 2]
+    assert found.anchor_versions == (version(2),)
+    assert found.reference is None
+    assert found.roots(0) == (version(1), version(2))  # the champion, and the anchor
 
 
 # -- what files and answers say --------------------------------------------------------------------

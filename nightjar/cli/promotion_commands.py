@@ -539,6 +539,7 @@ def _standing_as_json(found: ModelStanding, *, is_gone: bool) -> dict[str, Any]:
     return {
         "champion": number(found.champion),
         "reference": number(found.reference),
+        "anchors": [version.number for version in found.anchor_versions],
         "previous": [version.number for version in found.previous],
         "pinned": [version.number for version in found.pins],
         "waiting": number(None if found.waiting is None else found.waiting.new),

@@ -65,15 +65,25 @@ class Alignment:
     n_words: int
 
 
+MEAN_WEIGHT = 0.1
+"""The weight of the mean vector beside all words, where vectors will be used as they are turned.
+
+Centring leaves the common direction of all words out of the estimate. With much text the words
+bring it along; with little text it may end up anywhere, and with it every mean of words. Between
+0.1 and 1 the weight made no difference that a classifier of film reviews could see."""
+
+
 def align(
     pairs: Pairs,
     counts: NDArray[np.int64],
     advance: Callable[[int], object] = lambda n_words: None,  # noqa: ARG005
+    mean_weight: float = 0.0,
 ) -> Alignment:
     """Estimate the map from the left rows to the right ones.
 
-    ``counts`` (n,) are the words' counts; ``advance`` hears how many words are done. In memory: a
-    block of rows. Raises ValueError without pairs.
+    ``counts`` (n,) are the words' counts; ``advance`` hears how many words are done. With
+    ``mean_weight`` the mean vectors of both sides are brought together, too. In memory: a block of
+    rows. Raises ValueError without pairs.
     """
     if not len(pairs):
         raise ValueError("no pairs to align")
@@ -90,8 +100,9 @@ def align(
         ours, theirs = unit_rows(left - centres[0]), unit_rows(right - centres[1])
         products += (ours * weights[rows, np.newaxis]).T @ theirs
         advance(min(rows.stop, len(pairs)))
-    first, scales, last = np.linalg.svd(products)
-    return Alignment(first @ last, float(1.0 - scales.sum()), len(pairs))
+    first, _, last = np.linalg.svd(products + mean_weight * np.outer(*centres))
+    rotation = first @ last
+    return Alignment(rotation, float(1.0 - np.sum(rotation * products)), len(pairs))
 
 
 def displacements(pairs: Pairs, rotation: Doubles) -> Doubles:

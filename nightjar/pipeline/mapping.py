@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.drift import Pairs, align
-from nightjar.errors import ConfigError, InputError, StoreError
+from nightjar.drift.alignment import MEAN_WEIGHT
+from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
 from nightjar.formats.mapped_files import Turn
 from nightjar.formats.spaces import ID_LENGTH
 from nightjar.model.lookup import VectorModel
@@ -34,7 +35,7 @@ def named_version(answerers: Answerers, what: str) -> AskedVersion:
     """The version of a model that ``what`` names: MODEL[@VERSION], or an embeddings artifact.
 
     An artifact is named by ``embeddings/VERSION`` or the first digits of its version. Raises
-    InputError, ConfigError, ArtifactMissing.
+    InputError, ConfigError.
     """
     try:
         return answerers.model(what.replace("/", "@") if _is_numbered(what) else what)
@@ -42,7 +43,10 @@ def named_version(answerers: Answerers, what: str) -> AskedVersion:
         if "@" in what or not set(what.rpartition("/")[2]) <= set("0123456789abcdef"):
             raise
     name = what if "/" in what else f"{schemas.EMBEDDINGS}/{what}"
-    ref = answerers.store.find(name)
+    try:
+        ref = answerers.store.find(name)
+    except ArtifactMissing as error:
+        raise InputError(str(error)) from error
     if ref.stage != schemas.EMBEDDINGS:
         raise InputError(f"{what} is {ref}; name embeddings, whose vectors are served")
     return AskedVersion(answerers.store.open(ref).manifest.name, ref.version)
@@ -86,7 +90,7 @@ def map_between(answerers: Answerers, left: AskedVersion, right: AskedVersion) -
                 f"{left} and {right} share {counted(len(pairs), 'word')}; {size}, as many as a "
                 f"vector has values, are needed to know the map"
             )
-        found = align(pairs, counts)
+        found = align(pairs, counts, mean_weight=MEAN_WEIGHT)
     return SpaceMap(Turn(found.rotation, *spaces), found.residual, found.n_words)
 
 

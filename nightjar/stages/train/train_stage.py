@@ -297,7 +297,7 @@ class Train(Stage):
         """Train, import, weigh or align."""
         if self._aligns:
             return "align"
-        return _VERBS.get(self.config.models[self.subject].trainer, self.verb)
+        return _VERBS.get(self.config.models[self.subject].trainer, Train.verb)
 
     def parents(self) -> Iterable[Parent]:
         """The tokens, GloVe's co-occurrences, the embeddings of a base; what is turned."""
@@ -374,6 +374,7 @@ class TrainRaw(Train):
     """The stage that learns what an ``aligned`` model turns: it knows no anchor."""
 
     name = schemas.RAW_EMBEDDINGS
+    verb = "train raw"
     keep = Keep.SOURCE
     about = "models with `space: aligned`: what is learned, in coordinates of its own"
     tables = {table: schema for table, schema in Train.tables.items() if table != ROTATION}
