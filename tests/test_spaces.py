@@ -655,7 +655,8 @@ def test_maps_compose(root: Path, before: Artifact, after: Artifact) -> None:
             np.array([left.ids[word] for word in shared]),
             np.array([right.ids[word] for word in shared]),
         )
-        return align(pairs, left.counts[[left.ids[word] for word in shared]])
+        counts = left.counts[[left.ids[word] for word in shared]]
+        return align(pairs, counts, as_used=True)
 
     # There and back again is the identity, exactly; by way of another version nearly so.
     there, back = between(a, b).rotation, between(b, a).rotation

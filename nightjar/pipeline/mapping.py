@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.drift import Pairs, align
-from nightjar.drift.alignment import MEAN_WEIGHT
 from nightjar.errors import ArtifactMissing, ConfigError, InputError, StoreError
 from nightjar.formats.mapped_files import Turn
 from nightjar.formats.spaces import ID_LENGTH
@@ -90,7 +89,7 @@ def map_between(answerers: Answerers, left: AskedVersion, right: AskedVersion) -
                 f"{left} and {right} share {counted(len(pairs), 'word')}; {size}, as many as a "
                 f"vector has values, are needed to know the map"
             )
-        found = align(pairs, counts, mean_weight=MEAN_WEIGHT)
+        found = align(pairs, counts, as_used=True)
     return SpaceMap(Turn(found.rotation, *spaces), found.residual, found.n_words)
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.core import Anchor
-from nightjar.drift.alignment import MEAN_WEIGHT, Alignment, Pairs, align
+from nightjar.drift.alignment import Alignment, Pairs, align
 from nightjar.errors import ArtifactMissing, InputError
 from nightjar.formats.embeddings import BLOCK_ROWS, Embeddings, matrix_of, vector_array
 from nightjar.formats.spaces import SPACE, kept_space
@@ -132,7 +132,7 @@ def rotation_onto(name: str, raw: Artifact, anchor: Artifact, progress: Progress
         progress.advance(n_words - n_done, "")
         n_done = n_words
 
-    return align(pairs, ours.counts[left], advance, MEAN_WEIGHT)
+    return align(pairs, ours.counts[left], advance, as_used=True)
 
 
 def _write_turned(raw: Artifact, table: str, turn: Turn, staging: Staging) -> None:
