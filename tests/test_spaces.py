@@ -349,7 +349,7 @@ def test_a_compass_brings_vectors_into_the_anchors_coordinates(
         ("{trainer: word2vec, space: warm, init_from: b}", "both say where the training starts"),
         ("{trainer: import, path: x, space: aligned}", "space"),
         ("{trainer: sif, model: b, space: warm}", "space"),
-        ("{trainer: sif, model: c, space: aligned}", "c imports its vectors"),
+        ("{trainer: sif, model: c, space: aligned}", "vectors of c are imported"),
     ],
 )
 def test_a_space_that_cannot_be_kept_is_refused(model: str, problem: str, tmp_path: Path) -> None:
@@ -590,11 +590,11 @@ def test_a_matrix_and_a_file_of_words_are_turned_and_say_their_space(
 
 def refusals() -> Iterator[Any]:
     yield pytest.param("other.parquet", "of the space cccccccccccc, and --from", id="space")
-    yield pytest.param("wide.npy", "has vectors of 9 values, those of --from and --to", id="size")
+    yield pytest.param("wide.npy", "its vectors have 9 values, those of --from and --to", id="size")
     yield pytest.param("whole.npy", "expected floats, a vector a row", id="kind")
     yield pytest.param("two.parquet", "Name it with --column: a, b", id="columns")
     yield pytest.param("null.parquet", "cannot be read .*size=0", id="null")
-    yield pytest.param("short.parquet", "row 1, has vectors of 3 values", id="short")
+    yield pytest.param("short.parquet", "row 1: its vectors have 3 values", id="short")
     yield pytest.param("gone.npy", "no such file", id="gone")
 
 

@@ -495,7 +495,7 @@ def test_mistakes_are_told_with_a_way_on(two_spaces: Project, tmp_path: Path) ->
         (path, "nobody", "have words"),
         (path, "words@9", "has no version or alias '9'"),
         (path, "embeddings/0123", "no artifact matches"),
-        (path, "words@1", "has vectors of 3 values"),
+        (path, "words@1", "its vectors have 3 values"),
         (tmp_path / "gone.npy", "words@1", "no such file"),
     ):
         versions = ("--from", old, "--to", "words")

@@ -377,8 +377,8 @@ class NightjarConfig(Section):
         for name, model in self.models.items():
             if space_of_model(model) == "aligned" and self.seeded_model(name) is None:
                 raise ValueError(
-                    f"models.{name}.space: {base_of(model)} imports its vectors, whose coordinates "
-                    f"are those of their file: leave space: own"
+                    f"models.{name}.space: the vectors of {base_of(model)} are imported, so their "
+                    f"coordinates are those of their file: leave space: own"
                 )
         return self
 

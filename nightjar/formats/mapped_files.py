@@ -98,7 +98,7 @@ def map_file(path: Path, output: Path, turn: Turn, column: str | None = None) ->
 def _check_size(path: Path, size: int, turn: Turn) -> None:
     if size != len(turn.rotation):
         raise InputError(
-            f"{path} has vectors of {counted(size, 'value')}, those of --from and --to have "
+            f"{path}: its vectors have {counted(size, 'value')}, those of --from and --to have "
             f"{len(turn.rotation)}: it is not of that model"
         )
 
@@ -190,7 +190,7 @@ def _turned(path: Path, name: str, column: pa.Array, turn: Turn, first_row: int)
     wrong = pc.fill_null(pc.not_equal(lengths, size), False)
     if pc.any(wrong).as_py():
         row = wrong.to_pylist().index(True)
-        _check_size(Path(f"{path}, row {first_row + row},"), lengths[row].as_py(), turn)
+        _check_size(Path(f"{path}, row {first_row + row}"), lengths[row].as_py(), turn)
     values = column.flatten()
     if values.null_count:
         raise InputError(

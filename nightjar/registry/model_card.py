@@ -211,10 +211,8 @@ def _space(summary: ModelSummary) -> str:
         origin = f"They are those of the embeddings `{anchor['embeddings']}`, {way}."
     residual = kept.get("residual")
     if residual is not None:
-        origin += (
-            f"\nMean cosine distance that remains, over {kept['shared_words']:,} shared words: "
-            f"{residual:.4f}."
-        )
+        words = counted(kept["shared_words"], "shared word")
+        origin += f"\nMean cosine distance that remains, over {words}: {residual:.4f}."
     return f"""\
 ## Space
 
