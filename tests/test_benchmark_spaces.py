@@ -30,7 +30,8 @@ def test_nobody_learns_and_is_tested_on_a_text_of_the_nights(folder: Path) -> No
     texts = data.texts.column("text").to_pylist()
     assert (len(texts), len(data.learned.texts), len(data.tested.texts)) == (150, 50, 50)
     learned, tested = set(data.learned.texts), set(data.tested.texts)
-    assert not (learned & tested or learned & set(texts) or tested & set(texts))
+    assert not learned & tested
+    assert not (learned | tested) & set(texts)
     assert 10 < data.learned.is_positive.sum() < 40
 
 

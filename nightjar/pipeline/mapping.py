@@ -75,8 +75,8 @@ def map_between(answerers: Answerers, left: AskedVersion, right: AskedVersion) -
         size, other = ours.table.vector_size, theirs.table.vector_size
         if size != other:
             raise InputError(
-                f"the vectors of {left} have {counted(size, 'value')}, those of {right} {other}: no "
-                f"map turns one into the other"
+                f"the vectors of {left} have {counted(size, 'value')}, those of {right} {other}: "
+                f"no map turns one into the other"
             )
         if spaces[0] == spaces[1]:
             return SpaceMap(Turn(np.eye(size), *spaces), None, 0)
