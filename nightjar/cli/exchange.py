@@ -36,13 +36,13 @@ class Exported:
     """What was written where, and what the format could not hold."""
 
     artifact: str
-    space: str | None
-    """The id of the space of the vectors."""
     path: Path
     format: str
     n_tokens: int
     n_bytes: int
     left_out: Counter[str]
+    space: str | None = None
+    """The id of the space of the vectors."""
 
     @property
     def loading(self) -> str:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightjar.formats.content import extra_module
+from nightjar.store import fingerprint
 
 SPACE = "space"
 """Key of the id of the space in an origin."""
@@ -29,6 +30,7 @@ KEEPS_INSIDE = frozenset(
 )
 """Formats whose writers keep the origin themselves."""
 _MAX_BYTES = 1 << 20
+_MAX_NAME_BYTES = 255
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -44,12 +46,22 @@ Origin = dict[str, str]
 
 
 def companion_of(path: Path) -> Path:
-    """Where the origin of the file or folder ``path`` is if the format has no place for it."""
-    return path / COMPANION if path.is_dir() else path.with_name(f"{path.name}.{COMPANION}")
+    """Where the origin of the file or folder ``path`` is if the format has no place for it.
+
+    A name that would be too long for the disk is replaced by its fingerprint.
+    """
+    if path.is_dir():
+        return path / COMPANION
+    name = path.name
+    if len(name.encode()) + len(COMPANION) + 1 > _MAX_NAME_BYTES:
+        name = fingerprint(name)
+    return path.with_name(f"{name}.{COMPANION}")
 
 
 def write_companion(path: Path, origin: Mapping[str, str]) -> None:
-    """Write the origin beside the file ``path``, or into the folder."""
+    """Write the origin beside the file ``path``, or into the folder; nothing if it is unknown."""
+    if not origin:
+        return
     text = json.dumps(dict(origin), indent=1) + "\n"
     companion_of(path).write_text(text, encoding="utf-8")
 
