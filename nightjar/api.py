@@ -24,6 +24,7 @@ from nightjar.core import Night, Nights, Plan
 from nightjar.errors import ConfigError, InputError
 from nightjar.files.scratch import ScratchDirectory
 from nightjar.formats import Ngrams, read_vectors
+from nightjar.formats.origins import SPACE, read_origin
 from nightjar.model.lookup import (
     ModelContent,
     Neighbor,
@@ -279,6 +280,14 @@ class Model:
         return self._model.name
 
     @property
+    def space(self) -> str | None:
+        """The id of the space of its vectors: only vectors with the same id can be compared.
+
+        None for a file that does not say it.
+        """
+        return self._model.space
+
+    @property
     def vector_size(self) -> int:
         """Dimensions of a vector."""
         return self._model.table.vector_size
@@ -417,6 +426,7 @@ def _read_file(path: Path) -> Model:
         vector_size=int(read.matrix.shape[1]),
         rows=[Rows(read.tokens, counts, read.matrix)],
         ngrams=None if read.ngrams is None else _ngram_rows(read.ngrams),
+        space=read_origin(path).get(SPACE),
     )
     directory = ScratchDirectory()
     with named_model_errors():

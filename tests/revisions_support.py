@@ -30,7 +30,9 @@ from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.stages import MeasureDrift, MeasureNoise
 from nightjar.stages.report import corpus_report_identity, report_corpus
-from nightjar.store import Artifact, Store, publish, schemas
+from nightjar.stages.train.aligning import write_aligned
+from nightjar.stages.train.training_identity import ALIGNING_REVISION
+from nightjar.store import Artifact, Identity, Store, publish, schemas
 
 PINS = Path(__file__).with_name("revisions.json")
 RENEW = "renew tests/revisions.json: .venv/bin/python tests/revisions_support.py"
@@ -150,6 +152,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     },
     "file": {"trainer": "import", "path": "vectors.txt"},
     "tuned": {**_WINDOWS, "trainer": "word2vec", "init_from": "file"},
+    "turned": {**_WINDOWS, "trainer": "word2vec", "space": "aligned"},
     "sif": {"trainer": "sif", "model": "file", "a": 0.01},
     "usif": {"trainer": "usif", "model": "file", "components": 2},
 }
@@ -335,6 +338,17 @@ def run_alone(stage: Stage, parents: Mapping[str, str]) -> Artifact:
     return Store(stage.loaded.artifacts_dir).open(ref)
 
 
+def aligned(store: Store, raw: Artifact, anchor: Artifact) -> Artifact:
+    """Imported vectors, turned onto trained ones."""
+    identity = Identity(schemas.EMBEDDINGS, "aligned", {}, code={"revision": ALIGNING_REVISION})
+    ref = publish(
+        store.root,
+        identity,
+        lambda staging: write_aligned("aligned", raw, anchor, staging, SILENT),
+    )
+    return store.open(ref)
+
+
 def gensim_model(store: Store) -> Artifact:
     """A small FastText of gensim, published."""
     from gensim.models.fasttext import FastTextKeyedVectors  # noqa: PLC0415  # slow to import
@@ -350,7 +364,8 @@ def gensim_model(store: Store) -> Artifact:
 
 
 _PLANNED = (
-    *(schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES, schemas.EMBEDDINGS),
+    *(schemas.DOCUMENTS, schemas.TOKENS, schemas.COOCCURRENCES),
+    *(schemas.RAW_EMBEDDINGS, schemas.EMBEDDINGS),
     *(f"{schemas.EVALUATION} file", schemas.DOCUMENT_VECTORS, schemas.SEARCH_INDEX),
 )
 """Scores are those of the model ``file``: of trained vectors a last bit may turn an answer."""
@@ -374,6 +389,9 @@ def run_stages(base: Path) -> dict[str, list[Artifact]]:
     found["embeddings from gensim"] = [gensim_model(store)]
     noise, drift = noise_and_drift(base)
     found[schemas.NOISE], found[schemas.DRIFT] = [noise], [drift]
+    found["embeddings aligned"] = [
+        aligned(store, planned["embeddings file"], planned["embeddings skipgram"])
+    ]
     for name, settings in TOKENIZERS.items():
         overrides = [f"corpora.text.tokenize.{setting}" for setting in settings]
         stages = (schemas.DOCUMENTS, schemas.TOKENS)

@@ -138,7 +138,10 @@ def test_encode_writes_json_lines_or_a_file(finished_config: Path, tmp_path: Pat
     found = np.load(output)
     np.testing.assert_allclose(found[0], lines[0]["vector"], rtol=1e-6)
     assert np.isnan(found[1]).all()
-    assert list(tmp_path.iterdir()) == [output]
+    companion = tmp_path / "vectors.npy.nightjar.json"
+    assert sorted(tmp_path.iterdir()) == [output, companion]
+    origin = {"model": "glove", "space": lines[0]["space"]}
+    assert json.loads(companion.read_text(encoding="utf-8")) == origin
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,29 @@ def test_the_estimate_is_scipys_on_centred_and_weighted_rows() -> None:
     assert found.residual == pytest.approx(1 - float((weights[:, 0] * cosines).sum()))
 
 
+def test_vectors_that_are_used_as_they_are_turned_keep_their_mean() -> None:
+    generator = np.random.default_rng(6)
+    left = generator.normal(0, 1, size=(200, SIZE)) + 5 * np.eye(SIZE)[0]  # a common direction
+    rotation = turned(generator)
+    right = left @ rotation + generator.normal(0, 3, size=(200, SIZE))
+    counts, rows = counts_of(200), np.arange(200)
+    pairs = Pairs(left.astype(np.float32), right.astype(np.float32), rows, rows)
+    found = align(pairs, counts, as_used=True)
+    units = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (left, right)]
+    weights = (counts / counts.sum())[:, np.newaxis]
+    expected, _ = orthogonal_procrustes(np.sqrt(weights) * units[0], np.sqrt(weights) * units[1])
+    np.testing.assert_allclose(found.rotation, expected, atol=1e-6)
+    assert found.residual == pytest.approx(
+        1 - float((weights * (units[0] @ expected) * units[1]).sum())
+    )
+
+    def nearness(rotation: NDArray[np.float64]) -> float:
+        one, other = ((weights * side).sum(axis=0) for side in (left @ rotation, right))
+        return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+    assert nearness(found.rotation) > 0.99 > nearness(align(pairs, counts).rotation)
+
+
 def test_cosines_within_a_model_stay() -> None:
     world = World()
     one, other = world.training(), world.training()

@@ -17,6 +17,7 @@ import pytest
 from registry_support import LEDGER, VECTORS, World, mlflow, score_row
 
 from nightjar.errors import ArtifactDamaged, ConfigError, ForeignModel, RegistryUnavailable
+from nightjar.formats.spaces import fit_of
 from nightjar.model.lookup import Parameters
 from nightjar.registry import (
     check_files_whole,
@@ -113,6 +114,7 @@ def test_every_hyper_parameter_is_on_the_run(run: Any) -> None:
         "max_vocabulary": "null",
         "epochs": "2",
         "seed": "1",
+        "space": "own",
         "negative": "5",
         "hs": "false",
         "ns_exponent": "0.75",
@@ -191,6 +193,8 @@ def test_tags_tell_lineage_scores_and_files(registered: World, run: Any, run_fil
         "nightjar.tokens_version": request.tokens.ref.version,
         "nightjar.embeddings_version": request.embeddings.ref.version,
         "nightjar.embeddings_digest": request.embeddings.manifest.digest,
+        "nightjar.space": request.embeddings.manifest.digest[:12],
+        "nightjar.space_fit": fit_of(request.embeddings).as_text(),
         "nightjar.evaluation_version": request.evaluation.ref.version,
         "nightjar.registration_key": request.key,
         "nightjar.registered_model": "night-w2v",

@@ -17,8 +17,11 @@ from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
 from nightjar.files.paths import check_output
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
+from nightjar.formats.mapped_files import map_file
+from nightjar.formats.origins import SPACE
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import Answerers, AskedVersion
+from nightjar.pipeline.mapping import map_between, named_version
 from nightjar.pipeline.provenance import git_commit
 from nightjar.registry import BASE
 from nightjar.store import ArtifactRef
@@ -38,6 +41,8 @@ class Exported:
     n_tokens: int
     n_bytes: int
     left_out: Counter[str]
+    space: str | None = None
+    """The id of the space of the vectors."""
 
     @property
     def loading(self) -> str:
@@ -51,6 +56,7 @@ class Exported:
         """Plain JSON types."""
         return {
             "artifact": self.artifact,
+            "space": self.space,
             "path": str(self.path),
             "format": self.format,
             "tokens": self.n_tokens,
@@ -88,11 +94,13 @@ def export(
     asked = answerers.model(what, night)
     path = output or Path(f"{asked.model}{form.suffix or '-' + format_name}")
     with answerers.opened(asked) as model:
-        vectors = _vectors(model, _source(answerers, asked)).first(limit)
+        vectors = _vectors(model, _source(answerers, asked, model.space)).first(limit)
         left_out = write_vectors(vectors, format_name, path, replaces=replaces)
+        space = model.space
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Exported(
         artifact=f"{EMBEDDINGS}/{asked.embeddings}",
+        space=space,
         path=path,
         format=format_name,
         n_tokens=len(vectors.tokens) - left_out["token_cannot_be_written"],
@@ -101,11 +109,12 @@ def export(
     )
 
 
-def _source(answerers: Answerers, asked: AskedVersion) -> dict[str, str]:
+def _source(answerers: Answerers, asked: AskedVersion, space: str | None) -> dict[str, str]:
     """Where the vectors come from, by the registered version's tags or the manifest."""
     source = {
         "model": answerers.registered_name(asked.model),
         "embeddings_version": asked.embeddings,
+        **({} if space is None else {SPACE: space}),
     }
     if asked.registered is not None:
         tags = asked.registered.tags
@@ -140,6 +149,51 @@ def _vectors(model: VectorModel, source: dict[str, str]) -> ExportedVectors:
         source=source,
         has_phrases=model.phrases is not None,
     )
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What was written where, and how sure the map is."""
+
+    path: Path
+    n_vectors: int
+    from_space: str
+    to_space: str
+    residual: float | None
+    """None for an exact map."""
+    n_words: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "path": str(self.path),
+            "vectors": self.n_vectors,
+            "from_space": self.from_space,
+            "to_space": self.to_space,
+            "residual": self.residual,
+            "shared_words": self.n_words,
+        }
+
+
+def map_vectors(
+    loaded: LoadedConfig,
+    path: Path,
+    versions: tuple[str, str],
+    output: Path | None,
+    column: str | None = None,
+) -> Mapped:
+    """Carry the vectors of a file from the space of one version to that of another.
+
+    See :func:`nightjar.pipeline.mapping.map_between` and
+    :func:`nightjar.formats.mapped_files.map_file`.
+    """
+    answerers = Answerers(loaded)
+    left, right = (named_version(answerers, what) for what in versions)
+    found = map_between(answerers, left, right)
+    turn = found.turn
+    out = output or path.with_name(f"{path.stem}-{turn.to_space}{path.suffix}")
+    n_vectors = map_file(path, out, turn, column)
+    return Mapped(out, n_vectors, turn.from_space, turn.to_space, found.residual, found.n_words)
 
 
 def write_gensim(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from nightjar.cli import exchange
-from nightjar.cli.exchange import Exported
+from nightjar.cli.exchange import Exported, Mapped
 from nightjar.cli.options import CommonOptions, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line
 from nightjar.cli.terminal import Terminal
@@ -59,6 +59,42 @@ def export(
         _print_export(Terminal(), found)
 
 
+@app.command(name="map-vectors")
+@grouped
+def map_vectors(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Parquet with a column of vectors, a NumPy matrix, or an export."),
+    ],
+    from_: Annotated[
+        str, typer.Option("--from", metavar="VERSION", help="The version that made the vectors.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="VERSION", help="The version to compare them with.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write this file; default: FILE with the space's id."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="The column with the vectors, in Parquet.")
+    ] = None,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Carry vectors that you have kept over to the coordinates of another version.
+
+    A VERSION is MODEL (its champion), MODEL@3, MODEL@ALIAS, or embeddings/VERSION. Within one space
+    nothing changes. Otherwise the vectors are turned by the orthogonal map between both versions:
+    cosines among them stay. FILE itself stays as it is.
+    """
+    found = exchange.map_vectors(common.load(), file, (from_, to), output, column)
+    if common.as_json:
+        print_json(found.as_json())
+    else:
+        _print_mapped(Terminal(), found)
+
+
 @app.command(name="to-gensim")
 @grouped
 def to_gensim(
@@ -91,6 +127,25 @@ def from_gensim(
         print_json({"artifact": str(ref), "path": ref.path})
     else:
         print_line(Terminal(), f"published {ref}")
+
+
+def _print_mapped(console: Console, found: Mapped) -> None:
+    """Print what was written, and how sure the map is."""
+    vectors = counted(found.n_vectors, "vector")
+    if found.from_space == found.to_space:
+        line = f"both versions are of the space {found.to_space}: {vectors} copied unchanged"
+    else:
+        line = f"{vectors} carried from the space {found.from_space} to {found.to_space}"
+    print_line(console, f"{line}, to {found.path}")
+    if found.residual is not None:
+        words = counted(found.n_words, "shared word")
+        print_line(
+            console,
+            f"the map is estimated from {words}: their mean cosine distance after it is "
+            f"{found.residual:.4f}",
+        )
+    elif found.from_space != found.to_space:
+        print_line(console, "the map is exact: both versions were turned from one training")
 
 
 _LEFT_OUT = {

@@ -226,6 +226,7 @@ def describe_model(answerers: Answerers, what: str, night: int | None = None) ->
         "load": f"models:/{registered_name}@{CHAMPION if has_champion else CHALLENGER}",
         "champion": _number(standing.champion),
         "reference": _number(standing.reference),
+        "anchors": [version.number for version in standing.anchor_versions],
         "previous": [version.number for version in standing.previous],
         "pins": [version.number for version in standing.pins],
         "held": standing.hold_reason if standing.is_held else None,

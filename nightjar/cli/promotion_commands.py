@@ -193,14 +193,23 @@ def rebase(
         typer.Argument(min=1, metavar="VERSION", help="A version; default: the champion."),
     ] = None,
     reason: ReasonOption = "",
+    space: Annotated[
+        bool,
+        typer.Option(
+            "--space",
+            help="Instead, let the vectors of later nights keep to this version's coordinates.",
+        ),
+    ] = False,
     *,
     ledger: LedgerOptions,
 ) -> None:
     """Measure small losses against another version, the reference, from now on.
 
-    'promote' and 'rollback' make their version the reference by themselves.
+    'promote' and 'rollback' make their version the reference by themselves. The version whose
+    coordinates the vectors keep to (models.NAME.space) changes by --space alone.
     """
-    _report(_steward(ledger.load()).rebase(model, version, reason), ledger.as_json)
+    change = _steward(ledger.load()).rebase(model, version, reason, of_space=space)
+    _report(change, ledger.as_json)
 
 
 @app.command()
@@ -530,6 +539,7 @@ def _standing_as_json(found: ModelStanding, *, is_gone: bool) -> dict[str, Any]:
     return {
         "champion": number(found.champion),
         "reference": number(found.reference),
+        "anchors": [version.number for version in found.anchor_versions],
         "previous": [version.number for version in found.previous],
         "pinned": [version.number for version in found.pins],
         "waiting": number(None if found.waiting is None else found.waiting.new),

@@ -36,6 +36,7 @@ from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
 from nightjar.files.paths import check_output
+from nightjar.formats.origins import SPACE, companion_of, write_companion
 from nightjar.wording import counted
 
 app = typer.Typer()
@@ -204,9 +205,12 @@ def encode(
     if output is None:
         for text, vector in zip(given, found.tolist(), strict=True):
             known = None if math.isnan(vector[0]) else vector
-            print_json_line({"text": text, "vector": known})
+            print_json_line({"text": text, "vector": known, "space": answer.space})
         return
+    companion_of(output).unlink(missing_ok=True)  # never beside vectors that it is not of
     save_array(output, found)
+    if answer.space is not None:
+        write_companion(output, {"model": answer.model, SPACE: answer.space})
     written = f"{counted(len(found), 'vector')} of {counted(found.shape[1], 'value')}"
     print_line(Terminal(), f"{written} written to {output}")
 

@@ -51,11 +51,18 @@ class Answer:
     problem: str | None = None
     remarks: tuple[str, ...] = ()
     """How words that are not in the vocabulary were read."""
+    space: str | None = None
+    """The id of the space of the model's vectors."""
 
     def as_json(self, key: str) -> dict[str, Any]:
         """Plain JSON types, the answer under ``key``."""
         found = self.found.tolist() if isinstance(self.found, np.ndarray) else self.found
-        return {key: found, "problem": self.problem, "remarks": list(self.remarks)}
+        return {
+            key: found,
+            "space": self.space,
+            "problem": self.problem,
+            "remarks": list(self.remarks),
+        }
 
 
 def ask(
@@ -99,7 +106,7 @@ def _ask_one(
         with named_model_errors():
             found = answer(model, items, parameters)
             if parameters["task"] in _OF_TEXTS:
-                return Answer(name, found)
+                return Answer(name, found, space=model.space)
             words = dict.fromkeys((*items, *parameters.get("negative", ())))
             remarks = (reading.remark for reading in model.readings(list(words)))
-            return Answer(name, found, remarks=tuple(filter(None, remarks)))
+            return Answer(name, found, None, tuple(filter(None, remarks)), model.space)

@@ -52,6 +52,7 @@ from nightjar.config.models import (
     WebhookConfig,
     Word2VecConfig,
     base_of,
+    space_of_model,
 )
 
 __all__ = [
@@ -102,4 +103,5 @@ __all__ = [
     "base_of",
     "check_may_be_recorded",
     "load_config",
+    "space_of_model",
 ]

@@ -80,6 +80,7 @@ from nightjar.config.trainers import (
     VectorFormat,
     Word2VecConfig,
     base_of,
+    space_of_model,
 )
 
 
@@ -220,6 +221,7 @@ __all__ = [
     "WebhookConfig",
     "Word2VecConfig",
     "base_of",
+    "space_of_model",
 ]
 
 
@@ -375,6 +377,16 @@ class NightjarConfig(Section):
             self._check_ends(name)
             if key == "init_from":
                 self._check_sizes(name, base)
+        return self
+
+    @model_validator(mode="after")
+    def _imported_vectors_are_not_turned(self) -> Self:
+        for name, model in self.models.items():
+            if space_of_model(model) == "aligned" and self.seeded_model(name) is None:
+                raise ValueError(
+                    f"models.{name}.space: the vectors of {base_of(model)} are imported, so their "
+                    f"coordinates are those of their file: leave space: own"
+                )
         return self
 
     def _check_ends(self, name: str) -> None:

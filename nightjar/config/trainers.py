@@ -41,6 +41,20 @@ class _Model(_AnyModel):
     init_from: Name | None = Field(
         None, description="fine-tune: start from the vectors of this configured model"
     )
+    space: Literal["own", "aligned", "warm", "compass"] = Field(
+        "own",
+        description="coordinates of each night's vectors: own ones; turned onto the first "
+        "champion's (aligned); trained from it (warm); trained with its output layer (compass)",
+    )
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.init_from is not None and self.space in ("warm", "compass"):
+            raise ValueError(
+                f"init_from and space: {self.space} both say where the training starts; give one "
+                f"(space: aligned goes with init_from)"
+            )
+        return self
 
 
 class _WindowModel(_Model):
@@ -63,6 +77,17 @@ class _WindowModel(_Model):
             raise ValueError("negative is 0 and hs is off: nothing to learn; turn one on")
         if self.min_alpha > self.alpha:
             raise ValueError("min_alpha is above alpha: the learning rate decays, lower it")
+        return self
+
+    @model_validator(mode="after")
+    def _space_can_be_kept(self) -> Self:
+        if self.space in ("warm", "compass") and self.engine != "native":
+            raise ValueError(f"space: {self.space} needs engine: native; aligned works with any")
+        if self.space == "compass" and (self.hs or not self.negative):
+            raise ValueError(
+                "space: compass keeps the output rows of words, which negative sampling has and "
+                "hierarchical softmax has not: set negative above 0 and hs: false"
+            )
         return self
 
 
@@ -127,6 +152,15 @@ class GloVeConfig(_Model):
         "sum", description="published vector: word + context, or word alone"
     )
 
+    @model_validator(mode="after")
+    def _has_no_compass(self) -> Self:
+        if self.space == "compass":
+            raise ValueError(
+                "GloVe publishes the sum of both of its matrices, so none can be kept as a "
+                "compass; choose space: aligned or warm"
+            )
+        return self
+
 
 VectorFormat = Literal[
     "auto",
@@ -159,6 +193,9 @@ class ImportConfig(_AnyModel):
 
 class _SentenceEncoder(_AnyModel):
     model: Name = Field(description="the configured model whose vectors are weighted")
+    space: Literal["own", "aligned"] = Field(
+        "own", description="coordinates: each version's own, or turned onto the first champion's"
+    )
 
 
 class SifConfig(_SentenceEncoder):
@@ -182,6 +219,11 @@ TrainedConfig = Word2VecConfig | FastTextConfig | GloVeConfig
 ModelConfig = Annotated[
     TrainedConfig | ImportConfig | SifConfig | UsifConfig, Field(discriminator="trainer")
 ]
+
+
+def space_of_model(model: ModelConfig) -> str:
+    """How ``model`` keeps its coordinates: ``own``, ``aligned``, ``warm`` or ``compass``."""
+    return "own" if isinstance(model, ImportConfig) else model.space
 
 
 def base_of(model: ModelConfig) -> str | None:

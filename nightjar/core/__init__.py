@@ -8,6 +8,7 @@ survives ``kill -9`` (:mod:`.nights`).
 from nightjar.core.nights import Night, NightRecorder, Nights, NightStatus, StepRecord
 from nightjar.core.plan import Action, Plan, Planner, Step, make_plan
 from nightjar.core.stage import (
+    Anchor,
     Keep,
     Of,
     Parent,
@@ -21,6 +22,7 @@ from nightjar.core.step_running import Provenance, run_step
 
 __all__ = [
     "Action",
+    "Anchor",
     "Keep",
     "Night",
     "NightRecorder",

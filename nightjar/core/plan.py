@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nightjar.config import LoadedConfig
-from nightjar.core.stage import Of, Parent, Planning, Stage
+from nightjar.core.stage import Anchor, Of, Parent, Planning, Stage
 from nightjar.errors import ArtifactDamaged, ArtifactMissing, NightjarError
 from nightjar.progress import SILENT, Progress
 from nightjar.store import ArtifactRef, Identity, Manifest, Store
@@ -95,15 +95,16 @@ def make_plan(
     is_offline: bool = False,
     before: Mapping[Parent, str] | None = None,
     given: Mapping[Parent, str] | None = None,
+    anchors: Mapping[str, Sequence[Anchor]] | None = None,
 ) -> Plan:
     """Compute every version of ``stages``, and look up which are published and intact.
 
     Reads input files (for their hashes) and manifests. Writes only missing files of remote sources.
     ``before`` has the versions of the last night, to compare with for the reasons; ``given`` has
-    versions of parents that are not steps of this plan. Raises the error that the run would meet: a
-    missing source, a damaged artifact.
+    versions of parents that are not steps of this plan; ``anchors`` has the versions that a model's
+    vectors keep to. Raises the error that the run would meet: a missing source, a damaged artifact.
     """
-    planner = Planner(loaded, progress, is_offline, before or {}, given or {})
+    planner = Planner(loaded, progress, is_offline, before or {}, given or {}, anchors)
     for stage in _in_order(loaded, stages):
         planner.add(stage, stages)
     return planner.plan
@@ -131,6 +132,7 @@ class Planner:
         is_offline: bool,
         before: Mapping[Parent, str],
         given: Mapping[Parent, str],
+        anchors: Mapping[str, Sequence[Anchor]] | None = None,
     ) -> None:
         self._loaded = loaded
         self._store = Store(loaded.artifacts_dir)
@@ -138,6 +140,7 @@ class Planner:
         self._is_offline = is_offline
         self._before = before
         self._given = given
+        self._anchors = anchors or {}
         self._steps: dict[ArtifactRef, Step] = {}
         self._shared: dict[Parent, Step] = {}
 
@@ -153,7 +156,7 @@ class Planner:
             return self._shared[key].ref.version
         parents = {parent.stage: self._version(parent, stages) for parent in stage.parents()}
         try:
-            identity = stage.identity(Planning(parents, self._progress, self._is_offline))
+            identity = stage.identity(self._planning(stage, parents))
         except NightjarError as error:
             raise stage.named(error) from error
         ref = self._store.ref(stage.name, identity.version)
@@ -161,6 +164,10 @@ class Planner:
             self._steps[ref] = self._step(stage, identity, ref)
         self._shared[key] = self._steps[ref]
         return ref.version
+
+    def _planning(self, stage: Stage, parents: Mapping[str, str]) -> Planning:
+        anchors = self._anchors.get(stage.subject, ()) if stage.of is Of.MODEL else ()
+        return Planning(parents, self._progress, self._is_offline, anchors)
 
     def _version(self, parent: Parent, stages: Sequence[type[Stage]]) -> str:
         if parent in self._given:

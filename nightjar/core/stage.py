@@ -16,7 +16,7 @@ learned from all documents together.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -100,6 +100,7 @@ class Keep(StrEnum):
     COMPARED = "while all that it compares is kept"
     SERVED = "while it is searched"
     PIECE = "while a kept artifact is put together from it"
+    SOURCE = "while the vectors made from it are kept"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,16 @@ class Parent:
 
     stage: str
     subject: str
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A version of a model whose coordinates later versions keep to; it never moves by itself."""
+
+    embeddings: str
+    """Version of its embeddings."""
+    digest: str
+    """Digest of their manifest: two trainings of one version may differ in bytes."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ class Planning:
     """Version of each parent, by stage."""
     progress: Progress = SILENT
     is_offline: bool = False
+    anchors: Sequence[Anchor] = ()
+    """Of a model: the versions that its vectors can keep to, the one that holds last."""
 
 
 @dataclass(frozen=True)

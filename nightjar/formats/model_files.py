@@ -18,6 +18,7 @@ from nightjar.config import TokenizeConfig
 from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
 from nightjar.files.scratch import ScratchDirectory
 from nightjar.formats.embeddings import NGRAMS, matrix_of, ngram_sizes
+from nightjar.formats.spaces import space_of
 from nightjar.kernels.code_digest import code_digest
 from nightjar.model.lookup import (
     ModelContent,
@@ -63,6 +64,7 @@ def model_content(name: str, embeddings: Artifact) -> ModelContent:
         rows=_rows(embeddings),
         ngrams=_ngrams(embeddings),
         definition=definition,
+        space=space_of(embeddings),
         phrases=_words(embeddings)["phrases"],
     )
 

@@ -18,6 +18,7 @@ from nightjar.files.paths import SPECIAL, check_output, special_file, unfinished
 from nightjar.formats import arrays, facebook, static, word2vec_files
 from nightjar.formats import vector_tables as tables
 from nightjar.formats.content import ExportedVectors, ReadVectors, checked
+from nightjar.formats.origins import KEEPS_INSIDE, companion_of, write_companion
 from nightjar.formats.recognition import detect, plain_file
 
 Writer = Callable[[ExportedVectors, Path], None]
@@ -169,7 +170,8 @@ def write_vectors(
 ) -> Counter[str]:
     """Write ``path`` in the format ``name``, atomically; returns what was left out, by kind.
 
-    It is written beside ``path`` and renamed. Raises InputError when ``path`` exists, unless
+    It is written beside ``path`` and renamed. What the format cannot hold of the origin is in a
+    companion (:mod:`.origins`). Raises InputError when ``path`` exists, unless
     ``replaces``, when it is neither a file nor a folder, and when it cannot be written.
     """
     form = FORMATS[name]
@@ -184,8 +186,13 @@ def write_vectors(
     unfinished = unfinished_beside(path)
     try:
         form.write(written, unfinished)
+        if name not in KEEPS_INSIDE and unfinished.is_dir():
+            write_companion(unfinished, written.source)
         _give_usual_modes(unfinished)
+        companion_of(path).unlink(missing_ok=True)  # never beside vectors that it is not of
         _put_in_place(unfinished, path)
+        if name not in KEEPS_INSIDE and path.is_file():
+            write_companion(path, written.source)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; nothing was left behind"

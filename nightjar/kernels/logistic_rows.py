@@ -61,34 +61,37 @@ def logistic_step(
     slots: Any,
     signs: Any,
     weights: Any,
+    moves: Any,
     rate: Any,
     losses: Any,
     n_rows: Any,
     n_slots: Any,
     n_chunks: Any,
+    holds: Any,
 ) -> Any:
     """Step input rows ``row_a`` (and ``row_b`` if ``n_rows`` is 2) with ``n_slots`` outputs.
 
     ``inputs``, ``errors``, ``outputs``: float32 of shape (any, 16 * n_chunks); the inputs'
     gradients are added to the same rows of ``errors``, which may be ``inputs``. ``slots`` int64
     (8,): rows of ``outputs``; ``signs``, ``weights`` float32 (8,): +-1, and how often the pair
-    counts. ``losses`` float64 (16,): the weighted losses before the step are added to it; its sum
-    is the total loss. ``n_rows``, ``n_slots``, ``n_chunks`` are constants at compile time.
+    counts; with ``holds``, ``moves`` float32 (8,) says how far the slot's row moves, 0 for not at
+    all. ``losses`` float64 (16,): the weighted losses before the step are added to it; its sum is
+    the total loss. ``n_rows``, ``n_slots``, ``n_chunks``, ``holds`` are constants at compile time.
     ``row_a`` and ``row_b`` differ. Rows must exist; this is only checked with NUMBA_BOUNDSCHECK.
     """
-    constants = (n_rows, n_slots, n_chunks)
+    constants = (n_rows, n_slots, n_chunks, holds)
     if not all(isinstance(kind, types.IntegerLiteral) for kind in constants):
         return None
     shape = _Shape(*(kind.literal_value for kind in constants))
     signature = types.void(
-        inputs, errors, types.int64, types.int64, outputs, slots, signs, weights,
+        inputs, errors, types.int64, types.int64, outputs, slots, signs, weights, moves,
         types.float32, losses, *constants,
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
-        inputs, errors, outputs, slot_rows, signs, weights, losses = (
+        inputs, errors, outputs, slot_rows, signs, weights, moves, losses = (
             context.make_array(signature.args[i])(context, builder, arguments[i])
-            for i in (0, 1, 4, 5, 6, 7, 9)
+            for i in (0, 1, 4, 5, 6, 7, 8, 10)
         )
         code = _StepCode(context, builder, shape)
         rows = [arguments[2], arguments[3]][: shape.n_rows]
@@ -99,7 +102,8 @@ def logistic_step(
             outputs=[code.row(outputs, slot) for slot in slots],
             signs=code.load_lanes(signs.data),
             weights=code.load_lanes(weights.data),
-            rate=arguments[8],
+            moves=code.load_lanes(moves.data) if shape.holds else None,
+            rate=arguments[9],
             losses=losses.data,
         )
         return context.get_dummy_value()
@@ -112,6 +116,7 @@ class _Shape:
     n_rows: int
     n_slots: int
     n_chunks: int
+    holds: int
 
 
 class _StepCode(VectorCode):
@@ -146,6 +151,7 @@ class _StepCode(VectorCode):
         outputs: list[Any],
         signs: Any,
         weights: Any,
+        moves: Any,
         rate: Any,
         losses: Any,
     ) -> None:
@@ -158,7 +164,8 @@ class _StepCode(VectorCode):
         self._add_losses(builder.fmul(self._log(one_more), weights), losses)
         rates = builder.fmul(builder.fmul(self.splat(rate), signs), weights)
         steps = builder.fmul(rates, builder.fdiv(odds, one_more))
-        self._update(inputs, errors, outputs, steps)
+        of_outputs = steps if moves is None else builder.fmul(steps, moves)
+        self._update(inputs, errors, outputs, steps, of_outputs)
 
     def _products(self, inputs: list[Any], outputs: list[Any]) -> Any:
         """The product of each row with each slot, in its lane."""
@@ -234,11 +241,17 @@ class _StepCode(VectorCode):
         total = self.builder.fadd(self.load(sums, zero, _DOUBLE_VECTOR), doubles)
         self.store(total, sums, zero)
 
-    def _update(self, inputs: list[Any], errors: list[Any], outputs: list[Any], steps: Any) -> None:
+    def _update(
+        self,
+        inputs: list[Any],
+        errors: list[Any],
+        outputs: list[Any],
+        steps: Any,
+        of_outputs: Any,
+    ) -> None:
         """Add to each row the other side's rows times their steps."""
-        by_pair = {
-            (r, k): self.shuffle(steps, steps, [MAX_SLOTS * r + k] * LANES) for r, k in self._pairs
-        }
+        by_pair = self._spread(steps)
+        by_output = by_pair if of_outputs is steps else self._spread(of_outputs)
 
         def body(offset: Any, _state: list[Any]) -> list[Any]:
             rows = [self.load(pointer, offset) for pointer in inputs]
@@ -249,7 +262,7 @@ class _StepCode(VectorCode):
                 total = output
                 for r, row in enumerate(rows):
                     sums[r] = self.multiply_add(by_pair[r, k], output, sums[r])
-                    total = self.multiply_add(by_pair[r, k], row, total)
+                    total = self.multiply_add(by_output[r, k], row, total)
                 moved.append(total)
             for pointer, total in zip(reversed(outputs), reversed(moved), strict=True):
                 self.store(total, pointer, offset)
@@ -258,6 +271,12 @@ class _StepCode(VectorCode):
             return []
 
         self.chunks([], body)
+
+    def _spread(self, steps: Any) -> dict[tuple[int, int], Any]:
+        """The step of each pair in all lanes."""
+        return {
+            (r, k): self.shuffle(steps, steps, [MAX_SLOTS * r + k] * LANES) for r, k in self._pairs
+        }
 
 
 def _sum_levels() -> tuple[list[tuple[list[int], list[int]]], list[int]]:

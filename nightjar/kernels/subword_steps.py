@@ -227,10 +227,19 @@ def move_places(
 
 
 def subword_kernel(
-    is_skipgram: bool, n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool
+    is_skipgram: bool,
+    n_chunks: int,
+    n_negative: int,
+    has_paths: bool,
+    is_mean: bool,
+    holds_outputs: bool = False,
 ) -> SubwordKernel:
-    """The kernel for rows of ``16 * n_chunks`` values, compiled for these five values."""
+    """The kernel for rows of ``16 * n_chunks`` values, compiled for these six values.
+
+    With ``holds_outputs``, noise outputs move as :attr:`.windows.Draws.moves` says.
+    """
     n_slots = group_slots(1 + n_negative)
+    holds = int(holds_outputs)
     one = np.float32(1.0)
 
     @compiled()
@@ -268,7 +277,7 @@ def subword_kernel(
                 n_predictions += n_window
                 cursor = predict_from_window(
                     ring.values, word, n_window, matrices, draws, paths, step, cursor, replica,
-                    scratch, has_paths, n_negative, n_chunks, n_slots,
+                    scratch, has_paths, n_negative, n_chunks, n_slots, holds,
                 )  # fmt: skip
             else:
                 n_predictions += 1
@@ -276,7 +285,7 @@ def subword_kernel(
                 sum_places(ring, n_window, share if is_mean else one, scratch, n_chunks)
                 cursor = predict_from_hidden(
                     word, matrices, draws, paths, step, cursor, replica, scratch,
-                    has_paths, n_negative, n_chunks, n_slots,
+                    has_paths, n_negative, n_chunks, n_slots, holds,
                 )  # fmt: skip
                 scale = one if is_mean else share
                 move_places(subwords, ring, kept, n_kept, position, size, scale, scratch, n_chunks)

@@ -46,6 +46,9 @@ class Draws(NamedTuple):
     window: np.uint64
     shrinks: bool
     """Whether a window's size is drawn from 1..window."""
+    moves: NDArray[np.float32] = np.zeros(0, np.float32)
+    """By row of the noise outputs, copies included, for kernels that hold outputs: 0 for a row that
+    stays as it is, else 1."""
 
 
 class Paths(NamedTuple):
@@ -97,6 +100,7 @@ class Scratch(NamedTuple):
     slots: NDArray[np.int64]
     signs: NDArray[np.float32]
     weights: NDArray[np.float32]
+    moves: NDArray[np.float32]
     """(8,) each."""
     hidden: NDArray[np.float32]
     error: NDArray[np.float32]
@@ -277,6 +281,14 @@ def fill_noise_slots(
     return cursor
 
 
+@inlined
+def fill_moves(draws: Draws, scratch: Scratch, n_slots: int, holds: int) -> None:
+    """Fill in how far the row of each slot may move."""
+    if holds:
+        for k in range(n_slots):
+            scratch.moves[k] = draws.moves[scratch.slots[k]]
+
+
 @compiled()
 def fill_path_slots(paths: Paths, first: int, end: int, replica: Replica, scratch: Scratch) -> None:
     """Fill the slots with the nodes ``first``.. (before ``end``) of a path."""
@@ -326,9 +338,10 @@ def step_window(
     scratch: Scratch,
     n_slots: int,
     n_chunks: int,
+    holds: int,
 ) -> None:
     """Step the rows of the window, two at a time, with the rows in the slots."""
-    window, losses = scratch.window, scratch.losses
+    window, losses, moves = scratch.window, scratch.losses, scratch.moves
     slots, signs, weights = scratch.slots, scratch.signs, scratch.weights
     i = 0
     while i < n_window:
@@ -336,14 +349,14 @@ def step_window(
         b = window[min(i + 1, n_window - 1)]
         if a != b:
             logistic_step(
-                inputs, inputs, a, b, outputs, slots, signs, weights, rate, losses,
-                2, n_slots, n_chunks,
+                inputs, inputs, a, b, outputs, slots, signs, weights, moves, rate, losses,
+                2, n_slots, n_chunks, holds,
             )  # fmt: skip
             i += 2
         else:
             logistic_step(
-                inputs, inputs, a, a, outputs, slots, signs, weights, rate, losses,
-                1, n_slots, n_chunks,
+                inputs, inputs, a, a, outputs, slots, signs, weights, moves, rate, losses,
+                1, n_slots, n_chunks, holds,
             )  # fmt: skip
             i += 1
 
@@ -356,11 +369,12 @@ def step_hidden(
     scratch: Scratch,
     n_slots: int,
     n_chunks: int,
+    holds: int,
 ) -> None:
     """Step CBOW's hidden vector with the rows in the slots; accumulates its error."""
     logistic_step(
         hidden, scratch.error, 0, 0, outputs, scratch.slots, scratch.signs, scratch.weights,
-        rate, scratch.losses, 1, n_slots, n_chunks,
+        scratch.moves, rate, scratch.losses, 1, n_slots, n_chunks, holds,
     )  # fmt: skip
 
 
@@ -380,19 +394,25 @@ def predict_from_window(
     n_negative: int,
     n_chunks: int,
     n_slots: int,
+    holds: int,
 ) -> int:
     """Predict ``word`` from each row of the window; returns the next noise cursor."""
     if has_paths:
         end = paths.offsets[word + 1]
         for first in range(paths.offsets[word], end, MAX_SLOTS):
             fill_path_slots(paths, first, end, replica, scratch)
-            step_window(inputs, matrices.node_outputs, n_window, step, scratch, MAX_SLOTS, n_chunks)
+            step_window(
+                inputs, matrices.node_outputs, n_window, step, scratch, MAX_SLOTS, n_chunks, 0
+            )
     centre = output_row_of(word, replica)
     for first in range(0, 1 + n_negative if n_negative else 0, n_slots):
         cursor = fill_noise_slots(
             centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
         )
-        step_window(inputs, matrices.noise_outputs, n_window, step, scratch, n_slots, n_chunks)
+        fill_moves(draws, scratch, n_slots, holds)
+        step_window(
+            inputs, matrices.noise_outputs, n_window, step, scratch, n_slots, n_chunks, holds
+        )
     return cursor
 
 
@@ -410,6 +430,7 @@ def predict_from_hidden(
     n_negative: int,
     n_chunks: int,
     n_slots: int,
+    holds: int,
 ) -> int:
     """Predict ``word`` from the hidden vector; returns the next noise cursor."""
     hidden = scratch.hidden
@@ -417,13 +438,14 @@ def predict_from_hidden(
         end = paths.offsets[word + 1]
         for first in range(paths.offsets[word], end, MAX_SLOTS):
             fill_path_slots(paths, first, end, replica, scratch)
-            step_hidden(hidden, matrices.node_outputs, step, scratch, MAX_SLOTS, n_chunks)
+            step_hidden(hidden, matrices.node_outputs, step, scratch, MAX_SLOTS, n_chunks, 0)
     centre = output_row_of(word, replica)
     for first in range(0, 1 + n_negative if n_negative else 0, n_slots):
         cursor = fill_noise_slots(
             centre, first, n_slots, n_negative, draws.noise, cursor, replica, scratch
         )
-        step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks)
+        fill_moves(draws, scratch, n_slots, holds)
+        step_hidden(hidden, matrices.noise_outputs, step, scratch, n_slots, n_chunks, holds)
     return cursor
 
 
@@ -453,9 +475,15 @@ def group_slots(n_outputs: int) -> int:
     return -(-n_outputs // n_groups)
 
 
-def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKernel:
-    """Skip-gram for rows of ``16 * n_chunks`` values, compiled for these three values."""
+def skipgram_kernel(
+    n_chunks: int, n_negative: int, has_paths: bool, holds_outputs: bool = False
+) -> SpanKernel:
+    """Skip-gram for rows of ``16 * n_chunks`` values, compiled for these four values.
+
+    With ``holds_outputs``, noise outputs move as :attr:`Draws.moves` says.
+    """
     n_slots = group_slots(1 + n_negative)
+    holds = int(holds_outputs)
 
     @compiled()
     def train_span(
@@ -497,7 +525,7 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
                 n_predictions += n_window
                 cursor = predict_from_window(
                     matrices.inputs, int(kept[position]), n_window, matrices, draws, paths, step,
-                    cursor, replica, scratch, has_paths, n_negative, n_chunks, n_slots,
+                    cursor, replica, scratch, has_paths, n_negative, n_chunks, n_slots, holds,
                 )  # fmt: skip
         exchange(matrices, replica, False)
         return n_predictions
@@ -505,9 +533,15 @@ def skipgram_kernel(n_chunks: int, n_negative: int, has_paths: bool) -> SpanKern
     return train_span
 
 
-def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) -> SpanKernel:
-    """CBOW for rows of ``16 * n_chunks`` values, compiled for these four values."""
+def cbow_kernel(
+    n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool, holds_outputs: bool = False
+) -> SpanKernel:
+    """CBOW for rows of ``16 * n_chunks`` values, compiled for these five values.
+
+    With ``holds_outputs``, noise outputs move as :attr:`Draws.moves` says.
+    """
     n_slots = group_slots(1 + n_negative)
+    holds = int(holds_outputs)
 
     @compiled()
     def train_span(
@@ -553,7 +587,7 @@ def cbow_kernel(n_chunks: int, n_negative: int, has_paths: bool, is_mean: bool) 
                 sum_window(matrices.inputs, n_window, scale, scratch, n_chunks)
                 cursor = predict_from_hidden(
                     int(kept[position]), matrices, draws, paths, step, cursor, replica, scratch,
-                    has_paths, n_negative, n_chunks, n_slots,
+                    has_paths, n_negative, n_chunks, n_slots, holds,
                 )  # fmt: skip
                 scale = one if is_mean else share
                 move_window(matrices.inputs, n_window, scale, scratch, n_chunks)

@@ -15,6 +15,9 @@ from nightjar.stages.train.estimates import Need, Workload, check_fits, need, re
 from nightjar.stages.train.resources import Resources
 from nightjar.store import Artifact, Manifest, Store, schemas
 
+_LEARNED = (schemas.RAW_EMBEDDINGS, schemas.EMBEDDINGS)
+"""The stages that train, the first one for models with ``space: aligned``."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -53,8 +56,9 @@ def forecast(
     due = [
         step
         for step in plan.due
-        if step.stage == schemas.EMBEDDINGS
+        if step.stage in _LEARNED
         and isinstance(loaded.config.models[step.subject], TrainedConfig)
+        and schemas.RAW_EMBEDDINGS not in step.identity.parents  # turned, not trained
     ]
     published = tuple(_published(store)) if due else ()
     found = []
@@ -101,9 +105,13 @@ def _n_ngram_rows(work: Workload) -> int | None:
 
 
 def _published(store: Store) -> Iterator[Manifest]:
-    """Manifests of all embeddings, oldest first; 'nightjar verify' reports unreadable ones."""
-    for ref in store.versions(schemas.EMBEDDINGS):
+    """Manifests of all trainings, oldest first; 'nightjar verify' reports unreadable ones."""
+    found = []
+    for ref in (ref for stage in _LEARNED for ref in store.versions(stage)):
         try:
-            yield Manifest.read(Path(ref.path))
+            manifest = Manifest.read(Path(ref.path))
         except ArtifactDamaged:
             continue
+        if schemas.RAW_EMBEDDINGS not in manifest.parents:
+            found.append(manifest)
+    yield from sorted(found, key=lambda manifest: manifest.created_at)

@@ -10,6 +10,7 @@ from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Action, Parent, Planner, Provenance, run_step
 from nightjar.core.using import at_work
 from nightjar.errors import ConfigError, InputError
+from nightjar.pipeline.planning import anchors_of
 from nightjar.progress import SILENT, Progress
 from nightjar.promotion import read_standing
 from nightjar.promotion.measured_noise import N_WORDS, running_words, training_of
@@ -69,11 +70,14 @@ def measure_noise(
         )
     given = {Parent(schemas.TOKENS, corpus): accepted[0].tokens.version}
     store = Store(loaded.artifacts_dir)
+    anchors = anchors_of(loaded)
     evaluations: dict[int, str] = {}
     with at_work(loaded.pipeline_dir, "noise"):
         for seed in range(_FIRST_SEED, _FIRST_SEED + n_seeds):
             other = load_config(loaded.path, [*loaded.overrides, f"models.{seeded}.seed={seed}"])
-            planner = Planner(other, SILENT, is_offline=True, before={}, given=given)
+            planner = Planner(
+                other, SILENT, is_offline=True, before={}, given=given, anchors=anchors
+            )
             evaluations[seed] = planner.add(Evaluate(other, model), STAGES)
             for step in planner.plan.steps:
                 if step.action is Action.RUN:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nightjar.config import LoadedConfig
-from nightjar.core import Nights, Parent, Plan, Planner, Stage
+from nightjar.core import Anchor, Nights, Parent, Plan, Planner, Stage
 from nightjar.core import make_plan as plan_stages
 from nightjar.errors import StoreError
+from nightjar.formats.spaces import Fit, fit_of, fit_of_model, mode_of
 from nightjar.pipeline.acceptance import judge_corpus
 from nightjar.progress import SILENT, Progress
-from nightjar.promotion import Standing, VersionRef, read_standing
+from nightjar.promotion import (
+    AnchorVersion,
+    Standing,
+    VersionRef,
+    read_events,
+    read_standing,
+    standing_of,
+)
 from nightjar.registry import RegistryPlace
 from nightjar.stages import STAGES
 from nightjar.store import Store, schemas
@@ -39,7 +47,11 @@ def plan_made(
     is_offline: bool = False,
     stages: Sequence[type[Stage]] = STAGES,
 ) -> Plan:
-    """Plan the steps from tonight's corpora, which do not depend on any champion."""
+    """Plan the steps from tonight's corpora, which do not depend on any champion.
+
+    A model that keeps a space depends on the version that founded it (:func:`anchors_of`), which no
+    change of the champion moves. Raises LedgerDamaged.
+    """
     last = Nights(loaded.pipeline_dir).last()
     return plan_stages(
         loaded,
@@ -47,7 +59,43 @@ def plan_made(
         progress,
         is_offline=is_offline,
         before={} if last is None else last.versions,
+        anchors=anchors_of(loaded),
     )
+
+
+def anchors_of(loaded: LoadedConfig) -> dict[str, tuple[Anchor, ...]]:
+    """By model that keeps a space: the versions that its vectors can keep to, by the ledger.
+
+    The last one holds; none for a model whose next champion founds a space. Asks no registry.
+    """
+    keeping = [name for name in loaded.config.models if mode_of(loaded.config, name) != "own"]
+    if not keeping:
+        return {}
+    standing, store = standing_of(read_events(loaded)), Store(loaded.artifacts_dir)
+    found: dict[str, tuple[Anchor, ...]] = {}
+    for name in keeping:
+        model, mode = standing.model(name), mode_of(loaded.config, name)
+        wanted = fit_of_model(loaded.config, name)
+        fitting = [one for one in model.anchors if _suits(store, one, wanted, mode)]
+        if not fitting and model.own is not None and _suits(store, model.own, wanted, mode):
+            fitting = [model.own]
+        found[name] = tuple(Anchor(one.version.embeddings, one.version.digest) for one in fitting)
+    return found
+
+
+def _suits(store: Store, anchor: AnchorVersion, wanted: Fit, mode: str) -> bool:
+    """Whether a model with the fit ``wanted`` can keep to ``anchor``.
+
+    What a ledger of before does not say, the manifest does, while the vectors are kept.
+    """
+    fit = Fit.of_text(anchor.fit)
+    if fit is None:
+        try:
+            ref = store.ref(schemas.EMBEDDINGS, anchor.version.embeddings)
+            fit = fit_of(store.open(ref))
+        except StoreError:
+            return False
+    return fit.suits(wanted, mode)
 
 
 def plan_served(

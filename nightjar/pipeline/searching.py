@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config import LoadedConfig
-from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError
+from nightjar.errors import ArtifactDamaged, ArtifactMissing, InputError, StoreError
+from nightjar.formats.spaces import space_of_documents
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import Answerers, named_model_errors
 from nightjar.promotion import ServedIndex
@@ -55,6 +56,7 @@ class Found:
         return {
             "in": self.name,
             "index": str(self.index.ref),
+            "space": space_of_documents(self.index),
             "approximate": self.index.manifest.report["approximate"],
             "documents": self.index.manifest.counts["documents"],
             "unknown_words": list(self.unknown),
@@ -156,9 +158,25 @@ def open_search(
             documents = DocumentSearch(store, index)
         asked = answerers.encoding_model(served)
         words = None if asked is None else opened.enter_context(answerers.opened(asked))
+        _check_space(name, documents.document_vectors, words)
         config = loaded.config.document_vectors[name]
         encoder = encoder_of(config, loaded.base_dir, documents.document_vectors, words)
         yield OpenSearch(name, index, documents, encoder, words)
+
+
+def _check_space(name: str, vectors: Artifact, words: VectorModel | None) -> None:
+    """Raise StoreError when documents and queries would be of two spaces.
+
+    Older artifacts do not say theirs; versions and digests tie them to their model anyway.
+    """
+    space = space_of_documents(vectors)
+    if words is None or words.space is None or space in (None, words.space):
+        return
+    raise StoreError(
+        f"{name} has document vectors of the space {space} ({vectors.ref}), and {words.name}, "
+        f"which would encode the query, is of the space {words.space}: they cannot be compared. "
+        f"'nightjar run' embeds the documents again"
+    )
 
 
 @contextmanager

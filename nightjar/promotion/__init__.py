@@ -37,6 +37,7 @@ from nightjar.promotion.measured_noise import find_measurement, find_noise
 from nightjar.promotion.promoter import Acceptance, Promoter, SettledDecision
 from nightjar.promotion.standing import (
     AcceptedNight,
+    AnchorVersion,
     ArtifactDigest,
     ModelStanding,
     Standing,
@@ -47,6 +48,7 @@ from nightjar.promotion.steward import Change, JudgeAgain, PrepareServing, Stewa
 __all__ = [
     "Acceptance",
     "AcceptedNight",
+    "AnchorVersion",
     "ArtifactDigest",
     "BaseUse",
     "BenchmarkScore",

@@ -12,13 +12,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cached_property
+from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.errors import LedgerDamaged
-from nightjar.promotion.events import CONFLICT, Event, EventKind, VersionRef
+from nightjar.formats.spaces import mode_of
+from nightjar.promotion.events import (
+    CONFLICT,
+    Event,
+    EventKind,
+    VersionRef,
+    moves_alias,
+    space_evidence,
+)
 from nightjar.promotion.ledger import Ledger, NewEvent, Writer, ledger_directory
 from nightjar.promotion.standing import ModelStanding, Standing, standing_of
 from nightjar.registry import (
@@ -97,6 +106,7 @@ class Desk:
         self.place = RegistryPlace.of(config.registry, loaded.artifacts_dir)
         self.configured = tuple(config.models)
         self.writer = writer
+        self._config = config
         self._pipeline = config.pipeline.name
 
     @cached_property
@@ -135,6 +145,9 @@ class Desk:
 
     def record(self, event: NewEvent) -> Event:
         """Write an event and apply it if it moves the alias. Call within :meth:`writing`."""
+        if event.new is not None and moves_alias(event.kind, event.evidence or {}):
+            kept = self._space(event.subject, event.new)
+            event = replace(event, evidence={**(event.evidence or {}), **kept})
         row = self.ledger.append(event, self.writer)
         if row.moves_alias:
             self.apply(row)
@@ -220,6 +233,11 @@ class Desk:
             )
         )
         return [alarm]
+
+    def _space(self, model: str, version: VersionRef) -> dict[str, Any]:
+        """The evidence of how ``model`` keeps its coordinates now, and of what fits ``version``."""
+        found = self.reader.version(self.registered_name(model), version.number)
+        return space_evidence(mode_of(self._config, model), found)
 
     def is_registered(self, model: str, version: VersionRef) -> bool:
         """Whether the registry has that version, with those bytes."""

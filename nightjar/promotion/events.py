@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from nightjar.registry import RegisteredVersion
+from nightjar.registry import FIT_TAG, RegisteredVersion
 
 SERVING = "serving"
 REFERENCE = "reference"
@@ -19,6 +19,8 @@ N_DOCUMENTS = "n_documents"
 N_TOKENS = "n_tokens"
 CONFLICT = "conflict"
 REPAIR = "repair"
+SPACE = "space"
+ANCHOR = "anchor"
 """Keys of an event's evidence."""
 
 
@@ -81,6 +83,16 @@ class VersionRef:
 
 
 @dataclass(frozen=True)
+class SpaceKept:
+    """How a model keeps its coordinates, and what fits the version concerned."""
+
+    mode: str
+    """The model's ``space`` in the config: own, aligned, warm or compass."""
+    fit: str
+    """A :class:`nightjar.formats.spaces.Fit` as text; "" where it was not recorded."""
+
+
+@dataclass(frozen=True)
 class ServedIndex:
     """The versions of artifacts with which an entry of ``document_vectors`` is searched."""
 
@@ -124,18 +136,25 @@ class Event:
     @property
     def moves_alias(self) -> bool:
         """Whether the alias ``champion`` must point to :attr:`new` (None: be deleted)."""
-        always = self.kind in CROWNINGS | {
-            EventKind.ROLLED_BACK,
-            EventKind.ADOPTED,
-            EventKind.RETIRED,
-        }
-        return always or (self.kind is EventKind.RESUMED and REPAIR in self.evidence)
+        return moves_alias(self.kind, self.evidence)
 
     @property
     def serving(self) -> Serving:
         """What is searched from this event on, for the entries that it changes."""
         found: Mapping[str, Mapping[str, Any]] = self.evidence.get(SERVING, {})
         return {entry: ServedIndex(**versions) for entry, versions in found.items()}
+
+    @property
+    def space(self) -> SpaceKept | None:
+        """How the model kept its coordinates when this was written; None in older events."""
+        found: Mapping[str, str] | None = self.evidence.get(SPACE)
+        return None if found is None else SpaceKept(**found)
+
+    @property
+    def anchor(self) -> SpaceKept | None:
+        """How :attr:`new` was made, if a person wants the vectors to keep to it from now on."""
+        found: Mapping[str, str] | None = self.evidence.get(ANCHOR)
+        return None if found is None else SpaceKept(**found)
 
     @property
     def reference(self) -> VersionRef | None:
@@ -148,6 +167,12 @@ class Event:
         return {**asdict(self), "time": self.time.isoformat(timespec="seconds")}
 
 
+def moves_alias(kind: EventKind, evidence: Mapping[str, Any]) -> bool:
+    """Whether an event of that kind and evidence moves the alias ``champion``."""
+    always = kind in CROWNINGS | {EventKind.ROLLED_BACK, EventKind.ADOPTED, EventKind.RETIRED}
+    return always or (kind is EventKind.RESUMED and REPAIR in evidence)
+
+
 def serving_evidence(serving: Serving | None) -> dict[str, Any]:
     """The part of an event's evidence that says what is searched; empty for nothing."""
     if not serving:
@@ -158,3 +183,14 @@ def serving_evidence(serving: Serving | None) -> dict[str, Any]:
 def reference_evidence(reference: VersionRef | None) -> dict[str, Any]:
     """The part of an event's evidence that says what the reference is from now on."""
     return {} if reference is None else {REFERENCE: asdict(reference)}
+
+
+def space_evidence(mode: str, registered: RegisteredVersion | None) -> dict[str, Any]:
+    """The part of an event's evidence that says how the model keeps its coordinates."""
+    fit = "" if registered is None else registered.tags.get(FIT_TAG, "")
+    return {SPACE: asdict(SpaceKept(mode, fit))}
+
+
+def anchor_evidence(mode: str, registered: RegisteredVersion) -> dict[str, Any]:
+    """The part of an event's evidence that makes its version the anchor of the model's space."""
+    return {ANCHOR: asdict(SpaceKept(mode, registered.tags.get(FIT_TAG, "")))}

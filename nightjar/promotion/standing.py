@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from nightjar.formats.spaces import Fit
 from nightjar.promotion.events import (
     ARTIFACTS,
     CONFLICT,
@@ -15,8 +16,23 @@ from nightjar.promotion.events import (
     Event,
     EventKind,
     Serving,
+    SpaceKept,
     VersionRef,
 )
+
+
+@dataclass(frozen=True)
+class AnchorVersion:
+    """A version whose coordinates a model's vectors can keep to."""
+
+    version: VersionRef
+    fit: str
+    """A :class:`nightjar.formats.spaces.Fit` as text; "" where the ledger does not know it."""
+
+    def may_suit(self, fit: Fit | None, mode: str) -> bool:
+        """Whether vectors with that fit can keep to it, as far as both are known."""
+        own = Fit.of_text(self.fit)
+        return own is None or fit is None or own.suits(fit, mode)
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,10 @@ class ModelStanding:
     """The event that the alias ``champion`` follows."""
     blocked_keys: frozenset[str] = frozenset()
     """Keys of all decisions that blocked a version."""
+    anchors: tuple[AnchorVersion, ...] = ()
+    """The versions that founded the model's spaces; of those that fit, the last one holds."""
+    own: AnchorVersion | None = None
+    """The last champion of the time when the model kept no space: it founds the next one."""
 
     @property
     def is_held(self) -> bool:
@@ -64,16 +84,23 @@ class ModelStanding:
         judged = None if self.last_decision is None else self.last_decision.new
         return judged if judged != self.champion else None
 
+    @property
+    def anchor_versions(self) -> tuple[VersionRef, ...]:
+        """The anchors that later versions can still be turned onto: the last one of each fit."""
+        last = {anchor.fit: anchor.version for anchor in self.anchors}
+        return tuple(last.values())
+
     def roots(self, n_previous: int) -> tuple[VersionRef, ...]:
         """The versions whose files are needed, each once, the champion first.
 
-        Champion, reference, ``n_previous`` rollback targets, pins, the waiting version and the
-        one judged last.
+        Champion, reference, anchors, ``n_previous`` rollback targets, pins, the waiting version and
+        the one judged last.
         """
         waiting = None if self.waiting is None else self.waiting.new
         wanted = (
             self.champion,
             self.reference,
+            *self.anchor_versions,
             *self.previous[:n_previous],
             *self.pins,
             waiting,
@@ -180,6 +207,10 @@ def _after(before: ModelStanding, event: Event) -> ModelStanding:
     after = replace(before, reference=event.reference or before.reference)
     if event.moves_alias:
         after = replace(_with_champion(after, event), last_move=event)
+        after = _with_space(after, event)
+    if event.anchor is not None and event.new is not None:
+        others = tuple(anchor for anchor in after.anchors if anchor.version != event.new)
+        after = replace(after, anchors=(*others, AnchorVersion(event.new, event.anchor.fit)))
     if event.kind in DECISIONS:
         after = replace(after, last_decision=event)
     if event.kind is EventKind.BLOCKED and event.decision_key is not None:
@@ -203,6 +234,26 @@ def _with_champion(before: ModelStanding, event: Event) -> ModelStanding:
         previous = before.previous if left is None else (left, *before.previous)
     distinct = dict.fromkeys(version for version in previous if version != new)
     return replace(before, champion=new, previous=tuple(distinct))
+
+
+def _with_space(before: ModelStanding, event: Event) -> ModelStanding:
+    """The standing with the founder of a space, if the new champion founds one.
+
+    The first champion that fits founds it; no later one moves it. Where the model kept no space
+    until then, that is the last champion of that time, which consumers know.
+    """
+    if event.new is None:
+        return before
+    kept = event.space or SpaceKept("own", "")
+    founder = AnchorVersion(event.new, kept.fit)
+    if kept.mode == "own":
+        return replace(before, own=founder)
+    fit = Fit.of_text(kept.fit)
+    if any(anchor.may_suit(fit, kept.mode) for anchor in before.anchors):
+        return before
+    if before.own is not None and before.own.may_suit(fit, kept.mode):
+        founder = before.own
+    return replace(before, anchors=(*before.anchors, founder))
 
 
 def _waiting(before: ModelStanding, event: Event) -> Event | None:

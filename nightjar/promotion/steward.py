@@ -17,6 +17,7 @@ from typing import Concatenate, ParamSpec
 from nightjar.config import LoadedConfig, base_of
 from nightjar.core.using import at_work
 from nightjar.errors import ModelFilesDamaged, NightjarError, PromotionRefused
+from nightjar.formats.spaces import Fit, fit_of_model, mode_of
 from nightjar.promotion.applying import AliasState, Desk, number_of
 from nightjar.promotion.events import (
     DECISION,
@@ -27,13 +28,15 @@ from nightjar.promotion.events import (
     EventKind,
     Serving,
     VersionRef,
+    anchor_evidence,
     reference_evidence,
     serving_evidence,
 )
 from nightjar.promotion.gate import VETO, Decision, Outcome
 from nightjar.promotion.ledger import NewEvent, Writer
 from nightjar.promotion.standing import ModelStanding
-from nightjar.registry import BASE, RegisteredVersion, check_files_whole
+from nightjar.registry import BASE, FIT_TAG, RegisteredVersion, check_files_whole
+from nightjar.store import Store, schemas
 
 PrepareServing = Callable[[str, RegisteredVersion], Serving]
 """Publishes what is searched once that version of the model is champion."""
@@ -265,8 +268,13 @@ class Steward:
         return Change(row)
 
     @_at_work
-    def rebase(self, model: str, number: int | None = None, reason: str = "") -> Change:
-        """Measure small losses against a version from now on; by default the champion."""
+    def rebase(
+        self, model: str, number: int | None = None, reason: str = "", *, of_space: bool = False
+    ) -> Change:
+        """Measure small losses against a version from now on; by default the champion.
+
+        With ``of_space``, let the vectors of later nights keep to its coordinates instead.
+        """
         before = self._known(model)
         if number is None and before.champion is None:
             raise PromotionRefused(f"{model} has no champion to measure against; name a version")
@@ -274,6 +282,8 @@ class Steward:
         target = self._target(model, wanted or 0)
         self._check_whole(target)
         version = VersionRef.of(target)
+        if of_space:
+            return self._anchored(model, target, reason)
         with self._writing(model) as now:
             if now.reference == version:
                 return Change(None, (f"{model} version {version.number} is the reference already",))
@@ -287,6 +297,44 @@ class Steward:
                     reason=reason
                     or f"the reference from now on, instead of {'none' if old is None else old}",
                     evidence=reference_evidence(version),
+                )
+            )
+        return Change(row)
+
+    def _anchored(self, model: str, target: RegisteredVersion, reason: str) -> Change:
+        """Let the vectors of ``model`` keep to the coordinates of ``target`` from now on."""
+        mode = mode_of(self._loaded.config, model)
+        if mode == "own":
+            raise PromotionRefused(
+                f"{model} keeps to no coordinates: set models.{model}.space to aligned, warm or "
+                f"compass first"
+            )
+        fit = Fit.of_text(target.tags.get(FIT_TAG, ""))
+        wanted = fit_of_model(self._loaded.config, model)
+        if fit is not None and not fit.suits(wanted, mode):
+            raise PromotionRefused(
+                f"{model} version {target.version} is of another kind or size than the config "
+                f"makes, so that no vectors can keep to it"
+            )
+        version = VersionRef.of(target)
+        store = Store(self._loaded.artifacts_dir)
+        if not store.is_published(schemas.EMBEDDINGS, version.embeddings):
+            raise PromotionRefused(
+                f"the vectors of {model} version {version.number} are no longer kept; choose a "
+                f"version that 'nightjar collect --dry-run' lists as kept"
+            )
+        with self._writing(model) as now:
+            if now.anchors and now.anchors[-1].version == version:
+                note = f"the vectors of {model} keep to version {version.number} already"
+                return Change(None, (note,))
+            row = self._desk.record(
+                NewEvent(
+                    kind=EventKind.REBASED,
+                    subject=model,
+                    old=now.champion,
+                    new=version,
+                    reason=reason or "later vectors keep to its coordinates",
+                    evidence=anchor_evidence(mode, target),
                 )
             )
         return Change(row)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nightjar.config import SifConfig, UsifConfig, base_of
+from nightjar.formats.spaces import SPACE, space_of
 from nightjar.model.lookup.requests import TASKS
 from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.scoring.scores import Score
@@ -32,6 +33,11 @@ _PAPERS = {
     "glove": "Pennington et al. 2014, doi:10.3115/v1/D14-1162",
     "sif": "Arora et al. 2017, openreview.net/forum?id=SyK00v5xx",
     "usif": "Ethayarajh 2018, doi:10.18653/v1/W18-3012",
+}
+_WAYS = {
+    "aligned": "onto which the trained vectors were turned",
+    "warm": "from which the training started",
+    "compass": "whose output layer the training kept",
 }
 _UNKNOWN_WITH_SUBWORDS = """\
 A word outside the vocabulary gets the mean over its character n-grams. A word none of whose n-grams
@@ -70,6 +76,7 @@ def model_card(summary: ModelSummary) -> str:
         _use(summary),
         _training(summary),
         _scores(summary),
+        _space(summary),
         _LIMITS,
         _lineage(summary),
     )
@@ -192,6 +199,25 @@ def _scores(summary: ModelSummary) -> str:
 
 Only covered items count: those whose words all have a vector. Compare two models only where they
 cover the same items. The run's scores.json has every category."""
+
+
+def _space(summary: ModelSummary) -> str:
+    embeddings = summary.request.embeddings
+    kept = embeddings.manifest.report.get(SPACE) or {}
+    anchor = kept.get("anchor")
+    origin = "They are its own: this version founds the space."
+    if anchor is not None:
+        way = _WAYS[kept["mode"]]
+        origin = f"They are those of the embeddings `{anchor['embeddings']}`, {way}."
+    residual = kept.get("residual")
+    if residual is not None:
+        words = counted(kept["shared_words"], "shared word")
+        origin += f"\nMean cosine distance that remains, over {words}: {residual:.4f}."
+    return f"""\
+## Space
+
+The coordinates of the vectors have the id `{space_of(embeddings)}`. {origin}
+Compare vectors only with those of the same space; `nightjar map-vectors` brings kept ones along."""
 
 
 def _lineage(summary: ModelSummary) -> str:

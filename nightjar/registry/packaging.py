@@ -15,6 +15,7 @@ import numpy as np
 from nightjar.errors import RegistryUnavailable
 from nightjar.files.scratch import ScratchDirectory, libraries_use_scratch
 from nightjar.formats.model_files import model_content, tokenizer_settings
+from nightjar.formats.spaces import space_of
 from nightjar.model.lookup import Parameters, copy_code, write_model
 from nightjar.model.tokenization import EXTRAS
 from nightjar.registry.client import import_mlflow
@@ -83,7 +84,10 @@ def log_model(
             signature=signature(),
             input_example=list(summary.example_words),
             pip_requirements=[f"{name}=={version}" for name, version in versions.items()],
-            metadata={"nightjar": summary.versions},
+            metadata={
+                "nightjar": summary.versions,
+                "nightjar_space": space_of(summary.request.embeddings),
+            },
             tags=tags,
         )
     with stored_model(client, place, info.model_id) as directory:

@@ -55,6 +55,10 @@ CHALLENGER = "challenger"
 """The alias of the newest candidate that is not champion."""
 EMBEDDINGS_TAG = "nightjar.embeddings_version"
 DIGEST_TAG = "nightjar.embeddings_digest"
+SPACE_TAG = "nightjar.space"
+"""The id of the space of its vectors."""
+FIT_TAG = "nightjar.space_fit"
+"""What decides whether another version can keep to its coordinates."""
 MODEL_URI = "models:/"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nightjar.registry.readers import DIGEST_TAG
+from nightjar.formats.spaces import fit_of, space_of
+from nightjar.registry.readers import DIGEST_TAG, FIT_TAG, SPACE_TAG
 from nightjar.registry.registered_names import KEY_TAG
 from nightjar.registry.summary import ModelSummary
 
@@ -23,6 +24,8 @@ def lineage_tags(summary: ModelSummary) -> dict[str, str]:
     tags |= {
         KEY_TAG: request.key,
         DIGEST_TAG: request.embeddings.manifest.digest,
+        SPACE_TAG: space_of(request.embeddings),
+        FIT_TAG: fit_of(request.embeddings).as_text(),
         f"{PREFIX}pipeline": request.pipeline.name,
         f"{PREFIX}model": request.model_name,
         REGISTERED_MODEL_TAG: request.registered_model,

@@ -9,13 +9,14 @@ from nightjar.stages.ingest.ingest_stage import Ingest
 from nightjar.stages.noise import MeasureNoise
 from nightjar.stages.report.report_stage import Report
 from nightjar.stages.tokenize.tokenize_stage import Tokenize
-from nightjar.stages.train.train_stage import Count, Train
+from nightjar.stages.train.train_stage import Count, Train, TrainRaw
 
 STAGES: tuple[type[Stage], ...] = (
     Ingest,
     Tokenize,
     Report,
     Count,
+    TrainRaw,
     Train,
     Evaluate,
     MeasureNoise,
@@ -36,4 +37,5 @@ __all__ = [
     "Report",
     "Tokenize",
     "Train",
+    "TrainRaw",
 ]

@@ -11,6 +11,7 @@ import pyarrow as pa
 DOCUMENTS = "documents"
 TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
+RAW_EMBEDDINGS = "raw_embeddings"
 EMBEDDINGS = "embeddings"
 EVALUATION = "evaluation"
 NOISE = "noise"
@@ -142,6 +143,12 @@ def glove_parameters_schema(vector_size: int) -> pa.Schema:
 def components_schema(vector_size: int) -> pa.Schema:
     """``components``: the directions common to all sentences, which SIF and uSIF remove."""
     return _schema(component=pa.int32(), share=pa.float64(), vector=vector_type(vector_size))
+
+
+def rotation_schema(vector_size: int) -> pa.Schema:
+    """``rotation``: rows of the orthogonal matrix that turned the raw vectors, from the left."""
+    values = pa.list_(pa.field("element", pa.float64(), nullable=False), vector_size)
+    return _schema(row=pa.int32(), values=values)
 
 
 LOSSES_SCHEMA = _schema(epoch=pa.int32(), mean_loss=pa.float64())

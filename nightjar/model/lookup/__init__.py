@@ -10,6 +10,7 @@ milliseconds and processes share its memory (:mod:`.lookup_files`)::
     hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
     tokenizer.json the tokenizer's definition, if its settings are not enough
     phrases.json   the phrases to join, if any
+    settings.json  the model's name, the id of its space, how texts are cut
     lookup.json    sizes of all files
 
 :mod:`.vector_table` opens it, :mod:`.nearest` finds the exact nearest rows of many queries at once,

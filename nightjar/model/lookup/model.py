@@ -107,12 +107,17 @@ class VectorModel:
         subwords: SubwordVectors | None = None,
         definition: str | None = None,
         phrases: Path | None = None,
+        space: str | None = None,
     ) -> None:
         self.name = name
         self.table = table
         self.tokenizer = tokenizer
         self.subwords = subwords
         self.definition = definition
+        self.space = space
+        """The id of the space of its vectors: those of another space must not be mixed with them.
+
+        None when nobody knows it."""
         self.phrases = phrases
         """The file of phrases, which is read at the first text; None without phrases."""
         self.approximate_index: ApproximateIndex | None = None
@@ -129,6 +134,7 @@ class VectorModel:
             settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             tokenizer = Settings(**settings["tokenizer"])
             name, ngrams = settings["model"], settings["subwords"]
+            space = settings.get("space")
             phrases = directory / PHRASES if settings["has_phrases"] else None
             path = directory / DEFINITION
             definition = path.read_text(encoding="utf-8") if path.exists() else None
@@ -140,7 +146,7 @@ class VectorModel:
             subwords = SubwordVectors(
                 buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"]
             )
-        return cls(name, table, tokenizer, subwords, definition, phrases)
+        return cls(name, table, tokenizer, subwords, definition, phrases, space)
 
     # -- words -----------------------------------------------------------------------------
 

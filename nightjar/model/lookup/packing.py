@@ -42,6 +42,8 @@ class ModelContent:
     ngrams: NgramRows | None = None
     definition: str | None = None
     """The tokenizer's definition, if its settings are not enough."""
+    space: str | None = None
+    """The id of the space of its vectors; None when nobody knows it."""
     phrases: str | None = None
     """The phrases, from :func:`~..tokenization.phrases_to_json`; None without phrases."""
 
@@ -61,6 +63,7 @@ def write_model(directory: Path, content: ModelContent) -> None:
         (directory / PHRASES).write_text(content.phrases, encoding="utf-8")
     settings = {
         "model": content.name,
+        "space": content.space,
         "has_phrases": content.phrases is not None,
         "tokenizer": asdict(content.tokenizer),
         "subwords": None

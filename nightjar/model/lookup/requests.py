@@ -12,10 +12,13 @@ odd_one_out words                             the one least like the others
 cluster     words                             the number of each word's cluster
 rank        texts, against ``query``          places and similarities, best first
 encode      texts                             float32 (n_texts, vector_size)
+about       none                              the model's name, the id of its space, its sizes
 =========== ================================= ==========================================
 
 Neighbours are objects with ``token`` and ``similarity``. With ``threshold`` they are all words at
-least that similar (synonyms), up to ``topn``. An item may also be a query of its own, an object
+least that similar (synonyms), up to ``topn``. With ``space``, the id of a space, a question is
+refused by a model of another space: give it with vectors that were kept, or where the answer will
+be compared with such. An item may also be a query of its own, an object
 with ``items`` and parameters; the answer is then a list of answers. With ``approximate``,
 neighbours and analogies come from the model's approximate index, if it has one.
 """
@@ -58,6 +61,8 @@ class Parameters:
     seed: int = 1
     approximate: bool = False
     """Neighbours and analogies from the approximate index."""
+    space: str = ""
+    """The space that the vectors of question and answer must be of; "" for any."""
     unknown: str = "error"
     """For a word without a vector: error or nan; for a text: error, nan or zero."""
 
@@ -126,6 +131,7 @@ def answer(
         if any(isinstance(item, Mapping) for item in items):
             return _answers(model, items, given, limits)
         parameters = Parameters.of(given)
+        _check_space(model, parameters)
         _check_cost(model, [(items, parameters)], limits)
         return TASKS[parameters.task](model, items, parameters)
     except RecursionError as error:
@@ -154,6 +160,7 @@ def _answers(
         rest = {str(name): value for name, value in question.items() if name != "items"}
         with _named(place):
             questions.append((list(asked), Parameters.of(rest)))
+            _check_space(model, questions[-1][1])
     _check_cost(model, questions, limits)
     answers = []
     for place, (asked, parameters) in enumerate(questions):
@@ -169,6 +176,16 @@ def _named(place: int) -> Iterator[None]:
         yield
     except QueryError as error:
         raise QueryError(f"item {place}: {error}") from error
+
+
+def _check_space(model: VectorModel, parameters: Parameters) -> None:
+    """Raise QueryError for a question about another space than the model's."""
+    if parameters.space and parameters.space != model.space:
+        raise QueryError(
+            f"the vectors of {model.name} are of the space {model.space or 'unknown'}, the "
+            f"question is about {_shown(parameters.space)}: vectors of two spaces cannot be "
+            f"compared. 'nightjar map-vectors' brings kept vectors from one to the other"
+        )
 
 
 def _check_cost(
@@ -271,6 +288,19 @@ def _encode(model: VectorModel, items: Sequence[Any], parameters: Parameters) ->
     return model.encode(_texts(items), parameters.unknown)
 
 
+def _about(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
+    if len(items):
+        raise QueryError("about takes no items")
+    return [
+        {
+            "model": model.name,
+            "space": model.space,
+            "n_words": len(model.table),
+            "vector_size": model.table.vector_size,
+        }
+    ]
+
+
 TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
     "vector": _vector,
     "neighbors": _neighbors,
@@ -280,6 +310,7 @@ TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
     "cluster": _cluster,
     "rank": _rank,
     "encode": _encode,
+    "about": _about,
 }
 """The function that answers each task."""
 

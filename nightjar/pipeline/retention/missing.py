@@ -21,7 +21,7 @@ from nightjar.stages.ingest import PurgeList
 from nightjar.store import Store
 
 _LEAST = KeepConfig(accepted_nights=1, rollback_versions=0, trials=0)
-_NEVER_PURGED = (Keep.MODEL, Keep.RECORD)
+_NEVER_PURGED = (Keep.MODEL, Keep.SOURCE, Keep.RECORD)
 
 
 @dataclass(frozen=True)

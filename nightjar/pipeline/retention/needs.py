@@ -83,6 +83,7 @@ class Survey:
         self._add_comparisons()
         self._add_undeclared()
         self._add_pieces()
+        self._add_sources()
 
     def doomed(self) -> Iterator[Key]:
         """The published artifacts that are not needed, downstream stages first.
@@ -282,6 +283,18 @@ class Survey:
                 for version in versions:
                     self.needs.add((piece, version), f"a piece of {key[0]}/{key[1]}")
 
+    def _add_sources(self) -> None:
+        """Add the raw vectors from which kept ones were made: the same plan would make them."""
+        for key in self._published:
+            of = self._declared.get(key[0])
+            if of is None or of.keep is not Keep.MODEL or key not in self.needs.artifacts:
+                continue
+            manifest = self.find_manifest(key)
+            for parent in {} if manifest is None else manifest.parents.items():
+                stage = self._declared.get(parent[0])
+                if stage is not None and stage.keep is Keep.SOURCE:
+                    self.needs.add(parent, f"{key[0]}/{key[1]} is made from it")
+
     def _unneeded(self, keep: Keep) -> list[Key]:
         return [
             key
@@ -301,6 +314,7 @@ def _role(version: VersionRef, standing: ModelStanding) -> str:
     roles = {
         "champion": (standing.champion,),
         "reference": (standing.reference,),
+        "anchor of the space": standing.anchor_versions,
         "pinned version": standing.pins,
         "version to go back to": standing.previous,
         "version that waits": (waiting,),

@@ -26,7 +26,7 @@ from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
 
 logger = logging.getLogger(__name__)
 
-_LEARNT = (Keep.MODEL, Keep.RECORD)
+_LEARNT = (Keep.MODEL, Keep.SOURCE, Keep.RECORD)
 """Vectors and scores come from all documents together: nothing is erased from them."""
 
 

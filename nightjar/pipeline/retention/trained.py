@@ -15,7 +15,10 @@ from nightjar.promotion import Ledger, read_standing
 from nightjar.registry import BASE, LEDGER_TAG, RegisteredVersion, RegistryPlace
 from nightjar.stages.ingest.erasing_documents import ERASED
 from nightjar.store import Manifest, Store
-from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS, TOKENS
+from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS, RAW_EMBEDDINGS, TOKENS
+
+_VECTORS = (RAW_EMBEDDINGS, EMBEDDINGS)
+"""The stages whose artifacts are learned from documents."""
 
 
 class Certainty(IntEnum):
@@ -80,7 +83,8 @@ def trained_with(loaded: LoadedConfig, texts: frozenset[bytes]) -> tuple[Trained
     candidates = [(f"{v.name} v{v.version}", v.embeddings_version) for v in versions]
     candidates += [
         (str(ref), ref.version)
-        for ref in store.versions(EMBEDDINGS)
+        for stage in _VECTORS
+        for ref in store.versions(stage)
         if ref.version not in registered
     ]
     return tuple(
@@ -112,6 +116,12 @@ def advice(loaded: LoadedConfig, trained: tuple[TrainedVectors, ...]) -> Iterato
                 f"version {found.reference.number} is the reference of {model}: once another is "
                 f"champion, 'nightjar rebase {model}' releases it"
             )
+        for version in found.anchor_versions:
+            if version.embeddings in embeddings and version != found.champion:
+                yield (
+                    f"the vectors of {model} keep to the coordinates of version {version.number}, "
+                    f"so it is kept: 'nightjar rebase {model} --space' takes the champion instead"
+                )
         for pin in found.pins:
             if pin.embeddings in embeddings and pin != found.reference:
                 yield (
@@ -132,7 +142,7 @@ def _registered(loaded: LoadedConfig) -> Iterator[RegisteredVersion]:
 def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _Lineage]:
     """Lineages by embeddings, from the tags of registered versions, else from manifests."""
     found: dict[str, _Lineage] = {}
-    for ref in store.versions(EMBEDDINGS):
+    for ref in (ref for stage in _VECTORS for ref in store.versions(stage)):
         try:
             parents = Manifest.read(Path(ref.path)).parents
         except ArtifactDamaged:

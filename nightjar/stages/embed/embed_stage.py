@@ -18,6 +18,7 @@ from nightjar.config import DocumentVectorsConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
 from nightjar.core.stage import Erased, Fate, Rewriting, StageContext, are_of
 from nightjar.errors import EncoderError, StoreError
+from nightjar.formats.spaces import SPACE, space_of
 from nightjar.progress import Progress
 from nightjar.stages.embed.encoder_files import (
     encoder_versions,
@@ -38,7 +39,15 @@ from nightjar.stages.embed.known_vectors import (
     parts_directory,
     unwanted_parts,
 )
-from nightjar.store import Artifact, ArtifactRef, Identity, Staging, Store, schemas
+from nightjar.store import (
+    Artifact,
+    ArtifactRef,
+    Identity,
+    Staging,
+    Store,
+    fingerprint,
+    schemas,
+)
 from nightjar.store.schemas import DOCUMENT_VECTORS, DOCUMENTS, EMBEDDINGS, document_vectors_schema
 
 logger = logging.getLogger(__name__)
@@ -328,6 +337,13 @@ def erase_from_document_vectors(
     return write
 
 
+def _encoders_space(identity: Identity) -> str:
+    """The id of the space of a pre-trained encoder: everything that shapes its vectors."""
+    content = identity.as_json()
+    config = {key: value for key, value in content["config"].items() if key != "name"}
+    return fingerprint({"config": config, "inputs": content["inputs"], "code": content["code"]})
+
+
 class EmbedDocuments(Stage):
     """The stage that makes the vectors of one entry of ``document_vectors``."""
 
@@ -373,6 +389,9 @@ class EmbedDocuments(Stage):
             entry, context.base_dir, context.store, context.identity, context.staging.directory
         ) as encoder:
             embed_documents(encoder, context.parent(schemas.DOCUMENTS), context, earlier)
+        embeddings = context.find_parent(schemas.EMBEDDINGS)
+        space = _encoders_space(context.identity) if embeddings is None else space_of(embeddings)
+        context.staging.report[SPACE] = {"id": space}
 
     def finish(self, ref: ArtifactRef) -> None:
         """Delete the parts, now that the artifact is published."""

@@ -24,6 +24,7 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import Erased, Fate, Rewriting, StageContext, are_of
 from nightjar.errors import StoreError
 from nightjar.formats.embeddings import matrix_of
+from nightjar.formats.spaces import SPACE
 from nightjar.model.lookup.lookup_files import map_array, write_matrix
 from nightjar.model.lookup.nearest import row_lengths, unit_rows
 from nightjar.progress import Progress
@@ -104,6 +105,7 @@ def index_documents(
     staging.counts["indexed"] = int(has_vector.sum())
     staging.counts["without_known_words"] = int((~has_vector).sum())
     staging.report.update(encoder=encoder, approximate=False)
+    staging.report[SPACE] = document_vectors.manifest.report.get(SPACE)
     keys = np.where(has_vector, np.arange(len(has_vector)), NO_KEY)
     if has_vector.sum() >= settings.approximate_from and usearch_version() is not None:
         work = _Work(staging, documents, has_vector, settings, context.n_workers, progress)

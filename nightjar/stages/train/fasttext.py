@@ -47,7 +47,12 @@ from nightjar.kernels.windows import Matrices
 from nightjar.stages.train.epochs import fit
 from nightjar.stages.train.model_corpus import Vocabulary
 from nightjar.stages.train.spans import keep_limits
-from nightjar.stages.train.starting_point import start_ngrams, start_outputs, start_words
+from nightjar.stages.train.starting_point import (
+    hold_outputs,
+    start_ngrams,
+    start_outputs,
+    start_words,
+)
 from nightjar.stages.train.trainer import TrainingJob
 from nightjar.stages.train.window_learner import (
     WindowLearner,
@@ -95,13 +100,18 @@ def train_fasttext(job: TrainingJob[FastTextConfig]) -> None:
     n_words = len(vocabulary)
     rows = ngram_rows(model, vocabulary)
     matrices = initial_matrices(model, rows, job.n_workers, job.seed)
-    kernel = span_kernel(
-        model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
-    )
     if job.base is not None:
         _start(job.base, vocabulary, rows, matrices, model.vector_size)
+    moves = None
+    if job.compass is not None:
+        outputs = matrices.noise_outputs[:, : model.vector_size]
+        moves = hold_outputs(job.compass, vocabulary, outputs)
+    kernel = span_kernel(
+        *(model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean),
+        holds_outputs=moves is not None,
+    )
     kernels = [partial(kernel, rows.subwords, new_ring(model)) for _ in range(job.n_workers)]
-    fit(job, WindowLearner(job, matrices, rows.n_rows, kernels))
+    fit(job, WindowLearner(job, matrices, rows.n_rows, kernels, moves))
     job.staging.counts["ngram_buckets_used"] = len(rows.buckets)
     inputs = matrices.inputs[:, : model.vector_size]
     staging, size = job.staging, model.vector_size
@@ -197,11 +207,20 @@ def new_ring(model: FastTextConfig) -> Ring:
 
 @lru_cache(maxsize=8)
 def span_kernel(
-    architecture: str, vector_size: int, n_negative: int, has_paths: bool, is_mean: bool
+    architecture: str,
+    vector_size: int,
+    n_negative: int,
+    has_paths: bool,
+    is_mean: bool,
+    holds_outputs: bool = False,
 ) -> SubwordKernel:
-    """The kernel for that architecture, compiled for these sizes on first use."""
+    """The kernel for that architecture, compiled for these sizes on first use.
+
+    With ``holds_outputs``, rows of :attr:`.Draws.moves` 0 stay as they are.
+    """
     n_chunks = -(-vector_size // LANES)
-    return subword_kernel(architecture == "skipgram", n_chunks, n_negative, has_paths, is_mean)
+    is_skipgram = architecture == "skipgram"
+    return subword_kernel(is_skipgram, n_chunks, n_negative, has_paths, is_mean, holds_outputs)
 
 
 def word_means(

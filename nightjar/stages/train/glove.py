@@ -257,14 +257,16 @@ def start_layers(base: Artifact, vocabulary: Vocabulary, layers: Layers) -> None
         start_words(base, vocabulary, layers.vectors("word"))
         start_words(base, vocabulary, layers.vectors("context"))
         for kind in _BIAS_LANES:
-            layers.vectors(kind)[base_places(base, vocabulary)] *= np.float32(0.5)
+            places = base_places(base, vocabulary)
+            layers.vectors(kind)[places[places >= 0]] *= np.float32(0.5)
         return
     row_of = {word: row for row, word in enumerate(vocabulary.words)}
     for batch in base.batches("parameters"):
-        rows = np.array([row_of[token] for token in batch.column("token").to_pylist()], np.int64)
+        tokens = batch.column("token").to_pylist()
+        rows = np.array([row_of.get(token, -1) for token in tokens], np.int64)
         kinds = np.array(batch.column("kind").to_pylist())
         for kind in _BIAS_LANES:
-            found = kinds == kind
+            found = (kinds == kind) & (rows >= 0)
             layers.vectors(kind)[rows[found]] = matrix_of(batch, "vector")[found]
             layers.squares(kind)[rows[found]] = matrix_of(batch, "squared_gradient")[found]
             layers.biases(kind)[rows[found]] = batch.column("bias").to_numpy()[found]

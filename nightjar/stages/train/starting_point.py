@@ -4,6 +4,11 @@ The base is an embeddings artifact, trained here or imported. Its words are adde
 of the corpus (:meth:`.Vocabulary.extended`), its rows initialize those of the same words, and its
 output layer of negative sampling is used too, if it has one. A Huffman tree depends on the counts,
 so its layer starts at zero. Anything that the base lacks starts as it would without a base.
+
+A model with ``space: warm`` starts from its anchor in the same way, but with the words of its
+corpus alone: a word that is gone from the text goes from the model. With ``space: compass`` only
+the output layer comes from the anchor, and those rows do not move (Di Carlo et al. 2019,
+arXiv:1906.02376): the words are learned against them, so they land in the anchor's coordinates.
 """
 
 from __future__ import annotations
@@ -51,9 +56,9 @@ def base_words(base: Artifact) -> Iterator[str]:
 
 
 def base_places(base: Artifact, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """The row in ``vocabulary`` of each word of ``base``, int64."""
+    """The row in ``vocabulary`` of each word of ``base``, int64; -1 for one that it lacks."""
     row_of = {word: row for row, word in enumerate(vocabulary.words)}
-    return np.array([row_of[word] for word in base_words(base)], np.int64)
+    return np.array([row_of.get(word, -1) for word in base_words(base)], np.int64)
 
 
 def start_words(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]) -> None:
@@ -64,19 +69,40 @@ def start_words(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32
     places = base_places(base, vocabulary)
     n_read = 0
     for batch in base.batches("vectors", ["vector"]):
-        rows[places[n_read : n_read + len(batch)]] = matrix_of(batch)
+        found = places[n_read : n_read + len(batch)]
+        rows[found[found >= 0]] = matrix_of(batch)[found >= 0]
         n_read += len(batch)
 
 
-def start_outputs(base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]) -> None:
-    """The same for the output rows of negative sampling, if both models have them."""
+def start_outputs(
+    base: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """The same for the output rows of negative sampling, if both models have them.
+
+    Returns the rows that were set.
+    """
     if not (base.has_table("output_vectors") and len(rows)):
-        return
+        return np.zeros(0, np.int64)
     places = base_places(base, vocabulary)
+    filled = []
     for batch in base.batches("output_vectors"):
         is_negative = np.array(batch.column("kind").to_pylist()) == "negative"
-        found = batch.column("row").to_numpy()[is_negative]
-        rows[places[found]] = matrix_of(batch)[is_negative]
+        found = places[batch.column("row").to_numpy()[is_negative]]
+        rows[found[found >= 0]] = matrix_of(batch)[is_negative][found >= 0]
+        filled.append(found[found >= 0])
+    return np.concatenate(filled) if filled else np.zeros(0, np.int64)
+
+
+def hold_outputs(
+    compass: Artifact, vocabulary: Vocabulary, rows: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Copy the output rows of ``compass``; returns how far each row may move: 0 for those, else 1.
+
+    float32 (n_words,). A word that the compass lacks has a free row.
+    """
+    moves = np.ones(len(vocabulary), np.float32)
+    moves[start_outputs(compass, vocabulary, rows)] = 0.0
+    return moves
 
 
 def start_ngrams(

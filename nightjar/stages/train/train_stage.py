@@ -10,11 +10,20 @@ from typing import Any, cast
 
 from pydantic import ByteSize
 
-from nightjar.config import ImportConfig, NightjarConfig, SifConfig, UsifConfig, base_of
+from nightjar.config import (
+    ImportConfig,
+    NightjarConfig,
+    SifConfig,
+    UsifConfig,
+    base_of,
+    space_of_model,
+)
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
 from nightjar.core.stage import StageContext
 from nightjar.formats.model_files import write_words
+from nightjar.formats.spaces import SPACE, kept_space
+from nightjar.stages.train.aligning import ROTATION, open_anchor, write_aligned
 from nightjar.stages.train.checkpoints import Checkpoints, checkpoint_path, unwanted_checkpoints
 from nightjar.stages.train.engines import engine_of
 from nightjar.stages.train.estimates import check_fits, need, subsampling_warning, workload
@@ -26,9 +35,11 @@ from nightjar.stages.train.starting_point import base_words, check_base
 from nightjar.stages.train.trainer import TrainingJob
 from nightjar.stages.train.training_identity import (
     Parents,
+    anchor_of,
     cooccurrences_identity,
     embeddings_identity,
     model_seed,
+    raw_identity,
 )
 from nightjar.store import (
     Artifact,
@@ -53,6 +64,8 @@ class Lessons:
     """For GloVe."""
     base: Artifact | None = None
     """The base embeddings of a model with ``init_from``."""
+    anchor: Artifact | None = None
+    """The embeddings whose coordinates a model with ``space: warm`` or ``compass`` keeps to."""
 
 
 def count(
@@ -113,7 +126,9 @@ def train(
     A native trainer saves its state every ``training.checkpoint_minutes`` beside the artifacts of
     its stage, and resumes from what it finds there.
 
-    A model with ``init_from`` starts from the embeddings ``lessons.base`` and includes their words.
+    A model with ``init_from`` starts from the embeddings ``lessons.base`` and includes their words;
+    with ``space: warm`` it starts from ``lessons.anchor`` with the words of the tokens alone, with
+    ``compass`` it keeps that one's output rows.
     With ``resources``, a model that needs more is rejected.
 
     ``context.n_workers`` threads, one when ``training.deterministic`` is on. Memory: the
@@ -138,9 +153,12 @@ def train(
         progress=context.progress,
         checkpoints=_checkpoints(training, context),
         cooccurrences=lessons.cooccurrences,
-        base=lessons.base,
+        base=lessons.anchor if model.space == "warm" else lessons.base,
+        compass=lessons.anchor if model.space == "compass" else None,
     )
     _report(job)
+    if lessons.anchor is not None:
+        staging.report[SPACE] = kept_space(model.space, lessons.anchor)
     staging.report["estimated_memory_bytes"] = need(model, work, n_workers).memory_bytes
     if warning := subsampling_warning(name, model, work):
         logger.warning("%s", warning)
@@ -247,7 +265,10 @@ _VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
 
 
 class Train(Stage):
-    """The stage that makes the embeddings of a model."""
+    """The stage that makes the embeddings of a model.
+
+    Those of an ``aligned`` model are learned by :class:`TrainRaw`, and turned here.
+    """
 
     name = schemas.EMBEDDINGS
     verb = "train"
@@ -262,6 +283,7 @@ class Train(Stage):
         "parameters": schemas.glove_parameters_schema,
         "components": schemas.components_schema,
         "losses": schemas.LOSSES_SCHEMA,
+        ROTATION: schemas.rotation_schema,
     }
     files = (schemas.WORDS_FILE, schemas.TOKENIZER_FILE)
 
@@ -272,14 +294,18 @@ class Train(Stage):
 
     @property
     def subject_verb(self) -> str:
-        """Train, import or weigh."""
-        return _VERBS.get(self.config.models[self.subject].trainer, self.verb)
+        """Train, import, weigh or align."""
+        if self._aligns:
+            return "align"
+        return _VERBS.get(self.config.models[self.subject].trainer, Train.verb)
 
     def parents(self) -> Iterable[Parent]:
-        """The tokens, GloVe's co-occurrences, the embeddings of a base."""
+        """The tokens, GloVe's co-occurrences, the embeddings of a base; what is turned."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             return
+        if self._aligns:
+            yield Parent(schemas.RAW_EMBEDDINGS, self.subject)
         yield Parent(schemas.TOKENS, self.config.corpus_of(self.subject))
         if isinstance(model, GloVeConfig):
             yield Parent(schemas.COOCCURRENCES, self.subject)
@@ -288,29 +314,34 @@ class Train(Stage):
             yield Parent(schemas.EMBEDDINGS, base)
 
     def identity(self, planning: Planning) -> Identity:
-        """The model, its parents and the code of its trainer."""
-        found = planning.parents
-        parents = Parents(
-            found.get(schemas.TOKENS, ""),
-            found.get(schemas.EMBEDDINGS),
-            found.get(schemas.COOCCURRENCES),
-        )
-        return embeddings_identity(self.subject, self.config, self.loaded.base_dir, parents)
+        """The model, its parents, the code of its trainer, and the anchor of its space."""
+        parents = _parents(planning)
+        place = self.loaded.base_dir
+        return embeddings_identity(self.subject, self.config, place, parents, planning.anchors)
 
     def write(self, context: StageContext) -> None:
-        """See :func:`.train`, ``import_vectors`` and ``fit_encoder``."""
+        """See :func:`.train`, ``write_aligned``, ``import_vectors`` and ``fit_encoder``."""
+        named = anchor_of(context.identity)
+        anchor = None if named is None else open_anchor(context.store, self.subject, named)
+        if self._aligns:
+            raw = context.parent(schemas.RAW_EMBEDDINGS)
+            write_aligned(self.subject, raw, anchor, context.staging, context.progress)
+            return
+        self._learn(context, anchor)
+
+    def _learn(self, context: StageContext, anchor: Artifact | None) -> None:
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             import_vectors(self.subject, model, context.base_dir, context.staging, context.progress)
             return
         tokens = context.parent(schemas.TOKENS)
-        base = context.find_parent(schemas.EMBEDDINGS)
+        base = context.find_parent(schemas.EMBEDDINGS) if anchor is None else None
         if isinstance(model, SifConfig | UsifConfig):
             if base is None:
                 raise TypeError(f"{self.subject} is made from no model")
             fit_encoder(self.subject, model, base, tokens, context.staging, context.progress)
             return
-        lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base)
+        lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base, anchor)
         resources = read_resources(self.loaded.artifacts_dir)
         train(self.subject, model, self.config.training, lessons, context, resources)
 
@@ -326,6 +357,10 @@ class Train(Stage):
         stage_dir = self.loaded.artifacts_dir / self.name
         checkpoint_path(stage_dir, ref.version).unlink(missing_ok=True)
 
+    @property
+    def _aligns(self) -> bool:
+        return space_of_model(self.config.models[self.subject]) == "aligned"
+
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
         """Checkpoints that are no longer planned, and data derived from deleted vectors."""
@@ -333,3 +368,41 @@ class Train(Stage):
         for name in names(root / schemas.DERIVED_DIR):
             if name.partition("-")[0] not in wanted.kept:
                 yield root / schemas.DERIVED_DIR / name
+
+
+class TrainRaw(Train):
+    """The stage that learns what an ``aligned`` model turns: it knows no anchor."""
+
+    name = schemas.RAW_EMBEDDINGS
+    verb = "train raw"
+    keep = Keep.SOURCE
+    about = "models with `space: aligned`: what is learned, in coordinates of its own"
+    tables = {table: schema for table, schema in Train.tables.items() if table != ROTATION}
+
+    @classmethod
+    def subjects(cls, config: NightjarConfig) -> Iterable[str]:
+        """Every aligned model."""
+        return [name for name, model in config.models.items() if space_of_model(model) == "aligned"]
+
+    def identity(self, planning: Planning) -> Identity:
+        """The model, its parents and the code of its trainer."""
+        place = self.loaded.base_dir
+        return raw_identity(self.subject, self.config, place, _parents(planning))
+
+    @classmethod
+    def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
+        """Checkpoints that are no longer planned."""
+        return unwanted_checkpoints(root / cls.name, wanted.planned)
+
+    @property
+    def _aligns(self) -> bool:
+        return False
+
+
+def _parents(planning: Planning) -> Parents:
+    found = planning.parents
+    return Parents(
+        found.get(schemas.TOKENS, ""),
+        found.get(schemas.EMBEDDINGS),
+        found.get(schemas.COOCCURRENCES),
+    )

@@ -44,6 +44,8 @@ class TrainingJob(Generic[M]):
     """For GloVe; other trainers read the corpus."""
     base: Artifact | None = None
     """The embeddings that a fine-tuned model starts from (:mod:`.starting_point`)."""
+    compass: Artifact | None = None
+    """The embeddings whose output rows are used and stay as they are."""
 
 
 class Trainer(Protocol[M]):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nightjar.config import space_of_model
 from nightjar.config.models import (
     GloVeConfig,
     ImportConfig,
@@ -17,12 +19,13 @@ from nightjar.config.models import (
     TrainingConfig,
     UsifConfig,
 )
+from nightjar.core import Anchor
 from nightjar.errors import SourceError
 from nightjar.files.paths import SPECIAL, resolve_pattern, special_file
 from nightjar.kernels.code_digest import code_digest
 from nightjar.stages.train.engines import engine_of
 from nightjar.store import Identity, file_identity, library_versions
-from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, TOKENS
+from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, RAW_EMBEDDINGS, TOKENS
 
 TRAINING_REVISION = 3
 """Raise it when a change that the hash of the engine's code misses changes the vectors."""
@@ -32,8 +35,13 @@ IMPORT_REVISION = 3
 """Raise it when a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 4
 """Raise it when a change of our own code changes the rows of SIF and uSIF."""
-_NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model"}
-"""Keys of a model that do not shape its vectors; versions of parents replace two of them."""
+ALIGNING_REVISION = 1
+"""Raise it when a change of our own code changes how vectors are turned."""
+ANCHOR = "anchor"
+"""Key in the config of an identity: the version whose coordinates the vectors keep to."""
+_NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model", "space"}
+"""Keys of a model that do not shape its vectors; versions of parents replace two of them, and the
+anchor stands for the space."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,45 @@ def cooccurrences_identity(
 
 
 def embeddings_identity(
-    name: str, config: NightjarConfig, base_dir: Path, parents: Parents
+    name: str,
+    config: NightjarConfig,
+    base_dir: Path,
+    parents: Parents,
+    anchors: Sequence[Anchor] = (),
 ) -> Identity:
     """The identity of the embeddings of the configured model ``name``.
 
-    Hashes the files of an imported model. Raises SourceError when they are missing.
+    ``anchors`` are those that its vectors can keep to, for a model with another ``space`` than
+    ``own``. Hashes the files of an imported model. Raises SourceError when they are missing.
     """
+    model = config.models[name]
+    mode = space_of_model(model)
+    if mode == "own":
+        return own_identity(name, config, base_dir, parents)
+    if mode == "aligned":
+        raw = raw_identity(name, config, base_dir, parents)
+        return kept_to(anchors, lambda anchor: _aligned_identity(raw, anchor))
+    own = own_identity(name, config, base_dir, parents)
+    return kept_to(anchors, lambda anchor: _anchored_identity(own, mode, anchor))
+
+
+def kept_to(
+    anchors: Sequence[Anchor], identity_of: Callable[[Anchor | None], Identity]
+) -> Identity:
+    """The identity that keeps to the last of ``anchors``; without any, ``identity_of(None)``.
+
+    A training that made an anchor itself keeps that one's identity, whichever came later. So the
+    version that founds a space is not due again once it has founded it.
+    """
+    for place in reversed(range(len(anchors))):
+        found = identity_of(anchors[place - 1] if place else None)
+        if found.version == anchors[place].embeddings:
+            return found
+    return identity_of(anchors[-1] if anchors else None)
+
+
+def own_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Parents) -> Identity:
+    """The identity of embeddings in coordinates of their own."""
     model = config.models[name]
     if isinstance(model, ImportConfig):
         tokenize = config.corpora[config.corpus_of(name)].tokenize
@@ -91,6 +132,47 @@ def embeddings_identity(
     if isinstance(model, SifConfig | UsifConfig):
         return _encoder_identity(name, model, parents)
     return trained_identity(name, model, config.training, parents)
+
+
+def raw_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Parents) -> Identity:
+    """The identity of what an ``aligned`` model learns, before it is turned."""
+    return replace(own_identity(name, config, base_dir, parents), stage=RAW_EMBEDDINGS)
+
+
+def _aligned_identity(raw: Identity, anchor: Anchor | None) -> Identity:
+    """``raw``, turned onto ``anchor``; it keeps the lineage of the training."""
+    return replace(
+        raw,
+        stage=EMBEDDINGS,
+        config={**raw.config, ANCHOR: _as_config(anchor)},
+        parents={**raw.parents, RAW_EMBEDDINGS: raw.version},
+        code={"revision": ALIGNING_REVISION, "libraries": library_versions("numpy")},
+    )
+
+
+def _anchored_identity(own: Identity, mode: str, anchor: Anchor | None) -> Identity:
+    """A training that starts from ``anchor``, or keeps its output layer; ``own`` without one."""
+    if anchor is None:
+        return own
+    return replace(
+        own,
+        config={
+            **own.config,
+            "model": {**own.config["model"], "space": mode},
+            ANCHOR: _as_config(anchor),
+        },
+        parents={**own.parents, EMBEDDINGS: anchor.embeddings},
+    )
+
+
+def _as_config(anchor: Anchor | None) -> dict[str, str] | None:
+    return None if anchor is None else {EMBEDDINGS: anchor.embeddings, "digest": anchor.digest}
+
+
+def anchor_of(identity: Identity) -> Anchor | None:
+    """The anchor that an identity names."""
+    found = identity.config.get(ANCHOR)
+    return None if found is None else Anchor(found[EMBEDDINGS], found["digest"])
 
 
 def trained_identity(

@@ -54,6 +54,14 @@ def n_copied_rows(n_words: int, n_workers: int) -> int:
     return min(n_words - 1, COPIED_ROWS) if n_workers > 1 else 0
 
 
+def with_copies(moves: NDArray[np.float32] | None, n_workers: int) -> NDArray[np.float32]:
+    """``moves`` of each word, then of the rows that each worker copies; empty without ``moves``."""
+    if moves is None:
+        return np.zeros(0, np.float32)
+    n_copies = n_copied_rows(len(moves), n_workers)
+    return np.concatenate([moves, *([moves[:n_copies]] * n_workers)])
+
+
 def row_width(model: WindowConfig) -> int:
     """Values of a row with its padding."""
     return -(-model.vector_size // LANES) * LANES
@@ -153,6 +161,7 @@ def new_scratch(model: WindowConfig) -> Scratch:
         slots=np.zeros(MAX_SLOTS, np.int64),
         signs=np.zeros(MAX_SLOTS, np.float32),
         weights=np.zeros(MAX_SLOTS, np.float32),
+        moves=np.ones(MAX_SLOTS, np.float32),
         hidden=aligned_zeros(1, width),
         error=aligned_zeros(1, width),
         losses=np.zeros(LANES, np.float64),
@@ -162,7 +171,8 @@ def new_scratch(model: WindowConfig) -> Scratch:
 class WindowLearner:
     """A model in training (:class:`.epochs.Learner`).
 
-    ``matrices`` hold ``n_inputs`` input rows; ``kernels`` has one kernel per worker.
+    ``matrices`` hold ``n_inputs`` input rows; ``kernels`` has one kernel per worker. ``moves`` is 0
+    for each word whose output row stays as it is; None if all of them move.
     """
 
     unit = "words"
@@ -173,6 +183,7 @@ class WindowLearner:
         matrices: Matrices,
         n_inputs: int,
         kernels: Sequence[SpanKernel],
+        moves: NDArray[np.float32] | None = None,
     ) -> None:
         model: WindowConfig = job.model
         self.matrices = matrices
@@ -188,6 +199,7 @@ class WindowLearner:
         ]
         self._scratches = [new_scratch(model) for _ in range(n_workers)]
         self._draws: Draws
+        self._moves = with_copies(moves, job.n_workers)
         self.n_units = job.size.n_tokens_with_context
         self.untrained_loss = untrained_loss(model, self._counts, self._paths)
         self.advice = f"lower alpha (now {model.alpha:g})"
@@ -200,7 +212,7 @@ class WindowLearner:
             generator = np.random.default_rng([self._job.seed, epoch])
             noise = draw_noise(self._counts, model.ns_exponent, generator)
         window = np.uint64(model.window)
-        self._draws = Draws(self._limits, noise, window, model.shrink_windows)
+        self._draws = Draws(self._limits, noise, window, model.shrink_windows, self._moves)
         return islice(spans(self._job.corpus.batches()), n_done, None)
 
     def learn(self, span: Span, epoch: int, worker: int) -> SpanResult:

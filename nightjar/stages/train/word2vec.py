@@ -17,7 +17,7 @@ from nightjar.formats.embeddings import stretches, write_output_vectors, write_v
 from nightjar.kernels.vector_code import LANES
 from nightjar.kernels.windows import Matrices, SpanKernel, cbow_kernel, skipgram_kernel
 from nightjar.stages.train.epochs import fit
-from nightjar.stages.train.starting_point import start_outputs, start_words
+from nightjar.stages.train.starting_point import hold_outputs, start_outputs, start_words
 from nightjar.stages.train.trainer import TrainingJob
 from nightjar.stages.train.window_learner import (
     WindowConfig,
@@ -39,10 +39,15 @@ def train_word2vec(job: TrainingJob[Word2VecConfig]) -> None:
     if job.base is not None:
         start_words(job.base, vocabulary, matrices.inputs[:, : model.vector_size])
         start_outputs(job.base, vocabulary, matrices.noise_outputs[:, : model.vector_size])
+    moves = None
+    if job.compass is not None:
+        outputs = matrices.noise_outputs[:, : model.vector_size]
+        moves = hold_outputs(job.compass, vocabulary, outputs)
     kernel = span_kernel(
-        model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
+        *(model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean),
+        holds_outputs=moves is not None,
     )
-    fit(job, WindowLearner(job, matrices, n_words, [kernel] * job.n_workers))
+    fit(job, WindowLearner(job, matrices, n_words, [kernel] * job.n_workers, moves))
     size = model.vector_size
     vectors = stretches(matrices.inputs[:n_words, :size])
     write_vectors(job.staging, vocabulary.words, vocabulary.counts, size, vectors)
@@ -61,13 +66,21 @@ def initial_matrices(model: Word2VecConfig, n_words: int, n_workers: int, seed: 
 
 @lru_cache(maxsize=8)
 def span_kernel(
-    architecture: str, vector_size: int, n_negative: int, has_paths: bool, is_mean: bool
+    architecture: str,
+    vector_size: int,
+    n_negative: int,
+    has_paths: bool,
+    is_mean: bool,
+    holds_outputs: bool = False,
 ) -> SpanKernel:
-    """The kernel for that architecture, compiled for these sizes on first use."""
+    """The kernel for that architecture, compiled for these sizes on first use.
+
+    With ``holds_outputs``, rows of :attr:`.Draws.moves` 0 stay as they are.
+    """
     n_chunks = -(-vector_size // LANES)
     if architecture == "skipgram":
-        return skipgram_kernel(n_chunks, n_negative, has_paths)
-    return cbow_kernel(n_chunks, n_negative, has_paths, is_mean)
+        return skipgram_kernel(n_chunks, n_negative, has_paths, holds_outputs)
+    return cbow_kernel(n_chunks, n_negative, has_paths, is_mean, holds_outputs)
 
 
 def output_layers(
