@@ -7,7 +7,7 @@ as they are, so every cosine within a model stays what it was.
 
 Where turned vectors are used as they are, that is the wrong estimate: nothing keeps their common
 direction, which centring hides, and so the mean of a text's words, in its place. A classifier of
-film reviews lost nine points by it and one by the other estimate (docs/experiments.md): of unit
+film reviews lost twelve points by it and two by the other estimate (docs/experiments.md): of unit
 vectors that are not centred, by how often the words occur.
 """
 
