@@ -165,6 +165,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "min_alpha": 0.001,
                 "cbow_mean": False,
                 "shrink_windows": False,
+                "space": "warm",
             },
             "fast": {
                 "trainer": "fasttext",
@@ -189,6 +190,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "min_n": 2,
                 "max_n": 3,
                 "bucket": 500,
+                "space": "compass",
             },
             "glove": {
                 "trainer": "glove",
@@ -207,6 +209,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "symmetric": False,
                 "distance_weighting": False,
                 "combine": "word",
+                "space": "aligned",
             },
             **{
                 f"tuned-{name}": {**model, "init_from": name, "epochs": 1}
@@ -228,6 +231,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
             "sif": {
                 "trainer": "sif",
                 "model": "cbow",
+                "space": "aligned",
                 "a": 0.01,
                 "components": 2,
                 "corpus": "text",
@@ -236,6 +240,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
             "usif": {
                 "trainer": "usif",
                 "model": "cbow",
+                "space": "own",
                 "components": 2,
                 "corpus": "text",
                 "gate_benchmarks": ["pairs"],

@@ -54,7 +54,7 @@ class MeasuredDrift:
         if found.low <= 0:
             return f"no neighbours are gone beyond chance ({found.lost:.0%}, {interval})"
         return (
-            f"{found.lost:.0%} of the neighbours that another seed would have kept are gone "
+            f"of the neighbours that another seed would have kept, {found.lost:.0%} are gone "
             f"({interval}, tolerated {self.tolerance:.0%})"
         )
 
