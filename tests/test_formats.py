@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nightjar.errors import InputError
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, read_vectors, write_vectors
+from nightjar.formats.origins import KEEPS_INSIDE, companion_of, read_origin
 from nightjar.formats.static import make_hf_tokenizer
 from nightjar.model.lookup import ModelContent, NgramRows, Rows, VectorModel, write_model
 from nightjar.model.tokenization import Settings
@@ -84,10 +85,16 @@ def test_files_and_folders_have_the_modes_of_any_new_ones(
         path = write(vectors, name, tmp_path)
     finally:
         os.umask(before)
-    for found in (path, *path.rglob("*")):
+    written = {path} | ({companion_of(path)} if has_companion(name, path) else set())
+    for found in (*written, *path.rglob("*")):
         usual = 0o777 if found.is_dir() else 0o666
         assert found.stat().st_mode & 0o777 == usual & ~umask, found
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert set(tmp_path.iterdir()) == written
+
+
+def has_companion(name: str, path: Path) -> bool:
+    """Whether what the format cannot say is in a file of its own beside ``path``."""
+    return path.is_file() and name not in KEEPS_INSIDE
 
 
 # -- opened by the library each is for -------------------------------------------------------
@@ -360,7 +367,8 @@ def test_what_is_there_is_replaced_only_by_force(vectors: ExportedVectors, tmp_p
         write_vectors(vectors, name, path, replaces=True)
         write_vectors(vectors, name, path, replaces=True)
         assert read_vectors(path)[1].tokens == WORDS
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["glove", "projector"]
+    found = sorted(file.name for file in tmp_path.iterdir())
+    assert found == ["glove", "glove.nightjar.json", "projector"]
 
 
 @pytest.mark.parametrize("name", ["glove", "projector"])
@@ -408,7 +416,9 @@ def test_a_name_may_be_as_long_as_the_disk_takes(
     for _ in range(2):
         write_vectors(vectors, name, path, replaces=True)
     assert read_vectors(path)[1].tokens == WORDS
-    assert list(tmp_path.iterdir()) == [path]
+    assert read_origin(path) == vectors.source
+    companion = {companion_of(path)} if has_companion(name, path) else set()
+    assert set(tmp_path.iterdir()) == {path, *companion}
 
 
 @pytest.mark.parametrize("name", ["glove", "projector", "sqlite", "numpy"])
