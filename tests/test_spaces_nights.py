@@ -412,7 +412,7 @@ def test_map_vectors_carries_vectors_over(two_spaces: Project, tmp_path: Path) -
     path, out = tmp_path / "kept.parquet", tmp_path / "out.parquet"
     table = pa.table({"word": words, "vector": old.vectors(words).tolist()})
     pq.write_table(table, path)
-    arguments = ("map-vectors", path, "--from", "words/1", "--to", "words", "--out", out)
+    arguments = ("map-vectors", path, "--from", "words/1", "--to", "words", "--output", out)
     output = told(two_spaces, *arguments)
     assert f"carried from the space {old.space} to {new.space}" in output
     assert "mean cosine distance after it" in output
@@ -459,7 +459,7 @@ def test_a_map_between_two_turns_of_one_training_is_exact(copied: Founded, tmp_p
     versions = ("--from", f"words@{second.number}", "--to", "words")
     out = tmp_path / "out.npy"
     assert "the map is exact" in told(
-        project, "map-vectors", tmp_path / "kept.npy", *versions, "--out", out
+        project, "map-vectors", tmp_path / "kept.npy", *versions, "--output", out
     )
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), new.vectors(old.words), atol=1e-6)
 

@@ -74,7 +74,7 @@ def map_vectors(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write this file; default: FILE with the space's id."),
+        typer.Option("--output", "-o", help="Write this file; default: FILE with the space's id."),
     ] = None,
     column: Annotated[
         str | None, typer.Option("--column", help="The column with the vectors, in Parquet.")
