@@ -228,7 +228,9 @@ class _Reader:
         if embeddings is not None:
             n_words = embeddings.rows("vectors")
             vector_size = embeddings.schema("vectors").field("vector").type.list_size
-            seconds = embeddings.manifest.seconds
+            raw = embeddings.manifest.parents.get(schemas.RAW_EMBEDDINGS)  # of an aligned model
+            trained = self.opened(schemas.RAW_EMBEDDINGS, raw) or embeddings
+            seconds = trained.manifest.seconds
             losses = _losses(embeddings)
         elif version is not None:
             missing.append("its vectors")
