@@ -590,6 +590,7 @@ def test_history_shows_events_and_how_things_stand(three: Pipeline) -> None:
         "previous": [2, 1],
         "pinned": [],
         "waiting": None,
+        "anchors": [],
         "is_held": False,
         "hold_reason": "",
         "is_in_conflict": False,

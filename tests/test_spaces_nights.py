@@ -193,7 +193,7 @@ def test_raw_embeddings_name_no_anchor_and_are_turned_each_night(copied: Founded
     steward(project).rebase("words", champion(project).number, of_space=True)
     assert project.due() == []  # the anchor is its own training
     project.write_lines(TEXT[:FIRST])
-    assert project.due() == []  # and so is the one before it
+    assert not {"train words", "align words"} & {*project.due()}  # and so is the one before it
     project.write_lines(TEXT[:300])
     project.night()
     assert vectors(project, champion(project)).manifest.report["space"]["anchor"] == {
