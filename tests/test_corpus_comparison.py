@@ -122,7 +122,7 @@ def accept_once_more(project: HandMade) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("tokens",), "only documents can be compared"),
+        (("tokens",), "takes two nights, as in 'nightjar diff last~1 last', or the word documents"),
         (("documents", "abc"), "no artifact matches"),
         (("documents", "tokens/1234"), "no artifact matches"),
         (("documents", "--night", "7"), "there is no night 7"),

@@ -78,11 +78,19 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "encode, a file": ("encode", "left1", "-m", "words"),
 }
 """Commands that write an answer into a file."""
-PAGES = ("/", "/?word=left1", "/analogies?positive=left1", "/map", "/moved?least=1", "/cards")
+PAGES = (
+    "/words",
+    "/words?word=left1",
+    "/analogies?positive=left1",
+    "/map",
+    "/moved?least=1",
+    "/cards",
+)
 SAYS_WHAT_HAPPENED = {
     *("run", "plan", "nights", "accept", "versions", "verify", "serve", "from-gensim"),
     *("history", "why", "promote", "rollback", "pin", "unpin", "hold", "resume", "retire"),
-    *("adopt", "repair", "collect", "purge", "init", "rebase", "noise"),
+    *("adopt", "repair", "collect", "purge", "init", "rebase", "noise", "check", "drift"),
+    "map-vectors",
 }
 """Commands that answer no question to a model or a corpus: they run, order, or tell of nights."""
 
