@@ -93,7 +93,7 @@ class PurgeList:
         """The list in a file. Raises StoreError when it cannot be read."""
         try:
             return cls(path, _orders().validate_json(path.read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # a file in the way: writing says so
             return cls(path)
         except (OSError, ValidationError) as error:
             raise StoreError(
