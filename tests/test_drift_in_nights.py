@@ -123,7 +123,8 @@ def test_without_a_floor_words_are_compared_and_the_way_to_one_is_named(config: 
 
 def test_vectors_of_another_size_are_not_compared(config: Path) -> None:
     found = drift_of_night(run_a_night(config, "models.cbow.vector_size=6"))
-    assert (found["lost"], found["n_shared"], found["residual"]) == (None, 0, None)
+    assert (found["lost"], found["residual"]) == (None, None)
+    assert (found["n_shared"], found["n_come"], found["n_gone"]) == (1_791, 0, 0)
     assert found["note"].endswith("differ: the versions cannot be compared")
 
 
@@ -144,6 +145,20 @@ def test_a_damaged_floor_fails_the_step_and_not_the_decision(config: Path) -> No
     standing = read_standing(loaded).model("cbow")
     assert standing.champion is not None
     assert standing.champion.number == decision["candidate"]["version"]
+
+
+def test_a_damaged_drift_of_an_earlier_night_does_not_stop_the_decision(config: Path) -> None:
+    loaded = load_config(config)
+    found = drift_of_night(run_a_night(config, "training.seed=5", promotes=False))
+    store = Store(loaded.artifacts_dir)
+    manifest = Path(store.find(found["artifact"]).path) / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("{", encoding="utf-8")
+    with pytest.raises(ArtifactDamaged, match=found["artifact"]):
+        run_a_night(config, "training.seed=5")
+    standing = read_standing(loaded).model("cbow")
+    assert standing.champion is not None
+    assert standing.champion.number == found["after"]
 
 
 def test_the_command_compares_any_two_versions(config: Path) -> None:

@@ -97,10 +97,10 @@ def measure_drift(
     that.
     """
     store = Store(loaded.artifacts_dir)
-    vectors = [find_vectors(store, version) for version in (before, after)]
-    if before.digest == after.digest or None in vectors:
+    then, now = find_vectors(store, before), find_vectors(store, after)
+    if before.digest == after.digest or then is None or now is None:
         return None
-    floor = next((found for found in map(_floor_finder(loaded, model), vectors) if found), None)
+    floor = _floor_of(loaded, model, now) or _floor_of(loaded, model, then)
     stage = MeasureDrift(loaded, model, before.embeddings, before.digest, floor)
     given = {Parent(EMBEDDINGS, model): after.embeddings}
     planner = Planner(loaded, SILENT, is_offline=True, before={}, given=given)
@@ -111,17 +111,12 @@ def measure_drift(
     return MeasuredDrift(model, artifact, before, after, loaded.config.drift.tolerance)
 
 
-def _floor_finder(loaded: LoadedConfig, model: str) -> Callable[[Artifact | None], str | None]:
-    """Finds the version of the noise artifact whose floor holds for some vectors."""
-    store = Store(loaded.artifacts_dir)
-    growth = loaded.config.registry.gate.max_growth
+def _floor_of(loaded: LoadedConfig, model: str, vectors: Artifact) -> str | None:
+    """The version of the noise artifact whose floor holds for some vectors."""
+    store, growth = Store(loaded.artifacts_dir), loaded.config.registry.gate.max_growth
+    found = find_measurement(store, model, vectors, growth, _has_floor)
+    return None if found is None else found.ref.version
 
-    def find(vectors: Artifact | None) -> str | None:
-        if vectors is None:
-            return None
-        found = find_measurement(
-            store, model, vectors, growth, lambda noise: noise.has_table(FLOOR_BANDS)
-        )
-        return None if found is None else found.ref.version
 
-    return find
+def _has_floor(noise: Artifact) -> bool:
+    return noise.has_table(FLOOR_BANDS)

@@ -506,16 +506,18 @@ class _Night:
             )
 
     def drift(self, question: Question) -> MeasuredDrift | None:
-        """What moved between the champion and the candidate; raises an alarm if it is much."""
+        """What moved between the champion and the candidate; raises an alarm if it is much.
+
+        A failure is recorded, and the decision is made without it.
+        """
         if question.champion is None:
             return None
-        found = measure_drift(
-            self.loaded,
-            question.model,
-            question.champion.version,
-            question.candidate.version,
-            self.run_extra,
-        )
+        versions = question.champion.version, question.candidate.version
+        try:
+            found = measure_drift(self.loaded, question.model, *versions, self.run_extra)
+        except NightjarError as error:  # such as a damaged artifact of an earlier night
+            self.failures[f"drift {question.model}"] = error
+            return None
         if found is not None and found.is_alarm:
             self.alarm(found.alarm())
         return found

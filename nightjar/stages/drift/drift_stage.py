@@ -7,7 +7,7 @@ measures while it judges (:mod:`nightjar.pipeline.drifting`), as it rescores the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,7 @@ class MeasureDrift(Stage):
             staging.report[DRIFT] = {"note": f"{error}: the versions cannot be compared"}
             return
         drift = None if floor is None else drift_of(moves, floor)
-        staging.counts["shared"] = len(moves)
+        staging.counts["shared"] = len(moves)  # without words whose vector is zero
         if drift is not None:
             staging.counts["beyond"] = int(drift.is_beyond.sum())
         staging.report[DRIFT] = {
@@ -164,6 +164,7 @@ def _write_vocabulary(before: Vectors, after: Vectors, context: StageContext) ->
         tokens = ours.tokens.take(pa.array(rows[order]))
         columns = [tokens, pa.array(ours.counts[rows[order]]), pa.array([change] * len(order))]
         tables.append(pa.Table.from_arrays(columns, schema=schemas.DRIFT_VOCABULARY_SCHEMA))
+    context.staging.counts["shared"] = len(after.tokens) - context.staging.counts["come"]
     context.staging.write("vocabulary", pa.concat_tables(tables))
 
 
@@ -254,17 +255,13 @@ class DriftFound:
     note: str
     """Why something is None."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
-
 
 def read_drift(artifact: Artifact) -> DriftFound:
     """What a drift artifact says, from its manifest alone."""
     report, counts = artifact.manifest.report[DRIFT], artifact.manifest.counts
     return DriftFound(
         **{name: report.get(name) for name in ("lost", "low", "high", "residual")},
-        n_shared=counts.get("shared", 0),
+        n_shared=counts["shared"],
         n_beyond=counts.get("beyond"),
         n_come=counts["come"],
         n_gone=counts["gone"],
