@@ -25,6 +25,60 @@ class _Benchmark(Section):
     reference: Text | None = Field(None, description="for people: where the benchmark is from")
 
 
+class _OfCorpus(Section):
+    """A benchmark of the models of one kind of corpus."""
+
+    corpus: Name | None = Field(
+        None, description="whose models are scored; null: every corpus of the kind"
+    )
+
+
+class NodeClassificationBenchmark(_Benchmark, _OfCorpus):
+    """Labels of nodes, for a logistic regression on their vectors: ``node``, ``label``.
+
+    Tab-separated with a header or Parquet; a node with several labels has several rows. One
+    regression for each label against the rest; as many labels are predicted for a node as it has
+    (Perozzi et al. 2014, section 5). Every split learns from ``train_share`` of the nodes.
+    """
+
+    type: Literal["node_classification"]
+    train_share: float = Field(0.5, gt=0, lt=1, description="of the labelled nodes")
+    splits: int = Field(5, ge=1, le=100, description="drawn at random, their scores averaged")
+    metric: Literal["micro_f1", "macro_f1"] = Field("micro_f1", description="for the gate")
+
+
+class LinkPredictionBenchmark(_OfCorpus):
+    """Edges that were held out of the graph (``held_out``) against pairs that are no edges.
+
+    A pair's score is the cosine of its vectors. As many pairs of nodes without an edge are drawn
+    as edges are held out.
+    """
+
+    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset()
+
+    type: Literal["link_prediction"]
+    max_edges: int = Field(100_000, ge=10, description="more held-out edges are sampled")
+    metric: Literal["auc", "average_precision"] = Field("auc", description="for the gate")
+
+
+class NextItemBenchmark(_OfCorpus):
+    """The last event of each held-out session, looked for among all items by the events before.
+
+    Items of the session so far are left out. ``by`` says how items are recommended
+    (docs/items.md).
+    """
+
+    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset()
+
+    type: Literal["next_item"]
+    topn: int = Field(10, ge=1, le=1_000, description="recommendations")
+    by: Literal["blend", "output", "input", "cooccurrence"] = Field(
+        "blend", description="what recommends: the model as it is served, or a part of it alone"
+    )
+    max_sessions: int = Field(50_000, ge=10, description="more held-out sessions are sampled")
+    metric: Literal["hit_rate", "ndcg"] = Field("ndcg", description="for the gate")
+
+
 class SimilarityBenchmark(_Benchmark):
     """Word pairs with human scores: ``word1``, ``word2``, ``score``, tab-separated or Parquet.
 
@@ -126,7 +180,10 @@ BenchmarkConfig = Annotated[
     | OutlierBenchmark
     | StsBenchmark
     | ClassificationBenchmark
-    | NeighborsBenchmark,
+    | NeighborsBenchmark
+    | NodeClassificationBenchmark
+    | LinkPredictionBenchmark
+    | NextItemBenchmark,
     Field(discriminator="type"),
 ]
 

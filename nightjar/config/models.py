@@ -1,15 +1,13 @@
 """Every key of ``pipeline_config.yaml``: type, bounds, default and meaning.
 
-A kind of corpus is a section here, plus the stages in :mod:`nightjar.stages` that make its
-artifacts; every kind ends in tokens, which models learn from.
-
 Unknown keys are rejected, and so are values of another type: ``"5"`` and ``true`` are not numbers,
 ``5.0`` is not an integer; an integer is also a number. Defaults are those of the papers and
 reference implementations; the shipped YAML repeats each value for the reader.
 
-Larger sections have their own modules (:mod:`.sources`, :mod:`.cleaning`, :mod:`.tokenize`,
-:mod:`.trainers`, :mod:`.benchmarks`, :mod:`.registry_sections`, :mod:`.alert_sections`); this one
-has the complete file, and the rules between sections.
+Larger sections have their own modules (:mod:`.corpora`, :mod:`.sources`, :mod:`.table_sources`,
+:mod:`.cleaning`, :mod:`.tokenize`, :mod:`.trainers`, :mod:`.benchmarks`,
+:mod:`.registry_sections`, :mod:`.alert_sections`); this one has the complete file, and the rules
+between sections.
 """
 
 from __future__ import annotations
@@ -26,10 +24,20 @@ from nightjar.config.benchmarks import (
     CategorizationBenchmark,
     ClassificationBenchmark,
     EvaluationConfig,
+    LinkPredictionBenchmark,
     NeighborsBenchmark,
+    NextItemBenchmark,
+    NodeClassificationBenchmark,
     OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
+)
+from nightjar.config.corpora import (
+    AcceptConfig,
+    CorpusConfig,
+    EventsCorpusConfig,
+    GraphCorpusConfig,
+    TextCorpusConfig,
 )
 from nightjar.config.registry_sections import (
     Bounds,
@@ -73,6 +81,7 @@ from nightjar.config.trainers import (
     GloVeConfig,
     ImportConfig,
     ModelConfig,
+    ProneConfig,
     SifConfig,
     TrainedConfig,
     TrainingConfig,
@@ -82,35 +91,6 @@ from nightjar.config.trainers import (
     base_of,
     space_of_model,
 )
-
-
-class AcceptConfig(Section):
-    """When a night's corpus is good enough to search, to compare with and to promote from."""
-
-    max_documents_lost: float = Field(
-        0.2, ge=0, le=1, description="share of the documents of the last accepted night"
-    )
-    max_tokens_lost: float = Field(
-        0.2, ge=0, le=1, description="share of the tokens of the last accepted night"
-    )
-
-
-class TextCorpusConfig(IngestConfig):
-    """Documents of text, cut into sentences of tokens."""
-
-    kind: Literal["text"]
-    tokenize: TokenizeConfig = TokenizeConfig()
-    accept: AcceptConfig = AcceptConfig()
-
-    @property
-    def ingest(self) -> IngestConfig:
-        """The settings that shape the documents: all except tokenization and acceptance."""
-        values = {name: getattr(self, name) for name in IngestConfig.model_fields}
-        return IngestConfig.model_construct(**values)
-
-
-CorpusConfig = TextCorpusConfig
-"""One section for each kind; a second kind turns this into a union selected by ``kind``."""
 
 
 class ExecutionConfig(Section):
@@ -180,26 +160,32 @@ __all__ = [
     "DriftConfig",
     "Encoding",
     "EvaluationConfig",
+    "EventsCorpusConfig",
     "FastTextConfig",
     "GateConfig",
     "GloVeConfig",
+    "GraphCorpusConfig",
     "HtmlSource",
     "ImportConfig",
     "IngestConfig",
     "JsonLinesSource",
     "KeepConfig",
+    "LinkPredictionBenchmark",
     "MediaWikiSource",
     "MemorySize",
     "ModelConfig",
     "Name",
     "NearDuplicatesConfig",
     "NeighborsBenchmark",
+    "NextItemBenchmark",
     "NightjarConfig",
+    "NodeClassificationBenchmark",
     "OutlierBenchmark",
     "ParquetSource",
     "Patterns",
     "PhrasesConfig",
     "PipelineConfig",
+    "ProneConfig",
     "Regex",
     "RegistryConfig",
     "Section",
@@ -287,8 +273,11 @@ class NightjarConfig(Section):
     @property
     def text_corpora(self) -> tuple[str, ...]:
         """The corpora of kind ``text``."""
-        found = self.corpora.items()
-        return tuple(name for name, corpus in found if isinstance(corpus, TextCorpusConfig))
+        return self.corpora_of(TextCorpusConfig)
+
+    def corpora_of(self, kind: type[Section]) -> tuple[str, ...]:
+        """The corpora of a kind, by its section."""
+        return tuple(name for name, corpus in self.corpora.items() if isinstance(corpus, kind))
 
     def corpus_of(self, model: str) -> str:
         """The corpus that ``model`` learns from: its own, its base's, or the only one."""

@@ -53,7 +53,9 @@ NOT_SHAPING = frozenset(
 """Keys that only say where texts are: the texts themselves shape the result."""
 
 
-class _Files(Section):
+class Files(Section):
+    """Where the files of a source are."""
+
     path: Text | Patterns = Field(
         description="path, glob, package:NAME/FILE or URL (docs/sources.md), or a list"
     )
@@ -93,8 +95,8 @@ class _Source(Section):
     limit: int | None = Field(None, ge=1, description="keep at most this many documents")
 
 
-class _FileSource(_Source, _Files):
-    """So that keys of ``_Files`` come first."""
+class _FileSource(_Source, Files):
+    """So that keys of ``Files`` come first."""
 
 
 class MediaWikiSource(_FileSource):
@@ -235,26 +237,9 @@ class NearDuplicatesConfig(Section):
     shingle: int = Field(5, ge=1, le=100, description="words in a shingle")
 
 
-class IngestConfig(Section):
-    """Which text is read, and what is not a document."""
+class ReadingConfig(Section):
+    """How damaged, huge and remote files are treated, whatever is read from them."""
 
-    sources: dict[Name, SourceConfig] = Field(min_length=1)
-    deduplicate: bool = Field(True, description="drop documents with the same text")
-    cleaning: CleaningConfig = CleaningConfig()
-    near_duplicates: NearDuplicatesConfig | None = Field(
-        None, description="drop documents that are nearly the same as an earlier one"
-    )
-    min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
-    max_chars: int = Field(
-        10_000_000,
-        ge=1,
-        le=MAX_INT32_COUNT,
-        description="longer documents are quarantined, never cut",
-    )
-
-    limit: int | None = Field(
-        None, ge=1, description="keep only the first documents, up to this number; null: all"
-    )
     on_error: Literal["fail", "quarantine"] = Field(
         "fail",
         description="a damaged file: stop the night, or keep what was read of it",
@@ -276,6 +261,28 @@ class IngestConfig(Section):
     )
     max_fetch_bytes: ExpandedSize = Field(
         ByteSize(100_000_000_000), description="a larger file is not fetched from a URL"
+    )
+
+
+class IngestConfig(ReadingConfig):
+    """Which text is read, and what is not a document."""
+
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    deduplicate: bool = Field(True, description="drop documents with the same text")
+    cleaning: CleaningConfig = CleaningConfig()
+    near_duplicates: NearDuplicatesConfig | None = Field(
+        None, description="drop documents that are nearly the same as an earlier one"
+    )
+    min_chars: int = Field(1, ge=1, description="shorter documents are quarantined")
+    max_chars: int = Field(
+        10_000_000,
+        ge=1,
+        le=MAX_INT32_COUNT,
+        description="longer documents are quarantined, never cut",
+    )
+
+    limit: int | None = Field(
+        None, ge=1, description="keep only the first documents, up to this number; null: all"
     )
 
     @model_validator(mode="after")

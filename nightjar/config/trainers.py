@@ -162,6 +162,24 @@ class GloVeConfig(_Model):
         return self
 
 
+class ProneConfig(_AnyModel):
+    """ProNE (Zhang et al. 2019, doi:10.24963/ijcai.2019/594): a graph's matrix, factorized.
+
+    Sparse matrix factorization (section 3.1), then spectral propagation (section 3.2).
+    """
+
+    trainer: Literal["prone"]
+    vector_size: int = Field(128, ge=1, le=10_000, description="dimensions of a vector")
+    ns_exponent: float = Field(0.75, ge=-2, le=2, description="of the noise distribution")
+    steps: int = Field(10, ge=0, le=100, description="terms of the Chebyshev expansion; 0: none")
+    mu: float = Field(0.2, ge=-10, le=10, description="centre of the band-pass filter")
+    theta: float = Field(0.5, gt=0, le=10, description="its width")
+    seed: Seed | None = Field(None, description="default: training.seed")
+    space: Literal["own", "aligned"] = Field(
+        "own", description="coordinates: each version's own, or turned onto the first champion's"
+    )
+
+
 VectorFormat = Literal[
     "auto",
     "word2vec",
@@ -217,7 +235,8 @@ TrainedConfig = Word2VecConfig | FastTextConfig | GloVeConfig
 """A model that learns from the tokens, epoch by epoch."""
 
 ModelConfig = Annotated[
-    TrainedConfig | ImportConfig | SifConfig | UsifConfig, Field(discriminator="trainer")
+    TrainedConfig | ImportConfig | SifConfig | UsifConfig | ProneConfig,
+    Field(discriminator="trainer"),
 ]
 
 
@@ -230,7 +249,7 @@ def base_of(model: ModelConfig) -> str | None:
     """The configured model that ``model`` is derived from, or None."""
     if isinstance(model, SifConfig | UsifConfig):
         return model.model
-    return None if isinstance(model, ImportConfig) else model.init_from
+    return None if isinstance(model, ImportConfig | ProneConfig) else model.init_from
 
 
 class TrainingConfig(Section):

@@ -9,6 +9,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 DOCUMENTS = "documents"
+GRAPH = "graph"
+EVENTS = "events"
+ROW_SHARDS = "row_shards"
 TOKENS = "tokens"
 COOCCURRENCES = "cooccurrences"
 RAW_EMBEDDINGS = "raw_embeddings"
@@ -97,6 +100,32 @@ PHRASES_SCHEMA = _schema(
     }
 )
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
+
+NODES = "nodes"
+NODES_SCHEMA = _schema(node=pa.string(), n_out=pa.int64(), n_in=pa.int64(), strength=pa.float64())
+"""Of a graph, by id: edges that lead away and to it, and the sum of the weights of the first."""
+EDGES = "edges"
+EDGES_SCHEMA = _schema(source=pa.int32(), target=pa.int32(), weight=pa.float32())
+"""Of a graph, by source, then target (rows of ``nodes``); undirected edges stand twice."""
+HELD_OUT = "held_out"
+HELD_OUT_EDGES_SCHEMA = _schema(source=pa.int32(), target=pa.int32())
+"""Edges that no model sees, each once; rows of ``nodes``."""
+EVENTS_SCHEMA = _schema(
+    user=pa.string(), session=pa.string(), item=pa.string(), time=pa.timestamp("us", tz="UTC")
+)
+"""Kept events by session, then time; ``session`` is unique over all users."""
+HELD_OUT_EVENTS_SCHEMA = _schema(
+    session=pa.string(), item=pa.string(), time=pa.timestamp("us", tz="UTC"), part=pa.string()
+)
+"""The last events of held-out sessions; ``part`` is ``test`` or ``validation``."""
+ITEMS = "items"
+ITEMS_SCHEMA = _schema(
+    item=pa.string(),
+    title_optional=pa.string(),
+    attributes=pa.list_(pa.field("element", pa.string(), nullable=False)),
+)
+"""Facts about items; an attribute is ``column=value``."""
+ROWS_QUARANTINE_SCHEMA = QUARANTINE_SCHEMA
 
 INDEX_ENTRIES_SCHEMA = _schema(
     doc_id=pa.string(), content_sha256=pa.string(), key_optional=pa.int64()
