@@ -260,7 +260,7 @@ HEALTH_SCHEMA = _schema(measure=pa.string(), value_optional=pa.float64(), n_word
 _REGISTERED = pa.struct(
     [("number", pa.int64()), ("embeddings", pa.string()), ("digest", pa.string())]
 )
-EVENTS_SCHEMA = _schema(
+LEDGER_SCHEMA = _schema(
     number=pa.int64(),
     time=pa.timestamp("us", tz="UTC"),
     kind=pa.string(),
