@@ -248,7 +248,7 @@ class World:
             registry=registry,
             model_name=name,
             model=model,
-            documents=self.documents(),
+            source=self.documents(),
             tokens=self.tokens(),
             embeddings=embeddings,
             evaluation=evaluation,

@@ -501,7 +501,9 @@ def acceptance(version: str, n_documents: int = 3) -> Acceptance:
     artifacts = {
         stage: ArtifactDigest(f"{stage}-{version}", version) for stage in ("documents", "tokens")
     }
-    return Acceptance("reviews", artifacts, n_documents, 70, "nothing lost")
+    return Acceptance(
+        "reviews", artifacts, {"documents": n_documents, "tokens": 70}, "nothing lost"
+    )
 
 
 def test_accepted_night_is_recorded_once(pipeline: Pipeline) -> None:
@@ -511,7 +513,7 @@ def test_accepted_night_is_recorded_once(pipeline: Pipeline) -> None:
     assert pipeline.promoter(5).accept(acceptance("a")) is None
     assert pipeline.promoter(6).accept(acceptance("b", 5)) is not None
     nights = pipeline.promoter().standing().corpora["reviews"]
-    assert [(night.night, night.n_documents) for night in nights] == [(6, 5), (4, 3)]
+    assert [(night.night, night.amounts["documents"]) for night in nights] == [(6, 5), (4, 3)]
     assert nights[0].documents == ArtifactDigest("documents-b", "b")
 
 

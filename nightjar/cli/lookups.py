@@ -106,7 +106,7 @@ def list_versions(loaded: LoadedConfig, stage: str | None) -> Listing:
 def _shown_stages(store: Store) -> list[str]:
     """The stages with published artifacts, upstream first, without their pieces."""
     pieces = {piece for stage in STAGES for piece in stage.pieces}
-    known = [stage.name for stage in STAGES]
+    known = list(dict.fromkeys(stage.name for stage in STAGES))
     found = [name for name in store.stages() if name not in pieces]
     return sorted(found, key=lambda name: known.index(name) if name in known else len(known))
 

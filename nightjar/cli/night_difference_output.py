@@ -20,13 +20,6 @@ from nightjar.pipeline.reporting.word_changes import WordChanges
 from nightjar.scoring.scores import Score
 from nightjar.wording import counted
 
-_COUNTS = (
-    ("documents", "n_documents"),
-    ("tokens", "n_tokens"),
-    ("distinct words", "n_words"),
-    ("in quarantine", "n_quarantined"),
-)
-
 
 def print_difference(console: Console, found: NightDifference, limit: int) -> None:
     """Print everything that differs, and ``limit`` words of each kind."""
@@ -66,10 +59,7 @@ def _value(value: object) -> str:
 def _print_corpus(console: Console, found: CorpusDifference, limit: int) -> None:
     print_line(console, f"corpus {found.corpus}", "bold")
     table = plain_table("", "before", "after", "change")
-    for what, name in _COUNTS:
-        before, after = (
-            None if side is None else getattr(side, name) for side in (found.before, found.after)
-        )
+    for what, before, after in found.figures:
         change = "" if before is None or after is None else f"{after - before:+,}"
         table.add_row(what, _count(before), _count(after), change)
     print_table(console, table)

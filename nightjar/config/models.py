@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Container
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,13 @@ from nightjar.config.corpora import (
     EventsCorpusConfig,
     GraphCorpusConfig,
     TextCorpusConfig,
+)
+from nightjar.config.kind_defaults import with_defaults
+from nightjar.config.kind_rules import (
+    check_benchmarks,
+    check_documents,
+    check_gates,
+    check_trainers,
 )
 from nightjar.config.registry_sections import (
     Bounds,
@@ -142,6 +149,8 @@ class KeepConfig(Section):
     )
 
 
+_Kind = TypeVar("_Kind", TextCorpusConfig, GraphCorpusConfig, EventsCorpusConfig)
+
 __all__ = [
     "MAX_EPOCHS",
     "MAX_INT32_COUNT",
@@ -213,6 +222,12 @@ __all__ = [
 ]
 
 
+def _of_kind(kind: type[_Kind], name: str, corpus: CorpusConfig) -> _Kind:
+    if not isinstance(corpus, kind):
+        raise TypeError(f"the corpus {name} is of kind {corpus.kind}")
+    return corpus
+
+
 def _only(benchmarks: GateBenchmarks, scored: Container[str]) -> GateBenchmarks:
     if isinstance(benchmarks, dict):
         return {name: weight for name, weight in benchmarks.items() if name in scored}
@@ -248,6 +263,11 @@ class NightjarConfig(Section):
         {}, description="who uses the models; listed when one is blocked"
     )
     alerts: AlertsConfig = AlertsConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_by_kind(cls, document: Any) -> Any:
+        return with_defaults(document)
 
     def seeded_model(self, model: str) -> str | None:
         """The model whose seed shapes ``model``: itself, or what a sentence encoder is made from.
@@ -337,6 +357,18 @@ class NightjarConfig(Section):
                 )
         return self
 
+    def text_corpus(self, name: str) -> TextCorpusConfig:
+        """The section of a corpus of kind ``text``. Raises TypeError for another."""
+        return _of_kind(TextCorpusConfig, name, self.corpora[name])
+
+    def graph_corpus(self, name: str) -> GraphCorpusConfig:
+        """The section of a corpus of kind ``graph``. Raises TypeError for another."""
+        return _of_kind(GraphCorpusConfig, name, self.corpora[name])
+
+    def events_corpus(self, name: str) -> EventsCorpusConfig:
+        """The section of a corpus of kind ``events``. Raises TypeError for another."""
+        return _of_kind(EventsCorpusConfig, name, self.corpora[name])
+
     def benchmarks_of(self, model: str) -> dict[str, BenchmarkConfig]:
         """The benchmarks that score ``model``: those of its corpus, or of all of its kind."""
         corpus = self.corpus_of(model)
@@ -393,6 +425,19 @@ class NightjarConfig(Section):
             self._check_ends(name)
             if key == "init_from":
                 self._check_sizes(name, base)
+        return self
+
+    @model_validator(mode="after")
+    def _models_fit_their_corpora(self) -> Self:
+        check_trainers(self.models, self.corpora, self.corpus_of)
+        check_benchmarks(self.evaluation.benchmarks, self.corpora)
+        own = {
+            name: found for name, model in self.models.items() if (found := model.gate_benchmarks)
+        }
+        scored = {name: self.benchmarks_of(name) for name in self.models}
+        check_gates(own, self.registry.gate.benchmarks, scored)
+        entries = {name: self.corpus_of_vectors(name) for name in self.document_vectors}
+        check_documents(entries, self.corpora)
         return self
 
     @model_validator(mode="after")

@@ -83,8 +83,8 @@ class CorpusNow:
     """The last accepted one; None when a person accepted it, or there is none."""
     time: datetime | None
     """When it was accepted; None when no night was."""
-    n_documents: int
-    n_tokens: int
+    amounts: Mapping[str, int]
+    """By what is counted: documents and tokens of a text."""
     refused: str
     """Why the last night is not accepted; "" when it is."""
 
@@ -307,12 +307,11 @@ def _corpus(
         is_settled = accepted is not None and accepted.night == last.number  # by a person
         refused = "" if is_settled else str(last.accepted[name]["reason"])
     if accepted is None:
-        return CorpusNow(name, None, None, 0, 0, refused)
+        return CorpusNow(name, None, None, {}, refused)
     return CorpusNow(
         name,
         accepted.night,
         events[accepted.event - 1].time,
-        accepted.n_documents,
-        accepted.n_tokens,
+        accepted.amounts,
         refused,
     )

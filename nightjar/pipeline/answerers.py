@@ -44,7 +44,7 @@ from nightjar.store import Artifact, Store, schemas
 from nightjar.wording import counted
 
 _IS_THERE = (StepOutcome.REUSED, StepOutcome.PUBLISHED)
-_CORPUS_STAGES = tuple(stage.name for stage in STAGES if stage.of is Of.CORPUS)
+_CORPUS_STAGES = tuple(dict.fromkeys(stage.name for stage in STAGES if stage.of is Of.CORPUS))
 _MAX_DIGITS = 10
 _EXAMPLE = """document_vectors:
   documents:

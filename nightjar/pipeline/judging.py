@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nightjar.config import LoadedConfig, SifConfig, UsifConfig
 from nightjar.core import Action, Parent, Plan, Planner, Provenance
@@ -48,6 +48,9 @@ class Judging:
     promoter: Promoter
     run: Callable[[Plan], bool]
     """Runs the due steps of a plan; returns whether all its artifacts then exist."""
+    tonight: Mapping[Parent, str] = field(default_factory=dict)
+    """Tonight's versions of graphs and events, which items are held out of; without any those of
+    the last accepted night."""
 
     @property
     def _store(self) -> Store:
@@ -146,7 +149,10 @@ class Judging:
 
     def _evaluation(self, model: str, version: VersionRef) -> Artifact | None:
         """Tonight's evaluation of a version, computed if necessary; None if it cannot be."""
-        given = {Parent(schemas.EMBEDDINGS, model): version.embeddings}
+        held_out = self._held_out(model)
+        if held_out is None:
+            return None
+        given = {Parent(schemas.EMBEDDINGS, model): version.embeddings, **held_out}
         planner = Planner(self.loaded, SILENT, is_offline=True, before={}, given=given)
         planner.add(Evaluate(self.loaded, model, may_cover_nothing=True), ())
         step = planner.plan.steps[0]
@@ -162,6 +168,23 @@ class Judging:
                 return None
         evaluation = self._store.open(step.ref)
         return evaluation if is_of(evaluation, version) else None
+
+    def _held_out(self, model: str) -> dict[Parent, str] | None:
+        """Versions of what items of the model's benchmarks are held out of; None if one is gone."""
+        found: dict[Parent, str] = {}
+        for parent in Evaluate(self.loaded, model).parents():
+            if parent.stage == schemas.EMBEDDINGS:
+                continue
+            version = self.tonight.get(parent)
+            if version is None:
+                accepted = self.promoter.standing().corpora.get(parent.subject, ())
+                digest = accepted[0].artifacts.get(parent.stage) if accepted else None
+                version = None if digest is None else digest.version
+            if version is None or not self._store.is_published(parent.stage, version):
+                logger.warning("%s is not rescored: there is no %s", model, parent.stage)
+                return None
+            found[parent] = version
+        return found
 
     def _embeddings(self, version: VersionRef) -> Artifact | None:
         return find_vectors(self._store, version)

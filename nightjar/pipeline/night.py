@@ -86,6 +86,7 @@ from nightjar.store import (
     remove_abandoned,
     schemas,
 )
+from nightjar.store.corpus_kinds import CORPUS_SOURCES
 
 logger = logging.getLogger(__name__)
 
@@ -305,6 +306,14 @@ class _Night:
                 stages=self.request.stages,
             )
         )
+        self.judging = replace(
+            self.judging,
+            tonight={
+                parent: step.ref.version
+                for parent, step in plan.shared.items()
+                if parent.stage in CORPUS_SOURCES
+            },
+        )
         self.runner.start(plan)
         for step in plan.steps:
             self.run_step(step)
@@ -423,10 +432,15 @@ class _Night:
             if verdict.losses:
                 self.alarm(
                     f"corpus {corpus} is smaller than in the last accepted night: "
-                    f"{'; '.join(verdict.losses)}. Check its sources, and 'nightjar diff documents'"
+                    f"{'; '.join(verdict.losses)}. Check its sources{self.compared(corpus)}"
                 )
             for doubt in corpus_doubts(self.loaded, plan, corpus):
                 self.alarm(f"corpus {corpus}: {doubt}")
+
+    def compared(self, corpus: str) -> str:
+        """The command that shows what is gone, for a corpus that has one."""
+        is_text = corpus in self.loaded.config.text_corpora
+        return ", and 'nightjar diff documents'" if is_text else ""
 
     def accept(self) -> None:
         """Record the accepted corpora, each with its champions' indexes of its documents.
@@ -438,14 +452,10 @@ class _Night:
         for corpus, verdict in self.verdicts.items():
             serving = self.builder().of_corpus(corpus)
             if verdict.is_accepted:
-                acceptance = Acceptance(
-                    corpus, verdict.artifacts, verdict.n_documents, verdict.n_tokens, verdict.reason
-                )
+                acceptance = Acceptance(corpus, verdict.artifacts, verdict.amounts, verdict.reason)
             elif last := next(iter(corpora.get(corpus, ())), None):
                 reason = f"another index of what was accepted in night {last.night}"
-                acceptance = Acceptance(
-                    corpus, last.artifacts, last.n_documents, last.n_tokens, reason
-                )
+                acceptance = Acceptance(corpus, last.artifacts, last.amounts, reason)
             else:  # nothing of it is read yet
                 continue
             self.promoter.accept(acceptance, serving)
@@ -530,7 +540,7 @@ class _Night:
         found = find_registered(self.place.reader(), name, embeddings.manifest.digest)
         if found is not None and not check_files_whole(self.place, found, reads_bytes=False):
             return found
-        documents, tokens = self.origin(embeddings)
+        source, tokens = self.origin(embeddings)
         self.n_done += 1
         return self.runner.register(
             RegistrationRequest(
@@ -538,7 +548,7 @@ class _Night:
                 registry=self.loaded.config.registry_of(model),
                 model_name=model,
                 model=self.loaded.config.models[model],
-                documents=documents,
+                source=source,
                 tokens=tokens,
                 embeddings=embeddings,
                 evaluation=evaluation,
@@ -552,15 +562,18 @@ class _Night:
         )
 
     def origin(self, embeddings: Artifact) -> tuple[Artifact | None, Artifact | None]:
-        """The documents and tokens that a model was trained on, each None if there are none."""
+        """What tokens are made of and tokens that a model was trained on, each None without any.
+
+        The first are documents, a graph or events.
+        """
         version = embeddings.manifest.parents.get(schemas.TOKENS)
         if version is None:
             return None, None
         tokens = self.store.open(self.store.ref(schemas.TOKENS, version))
-        version = tokens.manifest.parents.get(schemas.DOCUMENTS)
-        if version is None:
-            return None, tokens
-        return self.store.open(self.store.ref(schemas.DOCUMENTS, version)), tokens
+        for stage, version in tokens.manifest.parents.items():
+            if stage in CORPUS_SOURCES:
+                return self.store.open(self.store.ref(stage, version)), tokens
+        return None, tokens
 
     def veto(self, model: str) -> str:
         """Why no score can promote the model: its corpus is not accepted; "" if it is."""

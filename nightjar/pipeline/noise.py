@@ -68,7 +68,7 @@ def measure_noise(
             f"no night of the corpus {corpus} is accepted yet, so there is nothing to train on; "
             f"'nightjar run' runs one"
         )
-    given = {Parent(schemas.TOKENS, corpus): accepted[0].tokens.version}
+    given = {Parent(stage, corpus): found.version for stage, found in accepted[0].artifacts.items()}
     store = Store(loaded.artifacts_dir)
     anchors = anchors_of(loaded)
     evaluations: dict[int, str] = {}

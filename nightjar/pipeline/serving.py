@@ -19,6 +19,7 @@ from nightjar.promotion import (
     ServedIndex,
     Serving,
     VersionRef,
+    amounts_in,
     read_standing,
 )
 from nightjar.registry import RegisteredVersion
@@ -197,7 +198,7 @@ def accept_last_night(
         run = run_directly(loaded, provenance, progress)
         builder = ServingBuilder(loaded, run, documents, champions(loaded))
         Promoter(loaded, provenance.actor, night.number).accept(
-            Acceptance(corpus, artifacts, verdict["documents"], verdict["tokens"], reason),
+            Acceptance(corpus, artifacts, amounts_in(verdict), reason),
             builder.of_corpus(corpus),
         )
         return night.number

@@ -30,7 +30,7 @@ from nightjar.promotion.current_standing import (
     read_events,
     read_standing,
 )
-from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef
+from nightjar.promotion.events import Event, EventKind, ServedIndex, Serving, VersionRef, amounts_in
 from nightjar.promotion.gate import Decision, Outcome, decide
 from nightjar.promotion.ledger import Ledger, ledger_directory
 from nightjar.promotion.measured_noise import find_measurement, find_noise
@@ -74,6 +74,7 @@ __all__ = [
     "Standing",
     "Steward",
     "VersionRef",
+    "amounts_in",
     "benchmark_scores",
     "decide",
     "decided_scores",

@@ -9,19 +9,23 @@ from enum import StrEnum
 from typing import Any
 
 from nightjar.registry import FIT_TAG, RegisteredVersion
+from nightjar.store.corpus_kinds import AMOUNTS
 
 SERVING = "serving"
 REFERENCE = "reference"
 DECISION = "decision"
 JUDGED_AGAIN = "judged_again"
 ARTIFACTS = "artifacts"
-N_DOCUMENTS = "n_documents"
-N_TOKENS = "n_tokens"
 CONFLICT = "conflict"
 REPAIR = "repair"
 SPACE = "space"
 ANCHOR = "anchor"
 """Keys of an event's evidence."""
+
+
+def amounts_in(record: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
+    """The amounts of a corpus in a record, which names them with ``prefix``."""
+    return {name: record[key] for name in AMOUNTS if (key := f"{prefix}{name}") in record}
 
 
 class EventKind(StrEnum):

@@ -14,8 +14,6 @@ from nightjar.promotion.events import (
     ARTIFACTS,
     DECISION,
     DECISIONS,
-    N_DOCUMENTS,
-    N_TOKENS,
     Event,
     EventKind,
     Serving,
@@ -71,8 +69,8 @@ class Acceptance:
     corpus: str
     artifacts: Mapping[str, ArtifactDigest]
     """By stage."""
-    n_documents: int
-    n_tokens: int
+    amounts: Mapping[str, int]
+    """By what is counted (:data:`nightjar.store.corpus_kinds.AMOUNTS`)."""
     reason: str
 
 
@@ -343,8 +341,7 @@ class Promoter:
                         ARTIFACTS: {
                             stage: asdict(found) for stage, found in acceptance.artifacts.items()
                         },
-                        N_DOCUMENTS: acceptance.n_documents,
-                        N_TOKENS: acceptance.n_tokens,
+                        **{f"n_{name}": n for name, n in acceptance.amounts.items()},
                         **serving_evidence(current),
                     },
                 )

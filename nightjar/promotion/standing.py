@@ -11,13 +11,12 @@ from nightjar.promotion.events import (
     CONFLICT,
     CROWNINGS,
     DECISIONS,
-    N_DOCUMENTS,
-    N_TOKENS,
     Event,
     EventKind,
     Serving,
     SpaceKept,
     VersionRef,
+    amounts_in,
 )
 
 
@@ -124,14 +123,14 @@ class AcceptedNight:
     night: int | None
     artifacts: Mapping[str, ArtifactDigest]
     """By stage."""
-    n_documents: int
-    n_tokens: int
+    amounts: Mapping[str, int]
+    """By what is counted, as documents (:data:`nightjar.store.corpus_kinds.AMOUNTS`)."""
     event: int
     """Number of the event."""
 
     @property
     def documents(self) -> ArtifactDigest:
-        """The documents artifact."""
+        """The documents artifact. Raises KeyError for a corpus of another kind than text."""
         return self.artifacts["documents"]
 
     @property
@@ -194,8 +193,7 @@ def _accepted(event: Event) -> AcceptedNight:
     return AcceptedNight(
         night=event.night,
         artifacts={stage: ArtifactDigest(**found) for stage, found in artifacts.items()},
-        n_documents=event.evidence[N_DOCUMENTS],
-        n_tokens=event.evidence[N_TOKENS],
+        amounts=amounts_in(event.evidence, "n_"),
         event=event.number,
     )
 

@@ -26,6 +26,7 @@ _KINDS = {
     "import": "Pre-trained",
     "sif": "SIF-weighted",
     "usif": "uSIF-weighted",
+    "prone": "ProNE",
 }
 _PAPERS = {
     "word2vec": "Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546",
@@ -33,6 +34,7 @@ _PAPERS = {
     "glove": "Pennington et al. 2014, doi:10.3115/v1/D14-1162",
     "sif": "Arora et al. 2017, openreview.net/forum?id=SyK00v5xx",
     "usif": "Ethayarajh 2018, doi:10.18653/v1/W18-3012",
+    "prone": "Zhang et al. 2019, doi:10.24963/ijcai.2019/594",
 }
 _WAYS = {
     "aligned": "onto which the trained vectors were turned",
@@ -87,7 +89,7 @@ def _sentence(summary: ModelSummary) -> str:
     corpus, model = summary.corpus, summary.request.model
     origin = f"imported from {', '.join(_files(summary)[:3])}"
     if corpus is not None:
-        origin = f"trained on {counted(corpus.n_documents, 'document')} ({corpus.sources})"
+        origin = f"trained on {counted(corpus.n_units, corpus.unit)} ({corpus.sources})"
     base = base_of(model)
     if base is not None:
         kind = "weighted by" if isinstance(model, SifConfig | UsifConfig) else "fine-tuned on"
@@ -155,8 +157,7 @@ def _training(summary: ModelSummary) -> str:
     if corpus is None:
         return _import(summary)
     sources = [
-        f"| {_cell(source)} | {n_documents:,} |"
-        for source, n_documents in corpus.n_documents_by_source.items()
+        f"| {_cell(source)} | {n_units:,} |" for source, n_units in corpus.n_by_source.items()
     ]
     values = [
         f"| {key} | {_cell(parameter_text(value))} |" for key, value in summary.parameters.items()
@@ -169,7 +170,7 @@ def _training(summary: ModelSummary) -> str:
     return f"""\
 ## Training
 
-| source | documents |
+| source | {corpus.unit}s |
 |---|---:|
 {_lines(sources)}
 

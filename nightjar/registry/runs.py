@@ -161,12 +161,14 @@ def _score_metrics(score: Score) -> dict[str, float | None]:
 
 def _datasets(summary: ModelSummary) -> list[DatasetInput]:
     corpus, request = summary.corpus, summary.request
-    if corpus is None or request.documents is None or request.tokens is None:
+    if corpus is None or request.source is None or request.tokens is None:
         return []  # imported
     sizes = {"num_rows": corpus.n_sentences, "vocabulary": corpus.n_distinct_tokens}
     name = request.pipeline.name
     return [
-        _dataset(f"{name}-documents", request.documents, {"num_rows": corpus.n_documents}),
+        _dataset(
+            f"{name}-{request.source.ref.stage}", request.source, {"num_rows": corpus.n_units}
+        ),
         _dataset(f"{name}-tokens", request.tokens, sizes),
     ]
 

@@ -13,7 +13,8 @@ from nightjar.errors import ArtifactDamaged
 from nightjar.registry.registered_names import registered_name, registration_key
 from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.store import Artifact, Store
-from nightjar.store.schemas import EMBEDDINGS
+from nightjar.store.corpus_kinds import kept_by_source, kind_of
+from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS
 
 BASE = "base_embeddings"
 """Key in lineages: the embeddings that a model was made from."""
@@ -28,8 +29,9 @@ class RegistrationRequest:
     registry: RegistryConfig
     model_name: str
     model: ModelConfig
-    documents: Artifact | None
-    """What the model was trained on; documents and tokens are None for an imported model."""
+    source: Artifact | None
+    """What the model was trained on: documents, a graph or events. With the tokens None for an
+    imported model."""
     tokens: Artifact | None
     embeddings: Artifact
     evaluation: Artifact
@@ -65,19 +67,22 @@ class EpochLoss:
 class Corpus:
     """What the model was trained on."""
 
-    n_documents_by_source: Mapping[str, int]
+    unit: str
+    """What sources give, in the singular."""
+    n_by_source: Mapping[str, int]
+    """Documents, edges or events."""
     n_sentences: int
     n_distinct_tokens: int
 
     @property
     def sources(self) -> str:
         """Names of the sources, sorted."""
-        return ", ".join(sorted(self.n_documents_by_source))
+        return ", ".join(sorted(self.n_by_source))
 
     @property
-    def n_documents(self) -> int:
-        """Number of documents over all sources."""
-        return sum(self.n_documents_by_source.values())
+    def n_units(self) -> int:
+        """Number of documents, edges or events over all sources."""
+        return sum(self.n_by_source.values())
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class ModelSummary:
     def versions(self) -> dict[str, str]:
         """Version of every artifact behind it, by stage."""
         request = self.request
-        parents = (request.documents, request.tokens, request.embeddings, request.evaluation)
+        parents = (request.source, request.tokens, request.embeddings, request.evaluation)
         found = {
             artifact.ref.stage: artifact.ref.version for artifact in parents if artifact is not None
         }
@@ -167,10 +172,14 @@ def _parameters(request: RegistrationRequest) -> dict[str, Any]:
 
 
 def _corpus(request: RegistrationRequest) -> Corpus | None:
-    if request.documents is None or request.tokens is None:
+    source = request.source
+    if source is None or request.tokens is None:
         return None
     return Corpus(
-        n_documents_by_source=_documents_by_source(request.documents),
+        unit=kind_of(source.ref.stage).unit,
+        n_by_source=_documents_by_source(source)
+        if source.ref.stage == DOCUMENTS
+        else kept_by_source(source),
         n_sentences=request.tokens.rows("sentences"),
         n_distinct_tokens=request.tokens.rows("vocabulary"),
     )

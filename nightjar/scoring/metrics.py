@@ -136,6 +136,31 @@ def macro_f1(answers: Floats, gold: Floats, weights: Floats) -> Floats:
     return _ratio(sums, is_there.sum(axis=0).astype(np.float64))
 
 
+def auc(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The probability that an edge scores above a pair that is none; a tie counts half."""
+    order = np.argsort(answers, kind="stable")
+    scores, is_edge = answers[order], gold[order] > 0
+    first = np.searchsorted(scores, scores, "left")
+    last = np.searchsorted(scores, scores, "right")
+    ordered = weights[:, order]
+    others = np.where(is_edge, 0.0, ordered)
+    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(others, axis=1)], axis=1)
+    edges = np.where(is_edge, ordered, 0.0)
+    above = (edges * (below[:, first] + below[:, last]) / 2).sum(axis=1)
+    return _ratio(above, edges.sum(axis=1) * others.sum(axis=1))
+
+
+def hit_rate(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The share of sessions whose last item is among the recommended ones."""
+    del gold
+    return _mean((answers > 0).astype(np.float64), weights)
+
+
+def ndcg(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The mean of what each session gives: 1 / log2(place + 1) of its last item."""
+    return _mean(answers / gold, weights)
+
+
 METRICS: Mapping[str, Metric] = {
     SPEARMAN: Metric("Spearman's correlation", spearman, MIN_ITEMS),
     PEARSON: Metric("Pearson's correlation", pearson, MIN_ITEMS),
@@ -147,6 +172,9 @@ METRICS: Mapping[str, Metric] = {
         "mutual information, 0 by chance", adjusted_information, MIN_ITEMS, is_resampled=False
     ),
     MACRO_F1: Metric("mean F1 of the classes", macro_f1),
+    "auc": Metric("probability that an edge scores above a pair that is none", auc),
+    "hit_rate": Metric("share of sessions whose last item is recommended", hit_rate),
+    "ndcg": Metric("gain of the last item's place", ndcg),
 }
 
 

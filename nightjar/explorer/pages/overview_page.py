@@ -211,7 +211,7 @@ def _link(text: str, view: View) -> Component:
 
 
 def _corpora(corpora: Sequence[CorpusNow]) -> Component:
-    head = ["corpus", "accepted night", "documents", "tokens", "last night"]
+    head = ["corpus", "accepted night", "size", "last night"]
     rows = [
         [
             html.Strong(visible(found.corpus)),
@@ -219,8 +219,7 @@ def _corpora(corpora: Sequence[CorpusNow]) -> Component:
             if found.time is None
             else f"{'by hand' if found.night is None else found.night}, "
             f"{found.time:%Y-%m-%d %H:%M}",
-            f"{found.n_documents:,}",
-            f"{found.n_tokens:,}",
+            ", ".join(counted(n, what.removesuffix("s")) for what, n in found.amounts.items()),
             html.Span(
                 f"not accepted: {visible(found.refused, _LONGEST_REASON)}", className="refused"
             )
@@ -231,7 +230,7 @@ def _corpora(corpora: Sequence[CorpusNow]) -> Component:
         ]
         for found in corpora
     ]
-    return table(head, rows, numbers=(2, 3), is_stacked=True)
+    return table(head, rows, is_stacked=True)
 
 
 # -- nights ------------------------------------------------------------------------------------

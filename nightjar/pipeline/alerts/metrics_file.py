@@ -25,10 +25,11 @@ from nightjar.errors import InputError, StoreError
 from nightjar.files.harmless_text import visible
 from nightjar.pipeline.alerts.outbox import Outbox
 from nightjar.pipeline.retention.disk import bytes_below
-from nightjar.promotion import Event, Outcome, Standing, read_events, standing_of
+from nightjar.promotion import Event, Outcome, Standing, amounts_in, read_events, standing_of
 from nightjar.promotion.events import DECISION
 from nightjar.scoring.scores import main_scores, read_scores
 from nightjar.store import Artifact, Store, names, schemas
+from nightjar.store.corpus_kinds import AMOUNTS
 
 CANDIDATE, CHAMPION, REFERENCE = "candidate", "champion", "reference"
 
@@ -196,17 +197,19 @@ def _of_steps(steps: Sequence[StepRecord]) -> Iterator[_Gauge]:
 
 def _of_corpora(facts: _Facts) -> Iterator[_Gauge]:
     labels = ("corpus",)
-    documents = _Gauge("corpus_documents", "Documents of the last night.", labels)
-    tokens = _Gauge("corpus_tokens", "Tokens of the last night.", labels)
+    amounts = {
+        name: _Gauge(f"corpus_{name}", f"{name.capitalize()} of the last night.", labels)
+        for name in AMOUNTS
+    }
     words = _Gauge("corpus_vocabulary_words", "Words in the corpus' vocabulary.", labels)
     accepted = _Gauge("corpus_accepted", "1 if the last night was accepted for it.", labels)
     for corpus, verdict in ({} if facts.last is None else facts.last.accepted).items():
-        documents.add(verdict["documents"], corpus)
-        tokens.add(verdict["tokens"], corpus)
+        for name, n in amounts_in(verdict).items():
+            amounts[name].add(n, corpus)
         accepted.add(float(verdict["is_accepted"]), corpus)
         made = facts.artifact(schemas.TOKENS, corpus)
         words.add(None if made is None else made.rows("vocabulary"), corpus)
-    yield from (documents, tokens, words, accepted)
+    yield from (*(gauge for gauge in amounts.values() if gauge.samples), words, accepted)
 
 
 def _of_models(facts: _Facts) -> Iterator[_Gauge]:

@@ -58,6 +58,12 @@ class CorpusDifference:
         found = self.after or self.before
         return "" if found is None else found.corpus
 
+    @property
+    def figures(self) -> list[tuple[str, int | None, int | None]]:
+        """Each number of it by its title, before and after."""
+        before, after = ({} if side is None else side.figures for side in (self.before, self.after))
+        return [(what, before.get(what), after.get(what)) for what in {**after, **before}]
+
 
 @dataclass(frozen=True)
 class ScoreChange:
@@ -122,8 +128,8 @@ class NightDifference:
             "corpora": [
                 {
                     "corpus": found.corpus,
-                    "before": None if found.before is None else asdict(found.before),
-                    "after": None if found.after is None else asdict(found.after),
+                    "before": None if found.before is None else found.before.as_json(),
+                    "after": None if found.after is None else found.after.as_json(),
                     "vocabulary": None if found.vocabulary is None else asdict(found.vocabulary),
                 }
                 for found in self.corpora

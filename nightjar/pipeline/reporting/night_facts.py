@@ -10,12 +10,13 @@ from typing import Any
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
 from nightjar.errors import StoreError
+from nightjar.pipeline.acceptance import amounts_of
 from nightjar.pipeline.answerers import version_at_end
-from nightjar.promotion import Event, Standing, read_events, standing_of
+from nightjar.promotion import Event, Standing, amounts_in, read_events, standing_of
 from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.store import Artifact, Store, fingerprint, schemas
+from nightjar.store.corpus_kinds import KINDS, NO_DROPS, kept_by_source
 
-_NO_DROPS = ("files_read", "documents_kept", "characters_kept", "quarantined", "documents")
 _CUT = ("documents_without_tokens", "token_too_short", "token_too_long")
 
 
@@ -27,18 +28,54 @@ class CorpusFacts:
     is_accepted: bool | None
     """None: the night got no further."""
     reason: str
-    documents: str | None
+    kind: str
+    source: str | None
+    """Version of what the tokens are made from: documents, a graph or events."""
     tokens: str | None
-    """Versions of the artifacts."""
-    n_documents: int | None
-    n_tokens: int | None
+    """Version of the tokens."""
+    amounts: Mapping[str, int | None]
+    """By what is counted: documents and tokens of a text."""
     n_words: int | None = None
-    """Distinct words."""
+    """Distinct words, nodes or items."""
     n_quarantined: int | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
-    """Documents of each source."""
+    """Documents, edges or events of each source."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Records, documents and tokens that were left out, by reason."""
+
+    @property
+    def source_stage(self) -> str:
+        """The stage of :attr:`source`."""
+        return KINDS[self.kind].source
+
+    @property
+    def unit(self) -> str:
+        """What sources give, in the singular."""
+        return KINDS[self.kind].unit
+
+    @property
+    def figures(self) -> dict[str, int | None]:
+        """Every number of it, by its title."""
+        return {
+            **self.amounts,
+            "distinct words": self.n_words,
+            "in quarantine": self.n_quarantined,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types; ``documents`` is called ``graph`` or ``events`` for another kind."""
+        return {
+            "corpus": self.corpus,
+            "is_accepted": self.is_accepted,
+            "reason": self.reason,
+            self.source_stage: self.source,
+            "tokens": self.tokens,
+            **{f"n_{name}": n for name, n in self.amounts.items()},
+            "n_words": self.n_words,
+            "n_quarantined": self.n_quarantined,
+            "sources": dict(self.sources),
+            "dropped": dict(self.dropped),
+        }
 
 
 @dataclass(frozen=True)
@@ -189,32 +226,29 @@ class _Reader:
 
     def corpus(self, corpus: str) -> CorpusFacts:
         verdict = self.night.accepted.get(corpus)
+        section = self.night.config["corpora"][corpus]
+        kind = KINDS[section.get("kind", "text")]
         versions = {
             stage: version_at_end(self.night, stage, corpus)
-            for stage in (schemas.DOCUMENTS, schemas.TOKENS)
+            for stage in (kind.source, schemas.TOKENS)
         }
-        documents, tokens = (self.opened(*entry) for entry in versions.items())
-        n_documents = n_tokens = n_words = n_quarantined = None
-        if verdict is not None:
-            n_documents, n_tokens = verdict.get("documents"), verdict.get("tokens")
-        if tokens is not None:
-            n_tokens = tokens.manifest.counts["tokens"]
-            n_words = tokens.manifest.counts["vocabulary"]
-        if documents is not None:
-            n_documents = documents.rows(schemas.DOCUMENTS)
-            n_quarantined = documents.rows("quarantine")
+        source, tokens = (self.opened(*entry) for entry in versions.items())
+        amounts: dict[str, int | None] = dict.fromkeys(kind.amounts)
+        amounts |= {} if verdict is None else amounts_in(verdict)
+        if source is not None and tokens is not None:
+            amounts |= amounts_of(source, tokens)
         return CorpusFacts(
             corpus=corpus,
             is_accepted=None if verdict is None else bool(verdict["is_accepted"]),
             reason="" if verdict is None else str(verdict["reason"]),
-            documents=versions[schemas.DOCUMENTS],
+            kind=section.get("kind", "text"),
+            source=versions[kind.source],
             tokens=versions[schemas.TOKENS],
-            n_documents=n_documents,
-            n_tokens=n_tokens,
-            n_words=n_words,
-            n_quarantined=n_quarantined,
-            sources=_sources(documents),
-            dropped=_dropped(documents, tokens),
+            amounts=amounts,
+            n_words=None if tokens is None else tokens.rows("vocabulary"),
+            n_quarantined=None if source is None else source.rows("quarantine"),
+            sources=kept_by_source(source),
+            dropped=_dropped(source, tokens),
         )
 
     def model(self, model: str, section: Mapping[str, Any]) -> ModelFacts:
@@ -258,18 +292,13 @@ def _losses(embeddings: Artifact) -> tuple[tuple[int, float], ...]:
     return tuple((row["epoch"], row["mean_loss"]) for row in rows)
 
 
-def _sources(documents: Artifact | None) -> dict[str, int]:
-    found = {} if documents is None else documents.manifest.report.get("sources", {})
-    return {source: counts["documents_kept"] for source, counts in found.items()}
-
-
-def _dropped(documents: Artifact | None, tokens: Artifact | None) -> dict[str, int]:
+def _dropped(made_from: Artifact | None, tokens: Artifact | None) -> dict[str, int]:
     """By reason, over all sources."""
     found: dict[str, int] = {}
-    sources = {} if documents is None else documents.manifest.report.get("sources", {})
+    sources = {} if made_from is None else made_from.manifest.report.get("sources", {})
     for counts in sources.values():
         for name, count in counts.items():
-            if isinstance(count, int) and count and name not in _NO_DROPS:
+            if isinstance(count, int) and count and name not in NO_DROPS:
                 reason = name.removeprefix("quarantined_").replace("_", " ")
                 found[reason] = found.get(reason, 0) + count
     for name in _CUT:

@@ -176,15 +176,7 @@ def _value(value: object) -> str:
 
 def _corpus_rows(found: CorpusDifference) -> Sequence[tuple[str, ...]]:
     rows = []
-    for what, name in (
-        ("documents", "n_documents"),
-        ("tokens", "n_tokens"),
-        ("distinct words", "n_words"),
-        ("in quarantine", "n_quarantined"),
-    ):
-        before, after = (
-            None if side is None else getattr(side, name) for side in (found.before, found.after)
-        )
+    for what, before, after in found.figures:
         name_of = f"{found.corpus}: {what}"
         rows.append((name_of, _count(before), _count(after), _change(before, after)))
     return rows
@@ -233,21 +225,15 @@ def _corpus(page: Page, corpus: CorpusFacts) -> None:
     if corpus.is_accepted is not None:
         word = "Accepted" if corpus.is_accepted else "Not accepted"
         page.paragraph(f"{word}: {corpus.reason}")
-    page.figures(
-        {
-            "documents": _count(corpus.n_documents),
-            "tokens": _count(corpus.n_tokens),
-            "distinct words": _count(corpus.n_words),
-            "in quarantine": _count(corpus.n_quarantined),
-        }
-    )
-    if corpus.documents is not None and not corpus.sources:
-        page.text(f"its documents ({corpus.documents}) are {_GONE}")
+    page.figures({what: _count(n) for what, n in corpus.figures.items()})
+    units = f"{corpus.unit}s"
+    if corpus.source is not None and not corpus.sources:
+        page.text(f"its {units} ({corpus.source}) are {_GONE}")
     page.plots(
         bar_chart(
-            "Documents of each source",
+            f"{units.capitalize()} of each source",
             [Bar(source, n, f"{n:,}") for source, n in corpus.sources.items()],
-            "documents",
+            units,
         ),
         bar_chart(
             "Left out or changed, by reason",
@@ -255,7 +241,7 @@ def _corpus(page: Page, corpus: CorpusFacts) -> None:
                 Bar(reason, n, f"{n:,}", colour=1)
                 for reason, n in sorted(corpus.dropped.items(), key=lambda entry: -entry[1])[:14]
             ],
-            "records, documents or tokens",
+            "records, documents or tokens" if corpus.kind == "text" else f"rows or {units}",
         ),
     )
 
@@ -305,12 +291,19 @@ def _about(event: Event) -> str:
 
 def _ancestry(facts: NightFacts, model: ModelFacts) -> Sequence[tuple[str, ...]]:
     corpus = _corpus_of(facts, model)
-    rows = [("source", name, counted(n, "document")) for name, n in _sources(facts, corpus).items()]
+    of_corpus = facts.corpora.get(corpus)
+    rows = (
+        []
+        if of_corpus is None
+        else [("source", name, counted(n, of_corpus.unit)) for name, n in of_corpus.sources.items()]
+    )
     steps = {(step.stage, step.version): step for step in facts.night.steps}
     evaluation = facts.night.version(schemas.EVALUATION, model.model)
-    of_corpus = facts.corpora.get(corpus)
     for stage, version in (
-        (schemas.DOCUMENTS, None if of_corpus is None else of_corpus.documents),
+        (
+            schemas.DOCUMENTS if of_corpus is None else of_corpus.source_stage,
+            None if of_corpus is None else of_corpus.source,
+        ),
         (schemas.TOKENS, None if of_corpus is None else of_corpus.tokens),
         (schemas.COOCCURRENCES, facts.night.version(schemas.COOCCURRENCES, model.model)),
         (schemas.EMBEDDINGS, model.embeddings),
@@ -335,11 +328,6 @@ def _corpus_of(facts: NightFacts, model: ModelFacts) -> str:
         section = facts.night.config["models"].get(base, section)
     named = section.get("corpus")
     return str(named) if named is not None else next(iter(facts.corpora), "")
-
-
-def _sources(facts: NightFacts, corpus: str) -> Mapping[str, int]:
-    found = facts.corpora.get(corpus)
-    return {} if found is None else found.sources
 
 
 def _made_by(facts: NightFacts, step: StepRecord | None) -> str:

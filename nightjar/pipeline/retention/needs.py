@@ -67,7 +67,10 @@ class Survey:
     ) -> None:
         self._store = store
         self._pipelines = pipelines
-        self._declared = {stage.name: stage for stage in stages}
+        self._declared = {stage.name: stage for stage in reversed(stages)}
+        """Of several classes of one name the first: they are kept alike."""
+        self._order = list(dict.fromkeys(stage.name for stage in stages))
+        self._in_pieces = {stage.name for stage in stages if stage.pieces}
         self._pieces = {piece for stage in stages for piece in stage.pieces}
         self._now = now
         self._manifests: dict[Key, Manifest] = {}
@@ -91,7 +94,7 @@ class Survey:
         While a night of another pipeline is under way, only vectors and scores: the night may
         build on anything else that it finds.
         """
-        order = {name: place for place, name in enumerate(self._declared)}
+        order = {name: place for place, name in enumerate(self._order)}
         for key in sorted(self._published, key=lambda key: (-order.get(key[0], -1), key)):
             if key in self.needs.artifacts:
                 continue
@@ -276,8 +279,7 @@ class Survey:
     def _add_pieces(self) -> None:
         """Add the pieces from which kept artifacts were assembled."""
         for key in list(self.needs.artifacts):
-            stage = self._declared.get(key[0])
-            if stage is None or not stage.pieces or not self._store.is_published(*key):
+            if key[0] not in self._in_pieces or not self._store.is_published(*key):
                 continue
             for piece, versions in self.manifest(key).report.get(PIECES, {}).items():
                 for version in versions:

@@ -65,8 +65,9 @@ class Sweep:
         fetched = self.loaded.artifacts_dir / FETCHED_DIR
         self.deleted += [f"fetched/{name}" for name in erase_fetched(fetched, self.records)]
         self._delete_unknown(descendants)
+        rewritten = {name for stage in self.stages for name in stage.erasers}
         for stage in self._in_order():
-            if not stage.erasers and stage.keep not in _LEARNT:
+            if stage.name not in rewritten and stage.keep not in _LEARNT:
                 for key in sorted(key for key in descendants if key[0] == stage.name):
                     self._delete(key, stage)
             for name, eraser in stage.erasers.items():

@@ -15,7 +15,14 @@ from nightjar.promotion import Ledger, read_standing
 from nightjar.registry import BASE, LEDGER_TAG, RegisteredVersion, RegistryPlace
 from nightjar.stages.ingest.erasing_documents import ERASED
 from nightjar.store import Manifest, Store
-from nightjar.store.schemas import DOCUMENTS, EMBEDDINGS, RAW_EMBEDDINGS, TOKENS
+from nightjar.store.schemas import (
+    DOCUMENTS,
+    EMBEDDINGS,
+    EVENTS,
+    GRAPH,
+    RAW_EMBEDDINGS,
+    TOKENS,
+)
 
 _VECTORS = (RAW_EMBEDDINGS, EMBEDDINGS)
 """The stages whose artifacts are learned from documents."""
@@ -152,7 +159,8 @@ def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _
             documents = ""
             if store.is_published(TOKENS, parents[TOKENS]):
                 tokens = Manifest.read(Path(store.ref(TOKENS, parents[TOKENS]).path))
-                documents = tokens.parents.get(DOCUMENTS, "")
+                is_text = not {GRAPH, EVENTS} & set(tokens.parents)
+                documents = tokens.parents.get(DOCUMENTS, "") if is_text else None
         found[ref.version] = _Lineage(documents, parents.get(EMBEDDINGS))
     for version in versions:
         documents = version.tags.get(f"nightjar.{DOCUMENTS}_version")

@@ -11,7 +11,9 @@ from nightjar.config import (
     BenchmarkConfig,
     CategorizationBenchmark,
     ClassificationBenchmark,
+    LinkPredictionBenchmark,
     NeighborsBenchmark,
+    NextItemBenchmark,
     OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
@@ -25,6 +27,7 @@ from nightjar.stages.evaluate.categorization import CategorizedWords
 from nightjar.stages.evaluate.classification import LabelledTexts
 from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
 from nightjar.stages.evaluate.outliers import OutlierSets
+from nightjar.stages.evaluate.provisional_items import HeldOutLinks, NextItems
 from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Artifact, FileIdentity, file_identity
@@ -37,6 +40,8 @@ KINDS: Mapping[type[BenchmarkConfig], type[FileItems | CorpusItems]] = {
     StsBenchmark: TextPairs,
     ClassificationBenchmark: LabelledTexts,
     NeighborsBenchmark: ExpectedNeighbors,
+    LinkPredictionBenchmark: HeldOutLinks,
+    NextItemBenchmark: NextItems,
 }
 """The items of each section of the configuration."""
 

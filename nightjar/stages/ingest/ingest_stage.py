@@ -207,14 +207,14 @@ class Ingest(Stage):
         fetching = Fetching(
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
-        corpus = self.config.corpora[self.subject]
+        corpus = self.config.text_corpus(self.subject)
         return documents_identity(
             corpus.ingest, self.loaded.base_dir, fetching, self.subject, self.purged
         )
 
     def write(self, context: StageContext) -> None:
         """See :func:`.ingest`."""
-        ingest(self.config.corpora[self.subject].ingest, context, self.purged)
+        ingest(self.config.text_corpus(self.subject).ingest, context, self.purged)
 
     @property
     def purged(self) -> Purged:

@@ -7,10 +7,9 @@ numbers behind every plot are tables of the artifact.
 """
 
 from nightjar.stages.report.measures import NewWords, compare_vocabularies
+from nightjar.stages.report.report_runs import DOUBTS, PAGE
 from nightjar.stages.report.report_stage import (
-    DOUBTS,
     LANGUAGE_DOUBTS,
-    PAGE,
     corpus_report_identity,
     page_with_comparison,
     report_corpus,

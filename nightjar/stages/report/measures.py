@@ -256,3 +256,22 @@ def compare_vocabularies(tokens: Artifact, before: Artifact) -> NewWords:
         len(appeared),
         len(vanished),
     )
+
+
+def ranges_of(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
+    """How many there are by range (least, greatest), without gaps; bin b is 2^b to 2^(b+1) - 1.
+
+    Bin -1 is 0.
+    """
+    if not by_bin:
+        return {}
+    bins = range(min(by_bin), max(by_bin) + 1)
+    return {(0, 0) if b < 0 else (1 << b, (1 << (b + 1)) - 1): by_bin.get(b, 0) for b in bins}
+
+
+def binned(values: NDArray[np.integer]) -> dict[tuple[int, int], int]:
+    """How many ``values`` (from 0) are in each range of :func:`ranges_of`."""
+    # The exponent of a number that is not too large is exact: 0 for 0, b + 1 for 2^b and more.
+    bins = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+    found, times = np.unique(bins, return_counts=True)
+    return ranges_of(dict(zip(found.tolist(), times.tolist(), strict=True)))

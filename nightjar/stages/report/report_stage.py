@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,6 @@ from nightjar.config import LoadedConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext, hold_nothing
 from nightjar.drawing import Axis, Bar, Curve, Page, Point, bar_chart, curve_chart
-from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
 from nightjar.stages.report.doubts import find_doubts
 from nightjar.stages.report.measures import (
     Languages,
@@ -19,7 +18,9 @@ from nightjar.stages.report.measures import (
     NewWords,
     measure_languages,
     measure_lengths,
+    ranges_of,
 )
+from nightjar.stages.report.report_runs import DOUBTS, PAGE, forget_report, log_report
 from nightjar.store import Artifact, Identity, Manifest, Staging, library_versions, schemas
 from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
 from nightjar.wording import counted
@@ -39,9 +40,6 @@ def corpus_report_identity(documents: str, tokens: str, corpus: str = "") -> Ide
     )
 
 
-PAGE = "report.html"
-DOUBTS = "doubts"
-"""Key of the manifest's report: what looks wrong in the text, in sentences; a night's alarms."""
 LANGUAGE_DOUBTS = "language_doubts"
 """Key of the manifest's report: which guesses of languages are not believed, and why."""
 _MAX_LANGUAGES = 12
@@ -123,7 +121,7 @@ def _write_tables(
             schemas.REPORT_LENGTHS_SCHEMA,
             [
                 {"min_words": low, "max_words": high, "documents": n}
-                for (low, high), n in _ranges(lengths.by_bin).items()
+                for (low, high), n in ranges_of(lengths.by_bin).items()
             ],
         ),
         (
@@ -146,14 +144,6 @@ def _write_tables(
         ),
     ):
         staging.write(name, pa.Table.from_pylist(rows, schema))
-
-
-def _ranges(by_bin: Mapping[int, int]) -> dict[tuple[int, int], int]:
-    """Number of documents by their range of word counts (least, greatest), without gaps."""
-    if not by_bin:
-        return {}
-    bins = range(min(by_bin), max(by_bin) + 1)
-    return {(0, 0) if b < 0 else (1 << b, (1 << (b + 1)) - 1): by_bin.get(b, 0) for b in bins}
 
 
 def _page(
@@ -191,7 +181,7 @@ def _page(
             for source, found in documents.manifest.report["sources"].items()
         ],
     )
-    ranges = _ranges(lengths.by_bin)
+    ranges = ranges_of(lengths.by_bin)
     page.heading("Length of documents")
     page.plots(
         bar_chart(
@@ -296,32 +286,10 @@ class Report(Stage):
     def write(self, context: StageContext) -> None:
         """See :func:`.report_corpus`; then log the run to MLflow."""
         documents, tokens = context.parent(schemas.DOCUMENTS), context.parent(schemas.TOKENS)
-        staging = context.staging
         report_corpus(documents, tokens, context)
-        logged = log_corpus(
-            CorpusRun(
-                self.config.pipeline,
-                self.config.registry,
-                self.loaded.artifacts_dir,
-                context.identity.version,
-                {
-                    f"nightjar.{art.ref.stage}_version": art.ref.version
-                    for art in (documents, tokens)
-                },
-                staging.counts,
-                tuple(sorted(path for path in staging.directory.iterdir() if path.is_file())),
-                context.actor,
-            )
-        )
-        staging.report.update(experiment_id=logged.experiment_id, run_id=logged.run_id)
+        log_report(self.loaded, (documents, tokens), context)
 
     @classmethod
     def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
         """Delete its run in MLflow too."""
-        run_id = manifest.report.get("run_id")
-        if run_id is None:
-            return 0
-        place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
-        if is_dry_run:
-            return bytes_of_run(place, run_id)
-        return delete_run(place, run_id)
+        return forget_report(loaded, manifest, is_dry_run=is_dry_run)

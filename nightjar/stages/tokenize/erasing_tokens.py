@@ -35,7 +35,7 @@ def erase_from_tokens(store: Store, artifact: Artifact, erased: Erased) -> Rewri
     Deletes the artifact if a tokenizer was trained on them, since its pieces may be their words.
     """
     del store
-    documents = artifact.manifest.parents[schemas.DOCUMENTS]
+    documents = artifact.manifest.parents.get(schemas.DOCUMENTS, "")
     doc_ids = erased.doc_ids.get(documents, frozenset())
     if not doc_ids:
         return Fate.UNTOUCHED

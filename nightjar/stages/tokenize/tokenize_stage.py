@@ -259,11 +259,11 @@ class Tokenize(Stage):
 
     def identity(self, planning: Planning) -> Identity:
         """The documents, and the settings of tokenizer and phrases."""
-        config = self.config.corpora[self.subject].tokenize
+        config = self.config.text_corpus(self.subject).tokenize
         documents = planning.parents[schemas.DOCUMENTS]
         return tokens_identity(config, documents, self.loaded.base_dir, self.subject)
 
     def write(self, context: StageContext) -> None:
         """See :func:`.tokenize`."""
-        config = self.config.corpora[self.subject].tokenize
+        config = self.config.text_corpus(self.subject).tokenize
         tokenize(config, context.parent(schemas.DOCUMENTS), context)

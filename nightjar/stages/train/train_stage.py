@@ -13,6 +13,7 @@ from pydantic import ByteSize
 from nightjar.config import (
     ImportConfig,
     NightjarConfig,
+    ProneConfig,
     SifConfig,
     UsifConfig,
     base_of,
@@ -341,6 +342,8 @@ class Train(Stage):
                 raise TypeError(f"{self.subject} is made from no model")
             fit_encoder(self.subject, model, base, tokens, context.staging, context.progress)
             return
+        if isinstance(model, ProneConfig):
+            raise TypeError(f"{self.subject}: no stage trains {model.trainer} yet")
         lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base, anchor)
         resources = read_resources(self.loaded.artifacts_dir)
         train(self.subject, model, self.config.training, lessons, context, resources)

@@ -13,12 +13,15 @@ from nightjar.config.models import (
     ImportConfig,
     ModelConfig,
     NightjarConfig,
+    ProneConfig,
     SifConfig,
+    TextCorpusConfig,
     TokenizeConfig,
     TrainedConfig,
     TrainingConfig,
     UsifConfig,
 )
+from nightjar.config.tokenize import VERBATIM
 from nightjar.core import Anchor
 from nightjar.errors import SourceError
 from nightjar.files.paths import SPECIAL, resolve_pattern, special_file
@@ -127,10 +130,13 @@ def own_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Par
     """The identity of embeddings in coordinates of their own."""
     model = config.models[name]
     if isinstance(model, ImportConfig):
-        tokenize = config.corpora[config.corpus_of(name)].tokenize
+        corpus = config.corpora[config.corpus_of(name)]
+        tokenize = corpus.tokenize if isinstance(corpus, TextCorpusConfig) else VERBATIM
         return _imported_identity(name, model, tokenize, base_dir)
     if isinstance(model, SifConfig | UsifConfig):
         return _encoder_identity(name, model, parents)
+    if isinstance(model, ProneConfig):
+        raise TypeError(f"{name}: no stage trains {model.trainer} yet")
     return trained_identity(name, model, config.training, parents)
 
 

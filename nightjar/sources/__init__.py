@@ -1,0 +1,1 @@
+"""Where rows come from: files and tables of every corpus that is not text."""
