@@ -79,7 +79,7 @@ class KindsProject:
 
     def write_events(self, name: str, users: range) -> None:
         """Six events of each user, one item after the other."""
-        chance = random.Random(len(users))  # noqa: S311
+        chance = random.Random(len(users))
         lines = ["user,item,time"]
         for user in users:
             start = chance.randrange(N_ITEMS)

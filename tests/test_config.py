@@ -269,7 +269,7 @@ def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
         ),
         (
             "models.glove.trainer=null",
-            "should be one of word2vec, fasttext, glove, import, sif, usif (got null)",
+            "should be one of word2vec, fasttext, glove, import, sif, usif, prone (got null)",
         ),
         ("models.glove.trainer=[glove]", "(got a list)"),
         ("models.glove.engine=gensim", "models.glove.engine: should be 'native' (got 'gensim')"),
@@ -383,7 +383,7 @@ def test_a_missing_tag_says_what_it_may_be(minimal: Path) -> None:
     message = refusal_of(MINIMAL.replace("{trainer: glove}", "{window: 3}"), minimal)
     assert message == (
         "nightly.yaml:7: the key 'models.glove.trainer' is missing; "
-        "it is one of word2vec, fasttext, glove, import, sif, usif"
+        "it is one of word2vec, fasttext, glove, import, sif, usif, prone"
     )
 
 

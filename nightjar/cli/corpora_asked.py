@@ -52,6 +52,11 @@ def compare_documents(
     InputError when there is nothing to compare, ArtifactMissing for an unknown version.
     """
     answerers = Answerers(loaded)
+    if corpus in loaded.config.corpora and corpus not in loaded.config.text_corpora:
+        raise InputError(
+            f"{corpus} has no documents to compare; 'nightjar diff NIGHT NIGHT' compares what two "
+            f"nights read of it, 'nightjar report {corpus}' shows it"
+        )
     if old is None:
         now, before = _both_nights(answerers, corpus, nights)
         if before is None:

@@ -208,7 +208,8 @@ def accept(
     if common.as_json:
         print_json({"corpus": corpus, "night": number})
     else:
-        print_line(Terminal(), f"night {number} is accepted for {corpus}: search follows it")
+        follows = ": search follows it" if corpus in loaded.config.text_corpora else ""
+        print_line(Terminal(), f"night {number} is accepted for {corpus}{follows}")
 
 
 def _print_nights(console: Console, found: Sequence[Night]) -> None:

@@ -341,7 +341,18 @@ class Answerers:
         configured = list(self.loaded.config.document_vectors)
         config = self.loaded.path.name
         if not configured:
-            example = _EXAMPLE.format(model=next(iter(self.loaded.config.models)))
+            texts = self.loaded.config.text_corpora
+            of_texts = [
+                model
+                for model in self.loaded.config.models
+                if self.loaded.config.corpus_of(model) in texts
+            ]
+            if not of_texts:
+                raise ConfigError(
+                    f"{config} has no model of a corpus of kind text, so there are no documents "
+                    f"to search; 'nightjar neighbors' finds what is near a node or an item"
+                )
+            example = _EXAMPLE.format(model=of_texts[0])
             raise ConfigError(
                 f"{config} embeds no documents, so there is nothing to search. Add, for example,"
                 f"\n\n{example}\n\nand run 'nightjar run'"

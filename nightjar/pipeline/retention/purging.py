@@ -87,7 +87,8 @@ def purge(
 
     Also erases every document with the same text, in all corpora of the directory, and their near
     duplicates in quarantine. Raises LeaseTaken while a night of any pipeline is under way;
-    InputError for a document that is missing or in several corpora; StoreError.
+    InputError for a document that is missing or in several corpora, and for a corpus without
+    documents; StoreError.
     """
     root = loaded.artifacts_dir
     with alone(loaded, "nightjar purge"):
@@ -264,12 +265,23 @@ class _Search:
         return PurgeList.read(self._loaded.pipeline_dir, corpus)
 
     def _corpora(self, corpus: str | None) -> list[str]:
-        known = list(self._loaded.config.corpora)
-        if corpus is None:
-            return known
-        if corpus not in known:
-            raise InputError(f"{corpus}: corpora has {', '.join(known)}")
-        return [corpus]
+        corpora = self._loaded.config.corpora
+        texts = list(self._loaded.config.text_corpora)
+        if corpus is None and texts:
+            return texts
+        if corpus is not None and corpus not in corpora:
+            raise InputError(f"{corpus}: corpora has {', '.join(corpora)}")
+        if corpus in texts:
+            return [corpus]
+        name = corpus or next(iter(corpora))
+        kind = corpora[name].kind
+        what = "nodes" if kind == "graph" else "users"
+        raise InputError(
+            f"{name} is of kind {kind}, and only documents can be purged yet: delete the rows of "
+            f"these {what} from its sources and run a night, which trains without them. Earlier "
+            f"artifacts go when {self._loaded.config.keep.accepted_nights} more nights are "
+            f"accepted, earlier versions as 'nightjar collect --dry-run' says"
+        )
 
     def _of_corpus(self, corpus: str) -> list[Artifact]:
         return [artifact for artifact in self._documents if artifact.manifest.name == corpus]
