@@ -22,7 +22,9 @@ from typer.core import TyperGroup
 
 import nightjar
 from nightjar.cli.main import app
-from nightjar.config import cleaning, models
+from nightjar.config import cleaning, corpora, models, table_sources
+from nightjar.config.kind_defaults import DEFAULTS
+from nightjar.config.sources import Files, ReadingConfig
 from nightjar.stages import STAGES
 from nightjar.store import schemas
 
@@ -59,6 +61,27 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("corpora.NAME.tokenize", models.TokenizeConfig),
     ("corpora.NAME.tokenize.phrases", models.PhrasesConfig),
     ("corpora.NAME.accept", models.AcceptConfig),
+    ("corpora.NAME, kind: graph", models.GraphCorpusConfig),
+    ("corpora.NAME.sources.SOURCE of a graph, type: text", table_sources.EdgeListSource),
+    ("corpora.NAME.sources.SOURCE of a graph, type: csv", table_sources.CsvEdges),
+    ("corpora.NAME.sources.SOURCE of a graph, type: parquet", table_sources.ParquetEdges),
+    ("corpora.NAME.sources.SOURCE of a graph, type: jsonl", table_sources.JsonLinesEdges),
+    ("corpora.NAME.sources.SOURCE of a graph, type: sql", table_sources.SqlEdges),
+    ("corpora.NAME.walks", corpora.WalksConfig),
+    ("corpora.NAME.accept of a graph", corpora.AcceptGraphConfig),
+    ("corpora.NAME, kind: events", models.EventsCorpusConfig),
+    ("corpora.NAME.sources.SOURCE of events, type: csv", table_sources.CsvEvents),
+    ("corpora.NAME.sources.SOURCE of events, type: parquet", table_sources.ParquetEvents),
+    ("corpora.NAME.sources.SOURCE of events, type: jsonl", table_sources.JsonLinesEvents),
+    ("corpora.NAME.sources.SOURCE of events, type: sql", table_sources.SqlEvents),
+    ("corpora.NAME.items.SOURCE, type: csv", table_sources.CsvItems),
+    ("corpora.NAME.items.SOURCE, type: parquet", table_sources.ParquetItems),
+    ("corpora.NAME.items.SOURCE, type: jsonl", table_sources.JsonLinesItems),
+    ("corpora.NAME.items.SOURCE, type: sql", table_sources.SqlItems),
+    ("corpora.NAME.sessions", corpora.SessionsConfig),
+    ("corpora.NAME.bots", corpora.BotsConfig),
+    ("corpora.NAME.held_out of events", corpora.HoldOutConfig),
+    ("corpora.NAME.accept of events", corpora.AcceptEventsConfig),
     ("training", models.TrainingConfig),
     ("execution", models.ExecutionConfig),
     ("models.NAME, trainer: word2vec", models.Word2VecConfig),
@@ -67,6 +90,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("models.NAME, trainer: import", models.ImportConfig),
     ("models.NAME, trainer: sif", models.SifConfig),
     ("models.NAME, trainer: usif", models.UsifConfig),
+    ("models.NAME, trainer: prone", models.ProneConfig),
     ("evaluation", models.EvaluationConfig),
     ("evaluation.benchmarks.NAME, type: similarity", models.SimilarityBenchmark),
     ("evaluation.benchmarks.NAME, type: analogy", models.AnalogyBenchmark),
@@ -75,6 +99,9 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("evaluation.benchmarks.NAME, type: sts", models.StsBenchmark),
     ("evaluation.benchmarks.NAME, type: classification", models.ClassificationBenchmark),
     ("evaluation.benchmarks.NAME, type: neighbors", models.NeighborsBenchmark),
+    ("evaluation.benchmarks.NAME, type: node_classification", models.NodeClassificationBenchmark),
+    ("evaluation.benchmarks.NAME, type: link_prediction", models.LinkPredictionBenchmark),
+    ("evaluation.benchmarks.NAME, type: next_item", models.NextItemBenchmark),
     ("registry", models.RegistryConfig),
     ("registry.gate", models.GateConfig),
     ("drift", models.DriftConfig),
@@ -146,7 +173,22 @@ def configuration_reference() -> str:
             default = default_text(field.default)
             lines.append(f"| `{name}` | {kind} | {default} | {field.description or ''} |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *kind_defaults()])
+
+
+def kind_defaults() -> list[str]:
+    """What a model of a graph or of events has where its section says nothing."""
+    lines = ["## Defaults by kind of corpus", ""]
+    lines += ["A model that learns from a graph or from events has these values of keys that its"]
+    lines += ["section does not write.", "", "| kind | trainer | values |", "|---|---|---|"]
+    for kind, trainers in DEFAULTS.items():
+        for trainer, values in trainers.items():
+            shown = ", ".join(
+                f"`{key}: {value:g}`" if isinstance(value, float) else f"`{key}: {value}`"
+                for key, value in values.items()
+            )
+            lines.append(f"| {kind} | {trainer} | {shown} |")
+    return [*lines, ""]
 
 
 def test_the_configuration_page_is_made_from_the_config_models() -> None:
@@ -157,10 +199,15 @@ def test_the_configuration_page_is_made_from_the_config_models() -> None:
 
 def test_every_section_of_the_config_is_on_the_page() -> None:
     documented = {model for _, model in SECTIONS}
-    named = [*vars(models).values(), *vars(cleaning).values()]
+    modules = (models, cleaning, corpora, table_sources)
+    named = [value for module in modules for value in vars(module).values()]
     classes = [value for value in named if isinstance(value, type)]
-    declared = {value for value in classes if issubclass(value, BaseModel)}
-    abstract = {models.Section, models.IngestConfig}
+    declared = {
+        value
+        for value in classes
+        if issubclass(value, BaseModel) and not value.__name__.startswith("_")
+    }
+    abstract = {models.Section, models.IngestConfig, ReadingConfig, Files}
     assert documented == declared - abstract - {models.NightjarConfig}
 
 
