@@ -98,6 +98,15 @@ class _SqlRows(Section):
         """Always true: its rows are fetched."""
         return True
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read, without repetition, the key first."""
+        return list(dict.fromkeys([self.key_column, *self.columns_read, *self._watermark]))
+
+    @property
+    def _watermark(self) -> list[str]:
+        return [] if self.watermark_column is None else [self.watermark_column]
+
     @model_validator(mode="after")
     def _one_url(self) -> Self:
         if (self.url is None) == (self.url_env is None):

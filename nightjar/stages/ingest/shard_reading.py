@@ -17,15 +17,17 @@ from nightjar.core.executors import INLINE, INLINE_BYTES, Advance
 from nightjar.core.stage import StageContext
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.files.compression import ExpansionLimits
+from nightjar.sources.file_groups import PlannedFile
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.rejections import Reason, Rejection, Skip, storable
 from nightjar.stages.ingest.admission import Decisions, Limits, decide
 from nightjar.stages.ingest.document_tables import DocumentParts, RowGroupWriter
 from nightjar.stages.ingest.duplicates import SignatureWriter
-from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.preparation import Preparation, Prepared
 from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.readers import READERS
-from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, storable
-from nightjar.stages.ingest.sharding import FoundShard, PlannedFile, Shard
+from nightjar.stages.ingest.records import Document, Record
+from nightjar.stages.ingest.sharding import FoundShard, Shard
 from nightjar.store import Artifact, Compression, Staging, publish
 from nightjar.store.schemas import (
     DOCUMENT_KEYS_SCHEMA,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,15 +16,13 @@ import pyarrow.parquet as pq
 
 from nightjar.config import ParquetSource
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.encodings import decoded
-from nightjar.stages.ingest.input_file import InputFile, unreadable, vanished
-from nightjar.stages.ingest.readers.field_mapping import (
-    MISSING,
-    FieldMapping,
-    TooLongValue,
-    missing_field,
-)
-from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Record
+from nightjar.sources.conditions import MISSING, missing_field
+from nightjar.sources.encodings import decoded
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.parquet_files import check_zone, parquet_errors_named
+from nightjar.sources.rejections import MAX_BYTES_PER_CHAR
+from nightjar.stages.ingest.readers.field_mapping import FieldMapping, TooLongValue
+from nightjar.stages.ingest.records import Record
 
 _BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 24
@@ -43,7 +40,7 @@ def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iter
     mapping = FieldMapping.of(source)
     row, n_reported = 0, 0
     with (
-        _named_errors(file.path),
+        parquet_errors_named(file.path),
         # With pre_buffer, or without a buffer size, an entire row group is read at once.
         pq.ParquetFile(
             file.path,
@@ -91,25 +88,9 @@ def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list
         kind, fits = _KINDS.get(use.key, _ANY_KIND)
         if not fits(found):
             raise SourceError(f"{path}: the {use.key} {column!r} is {found}, not {kind}")
-        _check_zone(path, column, found)
+        check_zone(path, column, found)
         wanted[column] = None
     return list(wanted)
-
-
-def _check_zone(path: Path, column: str, kind: pa.DataType) -> None:
-    """Raise SourceError for times whose zone is unknown: their date and hour are, too."""
-    while pa.types.is_dictionary(kind) or pa.types.is_list(kind):
-        kind = kind.value_type
-    if not pa.types.is_timestamp(kind):
-        return
-    try:
-        pa.scalar(0, kind).as_py()
-    except (KeyError, ValueError) as error:  # pytz and zoneinfo say it with a KeyError
-        raise SourceError(
-            f"{path}: the times of column {column!r} have the time zone {kind.tz!r}, which the "
-            f"time zone database does not know; write them in UTC or a zone such as "
-            f"Europe/Berlin"
-        ) from error
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -233,17 +214,3 @@ def _object(value: pa.Scalar) -> Any:
 
 def _kind(value: object) -> str:
     return "null" if value is None else type(value).__name__
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise vanished(path) from error
-    except PermissionError as error:
-        raise unreadable(path, error) from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"{path}: is no Parquet file, or damaged ({error}); restore or fetch it again"
-        ) from error
