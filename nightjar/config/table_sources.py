@@ -59,6 +59,7 @@ class _CsvRows(Files):
     type: Literal["csv"]
     delimiter: Delimiter = Field("auto", description="or auto: found by the header line")
     quote: CsvMark | None = Field('"', description="null: quotes are text")
+    escape: CsvMark | None = Field(None, description='makes the next character literal, as in \\"')
     columns: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="names of the columns of files without a header line"
     )

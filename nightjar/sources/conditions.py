@@ -56,7 +56,8 @@ def missing_field(path: Path, key: str, field: str, available: Iterable[str]) ->
     """The error for a configured ``field`` that a file does not have."""
     names = [excerpt(name) for name in available]
     shown = ", ".join(names[:_MAX_SHOWN]) + (", ..." if len(names) > _MAX_SHOWN else "")
-    close = difflib.get_close_matches(field, names, n=1)
+    same = [name for name in names if name.strip().casefold() == field.casefold()]
+    close = same or difflib.get_close_matches(field, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return SourceError(f"{path}: there is no {key} {field!r}; it has {shown or 'none'}{hint}")
 

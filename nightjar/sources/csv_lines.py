@@ -13,7 +13,7 @@ from typing import Protocol
 from nightjar.config.sections import AUTO_DELIMITER
 from nightjar.errors import SourceError
 from nightjar.sources.conditions import FieldUse, missing_field
-from nightjar.sources.encodings import decoded, open_encoded
+from nightjar.sources.encodings import EncodedStream, decoded
 from nightjar.sources.input_file import InputFile
 from nightjar.sources.rejections import MAX_BYTES_PER_CHAR, Reason, Rejection, excerpt
 from nightjar.sources.text_lines import EMPTY_LINES, Line, split_lines
@@ -73,18 +73,19 @@ class CsvRow:
 class CsvLines:
     """Decoded lines for the csv module; remembers the current row's lines and their error."""
 
-    def __init__(self, source: CsvSettings, file: InputFile, field_limit: int) -> None:
-        stream = open_encoded(file.content(), source.encoding)
+    def __init__(
+        self, source: CsvSettings, stream: EncodedStream, field_limit: int, first: int = 1
+    ) -> None:
         self._encoding = stream.encoding.name
         self._errors = source.errors
         self._quote, self._escape = source.quote, source.escape
         # A quote within a quoted field is doubled, and there are other fields.
-        self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit, EMPTY_LINES)
+        self._lines = split_lines(stream, 2 * MAX_BYTES_PER_CHAR * field_limit, EMPTY_LINES, first)
         self._again: deque[Line] = deque()
         self._row: list[Line] = []
         self._n_read = self._n_given_back = 0
         self._last_alone = 0
-        self.number = 0
+        self.number = first - 1
         self.problem: tuple[Reason, str] | None = None
 
     def start_row(self) -> None:
@@ -283,6 +284,11 @@ def csv_reader(source: CsvSettings, delimiter: str, lines: Iterator[str]) -> Ite
 
 _STATEMENT = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 """The first line with which Excel is told the delimiter."""
+
+
+def is_statement(line: str) -> bool:
+    """Whether a first line tells Excel the delimiter, and is no row."""
+    return _STATEMENT.fullmatch(line) is not None
 
 
 def stated_delimiter(source: CsvSettings, lines: CsvLines, file: InputFile) -> str:

@@ -63,18 +63,18 @@ EMPTY_LINES = re.compile(rb"(?:\r\n|\r|\n){100,}+")
 
 
 def split_lines(
-    stream: EncodedStream, max_bytes: int, blank: re.Pattern[bytes] = BLANK_LINES
+    stream: EncodedStream, max_bytes: int, blank: re.Pattern[bytes] = BLANK_LINES, first: int = 1
 ) -> Iterator[Line]:
     r"""The lines of ``stream``, ending with ``\n``, ``\r\n`` or ``\r``.
 
     A longer line is cut to ``max_bytes`` and the rest skipped. A hundred blank lines in a row and
-    more, as ``blank`` says, come as one: millions would take longer than the text. Memory: at most
-    ``max_bytes`` and one piece.
+    more, as ``blank`` says, come as one: millions would take longer than the text. Lines are
+    counted from ``first``. Memory: at most ``max_bytes`` and one piece.
     """
     encoding = stream.encoding
     line = _Growing(max_bytes - max_bytes % encoding.unit)
     merges = encoding.unit == 1 and encoding.carriage_return == b"\r"
-    number = 1
+    number = first
     held = b""
     for piece in stream.pieces:
         data = held + piece

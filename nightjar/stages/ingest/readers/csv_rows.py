@@ -19,6 +19,7 @@ from nightjar.sources.csv_lines import (
     found_delimiter,
     stated_delimiter,
 )
+from nightjar.sources.encodings import open_encoded
 from nightjar.sources.input_file import InputFile
 from nightjar.sources.rejections import Reason, Rejection, excerpt
 from nightjar.stages.ingest.readers.field_mapping import FieldMapping
@@ -35,7 +36,7 @@ def read_csv(source: CsvSource, file: InputFile, max_chars: int) -> Iterator[Rec
     """
     mapping = FieldMapping.of(source)
     field_limit = max(max_chars, MIN_FIELD_LIMIT)
-    lines = CsvLines(source, file, field_limit)
+    lines = CsvLines(source, open_encoded(file.content(), source.encoding), field_limit)
     with field_limit_of(field_limit):
         delimiter = stated_delimiter(source, lines, file)
         if source.columns is None:

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,7 +18,13 @@ from nightjar.errors import SourceError
 from nightjar.sources.conditions import MISSING, missing_field
 from nightjar.sources.encodings import decoded
 from nightjar.sources.input_file import InputFile
-from nightjar.sources.parquet_files import check_zone, parquet_errors_named
+from nightjar.sources.parquet_files import (
+    as_written,
+    check_zone,
+    is_short_float,
+    parquet_errors_named,
+    python_objects,
+)
 from nightjar.sources.rejections import MAX_BYTES_PER_CHAR
 from nightjar.stages.ingest.readers.field_mapping import FieldMapping, TooLongValue
 from nightjar.stages.ingest.records import Record
@@ -158,14 +163,14 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
         entries = _values(column.dictionary, max_bytes)
         places = column.indices.to_pylist()
         return [None if place is None else entries[place] for place in places]
-    if _is_short_float(column.type):
-        return _as_written(column)
-    if pa.types.is_list(column.type) and _is_short_float(column.type.value_type):
-        elements = iter(_as_written(column.flatten()))
+    if is_short_float(column.type):
+        return as_written(column)
+    if pa.types.is_list(column.type) and is_short_float(column.type.value_type):
+        elements = iter(as_written(column.flatten()))
         lengths = column.value_lengths().to_pylist()
         return [None if n is None else list(islice(elements, n)) for n in lengths]
     if not _is_text(column.type):
-        return _objects(column)
+        return python_objects(column)
     texts = column.cast(pa.large_binary())
     lengths = pc.binary_length(texts)
     if (pc.max(lengths).as_py() or 0) <= max_bytes:
@@ -175,41 +180,6 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
         _TooLong(length) if length is not None and length > max_bytes else text.as_py()
         for text, length in zip(texts, lengths.to_pylist(), strict=True)
     ]
-
-
-def _is_short_float(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
-
-
-def _as_written(column: pa.Array) -> list[float | None]:
-    """Numbers of 16 or 32 bits as people write them: 0.7, not 0.699999988079071.
-
-    A whole number stays exactly what it is, since it may be an id.
-    """
-    short = column.to_numpy(zero_copy_only=False)  # null is NaN
-    exact = short.astype(np.float64)
-    shortest = short.astype(np.str_).astype(np.float64)
-    values: list[float | None] = np.where(exact == np.floor(exact), exact, shortest).tolist()
-    if column.null_count:
-        are_null = column.is_null().to_pylist()
-        values = [None if gone else value for gone, value in zip(are_null, values, strict=True)]
-    return values
-
-
-def _objects(column: pa.Array) -> list[Any]:
-    """Python objects; null for a time that Python does not have, such as the year 10000."""
-    try:
-        values: list[Any] = column.to_pylist()
-    except (OverflowError, ValueError):
-        return [_object(value) for value in column]
-    return values
-
-
-def _object(value: pa.Scalar) -> Any:
-    try:
-        return value.as_py()
-    except (OverflowError, ValueError):
-        return None
 
 
 def _kind(value: object) -> str:
