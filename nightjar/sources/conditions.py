@@ -46,6 +46,13 @@ class FieldCheck:
         elif len(self._seen) < _MAX_SHOWN:
             self._seen.update(dict.fromkeys(value))
 
+    def see_all(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Look at objects until one has the field."""
+        for value in values:
+            if self._is_found:
+                return
+            self.see(value)
+
     def finish(self) -> None:
         """Raise SourceError when there were objects, but none with the field."""
         if not self._is_found and self._seen:

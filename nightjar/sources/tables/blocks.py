@@ -49,7 +49,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Rest:
+class Remainder:
     """What is to be read line by line, up to the end of the file."""
 
     stream: EncodedStream
@@ -66,7 +66,7 @@ class Blocks:
         self._held = head
         self._next = first
 
-    def next(self) -> Block | Rest | None:
+    def next(self) -> Block | Remainder | None:
         """The next block; the rest of the file if it has no lines of usual length or encoding."""
         if self.encoding.unit != 1 or _STATEFUL.search(self.encoding.name):
             return self.rest(b"", self._next)
@@ -109,14 +109,14 @@ class Blocks:
         self._next += block.n_lines
         return block
 
-    def _last(self) -> Block | Rest | None:
+    def _last(self) -> Block | Remainder | None:
         if not self._held:
             return None
         if self._has_long_line(len(self._held)) or b"\n" not in self._held:
             return self.rest(b"", self._next)
         return self._cut(len(self._held))
 
-    def _before(self, error: SourceError) -> Block | Rest:
+    def _before(self, error: SourceError) -> Block | Remainder:
         """What is complete before the damage; the next call raises its error."""
         end = self._held.rfind(b"\n") + 1
         self._pieces = _failing(error)
@@ -130,12 +130,12 @@ class Blocks:
         """One block as a stream."""
         return EncodedStream(self.encoding, iter((block.data,)))
 
-    def rest(self, data: bytes, first: int) -> Rest:
+    def rest(self, data: bytes, first: int) -> Remainder:
         """All that was not handed out, after ``data``, which starts with line ``first``."""
         held, self._held = self._held, b""
         pieces = chain((data, held), self._pieces)
         self._pieces = iter(())
-        return Rest(EncodedStream(self.encoding, pieces), first)
+        return Remainder(EncodedStream(self.encoding, pieces), first)
 
 
 def _failing(error: SourceError) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ from nightjar.sources.csv_lines import (
 from nightjar.sources.encodings import EncodedStream, open_encoded
 from nightjar.sources.input_file import InputFile
 from nightjar.sources.rejections import Reason, Rejection, excerpt
-from nightjar.sources.tables.blocks import Block, Blocks, Rest, blank_lines, runs
+from nightjar.sources.tables.blocks import Block, Blocks, Remainder, blank_lines, runs
 from nightjar.sources.tables.raw_rows import RawRows, arrow_column, one_array, text_column
 from nightjar.wording import counted
 
@@ -77,15 +77,15 @@ class _CsvReading:
             return
         if isinstance(found, Block) and self._text(found, "replace") is None:
             found = self._blocks.rest(found.data, found.first)  # a carriage return ends lines
-        if isinstance(found, Rest):
+        if isinstance(found, Remainder):
             yield from self._slowly(found.stream, found.first, None)
             return
         layout = self._layout(found)
         if layout is None:
             return
-        block: Block | Rest | None = _after(found, layout.first) or self._blocks.next()
+        block: Block | Remainder | None = _after(found, layout.first) or self._blocks.next()
         while block is not None:
-            if isinstance(block, Rest):
+            if isinstance(block, Remainder):
                 yield from self._slowly(block.stream, block.first, layout)
                 return
             text = self._text(block, self._source.errors)

@@ -18,7 +18,7 @@ from nightjar.config.table_sources import EdgeListSource
 from nightjar.sources.encodings import decoded, open_encoded
 from nightjar.sources.input_file import InputFile
 from nightjar.sources.rejections import Reason, Rejection, excerpt
-from nightjar.sources.tables.blocks import Block, Blocks, Rest
+from nightjar.sources.tables.blocks import Block, Blocks, Remainder
 from nightjar.sources.tables.raw_rows import RawRows, arrow_column, one_array, text_column
 from nightjar.sources.text_lines import Line, split_lines
 from nightjar.wording import counted
@@ -46,7 +46,7 @@ def read_edge_list(source: EdgeListSource, file: InputFile) -> Iterator[RawRows]
             if rows is not None:
                 yield rows
                 continue
-            rest = Rest(blocks.alone(block), block.first)
+            rest = Remainder(blocks.alone(block), block.first)
         else:
             rest = block
         yield from _slowly(source, file.label, rest, names)
@@ -112,7 +112,9 @@ def _place(label: str, first: int, row: int) -> str:
     return f"{label}:{first + row}"
 
 
-def _slowly(source: EdgeListSource, label: str, rest: Rest, names: list[str]) -> Iterator[RawRows]:
+def _slowly(
+    source: EdgeListSource, label: str, rest: Remainder, names: list[str]
+) -> Iterator[RawRows]:
     lines = split_lines(rest.stream, _MAX_LINE_BYTES, first=rest.first)
     encoding = rest.stream.encoding.name
     found = _Lines(names)

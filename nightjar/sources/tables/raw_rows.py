@@ -21,6 +21,13 @@ from nightjar.sources.rejections import Rejection
 Codes = NDArray[np.int32]
 
 
+_ARROW_TYPES: Mapping[type, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+}
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a value."""
@@ -78,6 +85,9 @@ def text_column(values: Sequence[str]) -> Column:
 
 def object_column(values: Sequence[Any]) -> Column:
     """The column of Python objects; those of different types are different: 1, 1.0, true."""
+    array = _alike(values)
+    if array is not None:
+        return arrow_column(array)
     places: dict[Hashable, int] = {}
     distinct: list[Any] = []
     codes = np.empty(len(values), np.int32)
@@ -90,6 +100,17 @@ def object_column(values: Sequence[Any]) -> Column:
             distinct.append(value)
         codes[row] = code
     return Column(codes, distinct)
+
+
+def _alike(values: Sequence[Any]) -> pa.Array | None:
+    """The values as an Arrow array if they are all text, integers or floats."""
+    kinds = set(map(type, values))
+    if len(kinds) != 1 or not kinds <= _ARROW_TYPES.keys():
+        return None
+    try:
+        return pa.array(values, _ARROW_TYPES[kinds.pop()])
+    except (pa.ArrowInvalid, UnicodeEncodeError, OverflowError):  # half a character, 20 digits
+        return None
 
 
 @dataclass(frozen=True)

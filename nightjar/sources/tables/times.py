@@ -125,12 +125,16 @@ def _micros(value: object, name: str, zone: str | None) -> int | Problem:
 
 
 def _of_number(value: float | decimal.Decimal, name: str) -> int | Problem:
-    try:
-        is_whole = isinstance(value, int)
-        number = np.array([value], np.int64 if is_whole else np.float64)
-    except OverflowError:
+    """As :func:`_since_1970`, for one number."""
+    if not isinstance(value, int):
+        value = float(value)
+    if not math.isfinite(value):
         return _no_time(name, value)
-    found = int(_since_1970(number)[0])
+    factor = next(factor for top, factor in _UNITS if abs(value) < top)
+    if isinstance(value, int):
+        found = value * int(factor) if factor >= 1 else value // 1_000
+    else:
+        found = round(value * factor)
     return found if _EARLIEST <= found <= _LATEST else _no_time(name, value)
 
 

@@ -41,14 +41,14 @@ _ATTRIBUTES_TYPE = pa.list_(pa.field("element", pa.string(), nullable=False))
 
 def column_uses(source: TableSource) -> list[FieldUse]:
     """The columns that are read of ``source``, each with the key that names it."""
-    uses = [FieldUse(f"{role}_column", name) for role, name in source.role_columns.items()]
-    attributes = getattr(source, "attribute_columns", ())
-    uses += [FieldUse("attribute_columns", name) for name in attributes]
-    for name, condition in source.where.items():
-        uses.append(FieldUse("where", name, is_optional=compiled(condition)(None)))
     first: dict[str, FieldUse] = {}
-    for use in uses:
-        first.setdefault(use.field, use)
+    for key, name in source.uses:
+        # A column that a condition alone needs may be absent if null meets the condition.
+        is_optional = key == "where" and compiled(source.where[name])(None)
+        first.setdefault(name, FieldUse(key, name, is_optional))
+    if hasattr(source, "attribute_columns"):
+        for name in source.attribute_columns:
+            first[name] = FieldUse(first[name].key, name)
     return list(first.values())
 
 
