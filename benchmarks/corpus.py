@@ -73,7 +73,8 @@ def our_stages(files: Sequence[str], store: Path, **settings: Any) -> int:
     if sum(Path(path).stat().st_size for path in files) >= INLINE_BYTES:
         executor.start()  # as a night does, while the rest is imported
     from nightjar.config import IngestConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.stages.ingest import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.sources.selection import Fetching  # noqa: PLC0415
+    from nightjar.stages.ingest import documents_identity, ingest  # noqa: PLC0415
     from nightjar.stages.tokenize import tokenize, tokens_identity  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
 
@@ -117,7 +118,8 @@ class _Phases:
 def our_phases(files: Sequence[str], store: Path) -> int:
     """The cost of each phase on one core, phrases included; a first run loads compiled code."""
     from nightjar.config import IngestConfig, PhrasesConfig, TokenizeConfig  # noqa: PLC0415
-    from nightjar.stages.ingest import Fetching, documents_identity, ingest  # noqa: PLC0415
+    from nightjar.sources.selection import Fetching  # noqa: PLC0415
+    from nightjar.stages.ingest import documents_identity, ingest  # noqa: PLC0415
     from nightjar.stages.tokenize import tokenize, tokens_identity  # noqa: PLC0415
     from nightjar.store import Store, publish  # noqa: PLC0415
 

@@ -11,7 +11,9 @@ from stage_support import context_of
 
 from nightjar.config import IngestConfig
 from nightjar.progress import SILENT, Progress
-from nightjar.stages.ingest import FETCHED_DIR, Fetching, documents_identity, ingest
+from nightjar.sources.remote import FETCHED_DIR
+from nightjar.sources.selection import Fetching
+from nightjar.stages.ingest import documents_identity, ingest
 from nightjar.store import Artifact, Identity, Store, publish
 
 GENSIM_DATA = "package:gensim/test/test_data"

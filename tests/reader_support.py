@@ -9,9 +9,10 @@ from typing import Any
 from nightjar.config import IngestConfig
 from nightjar.errors import SourceError
 from nightjar.files.compression import ExpansionLimits
-from nightjar.stages.ingest.input_file import InputFile
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.rejections import Rejection
 from nightjar.stages.ingest.readers import READERS
-from nightjar.stages.ingest.records import Document, Record, Rejection
+from nightjar.stages.ingest.records import Document, Record
 
 
 def read(

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from nightjar.config import StorageConfig
-from nightjar.stages.ingest.remote import FetchRequest
+from nightjar.sources.remote import FetchRequest
 
 
 @dataclass

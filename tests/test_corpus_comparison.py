@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nights_support import HandMade
 
-from nightjar.stages.ingest import compare, sharding
+from nightjar.sources import file_groups
+from nightjar.stages.ingest import compare
 
 SOURCE = {"s": {"type": "jsonl", "path": "data/*.jsonl", "id_field": "id"}}
 
@@ -42,7 +43,7 @@ def test_every_document_is_added_changed_removed_or_unchanged(
     before: dict[int, str],
     after: dict[int, str],
 ) -> None:
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 1)
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 1)
     base = tmp_path_factory.mktemp("diff")
     found = compare(publish(base, before), publish(base, after))
     changes = {document.doc_id: document.change.value for document in found.documents()}

@@ -21,7 +21,8 @@ from nightjar.config import IngestConfig, TokenizeConfig
 from nightjar.core.executors import INLINE, Executor, ProcessExecutor
 from nightjar.errors import SourceError, VocabularyError
 from nightjar.progress import SILENT, Progress
-from nightjar.stages.ingest import ingest, sharding
+from nightjar.sources import file_groups
+from nightjar.stages.ingest import ingest
 from nightjar.stages.tokenize import tokenize, tokens_identity
 from nightjar.store import Artifact, FileEntry, Store, publish, schemas
 
@@ -93,7 +94,7 @@ def shards(base: Path, stage: str) -> set[str]:
 
 @pytest.fixture
 def one_file_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 1)
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 1)
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_any_history_ends_with_the_bytes_of_reading_everything_at_once(
     history: list[dict[str, list[dict[str, Any]]]],
     is_text_once: bool,
 ) -> None:
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 100)  # smaller ones share a shard
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 100)  # smaller ones share a shard
     base = tmp_path_factory.mktemp("history")
     config = config_of(SOURCE, deduplicate=is_text_once)
     for files in history:

@@ -25,7 +25,8 @@ from nightjar.config import IngestConfig
 from nightjar.core.executors import INLINE, Executor, ProcessExecutor
 from nightjar.core.executors.executor import Advance, Piece, Result
 from nightjar.errors import SourceError
-from nightjar.stages.ingest import ingest, shard_reading, sharding
+from nightjar.sources import file_groups
+from nightjar.stages.ingest import ingest, shard_reading
 from nightjar.stages.ingest.admission import decide
 from nightjar.stages.ingest.duplicates import Bands, signatures_of
 from nightjar.store import Store, publish, schemas
@@ -84,7 +85,7 @@ def write(base: Path, name: str, texts: Sequence[str]) -> None:
 
 @pytest.fixture
 def one_file_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 1)
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 1)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_any_limits_keep_what_reading_one_document_after_the_other_keeps(
     n_workers: int,
 ) -> None:
     """Also when a part of the files came a night before, and with workers that read ahead."""
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 150)  # smaller ones share a shard
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 150)  # smaller ones share a shard
     monkeypatch.setattr(shard_reading, "INLINE_BYTES", 0)
     base = tmp_path_factory.mktemp("limits")
     reference = Reference(rules)

@@ -16,7 +16,8 @@ from corpus_support import Ingested, run_ingest, text_source
 from database_support import PASSWORD, SqliteReviews, make_postgres_reviews, running_postgres
 from reader_support import read, rejections, texts
 
-from nightjar.stages.ingest.records import Document, Rejection
+from nightjar.sources.rejections import Rejection
+from nightjar.stages.ingest.records import Document
 
 
 def kept(result: Ingested) -> list[tuple[str, str, str | None]]:

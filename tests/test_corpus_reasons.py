@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nightjar.sources.rejections import Reason
 from nightjar.stages.ingest.cleaning import DropReason
-from nightjar.stages.ingest.records import Reason
 
 
 def test_every_reason_is_explained_in_the_section_on_documents() -> None:

@@ -101,7 +101,7 @@ def nothing(amount: float, note: str = "", /) -> None:
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A pipeline with eight files, one of which repeats documents of others."""
-    monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
+    monkeypatch.setattr("nightjar.sources.file_groups.LARGE_BYTES", 1)
     for module in (
         "nightjar.stages.ingest.shard_reading",
         "nightjar.stages.ingest.merging",

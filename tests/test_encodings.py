@@ -10,7 +10,7 @@ from conftest import PROJECT_ROOT
 from corpus_support import config_of, identity_of, run_ingest, text_source
 from reader_support import read, rejections, texts
 
-from nightjar.stages.ingest.encodings import detect_encoding
+from nightjar.sources.encodings import detect_encoding
 
 UDHR = PROJECT_ROOT.parent / "shared" / "data" / "corpus" / "udhr"
 LANGUAGES = {

@@ -34,6 +34,7 @@ from nightjar.pipeline.retention import (
     sweeping,
 )
 from nightjar.promotion import Steward, read_standing
+from nightjar.sources.rejections import digest_of
 from nightjar.stages.embed.embed_stage import erase_from_document_vectors
 from nightjar.stages.index import (
     INDEX_FILE,
@@ -45,7 +46,6 @@ from nightjar.stages.index import (
 )
 from nightjar.stages.index.index_stage import erase_from_search_index
 from nightjar.stages.ingest import PurgeList
-from nightjar.stages.ingest.purge_list import digest_of
 from nightjar.store import (
     Artifact,
     Identity,

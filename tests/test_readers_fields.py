@@ -20,8 +20,9 @@ from reader_support import read, rejections, texts
 
 from nightjar.config import IngestConfig
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.readers.field_mapping import compiled
-from nightjar.stages.ingest.records import Document, Record, Skip
+from nightjar.sources.conditions import compiled
+from nightjar.sources.rejections import Skip
+from nightjar.stages.ingest.records import Document, Record
 
 ROWS = [
     {"id": " a1 ", "title": "One", "body": "first", "lang": "en", "stars": 5},

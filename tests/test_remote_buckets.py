@@ -23,14 +23,14 @@ from remote_support import request_of
 
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
-from nightjar.stages.ingest.remote import FetchedFile, fetch_files, fetched_files, object_storage
+from nightjar.sources.remote import FetchedFile, fetch_files, fetched_files, object_storage
 
 SECRET = "kQ7sEcReT+kEy/0fTh1sTeSt"
 EXTRA = "the extra s3 and moto are not installed"
 pytest.importorskip("s3fs", reason=EXTRA)
 boto3 = pytest.importorskip("boto3", reason=EXTRA)
 moto_server = pytest.importorskip("moto.server", reason=EXTRA)
-buckets = pytest.importorskip("nightjar.stages.ingest.remote.buckets", reason=EXTRA)
+buckets = pytest.importorskip("nightjar.sources.remote.buckets", reason=EXTRA)
 
 
 class Bucket:

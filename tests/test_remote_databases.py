@@ -31,14 +31,16 @@ from stage_support import context_of
 from nightjar.config import SqlSource
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import SILENT
-from nightjar.stages.ingest import FETCHED_DIR, Fetching, documents_identity, ingest
-from nightjar.stages.ingest.remote import (
+from nightjar.sources.remote import (
+    FETCHED_DIR,
     TableRequest,
     fetch_rows,
     known_rows,
     object_storage,
     row_parts,
 )
+from nightjar.sources.selection import Fetching
+from nightjar.stages.ingest import documents_identity, ingest
 from nightjar.store import Store, publish, schemas
 
 
@@ -47,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of some six rows, each a shard; no waiting between tries."""
     monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
     monkeypatch.setattr(row_parts, "PART_BYTES", 350)
-    monkeypatch.setattr("nightjar.stages.ingest.sharding.LARGE_BYTES", 1)
+    monkeypatch.setattr("nightjar.sources.file_groups.LARGE_BYTES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_a_night_reads_what_is_new_and_gives_what_reading_everything_gives(
     put(reviews, [17], 3, "changed")
     reviews.run("DELETE FROM reviews WHERE id = 50")
     reviews.run("UPDATE reviews SET at = 1 WHERE id > 90 AND id < 100")  # as they are
-    caplog.set_level(logging.INFO, "nightjar.stages.ingest.remote.database_tables")
+    caplog.set_level(logging.INFO, "nightjar.sources.remote.database_tables")
     grown = run_ingest(tmp_path, sources)
     again = 100 - 2  # those of the last watermark, which are there, were read again
     assert f"db: 102 rows, {again + 4} of them read" in caplog.text
@@ -403,7 +405,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from nightjar.config import SqlSource
-from nightjar.stages.ingest.remote import TableRequest, fetch_rows
+from nightjar.sources.remote import TableRequest, fetch_rows
 from nightjar.progress import SILENT
 base = Path(sys.argv[1])
 source = SqlSource(type="sql", url="sqlite:///reviews.db", query="SELECT * FROM reviews",

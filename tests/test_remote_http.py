@@ -20,7 +20,7 @@ from nightjar.config import StorageConfig
 from nightjar.errors import SourceError, SourceUnavailable, StoreNotWritable
 from nightjar.files import urls
 from nightjar.progress import SILENT
-from nightjar.stages.ingest.remote import (
+from nightjar.sources.remote import (
     FetchedFile,
     fetch_files,
     fetching,
@@ -28,7 +28,7 @@ from nightjar.stages.ingest.remote import (
     known_files,
     object_storage,
 )
-from nightjar.stages.ingest.remote.object_storage import ObjectVersion, RemoteObject, Rest
+from nightjar.sources.remote.object_storage import ObjectVersion, RemoteObject, Rest
 
 LONG = os.urandom(1 << 16) * 48  # 3 MiB
 OLD = "Mon, 02 Jan 2023 03:04:05 GMT"
@@ -529,7 +529,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from remote_support import request_of
-from nightjar.stages.ingest.remote import fetch_files
+from nightjar.sources.remote import fetch_files
 from nightjar.progress import SILENT
 fetch_files(request_of(sys.argv[1]), Path(sys.argv[2]), SILENT)
 """

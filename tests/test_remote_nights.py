@@ -24,8 +24,10 @@ from nightjar.config import load_config
 from nightjar.errors import ConfigError, SourceChanged, SourceError, SourceUnavailable
 from nightjar.files import paths, urls
 from nightjar.pipeline import make_plan
-from nightjar.stages.ingest import Fetching, documents_identity, ingest, sharding
-from nightjar.stages.ingest.remote import object_storage
+from nightjar.sources import file_groups
+from nightjar.sources.remote import object_storage
+from nightjar.sources.selection import Fetching
+from nightjar.stages.ingest import documents_identity, ingest
 from nightjar.store import Store, publish, schemas
 
 SECRET = "Bearer s3cretOfTheTest"
@@ -40,7 +42,7 @@ def site() -> Iterator[Site]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_storage, "DELAYS", (0.01,))
-    monkeypatch.setattr(sharding, "LARGE_BYTES", 1)  # a file is a shard
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 1)  # a file is a shard
 
 
 def rows(number: int) -> bytes:

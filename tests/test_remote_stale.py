@@ -9,14 +9,14 @@ import pytest
 from remote_support import Site, request_of, running_site
 
 from nightjar.progress import SILENT
-from nightjar.stages.ingest.remote import (
+from nightjar.sources.remote import (
     FetchedFile,
     fetch_files,
     fetching,
     known_files,
     surplus_downloads,
 )
-from nightjar.stages.ingest.remote.fetched_index import locked
+from nightjar.sources.remote.fetched_index import locked
 from nightjar.store import delete
 
 DAY = 86_400

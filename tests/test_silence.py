@@ -39,7 +39,7 @@ from nightjar.errors import (
 from nightjar.kernels import machine_code
 from nightjar.progress import SILENT
 from nightjar.registry import client, open_reader
-from nightjar.stages.ingest.remote import (
+from nightjar.sources.remote import (
     TableRequest,
     database,
     fetch_files,
@@ -179,7 +179,7 @@ def test_a_bucket_that_never_answers(
     tmp_path: Path, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("s3fs", reason="the extra s3 is not installed")
-    from nightjar.stages.ingest.remote import buckets  # noqa: PLC0415  # needs fsspec
+    from nightjar.sources.remote import buckets  # noqa: PLC0415  # needs fsspec
 
     monkeypatch.setattr(buckets, "_SILENT_SECONDS", 0.2)
     request = request_of("s3://lake/*", endpoint_url=f"http://127.0.0.1:{silent}", anonymous=True)

@@ -209,6 +209,19 @@ class SqlSource(_Source):
         return True
 
     @property
+    def named_columns(self) -> list[tuple[str, str]]:
+        """Each key that names a column, and the column."""
+        texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column
+        named = [
+            ("key_column", self.key_column),
+            ("watermark_column", self.watermark_column),
+            ("language_column", self.language_column),
+            *(("text_column", name) for name in texts),
+            *(("where", name) for name in self.where),
+        ]
+        return [(key, name) for key, name in named if name is not None]
+
+    @property
     def columns(self) -> list[str]:
         """The columns to read, without repetition, the key first."""
         texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column

@@ -39,9 +39,10 @@ class _Rows(Section):
         return {role: column for role, column in named.items() if column is not None}
 
     @property
-    def columns_read(self) -> list[str]:
-        """Every column that is read, each once: those of the roles, then those of ``where``."""
-        return list(dict.fromkeys([*self.role_columns.values(), *self.where]))
+    def uses(self) -> list[tuple[str, str]]:
+        """Each key that names a column, and the column: roles, then conditions."""
+        roles = [(f"{role}_column", column) for role, column in self.role_columns.items()]
+        return [*roles, *(("where", column) for column in self.where)]
 
     @model_validator(mode="after")
     def _roles_have_columns_of_their_own(self) -> Self:
@@ -59,6 +60,7 @@ class _CsvRows(Files):
     type: Literal["csv"]
     delimiter: Delimiter = Field("auto", description="or auto: found by the header line")
     quote: CsvMark | None = Field('"', description="null: quotes are text")
+    escape: CsvMark | None = Field(None, description='makes the next character literal, as in \\"')
     columns: Annotated[list[Text], Field(min_length=1)] | None = Field(
         None, description="names of the columns of files without a header line"
     )
@@ -76,7 +78,7 @@ class _JsonRows(Files):
     errors: DecodingErrors = Field("quarantine", description=_ERRORS)
 
 
-class _SqlRows(Section):
+class _SqlRows(_Rows):
     type: Literal["sql"]
     url: DatabaseUrl | None = Field(
         None, description="as in postgresql://reader@host/base or sqlite:///file.db; no password"
@@ -97,6 +99,19 @@ class _SqlRows(Section):
     def is_remote(self) -> bool:
         """Always true: its rows are fetched."""
         return True
+
+    @property
+    def named_columns(self) -> list[tuple[str, str]]:
+        """Each key that names a column, and the column."""
+        named = [("key_column", self.key_column)]
+        if self.watermark_column is not None:
+            named.append(("watermark_column", self.watermark_column))
+        return [*named, *self.uses]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read, without repetition, the key first."""
+        return list(dict.fromkeys(name for _, name in self.named_columns))
 
     @model_validator(mode="after")
     def _one_url(self) -> Self:
@@ -199,9 +214,10 @@ class _Items(_Rows):
     )
 
     @property
-    def columns_read(self) -> list[str]:
+    def uses(self) -> list[tuple[str, str]]:
         """Also the attributes."""
-        return list(dict.fromkeys([*super().columns_read, *self.attribute_columns]))
+        attributes = [("attribute_columns", column) for column in self.attribute_columns]
+        return [*super().uses, *attributes]
 
 
 class CsvItems(_CsvRows, _Items):

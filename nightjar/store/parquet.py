@@ -69,7 +69,9 @@ def table_writer(
     strings = [
         column.name
         for column in schema
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+        or pa.types.is_dictionary(column.type)
     ]
     numbers = [column.name for column in schema if pa.types.is_integer(column.type)]
     split = dict.fromkeys(numbers, "BYTE_STREAM_SPLIT") if compression == "lz4" else None

@@ -108,6 +108,22 @@ PHRASES_SCHEMA = _schema(
 )
 COOCCURRENCES_SCHEMA = _schema(row=pa.int32(), column=pa.int32(), count=pa.float64())
 
+ROWS = "rows"
+ID_TYPE = pa.dictionary(pa.int32(), pa.string())
+"""Ids of rows: text, each id once in a row group."""
+EDGE_ROWS_SCHEMA = _schema(source=ID_TYPE, target=ID_TYPE, weight=pa.float64())
+"""Edges as they were read; ``weight`` is there if the source has weights."""
+EVENT_ROWS_SCHEMA = _schema(
+    user=ID_TYPE, item=ID_TYPE, time=pa.timestamp("us", tz="UTC"), session=ID_TYPE
+)
+"""Events as they were read; ``session`` is there if a column names sessions."""
+ITEM_ROWS_SCHEMA = _schema(
+    item=ID_TYPE,
+    title_optional=pa.string(),
+    attributes=pa.list_(pa.field("element", pa.string(), nullable=False)),
+)
+"""Facts about items as they were read; ``title`` is there if a column has it."""
+
 NODES = "nodes"
 NODES_SCHEMA = _schema(node=pa.string(), n_out=pa.int64(), n_in=pa.int64(), strength=pa.float64())
 """Of a graph, by id: edges that lead away and to it, and the sum of the weights of the first."""

@@ -11,8 +11,12 @@ from nightjar.core.executors.cluster import DaskExecutor, local_cluster
 from nightjar.core.executors.executor import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.core.executors.processes import ProcessExecutor
 
-STAGE_MODULES = ("nightjar.stages.ingest.shard_reading", "nightjar.stages.tokenize.word_ids")
-"""The slow imports of workers that process shards of ingest and tokenize."""
+STAGE_MODULES = (
+    "nightjar.stages.ingest.shard_reading",
+    "nightjar.sources.tables.row_shards",
+    "nightjar.stages.tokenize.word_ids",
+)
+"""The slow imports of workers that process shards of documents, rows and tokens."""
 
 __all__ = [
     "INLINE",

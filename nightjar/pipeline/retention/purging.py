@@ -31,6 +31,7 @@ from nightjar.pipeline.retention.trained import (
     models_to_retrain,
     trained_with,
 )
+from nightjar.sources.rejections import DIGEST_BYTES, digest_of
 from nightjar.stages import STAGES
 from nightjar.stages.ingest import PurgeList
 from nightjar.stages.ingest.admission import purged_rows
@@ -40,7 +41,7 @@ from nightjar.stages.ingest.erasing_documents import (
     rows_at,
     texts_at,
 )
-from nightjar.stages.ingest.purge_list import DIGEST_BYTES, Order, Purged, digest_of, joined
+from nightjar.stages.ingest.purge_list import Order, Purged, joined
 from nightjar.store import Artifact, Store, acquire_lease, names, remove_abandoned
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS
 

@@ -16,11 +16,11 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Keep, Stage
 from nightjar.core.stage import Erased, Eraser, Fate
 from nightjar.pipeline.retention.needs import Key
-from nightjar.stages.ingest import FETCHED_DIR
+from nightjar.sources.remote import FETCHED_DIR
+from nightjar.sources.remote.erasing_fetched import FetchedRecords, erase_fetched
 from nightjar.stages.ingest.admission import purged_rows
 from nightjar.stages.ingest.erasing_documents import erased_ids, ids_at, places_in_shard
 from nightjar.stages.ingest.purge_list import Purged
-from nightjar.stages.ingest.remote.erasing_fetched import FetchedRecords, erase_fetched
 from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
 from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
 

@@ -1,29 +1,24 @@
 """Ingest: from configured sources to the documents artifact.
 
-``selection`` resolves the sources to files and hashes them; the identity holds contents and file
-names, never directories. Files behind URLs are fetched first (``remote``). ``shard_reading`` reads
-each file with the reader of its source type (``readers``), which yields documents, rejections and
-skips. ``preparation`` cleans and measures documents, ``admission`` leaves out duplicates and
-documents beyond a limit, and ``merging`` joins the rest. Records that are not documents go to the
-quarantine table with a reason, and are counted. A file that is damaged, or that changes while it is
-read, stops the stage.
+:mod:`nightjar.sources` resolves the sources to files and hashes them; the identity holds contents
+and file names, never directories. ``shard_reading`` reads each file with the reader of its source
+type (``readers``), which yields documents, rejections and skips. ``preparation`` cleans and
+measures documents, ``admission`` leaves out duplicates and documents beyond a limit, and
+``merging`` joins the rest. Records that are not documents go to the quarantine table with a reason,
+and are counted. A file that is damaged, or that changes while it is read, stops the stage.
 """
 
 from nightjar.stages.ingest.comparison import ChangeKind, Comparison, compare
+from nightjar.stages.ingest.documents_identity import documents_identity
 from nightjar.stages.ingest.ingest_stage import ingest
 from nightjar.stages.ingest.purge_list import Purged, PurgeList
-from nightjar.stages.ingest.remote import FETCHED_DIR, surplus_downloads
-from nightjar.stages.ingest.selection import Fetching, documents_identity
 
 __all__ = [
-    "FETCHED_DIR",
     "ChangeKind",
     "Comparison",
-    "Fetching",
     "PurgeList",
     "Purged",
     "compare",
     "documents_identity",
     "ingest",
-    "surplus_downloads",
 ]

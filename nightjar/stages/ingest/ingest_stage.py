@@ -15,14 +15,16 @@ from nightjar.config import IngestConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
 from nightjar.core.stage import StageContext
 from nightjar.errors import SourceError
+from nightjar.sources.file_reading import BYTES_DAMAGED
+from nightjar.sources.rejections import ERRORS, Skip
+from nightjar.sources.remote import FETCHED_DIR, surplus_downloads
+from nightjar.sources.selection import Fetching, planned_files
 from nightjar.stages.ingest.admission import Decisions
+from nightjar.stages.ingest.documents_identity import documents_identity, text_sources
 from nightjar.stages.ingest.erasing_documents import erase_from_documents, erase_from_shard
 from nightjar.stages.ingest.merging import kept_rows, merge
 from nightjar.stages.ingest.purge_list import NOTHING, Purged, PurgeList
-from nightjar.stages.ingest.records import ERRORS, Skip
-from nightjar.stages.ingest.remote import FETCHED_DIR, surplus_downloads
-from nightjar.stages.ingest.selection import Fetching, documents_identity, planned_files
-from nightjar.stages.ingest.shard_reading import BYTES_DAMAGED, ShardReading
+from nightjar.stages.ingest.shard_reading import ShardReading
 from nightjar.stages.ingest.sharding import FoundShard, make_shards
 from nightjar.store import Artifact, Identity, schemas
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS
@@ -47,7 +49,9 @@ def ingest(config: IngestConfig, context: StageContext, purged: Purged = NOTHING
     document is left; SourceChanged when a file differs from the identity.
     """
     identity, staging, progress = context.identity, context.staging, context.progress
-    files = planned_files(config, context.base_dir, staging.root / FETCHED_DIR, identity.inputs)
+    files = planned_files(
+        text_sources(config, context.base_dir), staging.root / FETCHED_DIR, identity.inputs
+    )
     shards = make_shards(config, files, identity.inputs)
     logger.info(
         "ingesting %s of %s in %s",

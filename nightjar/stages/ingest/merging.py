@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from nightjar.core.executors import INLINE, INLINE_BYTES, Advance, Executor
 from nightjar.errors import StoreError
+from nightjar.sources.rejections import EXCERPT_CHARS, Reason, Rejection, excerpt
 from nightjar.stages.ingest.admission import Decisions
 from nightjar.stages.ingest.document_tables import side_by_side
-from nightjar.stages.ingest.records import EXCERPT_CHARS, Reason, Rejection, excerpt
 from nightjar.stages.ingest.shard_reading import quarantine_row
 from nightjar.store import Artifact, FileEntry, Staging, Store, link_part, part_name, write_part
 from nightjar.store.schemas import DOCUMENTS, DOCUMENTS_SCHEMA, QUARANTINE_SCHEMA

@@ -7,10 +7,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from nightjar.config import IngestConfig
+from nightjar.sources.rejections import (
+    DIGEST_BYTES,
+    EXCERPT_CHARS,
+    Reason,
+    Rejection,
+    digest_of,
+    excerpt,
+)
 from nightjar.stages.ingest.cleaning import Cleaned, Dropped, DropReason, make_cleaner
 from nightjar.stages.ingest.cleaning.personal import MAX_CHARS
-from nightjar.stages.ingest.purge_list import DIGEST_BYTES, NOTHING, Purged, digest_of
-from nightjar.stages.ingest.records import EXCERPT_CHARS, Document, Reason, Rejection, excerpt
+from nightjar.stages.ingest.purge_list import NOTHING, Purged
+from nightjar.stages.ingest.records import Document
 from nightjar.wording import counted
 
 _ID_HEX_DIGITS = 16

@@ -7,7 +7,6 @@ matches, whichever source file still has it; the list's digest is part of the do
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -20,13 +19,6 @@ from nightjar.store import fingerprint, names, replace
 
 _DIRECTORY = "purged"
 _SUFFIX = ".json"
-DIGEST_BYTES = 16
-
-
-def digest_of(text: str) -> bytes:
-    """The digest of an id or a text: the first bytes of its sha256."""
-    data = text.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,15 +17,18 @@ from nightjar.core.executors import INLINE, INLINE_BYTES, Advance
 from nightjar.core.stage import StageContext
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.files.compression import ExpansionLimits
+from nightjar.sources.file_groups import PlannedFile
+from nightjar.sources.file_reading import BYTES_DAMAGED, FileMeter, blaming_change
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.rejections import Reason, Rejection, Skip, storable
 from nightjar.stages.ingest.admission import Decisions, Limits, decide
 from nightjar.stages.ingest.document_tables import DocumentParts, RowGroupWriter
 from nightjar.stages.ingest.duplicates import SignatureWriter
-from nightjar.stages.ingest.input_file import InputFile
 from nightjar.stages.ingest.preparation import Preparation, Prepared
 from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.readers import READERS
-from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, storable
-from nightjar.stages.ingest.sharding import FoundShard, PlannedFile, Shard
+from nightjar.stages.ingest.records import Document, Record
+from nightjar.stages.ingest.sharding import FoundShard, Shard
 from nightjar.store import Artifact, Compression, Staging, publish
 from nightjar.store.schemas import (
     DOCUMENT_KEYS_SCHEMA,
@@ -39,9 +42,6 @@ from nightjar.store.schemas import (
 logger = logging.getLogger(__name__)
 
 
-_MIN_STEP_BYTES = 1 << 16
-_PROGRESS_STEPS = 100
-BYTES_DAMAGED = "bytes_of_damaged_files"
 _HASHED_BYTES_OF_ROW = 256
 """Approximate size of a row of keys."""
 
@@ -80,26 +80,6 @@ def read_shard(piece: ReadShard, advance: Advance) -> str:
     return ref.version
 
 
-class _Meter:
-    """Reports progress through a file, at most about a hundred times."""
-
-    def __init__(self, advance: Advance, entry: PlannedFile) -> None:
-        self._advance = advance
-        self._note = entry.file.name
-        self._step = max(_MIN_STEP_BYTES, entry.planned.bytes // _PROGRESS_STEPS)
-        self._pending = 0
-
-    def add(self, n_bytes: int) -> None:
-        self._pending += n_bytes
-        if self._pending >= self._step:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._pending:
-            self._advance(self._pending, self._note)
-            self._pending = 0
-
-
 class _Reading:
     def __init__(self, piece: ReadShard, staging: Staging, opened: ExitStack) -> None:
         config, source = piece.config, piece.shard.source
@@ -135,12 +115,12 @@ class _Reading:
         What was read of a damaged file is kept if ``on_error`` says so.
         """
         self._counts["files_read"] += 1
-        meter = _Meter(advance, entry)
+        meter = FileMeter(advance, entry)
         limits = ExpansionLimits(self._config.max_expanded_bytes, self._config.max_expansion_ratio)
         opened = InputFile(entry.file.path, entry.file.label, meter.add, limits)
         is_empty = True
         try:
-            with self._blaming_change(opened, entry):
+            with blaming_change(opened, entry):
                 records = READERS[self._source.type](self._source, opened, self._config.max_chars)
                 for record in records:
                     is_empty = False
@@ -158,16 +138,6 @@ class _Reading:
             self._reject(Rejection(entry.file.label, Reason.EMPTY, "the file holds no record"))
         opened.check_unchanged(entry.planned)
         meter.flush()
-
-    @contextmanager
-    def _blaming_change(self, file: InputFile, entry: PlannedFile) -> Iterator[None]:
-        """Name source and URL in a SourceError; raise SourceChanged if the file has changed."""
-        try:
-            yield
-        except SourceError as error:
-            file.check_on_disk(entry.planned)
-            message = str(error).replace(str(entry.file.path), entry.file.shown)
-            raise SourceError(f"sources.{self._name}: {message}") from error
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Document):

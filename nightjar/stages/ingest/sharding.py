@@ -1,41 +1,24 @@
 """Shards: the units in which sources are read, each published by itself.
 
-A large file is a shard; consecutive small files of a source share one. The end of a shard depends
-on its files alone, so a new file changes only one shard, and the shards are the same whether the
-files arrived one per night or all at once.
+:mod:`nightjar.sources.file_groups` says which files are read together.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nightjar.config import IngestConfig
 from nightjar.config.sources import NOT_SHAPING
+from nightjar.sources.file_groups import PlannedFile, file_groups
+from nightjar.sources.selection import SourceFile, reading_libraries
 from nightjar.stages.ingest.cleaning import code_identity
-from nightjar.stages.ingest.selection import SourceFile, reading_libraries
 from nightjar.store import Artifact, FileIdentity, Identity
 from nightjar.store.schemas import DOCUMENT_SHARDS
 
 REVISION = 7
 """Raise it when the same files give a different shard than before."""
-
-LARGE_BYTES = 1 << 20
-"""A file of this size is a shard of its own."""
-_MAX_BYTES = 4 << 20
-_MAX_FILES = 1_024
-_FILES_PER_SHARD = 64
-"""Small files per shard, on average."""
-
-
-@dataclass(frozen=True)
-class PlannedFile:
-    """A file as it was when the run was planned."""
-
-    file: SourceFile
-    planned: FileIdentity
 
 
 @dataclass(frozen=True)
@@ -83,30 +66,8 @@ def make_shards(
     return [
         Shard(source, group, _identity(config, group), _max_documents(config, source))
         for source in config.sources
-        for group in _groups(entry for entry in entries if entry.file.source == source)
+        for group in file_groups(entry for entry in entries if entry.file.source == source)
     ]
-
-
-def _groups(entries: Iterable[PlannedFile]) -> Iterator[tuple[PlannedFile, ...]]:
-    group: list[PlannedFile] = []
-    n_bytes = 0
-    for entry in entries:
-        if group and entry.planned.bytes >= LARGE_BYTES:
-            yield tuple(group)
-            group, n_bytes = [], 0
-        group.append(entry)
-        n_bytes += entry.planned.bytes
-        is_full = n_bytes >= _MAX_BYTES or len(group) >= _MAX_FILES
-        if is_full or entry.planned.bytes >= LARGE_BYTES or _ends_a_shard(entry.file.label):
-            yield tuple(group)
-            group, n_bytes = [], 0
-    if group:
-        yield tuple(group)
-
-
-def _ends_a_shard(label: str) -> bool:
-    """Whether ``label`` ends a shard; by name alone, so shards realign after a new file."""
-    return hashlib.sha256(label.encode()).digest()[0] % _FILES_PER_SHARD == 0
 
 
 def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
@@ -122,7 +83,7 @@ def _identity(config: IngestConfig, files: tuple[PlannedFile, ...]) -> Identity:
         code={
             "revision": REVISION,
             "cleaning": code_identity(config.cleaning),
-            **reading_libraries(config, name),
+            **reading_libraries(config.sources[name]),
         },
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nightjar.stages.ingest.input_file import InputFile, archive_members, is_archive
+from nightjar.sources.input_file import InputFile, archive_members, is_archive
 from nightjar.stages.ingest.readers.csv_rows import read_csv
 from nightjar.stages.ingest.readers.html_pages import read_html
 from nightjar.stages.ingest.readers.json_lines import read_json_lines, read_rows

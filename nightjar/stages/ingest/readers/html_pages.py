@@ -10,17 +10,11 @@ from nightjar.config import HtmlSource
 from nightjar.config.sections import is_for_files
 from nightjar.files.html import html_to_text
 from nightjar.files.html.html_elements import Tag, attributes, scan
-from nightjar.stages.ingest.encodings import decoded, open_encoded, sniff_bom
-from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.readers.plain_text import read_whole
-from nightjar.stages.ingest.records import (
-    MAX_BYTES_PER_CHAR,
-    Document,
-    Reason,
-    Record,
-    Rejection,
-    excerpt,
-)
+from nightjar.sources.encodings import decoded, open_encoded, sniff_bom
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.rejections import MAX_BYTES_PER_CHAR, Reason, Rejection, excerpt
+from nightjar.sources.text_lines import read_whole
+from nightjar.stages.ingest.records import Document, Record
 from nightjar.wording import counted
 
 _MARKUP_PER_CHAR = 4

@@ -11,8 +11,9 @@ from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
 from nightjar.config import MediaWikiSource
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.input_file import InputFile
-from nightjar.stages.ingest.records import Document, Reason, Record, Rejection, Skip, excerpt
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.rejections import Reason, Rejection, Skip, excerpt
+from nightjar.stages.ingest.records import Document, Record
 from nightjar.stages.ingest.wikitext import WikitextStripper
 from nightjar.wording import counted
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nightjar.config import ParquetSource
 from nightjar.errors import SourceError
-from nightjar.stages.ingest.encodings import decoded
-from nightjar.stages.ingest.input_file import InputFile, unreadable, vanished
-from nightjar.stages.ingest.readers.field_mapping import (
-    MISSING,
-    FieldMapping,
-    TooLongValue,
-    missing_field,
+from nightjar.sources.conditions import MISSING, missing_field
+from nightjar.sources.encodings import decoded
+from nightjar.sources.input_file import InputFile
+from nightjar.sources.parquet_files import (
+    as_written,
+    check_zone,
+    is_short_float,
+    parquet_errors_named,
+    python_objects,
 )
-from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR, Record
+from nightjar.sources.rejections import MAX_BYTES_PER_CHAR
+from nightjar.stages.ingest.readers.field_mapping import FieldMapping, TooLongValue
+from nightjar.stages.ingest.records import Record
 
 _BATCH_ROWS = 256
 _BATCH_BYTES = 1 << 24
@@ -43,7 +45,7 @@ def read_parquet(source: ParquetSource, file: InputFile, max_chars: int) -> Iter
     mapping = FieldMapping.of(source)
     row, n_reported = 0, 0
     with (
-        _named_errors(file.path),
+        parquet_errors_named(file.path),
         # With pre_buffer, or without a buffer size, an entire row group is read at once.
         pq.ParquetFile(
             file.path,
@@ -91,25 +93,9 @@ def _check_columns(mapping: FieldMapping, schema: pa.Schema, path: Path) -> list
         kind, fits = _KINDS.get(use.key, _ANY_KIND)
         if not fits(found):
             raise SourceError(f"{path}: the {use.key} {column!r} is {found}, not {kind}")
-        _check_zone(path, column, found)
+        check_zone(path, column, found)
         wanted[column] = None
     return list(wanted)
-
-
-def _check_zone(path: Path, column: str, kind: pa.DataType) -> None:
-    """Raise SourceError for times whose zone is unknown: their date and hour are, too."""
-    while pa.types.is_dictionary(kind) or pa.types.is_list(kind):
-        kind = kind.value_type
-    if not pa.types.is_timestamp(kind):
-        return
-    try:
-        pa.scalar(0, kind).as_py()
-    except (KeyError, ValueError) as error:  # pytz and zoneinfo say it with a KeyError
-        raise SourceError(
-            f"{path}: the times of column {column!r} have the time zone {kind.tz!r}, which the "
-            f"time zone database does not know; write them in UTC or a zone such as "
-            f"Europe/Berlin"
-        ) from error
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -177,14 +163,14 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
         entries = _values(column.dictionary, max_bytes)
         places = column.indices.to_pylist()
         return [None if place is None else entries[place] for place in places]
-    if _is_short_float(column.type):
-        return _as_written(column)
-    if pa.types.is_list(column.type) and _is_short_float(column.type.value_type):
-        elements = iter(_as_written(column.flatten()))
+    if is_short_float(column.type):
+        return as_written(column)
+    if pa.types.is_list(column.type) and is_short_float(column.type.value_type):
+        elements = iter(as_written(column.flatten()))
         lengths = column.value_lengths().to_pylist()
         return [None if n is None else list(islice(elements, n)) for n in lengths]
     if not _is_text(column.type):
-        return _objects(column)
+        return python_objects(column)
     texts = column.cast(pa.large_binary())
     lengths = pc.binary_length(texts)
     if (pc.max(lengths).as_py() or 0) <= max_bytes:
@@ -196,54 +182,5 @@ def _values(column: pa.Array, max_bytes: int) -> list[Any]:
     ]
 
 
-def _is_short_float(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
-
-
-def _as_written(column: pa.Array) -> list[float | None]:
-    """Numbers of 16 or 32 bits as people write them: 0.7, not 0.699999988079071.
-
-    A whole number stays exactly what it is, since it may be an id.
-    """
-    short = column.to_numpy(zero_copy_only=False)  # null is NaN
-    exact = short.astype(np.float64)
-    shortest = short.astype(np.str_).astype(np.float64)
-    values: list[float | None] = np.where(exact == np.floor(exact), exact, shortest).tolist()
-    if column.null_count:
-        are_null = column.is_null().to_pylist()
-        values = [None if gone else value for gone, value in zip(are_null, values, strict=True)]
-    return values
-
-
-def _objects(column: pa.Array) -> list[Any]:
-    """Python objects; null for a time that Python does not have, such as the year 10000."""
-    try:
-        values: list[Any] = column.to_pylist()
-    except (OverflowError, ValueError):
-        return [_object(value) for value in column]
-    return values
-
-
-def _object(value: pa.Scalar) -> Any:
-    try:
-        return value.as_py()
-    except (OverflowError, ValueError):
-        return None
-
-
 def _kind(value: object) -> str:
     return "null" if value is None else type(value).__name__
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise vanished(path) from error
-    except PermissionError as error:
-        raise unreadable(path, error) from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            f"{path}: is no Parquet file, or damaged ({error}); restore or fetch it again"
-        ) from error

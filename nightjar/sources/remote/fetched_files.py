@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.stages.ingest.remote.object_storage import Body, ObjectVersion, Rest
+from nightjar.sources.remote.object_storage import Body, ObjectVersion, Rest
 from nightjar.store import only_writes, sync
 
 logger = logging.getLogger(__name__)

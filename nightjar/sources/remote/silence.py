@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from nightjar.errors import SourceUnavailable
-from nightjar.stages.ingest.remote.object_storage import Interrupted
+from nightjar.sources.remote.object_storage import Interrupted
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)

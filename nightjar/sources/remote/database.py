@@ -15,13 +15,12 @@ import sqlalchemy
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine
 
-from nightjar.config import SqlSource
 from nightjar.errors import SourceError
 from nightjar.files import urls
-from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR
-from nightjar.stages.ingest.remote.object_storage import Interrupted
-from nightjar.stages.ingest.remote.row_parts import OutOfRange, TooLong
-from nightjar.stages.ingest.remote.silence import SILENT_SECONDS, Silence
+from nightjar.sources.rejections import MAX_BYTES_PER_CHAR
+from nightjar.sources.remote.object_storage import Interrupted
+from nightjar.sources.remote.row_parts import DatabaseSettings, OutOfRange, TooLong
+from nightjar.sources.remote.silence import SILENT_SECONDS, Silence
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Database:
     """A connection with a snapshot of the query's table."""
 
     def __init__(
-        self, source: SqlSource, connection: Connection, secret: str | None, silence: Silence
+        self, source: DatabaseSettings, connection: Connection, secret: str | None, silence: Silence
     ) -> None:
         self._silence = silence
         self._source = source
@@ -77,17 +76,8 @@ class Database:
         self._table = sqlalchemy.text(f"{text}\n").columns(*columns).subquery(_ALIAS)
 
     def _check_columns(self) -> None:
-        source = self._source
-        texts = source.text_column
-        uses = [
-            ("key_column", source.key_column),
-            ("watermark_column", source.watermark_column),
-            ("language_column", source.language_column),
-            *(("text_column", name) for name in ([texts] if isinstance(texts, str) else texts)),
-            *(("where", name) for name in source.where),
-        ]
-        for key, name in uses:
-            if name is None or self._names.count(name) == 1:
+        for key, name in self._source.named_columns:
+            if self._names.count(name) == 1:
                 continue
             if name in self._names:
                 raise SourceError(f"the query has several columns {name!r}; give each its own name")
@@ -135,7 +125,7 @@ class Database:
 
 
 @contextmanager
-def opened(source: SqlSource, base_dir: Path, max_chars: int) -> Iterator[Database]:
+def opened(source: DatabaseSettings, base_dir: Path, max_chars: int) -> Iterator[Database]:
     """The database of ``source``, in a read-only transaction that sees one state of it.
 
     A value that Python cannot hold is returned as text, and one too long for ``max_chars`` as its
@@ -166,7 +156,7 @@ def opened(source: SqlSource, base_dir: Path, max_chars: int) -> Iterator[Databa
         silence.close()
 
 
-def _url(source: SqlSource, base_dir: Path) -> URL:
+def _url(source: DatabaseSettings, base_dir: Path) -> URL:
     text = source.url
     if text is None:
         variable = str(source.url_env)

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nightjar.stages.ingest.purge_list import digest_of
-from nightjar.stages.ingest.remote.fetched_files import Directories
-from nightjar.stages.ingest.remote.fetched_index import (
+from nightjar.sources.rejections import digest_of
+from nightjar.sources.remote.fetched_files import Directories
+from nightjar.sources.remote.fetched_index import (
     Index,
     Known,
     Listed,
@@ -18,8 +18,8 @@ from nightjar.stages.ingest.remote.fetched_index import (
     is_locked,
     locked,
 )
-from nightjar.stages.ingest.remote.object_storage import ObjectVersion
-from nightjar.stages.ingest.remote.row_parts import PartsWriter, RowPart, first_column
+from nightjar.sources.remote.object_storage import ObjectVersion
+from nightjar.sources.remote.row_parts import PartsWriter, RowPart, first_column
 from nightjar.store import delete, idle_names, names
 
 PARTIAL_KEPT_SECONDS = 7 * 86_400.0

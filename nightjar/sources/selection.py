@@ -1,4 +1,4 @@
-"""The files that the configured sources match, and the identity of their content."""
+"""The files that the configured sources match, and their content as inputs of an identity."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from nightjar.config import IngestConfig, SqlSource, StorageConfig
+from nightjar.config import StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
-from nightjar.config.sources import NOT_SHAPING, FileSourceConfig
+from nightjar.config.sources import Files, ReadingConfig
 from nightjar.errors import InputError, SourceChanged, SourceError
 from nightjar.files import paths, urls
 from nightjar.progress import SILENT, Progress
-from nightjar.stages.ingest.cleaning import code_identity
-from nightjar.stages.ingest.purge_list import NOTHING, Purged
-from nightjar.stages.ingest.records import storable
-from nightjar.stages.ingest.remote import (
+from nightjar.sources.rejections import source_key, storable
+from nightjar.sources.remote import (
     FetchRequest,
     TableRequest,
     fetch_files,
@@ -28,13 +26,9 @@ from nightjar.stages.ingest.remote import (
     known_files,
     known_rows,
 )
-from nightjar.store import FileIdentity, Identity, file_identity, library_versions
-from nightjar.store.schemas import DOCUMENTS
+from nightjar.store import FileIdentity, file_identity, library_versions
 
 Key = TypeVar("Key", bound=Hashable)
-
-REVISION = 7
-"""Raise it when the same sources give different documents than before."""
 
 
 @dataclass(frozen=True)
@@ -72,84 +66,66 @@ class Fetching:
     """Use the files that the last plan fetched, without asking a server."""
 
 
-def documents_identity(
-    config: IngestConfig,
-    base_dir: Path,
-    fetching: Fetching,
-    corpus: str = "",
-    purged: Purged = NOTHING,
-) -> Identity:
-    """The identity of the documents artifact of ``corpus``.
+@dataclass(frozen=True)
+class Sources:
+    """The sources of a corpus, whatever is read from them."""
 
-    Hashes every source file, and fetches remote ones. Directories and URLs are left out: a file
-    that moves keeps its version. Raises SourceError, with the source and the pattern, when a file
-    is missing or unreadable, a glob matches nothing or a package is not installed;
-    SourceUnavailable when a server does not answer.
-    """
-    inputs = [
-        FileIdentity(file.name, found.bytes, found.sha256)
-        for file in select_files(config, base_dir, fetching, purged.ids)
-        for found in (_identity_of(file),)
-    ]
-    return Identity(
-        stage=DOCUMENTS,
-        name=corpus,
-        config={
-            **config.model_dump(
-                mode="json",
-                exclude={"max_fetch_bytes": True, "sources": {"__all__": set(NOT_SHAPING)}},
-            ),
-            **({"purged": purged.digest} if purged else {}),
-        },
-        inputs=inputs,
-        code={
-            "revision": REVISION,
-            "cleaning": code_identity(config.cleaning),
-            **{
-                library: version
-                for source in config.sources
-                for library, version in reading_libraries(config, source).items()
-            },
-        },
-    )
+    by_name: Mapping[str, Any]
+    """Sections of the config: of type ``sql``, or with files."""
+    config: ReadingConfig
+    base_dir: Path
+    """Where relative paths start."""
+    max_chars: int = 10_000_000
+    """Longer values of a database are not stored."""
+    purged_ids: frozenset[bytes] = frozenset()
+    """Digests of purged ids: such rows of a database are not fetched."""
 
 
-def select_files(
-    config: IngestConfig,
-    base_dir: Path,
-    fetching: Fetching,
-    purged_ids: frozenset[bytes] = frozenset(),
-) -> list[SourceFile]:
-    """The files of every source: sources in the order of the config, files by label.
+def select_files(sources: Sources, fetching: Fetching) -> list[SourceFile]:
+    """The files of every source: sources in their order, files by label.
 
-    A file that a source matches twice is listed once. Rows of databases whose ids are in
-    ``purged_ids`` are not fetched. Raises as :func:`documents_identity` does.
+    A file that a source matches twice is listed once. Remote files are fetched. Raises SourceError,
+    with the source and the pattern, when a file is missing or unreadable, a glob matches nothing or
+    a package is not installed; SourceUnavailable when a server does not answer.
     """
     files: list[SourceFile] = []
-    for name, source in config.sources.items():
-        if isinstance(source, SqlSource):
-            files += _rows(
-                TableRequest(name, source, base_dir, purged_ids, config.max_chars), fetching
+    for name, source in sources.by_name.items():
+        if _is_database(source):
+            request = TableRequest(
+                name, source, sources.base_dir, sources.purged_ids, sources.max_chars
             )
+            files += _rows(request, fetching)
         elif source.is_remote:
-            request = _request(name, source, config)
-            files += sorted(_fetched(request, fetching), key=_by_label)
+            found = _fetched(_request(name, source, sources.config), fetching)
+            files += sorted(found, key=_by_label)
         else:
-            files += _local_files(name, source, base_dir)
+            files += _local_files(name, source, sources.base_dir)
     return files
 
 
+def file_inputs(files: Iterable[SourceFile]) -> list[FileIdentity]:
+    """Name, size and hash of each file, for an identity: a file that moves stays the same.
+
+    Raises SourceError for one that cannot be read; SourceChanged when a fetched one is damaged.
+    """
+    return [
+        FileIdentity(file.name, found.bytes, found.sha256)
+        for file in files
+        for found in (_identity_of(file),)
+    ]
+
+
 def planned_files(
-    config: IngestConfig, base_dir: Path, fetched: Path, planned: Sequence[FileIdentity]
+    sources: Sources, fetched: Path, planned: Sequence[FileIdentity]
 ) -> list[SourceFile]:
     """The files of the plan with the inputs ``planned``; asks no server.
 
     Raises SourceChanged when the local files are no longer those of the plan.
     """
     files: list[SourceFile] = []
-    for name, source in config.sources.items():
-        if isinstance(source, SqlSource) or source.is_remote:
-            origins = _origins(name, source, config, fetched)
+    for name, source in sources.by_name.items():
+        if source.is_remote:
+            origins = _origins(name, source, sources.config, fetched)
             files += [
                 SourceFile(
                     name,
@@ -163,7 +139,7 @@ def planned_files(
             ]
         else:
             try:
-                files += _local_files(name, source, base_dir)
+                files += _local_files(name, source, sources.base_dir)
             except SourceError as error:  # they existed when the run was planned
                 raise SourceChanged(
                     f"the source files are not those of the plan any more: {error}"
@@ -178,16 +154,18 @@ def planned_files(
     return files
 
 
-def _request(name: str, source: FileSourceConfig, config: IngestConfig) -> FetchRequest:
+def _is_database(source: Any) -> bool:
+    return bool(source.type == "sql")
+
+
+def _request(name: str, source: Files, config: ReadingConfig) -> FetchRequest:
     storage = source.storage or StorageConfig()
     return FetchRequest(name, source.patterns, storage, int(config.max_fetch_bytes))
 
 
-def _origins(
-    name: str, source: FileSourceConfig | SqlSource, config: IngestConfig, fetched: Path
-) -> dict[str, str]:
+def _origins(name: str, source: Any, config: ReadingConfig, fetched: Path) -> dict[str, str]:
     """URLs of fetched files by their hash, as far as they are known."""
-    if isinstance(source, SqlSource):
+    if _is_database(source):
         return {}
     try:
         files = known_files(_request(name, source, config), fetched)
@@ -196,7 +174,7 @@ def _origins(
     return {file.sha256: urls.redacted(file.url) for file in files}
 
 
-def _local_files(name: str, source: FileSourceConfig, base_dir: Path) -> list[SourceFile]:
+def _local_files(name: str, source: Files, base_dir: Path) -> list[SourceFile]:
     places = {path: path for path in _matches(name, source, base_dir)}
     return sorted(
         (SourceFile(name, label, path) for path, label in _labels(name, places).items()),
@@ -233,35 +211,34 @@ def _identity_of(file: SourceFile) -> FileIdentity:
     try:
         found = file_identity(file.path)
     except SourceError as error:
-        raise SourceError(f"sources.{file.source}: {error}") from error
+        raise SourceError(f"{source_key(file.source)}: {error}") from error
     if file.sha256 not in (None, found.sha256):
         file.path.unlink(missing_ok=True)
         raise SourceChanged(
-            f"sources.{file.source}: {file.path}: what was fetched is damaged on this disk "
+            f"{source_key(file.source)}: {file.path}: what was fetched is damaged on this disk "
             f"and was removed; run again, which fetches it anew"
         )
     return found
 
 
-def reading_libraries(config: IngestConfig, source: str) -> dict[str, str]:
+def reading_libraries(source: Any) -> dict[str, str]:
     """Versions of the libraries that shape the texts of a source."""
-    found = config.sources[source]
-    if getattr(found, "encoding", None) == AUTO_ENCODING:
+    if getattr(source, "encoding", None) == AUTO_ENCODING:
         return library_versions("charset-normalizer")
     return {}
 
 
-def _matches(name: str, source: FileSourceConfig, base_dir: Path) -> Iterable[Path]:
+def _matches(name: str, source: Files, base_dir: Path) -> Iterable[Path]:
     """Files that match any pattern of a source; one path, the first, for each file."""
     found: dict[Path, Path] = {}
     for pattern in source.patterns:
         try:
             matches = paths.expand(urls.local_path(pattern), base_dir)
         except InputError as error:
-            raise SourceError(f"sources.{name}.path: {error}") from error
+            raise SourceError(f"{source_key(name)}.path: {error}") from error
         if not matches:
             problem = _why_nothing(urls.local_path(pattern), base_dir)
-            raise SourceError(f"sources.{name}.path: {pattern}: {problem}")
+            raise SourceError(f"{source_key(name)}.path: {pattern}: {problem}")
         for path in matches:
             found.setdefault(path.resolve(), path)
     return found.values()
@@ -299,7 +276,7 @@ def _labels(source: str, places: Mapping[Key, PurePath]) -> dict[Key, str]:
             depth += 1
             if depth > max(len(places[key].parts) for key in group):
                 raise SourceError(
-                    f"sources.{source}.path: {_tail(places[group[0]], depth)}: several "
+                    f"{source_key(source)}.path: {_tail(places[group[0]], depth)}: several "
                     f"files are called that once what is not UTF-8 in their names is escaped; "
                     f"rename one"
                 )

@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.config import SqlSource
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.progress import Progress
-from nightjar.stages.ingest.purge_list import digest_of
-from nightjar.stages.ingest.remote.fetched_files import Directories
-from nightjar.stages.ingest.remote.fetched_index import (
+from nightjar.sources.rejections import digest_of, source_key
+from nightjar.sources.remote.fetched_files import Directories
+from nightjar.sources.remote.fetched_index import (
     Index,
     Known,
     Listed,
@@ -35,8 +34,9 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import ObjectVersion, persist
-from nightjar.stages.ingest.remote.row_parts import (
+from nightjar.sources.remote.object_storage import ObjectVersion, persist
+from nightjar.sources.remote.row_parts import (
+    DatabaseSettings,
     Key,
     OutOfRange,
     PartsWriter,
@@ -60,7 +60,7 @@ class TableRequest:
     """A source of type ``sql`` and its name."""
 
     name: str
-    source: SqlSource
+    source: DatabaseSettings
     base_dir: Path
     purged_ids: frozenset[bytes] = frozenset()
     """Digests of purged doc_ids: their rows are not stored here either."""
@@ -102,7 +102,7 @@ def fetch_rows(request: TableRequest, fetched: Path, progress: Progress) -> list
     with only_writes(fetched):
         directories.make()
     path = directories.index / f"{request.index_name}.json"
-    name = f"sources.{request.name}"
+    name = source_key(request.name)
     try:
         with locked(path):
             fetching = _TableFetching(request, directories, path, progress)
@@ -123,7 +123,9 @@ def known_rows(request: TableRequest, fetched: Path) -> list[FetchedPart]:
     directories = Directories(fetched)
     index = Index.read(directories.index / f"{request.index_name}.json")
     if index.table is None or not _are_here(index, directories):
-        raise SourceError(f"sources.{request.name}: its rows are not fetched; run 'nightjar plan'")
+        raise SourceError(
+            f"{source_key(request.name)}: its rows are not fetched; run 'nightjar plan'"
+        )
     return [_fetched(directories, part) for part in index.table.parts]
 
 
@@ -150,7 +152,7 @@ class _TableFetching:
 
     def run(self) -> list[RowPart]:
         """One attempt: the parts for the database as it is now."""
-        from nightjar.stages.ingest.remote.database import opened  # noqa: PLC0415  # imports SQLAlchemy
+        from nightjar.sources.remote.database import opened  # noqa: PLC0415  # imports SQLAlchemy
 
         self._progress.start(f"fetch {self._request.name}", None, "rows")
         table, self._last = self._usable(), None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nightjar.errors import SourceChanged, SourceError
 from nightjar.files.compression import Expansion, ExpansionLimits, decompress, is_content
-from nightjar.stages.ingest.records import storable
+from nightjar.sources.rejections import storable
 from nightjar.store import FileIdentity, file_identity
 from nightjar.wording import counted
 

@@ -26,10 +26,10 @@ with retries. Credentials come from the environment and never reach a file, a me
 library messages are redacted and not chained.
 """
 
-from nightjar.stages.ingest.remote.database_tables import TableRequest, fetch_rows, known_rows
-from nightjar.stages.ingest.remote.erasing_fetched import surplus_downloads
-from nightjar.stages.ingest.remote.fetched_files import FETCHED_DIR, fetched_file
-from nightjar.stages.ingest.remote.fetching import (
+from nightjar.sources.remote.database_tables import TableRequest, fetch_rows, known_rows
+from nightjar.sources.remote.erasing_fetched import surplus_downloads
+from nightjar.sources.remote.fetched_files import FETCHED_DIR, fetched_file
+from nightjar.sources.remote.fetching import (
     FetchedFile,
     FetchRequest,
     fetch_files,

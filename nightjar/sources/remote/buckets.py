@@ -18,7 +18,7 @@ from aiohttp import ClientTimeout
 from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
-from nightjar.stages.ingest.remote.object_storage import (
+from nightjar.sources.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,

@@ -21,19 +21,55 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.errors import SourceError, StoreNotWritable
-from nightjar.stages.ingest.records import MAX_BYTES_PER_CHAR
-from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
+from nightjar.sources.rejections import MAX_BYTES_PER_CHAR
+from nightjar.sources.remote.fetched_files import Directories, fetched_file
 from nightjar.store import only_writes, sync
 
 _MAX_EXACT_FLOAT = 2.0**53
 Key = int | str
 """A row's key, as in JSON."""
+
+
+class DatabaseSettings(Protocol):
+    """What a source of type ``sql`` says of its rows."""
+
+    @property
+    def url(self) -> str | None:
+        """The database, without a password."""
+
+    @property
+    def url_env(self) -> str | None:
+        """Or the environment variable with its URL."""
+
+    @property
+    def query(self) -> str:
+        """A SELECT."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read, without repetition, the key first."""
+
+    @property
+    def named_columns(self) -> list[tuple[str, str]]:
+        """Each key of the config that names a column, and the column."""
+
+    @property
+    def key_column(self) -> str:
+        """A unique key of a row."""
+
+    @property
+    def watermark_column(self) -> str | None:
+        """Increases with each change."""
+
+    @property
+    def check_deleted(self) -> bool:
+        """Whether all keys are read, to notice deleted rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
-from nightjar.stages.ingest.remote.object_storage import ObjectVersion
-from nightjar.stages.ingest.remote.row_parts import RowPart
+from nightjar.sources.remote.fetched_files import Directories, fetched_file
+from nightjar.sources.remote.object_storage import ObjectVersion
+from nightjar.sources.remote.row_parts import RowPart
 from nightjar.store import is_held, replace, waited_lease
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from nightjar.errors import SourceError
 from nightjar.progress import Progress
-from nightjar.stages.ingest.remote.fetched_files import Directories, Partial, Writing
-from nightjar.stages.ingest.remote.fetched_index import Known
-from nightjar.stages.ingest.remote.object_storage import (
+from nightjar.sources.remote.fetched_files import Directories, Partial, Writing
+from nightjar.sources.remote.fetched_index import Known
+from nightjar.sources.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,
@@ -19,7 +19,7 @@ from nightjar.stages.ingest.remote.object_storage import (
     Stopped,
     Storage,
 )
-from nightjar.stages.ingest.remote.silence import Pace
+from nightjar.sources.remote.silence import Pace
 from nightjar.wording import counted
 
 

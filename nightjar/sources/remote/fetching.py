@@ -16,9 +16,10 @@ from nightjar.config import StorageConfig
 from nightjar.errors import SourceError, SourceUnavailable
 from nightjar.files import urls
 from nightjar.progress import Progress
-from nightjar.stages.ingest.remote.download import Downloads, Tally
-from nightjar.stages.ingest.remote.fetched_files import Directories, fetched_file
-from nightjar.stages.ingest.remote.fetched_index import (
+from nightjar.sources.rejections import source_key
+from nightjar.sources.remote.download import Downloads, Tally
+from nightjar.sources.remote.fetched_files import Directories, fetched_file
+from nightjar.sources.remote.fetched_index import (
     Index,
     Known,
     Listed,
@@ -26,7 +27,7 @@ from nightjar.stages.ingest.remote.fetched_index import (
     locked,
     today,
 )
-from nightjar.stages.ingest.remote.object_storage import RemoteObject, Stopped, Storage, persist
+from nightjar.sources.remote.object_storage import RemoteObject, Stopped, Storage, persist
 from nightjar.store import fingerprint, only_writes
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def known_files(request: FetchRequest, fetched: Path) -> list[FetchedFile]:
         for entry in listing
     ):
         raise SourceError(
-            f"sources.{request.source}.path: its URLs are not fetched; run 'nightjar plan'"
+            f"{source_key(request.source)}.path: its URLs are not fetched; run 'nightjar plan'"
         )
     return [_fetched(directories, entry, index.objects[entry.key]) for entry in listing]
 
@@ -128,17 +129,17 @@ def _named(source: str) -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        raise SourceError(f"sources.{source}.path: {error}") from None
+        raise SourceError(f"{source_key(source)}.path: {error}") from None
     except SourceUnavailable as error:
-        raise SourceUnavailable(f"sources.{source}.path: {error}") from None
+        raise SourceUnavailable(f"{source_key(source)}.path: {error}") from None
 
 
 def _storage_of(request: FetchRequest) -> Storage:
     if request.family == "http":
-        from nightjar.stages.ingest.remote.http import HttpStorage  # noqa: PLC0415 (imports httpx)
+        from nightjar.sources.remote.http import HttpStorage  # noqa: PLC0415 (imports httpx)
 
         return HttpStorage(request.storage)
-    from nightjar.stages.ingest.remote.buckets import BucketStorage  # noqa: PLC0415 (imports fsspec)
+    from nightjar.sources.remote.buckets import BucketStorage  # noqa: PLC0415 (imports fsspec)
 
     return BucketStorage(request.family, request.storage)
 

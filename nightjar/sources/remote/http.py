@@ -23,8 +23,8 @@ from nightjar.config import StorageConfig
 from nightjar.errors import SourceError
 from nightjar.files import urls
 from nightjar.files.asking import ask_within, web_client
-from nightjar.stages.ingest.remote import silence
-from nightjar.stages.ingest.remote.object_storage import (
+from nightjar.sources.remote import silence
+from nightjar.sources.remote.object_storage import (
     Body,
     Interrupted,
     ObjectChanged,
