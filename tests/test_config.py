@@ -265,7 +265,7 @@ def test_every_problem_has_a_line_of_its_own(minimal: Path) -> None:
         ),
         (
             "models.glove.trainer=glov",
-            "import, sif, usif (got 'glov'); did you mean 'glove'?",
+            "import, sif, usif, prone (got 'glov'); did you mean 'glove'?",
         ),
         (
             "models.glove.trainer=null",

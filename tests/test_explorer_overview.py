@@ -134,7 +134,7 @@ def test_the_overview_says_what_stands_and_why(three_nights: Path) -> None:
     assert other.champion is not None
     assert other.challenger is None  # the candidate is the champion
     (corpus,) = found.corpora
-    assert (corpus.night, corpus.n_documents, corpus.n_tokens) == (1, 100, 300)
+    assert (corpus.night, dict(corpus.amounts)) == (1, {"documents": 100, "tokens": 300})
     assert "90.0% of the documents are lost" in corpus.refused
     assert [night.number for night in found.nights] == [3, 2, 1]
     assert found.last is not None
@@ -163,7 +163,7 @@ def test_a_corpus_that_a_person_accepted_is_not_shown_as_refused(
     loaded = copied(three_nights, tmp_path / "copy")
     accept_last_night(loaded, read_provenance(loaded), "text", "a new source")
     (corpus,) = read_overview(loaded).corpora
-    assert (corpus.night, corpus.n_documents, corpus.refused) == (3, 10, "")
+    assert (corpus.night, corpus.amounts["documents"], corpus.refused) == (3, 10, "")
 
 
 def test_a_challenger_is_gone_when_the_config_is_reverted(tmp_path: Path) -> None:
