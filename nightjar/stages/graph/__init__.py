@@ -1,0 +1,1 @@
+"""Graphs: edges become a graph artifact (:mod:`.graph_building`), and walks over it tokens."""
