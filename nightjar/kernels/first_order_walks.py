@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nightjar.kernels.compilation import compiled, inlined
 from nightjar.kernels.counted_draws import GAMMA, LOWER_BITS, UPPER, mixed
-from nightjar.kernels.graph_rows import Rows, Weights
+from nightjar.kernels.graph_rows import GraphRows, Weights
 
 _AT_ONCE = 128
 """Walks in lock step: a step waits for memory, and the waits of different walks overlap."""
@@ -19,7 +19,7 @@ _AT_ONCE = 128
 
 @compiled()
 def walk_first_order(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     starts: NDArray[np.int32],
     states: NDArray[np.uint64],

@@ -11,7 +11,7 @@ from nightjar.kernels.compilation import compiled, inlined
 from nightjar.kernels.counted_draws import GAMMA, UPPER, mixed
 
 
-class Rows(NamedTuple):
+class GraphRows(NamedTuple):
     """The edges that leave node v are ``targets[offsets[v]:offsets[v + 1]]``, ascending.
 
     ``offsets`` int64 (n_nodes + 1,), ``targets`` int32 (n_edges,).
@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
 
 @compiled()
-def fill_alias_tables(rows: Rows, weights: Weights, first: int, end: int) -> None:
+def fill_alias_tables(rows: GraphRows, weights: Weights, first: int, end: int) -> None:
     """Fill ``thresholds``, ``others`` and ``sums`` for the rows from ``first`` to before ``end``.
 
     Vose's method ("A linear algorithm for generating random numbers with a given distribution",
@@ -84,13 +84,13 @@ def fill_alias_tables(rows: Rows, weights: Weights, first: int, end: int) -> Non
 
 
 @inlined
-def _stand_alone(rows: Rows, weights: Weights, edge: int) -> None:
+def _stand_alone(rows: GraphRows, weights: Weights, edge: int) -> None:
     weights.thresholds[edge] = np.uint32(4294967295)
     weights.others[edge] = rows.targets[edge]
 
 
 @compiled()
-def find_edge(rows: Rows, source: int, target: int) -> int:
+def find_edge(rows: GraphRows, source: int, target: int) -> int:
     """The place in ``targets`` of the edge from ``source`` to ``target``; -1 if there is none."""
     low, end = rows.offsets[source], rows.offsets[source + 1]
     high = end
@@ -144,7 +144,7 @@ def bits_of(hashed: np.uint64) -> np.uint64:
 
 
 @compiled()
-def fill_filter(rows: Rows, neighborhood: Neighborhood) -> None:
+def fill_filter(rows: GraphRows, neighborhood: Neighborhood) -> None:
     """Set the bits of all edges."""
     n_words = np.uint64(len(neighborhood.words))
     for source in range(len(rows.offsets) - 1):
@@ -157,7 +157,7 @@ def fill_filter(rows: Rows, neighborhood: Neighborhood) -> None:
 
 
 @compiled()
-def are_neighbors(rows: Rows, neighborhood: Neighborhood, source: int, target: int) -> bool:
+def are_neighbors(rows: GraphRows, neighborhood: Neighborhood, source: int, target: int) -> bool:
     """Whether an edge leads from ``source`` to ``target``; the shorter row is searched."""
     if neighborhood.is_symmetric:
         n_from = rows.offsets[source + 1] - rows.offsets[source]

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from nightjar.kernels.compilation import compiled, inlined
 from nightjar.kernels.counted_draws import GAMMA, LOWER_BITS, UPPER, mixed
 from nightjar.kernels.graph_rows import (
+    GraphRows,
     Neighborhood,
-    Rows,
     Weights,
     are_neighbors,
     bits_of,
@@ -102,7 +102,7 @@ class _Slots(NamedTuple):
 
 @compiled()
 def walk_second_order(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,
@@ -145,7 +145,7 @@ def walk_second_order(
 
 @compiled()
 def _start(
-    rows: Rows,
+    rows: GraphRows,
     starts: NDArray[np.int32],
     walks: NDArray[np.int32],
     slots: _Slots,
@@ -174,7 +174,7 @@ def _start(
 
 @compiled()
 def _draw(
-    rows: Rows, weights: Weights, states: NDArray[np.uint64], slots: _Slots, n_active: int
+    rows: GraphRows, weights: Weights, states: NDArray[np.uint64], slots: _Slots, n_active: int
 ) -> None:
     """Draw an edge by weight in each slot."""
     for slot in range(n_active):
@@ -233,7 +233,9 @@ def _decide(
 
 
 @compiled()
-def _ask(rows: Rows, neighborhood: Neighborhood, bias: Bias, slots: _Slots, n_unsure: int) -> None:
+def _ask(
+    rows: GraphRows, neighborhood: Neighborhood, bias: Bias, slots: _Slots, n_unsure: int
+) -> None:
     """Ask the filter for the unsure slots, then search where it does not rule out an edge."""
     is_near_better = bias.accept_near > bias.accept_far
     n_words = np.uint64(len(neighborhood.words))
@@ -254,7 +256,7 @@ def _ask(rows: Rows, neighborhood: Neighborhood, bias: Bias, slots: _Slots, n_un
 
 @compiled()
 def _accept(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,
@@ -291,7 +293,7 @@ def _accept(
 
 @compiled()
 def _move(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,
@@ -343,7 +345,7 @@ def _leave(length: int, slots: _Slots, n_moved: int, n_active: int) -> int:
 
 @inlined
 def _way_back(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,
@@ -370,7 +372,7 @@ def _way_back(
 
 @compiled()
 def _drawn_exactly(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,
@@ -393,7 +395,7 @@ def _drawn_exactly(
 
 @compiled()
 def _worth(
-    rows: Rows,
+    rows: GraphRows,
     weights: Weights,
     neighborhood: Neighborhood,
     bias: Bias,

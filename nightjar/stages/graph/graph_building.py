@@ -165,6 +165,7 @@ def _edges(
     """The distinct edges of all blocks, without self-loops if they are to be dropped."""
     keys: list[NDArray[np.int64]] = []
     n_rows = 0
+    staging.counts["self_loops_dropped"] = 0
     for place, (sources, targets) in enumerate(numbers.take_blocks()):
         first, second = row_of[sources], row_of[targets]
         n_rows += len(first)

@@ -11,8 +11,8 @@ from nightjar.config.corpora import WalksConfig
 from nightjar.kernels.counted_draws import plan_walks
 from nightjar.kernels.first_order_walks import walk_first_order
 from nightjar.kernels.graph_rows import (
+    GraphRows,
     Neighborhood,
-    Rows,
     Weights,
     fill_alias_tables,
     fill_filter,
@@ -36,7 +36,7 @@ class WalkableGraph:
     settings: WalksConfig
     hashes: NDArray[np.uint64]
     """Of the ids of the nodes: they seed the walks."""
-    rows: Rows
+    rows: GraphRows
     weights: Weights
     neighborhood: Neighborhood
 
@@ -101,10 +101,10 @@ class WalkableGraph:
 
 def _read_rows(
     artifact: Artifact, offsets: NDArray[np.int64], is_weighted: bool
-) -> tuple[Rows, Weights]:
+) -> tuple[GraphRows, Weights]:
     n_edges = int(offsets[-1])
     n_weights = n_edges if is_weighted else 0
-    rows = Rows(offsets, np.empty(n_edges, np.int32))
+    rows = GraphRows(offsets, np.empty(n_edges, np.int32))
     weights = Weights(
         np.empty(n_weights, np.uint32),
         np.empty(n_weights, np.int32),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,7 @@ _PIECES_PER_WORKER = 4
 _WALKING_DIR = "walking"
 _RANKS_FILE = "ranks.npy"
 _MOST_FREQUENT = 20
+_COUNTED = ("sentences", "tokens", "walks_of_one_node", "walks_cut_short")
 _DROPPED = {
     "walks_of_one_node": "walks from nodes that no edge leaves: there is nothing to learn from",
     "nodes_not_visited": "nodes of the graph that no walk of two nodes or more visits; they get no "
@@ -222,6 +224,7 @@ def _walk(work: _Work, n_nodes: int, n_parts: int, context: StageContext) -> NDA
     progress.start("walk", n_nodes * work.walks.per_node, "walks")
     tallies = np.zeros((n_nodes, 3), np.int64)
     n_before = 0
+    staging.counts.update(dict.fromkeys(_COUNTED, 0))
 
     def tally(part: int) -> None:
         nonlocal n_before
@@ -282,11 +285,17 @@ def _in_threads(
 ) -> Iterator[Result]:
     """The result of ``function`` for each part, in their order; few are ahead of the reader."""
     advance = context.progress.advance
+    # waits: for computing in threads of our own, which ends with the parts that were begun
     with ThreadPoolExecutor(context.n_workers, thread_name_prefix="walk") as threads:
-        ahead = 2 * context.n_workers
-        for first in range(0, n_parts, ahead):
-            parts: Sequence[int] = range(first, min(first + ahead, n_parts))
-            yield from threads.map(lambda part: function(shared, work, part, advance), parts)
+        running: deque[Future[Result]] = deque()
+        for part in range(n_parts):
+            running.append(threads.submit(function, shared, work, part, advance))
+            if len(running) > 2 * context.n_workers:
+                # waits: for computing in threads of our own, whose progress is shown
+                yield running.popleft().result()
+        while running:
+            # waits: for computing in threads of our own, whose progress is shown
+            yield running.popleft().result()
 
 
 def _ranked(tallies: NDArray[np.int64]) -> NDArray[np.int64]:
