@@ -1,5 +1,5 @@
-"""Graphs: edges from tables become a graph, and walks over it become tokens.
+"""Graphs: edges become the artifact ``graph``, and walks over it the artifact ``tokens``.
 
-A stage reads the rows and publishes the graph (``graph``), another walks over it (``tokens``), so
-that every trainer learns nodes as it learns words.
+:mod:`.graph_stage` declares both stages; :mod:`.graph_building` makes the graph, and
+:mod:`.walks_writing` walks, so that every trainer learns nodes as it learns words.
 """
