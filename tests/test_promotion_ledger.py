@@ -85,7 +85,7 @@ def test_file_has_the_declared_schema(ledger: Ledger) -> None:
     fill(ledger, 1)
     (path,) = ledger.directory.glob("*.parquet")
     assert path.name == "000001.parquet"
-    assert pq.read_schema(path).equals(schemas.EVENTS_SCHEMA)
+    assert pq.read_schema(path).equals(schemas.LEDGER_SCHEMA)
 
 
 def test_id_is_made_once_and_is_random(ledger: Ledger, tmp_path: Path) -> None:

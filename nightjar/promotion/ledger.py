@@ -236,7 +236,7 @@ class Ledger:
         try:
             content = (self.directory / file.name).read_bytes()
             events = pq.ParquetFile(pa.BufferReader(content))
-            table = events.read(schemas.EVENTS_SCHEMA.names, use_threads=False)
+            table = events.read(schemas.LEDGER_SCHEMA.names, use_threads=False)
             return _from_table(table)
         except FileNotFoundError:
             raise
@@ -257,7 +257,7 @@ def _to_bytes(events: Iterable[Event]) -> bytes:
         rows.append({**row, "sha256": _checksum(row)})
     sink = io.BytesIO()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=schemas.EVENTS_SCHEMA), sink, compression="zstd"
+        pa.Table.from_pylist(rows, schema=schemas.LEDGER_SCHEMA), sink, compression="zstd"
     )
     return sink.getvalue()
 
