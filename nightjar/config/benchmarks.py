@@ -12,10 +12,19 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Benchmark(Section):
-    """What every kind has: a file, and where it comes from."""
+    """What every kind has."""
+
+    CORPUS_KIND: ClassVar[str] = "text"
+    """The kind of the corpora whose models are scored."""
+    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset()
+    """Keys that do not change a score."""
+
+
+class FileBenchmark(_Benchmark):
+    """A benchmark that is a file: where it is, and where it comes from."""
 
     NOT_SHAPING: ClassVar[frozenset[str]] = frozenset(("path", "sha256", "license", "reference"))
-    """Keys that do not change a score: the file counts by its content."""
+    """The file counts by its content."""
 
     path: Text
     sha256: Sha256 | None = Field(
@@ -25,21 +34,26 @@ class _Benchmark(Section):
     reference: Text | None = Field(None, description="for people: where the benchmark is from")
 
 
-class _OfCorpus(Section):
-    """A benchmark of the models of one kind of corpus."""
+class _OfCorpus(_Benchmark):
+    """A benchmark of the models of one corpus, or of all of its kind."""
+
+    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset(("corpus",))
 
     corpus: Name | None = Field(
         None, description="whose models are scored; null: every corpus of the kind"
     )
 
 
-class NodeClassificationBenchmark(_Benchmark, _OfCorpus):
+class NodeClassificationBenchmark(FileBenchmark, _OfCorpus):
     """Labels of nodes, for a logistic regression on their vectors: ``node``, ``label``.
 
     Tab-separated with a header or Parquet; a node with several labels has several rows. One
     regression for each label against the rest; as many labels are predicted for a node as it has
     (Perozzi et al. 2014, section 5). Every split learns from ``train_share`` of the nodes.
     """
+
+    CORPUS_KIND: ClassVar[str] = "graph"
+    NOT_SHAPING: ClassVar[frozenset[str]] = FileBenchmark.NOT_SHAPING | _OfCorpus.NOT_SHAPING
 
     type: Literal["node_classification"]
     train_share: float = Field(0.5, gt=0, lt=1, description="of the labelled nodes")
@@ -54,7 +68,7 @@ class LinkPredictionBenchmark(_OfCorpus):
     as edges are held out.
     """
 
-    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset()
+    CORPUS_KIND: ClassVar[str] = "graph"
 
     type: Literal["link_prediction"]
     max_edges: int = Field(100_000, ge=10, description="more held-out edges are sampled")
@@ -68,7 +82,7 @@ class NextItemBenchmark(_OfCorpus):
     (docs/items.md).
     """
 
-    NOT_SHAPING: ClassVar[frozenset[str]] = frozenset()
+    CORPUS_KIND: ClassVar[str] = "events"
 
     type: Literal["next_item"]
     topn: int = Field(10, ge=1, le=1_000, description="recommendations")
@@ -79,7 +93,7 @@ class NextItemBenchmark(_OfCorpus):
     metric: Literal["hit_rate", "ndcg"] = Field("ndcg", description="for the gate")
 
 
-class SimilarityBenchmark(_Benchmark):
+class SimilarityBenchmark(FileBenchmark):
     """Word pairs with human scores: ``word1``, ``word2``, ``score``, tab-separated or Parquet.
 
     ``#`` starts a comment. Words may be in quotes. A tab-separated file may have a header: its
@@ -90,7 +104,7 @@ class SimilarityBenchmark(_Benchmark):
     metric: Literal["spearman", "pearson"] = Field("spearman", description="for the gate")
 
 
-class AnalogyBenchmark(_Benchmark):
+class AnalogyBenchmark(FileBenchmark):
     """Questions "a is to b as c is to d", in Google's format or as Parquet.
 
     Google's format: ``: category`` lines, and lines of four words. Columns of Parquet: ``a``,
@@ -104,7 +118,7 @@ class AnalogyBenchmark(_Benchmark):
     metric: Literal["accuracy"] = Field("accuracy", description="for the gate")
 
 
-class CategorizationBenchmark(_Benchmark):
+class CategorizationBenchmark(FileBenchmark):
     """Words to cluster into known categories: ``category``, ``word``, tab-separated or Parquet."""
 
     type: Literal["categorization"]
@@ -113,7 +127,7 @@ class CategorizationBenchmark(_Benchmark):
     )
 
 
-class OutlierBenchmark(_Benchmark):
+class OutlierBenchmark(FileBenchmark):
     """Sets of words and outliers: ``category``, ``words``, ``outliers``, tab-separated or Parquet.
 
     Words are separated by spaces, or lists in Parquet; ``_`` stands for a space.
@@ -125,7 +139,7 @@ class OutlierBenchmark(_Benchmark):
     )
 
 
-class StsBenchmark(_Benchmark):
+class StsBenchmark(FileBenchmark):
     """Pairs of texts with human scores: ``score``, ``sentence1``, ``sentence2``.
 
     Tab-separated with a header, or Parquet. A column ``genre`` or ``category`` gives categories.
@@ -135,7 +149,7 @@ class StsBenchmark(_Benchmark):
     metric: Literal["spearman", "pearson"] = Field("spearman", description="for the gate")
 
 
-class ClassificationBenchmark(_Benchmark):
+class ClassificationBenchmark(FileBenchmark):
     """Labelled texts, tab-separated with a header or Parquet, for a logistic regression.
 
     It learns from the texts' vectors. Each part of the texts is predicted from the other parts.
@@ -160,7 +174,7 @@ class ClassificationBenchmark(_Benchmark):
         return self
 
 
-class NeighborsBenchmark(_Benchmark):
+class NeighborsBenchmark(FileBenchmark):
     """Your own words and their expected neighbours: ``word``, ``neighbors``.
 
     Tab-separated with a header, neighbours separated by spaces; or Parquet, with lists.

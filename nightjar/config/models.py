@@ -13,6 +13,7 @@ between sections.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Container
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -44,6 +45,7 @@ from nightjar.config.registry_sections import (
     ConsumerConfig,
     DocumentVectorsConfig,
     DriftConfig,
+    GateBenchmarks,
     GateConfig,
     RegistryConfig,
 )
@@ -211,6 +213,12 @@ __all__ = [
 ]
 
 
+def _only(benchmarks: GateBenchmarks, scored: Container[str]) -> GateBenchmarks:
+    if isinstance(benchmarks, dict):
+        return {name: weight for name, weight in benchmarks.items() if name in scored}
+    return [name for name in benchmarks if name in scored]
+
+
 class PipelineConfig(Section):
     """The pipeline's name, and where it keeps its artifacts."""
 
@@ -329,11 +337,30 @@ class NightjarConfig(Section):
                 )
         return self
 
+    def benchmarks_of(self, model: str) -> dict[str, BenchmarkConfig]:
+        """The benchmarks that score ``model``: those of its corpus, or of all of its kind."""
+        corpus = self.corpus_of(model)
+        kind = self.corpora[corpus].kind
+        return {
+            name: benchmark
+            for name, benchmark in self.evaluation.benchmarks.items()
+            if kind == benchmark.CORPUS_KIND
+            and getattr(benchmark, "corpus", None) in (None, corpus)
+        }
+
+    def evaluation_of(self, model: str) -> EvaluationConfig:
+        """The section ``evaluation`` with the benchmarks that score ``model``."""
+        return self.evaluation.model_copy(update={"benchmarks": self.benchmarks_of(model)})
+
     def registry_of(self, name: str) -> RegistryConfig:
-        """The section ``registry`` with that model's gate."""
+        """The section ``registry`` with the gate of ``name``: of the benchmarks that score it."""
         benchmarks = self.models[name].gate_benchmarks
         if benchmarks is None:
-            return self.registry
+            scored = self.benchmarks_of(name)
+            named = self.registry.gate.benchmarks
+            if all(benchmark in scored for benchmark in named):
+                return self.registry
+            benchmarks = _only(named, scored)
         gate = self.registry.gate.model_copy(update={"benchmarks": benchmarks})
         return self.registry.model_copy(update={"gate": gate})
 

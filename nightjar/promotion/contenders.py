@@ -17,7 +17,7 @@ from nightjar.errors import StoreError
 from nightjar.promotion.events import DECISION, Event, VersionRef
 from nightjar.promotion.statistics import Variance
 from nightjar.scoring.resampling import Resampling
-from nightjar.scoring.scores import Answers, main_scores, read_answers, read_scores
+from nightjar.scoring.scores import Answers, items_of, main_scores, read_answers, read_scores
 from nightjar.store import Artifact, Store
 from nightjar.store.schemas import EMBEDDINGS
 
@@ -154,7 +154,7 @@ def benchmark_scores(
     """
     identity = evaluation.manifest.identity
     settings: Mapping[str, Mapping[str, Any]] = identity["config"]["benchmarks"]
-    hashes = {_benchmark(entry): entry["sha256"] for entry in identity["inputs"]}
+    items = items_of(evaluation.manifest)
     digests: Mapping[str, str] = evaluation.manifest.report["answers"]
     answers = read_answers(evaluation, benchmarks) if benchmarks else {}
     return {
@@ -162,7 +162,7 @@ def benchmark_scores(
             value=score.value,
             coverage=score.coverage,
             settings=json.dumps(settings[name], sort_keys=True),
-            items_sha256=hashes[name],
+            items_sha256=items[name],
             metric=score.metric,
             answers_sha256=digests[name],
             answers=answers.get(name),
@@ -251,9 +251,3 @@ def decided_scores(
             found = event.evidence[DECISION]["candidate"]["evaluation"]
             return {name: BenchmarkScore(**score) for name, score in found.items()}
     return {}
-
-
-def _benchmark(entry: Mapping[str, Any]) -> str:
-    """The benchmark of an evaluation's input, which is named ``<benchmark>/<file>``."""
-    name: str = entry["name"]
-    return name.partition("/")[0]

@@ -89,8 +89,11 @@ def find_measurement(
 
 
 def _scores(noise: Artifact, scores: Mapping[str, BenchmarkScore]) -> dict[str, tuple[float, ...]]:
-    """The scores of each training, by benchmark, of those with the same settings and items."""
-    measured: Mapping[str, tuple[Any, str]] = noise.manifest.report["benchmarks"]
+    """The scores of each training, by benchmark, of those with the same settings and items.
+
+    Items that are held out of a corpus change every night; for them the settings alone count.
+    """
+    measured: Mapping[str, tuple[Any, str | None]] = noise.manifest.report["benchmarks"]
     found: defaultdict[str, list[float | None]] = defaultdict(list)
     for row in noise.read("trainings").sort_by("seed").to_pylist():
         found[row["benchmark"]].append(row["score"])
@@ -99,6 +102,6 @@ def _scores(noise: Artifact, scores: Mapping[str, BenchmarkScore]) -> dict[str, 
         for name, values in found.items()
         if name in scores
         and json.dumps(measured[name][0], sort_keys=True) == scores[name].settings
-        and measured[name][1] == scores[name].items_sha256
+        and measured[name][1] in (None, scores[name].items_sha256)
         and None not in values
     }

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.scoring.resampling import Floats, Units
-from nightjar.store import Artifact, schemas
+from nightjar.store import Artifact, Manifest, schemas
 
 ALL = "all"
 """The category of a score over every item of its benchmark."""
@@ -50,6 +50,23 @@ def read_scores(evaluation: Artifact) -> tuple[Score, ...]:
     """Every score of an evaluation artifact, in the order of its table."""
     columns = list(Score.__dataclass_fields__)
     return tuple(Score(**row) for row in evaluation.read("scores", columns).to_pylist())
+
+
+def items_in_files(evaluation: Manifest) -> dict[str, str]:
+    """By benchmark that is a file: the sha256 of its content. Inputs are ``<benchmark>/<file>``."""
+    inputs = evaluation.identity["inputs"]
+    return {str(entry["name"]).partition("/")[0]: str(entry["sha256"]) for entry in inputs}
+
+
+def items_of(evaluation: Manifest) -> dict[str, str]:
+    """By benchmark: what its items are.
+
+    The sha256 of its file, or stage and version of the corpus' artifact that they are held out of.
+    """
+    others = sorted(set(evaluation.parents) - {schemas.EMBEDDINGS})
+    held_out = ", ".join(f"{stage}/{evaluation.parents[stage]}" for stage in others)
+    names = evaluation.identity["config"]["benchmarks"]
+    return dict.fromkeys(names, held_out) | items_in_files(evaluation)
 
 
 def main_scores(scores: Iterable[Score]) -> dict[str, Score]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nightjar.config.benchmarks import BenchmarkConfig, FileBenchmark
 from nightjar.errors import NightjarError
 from nightjar.pipeline.reporting.night_facts import NightFacts
 from nightjar.scoring.item_values import ABOUT, OF_A_CLUSTER, item_values
-from nightjar.scoring.scores import main_scores, read_answers, read_scores
-from nightjar.stages.evaluate.kinds import benchmark_path, read_benchmark
-from nightjar.store import Artifact, file_identity, schemas
+from nightjar.scoring.scores import items_of, main_scores, read_answers, read_scores
+from nightjar.stages.evaluate.kinds import benchmark_path, corpus_stages, read_benchmark
+from nightjar.store import Artifact, Store, file_identity, schemas
 
 _SAME = 1e-9
 
@@ -100,31 +101,36 @@ def item_names(
     config = facts.loaded.config.evaluation.benchmarks.get(benchmark)
     if config is not None:
         try:
-            path = benchmark_path(benchmark, config, facts.loaded.base_dir)
-            if file_identity(path).sha256 == _sha256(evaluation, benchmark):
-                names = read_benchmark(benchmark, config, facts.loaded.base_dir).item_names
-                if len(names) == n_items:
-                    return tuple(names)
+            names = _names(facts, evaluation, benchmark, config)
+            if len(names) == n_items:
+                return tuple(names)
         except (NightjarError, OSError):
             pass  # its items have numbers
     return tuple(f"item {number}" for number in range(1, n_items + 1))
 
 
+def _names(
+    facts: NightFacts, evaluation: Artifact, benchmark: str, config: BenchmarkConfig
+) -> Sequence[str]:
+    """The items' names; none when the file is another one now."""
+    base_dir, seed = facts.loaded.base_dir, facts.loaded.config.evaluation.seed
+    if isinstance(config, FileBenchmark):
+        path = benchmark_path(benchmark, config, base_dir)
+        if file_identity(path).sha256 != items_of(evaluation.manifest).get(benchmark):
+            return ()
+        return read_benchmark(benchmark, config, base_dir).item_names
+    store = Store(facts.loaded.artifacts_dir)
+    corpus = {
+        stage: store.open(store.ref(stage, evaluation.manifest.parents[stage]))
+        for stage in corpus_stages([config])
+    }
+    return read_benchmark(benchmark, config, base_dir, corpus, seed).item_names
+
+
 def _items(evaluation: Artifact, benchmark: str) -> Mapping[str, Any]:
     """What the items of a benchmark depend on."""
     settings = evaluation.manifest.identity["config"]["benchmarks"].get(benchmark)
-    return {"settings": settings, "sha256": _sha256(evaluation, benchmark)}
-
-
-def _sha256(evaluation: Artifact, benchmark: str) -> str:
-    return next(
-        (
-            str(entry["sha256"])
-            for entry in evaluation.manifest.identity["inputs"]
-            if entry["name"].partition("/")[0] == benchmark
-        ),
-        "",
-    )
+    return {"settings": settings, "sha256": items_of(evaluation.manifest).get(benchmark)}
 
 
 def champion_before(facts: NightFacts, model: str) -> tuple[int, Artifact | None] | None:

@@ -24,8 +24,8 @@ from nightjar.stages.evaluate.benchmark_files import (
 )
 from nightjar.stages.evaluate.benchmark_items import (
     Answered,
-    BenchmarkItems,
     Examinee,
+    FileItems,
     unknown_words,
 )
 from nightjar.stages.evaluate.word_table import WordTable
@@ -39,7 +39,7 @@ _MIN_BLOCK, _MAX_BLOCK = 256, 16_384
 
 
 @dataclass(frozen=True)
-class Analogies(BenchmarkItems):
+class Analogies(FileItems):
     """Question i reads "a is to b as c is to d" and has the category ``categories[i]``."""
 
     metrics = (ACCURACY,)

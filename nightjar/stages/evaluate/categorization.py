@@ -19,8 +19,8 @@ from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
 from nightjar.stages.evaluate.benchmark_items import (
     Answered,
-    BenchmarkItems,
     Examinee,
+    FileItems,
     unknown_words,
 )
 
@@ -29,7 +29,7 @@ _STARTS = 20
 
 
 @dataclass(frozen=True)
-class CategorizedWords(BenchmarkItems):
+class CategorizedWords(FileItems):
     """Word i belongs to ``categories[i]``."""
 
     metrics = (PURITY, NORMALIZED_INFORMATION, ADJUSTED_INFORMATION)

@@ -16,7 +16,7 @@ from nightjar.scoring.metrics import ACCURACY, MACRO_F1
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee
+from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems
 from nightjar.wording import counted
 
 _SAMPLING_SEED = 1
@@ -25,7 +25,7 @@ _MAX_ROUNDS = 1_000
 
 
 @dataclass(frozen=True)
-class LabelledTexts(BenchmarkItems):
+class LabelledTexts(FileItems):
     """Text i has the label ``labels[i]``."""
 
     metrics = (ACCURACY, MACRO_F1)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nightjar.config import BenchmarkConfig, EvaluationConfig, NightjarConfig
+from nightjar.config.benchmarks import FileBenchmark
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
 from nightjar.errors import BenchmarkError, TrainingError
@@ -33,7 +35,7 @@ from nightjar.scoring.scores import ALL, Answers, Score, main_scores
 from nightjar.stages.evaluate.benchmark_files import SEMANTIC, SYNTACTIC
 from nightjar.stages.evaluate.benchmark_items import BenchmarkItems, Examinee
 from nightjar.stages.evaluate.health import Measured, measure_health
-from nightjar.stages.evaluate.kinds import benchmark_identity, read_benchmark
+from nightjar.stages.evaluate.kinds import benchmark_identity, corpus_stages, read_benchmark
 from nightjar.stages.evaluate.word_table import WordTable
 from nightjar.store import Artifact, Identity, Staging, library_versions, schemas
 from nightjar.wording import counted
@@ -49,10 +51,15 @@ _SYNTACTIC_CATEGORY = re.compile(r"gram\d")
 
 
 def evaluation_identity(
-    model_name: str, config: EvaluationConfig, base_dir: Path, embeddings_version: str
+    model_name: str,
+    config: EvaluationConfig,
+    base_dir: Path,
+    embeddings_version: str,
+    held_out_of: Mapping[str, str] = MappingProxyType({}),
 ) -> Identity:
     """The identity of the scores of one model; hashes the benchmark files.
 
+    ``held_out_of`` has the versions of the corpus' artifacts that items are held out of, by stage.
     A benchmark is identified by its name, its content and its settings, not by its path. Raises
     BenchmarkError or SourceError when a file is missing, cannot be read or is another one than the
     config says.
@@ -63,6 +70,8 @@ def evaluation_identity(
     }
     inputs = []
     for name, benchmark in config.benchmarks.items():
+        if not isinstance(benchmark, FileBenchmark):
+            continue
         entry = benchmark_identity(name, benchmark, base_dir)
         inputs.append(replace(entry, name=f"{name}/{entry.name}"))
     return Identity(
@@ -73,7 +82,7 @@ def evaluation_identity(
             **config.model_dump(mode="json", exclude={"benchmarks"}),
             "benchmarks": benchmarks,
         },
-        parents={schemas.EMBEDDINGS: embeddings_version},
+        parents={schemas.EMBEDDINGS: embeddings_version, **held_out_of},
         inputs=inputs,
         # The model that is served answers, so the code that travels with it shapes the scores.
         code={
@@ -109,8 +118,10 @@ def evaluate(
     """
     model_name, staging, progress = context.identity.name, context.staging, context.progress
     logger.info("evaluating %s on %s", embeddings.ref, ", ".join(config.benchmarks))
+    stages = corpus_stages(config.benchmarks.values())
+    corpus = {stage: context.parent(stage) for stage in stages}
     items = {
-        name: read_benchmark(name, benchmark, context.base_dir)
+        name: read_benchmark(name, benchmark, context.base_dir, corpus, config.seed)
         for name, benchmark in config.benchmarks.items()
     }
     resampling = Resampling(config.bootstrap_samples, config.confidence, config.seed)
@@ -286,22 +297,33 @@ class Evaluate(Stage):
         return config.models
 
     def parents(self) -> Iterable[Parent]:
-        """The embeddings."""
-        return (Parent(schemas.EMBEDDINGS, self.subject),)
+        """The embeddings, and what items are held out of: the graph, the events."""
+        corpus = self.config.corpus_of(self.subject)
+        return (
+            Parent(schemas.EMBEDDINGS, self.subject),
+            *(
+                Parent(stage, corpus)
+                for stage in corpus_stages(self._evaluation.benchmarks.values())
+            ),
+        )
 
     def identity(self, planning: Planning) -> Identity:
-        """The embeddings, and the content of the benchmark files."""
-        embeddings = planning.parents[schemas.EMBEDDINGS]
+        """The embeddings, the content of the benchmark files, and what items are held out of."""
+        others = dict(planning.parents)
+        embeddings = others.pop(schemas.EMBEDDINGS)
         return evaluation_identity(
-            self.subject, self.config.evaluation, self.loaded.base_dir, embeddings
+            self.subject, self._evaluation, self.loaded.base_dir, embeddings, others
         )
 
     def write(self, context: StageContext) -> None:
         """See :func:`.evaluate`."""
         embeddings = context.parent(schemas.EMBEDDINGS)
-        evaluate(
-            self.config.evaluation, embeddings, context, may_cover_nothing=self.may_cover_nothing
-        )
+        evaluate(self._evaluation, embeddings, context, may_cover_nothing=self.may_cover_nothing)
+
+    @property
+    def _evaluation(self) -> EvaluationConfig:
+        """The section ``evaluation`` with the benchmarks of this model."""
+        return self.config.evaluation_of(self.subject)
 
     def changed_input(self, planned: Identity) -> str:
         """What changed since the plan (a benchmark file), as text; empty if nothing did."""

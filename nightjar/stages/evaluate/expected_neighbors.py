@@ -16,13 +16,13 @@ from nightjar.scoring.metrics import SHARE
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems, distinct
 
 _TOPN = 10
 
 
 @dataclass(frozen=True)
-class ExpectedNeighbors(BenchmarkItems):
+class ExpectedNeighbors(FileItems):
     """Among the ``topn`` words nearest to ``words[i]`` there should be all of ``neighbors[i]``."""
 
     metrics = (SHARE,)

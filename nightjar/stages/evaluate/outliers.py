@@ -17,7 +17,7 @@ from nightjar.scoring.metrics import ACCURACY, SHARE
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems, distinct
 from nightjar.stages.evaluate.word_table import WordTable
 
 _MIN_WORDS = 3
@@ -25,7 +25,7 @@ _MIN_WORDS = 3
 
 
 @dataclass(frozen=True)
-class OutlierSets(BenchmarkItems):
+class OutlierSets(FileItems):
     """Item i: the words of ``sets[i]`` and the outlier ``outliers[i]`` among them."""
 
     metrics = (ACCURACY, SHARE)

@@ -16,13 +16,13 @@ from nightjar.scoring.metrics import PEARSON, SPEARMAN
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import check_category, read_table
-from nightjar.stages.evaluate.benchmark_items import Answered, BenchmarkItems, Examinee, distinct
+from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems, distinct
 
 _CATEGORIES = ("genre", "category")
 
 
 @dataclass(frozen=True, eq=False)
-class TextPairs(BenchmarkItems):
+class TextPairs(FileItems):
     """Pair i is the texts ``left[i]`` and ``right[i]``, ``gold[i]`` (float64) its human score."""
 
     metrics = (SPEARMAN, PEARSON)

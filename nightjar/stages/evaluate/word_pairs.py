@@ -25,8 +25,8 @@ from nightjar.stages.evaluate.benchmark_files import (
 )
 from nightjar.stages.evaluate.benchmark_items import (
     Answered,
-    BenchmarkItems,
     Examinee,
+    FileItems,
     distinct,
     unknown_words,
 )
@@ -36,7 +36,7 @@ _NO_SCORE = frozenset(("nan", "na", "n/a", "inf", "infinity", "none", "null", "n
 
 
 @dataclass(frozen=True, eq=False)
-class WordPairs(BenchmarkItems):
+class WordPairs(FileItems):
     """Pair i is ``left[i]`` and ``right[i]``; ``gold[i]`` (float64) is its human score."""
 
     metrics = (SPEARMAN, PEARSON)

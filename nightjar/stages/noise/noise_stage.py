@@ -17,7 +17,7 @@ from nightjar.config import NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import Erased, Fate, Rewriting, StageContext
 from nightjar.drift import FLOOR, MIN_TRAININGS, Vectors, measure_floor
-from nightjar.scoring.scores import main_scores, read_scores
+from nightjar.scoring.scores import items_in_files, main_scores, read_scores
 from nightjar.store import Artifact, Identity, Staging, Store, schemas
 
 REVISION = 2
@@ -97,10 +97,10 @@ class MeasureNoise(Stage):
             evaluation = context.store.open(context.store.ref(schemas.EVALUATION, version))
             identity = evaluation.manifest.identity
             vectors.append(evaluation.manifest.parents[schemas.EMBEDDINGS])
-            files = {entry["name"].partition("/")[0]: entry for entry in identity["inputs"]}
+            files = items_in_files(evaluation.manifest)
             for name, score in main_scores(read_scores(evaluation)).items():
                 settings = identity["config"]["benchmarks"][name]
-                benchmarks[name] = [settings, files[name]["sha256"]]
+                benchmarks[name] = [settings, files.get(name)]
                 rows.append({"seed": seed, "benchmark": name, "score": score.value})
         context.staging.report["benchmarks"] = benchmarks
         context.staging.counts["trainings"] = len(self.evaluations)
