@@ -151,3 +151,13 @@ class TokenizeConfig(Section):
         if self.min_token_chars > self.max_token_chars:
             raise ValueError("min_token_chars is above max_token_chars: no token would be left")
         return self
+
+
+VERBATIM = TokenizeConfig(
+    tokenizer="whitespace",
+    normalization=None,
+    lowercase=False,
+    split_sentences=False,
+    max_token_chars=1_000_000,
+)
+"""For ids of nodes and items: as they are written; those of a text have white space between."""

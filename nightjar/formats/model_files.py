@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightjar.config import TokenizeConfig
+from nightjar.config.tokenize import VERBATIM
 from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
 from nightjar.files.scratch import ScratchDirectory
 from nightjar.formats.embeddings import NGRAMS, matrix_of, ngram_sizes
@@ -38,7 +39,6 @@ from nightjar.model.lookup import (
 from nightjar.model.tokenization import Settings, phrases_to_json
 from nightjar.store import Artifact, Staging, file_identity, schemas
 
-
 RECOMMENDING = "recommending"
 """The key in the report of embeddings of items with what was fitted to recommend them."""
 
@@ -53,13 +53,20 @@ def write_words(tokens: Artifact, staging: Staging) -> None:
 
     Then they can encode texts even when those tokens have been deleted.
     """
-    config = TokenizeConfig.model_validate(tokens.manifest.identity["config"])
+    config = _tokenize_of(tokens)
     words = {"tokenize": config.shaping_words(), "phrases": _phrases(tokens, config)}
     content = json.dumps(words, indent=1, ensure_ascii=False) + "\n"
     staging.add_file(schemas.WORDS_FILE).write_text(content, encoding="utf-8")
     if tokens.has_file(schemas.TOKENIZER_FILE):
         definition = tokens.file_path(schemas.TOKENIZER_FILE).read_text(encoding="utf-8")
         staging.add_file(schemas.TOKENIZER_FILE).write_text(definition, encoding="utf-8")
+
+
+def _tokenize_of(tokens: Artifact) -> TokenizeConfig:
+    """How texts become such tokens: ids of nodes and items are written as they are."""
+    if {schemas.GRAPH, schemas.EVENTS} & set(tokens.manifest.parents):
+        return VERBATIM
+    return TokenizeConfig.model_validate(tokens.manifest.identity["config"])
 
 
 def model_content(name: str, embeddings: Artifact) -> ModelContent:

@@ -428,7 +428,7 @@ class VectorModel:
         learned from events.
         """
         _check_choice("by", by, (BLEND, *WAYS))
-        items = self._items()
+        items = self.items_by_id()
         rows = items.history(history, self.table.rows(history).tolist())
         ((found, scores),) = recommended(items.recommender, [rows], topn, by, may_repeat)
         names = self.table.tokens_of(found)
@@ -439,15 +439,16 @@ class VectorModel:
 
     def unknown_items(self, items: Sequence[str]) -> list[str]:
         """Those of ``items`` that are known neither from events nor by attributes."""
-        rows = self._items().rows_of(items, self.table.rows(items).tolist())
+        rows = self.items_by_id().rows_of(items, self.table.rows(items).tolist())
         return list(dict.fromkeys(items[place] for place in np.flatnonzero(rows < 0).tolist()))
 
     def titles_of(self, items: Sequence[str]) -> list[str | None]:
         """The title of each item, None where there is none."""
-        rows = self._items().rows_of(items, self.table.rows(items).tolist())
-        return [None if row < 0 else self._items().title(row) for row in rows.tolist()]
+        rows = self.items_by_id().rows_of(items, self.table.rows(items).tolist())
+        return [None if row < 0 else self.items_by_id().title(row) for row in rows.tolist()]
 
-    def _items(self) -> ItemRecommender:
+    def items_by_id(self) -> ItemRecommender:
+        """What recommends. Raises QueryError for a model that was not learned from events."""
         if self.item_recommender is None:
             raise QueryError(
                 f"{self.name} recommends nothing: only a model of a corpus of kind events does"

@@ -67,13 +67,6 @@ class Memory:
     decay: float = 0.7
     """Weight of an item relative to the one after it."""
 
-    def weights(self, n_items: int) -> Floats:
-        """The weights of the last ``n_items`` (at most k) items, oldest first; their sum is 1."""
-        ages = np.arange(n_items - 1, -1, -1, dtype=np.float64)
-        weights = self.decay**ages
-        shares: Floats = (weights / weights.sum()).astype(np.float32)
-        return shares
-
 
 @dataclass(frozen=True)
 class RecommenderSettings:
@@ -103,9 +96,7 @@ class RecommenderSettings:
     @classmethod
     def of_json(cls, found: dict[str, Any]) -> RecommenderSettings:
         """From :meth:`as_json`."""
-        memories = {
-            way: None if found[way] is None else Memory(**found[way]) for way in WAYS
-        }
+        memories = {way: None if found[way] is None else Memory(**found[way]) for way in WAYS}
         return cls(blend=tuple(found["blend"]), **memories)  # type: ignore[arg-type]
 
 
@@ -158,7 +149,7 @@ class Recommender:
     def part(self, histories: Sequence[Rows], way: str, memory: Memory | None = None) -> Floats:
         """Probabilities by one of :data:`WAYS`, with its own memory or another one."""
         memory = memory or self.settings.memory(way)
-        if way == "output" and self.outputs is None or memory is None:
+        if (way == "output" and self.outputs is None) or memory is None:
             raise QueryError(
                 "the model has no output vectors (trainers word2vec and fasttext with negative "
                 "sampling have them); recommend by input, cooccurrence or blend"
@@ -173,24 +164,23 @@ class Recommender:
         means = _sums(self.inputs, rows, weights, bounds)
         return _softmax(means @ np.asarray(self.outputs).T)
 
-    def _remembered(
-        self, histories: Sequence[Rows], memory: Memory
-    ) -> tuple[Rows, Floats, Rows]:
+    def _remembered(self, histories: Sequence[Rows], memory: Memory) -> tuple[Rows, Floats, Rows]:
         """The rows that count, their weights, and the bounds of each history among them."""
-        rows: list[Rows] = []
-        weights: list[Floats] = []
-        bounds = np.zeros(len(histories) + 1, np.int64)
-        for place, history in enumerate(histories):
-            last = history[-memory.k :]
-            for row, weight in zip(last.tolist(), memory.weights(len(last)), strict=True):
-                known = self.placed.get(row)
-                known = np.array([row], np.int64) if known is None else known
-                rows.append(known)
-                weights.append(np.full(len(known), weight / len(known), np.float32))
-                bounds[place + 1] += len(known)
-        if not rows:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32), bounds
-        return np.concatenate(rows), np.concatenate(weights), np.cumsum(bounds)
+        last = [history[-memory.k :] for history in histories]
+        lengths = np.array([len(rows) for rows in last], np.int64)
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        rows = np.concatenate([np.zeros(0, np.int64), *last])
+        ages = np.repeat(bounds[1:], lengths) - 1 - np.arange(len(rows))
+        weights = memory.decay ** ages.astype(np.float64)
+        of = np.repeat(np.arange(len(last)), lengths)
+        weights /= np.bincount(of, weights, minlength=len(last))[of]
+        if (rows >= self.n_items).any():
+            known = [self.placed.get(row, [row]) for row in rows.tolist()]
+            counts = np.array([len(several) for several in known], np.int64)
+            rows = np.concatenate([np.asarray(several, np.int64) for several in known])
+            weights = np.repeat(weights / counts, counts)
+            bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])[bounds]
+        return rows, weights.astype(np.float32), bounds
 
     def _near_shares(self, rows: Rows, weights: Floats, bounds: Rows) -> Floats:
         near = self.near
@@ -348,7 +338,9 @@ class ItemRecommender:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TableDamaged(f"{path} cannot be read ({error}); fetch the model again") from error
         outputs = directory / OUTPUT_VECTORS
-        near = NearItems(*(map_array(directory / n) for n in (NEAR_BOUNDS, NEAR_ITEMS, NEAR_SHARES)))
+        near = NearItems(
+            *(map_array(directory / n) for n in (NEAR_BOUNDS, NEAR_ITEMS, NEAR_SHARES))
+        )
         recommender = Recommender(
             settings, inputs, map_array(outputs) if outputs.exists() else None, near
         )

@@ -12,6 +12,7 @@ from nightjar.config import (
     CategorizationBenchmark,
     ClassificationBenchmark,
     NeighborsBenchmark,
+    NextItemBenchmark,
     OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
@@ -24,6 +25,7 @@ from nightjar.stages.evaluate.benchmark_items import BenchmarkItems, CorpusItems
 from nightjar.stages.evaluate.categorization import CategorizedWords
 from nightjar.stages.evaluate.classification import LabelledTexts
 from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
+from nightjar.stages.evaluate.held_out_sessions import HeldOutSessions
 from nightjar.stages.evaluate.outliers import OutlierSets
 from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.stages.evaluate.word_pairs import WordPairs
@@ -37,6 +39,7 @@ KINDS: Mapping[type[BenchmarkConfig], type[FileItems | CorpusItems]] = {
     StsBenchmark: TextPairs,
     ClassificationBenchmark: LabelledTexts,
     NeighborsBenchmark: ExpectedNeighbors,
+    NextItemBenchmark: HeldOutSessions,
 }
 """The items of each section of the configuration."""
 

@@ -109,9 +109,7 @@ def _by_column(events: EventColumns) -> Sessions:
     )
     session = rank[group][order]
     starts = _starts(session)
-    names = _joined(
-        events.users.take(events.user[starts]), all_names.take(named[order][starts])
-    )
+    names = _joined(events.users.take(events.user[starts]), all_names.take(named[order][starts]))
     return Sessions(events, session, names)
 
 

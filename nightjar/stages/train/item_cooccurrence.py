@@ -14,9 +14,7 @@ LIST_ITEMS = 200
 _EVENTS_AT_ONCE = 1 << 20
 
 
-def count_near(
-    sessions: EventSessions, n_items: int, window: int, is_forward: bool
-) -> NearItems:
+def count_near(sessions: EventSessions, n_items: int, window: int, is_forward: bool) -> NearItems:
     """The items within ``window`` of each item, as shares of all that stood near it.
 
     A pair d events apart counts 1/d. With ``is_forward`` only what came later is near an item.
@@ -52,6 +50,4 @@ def _largest_shares(counts: sparse.csr_array) -> NearItems:
     place = np.arange(len(order)) - np.repeat(counts.indptr[:-1], lengths)
     order = order[place < LIST_ITEMS]
     bounds = np.concatenate([[0], np.cumsum(np.minimum(lengths, LIST_ITEMS))])
-    return NearItems(
-        bounds.astype(np.int64), counts.indices[order].astype(np.int32), shares[order]
-    )
+    return NearItems(bounds.astype(np.int64), counts.indices[order].astype(np.int32), shares[order])

@@ -22,7 +22,7 @@ from nightjar.formats.model_files import RECOMMENDING
 from nightjar.model.lookup import Memory, NearItems, Recommender, RecommenderSettings
 from nightjar.model.lookup.recommending import BLEND, WAYS
 from nightjar.progress import Progress
-from nightjar.scoring.item_ranks import discounted_gains, ranks_of_targets
+from nightjar.scoring.item_ranks import discounted_gains, hide_seen, ranks_of_targets
 from nightjar.stages.train.item_cooccurrence import count_near
 from nightjar.store import Artifact, Staging, schemas
 
@@ -64,9 +64,7 @@ class Asked:
             yield slice(first, first + _QUERIES_AT_ONCE)
 
 
-def fit_recommender(
-    name: str, events: Artifact, staging: Staging, progress: Progress
-) -> None:
+def fit_recommender(name: str, events: Artifact, staging: Staging, progress: Progress) -> None:
     """Write ``near_items`` and ``described_items`` beside the vectors that ``staging`` has.
 
     ``staging.report["recommending"]`` has the settings, and the NDCG of each way on the validation
@@ -169,7 +167,8 @@ def _best_memory(recommender: Recommender, asked: Asked, way: str) -> tuple[floa
         histories, targets = asked.histories[some], asked.targets[some]
         for place, memory in enumerate(_MEMORIES):
             scores = recommender.part(histories, way, memory)
-            ranks = ranks_of_targets(scores, targets, histories)
+            hide_seen(scores, histories)
+            ranks = ranks_of_targets(scores, targets)
             values[place] += discounted_gains(ranks, TOPN).sum()
     best = int(np.argmax(values))
     return float(values[best] / len(asked)), _MEMORIES[best]
@@ -190,12 +189,14 @@ def _best_blend(
     for some in asked.blocks():
         histories, targets = asked.histories[some], asked.targets[some]
         parts = {way: recommender.part(histories, way) for way in ways}
+        for part in parts.values():
+            hide_seen(part, histories)
         for place, blend in enumerate(blends):
             scores = np.zeros((len(histories), recommender.n_items), np.float32)
             for way, share in zip(WAYS, blend, strict=True):
                 if share:
                     scores += np.float32(share / _STEPS) * parts[way]
-            ranks = ranks_of_targets(scores, targets, histories)
+            ranks = ranks_of_targets(scores, targets)
             values[place] += discounted_gains(ranks, TOPN).sum()
     best = int(np.argmax(values))
     a, b, c = blends[best]

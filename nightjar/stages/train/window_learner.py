@@ -213,9 +213,7 @@ class WindowLearner:
             noise = draw_noise(self._counts, model.ns_exponent, generator)
         window = np.uint64(model.window)
         is_past = isinstance(model, Word2VecConfig) and model.window_side == "past"
-        self._draws = Draws(
-            self._limits, noise, window, model.shrink_windows, self._moves, is_past
-        )
+        self._draws = Draws(self._limits, noise, window, model.shrink_windows, self._moves, is_past)
         return islice(spans(self._job.corpus.batches()), n_done, None)
 
     def learn(self, span: Span, epoch: int, worker: int) -> SpanResult:
