@@ -44,7 +44,7 @@ FLOORS = {"output": 0.19, "blend": 0.215}
 MOST_SECONDS = 60.0
 WAYS = ("output", "input", "cooccurrence", "blend")
 DEFAULTS: Mapping[str, Any] = {
-    "vector_size": 64,
+    "vector_size": 32,
     "window": 4,
     "window_side": "past",
     "shrink_windows": False,

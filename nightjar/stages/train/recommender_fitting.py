@@ -49,7 +49,7 @@ _ROWS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ValidationSessions:
     """Sessions and the row of the item that came next, -1 for one that the model does not know."""
 
     histories: Sequence[NDArray[np.int64]]
@@ -147,7 +147,7 @@ def _vectors(
     return batch.column("token"), matrix_of(batch), outputs
 
 
-def _validation(sessions: EventSessions, events: Artifact, names: pa.Array) -> Asked:
+def _validation(sessions: EventSessions, events: Artifact, names: pa.Array) -> ValidationSessions:
     """The sessions with a validation event, or as many of them as are quick to score."""
     held_out = events.read(schemas.HELD_OUT, ["session", "item", "part"])
     chosen = held_out.filter(pc.equal(held_out.column("part"), pa.scalar("validation")))
@@ -158,10 +158,14 @@ def _validation(sessions: EventSessions, events: Artifact, names: pa.Array) -> A
     most = max(_MIN_SESSIONS, _MOST_SCORES // max(1, len(names)))
     if len(usable) > most:
         usable = usable[np.linspace(0, len(usable) - 1, most).astype(np.int64)]
-    return Asked([histories[place] for place in usable.tolist()], rows[usable].astype(np.int64))
+    return ValidationSessions(
+        [histories[place] for place in usable.tolist()], rows[usable].astype(np.int64)
+    )
 
 
-def _best_memory(recommender: Recommender, asked: Asked, way: str) -> tuple[float, Memory]:
+def _best_memory(
+    recommender: Recommender, asked: ValidationSessions, way: str
+) -> tuple[float, Memory]:
     values = np.zeros(len(_MEMORIES))
     for some in asked.blocks():
         histories, targets = asked.histories[some], asked.targets[some]
@@ -175,7 +179,7 @@ def _best_memory(recommender: Recommender, asked: Asked, way: str) -> tuple[floa
 
 
 def _best_blend(
-    recommender: Recommender, asked: Asked, ways: Sequence[str]
+    recommender: Recommender, asked: ValidationSessions, ways: Sequence[str]
 ) -> tuple[float, tuple[float, float, float]]:
     """The weights of the ways; with fewer ways first, then with more of the later ones."""
     blends = [
