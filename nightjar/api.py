@@ -30,6 +30,7 @@ from nightjar.model.lookup import (
     Neighbor,
     NgramRows,
     OddOneOut,
+    Recommendation,
     Rows,
     VectorModel,
     write_model,
@@ -352,6 +353,24 @@ class Model:
         """
         with named_model_errors():
             return self._model.encode(texts, unknown)
+
+    def recommend(
+        self,
+        history: Sequence[str],
+        topn: int = 10,
+        by: str = "blend",
+        may_repeat: bool = False,
+    ) -> list[Recommendation]:
+        """The items most likely next after ``history``, ids with the latest last, best first.
+
+        For models of a corpus of kind ``events``. ``by`` is ``blend``, ``output``, ``input`` or
+        ``cooccurrence`` (docs/items.md). Items of the history are left out unless ``may_repeat``;
+        items of it that the model does not know are ignored. Each recommendation has ``item``,
+        ``score``, the probability of being next, and ``title``. Raises UnknownTokenError when no
+        item is known, InputError for a model of another corpus.
+        """
+        with named_model_errors():
+            return self._model.recommend(history, topn, by, may_repeat)
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Indices of the texts and their similarity to ``query``, best first. Raises InputError."""

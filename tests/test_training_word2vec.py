@@ -82,7 +82,13 @@ class Span:
             np.array([word for sentence in self.sentences for word in sentence], np.int32),
             np.cumsum([0, *map(len, self.sentences)]),
             matrices,
-            Draws(self.limits, self.noise, np.uint64(model.window), model.shrink_windows),
+            Draws(
+                self.limits,
+                self.noise,
+                np.uint64(model.window),
+                model.shrink_windows,
+                is_past=model.window_side == "past",
+            ),
             windows.tree_paths(model, self.counts),
             self.rate,
             np.uint64(self.state),
@@ -105,6 +111,7 @@ class Span:
             has_paths=model.hs,
             is_skipgram=model.architecture == "skipgram",
             is_mean=model.cbow_mean,
+            is_past=model.window_side == "past",
         )
         oracle.train(self.sentences, *self.rate, self.state)
         return oracle
@@ -127,6 +134,7 @@ def assert_agrees(span: Span) -> None:
     [
         {"sample": 0},
         {"sample": 0.05, "window": 2},
+        {"sample": 0, "window": 3, "window_side": "past"},
         {"negative": 12, "shrink_windows": False},
         {"negative": 1, "ns_exponent": -0.5},
         {"negative": 0, "hs": True},

@@ -31,6 +31,7 @@ class Oracle:
     has_paths: bool
     is_skipgram: bool
     is_mean: bool
+    is_past: bool = False
     loss: float = 0.0
     n_predictions: int = 0
 
@@ -57,7 +58,7 @@ class Oracle:
         drawn = self._draw()
         size = drawn * self.window // 2**32 + 1 if self.shrinks else self.window
         before = kept[max(0, position - size) : position]
-        context = before + kept[position + 1 : position + 1 + size]
+        context = before + ([] if self.is_past else kept[position + 1 : position + 1 + size])
         if not context:
             return
         self.n_predictions += len(context) if self.is_skipgram else 1

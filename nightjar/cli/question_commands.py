@@ -1,4 +1,4 @@
-"""The commands that ask models: ``nightjar neighbors``, ``analogy``, ``encode`` and so on."""
+"""The commands that ask models: ``nightjar neighbors``, ``encode``, ``recommend`` and so on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -37,6 +37,8 @@ from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
 from nightjar.files.paths import check_output
 from nightjar.formats.origins import SPACE, companion_of, write_companion
+from nightjar.pipeline.answerers import Answerers
+from nightjar.pipeline.item_histories import history_of_user
 from nightjar.wording import counted
 
 app = typer.Typer()
@@ -213,6 +215,57 @@ def encode(
         write_companion(output, {"model": answer.model, SPACE: answer.space})
     written = f"{counted(len(found), 'vector')} of {counted(found.shape[1], 'value')}"
     print_line(Terminal(), f"{written} written to {output}")
+
+
+@app.command()
+@grouped
+def recommend(
+    model: Annotated[str, typer.Argument(metavar="MODEL[@VERSION]", help="A model of items.")],
+    items: Annotated[
+        list[str] | None, typer.Argument(help="Ids of items so far, the latest last.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Recommend for this user of the events instead.")
+    ] = None,
+    by: Annotated[
+        Literal["blend", "output", "input", "cooccurrence"],
+        typer.Option("--by", help="What recommends: the blend, or a part of it."),
+    ] = "blend",
+    topn: TopnOption = 10,
+    may_repeat: Annotated[
+        bool, typer.Option("--repeat", help="Also recommend items of the history again.")
+    ] = False,
+    night: NightOption = None,
+    *,
+    common: CommonOptions,
+) -> None:
+    """Recommend the next items after some items, or for a user, by a model of events."""
+    loaded = common.load()
+    if bool(items) == (user is not None):
+        raise InputError("name items, or a user with --user, one of them")
+    if user is not None:
+        items = history_of_user(Answerers(loaded), model, user, night)
+    (answer,) = ask(
+        loaded,
+        Asked(model, night),
+        items or [],
+        task="recommend",
+        topn=topn,
+        by=by,
+        may_repeat=may_repeat,
+    )
+    if common.as_json:
+        _print_json([answer], "recommendations")
+        return
+    title = f"for the user {user}" if user is not None else f"after {', '.join(items or [])}"
+    console = Terminal()
+    console.print(data_text(f"{answer.model} recommends {title}", "italic"))
+    table = plain_table("item", "title", "score")
+    for found in answer.found:
+        named = data_text(found["title"] or "")
+        table.add_row(data_text(found["item"]), named, f"{found['score']:.4f}")
+    print_table(console, table)
+    _print_problems(console, [answer])
 
 
 @app.command()

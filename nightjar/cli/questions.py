@@ -50,7 +50,7 @@ class Answer:
     found: Any
     problem: str | None = None
     remarks: tuple[str, ...] = ()
-    """How words that are not in the vocabulary were read."""
+    """How words that are not in the vocabulary were read, and which items are unknown."""
     space: str | None = None
     """The id of the space of the model's vectors."""
 
@@ -107,6 +107,11 @@ def _ask_one(
             found = answer(model, items, parameters)
             if parameters["task"] in _OF_TEXTS:
                 return Answer(name, found, space=model.space)
+            if parameters["task"] == "recommend":
+                unknown = [
+                    f"{item} is not known, and left out" for item in model.unknown_items(items)
+                ]
+                return Answer(name, found, None, tuple(unknown), model.space)
             words = dict.fromkeys((*items, *parameters.get("negative", ())))
             remarks = (reading.remark for reading in model.readings(list(words)))
             return Answer(name, found, None, tuple(filter(None, remarks)), model.space)

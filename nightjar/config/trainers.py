@@ -96,6 +96,11 @@ class Word2VecConfig(_WindowModel):
 
     trainer: Literal["word2vec"]
     engine: Literal["native", "gensim"] = "native"
+    window_side: Literal["both", "past"] = Field(
+        "both",
+        description="past: a word is predicted from those before it alone, as the next item of a "
+        "session is (engine: native)",
+    )
     alpha: float = Field(
         0.05,
         gt=0,
@@ -111,6 +116,14 @@ class Word2VecConfig(_WindowModel):
             return data
         is_mean = data.get("architecture") == "cbow" and data.get("cbow_mean", True) is not False
         return data if is_mean else {**data, "alpha": 0.025}
+
+    @model_validator(mode="after")
+    def _has_both_sides_in_gensim(self) -> Self:
+        if self.window_side == "past" and self.engine == "gensim":
+            raise ValueError(
+                "window_side: past needs engine: native; gensim's windows have both sides"
+            )
+        return self
 
 
 class FastTextConfig(_WindowModel):

@@ -14,6 +14,10 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from nightjar.config import TokenizeConfig
 from nightjar.config.tokenize import VERBATIM
 from nightjar.errors import ArtifactDamaged, EncoderError, StoreNotWritable
@@ -23,14 +27,20 @@ from nightjar.formats.spaces import space_of
 from nightjar.kernels.code_digest import code_digest
 from nightjar.model.lookup import (
     ModelContent,
+    NearItems,
     NgramRows,
     QueryError,
+    RecommenderContent,
+    RecommenderSettings,
     Rows,
     VectorModel,
     write_model,
 )
 from nightjar.model.tokenization import Settings, phrases_to_json
 from nightjar.store import Artifact, Staging, file_identity, schemas
+
+RECOMMENDING = "recommending"
+"""The key in the report of embeddings of items with what was fitted to recommend them."""
 
 
 def model_code_digest() -> str:
@@ -74,6 +84,7 @@ def model_content(name: str, embeddings: Artifact) -> ModelContent:
         definition=definition,
         space=space_of(embeddings),
         phrases=_words(embeddings)["phrases"],
+        recommender=_recommender(embeddings),
     )
 
 
@@ -181,6 +192,37 @@ def _rows(embeddings: Artifact) -> Iterator[Rows]:
     for batch in embeddings.batches("vectors"):
         counts = batch.column("count").to_numpy(zero_copy_only=False)
         yield Rows(batch.column("token").to_pylist(), counts, matrix_of(batch))
+
+
+def _recommender(embeddings: Artifact) -> RecommenderContent | None:
+    """What recommends items, for a model that was learned from events. Memory: all of it."""
+    found = embeddings.manifest.report.get(RECOMMENDING)
+    if found is None:
+        return None
+    settings = RecommenderSettings.of_json(found["settings"])
+    n_items = embeddings.rows("vectors")
+    outputs = None
+    if settings.output is not None:
+        outputs = np.concatenate(
+            [
+                matrix_of(batch.filter(pc.equal(batch.column("kind"), pa.scalar("negative"))))
+                for batch in embeddings.batches("output_vectors")
+            ]
+        )
+    near = embeddings.read(schemas.NEAR_ITEMS).combine_chunks()
+    lengths = np.bincount(near.column("row").to_numpy(), minlength=n_items)
+    described = embeddings.read(schemas.DESCRIBED_ITEMS).combine_chunks()
+    return RecommenderContent(
+        settings=settings,
+        output_vectors=outputs,
+        near=NearItems(
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            near.column("item").to_numpy(),
+            near.column("share").to_numpy(),
+        ),
+        titles=described.column("title").slice(0, n_items).combine_chunks(),
+        new_items=described.slice(n_items),
+    )
 
 
 def _ngrams(embeddings: Artifact) -> NgramRows | None:

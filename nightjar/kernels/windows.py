@@ -49,6 +49,8 @@ class Draws(NamedTuple):
     moves: NDArray[np.float32] = np.zeros(0, np.float32)
     """By row of the noise outputs, copies included, for kernels that hold outputs: 0 for a row that
     stays as it is, else 1."""
+    is_past: bool = False
+    """Whether a window has only the words before its centre, so that the past predicts the next."""
 
 
 class Paths(NamedTuple):
@@ -238,6 +240,12 @@ def fill_window(
         window[n] = input_row_of(int(kept[position]), replica)
         n += 1
     return n
+
+
+@compiled()
+def sight(draws: Draws, position: int, n_kept: int) -> int:
+    """How many of the kept words may be in the window of the centre at ``position``."""
+    return position + 1 if draws.is_past else n_kept
 
 
 @compiled()
@@ -514,8 +522,9 @@ def skipgram_kernel(
             step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
             for position in range(n_kept):
                 state = next_state(state)
+                n_seen = sight(draws, position, n_kept)
                 n_window = fill_window(
-                    kept, n_kept, position, window_size(draws, state), replica, window
+                    kept, n_seen, position, window_size(draws, state), replica, window
                 )
                 if n_window == 0:
                     continue
@@ -573,8 +582,9 @@ def cbow_kernel(
             step = np.float32(max(rate.least, rate.first - rate.slope * (start - offsets[0])))
             for position in range(n_kept):
                 state = next_state(state)
+                n_seen = sight(draws, position, n_kept)
                 n_window = fill_window(
-                    kept, n_kept, position, window_size(draws, state), replica, window
+                    kept, n_seen, position, window_size(draws, state), replica, window
                 )
                 if n_window == 0:
                     continue

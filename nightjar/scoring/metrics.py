@@ -12,6 +12,7 @@ paired differences come from the same few functions, whatever the kind:
 | outlier | place of the outlier, by falling closeness to the others | last place |
 | classification | predicted class | class |
 | neighbors | expected words among the nearest | expected words |
+| next_item | place of the item among the recommendations, from 0 | their number |
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ PURITY = "purity"
 NORMALIZED_INFORMATION = "normalized_information"
 ADJUSTED_INFORMATION = "adjusted_information"
 MACRO_F1 = "macro_f1"
+HIT_RATE = "hit_rate"
+NDCG = "ndcg"
 
 MIN_ITEMS = 3
 """With fewer covered items there is no correlation and no interval."""
@@ -151,14 +154,18 @@ def auc(answers: Floats, gold: Floats, weights: Floats) -> Floats:
 
 
 def hit_rate(answers: Floats, gold: Floats, weights: Floats) -> Floats:
-    """The share of sessions whose last item is among the recommended ones."""
-    del gold
-    return _mean((answers > 0).astype(np.float64), weights)
+    """The share of items whose answer is among the first ``gold`` places."""
+    return _mean((answers < gold).astype(np.float64), weights)
 
 
 def ndcg(answers: Floats, gold: Floats, weights: Floats) -> Floats:
-    """The mean of what each session gives: 1 / log2(place + 1) of its last item."""
-    return _mean(answers / gold, weights)
+    """The mean of 1 / log2(place + 2), 0 beyond the first ``gold`` places.
+
+    Normalised discounted cumulative gain of one right answer (Järvelin and Kekäläinen 2002,
+    doi:10.1145/582415.582418).
+    """
+    gains = np.where(answers < gold, 1 / np.log2(answers + 2), 0.0)
+    return _mean(gains, weights)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -173,8 +180,8 @@ METRICS: Mapping[str, Metric] = {
     ),
     MACRO_F1: Metric("mean F1 of the classes", macro_f1),
     "auc": Metric("probability that an edge scores above a pair that is none", auc),
-    "hit_rate": Metric("share of sessions whose last item is recommended", hit_rate),
-    "ndcg": Metric("gain of the last item's place", ndcg),
+    HIT_RATE: Metric("share of next items among the recommendations", hit_rate),
+    NDCG: Metric("the same, discounted by the place among them", ndcg),
 }
 
 

@@ -148,7 +148,17 @@ ITEMS_SCHEMA = _schema(
     attributes=pa.list_(pa.field("element", pa.string(), nullable=False)),
 )
 """Facts about items; an attribute is ``column=value``."""
-ROWS_QUARANTINE_SCHEMA = QUARANTINE_SCHEMA
+NEAR_ITEMS = "near_items"
+NEAR_ITEMS_SCHEMA = _schema(row=pa.int32(), item=pa.int32(), share=pa.float32())
+"""In embeddings of items: the share of ``item`` among what stood near ``row``; largest first."""
+DESCRIBED_ITEMS = "described_items"
+DESCRIBED_ITEMS_SCHEMA = _schema(
+    item=pa.string(),
+    title_optional=pa.string(),
+    placed=pa.list_(pa.field("element", pa.int32(), nullable=False)),
+)
+"""In embeddings of items: those of the vocabulary in its order, then described ones that are new,
+with the rows of the items that stand for them."""
 
 INDEX_ENTRIES_SCHEMA = _schema(
     doc_id=pa.string(), content_sha256=pa.string(), key_optional=pa.int64()

@@ -10,6 +10,8 @@ milliseconds and processes share its memory (:mod:`.lookup_files`)::
     hashes.npy, slots.npy    the hash table from token to row (:mod:`.token_index`)
     tokenizer.json the tokenizer's definition, if its settings are not enough
     phrases.json   the phrases to join, if any
+    recommending.json, output_vectors.npy, near_*.npy, titles.arrow, new_items.arrow
+                   for a model of items: what recommends (:mod:`.recommending`)
     settings.json  the model's name, the id of its space, how texts are cut
     lookup.json    sizes of all files
 
@@ -31,19 +33,34 @@ from .lookup_errors import QueryError, TableDamaged, UnknownWords
 from .lookup_files import Rows, check_whole
 from .model import Neighbor, OddOneOut, Reading, VectorModel
 from .packing import ModelContent, NgramRows, copy_code, write_model
+from .recommending import (
+    Memory,
+    NearItems,
+    Recommendation,
+    Recommender,
+    RecommenderContent,
+    RecommenderSettings,
+    recommended,
+)
 from .request_limits import RequestLimits
 from .requests import Parameters, answer
 from .vector_table import VectorTable
 
 __all__ = [
     "ApproximateIndex",
+    "Memory",
     "ModelContent",
+    "NearItems",
     "Neighbor",
     "NgramRows",
     "OddOneOut",
     "Parameters",
     "QueryError",
     "Reading",
+    "Recommendation",
+    "Recommender",
+    "RecommenderContent",
+    "RecommenderSettings",
     "RequestLimits",
     "Rows",
     "TableDamaged",
@@ -53,5 +70,6 @@ __all__ = [
     "answer",
     "check_whole",
     "copy_code",
+    "recommended",
     "write_model",
 ]

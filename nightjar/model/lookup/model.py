@@ -31,6 +31,7 @@ from .approximate import ApproximateIndex
 from .lookup_errors import QueryError, TableDamaged, UnknownWords, counted
 from .lookup_files import map_array
 from .nearest import Nearest, cluster_rows, row_lengths, unit_rows
+from .recommending import BLEND, WAYS, ItemRecommender, Recommendation, recommended
 from .token_index import MAX_WORDS, suggest
 from .vector_table import LONGEST_COMPOSED, SubwordVectors, VectorTable
 
@@ -120,6 +121,8 @@ class VectorModel:
         None when nobody knows it."""
         self.phrases = phrases
         """The file of phrases, which is read at the first text; None without phrases."""
+        self.item_recommender: ItemRecommender | None = None
+        """For a model of items: what :meth:`recommend` needs."""
         self.approximate_index: ApproximateIndex | None = None
         """The index for ``approximate`` queries, over the rows of ``table``."""
         self.most_composed: int | None = None
@@ -146,7 +149,9 @@ class VectorModel:
             subwords = SubwordVectors(
                 buckets, rows, ngrams["min_n"], ngrams["max_n"], ngrams["bucket"]
             )
-        return cls(name, table, tokenizer, subwords, definition, phrases, space)
+        model = cls(name, table, tokenizer, subwords, definition, phrases, space)
+        model.item_recommender = ItemRecommender.open(name, directory, table.vectors)
+        return model
 
     # -- words -----------------------------------------------------------------------------
 
@@ -405,6 +410,50 @@ class VectorModel:
         order = np.lexsort((np.arange(len(texts)), -similarities, ~has_words))
         clipped = np.clip(similarities, -1, 1)
         return [(int(place), float(clipped[place])) for place in order]
+
+    # -- items -----------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        history: Sequence[str],
+        topn: int = 10,
+        by: str = BLEND,
+        may_repeat: bool = False,
+    ) -> list[Recommendation]:
+        """The items most likely next after ``history`` (ids, the latest last), best first.
+
+        ``by`` is blend, output, input or cooccurrence (:mod:`.recommending`). Items of the history
+        are left out unless ``may_repeat``. Unknown items of it are ignored if others are known
+        (:meth:`unknown_items`). Raises UnknownWords, and QueryError for a model that was not
+        learned from events.
+        """
+        _check_choice("by", by, (BLEND, *WAYS))
+        items = self.items_by_id()
+        rows = items.history(history, self.table.rows(history).tolist())
+        ((found, scores),) = recommended(items.recommender, [rows], topn, by, may_repeat)
+        names = self.table.tokens_of(found)
+        return [
+            Recommendation(name, score, items.title(row))
+            for name, score, row in zip(names, scores.tolist(), found.tolist(), strict=True)
+        ]
+
+    def unknown_items(self, items: Sequence[str]) -> list[str]:
+        """Those of ``items`` that are known neither from events nor by attributes."""
+        rows = self.items_by_id().rows_of(items, self.table.rows(items).tolist())
+        return list(dict.fromkeys(items[place] for place in np.flatnonzero(rows < 0).tolist()))
+
+    def titles_of(self, items: Sequence[str]) -> list[str | None]:
+        """The title of each item, None where there is none."""
+        rows = self.items_by_id().rows_of(items, self.table.rows(items).tolist())
+        return [None if row < 0 else self.items_by_id().title(row) for row in rows.tolist()]
+
+    def items_by_id(self) -> ItemRecommender:
+        """What recommends. Raises QueryError for a model that was not learned from events."""
+        if self.item_recommender is None:
+            raise QueryError(
+                f"{self.name} recommends nothing: only a model of a corpus of kind events does"
+            )
+        return self.item_recommender
 
     # -- errors ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..tokenization import Settings
 from .lookup_files import Rows, write_description, write_matrix, write_table
 from .model import DEFINITION, NGRAM_BUCKETS, NGRAM_ROWS, PHRASES, SETTINGS
+from .recommending import RecommenderContent, write_recommender
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "tokenization")
 """The code to copy: everything that :class:`.VectorModel` imports besides numpy and pyarrow."""
@@ -46,6 +47,8 @@ class ModelContent:
     """The id of the space of its vectors; None when nobody knows it."""
     phrases: str | None = None
     """The phrases, from :func:`~..tokenization.phrases_to_json`; None without phrases."""
+    recommender: RecommenderContent | None = None
+    """For a model of items."""
 
 
 def write_model(directory: Path, content: ModelContent) -> None:
@@ -61,6 +64,8 @@ def write_model(directory: Path, content: ModelContent) -> None:
         (directory / DEFINITION).write_text(content.definition, encoding="utf-8")
     if content.phrases is not None:
         (directory / PHRASES).write_text(content.phrases, encoding="utf-8")
+    if content.recommender is not None:
+        write_recommender(directory, content.recommender)
     settings = {
         "model": content.name,
         "space": content.space,

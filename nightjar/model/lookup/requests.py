@@ -12,15 +12,17 @@ odd_one_out words                             the one least like the others
 cluster     words                             the number of each word's cluster
 rank        texts, against ``query``          places and similarities, best first
 encode      texts                             float32 (n_texts, vector_size)
+recommend   items of a history, latest last   the items most likely next, best first
 about       none                              the model's name, the id of its space, its sizes
 =========== ================================= ==========================================
 
-Neighbours are objects with ``token`` and ``similarity``. With ``threshold`` they are all words at
-least that similar (synonyms), up to ``topn``. With ``space``, the id of a space, a question is
-refused by a model of another space: give it with vectors that were kept, or where the answer will
-be compared with such. An item may also be a query of its own, an object
-with ``items`` and parameters; the answer is then a list of answers. With ``approximate``,
-neighbours and analogies come from the model's approximate index, if it has one.
+Recommendations, of models of items, are objects with ``item``, ``score`` and ``title`` (null
+without one). Neighbours are objects with ``token`` and ``similarity``. With ``threshold`` they are
+all words at least that similar (synonyms), up to ``topn``. With ``space``, the id of a space, a
+question is refused by a model of another space: give it with vectors that were kept, or where the
+answer will be compared with such. An item may also be a query of its own, an object with ``items``
+and parameters; the answer is then a list of answers. With ``approximate``, neighbours and analogies
+come from the model's approximate index, if it has one.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ import numpy as np
 
 from .lookup_errors import QueryError, counted
 from .model import Neighbor, VectorModel
+from .recommending import WAYS
 from .request_limits import Cost, RequestLimits
 
 MAX_TOPN = 100_000
@@ -61,6 +64,10 @@ class Parameters:
     seed: int = 1
     approximate: bool = False
     """Neighbours and analogies from the approximate index."""
+    by: str = "blend"
+    """What recommends: blend, output, input or cooccurrence."""
+    may_repeat: bool = False
+    """Whether items of the history are recommended again."""
     space: str = ""
     """The space that the vectors of question and answer must be of; "" for any."""
     unknown: str = "error"
@@ -102,7 +109,7 @@ def _converted(name: str, value: Any) -> Any:
         if not is_number or math.isnan(value):
             raise QueryError(f"threshold is {value!r}, expected a number")
         return float(value)
-    if name in ("together", "approximate"):
+    if name in ("together", "approximate", "may_repeat"):
         if not isinstance(value, (bool, np.bool_)):
             raise QueryError(f"{name} is {value!r}, expected true or false")
         return bool(value)
@@ -210,6 +217,8 @@ def _cost(model: VectorModel, n_items: int, parameters: Parameters) -> Cost:
         n_queries = 1 if is_one else n_items
     elif parameters.task == "analogy":
         n_queries = n_items // 3
+    elif parameters.task == "recommend":
+        n_queries = len(WAYS)
     else:
         return Cost()
     n_answers = n_queries * min(parameters.topn, n_words)
@@ -288,6 +297,13 @@ def _encode(model: VectorModel, items: Sequence[Any], parameters: Parameters) ->
     return model.encode(_texts(items), parameters.unknown)
 
 
+def _recommend(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
+    topn = min(parameters.topn, len(model.table))
+    history = _strings(items, "the id of an item")
+    found = model.recommend(history, topn, parameters.by, parameters.may_repeat)
+    return [{"item": one.item, "score": one.score, "title": one.title} for one in found]
+
+
 def _about(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
     if len(items):
         raise QueryError("about takes no items")
@@ -310,6 +326,7 @@ TASKS: Mapping[str, Callable[[VectorModel, Sequence[Any], Parameters], Any]] = {
     "cluster": _cluster,
     "rank": _rank,
     "encode": _encode,
+    "recommend": _recommend,
     "about": _about,
 }
 """The function that answers each task."""

@@ -9,7 +9,7 @@ learns from (:class:`CorpusItems`). Their answers are two numbers for each item,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -68,6 +68,10 @@ class BenchmarkItems(ABC):
     @abstractmethod
     def answer(self, asked: Examinee) -> Answered:
         """Answer every item."""
+
+    def beside(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Scores of what needs no model, by method and metric, to print beside a model's."""
+        return {}
 
 
 class FileItems(BenchmarkItems):

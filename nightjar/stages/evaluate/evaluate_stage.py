@@ -108,7 +108,8 @@ def evaluate(
     ``staging.report["model_files"]`` has the hashes of their arrays, which registration compares
     with what MLflow stored. ``staging.report["summary"]`` has the main score of each benchmark,
     ``answers`` the digest of the answers to it, ``missing_words`` what was not covered,
-    ``warnings`` the benchmarks without a covered item.
+    ``warnings`` the benchmarks without a covered item, ``beside`` what methods without a model
+    reach on a benchmark.
 
     On disk: the model's files. In memory: the unit vectors and one block of similarities.
 
@@ -149,6 +150,8 @@ def evaluate(
         health = measure_health(model, config.max_vocabulary, unknown, counts)
     _report(scores, answers, missing, health, staging)
     staging.report["composed_words"] = len(words.composed)
+    beside = {name: benchmark.beside() for name, benchmark in items.items()}
+    staging.report["beside"] = {name: scores for name, scores in beside.items() if scores}
     if not may_cover_nothing and not any(score.n_covered for score in scores):
         raise _nothing_covered(model_name, len(words.unit_matrix), config, staging.report)
     rows_of = [asdict(score) for score in scores]

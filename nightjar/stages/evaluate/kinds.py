@@ -26,8 +26,9 @@ from nightjar.stages.evaluate.benchmark_items import BenchmarkItems, CorpusItems
 from nightjar.stages.evaluate.categorization import CategorizedWords
 from nightjar.stages.evaluate.classification import LabelledTexts
 from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
+from nightjar.stages.evaluate.held_out_sessions import HeldOutSessions
 from nightjar.stages.evaluate.outliers import OutlierSets
-from nightjar.stages.evaluate.provisional_items import HeldOutLinks, NextItems
+from nightjar.stages.evaluate.provisional_items import HeldOutLinks
 from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Artifact, FileIdentity, file_identity
@@ -41,7 +42,7 @@ KINDS: Mapping[type[BenchmarkConfig], type[FileItems | CorpusItems]] = {
     ClassificationBenchmark: LabelledTexts,
     NeighborsBenchmark: ExpectedNeighbors,
     LinkPredictionBenchmark: HeldOutLinks,
-    NextItemBenchmark: NextItems,
+    NextItemBenchmark: HeldOutSessions,
 }
 """The items of each section of the configuration."""
 

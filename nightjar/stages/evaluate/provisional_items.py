@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
 
-from nightjar.config import LinkPredictionBenchmark, NextItemBenchmark
+from nightjar.config import LinkPredictionBenchmark
 from nightjar.errors import BenchmarkError
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
@@ -65,65 +64,3 @@ class HeldOutLinks(CorpusItems):
         values = ((one * other).sum(axis=1) / norms).astype(np.float64)
         asked.advance(len(self))
         return Answered(Answers(values, np.array(self.gold), own_units(len(self))), ())
-
-
-@dataclass(frozen=True)
-class NextItems(CorpusItems):
-    """The last event of each held-out session."""
-
-    sessions: tuple[tuple[str, ...], ...]
-    wanted: tuple[str, ...]
-    topn: int
-
-    metrics: ClassVar[tuple[str, ...]] = ("hit_rate", "ndcg")
-    stage: ClassVar[str] = schemas.EVENTS
-
-    @classmethod
-    def held_out(cls, corpus: Artifact, config: NextItemBenchmark, seed: int) -> Self:
-        """Every held-out session with its events."""
-        del seed
-        held = corpus.read(schemas.HELD_OUT).to_pylist()
-        last = {row["session"]: row["item"] for row in held if row["part"] == "test"}
-        if not last:
-            raise BenchmarkError("no session is held out; raise held_out.share of the corpus")
-        events: dict[str, list[str]] = defaultdict(list)
-        for row in corpus.read(schemas.EVENTS, ["session", "item"]).to_pylist():
-            events[row["session"]].append(row["item"])
-        for row in held:
-            if row["part"] != "test":
-                events[row["session"]].append(row["item"])
-        names = sorted(last)[: config.max_sessions]
-        return cls(
-            tuple(tuple(events[name]) for name in names),
-            tuple(last[name] for name in names),
-            config.topn,
-        )
-
-    def __len__(self) -> int:
-        """The number of sessions."""
-        return len(self.sessions)
-
-    @property
-    def item_names(self) -> Sequence[str]:
-        """The last item before, and the wanted one."""
-        pairs = zip(self.sessions, self.wanted, strict=True)
-        return [f"... {seen[-1] if seen else ''}: {wanted}" for seen, wanted in pairs]
-
-    def answer(self, asked: Examinee) -> Answered:
-        """The gain of the wanted item's place by the cosine with the last three items."""
-        table = asked.model.table
-        vectors = np.asarray(table.vectors, np.float64)
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        values = np.full(len(self), np.nan)
-        for number, (seen, wanted) in enumerate(zip(self.sessions, self.wanted, strict=True)):
-            rows, target = table.rows(list(seen)), int(table.rows([wanted])[0])
-            rows = rows[rows >= 0]
-            asked.advance(1)
-            if not len(rows) or target < 0:
-                continue
-            scores = unit @ unit[rows[-3:]].sum(axis=0)
-            scores[rows] = -np.inf
-            place = int((scores > scores[target]).sum())
-            values[number] = 1 / np.log2(place + 2) if place < self.topn else 0.0
-        gold = np.ones(len(self))
-        return Answered(Answers(values, gold, own_units(len(self))), ())

@@ -1,5 +1,9 @@
-"""Events: rows of users, items and times become sessions of items, and those become tokens.
+"""Events: from rows of users, items and times to sessions of items, and to tokens of sessions.
 
-A stage reads the rows and publishes the events (``events``), another makes sentences of sessions
-(``tokens``), so that every trainer learns items as it learns words.
+A session is a sentence and an item a token, so every trainer learns items as it learns words.
 """
+
+from nightjar.stages.events.events_artifact import build_events
+from nightjar.stages.events.session_tokens import write_sessions
+
+__all__ = ["build_events", "write_sessions"]

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from nightjar.config import EventsCorpusConfig, NightjarConfig
-from nightjar.config.sources import NOT_SHAPING
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
-from nightjar.sources.provisional_tables import check_event, check_item, gather, table_inputs
-from nightjar.stages.events.provisional_events import build_events, write_sessions
-from nightjar.store import FileIdentity, Identity, schemas
+from nightjar.sources.remote import FETCHED_DIR
+from nightjar.sources.selection import Fetching
+from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
+from nightjar.stages.events.events_artifact import build_events
+from nightjar.stages.events.session_tokens import write_sessions
+from nightjar.store import Identity, schemas
 
 EVENTS_REVISION = 1
 """Raise it when the same sources give other events than before."""
 SESSIONS_REVISION = 1
 """Raise it when the same events give other tokens than before."""
 
-_SHAPING = (
-    *("sources", "items", "time_zone", "sessions", "bots", "min_item_events", "held_out"),
-    *("on_error", "max_lost", "max_expanded_bytes", "max_expansion"),
-)
-_NO_PLACES: Any = {
-    "sources": {"__all__": set(NOT_SHAPING)},
-    "items": {"__all__": set(NOT_SHAPING)},
-}
+_SHAPING = ("sessions", "bots", "min_item_events", "held_out")
 
 
 class ReadEvents(Stage):
@@ -43,8 +37,16 @@ class ReadEvents(Stage):
         schemas.EVENTS: schemas.EVENTS_SCHEMA,
         schemas.HELD_OUT: schemas.HELD_OUT_EVENTS_SCHEMA,
         schemas.ITEMS: schemas.ITEMS_SCHEMA,
-        "quarantine": schemas.ROWS_QUARANTINE_SCHEMA,
+        "quarantine": schemas.QUARANTINE_SCHEMA,
     }
+    pieces = {
+        schemas.ROW_SHARDS: {
+            schemas.ROWS: schemas.EVENT_ROWS_SCHEMA,
+            schemas.ITEMS: schemas.ITEM_ROWS_SCHEMA,
+            "quarantine": schemas.QUARANTINE_SCHEMA,
+        }
+    }
+    uses_executor = True
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
@@ -56,36 +58,34 @@ class ReadEvents(Stage):
         return ()
 
     def identity(self, planning: Planning) -> Identity:
-        """The sources' content, and how events become sessions."""
-        del planning
+        """The sources' content, and how events become sessions; fetches remote files."""
         config = self.config.events_corpus(self.subject)
+        fetching = Fetching(
+            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
+        )
         return Identity(
             stage=schemas.EVENTS,
             name=self.subject,
-            config=config.model_dump(mode="json", include=set(_SHAPING), exclude=_NO_PLACES),
-            inputs=self._inputs(),
-            code={"revision": EVENTS_REVISION},
+            config={
+                **config.model_dump(mode="json", include=set(_SHAPING)),
+                "rows": rows_config(config),
+            },
+            inputs=table_inputs(config, self.loaded.base_dir, fetching),
+            code={"revision": EVENTS_REVISION, **rows_code(config)},
         )
 
     def write(self, context: StageContext) -> None:
-        """See :func:`.build_events`."""
+        """See :func:`.read_row_shards` and :func:`.build_events`."""
         config, staging = self.config.events_corpus(self.subject), context.staging
-        rows = gather(config.sources, context.base_dir, "event", check_event)
-        items = gather(config.items, context.base_dir, "event", check_item)
-        build_events(config, rows.tables.values(), items.tables.values(), staging, context.progress)
-        staging.write("quarantine", rows.quarantined)
-        staging.report["sources"] = rows.report
-        staging.counts["quarantined"] = len(rows.quarantine)
-
-    def changed_input(self, planned: Identity) -> str:
-        """What changed since the plan, as text; empty if nothing did."""
-        is_same = tuple(self._inputs()) == tuple(planned.inputs)
-        return "" if is_same else f"a file of {self.label}"
-
-    def _inputs(self) -> list[FileIdentity]:
-        config = self.config.events_corpus(self.subject)
-        place = self.loaded.base_dir
-        return [*table_inputs(config.sources, place), *table_inputs(config.items, place)]
+        rows = read_row_shards(config, context)
+        items = (batch for shard in rows.of_items() for batch in shard.batches())
+        build_events(config, rows.batches(), items, staging, context.progress)
+        with staging.writer("quarantine", schemas.QUARANTINE_SCHEMA) as writer:
+            for batch in rows.quarantine():
+                writer.write_batch(batch)
+        staging.report["sources"] = rows.sources
+        staging.report["pieces"] = rows.pieces
+        staging.counts.update(rows.counts)
 
 
 class Sessionize(Stage):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from nightjar.config import GraphCorpusConfig, NightjarConfig
-from nightjar.config.sources import NOT_SHAPING
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
-from nightjar.sources.provisional_tables import check_edge, gather, table_inputs
-from nightjar.stages.graph.provisional_graph import build_graph, write_walks
+from nightjar.kernels.code_digest import code_digest
+from nightjar.sources.remote import FETCHED_DIR
+from nightjar.sources.selection import Fetching
+from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
+from nightjar.stages.graph.graph_building import build_graph
+from nightjar.stages.graph.walks_writing import write_walks
 from nightjar.store import Identity, library_versions, schemas
 
 GRAPH_REVISION = 1
@@ -18,18 +20,12 @@ GRAPH_REVISION = 1
 WALKS_REVISION = 1
 """Raise it when the same graph gives other walks than before."""
 
-_OF_THE_GRAPH = ("sources", "directed", "self_loops", "duplicate_edges", "held_out")
-_OF_READING = ("on_error", "max_lost", "max_expanded_bytes", "max_expansion")
-
-
-def graph_config(config: GraphCorpusConfig) -> dict[str, Any]:
-    """What shapes the graph: places of files count by their content."""
-    return config.model_dump(
-        mode="json", include={*_OF_THE_GRAPH, *_OF_READING}, exclude=_NO_PLACES
-    )
-
-
-_NO_PLACES: Any = {"sources": {"__all__": set(NOT_SHAPING)}}
+_SHAPING = ("directed", "self_loops", "duplicate_edges", "held_out")
+_KERNELS = (
+    "nightjar.kernels.first_order_walks",
+    "nightjar.kernels.second_order_walks",
+    "nightjar.kernels.counted_draws",
+)
 
 
 class ReadGraph(Stage):
@@ -47,8 +43,15 @@ class ReadGraph(Stage):
         schemas.NODES: schemas.NODES_SCHEMA,
         schemas.EDGES: schemas.EDGES_SCHEMA,
         schemas.HELD_OUT: schemas.HELD_OUT_EDGES_SCHEMA,
-        "quarantine": schemas.ROWS_QUARANTINE_SCHEMA,
+        "quarantine": schemas.QUARANTINE_SCHEMA,
     }
+    pieces = {
+        schemas.ROW_SHARDS: {
+            schemas.ROWS: schemas.EDGE_ROWS_SCHEMA,
+            "quarantine": schemas.QUARANTINE_SCHEMA,
+        }
+    }
+    uses_executor = True
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
@@ -60,31 +63,33 @@ class ReadGraph(Stage):
         return ()
 
     def identity(self, planning: Planning) -> Identity:
-        """The sources' content, and how edges become a graph."""
-        del planning
+        """The sources' content, and how edges become a graph; fetches remote files."""
         config = self.config.graph_corpus(self.subject)
+        fetching = Fetching(
+            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
+        )
         return Identity(
             stage=schemas.GRAPH,
             name=self.subject,
-            config=graph_config(config),
-            inputs=table_inputs(config.sources, self.loaded.base_dir),
-            code={"revision": GRAPH_REVISION},
+            config={
+                **config.model_dump(mode="json", include=set(_SHAPING)),
+                "rows": rows_config(config),
+            },
+            inputs=table_inputs(config, self.loaded.base_dir, fetching),
+            code={"revision": GRAPH_REVISION, **rows_code(config)},
         )
 
     def write(self, context: StageContext) -> None:
-        """See :func:`.build_graph`."""
+        """See :func:`.read_row_shards` and :func:`.build_graph`."""
         config, staging = self.config.graph_corpus(self.subject), context.staging
-        rows = gather(config.sources, context.base_dir, "edge", check_edge)
-        build_graph(config, rows.tables.values(), staging, context.progress)
-        staging.write("quarantine", rows.quarantined)
-        staging.report["sources"] = rows.report
-        staging.counts["quarantined"] = len(rows.quarantine)
-
-    def changed_input(self, planned: Identity) -> str:
-        """What changed since the plan, as text; empty if nothing did."""
-        config = self.config.graph_corpus(self.subject)
-        now = table_inputs(config.sources, self.loaded.base_dir)
-        return "" if tuple(now) == tuple(planned.inputs) else f"a file of {self.label}"
+        rows = read_row_shards(config, context)
+        build_graph(config, rows.batches(), staging, context.progress)
+        with staging.writer("quarantine", schemas.QUARANTINE_SCHEMA) as writer:
+            for batch in rows.quarantine():
+                writer.write_batch(batch)
+        staging.report["sources"] = rows.sources
+        staging.report["pieces"] = rows.pieces
+        staging.counts.update(rows.counts)
 
 
 class Walk(Stage):
@@ -114,7 +119,11 @@ class Walk(Stage):
             name=self.subject,
             config=self.config.graph_corpus(self.subject).walks.model_dump(mode="json"),
             parents={schemas.GRAPH: planning.parents[schemas.GRAPH]},
-            code={"revision": WALKS_REVISION, **library_versions("numpy")},
+            code={
+                "revision": WALKS_REVISION,
+                "kernels": code_digest(*_KERNELS),
+                **library_versions("numpy"),
+            },
         )
 
     def write(self, context: StageContext) -> None:

@@ -39,6 +39,7 @@ from nightjar.stages.train.training_identity import (
     anchor_of,
     cooccurrences_identity,
     embeddings_identity,
+    learns_items,
     model_seed,
     raw_identity,
 )
@@ -285,6 +286,8 @@ class Train(Stage):
         "components": schemas.components_schema,
         "losses": schemas.LOSSES_SCHEMA,
         ROTATION: schemas.rotation_schema,
+        schemas.NEAR_ITEMS: schemas.NEAR_ITEMS_SCHEMA,
+        schemas.DESCRIBED_ITEMS: schemas.DESCRIBED_ITEMS_SCHEMA,
     }
     files = (schemas.WORDS_FILE, schemas.TOKENIZER_FILE)
 
@@ -301,13 +304,16 @@ class Train(Stage):
         return _VERBS.get(self.config.models[self.subject].trainer, Train.verb)
 
     def parents(self) -> Iterable[Parent]:
-        """The tokens, GloVe's co-occurrences, the embeddings of a base; what is turned."""
+        """The tokens, events, GloVe's co-occurrences, the embeddings of a base; what is turned."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             return
         if self._aligns:
             yield Parent(schemas.RAW_EMBEDDINGS, self.subject)
-        yield Parent(schemas.TOKENS, self.config.corpus_of(self.subject))
+        corpus = self.config.corpus_of(self.subject)
+        yield Parent(schemas.TOKENS, corpus)
+        if learns_items(self.subject, self.config):
+            yield Parent(schemas.EVENTS, corpus)
         if isinstance(model, GloVeConfig):
             yield Parent(schemas.COOCCURRENCES, self.subject)
         base = base_of(model)
@@ -347,6 +353,11 @@ class Train(Stage):
         lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base, anchor)
         resources = read_resources(self.loaded.artifacts_dir)
         train(self.subject, model, self.config.training, lessons, context, resources)
+        events = context.find_parent(schemas.EVENTS)
+        if events is not None:
+            from nightjar.stages.train.recommender_fitting import fit_recommender  # noqa: PLC0415
+
+            fit_recommender(self.subject, events, context.staging, context.progress)
 
     def changed_input(self, planned: Identity) -> str:
         """What changed since the plan (files of an imported model), as text; empty if nothing."""
@@ -408,4 +419,5 @@ def _parents(planning: Planning) -> Parents:
         found.get(schemas.TOKENS, ""),
         found.get(schemas.EMBEDDINGS),
         found.get(schemas.COOCCURRENCES),
+        found.get(schemas.EVENTS),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from nightjar.config import space_of_model
 from nightjar.config.models import (
+    EventsCorpusConfig,
     GloVeConfig,
     ImportConfig,
     ModelConfig,
@@ -28,7 +29,7 @@ from nightjar.files.paths import SPECIAL, resolve_pattern, special_file
 from nightjar.kernels.code_digest import code_digest
 from nightjar.stages.train.engines import engine_of
 from nightjar.store import Identity, file_identity, library_versions
-from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, RAW_EMBEDDINGS, TOKENS
+from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, EVENTS, RAW_EMBEDDINGS, TOKENS
 
 TRAINING_REVISION = 3
 """Raise it when a change that the hash of the engine's code misses changes the vectors."""
@@ -40,6 +41,8 @@ ENCODER_REVISION = 4
 """Raise it when a change of our own code changes the rows of SIF and uSIF."""
 ALIGNING_REVISION = 1
 """Raise it when a change of our own code changes how vectors are turned."""
+RECOMMENDER_REVISION = 1
+"""Raise it when a change that the hash of the code misses changes what recommends items."""
 ANCHOR = "anchor"
 """Key in the config of an identity: the version whose coordinates the vectors keep to."""
 _NOT_SHAPING = {"corpus", "gate_benchmarks", "init_from", "model", "space"}
@@ -55,6 +58,8 @@ class Parents:
     base: str | None = None
     cooccurrences: str | None = None
     """For GloVe; None means those counted from ``tokens`` of a corpus without a name."""
+    events: str | None = None
+    """For models that recommend items."""
 
 
 def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
@@ -137,7 +142,30 @@ def own_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Par
         return _encoder_identity(name, model, parents)
     if isinstance(model, ProneConfig):
         raise TypeError(f"{name}: no stage trains {model.trainer} yet")
-    return trained_identity(name, model, config.training, parents)
+    own = trained_identity(name, model, config.training, parents)
+    return own if parents.events is None else _recommending(own, parents.events)
+
+
+def learns_items(name: str, config: NightjarConfig) -> bool:
+    """Whether the model ``name`` learns from events, and so recommends items."""
+    corpus = config.corpora[config.corpus_of(name)]
+    return isinstance(corpus, EventsCorpusConfig) and isinstance(config.models[name], TrainedConfig)
+
+
+def _recommending(own: Identity, events: str) -> Identity:
+    """A training that also fits what recommends items, on what the events hold out."""
+    return replace(
+        own,
+        parents={**own.parents, EVENTS: events},
+        code={
+            **own.code,
+            "recommending": {
+                "revision": RECOMMENDER_REVISION,
+                "libraries": library_versions("numpy", "scipy"),
+                "code": code_digest("nightjar.stages.train.recommender_fitting"),
+            },
+        },
+    )
 
 
 def raw_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Parents) -> Identity:

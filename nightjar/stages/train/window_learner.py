@@ -212,7 +212,8 @@ class WindowLearner:
             generator = np.random.default_rng([self._job.seed, epoch])
             noise = draw_noise(self._counts, model.ns_exponent, generator)
         window = np.uint64(model.window)
-        self._draws = Draws(self._limits, noise, window, model.shrink_windows, self._moves)
+        is_past = isinstance(model, Word2VecConfig) and model.window_side == "past"
+        self._draws = Draws(self._limits, noise, window, model.shrink_windows, self._moves, is_past)
         return islice(spans(self._job.corpus.batches()), n_done, None)
 
     def learn(self, span: Span, epoch: int, worker: int) -> SpanResult:
