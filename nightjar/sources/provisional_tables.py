@@ -70,10 +70,10 @@ def table_inputs(sources: Sources, base_dir: Path) -> list[FileIdentity]:
     ]
 
 
-def gather(sources: Sources, base_dir: Path, unit: str, check: Check) -> Gathered:
+def gather(sources: Sources, base_dir: Path, check: Check) -> Gathered:
     """Read every file; rows that ``check`` refuses are quarantined."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in sources}
-    report = {name: {"files_read": 0, f"{unit}s_kept": 0, "quarantined": 0} for name in sources}
+    report = {name: {"files_read": 0, "rows_kept": 0, "quarantined": 0} for name in sources}
     quarantine: list[dict[str, Any]] = []
     for name, path in table_files(sources, base_dir):
         report[name]["files_read"] += 1
@@ -91,7 +91,7 @@ def gather(sources: Sources, base_dir: Path, unit: str, check: Check) -> Gathere
                 )
             else:
                 rows[name].append(row)
-                report[name][f"{unit}s_kept"] += 1
+                report[name]["rows_kept"] += 1
     tables = {name: pa.Table.from_pylist(found) for name, found in rows.items()}
     return Gathered(tables, report, quarantine)
 

@@ -24,7 +24,7 @@ class CorpusKind:
     @property
     def kept(self) -> str:
         """Key of a source's counts in ``report["sources"]``: how many of its units were kept."""
-        return f"{self.unit}s_kept"
+        return "documents_kept" if self.source == DOCUMENTS else "rows_kept"
 
 
 KINDS: Mapping[str, CorpusKind] = MappingProxyType(

@@ -70,8 +70,8 @@ class ReadEvents(Stage):
     def write(self, context: StageContext) -> None:
         """See :func:`.build_events`."""
         config, staging = self.config.events_corpus(self.subject), context.staging
-        rows = gather(config.sources, context.base_dir, "event", check_event)
-        items = gather(config.items, context.base_dir, "event", check_item)
+        rows = gather(config.sources, context.base_dir, check_event)
+        items = gather(config.items, context.base_dir, check_item)
         build_events(config, rows.tables.values(), items.tables.values(), staging, context.progress)
         staging.write("quarantine", rows.quarantined)
         staging.report["sources"] = rows.report

@@ -74,7 +74,7 @@ class ReadGraph(Stage):
     def write(self, context: StageContext) -> None:
         """See :func:`.build_graph`."""
         config, staging = self.config.graph_corpus(self.subject), context.staging
-        rows = gather(config.sources, context.base_dir, "edge", check_edge)
+        rows = gather(config.sources, context.base_dir, check_edge)
         build_graph(config, rows.tables.values(), staging, context.progress)
         staging.write("quarantine", rows.quarantined)
         staging.report["sources"] = rows.report

@@ -31,7 +31,7 @@ def build_graph(
             if not config.directed:
                 pair = (min(pair), max(pair))
             if pair[0] == pair[1] and config.self_loops == "drop":
-                counts["self_loops"] += 1
+                counts["self_loops_dropped"] += 1
                 continue
             counts["duplicate_edges"] += pair in weights
             weights[pair] = weights.get(pair, 0.0) + float(row.get("weight") or 1.0)
@@ -61,7 +61,7 @@ def build_graph(
     pairs = np.array([(place[a], place[b]) for a, b in held], np.int32).reshape(-1, 2)
     columns = [pa.array(pairs[:, 0]), pa.array(pairs[:, 1])]
     staging.write("held_out", pa.table(columns, schema=schemas.HELD_OUT_EDGES_SCHEMA))
-    counts.update(nodes=len(names), edges=len(weights), edges_held_out=len(held))
+    counts.update(nodes=len(names), edges=len(weights), held_out=len(held))
 
 
 def _share(pair: tuple[str, str]) -> float:
