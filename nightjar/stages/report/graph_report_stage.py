@@ -52,7 +52,7 @@ def report_graph(graph: Artifact, walks: Artifact, context: StageContext) -> Non
     doubts = _doubts(graph.manifest.name, found)
     staging.report[DOUBTS] = doubts
     sources = source_rows(graph)
-    drops = drop_rows(graph, ("self_loops", "duplicate_edges"))
+    drops = drop_rows(graph, ("self_loops_dropped", "duplicate_edges"))
     degrees = [
         {"min_degree": low, "max_degree": high, "nodes": n}
         for (low, high), n in binned(found.degrees).items()
@@ -71,7 +71,7 @@ def report_graph(graph: Artifact, walks: Artifact, context: StageContext) -> Non
     staging.counts.update(
         nodes=counts["nodes"],
         edges=counts["edges"],
-        edges_held_out=counts.get("edges_held_out", 0),
+        edges_held_out=graph.rows(schemas.HELD_OUT),
         isolated=int((found.degrees == 0).sum()),
         components=len(found.sizes),
         quarantined=counts.get("quarantined", 0),
