@@ -182,9 +182,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "workers": arguments.workers,
         "length": 80,
         "walks": {"first_order": (1.0, 1.0), "second_order": (0.5, 2.0)},
-        "our_walks": min(500_000, arguments.edges // 10),
-        "peer_walks": min(100_000, arguments.edges // 50),
-        "node2vec_walks": 4,
+        "our_walks": min(200_000, arguments.edges // 10),
+        "peer_walks": min(30_000, arguments.edges // 50),
+        "node2vec_walks": 2,
     }
     runs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as name:

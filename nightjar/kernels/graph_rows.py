@@ -90,17 +90,23 @@ def _stand_alone(rows: GraphRows, weights: Weights, edge: int) -> None:
 
 
 @compiled()
-def find_edge(rows: GraphRows, source: int, target: int) -> int:
-    """The place in ``targets`` of the edge from ``source`` to ``target``; -1 if there is none."""
-    low, end = rows.offsets[source], rows.offsets[source + 1]
-    high = end
-    while low < high:
-        middle = (low + high) >> 1
-        if rows.targets[middle] < target:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and rows.targets[low] == target else -1
+def find_edge(
+    offsets: NDArray[np.int64], targets: NDArray[np.int32], source: int, target: int
+) -> int:
+    """The place in ``targets`` of the edge from ``source`` to ``target``; -1 if there is none.
+
+    Arrays, not GraphRows: taking them out of a tuple counts references, which takes longer.
+    """
+    first = offsets[source]
+    size = offsets[source + 1] - first
+    if size == 0:
+        return -1
+    while size > 1:
+        # Without a branch, since none can be foreseen.
+        half = size >> 1
+        first += half * int(targets[first + half] <= target)
+        size -= half
+    return first if targets[first] == target else -1
 
 
 class Neighborhood(NamedTuple):
@@ -157,19 +163,26 @@ def fill_filter(rows: GraphRows, neighborhood: Neighborhood) -> None:
 
 
 @compiled()
-def are_neighbors(rows: GraphRows, neighborhood: Neighborhood, source: int, target: int) -> bool:
+def are_neighbors(
+    offsets: NDArray[np.int64],
+    targets: NDArray[np.int32],
+    is_symmetric: bool,
+    source: int,
+    target: int,
+) -> bool:
     """Whether an edge leads from ``source`` to ``target``; the shorter row is searched."""
-    if neighborhood.is_symmetric:
-        n_from = rows.offsets[source + 1] - rows.offsets[source]
-        if rows.offsets[target + 1] - rows.offsets[target] < n_from:
-            return find_edge(rows, target, source) >= 0
-    return find_edge(rows, source, target) >= 0
+    if is_symmetric:
+        n_from = offsets[source + 1] - offsets[source]
+        if offsets[target + 1] - offsets[target] < n_from:
+            return find_edge(offsets, targets, target, source) >= 0
+    return find_edge(offsets, targets, source, target) >= 0
 
 
 @compiled()
-def may_be_neighbors(neighborhood: Neighborhood, source: int, target: int) -> bool:
+def may_be_neighbors(
+    words: NDArray[np.uint64], is_symmetric: bool, source: int, target: int
+) -> bool:
     """False if no edge leads from ``source`` to ``target``; nearly always true if one does not."""
-    hashed = edge_hash(source, target, neighborhood.is_symmetric)
+    hashed = edge_hash(source, target, is_symmetric)
     bits = bits_of(hashed)
-    place = word_of(hashed, np.uint64(len(neighborhood.words)))
-    return bool((neighborhood.words[place] & bits) == bits)
+    return bool((words[word_of(hashed, np.uint64(len(words)))] & bits) == bits)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nightjar.kernels.compilation import compiled, inlined
+from nightjar.kernels.compilation import compiled
 from nightjar.kernels.counted_draws import GAMMA, LOWER_BITS, UPPER, mixed
 from nightjar.kernels.graph_rows import (
     GraphRows,
@@ -38,8 +38,8 @@ _AT_ONCE = 128
 """Walks side by side: a step waits for memory, and the waits of different walks overlap."""
 _ALL = 4294967296.0
 """One, as a number of 32-bit coins."""
+_ANY_COIN = np.uint64(1 << 32)
 _LEAST_TRIALS = 16
-_REJECTED, _ACCEPTED, _UNSURE = 0, 1, 2
 
 
 class Bias(NamedTuple):
@@ -94,7 +94,7 @@ class _Slots(NamedTuple):
     coin: NDArray[np.uint64]
     node: NDArray[np.int32]
     """The edge that was drawn, whether to take its alias, and the node there."""
-    verdict: NDArray[np.int8]
+    verdict: NDArray[np.bool_]
     chosen: NDArray[np.int64]
     """Scratch: slots that are unsure, then those that made a step."""
     hashed: NDArray[np.uint64]
@@ -126,7 +126,7 @@ def walk_second_order(
         np.empty(_AT_ONCE, np.int64),
         np.empty(_AT_ONCE, np.uint64),
         np.empty(_AT_ONCE, np.int32),
-        np.empty(_AT_ONCE, np.int8),
+        np.empty(_AT_ONCE, np.bool_),
         np.empty(_AT_ONCE, np.int64),
         np.empty(_AT_ONCE, np.uint64),
     )
@@ -165,7 +165,7 @@ def _start(
             slots.current[n_active] = node
             slots.begin[n_active] = rows.offsets[node]
             slots.size[n_active] = np.uint64(size)
-            slots.way_back[n_active] = np.uint64(0)
+            slots.way_back[n_active] = _ANY_COIN
             slots.trials[n_active] = 0
             n_active += 1
         n_started += 1
@@ -212,23 +212,17 @@ def _decide(
         drawn = mixed(states[walk])
         coin = drawn >> UPPER
         before, node = slots.before[slot], slots.node[slot]
-        verdict = _REJECTED
-        if before < 0:
-            verdict = _ACCEPTED
-        elif (drawn & LOWER_BITS) < slots.way_back[slot]:
-            slots.node[slot] = before
-            verdict = _ACCEPTED
-        elif node == before:
-            if coin < bias.accept_back:
-                verdict = _ACCEPTED
-        elif coin < surely:
-            verdict = _ACCEPTED
-        elif coin < perhaps:
-            verdict = _UNSURE
-            slots.chosen[n_unsure] = slot
-            slots.hashed[n_unsure] = edge_hash(before, node, neighborhood.is_symmetric)
-            n_unsure += 1
-        slots.verdict[slot] = verdict
+        # Few branches, since none can be foreseen. At the start every coin accepts what was drawn.
+        is_free = (drawn & LOWER_BITS) < slots.way_back[slot]
+        node = before if is_free and before >= 0 else node
+        is_back = node == before
+        is_sure = is_free | (coin < (bias.accept_back if is_back else surely))
+        is_unsure = (not is_sure) & (not is_back) & (coin < perhaps)
+        slots.node[slot] = node
+        slots.verdict[slot] = is_sure
+        slots.chosen[n_unsure] = slot
+        slots.hashed[n_unsure] = edge_hash(before, node, neighborhood.is_symmetric)
+        n_unsure += int(is_unsure)
     return n_unsure
 
 
@@ -243,15 +237,17 @@ def _ask(
     for place in range(n_unsure):
         slot, hashed = slots.chosen[place], slots.hashed[place]
         bits = bits_of(hashed)
-        if (neighborhood.words[word_of(hashed, n_words)] & bits) == bits:
-            slots.chosen[n_left] = slot
-            n_left += 1
-        else:
-            slots.verdict[slot] = _REJECTED if is_near_better else _ACCEPTED
+        may_be_near = (neighborhood.words[word_of(hashed, n_words)] & bits) == bits
+        slots.verdict[slot] = not is_near_better
+        slots.chosen[n_left] = slot
+        n_left += int(may_be_near)
+    offsets, targets = rows.offsets, rows.targets
+    is_symmetric = neighborhood.is_symmetric
     for place in range(n_left):
         slot = slots.chosen[place]
-        is_near = are_neighbors(rows, neighborhood, slots.before[slot], slots.node[slot])
-        slots.verdict[slot] = _ACCEPTED if is_near == is_near_better else _REJECTED
+        before, node = slots.before[slot], slots.node[slot]
+        is_near = are_neighbors(offsets, targets, is_symmetric, before, node)
+        slots.verdict[slot] = is_near == is_near_better
 
 
 @compiled()
@@ -270,11 +266,10 @@ def _accept(
     """
     n_moved = 0
     for slot in range(n_active):
-        if slots.verdict[slot] == _REJECTED:
-            slots.trials[slot] += 1
-            n_trials = slots.trials[slot]
-            if n_trials < _LEAST_TRIALS or n_trials < np.int64(slots.size[slot]):
-                continue
+        n_trials = slots.trials[slot] + 1
+        slots.trials[slot] = n_trials
+        is_long = n_trials > _LEAST_TRIALS and n_trials > np.int64(slots.size[slot])
+        if is_long and not slots.verdict[slot]:
             walk = slots.walk[slot]
             states[walk] += GAMMA
             slots.node[slot] = _drawn_exactly(
@@ -286,8 +281,9 @@ def _accept(
                 slots.current[slot],
                 mixed(states[walk]),
             )
+            slots.verdict[slot] = True
         slots.chosen[n_moved] = slot
-        n_moved += 1
+        n_moved += int(slots.verdict[slot])
     return n_moved
 
 
@@ -316,12 +312,53 @@ def _move(
         slots.current[slot] = node
         slots.trials[slot] = 0
     if bias.excess > 0.0:
+        if len(weights.thresholds) > 0:
+            _weigh_ways_back(rows, weights, bias, slots, n_moved)
+        else:
+            _count_ways_back(rows, neighborhood, bias, slots, n_moved)
+    else:
+        for place in range(n_moved):
+            slots.way_back[slots.chosen[place]] = np.uint64(0)
+
+
+@compiled()
+def _count_ways_back(
+    rows: GraphRows, neighborhood: Neighborhood, bias: Bias, slots: _Slots, n_moved: int
+) -> None:
+    """Set ``way_back`` of the slots in ``chosen``, where every edge weighs the same.
+
+    It is the share of the excess of the edge back in all that is drawn.
+    """
+    offsets, targets, words = rows.offsets, rows.targets, neighborhood.words
+    for place in range(n_moved):
+        slot = slots.chosen[place]
+        share = bias.excess / (float(slots.size[slot]) * bias.largest + bias.excess)
+        slots.way_back[slot] = np.uint64(_ALL * share)
+    if not neighborhood.is_symmetric:
         for place in range(n_moved):
             slot = slots.chosen[place]
-            if slots.size[slot] > 0:
-                slots.way_back[slot] = _way_back(
-                    rows, weights, neighborhood, bias, slots.before[slot], slots.current[slot]
-                )
+            before, current = slots.before[slot], slots.current[slot]
+            is_edge = may_be_neighbors(words, False, current, before)
+            if not is_edge or find_edge(offsets, targets, current, before) < 0:
+                slots.way_back[slot] = np.uint64(0)
+
+
+@compiled()
+def _weigh_ways_back(
+    rows: GraphRows, weights: Weights, bias: Bias, slots: _Slots, n_moved: int
+) -> None:
+    """Set ``way_back`` of the slots in ``chosen``, by the weights of the edges back."""
+    offsets, targets = rows.offsets, rows.targets
+    values, sums = weights.weights, weights.sums
+    for place in range(n_moved):
+        slot = slots.chosen[place]
+        current = slots.current[slot]
+        edge = find_edge(offsets, targets, current, slots.before[slot])
+        share = 0.0
+        if edge >= 0:
+            excess = bias.excess * values[edge]
+            share = excess / (sums[current] * bias.largest + excess)
+        slots.way_back[slot] = np.uint64(_ALL * share)
 
 
 @compiled()
@@ -341,33 +378,6 @@ def _leave(length: int, slots: _Slots, n_moved: int, n_active: int) -> int:
             slots.way_back[slot] = slots.way_back[n_active]
             slots.trials[slot] = slots.trials[n_active]
     return n_active
-
-
-@inlined
-def _way_back(
-    rows: GraphRows,
-    weights: Weights,
-    neighborhood: Neighborhood,
-    bias: Bias,
-    before: int,
-    current: int,
-) -> np.uint64:
-    """Coins that go back at once: the share of the excess of the edge back in all that is drawn."""
-    if len(weights.thresholds) > 0:
-        edge = find_edge(rows, current, before)
-        if edge < 0:
-            return np.uint64(0)
-        excess = bias.excess * weights.weights[edge]
-        total = weights.sums[current]
-    else:
-        if not neighborhood.is_symmetric and (
-            not may_be_neighbors(neighborhood, current, before)
-            or find_edge(rows, current, before) < 0
-        ):
-            return np.uint64(0)
-        excess = bias.excess
-        total = float(rows.offsets[current + 1] - rows.offsets[current])
-    return np.uint64(_ALL * (excess / (total * bias.largest + excess)))
 
 
 @compiled()
@@ -404,11 +414,12 @@ def _worth(
 ) -> float:
     """What an edge is worth to a walk that came from ``before``; not normalized."""
     node = rows.targets[edge]
+    is_symmetric = neighborhood.is_symmetric
     weight = float(weights.weights[edge]) if len(weights.thresholds) > 0 else 1.0
     if node == before:
         return weight * bias.back
-    if may_be_neighbors(neighborhood, before, node) and are_neighbors(
-        rows, neighborhood, before, node
+    if may_be_neighbors(neighborhood.words, is_symmetric, before, node) and are_neighbors(
+        rows.offsets, rows.targets, is_symmetric, before, node
     ):
         return weight * bias.near
     return weight * bias.far
