@@ -1,7 +1,8 @@
 """What all kinds of benchmarks share: items that a model answers.
 
-A kind is a class of items (:class:`BenchmarkItems`) in a module of its own, a section of the
-configuration, and a line in :mod:`.kinds`. Its answers are two numbers for each item, of which
+A kind is a class of items in a module of its own, a section of the configuration, and a line in
+:mod:`.kinds`. Items are in a file (:class:`FileItems`) or held out of the corpus that the model
+learns from (:class:`CorpusItems`). Their answers are two numbers for each item, of which
 :mod:`nightjar.scoring.metrics` makes scores, intervals and the gate's paired differences.
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from nightjar.model.lookup import VectorModel
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.word_table import WordTable
+from nightjar.store import Artifact
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,6 @@ class BenchmarkItems(ABC):
     has_texts: ClassVar[bool] = False
     """Whether the items are texts, which the model has to split into words."""
 
-    @classmethod
-    @abstractmethod
-    def read(cls, path: Path, config: Any) -> Self:
-        """Every item. Raises BenchmarkError with the line or row that is malformed."""
-
     @abstractmethod
     def __len__(self) -> int:
         """The number of items."""
@@ -71,6 +68,30 @@ class BenchmarkItems(ABC):
     @abstractmethod
     def answer(self, asked: Examinee) -> Answered:
         """Answer every item."""
+
+
+class FileItems(BenchmarkItems):
+    """The items of a benchmark that is a file."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path, config: Any) -> Self:
+        """Every item. Raises BenchmarkError with the line or row that is malformed."""
+
+
+class CorpusItems(BenchmarkItems):
+    """The items of a benchmark that is held out of the corpus of the model."""
+
+    stage: ClassVar[str]
+    """The stage of the corpus that holds them out: ``graph`` or ``events``."""
+
+    @classmethod
+    @abstractmethod
+    def held_out(cls, corpus: Artifact, config: Any, seed: int) -> Self:
+        """Every item, or a sample drawn by ``seed`` (``evaluation.seed``), from tonight's artifact.
+
+        Raises BenchmarkError when it holds nothing out, with the key that changes that.
+        """
 
 
 def distinct(words: Iterable[str]) -> list[str]:

@@ -30,7 +30,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse
 from numpy.typing import NDArray
@@ -38,11 +37,11 @@ from scipy.special import iv
 from threadpoolctl import threadpool_limits
 
 from nightjar.config.models import ProneConfig
+from nightjar.core.stage import StageContext
 from nightjar.errors import VocabularyError
 from nightjar.formats.embeddings import blocks, stretches, write_vectors
-from nightjar.progress import Progress
 from nightjar.stages.train.sparse_matrix import Floats, Products, SparseMatrix
-from nightjar.store import Artifact, Staging, schemas
+from nightjar.store import Artifact, schemas
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -52,6 +51,14 @@ LENGTH = 10.0
 _EXTRA = 10
 """Directions beyond those wanted, so that the last ones wanted are found well."""
 _POWER_ITERATIONS = 5
+
+
+@dataclass(frozen=True)
+class NodeArtifacts:
+    """A graph, and the tokens of its walks, whose vocabulary orders the nodes."""
+
+    graph: Artifact
+    tokens: Artifact
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +77,14 @@ class NodeGraph:
     """Nodes without a vector, by the key of the manifest's counts."""
 
 
-def read_graph(graph: Artifact, tokens: Artifact, name: str = "NAME") -> NodeGraph:
-    """The graph in the order of the vocabulary of ``tokens``.
+def read_graph(artifacts: NodeArtifacts, name: str = "NAME") -> NodeGraph:
+    """The graph in the order of the vocabulary of its tokens.
 
     Nodes without an edge are left out: nothing is known about them. In memory: the edges, 12 bytes
     each, and 40 more while both directions are added. Raises VocabularyError for a graph with fewer
     than two connected nodes; ``name`` is the model's.
     """
+    graph, tokens = artifacts.graph, artifacts.tokens
     edges = graph.read(schemas.EDGES)
     source, target, weight = (edges.column(key).to_numpy() for key in edges.column_names)
     nodes = graph.read(schemas.NODES, ["node"]).column("node")
@@ -105,9 +113,7 @@ def read_graph(graph: Artifact, tokens: Artifact, name: str = "NAME") -> NodeGra
     return NodeGraph(
         names=tuple(vocabulary.column("token").take(kept).to_pylist()),
         counts=vocabulary.column("count").to_numpy()[kept],
-        weights=SparseMatrix(
-            both.indptr.astype(np.int64), both.indices.astype(np.int32), values
-        ),
+        weights=SparseMatrix(both.indptr.astype(np.int64), both.indices.astype(np.int32), values),
         dropped={
             "nodes_without_edges": int(len(nodes) - has_edge.sum()),
             "nodes_without_tokens": int(has_edge.sum()) - len(kept),
@@ -118,25 +124,24 @@ def read_graph(graph: Artifact, tokens: Artifact, name: str = "NAME") -> NodeGra
 def factorize(
     name: str,
     model: ProneConfig,
-    seed: int,
-    lessons: tuple[Artifact, Artifact],
-    staging: Staging,
-    progress: Progress,
-    n_workers: int = 1,
+    artifacts: NodeArtifacts,
+    context: StageContext,
 ) -> None:
-    """Write ``vectors`` of the graph and tokens in ``lessons``, with counts and report.
+    """Write ``vectors``, counts and report of ``model``, called ``name``; it has its own seed.
 
     Memory: 8 bytes a stored edge three times, and seven matrices of (nodes, vector_size + 10)
     float32. The result depends on the graph, the order of the vocabulary, the settings and the
-    seed, not on ``n_workers``. Raises VocabularyError for a graph without edges.
+    seed, not on the number of threads. Raises VocabularyError for a graph without edges.
     """
-    graph, tokens = lessons
-    found = read_graph(graph, tokens, name)
+    if model.seed is None:
+        raise ValueError(f"{name} has no seed")
+    progress, staging = context.progress, context.staging
+    found = read_graph(artifacts, name)
     weights = found.weights
     n_products = 2 * _POWER_ITERATIONS + 2 + 2 * max(0, model.steps - 1)
     progress.start(f"factorize {name}", n_products, "products")
-    with _in_one_thread(), Products.of(n_workers, progress.advance) as products:
-        vectors = spectral(proximities(weights, model.ns_exponent), model, seed, products)
+    with _in_one_thread(), Products.of(context.n_workers, progress.advance) as products:
+        vectors = spectral(proximities(weights, model.ns_exponent), model, products)
         if model.steps > 1:
             vectors = propagated(weights, vectors, model, products)
         vectors = of_length(vectors, LENGTH)
@@ -144,9 +149,11 @@ def factorize(
     staging.counts.update(
         vocabulary_kept=len(found.names), edges=len(weights.values) // 2, **found.dropped
     )
-    staging.report.update(trainer=model.trainer, seed=seed, n_workers=n_workers)
+    staging.report.update(trainer=model.trainer, seed=model.seed, n_workers=context.n_workers)
     logger.info(
-        "%s: %s, %s factorized", name, counted(len(found.names), "node"),
+        "%s: %s, %s factorized",
+        name,
+        counted(len(found.names), "node"),
         counted(len(weights.values), "value"),
     )
 
@@ -159,7 +166,7 @@ def _in_one_thread() -> Iterator[None]:
 
 
 def proximities(weights: SparseMatrix, ns_exponent: float) -> SparseMatrix:
-    """log p(j | i) - log n(j) of each edge (section 3.1, equation 4)."""
+    """The value of each edge, log p(j | i) - log n(j) (section 3.1, equation 4)."""
     rows, columns = weights.rows, weights.columns
     sums = np.bincount(rows, weights.values, len(weights))
     shares = weights.values / sums[rows]
@@ -169,7 +176,7 @@ def proximities(weights: SparseMatrix, ns_exponent: float) -> SparseMatrix:
     return SparseMatrix(weights.offsets, columns, values.astype(np.float32))
 
 
-def spectral(matrix: SparseMatrix, model: ProneConfig, seed: int, products: Products) -> Floats:
+def spectral(matrix: SparseMatrix, model: ProneConfig, products: Products) -> Floats:
     """The largest left singular vectors times the roots of their values, (n, vector_size).
 
     Columns beyond the number of nodes are zero. Rows get length one.
@@ -177,7 +184,7 @@ def spectral(matrix: SparseMatrix, model: ProneConfig, seed: int, products: Prod
     n_rows = len(matrix)
     size = min(model.vector_size + _EXTRA, n_rows)
     other = matrix.transposed()
-    drawn = np.random.default_rng(seed).standard_normal((n_rows, size), np.float32)
+    drawn = np.random.default_rng(model.seed).standard_normal((n_rows, size), np.float32)
     base = _orthogonal(products.multiply(matrix, drawn))
     for _ in range(_POWER_ITERATIONS):
         base = _orthogonal(products.multiply(other, base))

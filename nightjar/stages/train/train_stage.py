@@ -13,6 +13,7 @@ from pydantic import ByteSize
 from nightjar.config import (
     ImportConfig,
     NightjarConfig,
+    ProneConfig,
     SifConfig,
     UsifConfig,
     base_of,
@@ -260,7 +261,7 @@ class Count(Stage):
         return cast("GloVeConfig", self.config.models[self.subject])
 
 
-_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
+_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh", "prone": "factorize"}
 """Verbs for the trainers that do not train."""
 
 
@@ -274,7 +275,7 @@ class Train(Stage):
     verb = "train"
     of = Of.MODEL
     keep = Keep.MODEL
-    about = "one model: Word2Vec, FastText, GloVe; pre-trained vectors; a sentence encoder"
+    about = "one model: Word2Vec, FastText, GloVe, ProNE; pre-trained vectors; a sentence encoder"
     tables = {
         "vectors": schemas.vectors_schema,
         "output_vectors": schemas.output_vectors_schema,
@@ -300,7 +301,7 @@ class Train(Stage):
         return _VERBS.get(self.config.models[self.subject].trainer, Train.verb)
 
     def parents(self) -> Iterable[Parent]:
-        """The tokens, GloVe's co-occurrences, the embeddings of a base; what is turned."""
+        """The tokens, co-occurrences or graph (GloVe, ProNE), a base; what is turned."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             return
@@ -309,6 +310,8 @@ class Train(Stage):
         yield Parent(schemas.TOKENS, self.config.corpus_of(self.subject))
         if isinstance(model, GloVeConfig):
             yield Parent(schemas.COOCCURRENCES, self.subject)
+        if isinstance(model, ProneConfig):
+            yield Parent(schemas.GRAPH, self.config.corpus_of(self.subject))
         base = base_of(model)
         if base is not None:
             yield Parent(schemas.EMBEDDINGS, base)
@@ -320,7 +323,7 @@ class Train(Stage):
         return embeddings_identity(self.subject, self.config, place, parents, planning.anchors)
 
     def write(self, context: StageContext) -> None:
-        """See :func:`.train`, ``write_aligned``, ``import_vectors`` and ``fit_encoder``."""
+        """See :func:`.train` and what other trainers have in its place (:mod:`.prone`, say)."""
         named = anchor_of(context.identity)
         anchor = None if named is None else open_anchor(context.store, self.subject, named)
         if self._aligns:
@@ -341,9 +344,21 @@ class Train(Stage):
                 raise TypeError(f"{self.subject} is made from no model")
             fit_encoder(self.subject, model, base, tokens, context.staging, context.progress)
             return
+        if isinstance(model, ProneConfig):
+            self._factorize(model, tokens, context)
+            return
         lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base, anchor)
         resources = read_resources(self.loaded.artifacts_dir)
         train(self.subject, model, self.config.training, lessons, context, resources)
+
+    def _factorize(self, model: ProneConfig, tokens: Artifact, context: StageContext) -> None:
+        from nightjar.stages.train.prone import NodeArtifacts, factorize  # noqa: PLC0415  # kernels
+
+        seed = model_seed(model, self.config.training)
+        found = NodeArtifacts(context.parent(schemas.GRAPH), tokens)
+        write_words(tokens, context.staging)
+        release_free_memory()
+        factorize(self.subject, model.model_copy(update={"seed": seed}), found, context)
 
     def changed_input(self, planned: Identity) -> str:
         """What changed since the plan (files of an imported model), as text; empty if nothing."""
@@ -405,4 +420,5 @@ def _parents(planning: Planning) -> Parents:
         found.get(schemas.TOKENS, ""),
         found.get(schemas.EMBEDDINGS),
         found.get(schemas.COOCCURRENCES),
+        found.get(schemas.GRAPH),
     )
