@@ -44,9 +44,7 @@ def publish_graph(
         staging.write(schemas.NODES, pa.table(nodes, schema=schemas.NODES_SCHEMA))
         edge_columns = [pa.array(source), pa.array(target), pa.array(weight)]
         staging.write(schemas.EDGES, pa.table(edge_columns, schema=schemas.EDGES_SCHEMA))
-        held = [
-            pa.array([number[edge[end]] for edge in held_out], pa.int32()) for end in (0, 1)
-        ]
+        held = [pa.array([number[edge[end]] for edge in held_out], pa.int32()) for end in (0, 1)]
         staging.write(schemas.HELD_OUT, pa.table(held, schema=schemas.HELD_OUT_EDGES_SCHEMA))
 
     content = fingerprint({"edges": rows, "held": [list(e) for e in held_out], "names": names})

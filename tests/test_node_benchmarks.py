@@ -104,7 +104,8 @@ def test_a_label_that_no_known_node_has_comes_last_and_one_of_all_first() -> Non
     has_label = np.zeros((8, 3), np.bool_)
     has_label[:, 1], has_label[:4, 2] = True, True
     found = label_scores(known, has_label, known)
-    assert np.all(found.argmax(axis=1) == 1) and np.all(found.argmin(axis=1) == 0)
+    assert np.all(found.argmax(axis=1) == 1)
+    assert np.all(found.argmin(axis=1) == 0)
 
 
 def test_a_label_of_one_node_is_asked_and_not_found(tmp_path: Path) -> None:
@@ -142,7 +143,8 @@ def test_two_models_are_compared_on_the_same_items_by_nodes() -> None:
     for metric in ("micro_f1", "macro_f1"):
         found = compare_answers("labels", metric, ours["labels"], theirs["labels"], draws)
         assert found is not None
-        assert found.difference > 0 and found.variance.value > 0
+        assert found.difference > 0
+        assert found.variance.value > 0
         assert found.variance.df < 55  # nodes are drawn, not items
 
 
@@ -198,7 +200,8 @@ def test_links_are_the_held_out_edges_and_pairs_without_an_edge(tmp_path: Path) 
     assert pairs[:3] == [frozenset(pair) for pair in held]
     assert items.is_edge.tolist() == [True] * 3 + [False] * 3
     assert not set(pairs[3:]) & {frozenset(pair) for pair in (*edges, *held)}
-    assert all(len(pair) == 2 for pair in pairs) and len(set(pairs)) == 6
+    assert all(len(pair) == 2 for pair in pairs)
+    assert len(set(pairs)) == 6
     again = HeldOutLinks.held_out(graph, LINKS, seed=1)
     assert again.item_names == items.item_names
     assert HeldOutLinks.held_out(graph, LINKS, seed=2).item_names != items.item_names
@@ -227,7 +230,8 @@ def test_a_pair_that_nothing_is_known_about_is_not_covered(tmp_path: Path) -> No
     found = items.answer(asked(names, np.ones((12, 2), np.float32)))
     assert found.answers.is_covered[:3].tolist() == [False, False, True]
     assert list(found.missing) == ["n03"]
-    assert items.is_edge.sum() == 3 and len(items) == 5  # pairs for the two that can be known
+    assert items.is_edge.sum() == 3
+    assert len(items) == 5
 
 
 def test_many_held_out_edges_are_sampled(tmp_path: Path) -> None:
@@ -235,7 +239,9 @@ def test_many_held_out_edges_are_sampled(tmp_path: Path) -> None:
     held = [pair for pair in itertools.combinations(names, 2) if int(pair[1][1:]) % 5 == 0]
     config = LinkPredictionBenchmark(type="link_prediction", max_edges=10)
     items = HeldOutLinks.held_out(publish_graph(tmp_path, ring(), held), config, seed=1)
-    assert len(held) > 10 and items.is_edge.sum() == 10 and len(items) == 20
+    assert len(held) > 10
+    assert items.is_edge.sum() == 10
+    assert len(items) == 20
 
 
 def test_directed_edges_count_in_both_directions(tmp_path: Path) -> None:
@@ -263,4 +269,5 @@ def test_two_models_are_compared_on_links(tmp_path: Path) -> None:
     )
     for metric in ("auc", "average_precision"):
         found = compare_answers("links", metric, ours, theirs, Resampling(200, 0.95, 1))
-        assert found is not None and found.variance.value > 0
+        assert found is not None
+        assert found.variance.value > 0

@@ -13,6 +13,10 @@ doi:10.24963/ijcai.2019/594, in two steps:
   of ``steps`` terms (equations 9 and 10), spreads them over the graph. So near and far structure
   add up. The authors' program orthogonalizes the result again, and so does this one.
 
+A third step is ours: the mean of all is taken away, and each vector is replaced by the mean of its
+neighbours' and its own, ``spread`` times. The window of a walk reaches as far. It is worth most
+where the graph has few edges (docs/experiments.md).
+
 Three things differ from that program. Direction is ignored: a cosine has none, and a node that
 nothing leaves would have no vector. Weights are divided by their mean, so that the unit that they
 are measured in does not matter. Vectors have the length :data:`LENGTH` instead of 1, which suits
@@ -138,13 +142,16 @@ def factorize(
     progress, staging = context.progress, context.staging
     found = read_graph(artifacts, name)
     weights = found.weights
-    n_products = 2 * _POWER_ITERATIONS + 2 + 2 * max(0, model.steps - 1)
+    n_products = 2 * _POWER_ITERATIONS + 2 + model.spread
+    if model.steps > 1:
+        n_products += 2 * model.steps - 1
     progress.start(f"factorize {name}", n_products, "products")
     with _in_one_thread(), Products.of(context.n_workers, progress.advance) as products:
         vectors = spectral(proximities(weights, model.ns_exponent), model, products)
+        looped = _with_loops(weights)
         if model.steps > 1:
-            vectors = propagated(weights, vectors, model, products)
-        vectors = of_length(vectors, LENGTH)
+            vectors = propagated(looped, vectors, model, products)
+        vectors = of_length(spread_out(looped, vectors, model.spread, products), LENGTH)
     write_vectors(staging, found.names, found.counts, model.vector_size, stretches(vectors))
     staging.counts.update(
         vocabulary_kept=len(found.names), edges=len(weights.values) // 2, **found.dropped
@@ -168,8 +175,7 @@ def _in_one_thread() -> Iterator[None]:
 def proximities(weights: SparseMatrix, ns_exponent: float) -> SparseMatrix:
     """The value of each edge, log p(j | i) - log n(j) (section 3.1, equation 4)."""
     rows, columns = weights.rows, weights.columns
-    sums = np.bincount(rows, weights.values, len(weights))
-    shares = weights.values / sums[rows]
+    shares = weights.values / weights.row_sums[rows]
     received = np.bincount(columns, shares, len(weights)) ** ns_exponent
     noise = received / received.sum()
     values = np.log(shares) - np.log(noise[columns])
@@ -196,16 +202,15 @@ def spectral(matrix: SparseMatrix, model: ProneConfig, products: Products) -> Fl
 
 
 def propagated(
-    weights: SparseMatrix, vectors: Floats, model: ProneConfig, products: Products
+    looped: SparseMatrix, vectors: Floats, model: ProneConfig, products: Products
 ) -> Floats:
-    """The filtered vectors (section 3.2), orthogonalized, (n, vector_size).
+    """The filtered vectors (section 3.2), orthogonalized, of length one, (n, vector_size).
 
-    With M = (1 - mu) I - D, D the graph with a loop at each node, rows scaled to sum 1, the terms
-    are Bessel functions of ``theta`` times Chebyshev polynomials of M, as in the authors' program.
+    ``looped`` is the graph with a loop at each node, and D the same with rows scaled to sum 1. With
+    M = (1 - mu) I - D, the terms are Bessel functions of ``theta`` times Chebyshev polynomials of
+    M, as in the authors' program.
     """
-    looped = _with_loops(weights)
-    sums = np.add.reduceat(looped.values, looped.offsets[:-1])
-    scaled = SparseMatrix(looped.offsets, looped.columns, looped.values / sums[looped.rows])
+    scaled = _averaging(looped)
     keep = np.float32(1 - model.mu)
 
     def step(of: Floats) -> Floats:
@@ -225,7 +230,33 @@ def propagated(
     squares, turn = _principal(filtered, model.vector_size)
     # X V is U S, and U is wanted times the root of S.
     scale = np.divide(1.0, squares**0.25, out=np.zeros_like(squares), where=squares > 0)
-    return _padded(filtered @ (turn * scale).astype(np.float32), model.vector_size)
+    turned = filtered @ (turn * scale).astype(np.float32)
+    return of_length(_padded(turned, model.vector_size), 1.0)
+
+
+def spread_out(looped: SparseMatrix, vectors: Floats, times: int, products: Products) -> Floats:
+    """Each vector replaced by the weighted mean of its neighbours' and its own, ``times`` times.
+
+    What all nodes share would be all that is left of it in the end, so it is taken away: the mean
+    by the weights of the nodes' edges, each time, and the scale.
+    """
+    if not times:
+        return vectors
+    scaled, sums = _averaging(looped), looped.row_sums
+    shares = (sums / sums.sum()).astype(np.float32)
+    for _ in range(times):
+        vectors = vectors - shares @ vectors
+        largest = np.abs(vectors).max()
+        if largest > 0:
+            vectors /= largest
+        vectors = products.multiply(scaled, vectors)
+    return vectors
+
+
+def _averaging(looped: SparseMatrix) -> SparseMatrix:
+    """Rows scaled to sum 1."""
+    values = looped.values / looped.row_sums[looped.rows]
+    return SparseMatrix(looped.offsets, looped.columns, values.astype(np.float32))
 
 
 def of_length(vectors: Floats, length: float) -> Floats:

@@ -37,6 +37,12 @@ class SparseMatrix:
         """The row of each value."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))
 
+    @property
+    def row_sums(self) -> NDArray[np.float64]:
+        """The sum of each row's values."""
+        sums: NDArray[np.float64] = np.bincount(self.rows, self.values, len(self))
+        return sums
+
     def transposed(self) -> SparseMatrix:
         """Rows and columns exchanged; the values of a row stay in the order of their columns."""
         order = np.argsort(self.columns, kind="stable")
