@@ -44,6 +44,9 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
         peers.adjusted_mutual_info_score(gold, found)
     ),
     "macro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="macro")),
+    "micro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="micro")),
+    "auc": lambda gold, found: float(peers.roc_auc_score(gold, found)),
+    "average_precision": lambda gold, found: float(peers.average_precision_score(gold, found)),
     "share": lambda gold, found: float(np.mean(found / gold)),
 }
 
@@ -53,6 +56,9 @@ def sample(metric: str, n_items: int = 60) -> tuple[Values, Values]:
     generator = np.random.default_rng(3)
     if metric in ("spearman", "pearson"):
         gold = generator.normal(size=n_items).round(1)
+        return (0.5 * gold + generator.normal(size=n_items)).round(1), gold
+    if metric in ("auc", "average_precision"):
+        gold = generator.integers(0, 2, n_items).astype(np.float64)
         return (0.5 * gold + generator.normal(size=n_items)).round(1), gold
     gold = generator.integers(1, 5, n_items).astype(np.float64)
     other = generator.integers(1, 5, n_items)
@@ -270,3 +276,12 @@ def test_generators_hang_on_seed_and_names_alone() -> None:
 
     assert draw(1, "a", "b") == draw(1, "a", "b")
     assert len({draw(1, "a", "b"), draw(2, "a", "b"), draw(1, "a"), draw(1, "ab")}) == 4
+
+
+@pytest.mark.parametrize("metric", ["auc", "average_precision"])
+def test_a_metric_of_two_kinds_is_undefined_where_one_is_not_drawn(metric: str) -> None:
+    found, gold = np.array([0.1, 0.2, 0.3]), np.array([0.0, 1.0, 1.0])
+    weights = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+    measured = METRICS[metric].measure(found, gold, weights)
+    # Without edges neither is defined; edges alone have a precision.
+    assert np.isnan(measured).tolist() == [True, metric == "auc", True]

@@ -178,7 +178,8 @@ class GloVeConfig(_Model):
 class ProneConfig(_AnyModel):
     """ProNE (Zhang et al. 2019, doi:10.24963/ijcai.2019/594): a graph's matrix, factorized.
 
-    Sparse matrix factorization (section 3.1), then spectral propagation (section 3.2).
+    Sparse matrix factorization (section 3.1), then spectral propagation (section 3.2), then
+    averages over neighbours, which the paper does not have.
     """
 
     trainer: Literal["prone"]
@@ -187,6 +188,12 @@ class ProneConfig(_AnyModel):
     steps: int = Field(10, ge=0, le=100, description="terms of the Chebyshev expansion; 0: none")
     mu: float = Field(0.2, ge=-10, le=10, description="centre of the band-pass filter")
     theta: float = Field(0.5, gt=0, le=10, description="its width")
+    spread: int = Field(
+        10,
+        ge=0,
+        le=100,
+        description="times that vectors are then averaged over neighbours; 0: as in the paper",
+    )
     seed: Seed | None = Field(None, description="default: training.seed")
     space: Literal["own", "aligned"] = Field(
         "own", description="coordinates: each version's own, or turned onto the first champion's"

@@ -13,6 +13,8 @@ paired differences come from the same few functions, whatever the kind:
 | classification | predicted class | class |
 | neighbors | expected words among the nearest | expected words |
 | next_item | place of the item among the recommendations, from 0 | their number |
+| node_classification | predicted label of a node, numbered anew in each split | its label |
+| link_prediction | cosine similarity | 1 for an edge, 0 for none |
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ ADJUSTED_INFORMATION = "adjusted_information"
 MACRO_F1 = "macro_f1"
 HIT_RATE = "hit_rate"
 NDCG = "ndcg"
+MICRO_F1 = "micro_f1"
+AUC = "auc"
+AVERAGE_PRECISION = "average_precision"
 
 MIN_ITEMS = 3
 """With fewer covered items there is no correlation and no interval."""
@@ -127,30 +132,40 @@ def adjusted_information(answers: Floats, gold: Floats, weights: Floats) -> Floa
 
 def macro_f1(answers: Floats, gold: Floats, weights: Floats) -> Floats:
     """The mean over the classes of F1, the harmonic mean of precision and recall."""
-    classes = np.unique(np.concatenate([answers, gold]))
-    found = np.zeros((len(classes), len(weights)))
-    is_there = np.zeros((len(classes), len(weights)), np.bool_)
-    for place, name in enumerate(classes):
-        right = weights @ ((answers == name) & (gold == name))
-        both = weights @ (answers == name) + weights @ (gold == name)
-        is_there[place] = both > 0
-        found[place] = _ratio(2 * right, both)
-    sums = np.where(is_there, found, 0.0).sum(axis=0)
-    return _ratio(sums, is_there.sum(axis=0).astype(np.float64))
+    classes, codes = np.unique(np.concatenate([answers, gold]), return_inverse=True)
+    ours, theirs = codes[: len(answers)], codes[len(answers) :]
+    is_right = ours == theirs
+    n_classes = len(classes)
+    found = np.full(len(weights), np.nan)
+    for place, drawn in enumerate(weights):
+        right = np.bincount(ours[is_right], drawn[is_right], n_classes)
+        both = np.bincount(ours, drawn, n_classes) + np.bincount(theirs, drawn, n_classes)
+        is_there = both > 0
+        if is_there.any():
+            found[place] = np.mean(2 * right[is_there] / both[is_there])
+    return found
 
 
 def auc(answers: Floats, gold: Floats, weights: Floats) -> Floats:
-    """The probability that an edge scores above a pair that is none; a tie counts half."""
-    order = np.argsort(answers, kind="stable")
-    scores, is_edge = answers[order], gold[order] > 0
-    first = np.searchsorted(scores, scores, "left")
-    last = np.searchsorted(scores, scores, "right")
-    ordered = weights[:, order]
-    others = np.where(is_edge, 0.0, ordered)
-    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(others, axis=1)], axis=1)
-    edges = np.where(is_edge, ordered, 0.0)
-    above = (edges * (below[:, first] + below[:, last]) / 2).sum(axis=1)
-    return _ratio(above, edges.sum(axis=1) * others.sum(axis=1))
+    """The chance that an item of gold 1 has a larger answer than one of gold 0; ties count half.
+
+    The area under the ROC curve (Hanley and McNeil 1982).
+    """
+    groups = _Groups.of(answers)
+    ones, zeros = groups.sizes(weights * (gold > 0)), groups.sizes(weights * (gold <= 0))
+    below = np.cumsum(zeros, axis=1) - zeros / 2
+    return _ratio((ones * below).sum(axis=1), ones.sum(axis=1) * zeros.sum(axis=1))
+
+
+def average_precision(answers: Floats, gold: Floats, weights: Floats) -> Floats:
+    """The mean over the items of gold 1 of the share of gold 1 among answers as large as theirs."""
+    groups = _Groups.of(answers)
+    ones = groups.sizes(weights * (gold > 0))[:, ::-1]
+    all_drawn = np.cumsum(groups.sizes(weights)[:, ::-1], axis=1)
+    precision = np.divide(
+        np.cumsum(ones, axis=1), all_drawn, out=np.zeros_like(ones), where=all_drawn > 0
+    )
+    return _ratio((ones * precision).sum(axis=1), ones.sum(axis=1))
 
 
 def hit_rate(answers: Floats, gold: Floats, weights: Floats) -> Floats:
@@ -179,9 +194,11 @@ METRICS: Mapping[str, Metric] = {
         "mutual information, 0 by chance", adjusted_information, MIN_ITEMS, is_resampled=False
     ),
     MACRO_F1: Metric("mean F1 of the classes", macro_f1),
-    "auc": Metric("probability that an edge scores above a pair that is none", auc),
     HIT_RATE: Metric("share of next items among the recommendations", hit_rate),
     NDCG: Metric("the same, discounted by the place among them", ndcg),
+    MICRO_F1: Metric("F1 over all labels at once", accuracy),
+    AUC: Metric("chance that an edge scores above a pair that is none", auc),
+    AVERAGE_PRECISION: Metric("mean precision at the edges", average_precision),
 }
 
 

@@ -14,6 +14,7 @@ from nightjar.config import (
     LinkPredictionBenchmark,
     NeighborsBenchmark,
     NextItemBenchmark,
+    NodeClassificationBenchmark,
     OutlierBenchmark,
     SimilarityBenchmark,
     StsBenchmark,
@@ -27,8 +28,9 @@ from nightjar.stages.evaluate.categorization import CategorizedWords
 from nightjar.stages.evaluate.classification import LabelledTexts
 from nightjar.stages.evaluate.expected_neighbors import ExpectedNeighbors
 from nightjar.stages.evaluate.held_out_sessions import HeldOutSessions
+from nightjar.stages.evaluate.link_prediction import HeldOutLinks
+from nightjar.stages.evaluate.node_classification import LabelledNodes
 from nightjar.stages.evaluate.outliers import OutlierSets
-from nightjar.stages.evaluate.provisional_items import HeldOutLinks
 from nightjar.stages.evaluate.text_pairs import TextPairs
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Artifact, FileIdentity, file_identity
@@ -41,6 +43,7 @@ KINDS: Mapping[type[BenchmarkConfig], type[FileItems | CorpusItems]] = {
     StsBenchmark: TextPairs,
     ClassificationBenchmark: LabelledTexts,
     NeighborsBenchmark: ExpectedNeighbors,
+    NodeClassificationBenchmark: LabelledNodes,
     LinkPredictionBenchmark: HeldOutLinks,
     NextItemBenchmark: HeldOutSessions,
 }

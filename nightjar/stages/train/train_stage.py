@@ -262,7 +262,7 @@ class Count(Stage):
         return cast("GloVeConfig", self.config.models[self.subject])
 
 
-_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh"}
+_VERBS = {"import": "import", "sif": "weigh", "usif": "weigh", "prone": "factorize"}
 """Verbs for the trainers that do not train."""
 
 
@@ -276,7 +276,7 @@ class Train(Stage):
     verb = "train"
     of = Of.MODEL
     keep = Keep.MODEL
-    about = "one model: Word2Vec, FastText, GloVe; pre-trained vectors; a sentence encoder"
+    about = "one model: Word2Vec, FastText, GloVe, ProNE; pre-trained vectors; a sentence encoder"
     tables = {
         "vectors": schemas.vectors_schema,
         "output_vectors": schemas.output_vectors_schema,
@@ -304,7 +304,7 @@ class Train(Stage):
         return _VERBS.get(self.config.models[self.subject].trainer, Train.verb)
 
     def parents(self) -> Iterable[Parent]:
-        """The tokens, events, GloVe's co-occurrences, the embeddings of a base; what is turned."""
+        """The tokens; events, graph or co-occurrences; a base; what is turned."""
         model = self.config.models[self.subject]
         if isinstance(model, ImportConfig):
             return
@@ -316,6 +316,8 @@ class Train(Stage):
             yield Parent(schemas.EVENTS, corpus)
         if isinstance(model, GloVeConfig):
             yield Parent(schemas.COOCCURRENCES, self.subject)
+        if isinstance(model, ProneConfig):
+            yield Parent(schemas.GRAPH, self.config.corpus_of(self.subject))
         base = base_of(model)
         if base is not None:
             yield Parent(schemas.EMBEDDINGS, base)
@@ -327,7 +329,7 @@ class Train(Stage):
         return embeddings_identity(self.subject, self.config, place, parents, planning.anchors)
 
     def write(self, context: StageContext) -> None:
-        """See :func:`.train`, ``write_aligned``, ``import_vectors`` and ``fit_encoder``."""
+        """See :func:`.train` and what other trainers have in its place (:mod:`.prone`, say)."""
         named = anchor_of(context.identity)
         anchor = None if named is None else open_anchor(context.store, self.subject, named)
         if self._aligns:
@@ -349,7 +351,8 @@ class Train(Stage):
             fit_encoder(self.subject, model, base, tokens, context.staging, context.progress)
             return
         if isinstance(model, ProneConfig):
-            raise TypeError(f"{self.subject}: no stage trains {model.trainer} yet")
+            self._factorize(model, tokens, context)
+            return
         lessons = Lessons(tokens, context.find_parent(schemas.COOCCURRENCES), base, anchor)
         resources = read_resources(self.loaded.artifacts_dir)
         train(self.subject, model, self.config.training, lessons, context, resources)
@@ -358,6 +361,15 @@ class Train(Stage):
             from nightjar.stages.train.recommender_fitting import fit_recommender  # noqa: PLC0415
 
             fit_recommender(self.subject, events, context.staging, context.progress)
+
+    def _factorize(self, model: ProneConfig, tokens: Artifact, context: StageContext) -> None:
+        from nightjar.stages.train.prone import NodeArtifacts, factorize  # noqa: PLC0415  # kernels
+
+        seed = model_seed(model, self.config.training)
+        found = NodeArtifacts(context.parent(schemas.GRAPH), tokens)
+        write_words(tokens, context.staging)
+        release_free_memory()
+        factorize(self.subject, model.model_copy(update={"seed": seed}), found, context)
 
     def changed_input(self, planned: Identity) -> str:
         """What changed since the plan (files of an imported model), as text; empty if nothing."""
@@ -420,4 +432,5 @@ def _parents(planning: Planning) -> Parents:
         found.get(schemas.EMBEDDINGS),
         found.get(schemas.COOCCURRENCES),
         found.get(schemas.EVENTS),
+        found.get(schemas.GRAPH),
     )

@@ -29,7 +29,14 @@ from nightjar.files.paths import SPECIAL, resolve_pattern, special_file
 from nightjar.kernels.code_digest import code_digest
 from nightjar.stages.train.engines import engine_of
 from nightjar.store import Identity, file_identity, library_versions
-from nightjar.store.schemas import COOCCURRENCES, EMBEDDINGS, EVENTS, RAW_EMBEDDINGS, TOKENS
+from nightjar.store.schemas import (
+    COOCCURRENCES,
+    EMBEDDINGS,
+    EVENTS,
+    GRAPH,
+    RAW_EMBEDDINGS,
+    TOKENS,
+)
 
 TRAINING_REVISION = 3
 """Raise it when a change that the hash of the engine's code misses changes the vectors."""
@@ -39,6 +46,8 @@ IMPORT_REVISION = 3
 """Raise it when a change of our own code changes what is read from a file."""
 ENCODER_REVISION = 4
 """Raise it when a change of our own code changes the rows of SIF and uSIF."""
+FACTORIZING_REVISION = 1
+"""Raise it when a change that the hash of the code misses changes the vectors of ProNE."""
 ALIGNING_REVISION = 1
 """Raise it when a change of our own code changes how vectors are turned."""
 RECOMMENDER_REVISION = 1
@@ -60,9 +69,11 @@ class Parents:
     """For GloVe; None means those counted from ``tokens`` of a corpus without a name."""
     events: str | None = None
     """For models that recommend items."""
+    graph: str | None = None
+    """For ProNE."""
 
 
-def model_seed(model: TrainedConfig, training: TrainingConfig) -> int:
+def model_seed(model: TrainedConfig | ProneConfig, training: TrainingConfig) -> int:
     """The model's own seed, or the common one."""
     return training.seed if model.seed is None else model.seed
 
@@ -141,7 +152,7 @@ def own_identity(name: str, config: NightjarConfig, base_dir: Path, parents: Par
     if isinstance(model, SifConfig | UsifConfig):
         return _encoder_identity(name, model, parents)
     if isinstance(model, ProneConfig):
-        raise TypeError(f"{name}: no stage trains {model.trainer} yet")
+        return _factorized_identity(name, model, config.training, parents)
     own = trained_identity(name, model, config.training, parents)
     return own if parents.events is None else _recommending(own, parents.events)
 
@@ -282,6 +293,25 @@ def _encoder_identity(name: str, model: SifConfig | UsifConfig, parents: Parents
         config={"name": name, "model": _shaping(model)},
         parents={TOKENS: parents.tokens, EMBEDDINGS: parents.base},
         code={"revision": ENCODER_REVISION, "libraries": library_versions("numpy")},
+    )
+
+
+def _factorized_identity(
+    name: str, model: ProneConfig, training: TrainingConfig, parents: Parents
+) -> Identity:
+    """The graph, and the tokens, whose vocabulary orders the nodes."""
+    if parents.graph is None:
+        raise ValueError(f"{name} factorizes a graph: its version is needed")
+    return Identity(
+        stage=EMBEDDINGS,
+        name=name,
+        config={"name": name, "model": {**_shaping(model), "seed": model_seed(model, training)}},
+        parents={TOKENS: parents.tokens, GRAPH: parents.graph},
+        code={
+            "revision": FACTORIZING_REVISION,
+            "libraries": library_versions("numba", "numpy", "scipy"),
+            "code": code_digest("nightjar.stages.train.prone"),
+        },
     )
 
 
