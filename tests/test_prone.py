@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes_support import Edge, publish_graph, publish_visits
+from edges_support import Edge, publish_graph, publish_visits
 from numpy.typing import NDArray
 from scipy.special import iv
 from stage_support import context_of
