@@ -22,6 +22,8 @@ LAST = 5
 WINDOW = 5
 _LONGEST = 1_000
 """Of a longer session, item-kNN takes the last events: pairs grow with the square."""
+_MOST_PAIRS = 50_000_000
+"""Up to so many pairs of items in sessions, item-kNN compares all items once, in 600 MB at most."""
 _EVENTS_AT_ONCE = 1 << 20
 
 
@@ -48,10 +50,12 @@ def item_neighbors(sessions: EventSessions) -> Baseline:
     inverse = np.where(lengths > 0, 1 / np.maximum(lengths, 1), 0).astype(np.float32)
     units = sparse.csr_array(has @ sparse.diags_array(inverse))
     of_items = sparse.csr_array(units.T)
+    n_pairs = int((np.bincount(pairs // n_items).astype(np.int64) ** 2).sum())
+    whole = sparse.csr_array(of_items @ units) if n_pairs <= _MOST_PAIRS else None
 
     def scores(histories: Histories) -> NDArray[np.float32]:
         used, counts = _last_items(histories, n_items, np.ones_like)
-        similar = sparse.csr_array(of_items[used] @ units)
+        similar = whole[used] if whole is not None else sparse.csr_array(of_items[used] @ units)
         found: NDArray[np.float32] = (counts[:, used] @ similar).toarray()
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from scipy import sparse
 
@@ -14,39 +16,55 @@ LIST_ITEMS = 200
 _EVENTS_AT_ONCE = 1 << 20
 
 
-def count_near(sessions: EventSessions, n_items: int, window: int, is_forward: bool) -> NearItems:
-    """The items within ``window`` of each item, as shares of all that stood near it.
+def near_variants(
+    sessions: EventSessions, n_items: int, windows: Sequence[int]
+) -> Iterator[tuple[int, bool, NearItems]]:
+    """The items near each item, by ascending window, on both sides and only after it.
 
-    A pair d events apart counts 1/d. With ``is_forward`` only what came later is near an item.
-    Lists hold at most :data:`LIST_ITEMS`, the largest shares first, equal ones by row.
+    A pair d events apart counts 1/d, whatever the window, so a wider one adds to a narrower one.
+    Shares are of all that stood near an item. Lists hold at most :data:`LIST_ITEMS`, the largest
+    shares first, equal ones by row.
     """
+    after = sparse.csr_array((n_items, n_items), dtype=np.float64)
+    distance = 0
+    for window in windows:
+        while distance < window:
+            distance += 1
+            after = after + _apart(sessions, n_items, distance)
+        yield window, False, _largest_shares(sparse.csr_array(after + after.T))
+        yield window, True, _largest_shares(after)
+
+
+def count_near(sessions: EventSessions, n_items: int, window: int, only_after: bool) -> NearItems:
+    """One of the :func:`near_variants`."""
+    for _, is_after, near in near_variants(sessions, n_items, [window]):
+        if is_after == only_after:
+            return near
+    raise TypeError("there are two variants")
+
+
+def _apart(sessions: EventSessions, n_items: int, distance: int) -> sparse.csr_array:
+    """Pairs of different items so many events apart in a session, each 1 / distance."""
+    item, of = sessions.item, sessions.session
     counts = sparse.csr_array((n_items, n_items), dtype=np.float64)
-    rows, of = sessions.item, sessions.session
-    for first in range(0, len(rows), _EVENTS_AT_ONCE):
-        stop = min(len(rows), first + _EVENTS_AT_ONCE)
-        pairs, weights = [], []
-        for distance in range(1, window + 1):
-            later = np.arange(first + distance, min(len(rows), stop + distance))
-            later = later[of[later] == of[later - distance]]
-            pairs.append((rows[later - distance], rows[later]))
-            weights.append(np.full(len(later), 1 / distance))
-        left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        is_pair = left != right
-        values = (np.concatenate(weights)[is_pair], (left[is_pair], right[is_pair]))
-        counts = counts + sparse.csr_array(values, shape=(n_items, n_items))
-    if not is_forward:
-        counts = counts + counts.T
-    counts = sparse.csr_array(counts)
-    counts.sum_duplicates()
-    return _largest_shares(counts)
+    for first in range(distance, len(item), _EVENTS_AT_ONCE):
+        later = np.arange(first, min(len(item), first + _EVENTS_AT_ONCE))
+        is_pair = (of[later] == of[later - distance]) & (item[later] != item[later - distance])
+        later = later[is_pair]
+        pairs = (item[later - distance], item[later])
+        ones = np.full(len(later), 1 / distance)
+        counts = counts + sparse.csr_array((ones, pairs), shape=(n_items, n_items))
+    return sparse.csr_array(counts)
 
 
 def _largest_shares(counts: sparse.csr_array) -> NearItems:
+    counts.sum_duplicates()
     lengths = np.diff(counts.indptr)
     row = np.repeat(np.arange(len(lengths)), lengths)
     sums = np.bincount(row, counts.data, minlength=len(lengths))
     shares = (counts.data / sums[row]).astype(np.float32)
-    order = np.lexsort((counts.indices, -shares, row))
+    # One key: the row, and below 1 what falls with the share. Items ascend within a row.
+    order = np.argsort(row + (1 - shares.astype(np.float64)) / 2, kind="stable")
     place = np.arange(len(order)) - np.repeat(counts.indptr[:-1], lengths)
     order = order[place < LIST_ITEMS]
     bounds = np.concatenate([[0], np.cumsum(np.minimum(lengths, LIST_ITEMS))])

@@ -23,7 +23,7 @@ from nightjar.model.lookup import Memory, NearItems, Recommender, RecommenderSet
 from nightjar.model.lookup.recommending import BLEND, WAYS
 from nightjar.progress import Progress
 from nightjar.scoring.item_ranks import discounted_gains, hide_seen, ranks_of_targets
-from nightjar.stages.train.item_cooccurrence import count_near
+from nightjar.stages.train.item_cooccurrence import count_near, near_variants
 from nightjar.store import Artifact, Staging, schemas
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ _MEMORIES = (
     Memory(1, 1.0),
     *(Memory(k, decay) for k in (3, 5, 8, 12) for decay in (1.0, 0.85, 0.7)),
 )
-_NEAR = tuple((window, is_forward) for window in (5, 3, 10) for is_forward in (False, True))
-"""Windows, and whether only what came after an item counts as near it; simplest first."""
+_WINDOWS = (3, 5, 10)
+"""Within which items are near each other: on both sides, or only after an item."""
 _STEPS = 10
 """Weights of a blend are multiples of a tenth."""
 _MIN_SESSIONS = 30
 """With fewer validation events nothing is fitted."""
-_MOST_SCORES = 20_000_000
+_MOST_SCORES = 12_000_000
 """Scores of one candidate: sessions times items; more sessions are sampled."""
 _QUERIES_AT_ONCE = 256
 _N_PLACED = 3
@@ -74,18 +74,18 @@ def fit_recommender(name: str, events: Artifact, staging: Staging, progress: Pro
     names, inputs, outputs = _vectors(staging)
     sessions = read_sessions(events, progress).known_as(names)
     asked = _validation(sessions, events, names)
-    progress.start(f"fit recommendations of {name}", len(_NEAR) + 3, "steps")
+    progress.start(f"fit recommendations of {name}", 2 * len(_WINDOWS) + 3, "steps")
     settings = RecommenderSettings(output=None if outputs is None else Memory(), blend=(0, 0, 1))
     empty = NearItems(np.zeros(len(names) + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, "f4"))
     recommender = Recommender(settings, inputs, outputs, empty)
     ways = [way for way in WAYS if way != "output" or outputs is not None]
     scores: dict[str, float | None] = dict.fromkeys(ways)
-    window, is_forward = _NEAR[0]
+    window, only_after = _WINDOWS[1], False
     if len(asked) < _MIN_SESSIONS:
         recommender = replace(
             recommender,
             settings=_defaults(outputs is not None),
-            near=count_near(sessions, len(names), window, is_forward),
+            near=count_near(sessions, len(names), window, only_after),
         )
         logger.warning(
             "%s: %d validation events are too few to fit how items are recommended (%d are "
@@ -94,11 +94,10 @@ def fit_recommender(name: str, events: Artifact, staging: Staging, progress: Pro
         )
     else:
         best: tuple[float, Memory, NearItems] | None = None
-        for candidate in _NEAR:
-            near = count_near(sessions, len(names), *candidate)
+        for wide, is_after, near in near_variants(sessions, len(names), _WINDOWS):
             value, memory = _best_memory(replace(recommender, near=near), asked, WAYS[2])
             if best is None or value > best[0]:
-                best, (window, is_forward) = (value, memory, near), candidate
+                best, window, only_after = (value, memory, near), wide, is_after
             progress.advance(1)
         if best is None:
             raise TypeError("there is no candidate")
@@ -118,7 +117,7 @@ def fit_recommender(name: str, events: Artifact, staging: Staging, progress: Pro
     staging.report[RECOMMENDING] = {
         "settings": recommender.settings.as_json(),
         "window": window,
-        "only_after": is_forward,
+        "only_after": only_after,
         "validation_sessions": len(asked),
         "validation_ndcg": scores,
     }
