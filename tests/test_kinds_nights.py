@@ -18,7 +18,7 @@ from nightjar.pipeline.reporting import compare_nights, page_path
 from nightjar.pipeline.reporting.night_facts import read_facts
 from nightjar.pipeline.retention import PurgeRequest, collect, purge
 from nightjar.promotion import read_standing
-from nightjar.store import Store
+from nightjar.store import Artifact, Store
 
 OF_NODES = ["read graph people", "walk people", "report people", "train nodes", "evaluate nodes"]
 OF_ITEMS = [
@@ -73,17 +73,26 @@ def test_everything_is_due_once_and_then_what_has_new_rows(nights: Nights) -> No
     assert [outcome(nights.first, model) for model in ("nodes", "items")] == ["promoted"] * 2
 
 
+def graphs(nights: Nights, *of: Night) -> list[Artifact]:
+    store = Store(nights.project.loaded.artifacts_dir)
+    versions = [night.accepted["people"]["versions"]["graph"] for night in of]
+    return [store.open(store.ref("graph", version)) for version in versions]
+
+
 def test_what_is_accepted_is_counted_by_name(nights: Nights) -> None:
     accepted = read_standing(nights.project.loaded).corpora
     amounts = {
         corpus: [dict(night.amounts) for night in found] for corpus, found in accepted.items()
     }
-    # Two edges between the rings; the third row is a loop, the fourth has no source.
-    assert amounts["people"] == [{"nodes": 60, "edges": 122}, {"nodes": 40, "edges": 82}]
+    # Without a fifth that is held out: two edges between the rings; the third row is a loop, the
+    # fourth has no source.
+    assert amounts["people"] == [{"nodes": 60, "edges": 102}, {"nodes": 40, "edges": 70}]
+    held_out = [graph.rows("held_out") for graph in graphs(nights, nights.first, nights.grown)]
+    assert held_out == [82 - 70, 122 - 102]
     assert [found["items"] for found in amounts["clicks"]] == [20, 20]
     verdict = nights.first.accepted["people"]
     assert verdict["nodes"] == N_NODES
-    assert verdict["edges"] == 82
+    assert verdict["edges"] == 70
     assert set(verdict["versions"]) == {"graph", "tokens"}
 
 
@@ -109,7 +118,7 @@ def test_a_spoilt_graph_is_not_accepted_and_its_model_blocked(nights: Nights) ->
     assert night.accepted["clicks"]["is_accepted"]
     assert outcome(night, "nodes") == "blocked"
     (alarm,) = [text for text in night.alarms if "is not accepted" in text]
-    assert "of the nodes are lost (8 of 60), more than corpora.people.accept.max_nodes" in alarm
+    assert "of the nodes are lost (16 of 60), more than corpora.people.accept.max_nodes" in alarm
     standing = read_standing(nights.project.loaded)
     champion = standing.model("nodes").champion
     assert champion is not None
@@ -172,6 +181,6 @@ def test_silent_sources_are_told_of(tmp_path: Path) -> None:
     project.document["registry"]["gate"]["benchmarks"] = ["links"]
     project.save()
     project.night()
-    (tmp_path / "met.csv").write_text("from,to\n0,\n", encoding="utf-8")
+    (tmp_path / "met.csv").write_text("from,to\n", encoding="utf-8")
     night = project.night()
     assert any("the source met gives no edge, and gave 3" in alarm for alarm in night.alarms)
