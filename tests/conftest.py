@@ -179,3 +179,11 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     del config
     is_unfit = isinstance(val, bytes) and (val.startswith((b"\x1f\x8b", b"PK")) or len(val) > 40)
     return argname if is_unfit else None
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small pipeline after its first night, with the noise of ``cbow`` measured."""
+    from nights_support import make_measured  # noqa: PLC0415  # it imports this module
+
+    return shared(tmp_path_factory, "noise", make_measured)

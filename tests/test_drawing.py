@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -21,31 +22,47 @@ from nightjar.drawing import (
     place_words,
     standalone,
 )
-from nightjar.drawing.axes import robust_range, tick_text, ticks
+from nightjar.drawing.axes import Series, axis_range, spoilt, tick_text, ticks
 from nightjar.scoring.item_values import item_values
 from nightjar.scoring.metrics import ACCURACY, PURITY, SHARE, SPEARMAN
 
 HOSTILE = '"><script>alert(1)</script>\u202e\x00&'
 
 
-def test_one_spoilt_value_does_not_flatten_the_others() -> None:
-    low, high = robust_range([0.31, 0.32, 0.30, 0.33, 0.02, 0.31])
-    assert 0.25 < low < 0.30
-    assert 0.33 < high < 0.36
-    # With few values nobody knows which one is spoilt.
-    low, high = robust_range([0.3, 0.02])
-    assert low < 0.02
+def series(values: Sequence[float], kept: Sequence[int] = (), half: float = 0.03) -> Series:
+    return Series.of(
+        values,
+        [value - half for value in values],
+        [value + half for value in values],
+        [place in kept for place in range(len(values))],
+    )
 
 
-def test_intervals_are_within_the_range_but_a_spoilt_one() -> None:
-    values = [0.3, 0.31, 0.32, 0.3, 0.31, 0.32]
-    intervals = [(value - 0.05, value + 0.05) for value in values]
-    low, high = robust_range(values, intervals)
-    assert low < 0.25
-    assert high > 0.37
-    low, high = robust_range(values, [*intervals[:-1], (-0.9, 0.95)])
-    assert low > 0.1
-    assert high < 0.5
+def test_one_spoilt_night_does_not_stretch_the_axis() -> None:
+    values = [0.40, 0.41, 0.39, -0.9, 0.42, 0.40]
+    assert spoilt(series(values)).tolist() == [False, False, False, True, False, False]
+    shown = axis_range([series(values), series([0.2, 0.21, 0.2])])
+    assert shown is not None
+    assert 0.1 < shown[0] < 0.17
+    assert 0.45 < shown[1] < 0.5
+
+
+def test_champions_large_changes_and_few_nights_stay_in_the_axis() -> None:
+    assert not spoilt(series([0.4, 0.41, 0.4, 0.9], kept=[3])).any()
+    assert not spoilt(series([0.4] * 6 + [0.9] * 4)).any()
+    assert not spoilt(series([0.4, -0.9])).any()
+    assert not spoilt(series([0.4, 0.4, 0.41, 0.36])).any()  # within its interval
+    assert axis_range([]) is None
+
+
+def test_a_spoilt_value_is_told_by_the_scale_of_its_own_series() -> None:
+    seconds = [1200.0, 1210.0, 1195.0, 9000.0, 1205.0]
+    assert spoilt(series(seconds, half=0)).tolist() == [False, False, False, True, False]
+    assert not spoilt(series([0.0, 0.0, 0.0], half=0)).any()
+    points = [Point(n, value) for n, value in enumerate(seconds)]
+    drawn = curve_chart("seconds", [Curve("a", points)], Axis("night"), Axis("s"))
+    assert "9,000" not in drawn
+    assert "1,2" in drawn
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_a_night
-from nights_support import POOR, HandMade, make_measured
-from sharing_support import shared
+from nights_support import POOR, HandMade
 from typer.testing import CliRunner
 
 from nightjar.cli.drift_commands import app
@@ -25,12 +24,6 @@ from nightjar.promotion import read_standing
 from nightjar.store import Store, delete, schemas
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small pipeline after its first night, with the noise of ``cbow`` measured."""
-    return shared(tmp_path_factory, "noise", make_measured)
 
 
 @pytest.fixture

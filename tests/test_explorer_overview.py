@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,6 @@ from nightjar.explorer.library import Library  # noqa: E402
 from nightjar.explorer.overview import read_overview  # noqa: E402
 from nightjar.explorer.pages.elements import Screen  # noqa: E402
 from nightjar.explorer.pages.scores_page import benchmark_figure  # noqa: E402
-from nightjar.explorer.robust_axis import Series, axis_range, spoilt  # noqa: E402
 from nightjar.explorer.start_words import start_words  # noqa: E402
 from nightjar.explorer.view import View, read_view  # noqa: E402
 from nightjar.files.harmless_text import visible  # noqa: E402
@@ -396,29 +395,6 @@ def test_small_vocabularies_have_start_words_too(tmp_path: Path, n_words: int) -
 
 
 # -- axes ------------------------------------------------------------------------------------
-
-
-def series(values: Sequence[float], kept: Sequence[int] = (), half: float = 0.03) -> Series:
-    found = np.array(values)
-    is_kept = np.isin(np.arange(len(values)), kept)
-    return Series(found, found - half, found + half, is_kept)
-
-
-def test_one_spoilt_night_does_not_stretch_the_axis() -> None:
-    values = [0.40, 0.41, 0.39, -0.9, 0.42, 0.40]
-    assert spoilt(series(values)).tolist() == [False, False, False, True, False, False]
-    shown = axis_range([series(values), series([0.2, 0.21, 0.2])])
-    assert shown is not None
-    assert 0.1 < shown[0] < 0.17
-    assert 0.45 < shown[1] < 0.5
-
-
-def test_champions_large_changes_and_few_nights_stay_in_the_axis() -> None:
-    assert not spoilt(series([0.4, 0.41, 0.4, 0.9], kept=[3])).any()
-    assert not spoilt(series([0.4] * 6 + [0.9] * 4)).any()
-    assert not spoilt(series([0.4, -0.9])).any()
-    assert not spoilt(series([0.4, 0.4, 0.41, 0.36])).any()  # within its interval
-    assert axis_range([]) is None
 
 
 def test_a_spoilt_night_is_marked_at_the_border_with_its_value() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import PROVENANCE, run_a_night, run_due
-from nights_support import HandMade, make_measured
-from sharing_support import shared
+from nights_support import HandMade
 from typer.testing import CliRunner
 
 from nightjar.cli.promotion_commands import app
@@ -22,12 +21,6 @@ from nightjar.progress import SILENT, Progress
 from nightjar.store import Store, schemas
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small pipeline after its first night, with the noise of one model measured."""
-    return shared(tmp_path_factory, "noise", make_measured)
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ and dark; :func:`standalone` makes a file of its own of a chart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from nightjar.drawing.axes import robust_range, tick_text, ticks
+from nightjar.drawing.axes import Series, axis_range, tick_text, ticks
 from nightjar.files.harmless_text import harmless, visible
 
 PALETTE = (
@@ -119,12 +120,7 @@ def curve_chart(title: str, series: Sequence[Curve], x: Axis, y: Axis) -> str:
     points = [point for one in series for point in one.points]
     if not points:
         return ""
-    intervals = [
-        (point.low, point.high)
-        for point in points
-        if point.low is not None and point.high is not None
-    ]
-    low, high = robust_range([point.y for point in points], intervals)
+    low, high = axis_range([_series(one.points) for one in series]) or (0.0, 1.0)
     y_range = (low if y.low is None else y.low, high if y.high is None else y.high)
     x_range = _x_range(x, points)
     y_ticks = ticks(*y_range)
@@ -142,6 +138,16 @@ def curve_chart(title: str, series: Sequence[Curve], x: Axis, y: Axis) -> str:
             *(part for one in series for part in _drawn(frame, one)),
             *legend,
         ],
+    )
+
+
+def _series(points: Sequence[Point]) -> Series:
+    known = [point for point in points if math.isfinite(point.y)]
+    return Series.of(
+        [point.y for point in known],
+        [point.low for point in known],
+        [point.high for point in known],
+        [point.is_marked for point in known],
     )
 
 

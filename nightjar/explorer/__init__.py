@@ -16,7 +16,6 @@ Data, no Dash::
     start_words       words that are about something, without a list of stop words
     moved       the words whose vectors differ most between two versions, after alignment
     floors      how far another seed alone moves words, as 'nightjar noise' measured it
-    robust_axis       the range of an axis that one spoilt night does not flatten
 
 Pages, Dash::
 

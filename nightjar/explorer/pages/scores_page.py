@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from dash import html
 
+from nightjar.drawing.axes import Series, axis_range
 from nightjar.drawing.charts import PALETTE
 from nightjar.explorer.pages.elements import Component, Request, Screen, notice, table
 from nightjar.explorer.pages.plotly_charts import chart, chart_layout
-from nightjar.explorer.robust_axis import Series, axis_range
 from nightjar.files.harmless_text import plotly_text, visible
 from nightjar.pipeline.history import History, Measurement
 from nightjar.promotion import Event
@@ -78,16 +78,11 @@ def benchmark_figure(
 
 def _series(found: Sequence[Measurement]) -> Series:
     scores = [entry.score for entry in found]
-    values = [score.value or 0.0 for score in scores]
-    return Series(
-        np.array(values),
-        np.array(
-            [v if s.ci_low is None else s.ci_low for s, v in zip(scores, values, strict=True)]
-        ),
-        np.array(
-            [v if s.ci_high is None else s.ci_high for s, v in zip(scores, values, strict=True)]
-        ),
-        np.array([entry.has_been_champion for entry in found]),
+    return Series.of(
+        [score.value or 0.0 for score in scores],
+        [score.ci_low for score in scores],
+        [score.ci_high for score in scores],
+        [entry.has_been_champion for entry in found],
     )
 
 
