@@ -198,9 +198,9 @@ def train(texts: Texts, training: Training) -> str:
     return f"{training.model} {training.variant} {training.seed}"
 
 
-def train_all(texts: Texts, models: Sequence[str], n_processes: int) -> None:
+def train_all(texts: Texts, models: Sequence[str], drops: Sequence[int], n_processes: int) -> None:
     """Make every training, several at once; the first of a text alone, for they share tokens."""
-    variants = [FULL, *(f"drop-{number}" for number in range(1, N_DROPS + 1)), SENSES]
+    variants = [FULL, *(f"drop-{number}" for number in drops), SENSES]
     wanted = [Training(model, variant, 1) for variant in variants for model in models]
     seeds = [*SEEDS[1:], *FLOOR_SEEDS]
     wanted += [Training(model, FULL, seed) for seed in seeds for model in models]
@@ -271,8 +271,10 @@ def _evidently(python: str, before: Vectors, after: Vectors, moves: Moves) -> Ma
     return found
 
 
-def measure(texts: Texts, model: str, evidently: str | None) -> dict[str, Any]:
-    """All figures of one model."""
+def measure(
+    texts: Texts, model: str, drops: Sequence[int], evidently: str | None
+) -> dict[str, Any]:
+    """All figures of one model; ``drops`` are numbers of texts with documents left out."""
     tolerance = load_config(CONFIG).config.drift.tolerance
     floor = measure_floor(
         [partial(Training(model, FULL, seed).vectors, texts) for seed in FLOOR_SEEDS]
@@ -284,7 +286,7 @@ def measure(texts: Texts, model: str, evidently: str | None) -> dict[str, Any]:
     ]
     dropped = [
         judge.compare(seeded[1], Training(model, f"drop-{number}", 1).vectors(texts))[0]
-        for number in range(1, N_DROPS + 1)
+        for number in drops
     ]
     changed, moves = judge.compare(seeded[1], Training(model, SENSES, 1).vectors(texts))
     return {
@@ -351,7 +353,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--reviews", type=int, help="take so many reviews instead of the corpus")
     parser.add_argument("--evidently", help="an interpreter that has the package evidently")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trainings at once")
+    parser.add_argument(
+        "--first-drop", type=int, default=1, help="21: twenty texts that no default was chosen on"
+    )
     asked = parser.parse_args(argv)
+    drops = range(asked.first_drop, asked.first_drop + N_DROPS)
     with tempfile.TemporaryDirectory() as temporary:
         directory = asked.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
@@ -363,9 +369,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             "n_documents": len(texts.documents),
             "models": {},
         }
-        train_all(texts, asked.models, asked.processes)
+        train_all(texts, asked.models, drops, asked.processes)
         for model in asked.models:
-            found = figures["models"][model] = measure(texts, model, asked.evidently)
+            found = figures["models"][model] = measure(texts, model, drops, asked.evidently)
             print(f"{model}: {json.dumps(found, indent=1)}")
             asked.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -120,7 +120,7 @@ class DriftConfig(Section):
     """How far a model may move from its champion before an alarm is raised (docs/drift.md)."""
 
     tolerance: float = Field(
-        0.1,
+        0.15,
         ge=0,
         le=1,
         description="share of the neighbours that another seed would have kept: an alarm when more "
