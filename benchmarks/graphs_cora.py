@@ -126,7 +126,7 @@ class _Night:
 
     def _made(self, stage: str, write: Callable[[StageContext], None]) -> Artifact:
         self._n_made += 1
-        identity = Identity(stage, "", {"held_out": self._held_out, "number": self._n_made})
+        identity = Identity(stage, f"cora-{self._held_out}-{self._n_made}", {})
 
         def write_staging(staging: Staging) -> None:
             write(StageContext(identity=identity, staging=staging, n_workers=2))

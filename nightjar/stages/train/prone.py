@@ -50,7 +50,7 @@ from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
-LENGTH = 10.0
+LENGTH = 5.0
 """Of every vector."""
 _EXTRA = 10
 """Directions beyond those wanted, so that the last ones wanted are found well."""
