@@ -32,6 +32,11 @@ def purity(gold: Values, found: Values) -> float:
     return float(table.max(axis=0).sum() / table.sum())
 
 
+def ranking(place: float) -> Values:
+    """Scores of 20 items, of which the first is at that place."""
+    return np.array([19.5 - place, *range(19, 0, -1)])
+
+
 PEERS: dict[str, Callable[[Values, Values], float]] = {
     "spearman": lambda gold, found: float(stats.spearmanr(gold, found).statistic),
     "pearson": lambda gold, found: float(stats.pearsonr(gold, found).statistic),
@@ -44,6 +49,22 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
         peers.adjusted_mutual_info_score(gold, found)
     ),
     "macro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="macro")),
+    "hit_rate": lambda gold, found: float(
+        np.mean(
+            [
+                peers.top_k_accuracy_score([0], [ranking(place)], k=int(n), labels=range(20))
+                for n, place in zip(gold, found, strict=True)
+            ]
+        )
+    ),
+    "ndcg": lambda gold, found: float(
+        np.mean(
+            [
+                peers.ndcg_score([np.eye(20)[0]], [ranking(place)], k=int(n))
+                for n, place in zip(gold, found, strict=True)
+            ]
+        )
+    ),
     "share": lambda gold, found: float(np.mean(found / gold)),
 }
 
