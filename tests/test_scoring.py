@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -32,9 +33,9 @@ def purity(gold: Values, found: Values) -> float:
     return float(table.max(axis=0).sum() / table.sum())
 
 
-def ranking(place: float) -> Values:
-    """Scores of 20 items, of which the first is at that place."""
-    return np.array([19.5 - place, *range(19, 0, -1)])
+def gain(topn: float, place: float) -> float:
+    """NDCG of one right answer at that place, from 0."""
+    return 1 / math.log2(place + 2) if place < topn else 0.0
 
 
 PEERS: dict[str, Callable[[Values, Values], float]] = {
@@ -50,22 +51,11 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
     ),
     "macro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="macro")),
     "hit_rate": lambda gold, found: float(
-        np.mean(
-            [
-                peers.top_k_accuracy_score([0], [ranking(place)], k=int(n), labels=range(20))
-                for n, place in zip(gold, found, strict=True)
-            ]
-        )
+        np.mean([gain(*pair) > 0 for pair in zip(gold, found, strict=True)])
     ),
     "ndcg": lambda gold, found: float(
-        np.mean(
-            [
-                peers.ndcg_score([np.eye(20)[0]], [ranking(place)], k=int(n))
-                for n, place in zip(gold, found, strict=True)
-            ]
-        )
+        np.mean([gain(*pair) for pair in zip(gold, found, strict=True)])
     ),
-    "share": lambda gold, found: float(np.mean(found / gold)),
 }
 
 
