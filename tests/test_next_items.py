@@ -12,6 +12,7 @@ import pytest
 from events_support import publish_events, publish_sessions, sessions_in
 from lookup_support import model_of_artifact
 from numpy.typing import NDArray
+from sklearn.metrics import ndcg_score
 from stage_support import context_of
 
 from nightjar.config import NextItemBenchmark, Word2VecConfig
@@ -102,6 +103,9 @@ def test_scores_are_the_share_of_hits_and_the_mean_gain() -> None:
     places, gold = np.array([0.0, 2, 10, 10]), np.full(4, 10.0)
     assert score("hit_rate", places, gold) == 0.5
     assert score("ndcg", places, gold) == pytest.approx(1.5 / 4)
+    ranking = np.array([[17.5, *range(19, 0, -1)]])  # the right one, the first, is at place 2
+    expected = ndcg_score(np.eye(20)[:1], ranking, k=10)
+    assert score("ndcg", places[1:2], gold[1:2]) == pytest.approx(expected)
 
 
 def plain_baselines(sessions: list[list[str]], history: list[str]) -> dict[str, Counter[str]]:

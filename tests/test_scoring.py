@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -32,6 +33,11 @@ def purity(gold: Values, found: Values) -> float:
     return float(table.max(axis=0).sum() / table.sum())
 
 
+def gain(topn: float, place: float) -> float:
+    """NDCG of one right answer at that place, from 0."""
+    return 1 / math.log2(place + 2) if place < topn else 0.0
+
+
 PEERS: dict[str, Callable[[Values, Values], float]] = {
     "spearman": lambda gold, found: float(stats.spearmanr(gold, found).statistic),
     "pearson": lambda gold, found: float(stats.pearsonr(gold, found).statistic),
@@ -48,6 +54,12 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
     "auc": lambda gold, found: float(peers.roc_auc_score(gold, found)),
     "average_precision": lambda gold, found: float(peers.average_precision_score(gold, found)),
     "share": lambda gold, found: float(np.mean(found / gold)),
+    "hit_rate": lambda gold, found: float(
+        np.mean([gain(*pair) > 0 for pair in zip(gold, found, strict=True)])
+    ),
+    "ndcg": lambda gold, found: float(
+        np.mean([gain(*pair) for pair in zip(gold, found, strict=True)])
+    ),
 }
 
 

@@ -179,7 +179,7 @@ def ndcg(answers: Floats, gold: Floats, weights: Floats) -> Floats:
     Normalised discounted cumulative gain of one right answer (Järvelin and Kekäläinen 2002,
     doi:10.1145/582415.582418).
     """
-    gains = np.where(answers < gold, 1 / np.log2(answers + 2), 0.0)
+    gains = np.where(answers < gold, 1 / np.log2(np.maximum(answers, 0) + 2), 0.0)
     return _mean(gains, weights)
 
 

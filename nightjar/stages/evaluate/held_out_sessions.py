@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,10 @@ from nightjar.scoring.metrics import HIT_RATE, NDCG, score
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_items import Answered, CorpusItems, Examinee, distinct
-from nightjar.stages.evaluate.item_baselines import BASELINES, Baseline
 from nightjar.store import Artifact, schemas
+
+if TYPE_CHECKING:
+    from nightjar.stages.evaluate.item_baselines import Baseline
 
 _QUERIES_AT_ONCE = 256
 _MOST_BASELINE_SCORES = 100_000_000
@@ -138,6 +140,9 @@ class HeldOutSessions(CorpusItems):
 
         On an even sample where sessions times items are more than a hundred million.
         """
+        # Planning imports this module, and needs no SciPy.
+        from nightjar.stages.evaluate.item_baselines import BASELINES  # noqa: PLC0415
+
         n_items = len(self.sessions.items)
         most = max(1, _MOST_BASELINE_SCORES // max(1, n_items))
         places = np.arange(len(self))
