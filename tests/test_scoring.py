@@ -51,9 +51,6 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
         peers.adjusted_mutual_info_score(gold, found)
     ),
     "macro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="macro")),
-    "micro_f1": lambda gold, found: float(peers.f1_score(gold, found, average="micro")),
-    "auc": lambda gold, found: float(peers.roc_auc_score(gold, found)),
-    "average_precision": lambda gold, found: float(peers.average_precision_score(gold, found)),
     "share": lambda gold, found: float(np.mean(found / gold)),
     "hit_rate": lambda gold, found: float(np.mean(np.array(gains(gold, found)) > 0)),
     "ndcg": lambda gold, found: float(np.mean(gains(gold, found))),
