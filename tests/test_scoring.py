@@ -33,9 +33,10 @@ def purity(gold: Values, found: Values) -> float:
     return float(table.max(axis=0).sum() / table.sum())
 
 
-def gain(topn: float, place: float) -> float:
-    """NDCG of one right answer at that place, from 0."""
-    return 1 / math.log2(place + 2) if place < topn else 0.0
+def gains(topns: Values, places: Values) -> list[float]:
+    """NDCG of one right answer at each place, from 0."""
+    pairs = zip(topns, places, strict=True)
+    return [1 / math.log2(place + 2) if place < topn else 0.0 for topn, place in pairs]
 
 
 PEERS: dict[str, Callable[[Values, Values], float]] = {
@@ -54,12 +55,8 @@ PEERS: dict[str, Callable[[Values, Values], float]] = {
     "auc": lambda gold, found: float(peers.roc_auc_score(gold, found)),
     "average_precision": lambda gold, found: float(peers.average_precision_score(gold, found)),
     "share": lambda gold, found: float(np.mean(found / gold)),
-    "hit_rate": lambda gold, found: float(
-        np.mean([gain(*pair) > 0 for pair in zip(gold, found, strict=True)])
-    ),
-    "ndcg": lambda gold, found: float(
-        np.mean([gain(*pair) for pair in zip(gold, found, strict=True)])
-    ),
+    "hit_rate": lambda gold, found: float(np.mean(np.array(gains(gold, found)) > 0)),
+    "ndcg": lambda gold, found: float(np.mean(gains(gold, found))),
 }
 
 

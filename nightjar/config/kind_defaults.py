@@ -19,15 +19,18 @@ _WALKED_WINDOWS: Mapping[str, Any] = {
     "negative": 5,
     "epochs": 5,
 }
-_SESSIONS: Mapping[str, Any] = {"vector_size": 64, "min_count": 1}
+_SESSIONS: Mapping[str, Any] = {"vector_size": 32, "min_count": 1}
 _SESSION_WINDOWS: Mapping[str, Any] = {
     **_SESSIONS,
-    "window": 5,
+    "window": 4,
+    "shrink_windows": False,
     "sample": 0.0,
-    "ns_exponent": 0.0,
-    "epochs": 100,
+    "ns_exponent": 0.25,
+    "negative": 40,
+    "alpha": 0.025,
+    "epochs": 20,
 }
-"""Tuned for the next item of a session on validation events (docs/items.md)."""
+"""Chosen for the next item of a session on MovieLens 100K's validation events (docs/items.md)."""
 _NO_NGRAMS: Mapping[str, Any] = {"max_n": 0}
 """Ids that look alike are not alike."""
 
@@ -38,7 +41,7 @@ DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "glove": {**_WALKS, "window": 10},
     },
     "events": {
-        "word2vec": _SESSION_WINDOWS,
+        "word2vec": {**_SESSION_WINDOWS, "window_side": "past"},
         "fasttext": {**_SESSION_WINDOWS, **_NO_NGRAMS},
         "glove": {**_SESSIONS, "window": 5},
     },
