@@ -38,15 +38,26 @@ def _sources(directory: Path, name: str, roles: Mapping[str, Any]) -> dict[str, 
     columns = list(_TABLES[name][0])
     return {
         f"{name}-c": {
-            **{**file, **_ENCODED, "type": "csv", "path": f"{name}.csv", "columns": columns},
-            **{"delimiter": ";", "quote": "'", "escape": "\\"},
+            **file,
+            **_ENCODED,
+            "type": "csv",
+            "path": f"{name}.csv",
+            "columns": columns,
+            "delimiter": ";",
+            "quote": "'",
+            "escape": "\\",
         },
         f"{name}-p": {**file, "type": "parquet", "path": f"{name}.parquet"},
         f"{name}-j": {**file, **_ENCODED, "type": "jsonl", "path": f"{name}.jsonl"},
         f"{name}-d": {
-            **{**_ROWS, **roles, "type": "sql", "query": f"SELECT * FROM {name}"},
+            **_ROWS,
+            **roles,
+            "type": "sql",
+            "query": f"SELECT * FROM {name}",
             "url": f"sqlite:///{directory / 'kinds.db'}",
-            **{"key_column": "key", "watermark_column": "key", "check_deleted": False},
+            "key_column": "key",
+            "watermark_column": "key",
+            "check_deleted": False,
         },
     }
 
@@ -62,8 +73,13 @@ def kinds_way(directory: Path) -> dict[str, Any]:
                 "kind": "graph",
                 "sources": {
                     "known": {
-                        **{"type": "text", "path": "known.edges", "storage": None, "where": {}},
-                        **{"limit": 500, "weighted": True, **_ENCODED},
+                        "type": "text",
+                        "path": "known.edges",
+                        "storage": None,
+                        "where": {},
+                        "limit": 500,
+                        "weighted": True,
+                        **_ENCODED,
                     },
                     **_sources(directory, "met", _EDGES),
                 },
@@ -95,12 +111,22 @@ def kinds_way(directory: Path) -> dict[str, Any]:
         },
         "models": {
             "prone": {
-                **{"trainer": "prone", "corpus": "people", **own, "vector_size": 4},
-                **{"ns_exponent": 0.5, "steps": 3, "mu": 0.1, "theta": 0.4, "spread": 2},
+                "trainer": "prone",
+                "corpus": "people",
+                **own,
+                "vector_size": 4,
+                "ns_exponent": 0.5,
+                "steps": 3,
+                "mu": 0.1,
+                "theta": 0.4,
+                "spread": 2,
                 "space": "aligned",
             },
             "items": {
-                **{"trainer": "word2vec", "corpus": "clicks", "vector_size": 4, "epochs": 1},
+                "trainer": "word2vec",
+                "corpus": "clicks",
+                "vector_size": 4,
+                "epochs": 1,
                 "gate_benchmarks": ["next"],
             },
         },
@@ -108,16 +134,27 @@ def kinds_way(directory: Path) -> dict[str, Any]:
             "bootstrap_samples": 20,
             "benchmarks": {
                 "links": {
-                    **{"type": "link_prediction", "corpus": "people", "max_edges": 10},
+                    "type": "link_prediction",
+                    "corpus": "people",
+                    "max_edges": 10,
                     "metric": "average_precision",
                 },
                 "halves": {
-                    **{"type": "node_classification", "path": "halves.tsv", **known},
-                    **{"corpus": "people", "train_share": 0.6, "splits": 2, "metric": "macro_f1"},
+                    "type": "node_classification",
+                    "path": "halves.tsv",
+                    **known,
+                    "corpus": "people",
+                    "train_share": 0.6,
+                    "splits": 2,
+                    "metric": "macro_f1",
                 },
                 "next": {
-                    **{"type": "next_item", "corpus": "clicks", "topn": 3, "by": "cooccurrence"},
-                    **{"max_sessions": 20, "metric": "hit_rate"},
+                    "type": "next_item",
+                    "corpus": "clicks",
+                    "topn": 3,
+                    "by": "cooccurrence",
+                    "max_sessions": 20,
+                    "metric": "hit_rate",
                 },
             },
         },
@@ -161,10 +198,10 @@ def write_kinds(directory: Path) -> None:
         (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
         pq.write_table(pa.Table.from_pylist(rows), directory / f"{name}.parquet")
         with closing(sqlite3.connect(directory / "kinds.db")) as database:
-            named = ', '.join(map('"{}"'.format, columns))
+            named = ", ".join(map('"{}"'.format, columns))
             database.execute(f"CREATE TABLE {name} ({named})")
             marks = ", ".join("?" for _ in columns)
-            database.executemany(f"INSERT INTO {name} VALUES ({marks})", found)  # noqa: S608
+            database.executemany(f"INSERT INTO {name} VALUES ({marks})", found)
             database.commit()
     edges = "".join(f"{a} {b} {much}\n" for _, a, b, much, _ in _edges())
     (directory / "known.edges").write_text(edges, encoding="utf-8")

@@ -250,7 +250,7 @@ GRAPH_CONFIG: dict[str, Any] = {
     },
     "training": {"seed": 7, "deterministic": True},
     "models": {
-        "nodes": {"trainer": "word2vec", **{**_WINDOWS, "min_count": 1, "max_vocabulary": 40}},
+        "nodes": {"trainer": "word2vec", **_WINDOWS, "min_count": 1, "max_vocabulary": 40},
         "prone": {"trainer": "prone", "vector_size": 4, "steps": 4, "spread": 2},
         "people-file": {"trainer": "import", "path": "nodes.txt", "corpus": "people"},
     },
@@ -296,7 +296,7 @@ EVENTS_CONFIG: dict[str, Any] = {
     },
     "training": {"seed": 7, "deterministic": True},
     "models": {
-        "items": {"trainer": "word2vec", **{**_WINDOWS, "min_count": 1, "max_vocabulary": 40}},
+        "items": {"trainer": "word2vec", **_WINDOWS, "min_count": 1, "max_vocabulary": 40},
     },
     "evaluation": {
         "bootstrap_samples": 20,
