@@ -72,7 +72,9 @@ def check_walks_fit(
             f"more, or read fewer edges (sources.SOURCE.limit or where)"
         )
     if needed.disk_bytes > resources.disk_free:
-        fits = int(walks.per_node * resources.disk_free / needed.disk_bytes)
+        fixed = n_nodes * _ID_BYTES
+        share = (resources.disk_free - fixed) / (needed.disk_bytes - fixed)
+        fits = max(0, int(walks.per_node * share))
         advice = (
             f"per_node: {fits} would fit (now {walks.per_node})" if fits else "a shorter length"
         )
