@@ -68,6 +68,10 @@ class ModelTooLarge(InputError):
     """A model needs more memory or disk than is available; it was not trained."""
 
 
+class WalksTooLarge(InputError):
+    """Walks need more memory or disk than is available; none was made."""
+
+
 class ClusterUnfit(InputError):
     """A worker of a cluster runs other code, or does not see the artifacts."""
 

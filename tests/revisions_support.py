@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
 from nightjar.stages import MeasureDrift, MeasureNoise
 from nightjar.stages.report import corpus_report_identity, report_corpus
+from nightjar.stages.report.events_report_stage import ReportEvents, report_events
+from nightjar.stages.report.graph_report_stage import ReportGraph, report_graph
 from nightjar.stages.train.aligning import write_aligned
 from nightjar.stages.train.training_identity import ALIGNING_REVISION
 from nightjar.store import Artifact, Identity, Store, publish, schemas
@@ -226,6 +229,81 @@ CONFIG: dict[str, Any] = {
     "registry": {"gate": {"benchmarks": ["similar"]}},
     "document_vectors": {"mean": {"model": "file", "normalize": True}},
 }
+_ITEM_FACTS = "item,title,genre\n" + "".join(
+    f"film{n},The {n},{'Drama|War' if n % 2 else 'Comedy'}\n" for n in range(14)
+)
+_HALVES = {"spring": 0, "autumn": 1}
+"""Labels of the nodes of each of two rings."""
+GRAPH_CONFIG: dict[str, Any] = {
+    "pipeline": {"name": "pinned-graph"},
+    "corpora": {
+        "people": {
+            "kind": "graph",
+            "sources": {
+                "known": {"type": "text", "path": "known.edges", "weighted": True},
+                "met": {"type": "csv", "path": "met.csv", "weight_column": "weight"},
+            },
+            "held_out": 0.2,
+            "max_lost": 1.0,
+            "walks": {"per_node": 3, "length": 12},
+        }
+    },
+    "training": {"seed": 7, "deterministic": True},
+    "models": {
+        "nodes": {"trainer": "word2vec", **_WINDOWS, "min_count": 1, "max_vocabulary": 40},
+        "prone": {"trainer": "prone", "vector_size": 4, "steps": 4, "spread": 2},
+        "people-file": {"trainer": "import", "path": "nodes.txt", "corpus": "people"},
+    },
+    "evaluation": {
+        "bootstrap_samples": 20,
+        "benchmarks": {
+            "links": {"type": "link_prediction"},
+            "halves": {
+                "type": "node_classification",
+                "path": "halves.tsv",
+                "train_share": 0.5,
+                "splits": 2,
+            },
+        },
+    },
+    "registry": {"gate": {"benchmarks": ["links"]}},
+}
+SECOND_ORDER = tuple(
+    f"corpora.people.{setting}"
+    for setting in ("directed=true", "self_loops=keep", "walks.p=0.5", "walks.q=4.0")
+)
+EVENTS_CONFIG: dict[str, Any] = {
+    "pipeline": {"name": "pinned-events"},
+    "corpora": {
+        "clicks": {
+            "kind": "events",
+            "sources": {"log": {"type": "csv", "path": "clicks.csv"}},
+            "items": {
+                "films": {
+                    "type": "csv",
+                    "path": "films.csv",
+                    "title_column": "title",
+                    "attribute_columns": ["genre"],
+                }
+            },
+            "held_out": {"share": 0.9},
+            "sessions": {"by": "gap", "gap_minutes": 30.0, "max_events": 7},
+            "bots": {"events": 9, "minutes": 5.0},
+            "min_item_events": 2,
+            "time_zone": "Europe/Berlin",
+            "max_lost": 1.0,
+        }
+    },
+    "training": {"seed": 7, "deterministic": True},
+    "models": {
+        "items": {"trainer": "word2vec", **_WINDOWS, "min_count": 1, "max_vocabulary": 40},
+    },
+    "evaluation": {
+        "bootstrap_samples": 20,
+        "benchmarks": {"next": {"type": "next_item", "by": "cooccurrence"}},
+    },
+    "registry": {"gate": {"benchmarks": ["next"]}},
+}
 TOKENIZERS: Mapping[str, Sequence[str]] = {
     "unicode": ("casefold=true", "apostrophes=split", "hyphens=keep"),
     "turkish": ("locale=tr", "normalization=null", "split_sentences=false"),
@@ -275,6 +353,55 @@ def write_inputs(base: Path) -> None:
     connection.close()
 
 
+def write_graph(base: Path) -> None:
+    """Two rings that know each other a little, with what is wrong with some rows."""
+    edges = [(n, n // 12 * 12 + (n + step) % 12) for n in range(24) for step in (1, 2, 5)]
+    known = [f"p{one} p{other} {1 + (one * other) % 3 / 2}" for one, other in edges]
+    met = ["source,target,weight", "p0,p13,2", "p5,p18,1", "p0,p0,1", ",p3,1", "p1,p2,-1"]
+    halves = [f"p{n}\t{half}" for half, ring in _HALVES.items() for n in _ring(ring)]
+    texts = {
+        "graph.yaml": yaml.safe_dump(GRAPH_CONFIG, sort_keys=False),
+        "known.edges": "".join(f"{line}\n" for line in ("# who knows whom", *known, "p7")),
+        "met.csv": "".join(f"{line}\n" for line in met),
+        "halves.tsv": "".join(f"{line}\n" for line in ("node\tlabel", *halves)),
+        "nodes.txt": _vectors_of([f"p{n}" for n in range(24)]),
+    }
+    for name, text in texts.items():
+        (base / name).write_text(text, encoding="utf-8")
+
+
+def _ring(number: int) -> range:
+    return range(12 * number, 12 * number + 12)
+
+
+def _vectors_of(names: Sequence[str]) -> str:
+    """Numbers that float32 holds exactly; neighbours in the list are alike."""
+    lines = [
+        f"{name} {n / 8} {(n // 12) * 4 - 2} {(n * 5) % 7 / 4} {1 - n / 16}"
+        for n, name in enumerate(names)
+    ]
+    return "".join(f"{line}\n" for line in (f"{len(names)} 4", *lines))
+
+
+def write_events(base: Path) -> None:
+    """Users who go along a ring of items, one of them too fast, with some rows that are wrong."""
+    lines = ["user,item,time"]
+    for user in range(30):
+        for step in range(6 + user % 4):
+            item = (user * 3 + step * (1 + user % 2)) % 12
+            day, hour = 1 + user % 9, 9 + step // 4 * 2
+            lines.append(f"u{user},film{item},2026-01-{day:02d} {hour:02d}:{step:02d}:30")
+    lines += [f"robot,film{step % 3},2026-01-05 10:00:{step:02d}" for step in range(20)]
+    lines += ["u1,rare,2026-01-02 20:00:00", "u1,,2026-01-02 20:00:00", "u2,film1,yesterday"]
+    texts = {
+        "events.yaml": yaml.safe_dump(EVENTS_CONFIG, sort_keys=False),
+        "clicks.csv": "".join(f"{line}\n" for line in lines),
+        "films.csv": _ITEM_FACTS,
+    }
+    for name, text in texts.items():
+        (base / name).write_text(text, encoding="utf-8")
+
+
 # -- running the stages: what to adapt when their calls change ----------------------------------
 
 
@@ -302,6 +429,49 @@ def report(store: Store, documents: Artifact, tokens: Artifact) -> Artifact:
         lambda staging: report_corpus(documents, tokens, context_of(staging, identity)),
     )
     return store.open(ref)
+
+
+def report_alone(stage: Stage, parents: Mapping[str, Artifact]) -> Artifact:
+    """The report on a graph or events, without its run in MLflow."""
+    write = report_graph if isinstance(stage, ReportGraph) else report_events
+    versions = {name: parent.ref.version for name, parent in parents.items()}
+    identity = stage.identity(Planning(versions))
+    root = stage.loaded.artifacts_dir
+    ref = publish(
+        root,
+        identity,
+        lambda staging: write(*parents.values(), context_of(staging, identity)),
+    )
+    return Store(root).open(ref)
+
+
+def run_kinds(base: Path) -> dict[str, list[Artifact]]:
+    """What the stages of graphs and events wrote, by the name under which it is pinned."""
+    write_graph(base)
+    write_events(base)
+    found: dict[str, list[Artifact]] = {}
+    for kind, corpus, judged, report_stage in (
+        (schemas.GRAPH, "people", "people-file", ReportGraph),
+        (schemas.EVENTS, "clicks", "items", ReportEvents),
+    ):
+        config = base / f"{kind}.yaml"
+        stages = (kind, schemas.TOKENS, schemas.EMBEDDINGS, f"{schemas.EVALUATION} {judged}")
+        made = run_planned(config, stages)
+        own, tokens = made[kind], made[schemas.TOKENS]
+        parents = {kind: own, schemas.TOKENS: tokens}
+        found |= {name: [artifact] for name, artifact in made.items() if " " in name}
+        found[kind] = [own]
+        found[f"{schemas.TOKENS} {kind}"] = [tokens]
+        store = Store(own.directory.parents[1])
+        pieces = own.manifest.report["pieces"][schemas.ROW_SHARDS]
+        shards = [store.open(store.ref(schemas.ROW_SHARDS, version)) for version in pieces]
+        found[f"{schemas.ROW_SHARDS} {kind}"] = sorted(shards, key=lambda it: it.manifest.name)
+        reporting = report_stage(load_config(config), corpus)
+        found[f"{schemas.CORPUS_REPORT} {kind}"] = [report_alone(reporting, parents)]
+    second = run_planned(base / "graph.yaml", (schemas.GRAPH, schemas.TOKENS), *SECOND_ORDER)
+    found["graph directed"] = [second[schemas.GRAPH]]
+    found["tokens second order"] = [second[schemas.TOKENS]]
+    return found
 
 
 def noise_and_drift(base: Path) -> tuple[Artifact, Artifact]:
@@ -368,7 +538,8 @@ _PLANNED = (
     *(schemas.RAW_EMBEDDINGS, schemas.EMBEDDINGS),
     *(f"{schemas.EVALUATION} file", schemas.DOCUMENT_VECTORS, schemas.SEARCH_INDEX),
 )
-"""Scores are those of the model ``file``: of trained vectors a last bit may turn an answer."""
+"""Scores are those of the model ``file``: of trained vectors a last bit may turn an answer. For the
+same reason nodes are judged by imported vectors, and next items by co-occurrence."""
 
 
 def run_stages(base: Path) -> dict[str, list[Artifact]]:
@@ -397,7 +568,7 @@ def run_stages(base: Path) -> dict[str, list[Artifact]]:
         stages = (schemas.DOCUMENTS, schemas.TOKENS)
         planned = run_planned(base / "tongues.yaml", stages, *overrides)
         found[f"tokens {name}"] = [planned[schemas.TOKENS]]
-    return found
+    return found | run_kinds(base)
 
 
 def _first_document(shard: Artifact) -> str:
@@ -448,7 +619,7 @@ class Pin:
                     tables.setdefault(name, []).append(_json(path, floats))
         return cls(
             revision={key: value for key, value in code.items() if key in _REVISIONS},
-            code=code.get("code"),
+            code=code.get("code", code.get("kernels")),
             tables={name: _digest(values) for name, values in sorted(tables.items())},
             numbers=dict(sorted(numbers.items())),
         )
@@ -473,7 +644,7 @@ class Pin:
         return sorted(found)
 
 
-_REVISIONS = ("revision", "cleaning.revision", "phrases")
+_REVISIONS = ("revision", "cleaning.revision", "phrases", "rows", "recommending.revision")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -524,8 +695,12 @@ def _json(path: Path, floats: list[float]) -> Any:
 
 
 def _digest(values: Any) -> str:
-    text = json.dumps(values, default=bytes.hex, ensure_ascii=True)
+    text = json.dumps(values, default=_as_text, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_text(value: bytes | date) -> str:
+    return value.hex() if isinstance(value, bytes) else value.isoformat()
 
 
 def _rounded(numbers: Sequence[float]) -> list[float]:

@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kinds_options_support import kinds_way, write_kinds
 from nights_support import HandMade
 from pydantic import BaseModel
 from test_docs import SECTIONS
 
-from nightjar.config import models
+from nightjar.config import models, table_sources
 
 CBOW = {"trainer": "word2vec", "architecture": "cbow", "vector_size": 4, "min_count": 1}
 TEXT_SOURCE = {"type": "text", "path": "text.txt"}
@@ -34,7 +35,13 @@ LEFT_OUT: dict[type[BaseModel], dict[str, str]] = {
         ),
         "of pre-trained encoders: tests/test_document_vectors.py",
     ),
-    models.SqlSource: {"url_env": "the same as url"},
+    **{
+        source: {"url_env": "the same as url"}
+        for source in (
+            *(models.SqlSource, table_sources.SqlEdges),
+            *(table_sources.SqlEvents, table_sources.SqlItems),
+        )
+    },
     models.RegistryConfig: {"tracking_uri": "where versions are, not what they are"},
     models.TokenizeConfig: dict.fromkeys(
         ("japanese_mode", "spacy_language", "locale"),
@@ -42,6 +49,29 @@ LEFT_OUT: dict[type[BaseModel], dict[str, str]] = {
     ),
 }
 """Keys that no night here has, and why."""
+
+SHAPING_NOTHING = {
+    "places": {
+        "corpora.people.sources.known.path=[known.edges]",
+        "corpora.clicks.sources.clicks-p.path=./clicks.parquet",
+        "corpora.clicks.sources.clicks-d.query='SELECT * FROM clicks WHERE 1'",
+        "evaluation.benchmarks.halves.path=moved/halves.tsv",
+    },
+    "limits of reading": {
+        "corpora.people.max_fetch_bytes=2GB",
+        "corpora.people.max_lost=0.4",
+        "corpora.clicks.max_fetch_bytes=2GB",
+        "corpora.clicks.max_lost=0.4",
+    },
+    "what is accepted": {
+        "corpora.people.accept.max_nodes_lost=0.1",
+        "corpora.clicks.accept.max_items_lost=0.1",
+        "registry.gate.mode=enforce",
+        "registry.gate.benchmarks=[halves]",
+        "models.prone.gate_benchmarks=[halves]",
+    },
+}
+"""Options of graphs and events that shape nothing."""
 
 
 def corpora(*ways: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +195,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "min_alpha": 0.001,
                 "cbow_mean": False,
                 "shrink_windows": False,
+                "window_side": "past",
                 "space": "warm",
             },
             "fast": {
@@ -418,6 +449,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
             }
         },
     }
+    yield kinds_way(directory)  # the last, for SHAPING_NOTHING
 
 
 def write_sources(directory: Path) -> None:
@@ -487,6 +519,7 @@ def test_after_any_night_the_next_plan_is_empty(tmp_path: Path) -> None:
     directory = tmp_path / "project"
     project = HandMade(directory)
     write_sources(directory)
+    write_kinds(directory)
     write_tokenizer(directory)
     base = project.document
     seen: set[tuple[type[BaseModel], str]] = set()
@@ -504,3 +537,9 @@ def test_after_any_night_the_next_plan_is_empty(tmp_path: Path) -> None:
         if (section, name) not in seen and name not in LEFT_OUT.get(section, {})
     ]
     assert missing == []
+    (directory / "moved").mkdir()
+    (directory / "moved/halves.tsv").write_bytes((directory / "halves.tsv").read_bytes())
+    for name, overrides in SHAPING_NOTHING.items():  # of the last way, kinds_way
+        assert project.due(*sorted(overrides)) == [], name
+    for override in ("corpora.people.walks.q=3.0", "corpora.clicks.held_out.share=0.7"):
+        assert project.due(override) != [], override

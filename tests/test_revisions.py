@@ -19,11 +19,16 @@ from revisions_support import (
     renewed,
     run_planned,
     run_stages,
+    write_events,
+    write_graph,
     write_inputs,
 )
 from sharing_support import shared
 
 from nightjar.stages import STAGES
+from nightjar.stages.events import session_cutting
+from nightjar.stages.graph import graph_building
+from nightjar.stages.graph.node_numbers import hashes_of
 from nightjar.stages.ingest import preparation
 from nightjar.stages.train import spans
 from nightjar.store import schemas
@@ -60,35 +65,50 @@ def test_every_stage_is_pinned_but_those_whose_results_are_elsewhere(
     assert all(pin.revision for pin in PINS.values())
     hashed = {name for name, pin in PINS.items() if pin.code is not None}
     trained = {f"embeddings {name}" for name in set(MODELS) - {"file", "sif", "usif", "turned"}}
-    assert hashed == {schemas.COOCCURRENCES, "raw_embeddings turned", *trained}
+    trained |= {f"embeddings {name}" for name in ("nodes", "prone", "items")}
+    kernels = {"tokens graph", "tokens second order"}
+    kernels |= {name for name in PINS if name.startswith(schemas.EVALUATION)}
+    assert hashed == {schemas.COOCCURRENCES, "raw_embeddings turned", *trained, *kernels}
 
 
 @pytest.mark.parametrize(
-    ("module", "constant", "value", "name", "differences"),
+    ("module", "member", "value", "config", "name", "differences"),
     [
-        (preparation, "_ID_HEX_DIGITS", 15, "documents", "documents, quarantine"),
+        (preparation, "_ID_HEX_DIGITS", 15, "pinned", "documents", "documents, quarantine"),
         (
             spans,
             "_ALWAYS",
             1 << 31,
+            "pinned",
             "embeddings skipgram",
             "losses.mean_loss, output_vectors.vector, vectors.vector",
         ),
+        (
+            graph_building,
+            "hashes_of",
+            lambda ids: hashes_of(ids)[::-1].copy(),
+            "graph",
+            "graph",
+            "edges, edges.weight, held_out, nodes, nodes.strength",
+        ),
+        (session_cutting, "_MINUTE", 3_600_000_000, "events", "events", "events, held_out"),
     ],
 )
 def test_a_change_of_behaviour_is_noticed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     module: object,
-    constant: str,
-    value: int,
+    member: str,
+    value: object,
+    config: str,
     name: str,
     differences: str,
 ) -> None:
-    """As if the constant were changed without another revision or hash."""
-    monkeypatch.setattr(module, constant, value)
-    write_inputs(tmp_path)
-    made = run_planned(tmp_path / "pinned.yaml", ["documents", "tokens", name])
+    """As if the code were changed without another revision or hash."""
+    monkeypatch.setattr(module, member, value)
+    for write in (write_inputs, write_graph, write_events):
+        write(tmp_path)
+    made = run_planned(tmp_path / f"{config}.yaml", ["documents", "tokens", name])
     text = problem(name, PINS[name], Pin.of([made[name]]))
     assert f"under the same revision {PINS[name].revision} ({differences})" in text
     assert "Raise that revision" in text

@@ -27,6 +27,7 @@ from training_support import (
 
 from nightjar.config.models import GloVeConfig, TrainingConfig
 from nightjar.core.executors import INLINE, ProcessExecutor
+from nightjar.core.resources import Resources
 from nightjar.errors import VocabularyError
 from nightjar.kernels.cooccurrence_counts import sort_cells, sort_keys, sum_cells
 from nightjar.progress import SILENT
@@ -40,7 +41,6 @@ from nightjar.stages.train import (
 )
 from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
 from nightjar.stages.train.pair_counting import CountingMemory, PairCounter
-from nightjar.stages.train.resources import Resources
 from nightjar.stages.train.sorted_runs import HeldRun, Run, SpilledRuns, merged
 from nightjar.store import Artifact, Identity, Staging, Store, publish
 

@@ -27,6 +27,7 @@ from training_support import (
 
 from nightjar.config import load_config
 from nightjar.config.models import TrainingConfig, Word2VecConfig
+from nightjar.core.resources import Resources, read_resources
 from nightjar.errors import ModelTooLarge, VocabularyError
 from nightjar.kernels.vector_code import LANES
 from nightjar.pipeline import Provenance, forecast, make_plan, run_step
@@ -51,7 +52,6 @@ from nightjar.stages.train.estimates import (
     workload,
 )
 from nightjar.stages.train.ngram_use import count_ngrams, ngram_hashes
-from nightjar.stages.train.resources import Resources, read_resources
 from nightjar.store import Artifact, Staging, Store, publish
 from nightjar.store.schemas import EMBEDDINGS
 
@@ -444,7 +444,7 @@ import atexit, sys
 heavy = {'prefect', 'mlflow', 'gensim', 'numba', 'scipy', 'pandas'}
 atexit.register(lambda: print('imported:', sorted(heavy & sys.modules.keys()), file=sys.stderr))
 from nightjar.cli import main as cli, plan_commands
-from nightjar.stages.train.resources import Resources
+from nightjar.core.resources import Resources
 resources = Resources(int(sys.argv.pop(1)), 0, 10**12, 'the container')
 plan_commands.read_resources = lambda _: resources
 cli.main()

@@ -15,11 +15,11 @@ from nightjar.cli.options import CommonOptions, grouped
 from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
+from nightjar.core.resources import Resources, read_resources
 from nightjar.errors import InputError
 from nightjar.pipeline import Action, Estimate, Forecast, Plan, forecast, make_plan
 from nightjar.pipeline.provenance import n_workers
 from nightjar.promotion import read_standing
-from nightjar.stages.train.resources import Resources, read_resources
 
 app = typer.Typer()
 
@@ -92,7 +92,7 @@ def _forecasts_as_json(forecasts: Sequence[Forecast]) -> list[dict[str, Any]]:
 def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any]:
     if estimate is None:
         return {"estimate": None}
-    needed = estimate.need
+    needed, duration = estimate.need, estimate.duration
     return {
         "estimate": {
             "words": estimate.n_words,
@@ -102,8 +102,8 @@ def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any]:
             "memory_bytes": needed.memory_bytes,
             "memory": {part.name: part.bytes for part in needed.memory},
             "disk_bytes": needed.disk_bytes,
-            "seconds": round(estimate.duration.seconds, 1),
-            "seconds_from": estimate.duration.source,
+            "seconds": None if duration is None else round(duration.seconds, 1),
+            "seconds_from": None if duration is None else duration.source,
         }
     }
 
@@ -122,9 +122,13 @@ def _print_forecasts(console: Console, forecasts: Sequence[Forecast], resources:
     for entry in forecasts:
         table.add_row(entry.model, *_forecast_cells(entry), style="red" if entry.refusal else "")
     print_table(console, table)
-    estimates = {entry.model: entry.estimate for entry in forecasts if entry.estimate}
-    for source in dict.fromkeys(found.duration.source for found in estimates.values()):
-        models = [name for name, found in estimates.items() if found.duration.source == source]
+    durations = {
+        entry.model: entry.estimate.duration
+        for entry in forecasts
+        if entry.estimate and entry.estimate.duration
+    }
+    for source in dict.fromkeys(found.source for found in durations.values()):
+        models = [name for name, found in durations.items() if found.source == source]
         print_line(console, f"time by {source}: {', '.join(models)}")
     print_line(
         console,
@@ -143,7 +147,7 @@ def _forecast_cells(entry: Forecast) -> list[str]:
         "-" if n_rows is None else f"{about}{n_rows:,}",
         decimal(estimate.need.memory_bytes),
         decimal(estimate.need.disk_bytes),
-        _about(estimate.duration.seconds),
+        "-" if estimate.duration is None else _about(estimate.duration.seconds),
     ]
 
 

@@ -58,7 +58,11 @@ def collect(
 @grouped
 def purge(
     documents: Annotated[
-        list[str], typer.Argument(metavar="DOCUMENT...", help="Document ids, as search shows them.")
+        list[str],
+        typer.Argument(
+            metavar="DOCUMENT...",
+            help="Document ids, as search shows them; of a corpus of events, users.",
+        ),
     ],
     corpus: Annotated[
         str | None, typer.Option(help="Choose their corpus; needed if several have them.")
@@ -71,8 +75,9 @@ def purge(
 ) -> None:
     """Erase documents from everything that is kept, and keep them from coming back.
 
-    Documents with the same text are erased, too. Vectors learned from them are only listed: they
-    stay until nights have trained new ones.
+    Documents with the same text are erased, too. In a corpus of events (--corpus NAME) users are
+    erased, with all their events. Vectors learned from them are only listed: they stay until nights
+    have trained new ones.
     """
     loaded = common.load()
     request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
@@ -86,8 +91,8 @@ def purge(
 def _tell_purge(console: Console, result: PurgeResult) -> None:
     tell = partial(print_line, console)
     swept = result.swept
-    erased = "document is" if result.n_erased == 1 else "documents are"
-    tell(f"{result.n_erased:,} {erased} erased")
+    verb = "is" if result.n_erased == 1 else "are"
+    tell(f"{counted(result.n_erased, result.what)} {verb} erased")
     for title, found in (
         ("rewritten without them", swept.rewritten),
         ("deleted", swept.deleted),

@@ -34,7 +34,7 @@ from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, S
 
 @dataclass
 class Erased:
-    """The documents to erase, as far as they are found in a directory."""
+    """The documents and users to erase, as far as they are found in a directory."""
 
     texts: frozenset[bytes]
     """Digests of their texts, cleaned and raw."""
@@ -42,6 +42,10 @@ class Erased:
     """Their ids in each documents artifact that contains some, by its version."""
     places: set[tuple[str, str]] = field(default_factory=set)
     """Source and locator of the records that they were read from."""
+    users: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Digests of the ids of users to erase, by corpus of events."""
+    sessions: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The names of their sessions in each events artifact that contains some, by its version."""
 
     @property
     def all_doc_ids(self) -> frozenset[str]:

@@ -33,6 +33,21 @@ class EventSessions:
         """The number of each event's session."""
         return np.repeat(np.arange(len(self)), np.diff(self.bounds))
 
+    def without(self, names: frozenset[str]) -> EventSessions:
+        """All other sessions, and the items that occur in them."""
+        gone = pc.is_in(self.names, value_set=pa.array(sorted(names), pa.string()))
+        is_kept = ~gone.to_numpy(zero_copy_only=False)
+        lengths = np.diff(self.bounds)
+        item = self.item[np.repeat(is_kept, lengths)]
+        used, place = np.unique(item, return_inverse=True)
+        bounds = np.concatenate([[0], np.cumsum(lengths[is_kept])]).astype(np.int64)
+        return EventSessions(
+            self.names.filter(pa.array(is_kept)),
+            self.items.take(pa.array(used)),
+            place.astype(np.int32),
+            bounds,
+        )
+
     def known_as(self, items: pa.Array) -> EventSessions:
         """The events of ``items`` alone, as places among those; every session stays."""
         place_of = pc.fill_null(pc.index_in(self.items, value_set=items), -1).to_numpy()

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from nightjar.config import LoadedConfig, TrainedConfig
+from nightjar.config.trainers import ProneConfig
 from nightjar.core import Action, Parent, Plan, Step
+from nightjar.core.resources import Need, Resources
 from nightjar.errors import ArtifactDamaged, InputError
+from nightjar.stages.graph.walk_estimates import check_walks_fit, walks_need
 from nightjar.stages.train.durations import Duration, duration
-from nightjar.stages.train.estimates import Need, Workload, check_fits, need, read_workload
-from nightjar.stages.train.resources import Resources
+from nightjar.stages.train.estimates import Workload, check_fits, need, read_workload
+from nightjar.stages.train.prone_estimates import check_prone_fits, prone_need
 from nightjar.store import Artifact, Manifest, Store, schemas
 
 _LEARNED = (schemas.RAW_EMBEDDINGS, schemas.EMBEDDINGS)
@@ -30,14 +33,19 @@ class Estimate:
     is_about: bool
     """Whether the number of n-gram rows is extrapolated."""
     need: Need
-    duration: Duration
+    duration: Duration | None
+    """None where nothing says how long it takes: walks and ProNE."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A due training: its estimate (None until its tokens are published) and why it cannot run."""
+    """A due training, or due walks: the estimate and why it cannot run.
+
+    The estimate is None until the tokens, or of walks the graph, are published.
+    """
 
     model: str
+    """Name of the model, or ``walks of CORPUS``."""
     estimate: Estimate | None = None
     refusal: InputError | None = None
 
@@ -45,7 +53,7 @@ class Forecast:
 def forecast(
     loaded: LoadedConfig, plan: Plan, n_workers: int, resources: Resources
 ) -> tuple[Forecast, ...]:
-    """Forecast the due trainings of ``plan``, in order. Reads vocabularies and manifests.
+    """Forecast the due walks and trainings of ``plan``, in order. Reads vocabularies and manifests.
 
     Models that import files or reweight another model's vectors do not train and are left out. The
     words that a fine-tuned model gets from its base are not counted: the base may not exist yet.
@@ -57,19 +65,61 @@ def forecast(
         step
         for step in plan.due
         if step.stage in _LEARNED
-        and isinstance(loaded.config.models[step.subject], TrainedConfig)
+        and isinstance(loaded.config.models[step.subject], TrainedConfig | ProneConfig)
         and schemas.RAW_EMBEDDINGS not in step.identity.parents  # turned, not trained
     ]
     published = tuple(_published(store)) if due else ()
-    found = []
+    found = list(_walks(loaded, plan, n_workers, resources))
     for step in due:
         tokens = plan.shared[Parent(schemas.TOKENS, loaded.config.corpus_of(step.subject))]
         if tokens.action is Action.RUN:
             found.append(Forecast(step.subject))
         else:
             opened = store.open(tokens.ref)
+            model = loaded.config.models[step.subject]
+            if isinstance(model, ProneConfig):
+                graph = store.open(store.ref(schemas.GRAPH, step.identity.parents[schemas.GRAPH]))
+                found.append(_factorizing(step.subject, model, graph, opened, resources))
+                continue
             found.append(_forecast(loaded, step, opened, n_workers, resources, published))
     return tuple(found)
+
+
+def _walks(
+    loaded: LoadedConfig, plan: Plan, n_workers: int, resources: Resources
+) -> Iterator[Forecast]:
+    """Due walks over graphs that are published."""
+    store = Store(loaded.artifacts_dir)
+    for step in plan.due:
+        graph = step.identity.parents.get(schemas.GRAPH)
+        if step.stage != schemas.TOKENS or graph is None:
+            continue
+        name, walks = f"walks of {step.subject}", loaded.config.graph_corpus(step.subject).walks
+        if not store.is_published(schemas.GRAPH, graph):
+            yield Forecast(name)
+            continue
+        opened, refusal = store.open(store.ref(schemas.GRAPH, graph)), None
+        try:
+            check_walks_fit(step.subject, walks, opened, n_workers, resources)
+        except InputError as error:
+            refusal = error
+        n_nodes = opened.rows(schemas.NODES)
+        n_visits = n_nodes * walks.per_node * walks.length
+        needed = walks_need(walks, opened, n_workers)
+        yield Forecast(name, Estimate(n_nodes, n_visits, None, False, needed, None), refusal)
+
+
+def _factorizing(
+    name: str, model: ProneConfig, graph: Artifact, tokens: Artifact, resources: Resources
+) -> Forecast:
+    refusal, n_nodes = None, tokens.rows("vocabulary")
+    try:
+        check_prone_fits(name, model, graph, n_nodes, resources)
+    except InputError as error:
+        refusal = error
+    needed = prone_need(model, graph, n_nodes)
+    n_tokens = tokens.manifest.counts["tokens"]
+    return Forecast(name, Estimate(n_nodes, n_tokens, None, False, needed, None), refusal)
 
 
 def _forecast(

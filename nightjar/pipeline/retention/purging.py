@@ -1,6 +1,6 @@
-"""A person's right to erasure: removes documents from everything that a directory keeps.
+"""A person's right to erasure: removes documents or users from everything that is kept.
 
-First the order is recorded, as hashes (:mod:`nightjar.stages.ingest.purge_list`), for every corpus
+First the order is recorded, as hashes (:mod:`nightjar.sources.purge_list`), for every corpus
 in the directory that has such texts; from then on ingest keeps them out. Then artifacts with rows
 of them are rewritten or deleted (:mod:`.sweeping`). After a kill at any point, the next night or
 command continues (:func:`finish_purges`). Vectors learned from the documents are reported
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Stage
@@ -24,6 +24,12 @@ from nightjar.errors import InputError, LeaseTaken, NightjarError
 from nightjar.pipeline.retention.collection import collect, delete_pages
 from nightjar.pipeline.retention.needs import PIECES
 from nightjar.pipeline.retention.pipelines import read_pipelines
+from nightjar.pipeline.retention.purging_users import (
+    check_corpus,
+    order_users,
+    unfinished_users,
+    users_to_erase,
+)
 from nightjar.pipeline.retention.sweeping import Sweep, Swept
 from nightjar.pipeline.retention.trained import (
     TrainedVectors,
@@ -31,6 +37,7 @@ from nightjar.pipeline.retention.trained import (
     models_to_retrain,
     trained_with,
 )
+from nightjar.sources.purge_list import Order, Purged, joined
 from nightjar.sources.rejections import DIGEST_BYTES, digest_of
 from nightjar.stages import STAGES
 from nightjar.stages.ingest import PurgeList
@@ -41,7 +48,6 @@ from nightjar.stages.ingest.erasing_documents import (
     rows_at,
     texts_at,
 )
-from nightjar.stages.ingest.purge_list import Order, Purged, joined
 from nightjar.store import Artifact, Store, acquire_lease, names, remove_abandoned
 from nightjar.store.schemas import DOCUMENT_SHARDS, DOCUMENTS
 
@@ -53,9 +59,9 @@ class PurgeRequest:
     """A person's request for erasure."""
 
     documents: tuple[str, ...]
-    """Their doc_ids."""
+    """Their doc_ids; of a corpus of events, the ids of users."""
     corpus: str | None
-    """The corpus of the documents; None if only one corpus has them."""
+    """The corpus of the documents or users; None if only one corpus has them."""
     actor: str
     reason: str = ""
 
@@ -68,13 +74,15 @@ class PurgeResult:
     """The ids that were given."""
     n_erased: int
     """Number of documents erased: the requested ones, those with the same text, and near
-    duplicates."""
+    duplicates; or of users."""
     swept: Swept
     trained: tuple[TrainedVectors, ...]
     """Vectors that were, or may have been, learned from them."""
     retrain: tuple[str, ...]
     """Models of the config whose champion is among them."""
     notes: tuple[str, ...] = ()
+    what: Literal["document", "user"] = "document"
+    """What was erased."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -87,31 +95,47 @@ def purge(
     """Erase documents from everything that is kept, and keep them from coming back.
 
     Also erases every document with the same text, in all corpora of the directory, and their near
-    duplicates in quarantine. Raises LeaseTaken while a night of any pipeline is under way;
-    InputError for a document that is missing or in several corpora, and for a corpus without
-    documents; StoreError.
+    duplicates in quarantine. Of a corpus of events, erases users. Raises LeaseTaken while a night
+    of any pipeline is under way; InputError for a document that is missing or in several corpora,
+    for a user of whom nothing is kept, and for a graph; StoreError.
     """
     root = loaded.artifacts_dir
+    events = check_corpus(loaded, request.corpus)
     with alone(loaded, "nightjar purge"):
         notes = list(_tidied(loaded, stages))
         with _collecting_alone(root, "nightjar purge"):
-            found = _Search(loaded).find(request)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            texts = tuple(sorted(text.hex() for text in found.texts))
-            for corpus, ids in found.ids.items():
-                listed = PurgeList.read(loaded.pipeline_dir, corpus)
-                order = Order(now, request.actor, request.reason, ids, texts)
-                listed.write((*listed.orders, order))
+            order = Order(now, request.actor, request.reason, ids=(), texts=())
+            if events is None:
+                wanted, n_erased = _order_documents(loaded, request, order)
+            else:
+                wanted = users_to_erase(loaded, events, request.documents)
+                n_erased = len(wanted)
+                digests = tuple(sorted(user.hex() for user in wanted))
+                order_users(loaded, events, replace(order, users=digests))
             swept = _carry_out(loaded, stages)
-    trained = trained_with(loaded, found.texts)
+    trained = trained_with(loaded, wanted, is_of_users=events is not None)
     return PurgeResult(
         documents=request.documents,
-        n_erased=found.n_documents,
+        n_erased=n_erased,
         swept=swept,
         trained=trained,
         retrain=models_to_retrain(loaded, trained),
         notes=(*notes, *advice(loaded, trained)),
+        what="document" if events is None else "user",
     )
+
+
+def _order_documents(
+    loaded: LoadedConfig, request: PurgeRequest, order: Order
+) -> tuple[frozenset[bytes], int]:
+    """Record what to erase; returns the digests of the texts and the number of documents."""
+    found = _Search(loaded).find(request)
+    texts = tuple(sorted(text.hex() for text in found.texts))
+    for corpus, ids in found.ids.items():
+        listed = PurgeList.read(loaded.pipeline_dir, corpus)
+        listed.write((*listed.orders, replace(order, ids=ids, texts=texts)))
+    return found.texts, found.n_documents
 
 
 def finish_purges(loaded: LoadedConfig, stages: Sequence[type[Stage]] = STAGES) -> Swept | None:
@@ -168,16 +192,13 @@ def _tidied(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[str
 
 
 def _carry_out(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Swept:
-    """Erase the documents of unfinished orders and mark the orders as done."""
-    orders = [
-        order
-        for listed in _lists(loaded.artifacts_dir)
-        for order in listed.orders
-        if not order.is_done
-    ]
+    """Erase the documents and users of unfinished orders and mark the orders as done."""
+    lists = list(_lists(loaded.artifacts_dir))
+    orders = [order for listed in lists for order in listed.orders if not order.is_done]
     texts = joined(order.purged for order in orders).texts
-    _order_elsewhere(loaded, texts, orders[0])
-    swept = Sweep(loaded, stages, texts).run()
+    if texts:
+        _order_elsewhere(loaded, texts, next(order for order in orders if order.texts))
+    swept = Sweep(loaded, stages, texts, unfinished_users(lists)).run()
     delete_pages(loaded)
     for listed in _lists(loaded.artifacts_dir):
         if not listed.is_done:
@@ -266,23 +287,7 @@ class _Search:
         return PurgeList.read(self._loaded.pipeline_dir, corpus)
 
     def _corpora(self, corpus: str | None) -> list[str]:
-        corpora = self._loaded.config.corpora
-        texts = list(self._loaded.config.text_corpora)
-        if corpus is None and texts:
-            return texts
-        if corpus is not None and corpus not in corpora:
-            raise InputError(f"{corpus}: corpora has {', '.join(corpora)}")
-        if corpus in texts:
-            return [corpus]
-        name = corpus or next(iter(corpora))
-        kind = corpora[name].kind
-        what = "nodes" if kind == "graph" else "users"
-        raise InputError(
-            f"{name} is of kind {kind}, and only documents can be purged yet: delete the rows of "
-            f"these {what} from its sources and run a night, which trains without them. Earlier "
-            f"artifacts go when {self._loaded.config.keep.accepted_nights} more nights are "
-            f"accepted, earlier versions as 'nightjar collect --dry-run' says"
-        )
+        return list(self._loaded.config.text_corpora) if corpus is None else [corpus]
 
     def _of_corpus(self, corpus: str) -> list[Artifact]:
         return [artifact for artifact in self._documents if artifact.manifest.name == corpus]

@@ -1,4 +1,4 @@
-"""Erasing texts from every artifact of a directory that holds rows of them.
+"""Erasing texts and users from every artifact of a directory that holds rows of them.
 
 Descendants of documents are handled before the documents, and documents before their shards, so
 that unfinished work can still be found. Document vectors are rewritten before their index, which
@@ -8,7 +8,7 @@ is built from them. A sweep can be repeated.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from nightjar.config import LoadedConfig
 from nightjar.core import Keep, Stage
 from nightjar.core.stage import Erased, Eraser, Fate
 from nightjar.pipeline.retention.needs import Key
+from nightjar.sources.purge_list import Purged
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.remote.erasing_fetched import FetchedRecords, erase_fetched
+from nightjar.stages.events.erasing_users import holds_users, sessions_of
 from nightjar.stages.ingest.admission import purged_rows
 from nightjar.stages.ingest.erasing_documents import erased_ids, ids_at, places_in_shard
-from nightjar.stages.ingest.purge_list import Purged
 from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
-from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS
+from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS, EVENTS, ROW_SHARDS
 
 logger = logging.getLogger(__name__)
 
@@ -44,23 +45,28 @@ class Swept:
 
 @dataclass
 class Sweep:
-    """Erases ``texts`` from the directory of ``loaded``."""
+    """Erases ``texts``, and ``users`` by corpus, from the directory of ``loaded``."""
 
     loaded: LoadedConfig
     stages: Sequence[type[Stage]]
     texts: frozenset[bytes]
+    users: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
     def run(self) -> Swept:
         """Erase. Raises ArtifactDamaged for an artifact that cannot be read, StoreNotWritable."""
         self.store = Store(self.loaded.artifacts_dir)
-        self.erased = Erased(self.texts)
-        self.records = list(self._found_in_shards())
+        self.erased = Erased(self.texts, users=dict(self.users))
+        self.records = [*self._found_in_shards(), *self._found_in_rows()]
         for artifact in self._opened(DOCUMENTS):
             ids = erased_ids(artifact, self.texts)
             if ids:
                 self.erased.doc_ids[artifact.ref.version] = ids
+        for artifact in self._opened(EVENTS) if self.users else ():
+            users = self.users.get(artifact.manifest.name)
+            if users and (sessions := sessions_of(artifact, users)):
+                self.erased.sessions[artifact.ref.version] = sessions
         descendants = self._descendants()
         fetched = self.loaded.artifacts_dir / FETCHED_DIR
         self.deleted += [f"fetched/{name}" for name in erase_fetched(fetched, self.records)]
@@ -102,8 +108,18 @@ class Sweep:
             sha256s = named or [entry["sha256"] for entry in inputs]
             yield FetchedRecords(shard.manifest.name, tuple(sha256s), ids_at(shard, rows))
 
+    def _found_in_rows(self) -> Iterator[FetchedRecords]:
+        """Yield the files that shards with rows of the users were read from, and note them."""
+        users = frozenset().union(*self.users.values())
+        for shard in self._opened(ROW_SHARDS) if users else ():
+            if holds_users(shard, users):
+                inputs = shard.manifest.identity["inputs"]
+                self.erased.places |= {(shard.manifest.name, entry["name"]) for entry in inputs}
+                sha256s = tuple(entry["sha256"] for entry in inputs)
+                yield FetchedRecords(shard.manifest.name, sha256s, frozenset())
+
     def _descendants(self) -> set[Key]:
-        """Descendants of documents artifacts with such rows, except vectors and scores."""
+        """Descendants of documents and events with such rows, except vectors and scores."""
         learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
         others = {
             (stage, ref.version): Manifest.read(Path(ref.path)).parents
@@ -112,6 +128,7 @@ class Sweep:
             for ref in self.store.versions(stage)
         }
         found: set[Key] = {(DOCUMENTS, version) for version in self.erased.doc_ids}
+        found |= {(EVENTS, version) for version in self.erased.sessions}
         while True:
             more = {key for key, parents in others.items() if found & set(parents.items())} - found
             if not more:

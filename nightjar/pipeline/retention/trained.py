@@ -13,6 +13,7 @@ from nightjar.errors import ArtifactDamaged
 from nightjar.pipeline.retention.pipelines import LEDGER, read_pipelines
 from nightjar.promotion import Ledger, read_standing
 from nightjar.registry import BASE, LEDGER_TAG, RegisteredVersion, RegistryPlace
+from nightjar.stages.events.erasing_users import ERASED_USERS
 from nightjar.stages.ingest.erasing_documents import ERASED
 from nightjar.store import Manifest, Store
 from nightjar.store.schemas import (
@@ -54,34 +55,40 @@ class _Lineage:
 
     documents: str | None
     """"" when it was learned from documents that are no longer known."""
+    events: str | None
+    """Likewise."""
     base: str | None
 
 
-def trained_with(loaded: LoadedConfig, texts: frozenset[bytes]) -> tuple[TrainedVectors, ...]:
-    """Find the registered versions and other embeddings that were learned from ``texts``.
+def trained_with(
+    loaded: LoadedConfig, wanted: frozenset[bytes], *, is_of_users: bool = False
+) -> tuple[TrainedVectors, ...]:
+    """Find the registered versions and other embeddings that were learned from ``wanted``.
 
-    Call it after the texts were erased: documents artifacts record what was erased from them.
-    Raises RegistryUnavailable.
+    Those are digests of texts, or of users. Call it after they were erased: artifacts of documents
+    and of events record what was erased from them. Raises RegistryUnavailable.
     """
     store = Store(loaded.artifacts_dir)
     versions = list(_registered(loaded))
     lineages = _lineages(store, versions)
-    wanted = {text.hex() for text in texts}
+    digests = {digest.hex() for digest in wanted}
+    stage, key = (EVENTS, ERASED_USERS) if is_of_users else (DOCUMENTS, ERASED)
 
     @cache
-    def of_documents(version: str) -> Certainty:
-        if not store.is_published(DOCUMENTS, version):
+    def of_corpus(version: str) -> Certainty:
+        if not store.is_published(stage, version):
             return Certainty.POSSIBLE
-        erased = Manifest.read(Path(store.ref(DOCUMENTS, version).path)).report.get(ERASED, ())
-        return Certainty.YES if wanted & set(erased) else Certainty.NO
+        erased = Manifest.read(Path(store.ref(stage, version).path)).report.get(key, ())
+        return Certainty.YES if digests & set(erased) else Certainty.NO
 
     def of_embeddings(version: str, seen: frozenset[str] = frozenset()) -> Certainty:
         lineage = lineages.get(version)
         if lineage is None or version in seen:
             return Certainty.NO if lineage else Certainty.POSSIBLE
         found = [Certainty.NO]
-        if lineage.documents is not None:
-            found.append(of_documents(lineage.documents))
+        learned = lineage.events if is_of_users else lineage.documents
+        if learned is not None:
+            found.append(of_corpus(learned))
         if lineage.base is not None:
             found.append(of_embeddings(lineage.base, seen | {version}))
         return max(found)
@@ -154,16 +161,26 @@ def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _
             parents = Manifest.read(Path(ref.path)).parents
         except ArtifactDamaged:
             continue
-        documents = None
-        if TOKENS in parents:
-            documents = ""
-            if store.is_published(TOKENS, parents[TOKENS]):
-                tokens = Manifest.read(Path(store.ref(TOKENS, parents[TOKENS]).path))
-                is_text = not {GRAPH, EVENTS} & set(tokens.parents)
-                documents = tokens.parents.get(DOCUMENTS, "") if is_text else None
-        found[ref.version] = _Lineage(documents, parents.get(EMBEDDINGS))
+        documents, events = _origins(store, parents)
+        found[ref.version] = _Lineage(documents, events, parents.get(EMBEDDINGS))
     for version in versions:
-        documents = version.tags.get(f"nightjar.{DOCUMENTS}_version")
-        base = version.tags.get(f"nightjar.{BASE}_version")
-        found[version.embeddings_version] = _Lineage(documents, base)
+        tags = version.tags
+        documents, events, base = (
+            tags.get(f"nightjar.{stage}_version") for stage in (DOCUMENTS, EVENTS, BASE)
+        )
+        found[version.embeddings_version] = _Lineage(documents, events, base)
     return found
+
+
+def _origins(store: Store, parents: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The documents and the events that embeddings with ``parents`` were learned from."""
+    if EVENTS in parents or GRAPH in parents:
+        return None, parents.get(EVENTS)
+    if TOKENS not in parents:
+        return None, None
+    if not store.is_published(TOKENS, parents[TOKENS]):
+        return "", ""
+    tokens = Manifest.read(Path(store.ref(TOKENS, parents[TOKENS]).path)).parents
+    if {GRAPH, EVENTS} & set(tokens):
+        return None, tokens.get(EVENTS)
+    return tokens.get(DOCUMENTS, ""), None

@@ -15,6 +15,7 @@ from nightjar.core.executors import INLINE, INLINE_BYTES
 from nightjar.core.stage import StageContext
 from nightjar.errors import SourceError
 from nightjar.sources.file_reading import BYTES_DAMAGED
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.rejections import Skip, source_key
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching, file_inputs, planned_files, select_files
@@ -116,20 +117,22 @@ class ReadRows:
             yield from shard.artifact.batches("quarantine")
 
 
-def read_row_shards(corpus: TableCorpus, context: StageContext) -> ReadRows:
+def read_row_shards(
+    corpus: TableCorpus, context: StageContext, purged: Purged = NOTHING
+) -> ReadRows:
     """Read the shards that are new, on the executor; returns all of them, in order.
 
     The same inputs give the same shards for any number of workers. With a ``limit`` the shards of a
-    source are read one by one until it is reached. Memory: what
-    :func:`.row_shards.read_row_shard` needs, for each worker. Raises SourceError when a file is
-    damaged or is not what its source says, when a source loses more than ``max_lost`` to errors, or
-    when no row is left; SourceChanged when a file differs from the identity.
+    source are read one by one until it is reached. Rows of ``purged`` users are quarantined.
+    Memory: what :func:`.row_shards.read_row_shard` needs, for each worker. Raises SourceError when
+    a file is damaged or is not what its source says, when a source loses more than ``max_lost`` to
+    errors, or when no row is left; SourceChanged when a file differs from the identity.
     """
     sources = table_sources(corpus, context.base_dir)
     root, planned = context.store.root, context.identity.inputs
     files = planned_files(sources, root / FETCHED_DIR, planned)
-    shards = make_row_shards(corpus, files, planned)
-    reading = _Reading(corpus, shards, context)
+    shards = make_row_shards(corpus, files, planned, purged)
+    reading = _Reading(corpus, shards, context, purged)
     found = [shard for name in sources.by_name for shard in reading.of_source(name)]
     summary = _Summary(corpus, found)
     summary.check_losses()
@@ -142,9 +145,14 @@ def read_row_shards(corpus: TableCorpus, context: StageContext) -> ReadRows:
 
 class _Reading:
     def __init__(
-        self, corpus: TableCorpus, shards: Sequence[RowShard], context: StageContext
+        self,
+        corpus: TableCorpus,
+        shards: Sequence[RowShard],
+        context: StageContext,
+        purged: Purged,
     ) -> None:
         self._corpus = corpus
+        self._purged = purged
         self._shards = shards
         self._context = context
         self._store = context.store
@@ -165,7 +173,9 @@ class _Reading:
 
     def _read(self, shards: Sequence[RowShard]) -> None:
         tasks = [
-            RowShardTask(shard, self._corpus, self._store.root, self._context.git_commit)
+            RowShardTask(
+                shard, self._corpus, self._store.root, self._context.git_commit, self._purged
+            )
             for shard in shards
         ]
         for _version in self._executor.map(read_row_shard, tasks, self._context.progress.advance):

@@ -24,6 +24,7 @@ from nightjar.files.compression import ExpansionLimits
 from nightjar.sources.file_groups import PlannedFile, file_groups
 from nightjar.sources.file_reading import BYTES_DAMAGED, FileMeter, blaming_change
 from nightjar.sources.input_file import InputFile, archive_members, is_archive
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.rejections import Reason, Rejection, storable
 from nightjar.sources.selection import SourceFile, Sources, reading_libraries
 from nightjar.sources.tables.csv_tables import read_csv_rows
@@ -96,27 +97,39 @@ class RowShard:
 
 
 def make_row_shards(
-    corpus: TableCorpus, files: Sequence[SourceFile], planned: Sequence[FileIdentity]
+    corpus: TableCorpus,
+    files: Sequence[SourceFile],
+    planned: Sequence[FileIdentity],
+    purged: Purged = NOTHING,
 ) -> list[RowShard]:
     """All shards, in the order of sources and files.
 
-    ``files`` and ``planned`` are from :func:`nightjar.sources.selection.planned_files`.
+    ``files`` and ``planned`` are from :func:`nightjar.sources.selection.planned_files`. Shards of
+    events never hold rows of a purged user, so all are other ones after a purge.
     """
     entries = [PlannedFile(*pair) for pair in zip(files, planned, strict=True)]
     return [
-        RowShard(name, group, _identity(corpus, name, source, group))
+        RowShard(name, group, _identity(corpus, name, source, group, purged))
         for name, source in table_sources(corpus, Path()).by_name.items()
         for group in file_groups(entry for entry in entries if entry.file.source == name)
     ]
 
 
 def _identity(
-    corpus: TableCorpus, name: str, source: TableSource, files: tuple[PlannedFile, ...]
+    corpus: TableCorpus,
+    name: str,
+    source: TableSource,
+    files: tuple[PlannedFile, ...],
+    purged: Purged,
 ) -> Identity:
+    has_users = bool(purged.users) and not is_of_items(name)
     return Identity(
         stage=ROW_SHARDS,
         name=name,
-        config=_source_config(corpus, source),
+        config={
+            **_source_config(corpus, source),
+            **({"purged": purged.digest} if has_users else {}),
+        },
         inputs=[
             FileIdentity(entry.file.label, entry.planned.bytes, entry.planned.sha256)
             for entry in files
@@ -133,6 +146,7 @@ class RowShardTask:
     corpus: TableCorpus
     artifacts_dir: Path
     git_commit: str | None = None
+    purged: Purged = NOTHING
 
 
 def read_row_shard(task: RowShardTask, advance: Advance) -> str:
@@ -169,6 +183,7 @@ class _ShardReading:
         )
         self._rejected: list[Rejection] = []
         self._counts: Counter[str] = Counter()
+        self._purged_users = frozenset() if is_of_items(self._name) else task.purged.users
 
     def read(self, entry: PlannedFile, advance: Advance) -> None:
         """Read one file, then check that it was the planned one.
@@ -184,7 +199,8 @@ class _ShardReading:
         try:
             with blaming_change(opened, entry):
                 for member in _members(opened, self._source):
-                    typing = RowTyping(self._source, getattr(corpus, "time_zone", None))
+                    zone = getattr(corpus, "time_zone", None)
+                    typing = RowTyping(self._source, zone, self._purged_users)
                     for raw in _raw_rows(self._source, member):
                         is_empty = is_empty and not (raw.n_rows or raw.rejections)
                         self._take(typing, raw)

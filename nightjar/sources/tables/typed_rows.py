@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nightjar.config.table_sources import TableSource
 from nightjar.errors import SourceError
 from nightjar.sources.conditions import MISSING, FieldUse, compiled
-from nightjar.sources.rejections import Rejection, Skip
+from nightjar.sources.rejections import Reason, Rejection, Skip, digest_of
 from nightjar.sources.tables.raw_rows import Column, Problem, RawRows
 from nightjar.sources.tables.role_values import (
     Converted,
@@ -36,6 +36,8 @@ _TYPES: Mapping[str, tuple[pa.DataType, Convert]] = {
     "title": (pa.string(), as_titles),
 }
 ATTRIBUTES = "attributes"
+USER = "user"
+"""The role whose ids can be purged."""
 _ATTRIBUTES_TYPE = pa.list_(pa.field("element", pa.string(), nullable=False))
 
 
@@ -78,8 +80,11 @@ class TypedRows:
 class RowTyping:
     """Types the blocks of one file."""
 
-    def __init__(self, source: TableSource, time_zone: str | None) -> None:
+    def __init__(
+        self, source: TableSource, time_zone: str | None, purged_users: frozenset[bytes]
+    ) -> None:
         self._source = source
+        self._purged_users = purged_users
         self._schema = rows_schema(source)
         self._tests = [(name, compiled(value)) for name, value in source.where.items()]
         self._time_zone = time_zone
@@ -88,8 +93,11 @@ class RowTyping:
     def typed(self, raw: RawRows) -> TypedRows:
         """The block's rows. Raises SourceError when no time so far has a zone."""
         counts = Counter(raw.skipped)
+        unread = list(raw.rejections)
+        if self._purged_users:  # it is not known whose they are
+            unread = [replace(rejection, excerpt="") for rejection in unread]
         if not raw.n_rows:
-            return TypedRows(self._schema.empty_table(), list(raw.rejections), counts)
+            return TypedRows(self._schema.empty_table(), unread, counts)
         is_wanted, problems = self._wanted(raw)
         counts[Skip.FILTERED] += raw.n_rows - int(is_wanted.sum())
         converted = {role: self._converted(role, raw) for role in self._source.role_columns}
@@ -100,11 +108,14 @@ class RowTyping:
             for name in getattr(self._source, "attribute_columns", ())
         ]
         problems += [(column.codes, found.problems) for column, found in attributes]
+        if self._purged_users and USER in converted:
+            codes = raw.columns[self._source.role_columns[USER]].codes
+            problems.insert(0, (codes, self._purged(converted[USER].values)))
         first = _first_problems(is_wanted, problems)
         self._check_zone(raw, is_wanted, first)
         is_kept = is_wanted.copy()
         is_kept[list(first)] = False
-        rejections = [*raw.rejections, *(self._rejection(raw, row, first[row]) for row in first)]
+        rejections = [*unread, *(self._rejection(raw, row, first[row]) for row in first)]
         columns = [
             _taken(converted[role], raw.columns[column].codes, is_kept, self._schema.field(role))
             for role, column in self._source.role_columns.items()
@@ -144,7 +155,17 @@ class RowTyping:
             raise SourceError(f"{raw.locator(naive[0])}: {first[naive[0]].detail}")
         self._has_zone = len(first) < int(is_wanted.sum())
 
+    def _purged(self, users: pa.Array) -> dict[int, Problem]:
+        """The purged ones among distinct users."""
+        return {
+            code: Problem(Reason.PURGED, "")
+            for code, user in enumerate(users.to_pylist())
+            if digest_of(user) in self._purged_users
+        }
+
     def _rejection(self, raw: RawRows, row: int, problem: Problem) -> Rejection:
+        if problem.reason == Reason.PURGED:
+            return Rejection(raw.locator(row), problem.reason, "")
         shown = []
         for name in self._source.role_columns.values():
             column = raw.columns[name]

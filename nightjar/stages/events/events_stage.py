@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from nightjar.config import EventsCorpusConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
+from nightjar.sources.purge_list import Purged, PurgeList
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
+from nightjar.stages.events.erasing_users import (
+    erase_from_events,
+    erase_from_row_shard,
+    erase_from_session_tokens,
+)
 from nightjar.stages.events.events_artifact import build_events
 from nightjar.stages.events.session_tokens import write_sessions
 from nightjar.store import Identity, schemas
@@ -46,6 +52,10 @@ class ReadEvents(Stage):
             "quarantine": schemas.QUARANTINE_SCHEMA,
         }
     }
+    erasers = {
+        schemas.EVENTS: erase_from_events,
+        schemas.ROW_SHARDS: erase_from_row_shard,
+    }
     uses_executor = True
 
     @classmethod
@@ -63,12 +73,14 @@ class ReadEvents(Stage):
         fetching = Fetching(
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
+        purged = self.purged
         return Identity(
             stage=schemas.EVENTS,
             name=self.subject,
             config={
                 **config.model_dump(mode="json", include=set(_SHAPING)),
                 "rows": rows_config(config),
+                **({"purged": purged.digest} if purged.users else {}),
             },
             inputs=table_inputs(config, self.loaded.base_dir, fetching),
             code={"revision": EVENTS_REVISION, **rows_code(config)},
@@ -77,7 +89,7 @@ class ReadEvents(Stage):
     def write(self, context: StageContext) -> None:
         """See :func:`.read_row_shards` and :func:`.build_events`."""
         config, staging = self.config.events_corpus(self.subject), context.staging
-        rows = read_row_shards(config, context)
+        rows = read_row_shards(config, context, self.purged)
         items = (batch for shard in rows.of_items() for batch in shard.batches())
         build_events(config, rows.batches(), items, staging, context.progress)
         with staging.writer("quarantine", schemas.QUARANTINE_SCHEMA) as writer:
@@ -86,6 +98,11 @@ class ReadEvents(Stage):
         staging.report["sources"] = rows.sources
         staging.report["pieces"] = rows.pieces
         staging.counts.update(rows.counts)
+
+    @property
+    def purged(self) -> Purged:
+        """The users that were purged from the corpus."""
+        return PurgeList.read(self.loaded.pipeline_dir, self.subject).purged
 
 
 class Sessionize(Stage):
@@ -97,6 +114,7 @@ class Sessionize(Stage):
     keep = Keep.CORPUS
     about = "of events: sessions as sentences of items, and the items by rank"
     tables = {"sentences": schemas.SENTENCES_SCHEMA, "vocabulary": schemas.VOCABULARY_SCHEMA}
+    erasers = {schemas.TOKENS: erase_from_session_tokens}
     uses_executor = True
 
     @classmethod

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nightjar.config.corpora import EventsCorpusConfig
 from nightjar.core.stage import StageContext
 from nightjar.formats.event_sessions import EventSessions, read_sessions
-from nightjar.store import Artifact, schemas
+from nightjar.store import Artifact, Staging, schemas
 
 _SESSION_TOKENS = 1 << 20
 """Tokens of a row group of sentences, or one session if that is longer."""
@@ -26,8 +26,11 @@ def write_sessions(config: EventsCorpusConfig, events: Artifact, context: StageC
     being a document. Memory: some 30 bytes an event, and every name once.
     """
     del config
-    staging, progress = context.staging, context.progress
-    sessions = read_sessions(events, progress)
+    write_tokens(read_sessions(events, context.progress), context.staging)
+
+
+def write_tokens(sessions: EventSessions, staging: Staging) -> None:
+    """The same for sessions in memory."""
     vocabulary, rank_of = _ranked(sessions)
     staging.write("vocabulary", vocabulary)
     ids = rank_of[sessions.item]

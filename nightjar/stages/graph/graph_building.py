@@ -26,9 +26,6 @@ from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
-GRAPH_REVISION = 1
-"""Raise it when the same config and rows give another graph than before."""
-
 _BLOCK_ROWS = 1 << 20
 """Edges that are numbered at once."""
 _GROUP_ROWS = 1 << 20

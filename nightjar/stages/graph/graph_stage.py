@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from nightjar.config import GraphCorpusConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.core.resources import read_resources
 from nightjar.core.stage import StageContext
 from nightjar.kernels.code_digest import code_digest
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
 from nightjar.stages.graph.graph_building import build_graph
+from nightjar.stages.graph.walk_estimates import check_walks_fit
 from nightjar.stages.graph.walks_writing import write_walks
 from nightjar.store import Identity, library_versions, schemas
 
@@ -128,5 +130,7 @@ class Walk(Stage):
 
     def write(self, context: StageContext) -> None:
         """See :func:`.write_walks`."""
-        config = self.config.graph_corpus(self.subject)
-        write_walks(config, context.parent(schemas.GRAPH), context)
+        config, graph = self.config.graph_corpus(self.subject), context.parent(schemas.GRAPH)
+        resources = read_resources(self.loaded.artifacts_dir)
+        check_walks_fit(self.subject, config.walks, graph, context.n_workers, resources)
+        write_walks(config, graph, context)

@@ -38,9 +38,6 @@ logger = logging.getLogger(__name__)
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 
-WALKS_REVISION = 1
-"""Raise it when the same config and graph give other walks than before."""
-
 _BATCH_VISITS = 1 << 20
 """A row group of ``sentences`` has at most so many tokens (or one walk)."""
 _PART_BATCHES = 4

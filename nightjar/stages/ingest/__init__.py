@@ -8,10 +8,10 @@ measures documents, ``admission`` leaves out duplicates and documents beyond a l
 and are counted. A file that is damaged, or that changes while it is read, stops the stage.
 """
 
+from nightjar.sources.purge_list import Purged, PurgeList
 from nightjar.stages.ingest.comparison import ChangeKind, Comparison, compare
 from nightjar.stages.ingest.documents_identity import documents_identity
 from nightjar.stages.ingest.ingest_stage import ingest
-from nightjar.stages.ingest.purge_list import Purged, PurgeList
 
 __all__ = [
     "ChangeKind",

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.config import IngestConfig
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.rejections import DIGEST_BYTES, Reason
 from nightjar.stages.ingest.document_tables import side_by_side
 from nightjar.stages.ingest.duplicates import Bands, NearDuplicates, RepeatedKeys, decoded
-from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.sharding import FoundShard
 from nightjar.store import Artifact, fingerprint
 from nightjar.store.schemas import DOCUMENTS

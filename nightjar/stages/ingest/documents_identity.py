@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nightjar.config import IngestConfig
 from nightjar.config.sources import NOT_SHAPING
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.selection import (
     Fetching,
     Sources,
@@ -14,7 +15,6 @@ from nightjar.sources.selection import (
     select_files,
 )
 from nightjar.stages.ingest.cleaning import code_identity
-from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.store import Identity
 from nightjar.store.schemas import DOCUMENTS
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.core.stage import Erased, Fate, Rewriting, are_of
+from nightjar.sources.purge_list import Purged
 from nightjar.sources.rejections import DIGEST_BYTES, Reason
 from nightjar.stages.ingest.admission import purged_rows
 from nightjar.stages.ingest.merging import QUARANTINE
-from nightjar.stages.ingest.purge_list import Purged
 from nightjar.store import (
     Artifact,
     Compression,

@@ -16,6 +16,7 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
 from nightjar.core.stage import StageContext
 from nightjar.errors import SourceError
 from nightjar.sources.file_reading import BYTES_DAMAGED
+from nightjar.sources.purge_list import NOTHING, Purged, PurgeList
 from nightjar.sources.rejections import ERRORS, Skip
 from nightjar.sources.remote import FETCHED_DIR, surplus_downloads
 from nightjar.sources.selection import Fetching, planned_files
@@ -23,7 +24,6 @@ from nightjar.stages.ingest.admission import Decisions
 from nightjar.stages.ingest.documents_identity import documents_identity, text_sources
 from nightjar.stages.ingest.erasing_documents import erase_from_documents, erase_from_shard
 from nightjar.stages.ingest.merging import kept_rows, merge
-from nightjar.stages.ingest.purge_list import NOTHING, Purged, PurgeList
 from nightjar.stages.ingest.shard_reading import ShardReading
 from nightjar.stages.ingest.sharding import FoundShard, make_shards
 from nightjar.store import Artifact, Identity, schemas

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from nightjar.config import IngestConfig
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.rejections import (
     DIGEST_BYTES,
     EXCERPT_CHARS,
@@ -17,7 +18,6 @@ from nightjar.sources.rejections import (
 )
 from nightjar.stages.ingest.cleaning import Cleaned, Dropped, DropReason, make_cleaner
 from nightjar.stages.ingest.cleaning.personal import MAX_CHARS
-from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.records import Document
 from nightjar.wording import counted
 

@@ -20,12 +20,12 @@ from nightjar.files.compression import ExpansionLimits
 from nightjar.sources.file_groups import PlannedFile
 from nightjar.sources.file_reading import BYTES_DAMAGED, FileMeter, blaming_change
 from nightjar.sources.input_file import InputFile
+from nightjar.sources.purge_list import NOTHING, Purged
 from nightjar.sources.rejections import Reason, Rejection, Skip, storable
 from nightjar.stages.ingest.admission import Decisions, Limits, decide
 from nightjar.stages.ingest.document_tables import DocumentParts, RowGroupWriter
 from nightjar.stages.ingest.duplicates import SignatureWriter
 from nightjar.stages.ingest.preparation import Preparation, Prepared
-from nightjar.stages.ingest.purge_list import NOTHING, Purged
 from nightjar.stages.ingest.readers import READERS
 from nightjar.stages.ingest.records import Document, Record
 from nightjar.stages.ingest.sharding import FoundShard, Shard

@@ -16,17 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config.models import FastTextConfig, GloVeConfig, TrainedConfig, Word2VecConfig
+from nightjar.core.resources import (
+    INTERPRETER_BYTES,
+    Need,
+    Part,
+    Resources,
+    gigabytes,
+    largest_parts,
+)
 from nightjar.errors import ModelTooLarge
 from nightjar.formats.embeddings import BLOCK_ROWS
 from nightjar.stages.train.model_corpus import n_kept_words
 from nightjar.stages.train.ngram_use import EXACT_WORDS, NgramUse, count_ngrams
-from nightjar.stages.train.resources import Resources
 from nightjar.stages.train.spans import keep_limits
 from nightjar.store import Artifact
 from nightjar.wording import counted
 
-INTERPRETER_BYTES = 150_000_000
-"""Python with Prefect, Arrow and pydantic before a training starts (140 MB measured)."""
 _WORKING_BYTES = {"word2vec": 310_000_000, "fasttext": 310_000_000, "glove": 290_000_000}
 """Compiler, sentences, noise words, by trainer of the native engine (260 to 300 MB measured)."""
 _GENSIM_WORKING_BYTES = 240_000_000
@@ -76,32 +81,6 @@ class Workload:
     def first(self, n_words: int) -> Workload:
         """The workload with this ``max_vocabulary``."""
         return replace(self, counts=self.counts[:n_words])
-
-
-@dataclass(frozen=True)
-class Part:
-    """One component of a need, in bytes."""
-
-    name: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a training needs at its peak."""
-
-    memory: tuple[Part, ...]
-    disk: tuple[Part, ...]
-
-    @property
-    def memory_bytes(self) -> int:
-        """All memory, including the interpreter's."""
-        return sum(part.bytes for part in self.memory)
-
-    @property
-    def disk_bytes(self) -> int:
-        """The published tables (before compression) and temporary files."""
-        return sum(part.bytes for part in self.disk)
 
 
 def read_workload(tokens: Artifact, model: TrainedConfig, name: str = "NAME") -> Workload:
@@ -261,18 +240,18 @@ def check_fits(
     The message says what is needed, what is available, and which values would fit.
     """
     needed = need(model, work, n_workers)
-    capacity = resources.memory_available + min(resources.memory_held, INTERPRETER_BYTES)
+    capacity = resources.memory_capacity
     if needed.memory_bytes > capacity:
         raise ModelTooLarge(
-            f"models.{name}: training needs about {_gigabytes(needed.memory_bytes)} of memory and "
-            f"{resources.memory_limit} has {_gigabytes(capacity)} left "
-            f"({_largest_parts(needed.memory)}): "
+            f"models.{name}: training needs about {gigabytes(needed.memory_bytes)} of memory and "
+            f"{resources.memory_limit} has {gigabytes(capacity)} left "
+            f"({largest_parts(needed.memory)}): "
             + _advice(name, model, work, lambda m, w: need(m, w, n_workers).memory_bytes, capacity)
         )
     if needed.disk_bytes > resources.disk_free:
         raise ModelTooLarge(
-            f"models.{name}: training writes about {_gigabytes(needed.disk_bytes)} and "
-            f"{_gigabytes(resources.disk_free)} are free where the artifacts are; free some "
+            f"models.{name}: training writes about {gigabytes(needed.disk_bytes)} and "
+            f"{gigabytes(resources.disk_free)} are free where the artifacts are; free some "
             f"space, choose another pipeline.artifacts_dir, or: "
             + _advice(
                 name,
@@ -328,15 +307,6 @@ def _rounded_down(value: int) -> int:
     """To two digits: 123,456 is 120,000."""
     unit = int(10 ** max(0, len(str(value)) - 2))
     return value // unit * unit
-
-
-def _largest_parts(parts: Sequence[Part]) -> str:
-    largest = sorted(parts, key=lambda part: -part.bytes)[:2]
-    return ", ".join(f"{part.name} {_gigabytes(part.bytes)}" for part in largest)
-
-
-def _gigabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.2f} GB" if n_bytes < 10e9 else f"{n_bytes / 1e9:,.1f} GB"
 
 
 # -- what would learn nothing ----------------------------------------------------------------------

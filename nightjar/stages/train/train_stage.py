@@ -21,6 +21,7 @@ from nightjar.config import (
 )
 from nightjar.config.models import MIN_MEMORY, GloVeConfig, TrainedConfig, TrainingConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage, Wanted
+from nightjar.core.resources import Resources, read_resources
 from nightjar.core.stage import StageContext
 from nightjar.formats.model_files import write_words
 from nightjar.formats.spaces import SPACE, kept_space
@@ -30,7 +31,7 @@ from nightjar.stages.train.engines import engine_of
 from nightjar.stages.train.estimates import check_fits, need, subsampling_warning, workload
 from nightjar.stages.train.imports import import_vectors
 from nightjar.stages.train.model_corpus import ModelCorpus, Vocabulary, select_vocabulary
-from nightjar.stages.train.resources import Resources, read_resources
+from nightjar.stages.train.prone_estimates import check_prone_fits
 from nightjar.stages.train.sif import fit_encoder
 from nightjar.stages.train.starting_point import base_words, check_base
 from nightjar.stages.train.trainer import TrainingJob
@@ -367,6 +368,9 @@ class Train(Stage):
 
         seed = model_seed(model, self.config.training)
         found = NodeArtifacts(context.parent(schemas.GRAPH), tokens)
+        resources = read_resources(self.loaded.artifacts_dir)
+        n_nodes = tokens.rows("vocabulary")
+        check_prone_fits(self.subject, model, found.graph, n_nodes, resources)
         write_words(tokens, context.staging)
         release_free_memory()
         factorize(self.subject, model.model_copy(update={"seed": seed}), found, context)

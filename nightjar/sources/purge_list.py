@@ -1,8 +1,9 @@
 """The purge list: what was purged from a corpus and must not come back, as hashes.
 
 There is one file per corpus, ``purged/<corpus>.json`` in the pipeline's directory. It lists purge
-orders, each with the digests of the ids and texts that it covers. Ingest quarantines whatever
-matches, whichever source file still has it; the list's digest is part of the documents' identity.
+orders, each with the digests of the ids and texts, or of the users, that it covers. Whatever
+matches is quarantined, whichever source file still has it; the list's digest is part of the
+identity of the documents or events.
 """
 
 from __future__ import annotations
@@ -23,24 +24,26 @@ _SUFFIX = ".json"
 
 @dataclass(frozen=True)
 class Purged:
-    """Digests of purged ids and texts."""
+    """Digests of purged ids and texts, and of purged users."""
 
     ids: frozenset[bytes] = frozenset()
     """Digests of doc_ids, whatever their text."""
     texts: frozenset[bytes] = frozenset()
     """Digests of texts as stored, and as in the source, before cleaning."""
+    users: frozenset[bytes] = frozenset()
+    """Digests of the ids of users, in corpora of events."""
 
     def __bool__(self) -> bool:
         """Whether anything was purged."""
-        return bool(self.ids or self.texts)
+        return bool(self.ids or self.texts or self.users)
 
     @property
     def digest(self) -> str:
         """A digest of all entries; "" if there are none."""
         if not self:
             return ""
-        found = (sorted(entry.hex() for entry in entries) for entries in (self.ids, self.texts))
-        return fingerprint(list(found))
+        kinds = (self.ids, self.texts, *((self.users,) if self.users else ()))
+        return fingerprint([sorted(entry.hex() for entry in entries) for entries in kinds])
 
 
 NOTHING = Purged()
@@ -59,13 +62,14 @@ class Order:
     texts: tuple[str, ...]
     is_done: bool = False
     """Whether nothing of it is left in this directory."""
+    users: tuple[str, ...] = ()
+    """Digests in hexadecimal."""
 
     @property
     def purged(self) -> Purged:
         """The digests of the order."""
-        return Purged(
-            frozenset(map(bytes.fromhex, self.ids)), frozenset(map(bytes.fromhex, self.texts))
-        )
+        kinds = (self.ids, self.texts, self.users)
+        return Purged(*(frozenset(map(bytes.fromhex, digests)) for digests in kinds))
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class PurgeList:
         except (OSError, ValidationError) as error:
             raise StoreError(
                 f"{path}: what was purged from a corpus cannot be read ({error}); restore the file "
-                f"from a backup: without it purged documents would come back"
+                f"from a backup: without it what was purged would come back"
             ) from error
 
     @classmethod
@@ -99,6 +103,11 @@ class PurgeList:
         found = [name for name in names(pipeline_dir / _DIRECTORY) if name.endswith(_SUFFIX)]
         corpora = [name.removesuffix(_SUFFIX) for name in found]
         return {corpus: cls.read(pipeline_dir, corpus) for corpus in corpora}
+
+    @property
+    def corpus(self) -> str:
+        """The name of the corpus."""
+        return self.path.name.removesuffix(_SUFFIX)
 
     @property
     def purged(self) -> Purged:
@@ -125,6 +134,7 @@ def joined(parts: Iterable[Purged]) -> Purged:
     return Purged(
         frozenset().union(*(part.ids for part in found)),
         frozenset().union(*(part.texts for part in found)),
+        frozenset().union(*(part.users for part in found)),
     )
 
 

@@ -1,9 +1,9 @@
-"""The resources available for a training: memory, within the container's limits, and disk."""
+"""What a stage needs and what is available: memory, within the container's limits, and disk."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,36 @@ import psutil
 
 _UNLIMITED = 1 << 60
 """The old interface writes a number near 2**63 for no limit."""
+
+
+INTERPRETER_BYTES = 150_000_000
+"""Python with Prefect, Arrow and pydantic before a training starts (140 MB measured)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a need, in bytes."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a stage needs at its peak."""
+
+    memory: tuple[Part, ...]
+    disk: tuple[Part, ...]
+
+    @property
+    def memory_bytes(self) -> int:
+        """All memory, including the interpreter's."""
+        return sum(part.bytes for part in self.memory)
+
+    @property
+    def disk_bytes(self) -> int:
+        """The published tables (before compression) and temporary files."""
+        return sum(part.bytes for part in self.disk)
 
 
 @dataclass(frozen=True)
@@ -25,6 +55,11 @@ class Resources:
     """On the disk of the artifacts."""
     memory_limit: str = "the machine"
     """Whose limit it is: the machine's, or a container's if that is lower."""
+
+    @property
+    def memory_capacity(self) -> int:
+        """What a need may be at most: what is free, and the interpreter, which is there already."""
+        return self.memory_available + min(self.memory_held, INTERPRETER_BYTES)
 
 
 def read_resources(artifacts_dir: Path, root: Path = Path("/")) -> Resources:
@@ -83,3 +118,14 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def largest_parts(parts: Sequence[Part]) -> str:
+    """The two largest, for messages."""
+    largest = sorted(parts, key=lambda part: -part.bytes)[:2]
+    return ", ".join(f"{part.name} {gigabytes(part.bytes)}" for part in largest)
+
+
+def gigabytes(n_bytes: int) -> str:
+    """A number of bytes for messages."""
+    return f"{n_bytes / 1e9:,.2f} GB" if n_bytes < 10e9 else f"{n_bytes / 1e9:,.1f} GB"
