@@ -65,8 +65,9 @@ SKIPGRAM: Mapping[str, Any] = {
     "vector_size": 128,
     "window": 10,
     "epochs": 1,
-    "negative": 1,
-    "alpha": 0.01,
+    "negative": 5,
+    "ns_exponent": 0.0,
+    "alpha": 0.025,
     "sample": 0.0,
     "min_count": 1,
 }

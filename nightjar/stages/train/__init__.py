@@ -23,6 +23,7 @@
     pair_counting.py  pairs of words, counted by several threads within a memory budget
     sorted_runs.py    sorted partial counts, in memory or on disk, and their merge
     glove.py          GloVe
+    prone.py          ProNE: a graph, factorized; sparse_matrix.py multiplies in threads
     starting_point.py where a model with ``init_from`` starts
     imports.py        pre-trained vectors from a file
     sif.py            SIF and uSIF: rows weighted by the corpus' counts
@@ -42,6 +43,7 @@ FastText   ``word_rows``, ``ngrams``, ``output_vectors``. ``vectors`` is the mea
            vocabulary uses; no other bucket was trained, so a missing one counts as a row of
            zeros when the vector of an unknown word is composed from its n-grams
 SIF, uSIF  ``components``, and ``ngrams`` where the base has them
+ProNE      nothing else
 GloVe      ``parameters`` (word and context vectors, biases, AdaGrad accumulators) and
            ``losses`` (half the weighted squared error per co-occurrence, each epoch)
 ========== ==================================================================================
