@@ -46,9 +46,8 @@ def _visits(chance: Callable[[], float]) -> list[tuple[datetime, str]]:
     """What one visitor looks at, and when: one to four visits on different days."""
     taste = int(chance() * len(_MAKES))
     found: list[tuple[datetime, str]] = []
-    day = 0
-    for _ in range(1 + int(chance() * 4)):
-        day += 1 + int(chance() * _DAYS / 5)
+    days = sorted({int(chance() * _DAYS) for _ in range(1 + int(chance() * 4))})
+    for day in days:
         time = _START + timedelta(days=day, minutes=int(chance() * 900))
         category, make = _liked(len(_CATEGORIES), chance()), taste
         for _ in range(3 + int(chance() * 6)):
