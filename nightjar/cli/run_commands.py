@@ -354,8 +354,11 @@ def _recommending(loaded: LoadedConfig, outcome: ModelOutcome, item: str, config
 
 
 def _sample(loaded: LoadedConfig, outcome: ModelOutcome) -> list[WordSample]:
-    """Some words of a model that became champion tonight; none where it cannot be read."""
-    if outcome.decision != Outcome.PROMOTED:
+    """Some words of a model that became champion tonight; none where it cannot be read.
+
+    Of a champion of nodes or items on every night: nobody knows ids by heart.
+    """
+    if outcome.decision != Outcome.PROMOTED and outcome.embeds == "word":
         return []
     try:
         return sample_words(loaded, outcome, _N_SAMPLES)
