@@ -119,7 +119,8 @@ def map_of_words(
 ) -> str:
     """The map of ``words`` (n) at ``places`` (n, 2), most frequent first, with its search.
 
-    ``marks`` names the kinds of words that have a colour, ``embeds`` says what they are. Without words it is an empty string.
+    ``marks`` names the kinds of words that have a colour, ``embeds`` says what they
+    are. Without words it is an empty string.
     """
     if not words:
         return ""

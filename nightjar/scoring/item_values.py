@@ -34,7 +34,7 @@ ABOUT = {
     "share of edges that score higher",
     SHARE: "the share of the answer that is right",
     HIT_RATE: "1 if the next item is among the recommendations, else 0",
-    NDCG: "1 / log2(place + 2) of the next item, with places from 0, and 0 if it is not recommended",
+    NDCG: "1 / log2(place + 2) of the next item, places from 0, and 0 if it is not recommended",
 }
 """What the values of a metric say."""
 OF_A_CLUSTER = "1 if most words of its cluster are of its category, else 0"
