@@ -101,7 +101,7 @@ def test_the_nights_are_what_the_tests_assume(finished: Finished) -> None:
 
 def test_every_night_has_a_page_with_all_sections(finished: Finished) -> None:
     headings = [
-        "Decisions", "What changed", "Scores", "Item by item", "Losses", "Drift", "Map of words",
+        "Decisions", "What changed", "Scores", "Item by item", "Losses", "Drift", "Map",
         "Corpora", "Lineage", "Steps",
     ]  # fmt: skip
     for night, page in zip(finished.nights, finished.pages, strict=True):

@@ -125,7 +125,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_an_unknown_template_is_refused(tmp_path: Path) -> None:
     done = init(tmp_path / "project", "--template", "images")
     assert done.returncode == 2
-    assert done.stderr == "nightjar: there is no template 'images'; there is text\n"
+    assert done.stderr == "nightjar: there is no template 'images'; there are text, graph, items\n"
     assert names(tmp_path) == []
 
 

@@ -487,6 +487,8 @@ def test_key_changes_with_everything_that_the_decision_rests_on() -> None:
         ({"health": {"known_ngrams": Bounds(min=0.5)}}, Facts(), "health.known_ngrams"),
         ({"health": {"isotropy": Bounds(min=0.5)}}, Facts({"isotropy": None}), "health.isotropy"),
         ({"health": {"isotropy": Bounds(max=0.5)}}, Facts({"hubness": 1.0}), "health.isotropy"),
+        ({"min_scores": {"ws": 0.5, "other": 0.9}}, Facts(), ""),
+        ({"min_scores": {"sl": 0.31}}, Facts(), "min_scores.sl"),
         ({}, Facts(unknown="its vectors are gone"), "vectors"),
         ({}, Facts(first_loss=2.0, last_loss=1.0), ""),
         ({}, Facts(first_loss=2.0, last_loss=2.0), "loss_must_fall"),

@@ -114,7 +114,7 @@ def _print_forecasts(console: Console, forecasts: Sequence[Forecast], resources:
         return
     console.print()
     if not any(entry.estimate or entry.refusal for entry in forecasts):
-        console.print("Memory and time of training are known after tokenize.", style="dim")
+        console.print("Memory and time of training are known once there are tokens.", style="dim")
         return
     table = plain_table("training")
     for column in ("words", "n-grams", "memory", "disk", "time"):

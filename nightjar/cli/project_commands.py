@@ -28,30 +28,40 @@ def init(
         ),
     ],
     template: Annotated[
-        str, typer.Option(help="Start from this template; text: an offline sample.")
+        str,
+        typer.Option(
+            help="Start from this template: text (words of a text), graph (nodes) or items (what "
+            "users click). Each has a sample and needs no network."
+        ),
     ] = DEFAULT_TEMPLATE,
 ) -> None:
     """Write a project that runs at once: config, nightly deployment, README. Overwrites nothing.
 
-    The config reads a sample of text from the installation.
+    The sample of text is in the installation; those of a graph and of events are written into
+    data/.
     """
     _tell(
         Terminal(),
         write_project(directory, template),
         directory.expanduser().resolve() == Path.cwd(),
+        _OWN.get(template, "data"),
     )
 
 
-def _tell(console: Console, project: NewProject, is_here: bool) -> None:
+_OWN = {"text": "text", "graph": "graph", "items": "events"}
+
+
+def _tell(console: Console, project: NewProject, is_here: bool, own: str) -> None:
     tell = partial(print_line, console)
     tell(f"Wrote into {project.directory}:")
     for file in project.files:
         tell(f"  {file}")
-    tell(f"Its models are registered as {project.pipeline}-glove, ... (pipeline.name).")
+    names = ", ".join(f"{project.pipeline}-{model}" for model in project.models)
+    tell(f"It registers {names} (pipeline.name).")
     tell("Next:")
     if not is_here:
         tell(f"  cd {shlex.quote(str(project.directory))}")
     tell("  nightjar plan     # what would run, why, and what it needs")
     tell("  nightjar run      # train, evaluate and register on the sample: about a minute")
     tell("  nightjar serve    # the same every night, until Ctrl-C")
-    tell("README.md says how to name your own text.")
+    tell(f"README.md says how to name your own {own}.")

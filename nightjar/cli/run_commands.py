@@ -25,7 +25,7 @@ from nightjar.cli.options import CommonOptions, ConfigFile, ConfigOptions, group
 from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
 from nightjar.cli.tables import fits, plain_table
 from nightjar.cli.terminal import Terminal
-from nightjar.config import LoadedConfig
+from nightjar.config import EventsCorpusConfig, LoadedConfig
 from nightjar.core import Night, Nights
 from nightjar.errors import LeaseTaken, NightjarError
 from nightjar.pipeline import (
@@ -61,6 +61,7 @@ BLOCKED_EXIT_CODE = 3
 _UI = "http://127.0.0.1:5000"
 """Where 'mlflow ui' listens unless it is told otherwise."""
 _N_SAMPLES = 2
+_NOT_TOLD = ("scores", "embeds")
 """Words of each new champion that are shown with their neighbours."""
 
 
@@ -220,7 +221,7 @@ def _as_json(night: Night, outcomes: Sequence[ModelOutcome]) -> dict[str, Any]:
         "alarms": list(night.alarms),
         "models": [
             {
-                **{key: value for key, value in asdict(outcome).items() if key != "scores"},
+                **{key: value for key, value in asdict(outcome).items() if key not in _NOT_TOLD},
                 "scores": {name: _score_as_json(score) for name, score in outcome.scores.items()},
             }
             for outcome in outcomes
@@ -281,7 +282,8 @@ def _print_by_model(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
 
 def _caption(outcomes: Sequence[ModelOutcome]) -> str:
     caps = {score.max_vocabulary for outcome in outcomes for score in outcome.scores.values()}
-    cap = f" (among the {max(caps):,} most frequent words)" if caps else ""
+    tokens = " and ".join(dict.fromkeys(f"{outcome.embeds}s" for outcome in outcomes))
+    cap = f" (among the {max(caps):,} most frequent {tokens})" if caps else ""
     return f"score, interval, items covered of all{cap}"
 
 
@@ -324,6 +326,7 @@ def print_next_steps(
     page = page_of(uri if is_server(uri) else _UI, f"models/{first.registered_model}")
     lines = [
         f"{_program('nightjar')} neighbors {shlex.quote(word)}{config}",
+        *_recommending(loaded, first, word, config),
         f"{_program('nightjar')} show {first.model}{config}",
         *([] if is_server(uri) else [f"{_program('mlflow')} ui --backend-store-uri {uri}"]),
         *([f"open {page}"] if page else []),
@@ -336,15 +339,26 @@ def print_next_steps(
             soft_wrap=True,
         )
         lines[0] += f" --model {first.model}@{CHALLENGER}"
-    _print_samples(console, samples)
+    _print_samples(console, samples, outcomes)
     console.print("\nNext:")
     for line in lines:
         print_line(console, f"  {line}")
 
 
+def _recommending(loaded: LoadedConfig, outcome: ModelOutcome, item: str, config: str) -> list[str]:
+    """The command that asks a champion of items for the next ones."""
+    corpus = loaded.config.corpora[loaded.config.corpus_of(outcome.model)]
+    if not isinstance(corpus, EventsCorpusConfig) or not outcome.champion:
+        return []
+    return [f"{_program('nightjar')} recommend {outcome.model} {shlex.quote(item)}{config}"]
+
+
 def _sample(loaded: LoadedConfig, outcome: ModelOutcome) -> list[WordSample]:
-    """Some words of a model that became champion tonight; none where it cannot be read."""
-    if outcome.decision != Outcome.PROMOTED:
+    """Some words of a model that became champion tonight; none where it cannot be read.
+
+    Of a champion of nodes or items on every night: nobody knows ids by heart.
+    """
+    if outcome.decision != Outcome.PROMOTED and outcome.embeds == "word":
         return []
     try:
         return sample_words(loaded, outcome, _N_SAMPLES)
@@ -353,10 +367,15 @@ def _sample(loaded: LoadedConfig, outcome: ModelOutcome) -> list[WordSample]:
         return []
 
 
-def _print_samples(console: Console, samples: Mapping[str, Sequence[WordSample]]) -> None:
+def _print_samples(
+    console: Console,
+    samples: Mapping[str, Sequence[WordSample]],
+    outcomes: Sequence[ModelOutcome],
+) -> None:
     if not any(samples.values()):
         return
-    console.print("\nWords and their nearest ones:")
+    tokens = " and ".join(dict.fromkeys(f"{found.embeds}s" for found in outcomes))
+    console.print(f"\n{tokens.capitalize()} and their nearest ones:")
     for model, shown in samples.items():
         for sample in shown:
             print_line(console, f"  {model}: {sample.word}: {', '.join(sample.neighbors)}")

@@ -402,6 +402,7 @@ class NightjarConfig(Section):
             f"models.{name}.gate_benchmarks": model.gate_benchmarks or []
             for name, model in self.models.items()
         }
+        named["registry.gate.min_scores"] = list(self.registry.gate.min_scores)
         for key, benchmarks in named.items():
             unknown = sorted(set(benchmarks) - set(self.evaluation.benchmarks))
             if unknown:

@@ -78,6 +78,11 @@ class GateConfig(Section):
         description="share of the words of the champion or the reference, weighted by their "
         "counts, that may be lost",
     )
+    min_scores: dict[Name, float] = Field(
+        {},
+        description="the least score on a benchmark. Where its items come out of tonight's data, "
+        "spoilt data lower the champion's score, too, and no comparison shows it",
+    )
     health: dict[HealthMeasure, Bounds] = Field(
         default_factory=dict, description="bounds of measures of docs/evaluation.md"
     )

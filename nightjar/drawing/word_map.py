@@ -111,21 +111,26 @@ def place_words(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def map_of_words(
-    title: str, words: Sequence[MappedWord], places: NDArray[np.float64], marks: Sequence[str]
+    title: str,
+    words: Sequence[MappedWord],
+    places: NDArray[np.float64],
+    marks: Sequence[str],
+    embeds: str = "word",
 ) -> str:
     """The map of ``words`` (n) at ``places`` (n, 2), most frequent first, with its search.
 
-    ``marks`` names the kinds of words that have a colour. Without words it is an empty string.
+    ``marks`` names the kinds of words that have a colour, ``embeds`` says what they
+    are. Without words it is an empty string.
     """
     if not words:
         return ""
     drawn = _on_paper(places)
     parts = [
         f'<figure class="map"><h3>{escape(harmless(title))}</h3>',
-        f'<p class="muted">{"".join(_legend(words, marks))}</p>',
+        f'<p class="muted">{"".join(_legend(words, marks, embeds))}</p>',
         (
             '<input type="search" autocomplete="off" spellcheck="false" disabled '
-            f'placeholder="find a word" aria-label="find a word on the map: '
+            f'placeholder="find a {embeds}" aria-label="find a {embeds} on the map: '
             f'{escape(harmless(title), quote=True)}"><ul></ul>'
         ),
         (
@@ -151,8 +156,8 @@ def _on_paper(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return drawn
 
 
-def _legend(words: Sequence[MappedWord], marks: Sequence[str]) -> Iterator[str]:
-    yield f"The {counted(len(words), 'most frequent word', 'most frequent words')}. "
+def _legend(words: Sequence[MappedWord], marks: Sequence[str], embeds: str) -> Iterator[str]:
+    yield f"The {counted(len(words), f'most frequent {embeds}')}. "
     for number, name in enumerate(marks, start=1):
         n_words = sum(word.mark == number for word in words)
         yield f'<span class="dot d{number}"></span> {escape(harmless(name))}: {n_words:,}. '

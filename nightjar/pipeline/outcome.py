@@ -19,6 +19,7 @@ from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.stages.evaluate.kinds import read_benchmark
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Store, schemas
+from nightjar.store.corpus_kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class ModelOutcome:
     champion: int | None = None
     """The version that the alias points to now; None if it points nowhere. While MLflow does not
     answer, the version that is champion by the ledger."""
+    embeds: str = "word"
+    """What it has vectors of: word, node or item."""
 
 
 def read_outcomes(loaded: LoadedConfig, night: Night) -> tuple[ModelOutcome, ...]:
@@ -92,6 +95,7 @@ def _outcome(loaded: LoadedConfig, night: Night, model: str, champion: int | Non
         reason=None if decision is None else decision["reason"],
         note="" if decision is None else decision["note"],
         champion=champion,
+        embeds=KINDS[loaded.config.corpora[loaded.config.corpus_of(model)].kind].embeds,
     )
 
 
@@ -104,6 +108,7 @@ class WordSample:
 
 
 _N_NEIGHBORS = 5
+_N_FREQUENT = 100
 _FLOORS = (100, 20, 0)
 """How often a word must occur to be shown; the lower ones are for small corpora, and for imported
 vectors without counts."""
@@ -114,14 +119,18 @@ def sample_words(loaded: LoadedConfig, outcome: ModelOutcome, n_words: int) -> l
 
     Words of the similarity benchmarks that are frequent enough for their vectors to be learned,
     those with the nearest neighbours first; a word that is a neighbour of another one is left out.
-    Empty without such a benchmark or champion. Raises NightjarError when the model cannot be read.
+    Of nodes and items the most frequent ones. Empty without a champion, and for text without such a
+    benchmark. Raises NightjarError when the model cannot be read.
     """
     place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
     version = place.reader().alias(outcome.registered_model, CHAMPION)
-    words = _benchmark_words(loaded)
-    if version is None or not words:
+    is_text = outcome.embeds == KINDS["text"].embeds
+    words = _benchmark_words(loaded) if is_text else []
+    if version is None or (is_text and not words):
         return []
     model = open_registered(place, version)
+    if not is_text:
+        words = model.table.tokens_of(np.arange(min(_N_FREQUENT, len(model.table))))
     rows = model.table.rows(words)
     counts = np.where(rows < 0, -1, model.table.counts[rows])
     for floor in _FLOORS:

@@ -164,7 +164,8 @@ def decision_key(question: Question, base_champion: VersionRef | None = None) ->
         {
             "revision": REVISION,
             "model": question.model,
-            "gate": gate.model_dump(mode="json"),
+            # Decisions from before there was the key keep theirs.
+            "gate": gate.model_dump(mode="json", exclude=_unset(gate)),
             "contenders": {
                 role: _resting_on(contender, gate)
                 for role, contender in (
@@ -184,6 +185,10 @@ def decision_key(question: Question, base_champion: VersionRef | None = None) ->
             "resampling": [question.resampling.samples, question.resampling.seed],
         }
     )
+
+
+def _unset(gate: GateConfig) -> set[str]:
+    return set() if gate.min_scores else {"min_scores"}
 
 
 def _resting_on(contender: Contender | None, gate: GateConfig) -> dict[str, Any] | None:
@@ -374,6 +379,7 @@ def _rules(
         yield RuleResult("vectors", False, facts.unknown)
     yield from _coverage_rules(question)
     yield from _vocabulary_rules(question)
+    yield from _least_score_rules(question)
     for measure, bounds in gate.health.items():
         yield _health_rule(question, measure, bounds)
     if gate.loss_must_fall and facts.first_loss is not None and facts.last_loss is not None:
@@ -493,6 +499,20 @@ def _allowed(question: Question, lost: float, of_champion: float, most: float) -
             f"against the champion from now on"
         )
     return said
+
+
+def _least_score_rules(question: Question) -> Iterator[RuleResult]:
+    """Of the benchmarks that score this model; one without a score has a rule of its own."""
+    for name, least in question.gate.min_scores.items():
+        score = question.candidate.evaluation.get(name)
+        if score is None or score.value is None:
+            continue
+        yield RuleResult(
+            f"min_scores.{name}",
+            score.value >= least - _TOLERANCE,
+            f"{name} is {score.value:.4f}, required {least:g}",
+            {"value": score.value, "min": least},
+        )
 
 
 _NOT_OF_EVERY_MODEL = ("known_ngrams", "text_coverage")

@@ -44,6 +44,12 @@ _WAYS = {
 _UNKNOWN_WITH_SUBWORDS = """\
 A word outside the vocabulary gets the mean over its character n-grams. A word none of whose n-grams
 was seen in training"""
+_LIMITS_OF_OTHERS = """\
+## Limits
+
+A {embeds} that comes after the training has no vector, and a rare one has a poor one. The vectors
+reproduce what the data shows, and what it leaves out. Use them as features and for lookup, not for
+decisions about people."""
 _LIMITS = """\
 ## Limits
 
@@ -79,7 +85,9 @@ def model_card(summary: ModelSummary) -> str:
         _training(summary),
         _scores(summary),
         _space(summary),
-        _LIMITS,
+        _LIMITS
+        if summary.embeds == "word"
+        else _LIMITS_OF_OTHERS.format(embeds=summary.embeds).replace("A item", "An item"),
         _lineage(summary),
     )
     return "\n\n".join(sections) + "\n"
@@ -98,7 +106,7 @@ def _sentence(summary: ModelSummary) -> str:
             f"{origin.removeprefix('trained on ')}"
         )
     return (
-        f"{_KINDS[model.trainer]} vectors of {counted(summary.n_words, 'word')} in "
+        f"{_KINDS[model.trainer]} vectors of {counted(summary.n_words, summary.embeds)} in "
         f"{counted(summary.vector_size, 'dimension')}, {origin}."
     )
 
@@ -111,7 +119,11 @@ def _files(summary: ModelSummary) -> list[str]:
 def _use(summary: ModelSummary) -> str:
     words = json.dumps(list(summary.example_words), ensure_ascii=False)
     shape = (len(summary.example_words), summary.vector_size)
-    unknown = _UNKNOWN_WITH_SUBWORDS if summary.has_subwords else "A word outside the vocabulary"
+    embeds = summary.embeds
+    unknown = f"A {embeds} outside the vocabulary".replace("A item", "An item")
+    if summary.has_subwords:
+        unknown = _UNKNOWN_WITH_SUBWORDS
+    asked = "words or texts" if embeds == "word" else f"{embeds}s"
     return f"""\
 ## Use
 
@@ -123,18 +135,27 @@ model.predict({words})  # float32, shape {shape}
 model.predict({words}, params={{"task": "neighbors", "topn": 5}})
 ```
 
-It needs mlflow, numpy and pyarrow. Input: a list, array or Series of words or texts, or a DataFrame
+It needs mlflow, numpy and pyarrow. Input: a list, array or Series of {asked}, or a DataFrame
 whose only column holds them. Tasks: {", ".join(TASKS)}.
-A word is looked up as written, and if it is unknown, as the tokenizer would write it. The
-vocabulary is as {_spelling(summary)}.
+{_spelling(summary)}
 {unknown}
 is an error that names it, or with `params={{"unknown": "nan"}}` a row of NaN."""
 
 
 def _spelling(summary: ModelSummary) -> str:
-    if summary.corpus is None:
-        return "the imported file has them"
-    return f"the tokenizer wrote them (tokens\n`{summary.versions['tokens']}`)"
+    if summary.embeds != "word":
+        return f"The ids are those of the data (tokens `{summary.versions['tokens']}`)."
+    origin = "the imported file has them"
+    if summary.corpus is not None:
+        origin = f"the tokenizer wrote them (tokens\n`{summary.versions['tokens']}`)"
+    return (
+        "A word is looked up as written, and if it is unknown, as the tokenizer would write it. The"
+        f"\nvocabulary is as {origin}."
+    )
+
+
+def _distinct(embeds: str) -> str:
+    return "token" if embeds == "word" else embeds
 
 
 def _import(summary: ModelSummary) -> str:
@@ -174,8 +195,8 @@ def _training(summary: ModelSummary) -> str:
 |---|---:|
 {_lines(sources)}
 
-{counted(corpus.n_sentences, "sentence")} with \
-{counted(corpus.n_distinct_tokens, "distinct token")}, of which
+{counted(corpus.n_sentences, corpus.sentence)} with \
+{counted(corpus.n_distinct_tokens, f"distinct {_distinct(corpus.embeds)}")}, of which
 {summary.n_words:,} have a vector. Method: {_PAPERS[summary.request.model.trainer]}. Training took
 {summary.request.embeddings.manifest.seconds:.1f} s.{loss}
 
@@ -198,8 +219,8 @@ def _scores(summary: ModelSummary) -> str:
 |---|---|---:|---|---:|---:|
 {_lines(rows)}
 
-Only covered items count: those whose words all have a vector. Compare two models only where they
-cover the same items. The run's scores.json has every category."""
+Only covered items count: those whose {summary.embeds}s all have a vector. Compare two models only
+where they cover the same items. The run's scores.json has every category."""
 
 
 def _space(summary: ModelSummary) -> str:
@@ -212,7 +233,7 @@ def _space(summary: ModelSummary) -> str:
         origin = f"They are those of the embeddings `{anchor['embeddings']}`, {way}."
     residual = kept.get("residual")
     if residual is not None:
-        words = counted(kept["shared_words"], "shared word")
+        words = counted(kept["shared_words"], f"shared {summary.embeds}")
         origin += f"\nMean cosine distance that remains, over {words}: {residual:.4f}."
     return f"""\
 ## Space

@@ -69,6 +69,10 @@ class Corpus:
 
     unit: str
     """What sources give, in the singular."""
+    embeds: str
+    """What has a vector, in the singular: word, node or item."""
+    sentence: str
+    """What a sentence of tokens is: sentence, walk or session."""
     n_by_source: Mapping[str, int]
     """Documents, edges or events."""
     n_sentences: int
@@ -114,6 +118,11 @@ class ModelSummary:
         if EMBEDDINGS in of_embeddings:
             of_embeddings[BASE] = of_embeddings.pop(EMBEDDINGS)
         return {**of_embeddings, **found}
+
+    @property
+    def embeds(self) -> str:
+        """What has a vector, in the singular: word, node or item."""
+        return "word" if self.corpus is None else self.corpus.embeds
 
     @property
     def has_subwords(self) -> bool:
@@ -175,8 +184,11 @@ def _corpus(request: RegistrationRequest) -> Corpus | None:
     source = request.source
     if source is None or request.tokens is None:
         return None
+    kind = kind_of(source.ref.stage)
     return Corpus(
-        unit=kind_of(source.ref.stage).unit,
+        unit=kind.unit,
+        embeds=kind.embeds,
+        sentence=kind.sentence,
         n_by_source=_documents_by_source(source)
         if source.ref.stage == DOCUMENTS
         else kept_by_source(source),

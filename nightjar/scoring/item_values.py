@@ -12,8 +12,10 @@ from nightjar.scoring.metrics import (
     ACCURACY,
     AUC,
     AVERAGE_PRECISION,
+    HIT_RATE,
     MACRO_F1,
     MICRO_F1,
+    NDCG,
     PEARSON,
     SHARE,
     SPEARMAN,
@@ -31,6 +33,8 @@ ABOUT = {
     AVERAGE_PRECISION: "of an edge the share of the other pairs that score lower, of those the "
     "share of edges that score higher",
     SHARE: "the share of the answer that is right",
+    HIT_RATE: "1 if the next item is among the recommendations, else 0",
+    NDCG: "1 / log2(place + 2) of the next item, places from 0, and 0 if it is not recommended",
 }
 """What the values of a metric say."""
 OF_A_CLUSTER = "1 if most words of its cluster are of its category, else 0"
@@ -46,6 +50,9 @@ def item_values(metric: str, answers: Floats, gold: Floats) -> Floats:
     if metric in (ACCURACY, MACRO_F1, MICRO_F1):
         right: Floats = np.equal(answers, gold).astype(np.float64)
         return right
+    if metric in (HIT_RATE, NDCG):  # answers are places, the first one is 0
+        gains = np.ones(len(answers)) if metric == HIT_RATE else 1 / np.log2(answers + 2)
+        return np.where(answers < gold, gains, 0.0)
     if metric == SHARE:
         return np.clip(np.divide(answers, gold, out=np.zeros_like(gold), where=gold > 0), 0.0, 1.0)
     if metric in (AUC, AVERAGE_PRECISION):

@@ -20,6 +20,10 @@ class CorpusKind:
     """What its sources give, in the singular."""
     amounts: tuple[str, str]
     """What an accepted night has amounts of, the main one first."""
+    embeds: str = "word"
+    """What its models have vectors of, in the singular."""
+    sentence: str = "sentence"
+    """What a sentence of tokens is, in the singular."""
 
     @property
     def kept(self) -> str:
@@ -30,8 +34,8 @@ class CorpusKind:
 KINDS: Mapping[str, CorpusKind] = MappingProxyType(
     {
         "text": CorpusKind(DOCUMENTS, "document", ("documents", "tokens")),
-        "graph": CorpusKind(GRAPH, "edge", ("nodes", "edges")),
-        "events": CorpusKind(EVENTS, "event", ("events", "items")),
+        "graph": CorpusKind(GRAPH, "edge", ("nodes", "edges"), "node", "walk"),
+        "events": CorpusKind(EVENTS, "event", ("events", "items"), "item", "session"),
     }
 )
 """By the key ``kind`` of the config."""

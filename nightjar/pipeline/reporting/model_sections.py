@@ -286,7 +286,7 @@ def draw_drift(page: Page, facts: NightFacts, words: Mapping[str, WordChanges]) 
         page.subheading(f"{model.model}: from champion v{champion} to v{model.version}")
         if model.drift is not None:
             _drift_figures(page, model.drift)
-        _drift_words(page, changes)
+        _drift_words(page, changes, facts.embeds(name))
     if not words:
         page.text(
             f"No candidate was judged against another version as champion, or vectors are {_GONE}."
@@ -336,7 +336,7 @@ def _drift_figures(page: Page, drift: Mapping[str, Any]) -> None:
     )
 
 
-def _drift_words(page: Page, changes: WordChanges) -> None:
+def _drift_words(page: Page, changes: WordChanges, embeds: str) -> None:
     if changes.note:
         page.text(changes.note)
     beyond = "" if changes.n_beyond is None else f", {changes.n_beyond:,} beyond chance"
@@ -346,26 +346,27 @@ def _drift_words(page: Page, changes: WordChanges) -> None:
             if changes.median is None
             else f"; half of them moved by less than {changes.median:.3f}"
         )
-        page.paragraph(f"{counted(changes.n_measured, 'word')} of both compared{beyond}{median}.")
-    page.plots(_moved_chart(changes))
+        page.paragraph(f"{counted(changes.n_measured, embeds)} of both compared{beyond}{median}.")
+    title = f"{embeds.capitalize()}s that moved most"
+    page.plots(_moved_chart(title, changes))
     if changes.moved:
-        with page.folded("Words that moved most, with figures"):
-            _moved_table(page, changes)
+        with page.folded(f"{title}, with figures"):
+            _moved_table(page, changes, embeds)
     for title, n_words, words in (
         ("new", changes.n_come, changes.come),
         ("gone", changes.n_gone, changes.gone),
     ):
         if not words:
-            page.paragraph(f"No word is {title}.")
+            page.paragraph(f"No {embeds} is {title}.")
             continue
-        with page.folded(f"{counted(n_words, 'word')} {title}: the most frequent ones"):
+        with page.folded(f"{counted(n_words, embeds)} {title}: the most frequent ones"):
             page.words(words)
 
 
-def _moved_table(page: Page, changes: WordChanges) -> None:
+def _moved_table(page: Page, changes: WordChanges, embeds: str) -> None:
     has_floor = any(word.floor is not None for word in changes.moved)
     has_neighbors = any(word.neighbors_after for word in changes.moved)
-    columns = ["word", "count", "displacement"]
+    columns = [embeds, "count", "displacement"]
     columns += ["of another seed"] if has_floor else []
     columns += ["neighbours before", "neighbours after"] if has_neighbors else []
     rows = []
@@ -379,7 +380,7 @@ def _moved_table(page: Page, changes: WordChanges) -> None:
     page.table(columns, rows)
 
 
-def _moved_chart(changes: WordChanges) -> str:
+def _moved_chart(title: str, changes: WordChanges) -> str:
     moved = [
         Bar(
             word.token,
@@ -390,7 +391,7 @@ def _moved_chart(changes: WordChanges) -> str:
         )
         for word in changes.moved[:12]
     ]
-    return bar_chart("Words that moved most", moved, "cosine distance after aligning")
+    return bar_chart(title, moved, "cosine distance after aligning")
 
 
 # -- the map -----------------------------------------------------------------------------------
@@ -413,7 +414,8 @@ def draw_map(page: Page, facts: NightFacts, changed: Mapping[str, WordChanges]) 
             )
         ]
         names = () if changes is None else ("new since the champion", "moved most")
-        page.part(map_of_words(model.model, words, place_words(matrix_of(table)), names))
+        places = place_words(matrix_of(table))
+        page.part(map_of_words(model.model, words, places, names, facts.embeds(model.model)))
 
 
 def _marks(changes: WordChanges | None) -> dict[str, int]:

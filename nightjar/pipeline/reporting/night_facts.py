@@ -54,11 +54,17 @@ class CorpusFacts:
         return KINDS[self.kind].unit
 
     @property
+    def distinct(self) -> str:
+        """What its vocabulary has, as a title. Of items and nodes those that models learn."""
+        embeds = KINDS[self.kind].embeds
+        return "distinct words" if self.kind == "text" else f"{embeds}s with vectors"
+
+    @property
     def figures(self) -> dict[str, int | None]:
         """Every number of it, by its title."""
         return {
             **self.amounts,
-            "distinct words": self.n_words,
+            self.distinct: self.n_words,
             "in quarantine": self.n_quarantined,
         }
 
@@ -155,6 +161,13 @@ class NightFacts:
     def store(self) -> Store:
         """Where the artifacts are."""
         return Store(self.loaded.artifacts_dir)
+
+    def embeds(self, model: str) -> str:
+        """What a model has vectors of: word, node or item; also of one that is gone since."""
+        config = self.loaded.config
+        if model not in config.models:
+            return "word"
+        return KINDS[config.corpora[config.corpus_of(model)].kind].embeds
 
     @cached_property
     def standing(self) -> Standing:

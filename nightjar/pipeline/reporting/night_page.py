@@ -25,6 +25,7 @@ from nightjar.pipeline.reporting.word_changes import WordChanges
 from nightjar.promotion import Event
 from nightjar.registry import registered_name
 from nightjar.store import schemas
+from nightjar.store.corpus_kinds import KINDS
 from nightjar.wording import counted
 
 _GONE = "no longer kept"
@@ -61,7 +62,7 @@ def night_page(view: NightView) -> str:
         ("Item by item", lambda page, view: draw_items(page, view.facts)),
         ("Losses", lambda page, view: draw_losses(page, view.facts)),
         ("Drift", lambda page, view: draw_drift(page, view.facts, view.words)),
-        ("Map of words", lambda page, view: draw_map(page, view.facts, view.words)),
+        ("Map", lambda page, view: draw_map(page, view.facts, view.words)),
         ("Corpora", _corpora),
         ("Lineage", _lineage),
         ("Steps", _steps),
@@ -184,7 +185,7 @@ def _corpus_rows(found: CorpusDifference) -> Sequence[tuple[str, ...]]:
 
 def _model_rows(found: ModelDifference) -> Sequence[tuple[str, ...]]:
     before, after = (None if side is None else side.n_words for side in (found.before, found.after))
-    name_of = f"{found.model}: words"
+    name_of = f"{found.model}: vectors"
     rows = [(name_of, _count(before), _count(after), _change(before, after))]
     for change in found.scores:
         then, now = (None if side is None else side.value for side in (change.before, change.after))
@@ -250,16 +251,18 @@ def _vocabulary(page: Page, found: CorpusDifference, view: NightView) -> None:
     number = 0 if view.since is None else view.since.before.night.number
     vocabulary = found.vocabulary
     if vocabulary is None:
-        page.text(f"the tokens of night {number} are {_GONE}, so its words are not compared")
+        page.text(f"the tokens of night {number} are {_GONE}, so its vocabulary is not compared")
         return
+    corpus = found.after or found.before
+    embeds = KINDS["text" if corpus is None else corpus.kind].embeds
     for title, n_words, words in (
         ("new since", vocabulary.n_come, vocabulary.come),
         ("gone since", vocabulary.n_gone, vocabulary.gone),
     ):
         if not words:
-            page.paragraph(f"No word is {title} night {number}.")
+            page.paragraph(f"No {embeds} is {title} night {number}.")
             continue
-        with page.folded(f"{counted(n_words, 'word')} {title} night {number}, the most frequent"):
+        with page.folded(f"{counted(n_words, embeds)} {title} night {number}, the most frequent"):
             page.words(words)
 
 
