@@ -104,6 +104,8 @@ class WordSample:
 
 
 _N_NEIGHBORS = 5
+_N_FREQUENT = 200
+"""Nodes or items that are looked at to be shown."""
 _FLOORS = (100, 20, 0)
 """How often a word must occur to be shown; the lower ones are for small corpora, and for imported
 vectors without counts."""
@@ -113,15 +115,19 @@ def sample_words(loaded: LoadedConfig, outcome: ModelOutcome, n_words: int) -> l
     """Some words with their neighbours in the champion, for people to judge by.
 
     Words of the similarity benchmarks that are frequent enough for their vectors to be learned,
-    those with the nearest neighbours first; a word that is a neighbour of another one is left out.
-    Empty without such a benchmark or champion. Raises NightjarError when the model cannot be read.
+    or of nodes and items the most frequent ones; those with the nearest neighbours first. A word
+    that is a neighbour of another one is left out. Empty without such a benchmark or champion.
+    Raises NightjarError when the model cannot be read.
     """
     place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
     version = place.reader().alias(outcome.registered_model, CHAMPION)
-    words = _benchmark_words(loaded)
-    if version is None or not words:
+    is_text = loaded.config.corpora[loaded.config.corpus_of(outcome.model)].kind == "text"
+    words = _benchmark_words(loaded) if is_text else []
+    if version is None or (is_text and not words):
         return []
     model = open_registered(place, version)
+    if not is_text:
+        words = model.table.tokens_of(np.arange(min(_N_FREQUENT, len(model.table))))
     rows = model.table.rows(words)
     counts = np.where(rows < 0, -1, model.table.counts[rows])
     for floor in _FLOORS:
