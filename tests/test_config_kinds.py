@@ -71,6 +71,15 @@ def test_trainers_that_learn_nothing_from_a_kind_are_refused(
     assert message in refusal(project)
 
 
+@pytest.mark.parametrize("changes", [{"trainer": "glove"}, {"negative": 0, "hs": True}])
+def test_output_vectors_are_asked_of_models_that_have_some(
+    project: KindsProject, changes: dict[str, Any]
+) -> None:
+    project.document["models"]["items"].update(changes)
+    project.document["evaluation"]["benchmarks"]["next"]["by"] = "output"
+    assert "benchmarks.next.by: models.items has no output vectors" in refusal(project)
+
+
 def test_documents_are_embedded_of_text_alone(project: KindsProject) -> None:
     project.document["document_vectors"] = {"found": {"model": "nodes"}}
     assert "document_vectors.found: the corpus people is of kind graph" in refusal(project)

@@ -167,6 +167,22 @@ def test_nothing_to_learn_is_an_error(tmp_path: Path, events: Any, message: str)
         publish_events(tmp_path, events)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"min_item_events": 9}, {"bots": {"events": 1}}], ids=["rare", "bots"]
+)
+def test_options_that_leave_nothing_are_named(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"no event is left of 2 events \(left out: events_of_"):
+        publish_events(tmp_path, [("u", "a", 1), ("u", "b", 2)], **changes)
+
+
+def test_attributes_that_readers_wrote_stay_as_they_are(tmp_path: Path) -> None:
+    facts = [{"item": "a", "title": None, "attributes": ["genre=War", "genre=War", "year=1999"]}]
+    artifact = publish_events(tmp_path, [("u", "a", 1), ("u", "b", 2)], facts)
+    assert artifact.read(schemas.ITEMS).to_pylist() == [
+        {"item": "a", "title": None, "attributes": ["genre=War", "year=1999"]}
+    ]
+
+
 def test_facts_about_items(tmp_path: Path) -> None:
     facts = [
         {"item": "b", "title": "Bee", "genre": "Drama|War", "year": "1999"},

@@ -12,7 +12,14 @@ from nightjar.config.corpora import (
     TextCorpusConfig,
 )
 from nightjar.config.registry_sections import GateBenchmarks
-from nightjar.config.trainers import ModelConfig, ProneConfig, SifConfig, UsifConfig
+from nightjar.config.trainers import (
+    FastTextConfig,
+    ModelConfig,
+    ProneConfig,
+    SifConfig,
+    UsifConfig,
+    Word2VecConfig,
+)
 
 Corpora = Mapping[str, CorpusConfig]
 
@@ -109,6 +116,25 @@ def check_gates(
                 f"registry.gate.benchmarks has none that scores {name}: add one of "
                 f"{_named(benchmarks)}, or name its own in models.{name}.gate_benchmarks"
             )
+
+
+def check_recommending(
+    models: Mapping[str, ModelConfig], scored: Mapping[str, Mapping[str, BenchmarkConfig]]
+) -> None:
+    """Raise ValueError for a benchmark by output vectors of a model that learns none.
+
+    ``scored`` has the benchmarks that score each model.
+    """
+    for name, benchmarks in scored.items():
+        model = models[name]
+        has_outputs = isinstance(model, Word2VecConfig | FastTextConfig) and model.negative > 0
+        for benchmark, found in benchmarks.items():
+            if isinstance(found, NextItemBenchmark) and found.by == "output" and not has_outputs:
+                raise ValueError(
+                    f"evaluation.benchmarks.{benchmark}.by: models.{name} has no output vectors "
+                    f"(word2vec and fasttext with negative above 0 have them); set by to input, "
+                    f"cooccurrence or blend"
+                )
 
 
 def check_documents(corpus_of_entries: Mapping[str, str], corpora: Corpora) -> None:

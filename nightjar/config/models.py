@@ -45,6 +45,7 @@ from nightjar.config.kind_rules import (
     check_benchmarks,
     check_documents,
     check_gates,
+    check_recommending,
     check_trainers,
 )
 from nightjar.config.registry_sections import (
@@ -437,6 +438,7 @@ class NightjarConfig(Section):
         }
         scored = {name: self.benchmarks_of(name) for name in self.models}
         check_gates(own, self.registry.gate.benchmarks, scored)
+        check_recommending(self.models, scored)
         entries = {name: self.corpus_of_vectors(name) for name in self.document_vectors}
         check_documents(entries, self.corpora)
         return self

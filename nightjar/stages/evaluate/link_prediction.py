@@ -61,8 +61,8 @@ class HeldOutLinks(CorpusItems):
         held = corpus.read(schemas.HELD_OUT)
         if not len(held):
             raise BenchmarkError(
-                f"{corpus.ref} holds no edges out; set held_out of the corpus to 0.1, say, or take "
-                f"the benchmark out"
+                f"{corpus.ref} holds no edges out, since each node keeps one at least: raise "
+                f"held_out of the corpus, add edges, or take the benchmark out"
             )
         edges = corpus.read(schemas.EDGES, ["source", "target"])
         names = corpus.read(schemas.NODES, ["node"]).column("node")

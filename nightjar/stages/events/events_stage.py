@@ -20,7 +20,7 @@ from nightjar.stages.events.events_artifact import build_events
 from nightjar.stages.events.session_tokens import write_sessions
 from nightjar.store import Identity, schemas
 
-EVENTS_REVISION = 1
+EVENTS_REVISION = 2
 """Raise it when the same sources give other events than before."""
 SESSIONS_REVISION = 1
 """Raise it when the same events give other tokens than before."""

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from nightjar.store import schemas
 
+_WRITTEN = "attributes"
+"""The column of readers of tables, whose values are written ``column=value`` already."""
 _SEPARATOR = "|"
 """Between several values of an attribute in one field, as in ``Drama|War``."""
 
@@ -20,7 +22,8 @@ def gather_items(
     """The table ``items``, by item: the first row about each, later ones are counted.
 
     Rows have ``item``, perhaps ``title``; every other column is an attribute. An attribute's
-    values are separated by ``|`` and written ``column=value``. Memory: all rows.
+    values are separated by ``|`` and written ``column=value``; those of a column ``attributes`` are
+    written so already. Memory: all rows.
     """
     found: dict[str, tuple[str | None, list[str]]] = {}
     for batch in rows or ():
@@ -33,7 +36,7 @@ def gather_items(
                 counts["item_rows_repeated" if item else "item_rows_without_item"] += 1
                 continue
             facts = [
-                f"{name}={value}"
+                value if name == _WRITTEN else f"{name}={value}"
                 for name, column in zip(names, attributes, strict=True)
                 for value in column[place]
             ]

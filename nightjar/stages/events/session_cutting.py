@@ -171,7 +171,8 @@ def parts_of(
     if not n_last or not config.share:
         return parts
     names = sessions.names.to_pylist()
-    is_chosen = may_hold_out & np.array([_is_chosen(name, config.share) for name in names])
+    by_name = [_is_chosen(name, config.share) for name in names]
+    is_chosen = may_hold_out & np.array(by_name, np.bool_)
     is_long = sessions.lengths > n_last
     counts["held_out_sessions_too_short"] += int((is_chosen & ~is_long).sum())
     ends = (sessions.starts + sessions.lengths)[is_chosen & is_long]

@@ -17,6 +17,7 @@ from nightjar.config.models import TrainedConfig
 from nightjar.errors import ArtifactDamaged, VocabularyError
 from nightjar.progress import Progress
 from nightjar.store import Artifact, FileEntry
+from nightjar.store.schemas import DOCUMENTS, EVENTS, GRAPH
 from nightjar.wording import counted
 
 
@@ -115,6 +116,18 @@ def _too_few(n_kept: int, counts: NDArray[np.int64], min_count: int, name: str) 
     )
 
 
+def _source(tokens: Artifact) -> str:
+    """The stage that the tokens are made from."""
+    return next((stage for stage in _LONGER if stage in tokens.manifest.parents), DOCUMENTS)
+
+
+_LONGER = {
+    DOCUMENTS: "set tokenize.split_sentences: false",
+    GRAPH: "add edges to sources",
+    EVENTS: "make longer sessions: sessions.by, sessions.gap_minutes, min_item_events, and "
+    "held_out.share, which takes the last events of sessions",
+}
+"""What gives sentences more tokens, by what they are made from."""
 READ_SENTENCES = 8_192
 """Sentences in a batch: about 200,000 tokens."""
 
@@ -200,7 +213,6 @@ class ModelCorpus:
                 f"none of {counted(n_sentences, 'sentence')} holds two or more of the "
                 f"{counted(self.vocabulary.n_learned, 'word')} kept, so there is no context to "
                 f"learn from; lower models.{name}.min_count, raise models.{name}.max_vocabulary, "
-                f"or set "
-                f"tokenize.split_sentences: false"
+                f"or {_LONGER[_source(self.tokens)]}"
             )
         return CorpusSize(n_sentences, n_with_context, n_tokens, n_tokens_with_context)
