@@ -23,7 +23,7 @@ PromotionRefused RetryLater SearchHit StoreError UnknownTokenError __version__ o
 METHODS = {
     "Pipeline": "artifacts_dir collect history model models name nights plan rollback run search",
     "Model": """clusters embeddings_version encode name neighbors neighbors_of odd_one_out rank
-        read_as similarity space vector_size vectors version words""",
+        read_as recommend similarity space vector_size vectors version words""",
     "SearchHit": "doc_id similarity snippet source text",
     "ProgressReport": "done note phase step total unit",
 }

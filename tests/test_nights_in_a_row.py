@@ -307,7 +307,7 @@ def test_vectors_that_cannot_be_made_keep_no_other_index_from_new_documents(
         with pytest.raises(NightjarError, match="broken today"):
             project.night()
         accepted = project.standing.corpora["text"][0]
-        assert accepted.n_documents == n_lines
+        assert accepted.amounts["documents"] == n_lines
         assert project.standing.serving["whole"].documents == accepted.documents.version
         assert project.standing.serving["broken"] == before["broken"]
         served = Store(project.loaded.artifacts_dir)

@@ -230,7 +230,7 @@ def test_accepted_nights_newest_first_for_each_corpus() -> None:
     last = found.corpora["reviews"][0]
     assert last.documents == ArtifactDigest("documentsb", "x")
     assert last.tokens.version == "tokensb"
-    assert (last.n_documents, last.n_tokens, last.event) == (3, 70, 3)
+    assert (dict(last.amounts), last.event) == ({"documents": 3, "tokens": 70}, 3)
     assert [night.night for night in found.corpora["news"]] == [1]
     assert found.models == {}
 

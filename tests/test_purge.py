@@ -489,7 +489,7 @@ def test_nothing_is_purged_while_a_night_or_a_command_is_under_way(project: Proj
 def test_a_list_that_cannot_be_read_stops_the_night(project: Project) -> None:
     purged(project, secret_id(project))
     PurgeList.read(project.load().pipeline_dir, "news").path.write_text("{")
-    with pytest.raises(StoreError, match="without it purged documents would come back"):
+    with pytest.raises(StoreError, match="without it what was purged would come back"):
         project.due()
 
 

@@ -187,7 +187,7 @@ def test_a_spoilt_night_makes_a_new_entry_searchable_as_of_the_last_accepted_nig
     assert project.due() == []
     assert found_in(project.path, "left1").hits
     standing = project.standing.corpora["text"]
-    assert [(night.night, night.n_documents) for night in standing] == [(1, 100)]
+    assert [(night.night, night.amounts["documents"]) for night in standing] == [(1, 100)]
     n_events = len(project.events)
     project.night()
     assert len(project.events) == n_events
@@ -226,7 +226,7 @@ def test_a_spoilt_night_that_a_person_accepts_is_searched(tmp_path: Path) -> Non
     assert found_in(project.path, "left1").as_json() != before
     (event,) = project.events[-1:]
     assert (event.kind.value, event.reason, event.night) == ("accepted", "the shop closed", 2)
-    assert [night.n_documents for night in project.standing.corpora["text"]] == [20, 100]
+    assert [night.amounts["documents"] for night in project.standing.corpora["text"]] == [20, 100]
     assert "night 2 is accepted for text already" in str(refused(project.path, *command))
     message = str(refused(project.path, "accept", "texts", "--reason", "a"))
     assert message == "texts: corpora has text"
