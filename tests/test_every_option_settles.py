@@ -101,6 +101,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "min_coverage": 0.1,
                 "max_coverage_lost": 0.9,
                 "max_vocabulary_lost": 0.9,
+                "min_scores": {"pairs": -1.0},
                 "health": {"isotropy": {"min": 0.0, "max": 1.0}},
                 "loss_must_fall": False,
                 "max_age_days": 9.0,

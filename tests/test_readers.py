@@ -191,7 +191,7 @@ def test_after_a_promotion_the_answer_is_another_one(nights: Answers, question: 
 def test_every_command_is_asked_or_answers_no_question() -> None:
     asked_ones = {question[0] for question in (*QUESTIONS.values(), *WRITTEN.values())}
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) <= asked_ones | {"to-gensim", "explore"} | SAYS_WHAT_HAPPENED
+    assert set(commands) <= asked_ones | {"to-gensim", "explore", "recommend"} | SAYS_WHAT_HAPPENED
 
 
 def test_a_rollback_switches_model_and_index_at_once(tmp_path: Path) -> None:

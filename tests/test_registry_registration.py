@@ -121,6 +121,7 @@ def test_every_hyper_parameter_is_on_the_run(run: Any) -> None:
         "sample": "0.001",
         "alpha": "0.05",
         "min_alpha": "0.0001",
+        "window_side": "both",
         "cbow_mean": "true",
         "shrink_windows": "true",
         "deterministic": "true",
@@ -189,7 +190,7 @@ def test_documents_and_tokens_are_inputs_of_the_run(registered: World, run: Any)
 def test_tags_tell_lineage_scores_and_files(registered: World, run: Any, run_files: Path) -> None:
     request = registered.request(more_scores=MORE_SCORES)
     lineage = {
-        "nightjar.documents_version": request.documents.ref.version,
+        "nightjar.documents_version": request.source.ref.version,
         "nightjar.tokens_version": request.tokens.ref.version,
         "nightjar.embeddings_version": request.embeddings.ref.version,
         "nightjar.embeddings_digest": request.embeddings.manifest.digest,

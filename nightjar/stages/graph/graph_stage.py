@@ -12,9 +12,7 @@ from nightjar.kernels.code_digest import code_digest
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
-from nightjar.stages.graph.graph_building import build_graph
 from nightjar.stages.graph.walk_estimates import check_walks_fit
-from nightjar.stages.graph.walks_writing import write_walks
 from nightjar.store import Identity, library_versions, schemas
 
 GRAPH_REVISION = 1
@@ -83,6 +81,8 @@ class ReadGraph(Stage):
 
     def write(self, context: StageContext) -> None:
         """See :func:`.read_row_shards` and :func:`.build_graph`."""
+        from nightjar.stages.graph.graph_building import build_graph  # noqa: PLC0415  # kernels
+
         config, staging = self.config.graph_corpus(self.subject), context.staging
         rows = read_row_shards(config, context)
         build_graph(config, rows.batches(), staging, context.progress)
@@ -130,6 +130,8 @@ class Walk(Stage):
 
     def write(self, context: StageContext) -> None:
         """See :func:`.write_walks`."""
+        from nightjar.stages.graph.walks_writing import write_walks  # noqa: PLC0415  # kernels
+
         config, graph = self.config.graph_corpus(self.subject), context.parent(schemas.GRAPH)
         resources = read_resources(self.loaded.artifacts_dir)
         check_walks_fit(self.subject, config.walks, graph, context.n_workers, resources)
