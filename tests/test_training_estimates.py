@@ -465,7 +465,7 @@ def plan(config: Path, available: int, *arguments: str) -> subprocess.CompletedP
 def test_the_plan_says_when_the_figures_are_known(small_config: Path) -> None:
     done = plan(small_config, 20 * GB)
     assert done.returncode == 0, done.stderr
-    assert "Memory and time of training are known after tokenize." in done.stdout
+    assert "Memory and time of training are known once there are tokens." in done.stdout
     document = json.loads(plan(small_config, 20 * GB, "--json").stdout)
     assert document["trainings"] == [
         {"model": name, "estimate": None, "refusal": None} for name in ("cbow", "glove")
