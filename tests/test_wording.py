@@ -25,7 +25,7 @@ NO_NUMBERS = re.compile(
     r"|pattern|rate|own_length|entry\.name|artifact\.ref|' and '\.join\(.*|_KINDS\[.*|made\[.*"
     r"|max\(caps\)|max\(map\(len, known\)\)|(tokens|buckets)\[bad\]|tokens\[row\]|min_count"
     r"|delimiter|statement\[1\]|variables\[.*|suffix if .*|int\(np\.argmax.*|size if .*"
-    r"|self\._n_words / .*"
+    r"|self\._n_words / .*|corpus|model\.trainer|benchmark\.type|_score\(foreign\)"
 )
 """Expressions that are no numbers, or numbers that are never 1."""
 WORDED_OTHERWISE = {

@@ -105,6 +105,8 @@ def _content_and_config(
         wv = model
     if isinstance(wv, FastTextKeyedVectors):
         settings |= {"trainer": FASTTEXT, **asdict(ngrams_of(wv))}
+    elif isinstance(model, Word2Vec):
+        settings |= {"window_side": "both"}  # gensim has no other
     imported = {"from": f"gensim {type(model).__name__}", **corpus}
     return content, {"model": settings, "imported": imported}
 

@@ -13,6 +13,7 @@ from nightjar.sources.rejections import digest_of
 from nightjar.stages.events.erasing_users import holds_users, sessions_of
 from nightjar.store import Store
 from nightjar.store.schemas import EVENTS, ROW_SHARDS
+from nightjar.wording import counted
 
 
 def check_corpus(loaded: LoadedConfig, corpus: str | None) -> str | None:
@@ -36,8 +37,8 @@ def check_corpus(loaded: LoadedConfig, corpus: str | None) -> str | None:
         raise InputError(
             f"{name} is of kind graph, and only documents and users can be purged yet: delete the "
             f"rows of these nodes from its sources and run a night, which trains without them. "
-            f"Earlier artifacts go when {loaded.config.keep.accepted_nights} more nights are "
-            f"accepted, earlier versions as 'nightjar collect --dry-run' says"
+            f"Earlier artifacts go once {counted(loaded.config.keep.accepted_nights, 'night')} "
+            f"after it are accepted, earlier versions as 'nightjar collect --dry-run' says"
         )
     return name if name in of_events else None
 

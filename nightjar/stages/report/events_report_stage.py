@@ -24,6 +24,7 @@ from nightjar.stages.report.report_runs import (
     source_rows,
 )
 from nightjar.store import Artifact, Identity, Manifest, schemas
+from nightjar.wording import counted
 
 REVISION = 1
 """Raise it when the same events give a different report than before."""
@@ -127,8 +128,8 @@ def _doubts(days: pa.Table) -> list[str]:
     if len(counts) < 3 or usual < _TELLING_EVENTS or counts[-2] >= _RATIO * usual:
         return []
     doubt = (
-        f"{names[-2]} has {counts[-2]:,} events, and a day usually has {usual:,.0f}: check whether "
-        f"some of its events are not there yet"
+        f"{names[-2]} has {counted(int(counts[-2]), 'event')}, and a day usually has {usual:,.0f}: "
+        f"check whether some of its events are not there yet"
     )
     return [doubt]
 
