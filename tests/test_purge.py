@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +186,22 @@ def two_nights_with_the_secret(directory: Path) -> Project:
 def project(nights: Project, tmp_path: Path) -> Project:
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-a", str(nights.directory), str(copy)], check=True)
+    keep_files_in(copy)
     return Project(copy)
+
+
+def keep_files_in(copy: Path) -> None:
+    """Let MLflow write new files into the copy: it would go on writing into the original.
+
+    Other tests copy that while this one registers, and would find models that are not theirs.
+    """
+    location = (copy / "artifacts" / "mlflow" / "artifacts").as_uri()
+    with closing(sqlite3.connect(copy / "artifacts" / "mlflow" / "mlflow.db")) as database:
+        changed = database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE name != 'Default'", (location,)
+        )
+        database.commit()
+    assert changed.rowcount == 1
 
 
 # -- what is left ----------------------------------------------------------------------------
