@@ -93,11 +93,8 @@ def amounts_of(source: Artifact | None, tokens: Artifact) -> dict[str, int]:
 
     ``source`` is what the tokens are made from; None counts as no document.
     """
-    stage = schemas.DOCUMENTS if source is None else source.ref.stage
-    if source is not None and stage == schemas.GRAPH:
-        return {name: source.manifest.counts[name] for name in ("nodes", "edges")}
-    if source is not None and stage == schemas.EVENTS:
-        return {name: source.manifest.counts[name] for name in ("events", "items")}
+    if source is not None and source.ref.stage != schemas.DOCUMENTS:
+        return {name: source.manifest.counts[name] for name in kind_of(source.ref.stage).amounts}
     n_documents = 0 if source is None else source.rows(schemas.DOCUMENTS)
     return {"documents": n_documents, "tokens": tokens.manifest.counts["tokens"]}
 

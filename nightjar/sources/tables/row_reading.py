@@ -29,8 +29,8 @@ from nightjar.sources.tables.row_shards import (
     read_row_shard,
     table_sources,
 )
-from nightjar.store import Artifact, FileIdentity
-from nightjar.store.schemas import ITEMS, ROW_SHARDS, ROWS
+from nightjar.store import Artifact, FileIdentity, Staging
+from nightjar.store.schemas import ITEMS, QUARANTINE_SCHEMA, ROW_SHARDS, ROWS
 from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,15 @@ class ReadRows:
             there = list(shard.artifact.schema(shard.table).names)
             chosen = there if columns is None else [name for name in columns if name in there]
             yield from shard.batches(chosen)
+
+    def note_in(self, staging: Staging) -> None:
+        """Write the table ``quarantine``, the counts, and what the report says of sources."""
+        with staging.writer("quarantine", QUARANTINE_SCHEMA) as writer:
+            for batch in self.quarantine():
+                writer.write_batch(batch)
+        staging.report["sources"] = self.sources
+        staging.report["pieces"] = self.pieces
+        staging.counts.update(self.counts)
 
     def quarantine(self) -> Iterator[pa.RecordBatch]:
         """What was rejected in all shards; the schema is QUARANTINE_SCHEMA."""

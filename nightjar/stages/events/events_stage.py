@@ -92,12 +92,7 @@ class ReadEvents(Stage):
         rows = read_row_shards(config, context, self.purged)
         items = (batch for shard in rows.of_items() for batch in shard.batches())
         build_events(config, rows.batches(), items, staging, context.progress)
-        with staging.writer("quarantine", schemas.QUARANTINE_SCHEMA) as writer:
-            for batch in rows.quarantine():
-                writer.write_batch(batch)
-        staging.report["sources"] = rows.sources
-        staging.report["pieces"] = rows.pieces
-        staging.counts.update(rows.counts)
+        rows.note_in(staging)
 
     @property
     def purged(self) -> Purged:

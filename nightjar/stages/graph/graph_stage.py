@@ -86,12 +86,7 @@ class ReadGraph(Stage):
         config, staging = self.config.graph_corpus(self.subject), context.staging
         rows = read_row_shards(config, context)
         build_graph(config, rows.batches(), staging, context.progress)
-        with staging.writer("quarantine", schemas.QUARANTINE_SCHEMA) as writer:
-            for batch in rows.quarantine():
-                writer.write_batch(batch)
-        staging.report["sources"] = rows.sources
-        staging.report["pieces"] = rows.pieces
-        staging.counts.update(rows.counts)
+        rows.note_in(staging)
 
 
 class Walk(Stage):

@@ -8,22 +8,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar.config import EventsCorpusConfig, LoadedConfig, NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.config import EventsCorpusConfig, NightjarConfig
+from nightjar.core import Planning
 from nightjar.core.stage import StageContext
 from nightjar.drawing import Axis, Bar, Curve, Page, Point, bar_chart, curve_chart
 from nightjar.stages.report.measures import binned
 from nightjar.stages.report.report_runs import (
     DOUBTS,
     PAGE,
+    ReportStage,
     drop_rows,
-    forget_report,
-    log_report,
     show_drops,
     show_sources,
     source_rows,
 )
-from nightjar.store import Artifact, Identity, Manifest, schemas
+from nightjar.store import Artifact, Identity, schemas
 from nightjar.wording import counted
 
 REVISION = 1
@@ -180,13 +179,10 @@ def _top_chart(top: pa.Table) -> str:
     return bar_chart("Most popular items", bars, "events")
 
 
-class ReportEvents(Stage):
+class ReportEvents(ReportStage):
     """The stage that reports on a corpus of events; logged to MLflow as well."""
 
-    name = schemas.CORPUS_REPORT
-    verb = "report"
-    of = Of.CORPUS
-    keep = Keep.CORPUS
+    source = schemas.EVENTS
     about = "what events are like: days, sessions, popularity, tables and a page"
     tables = {
         "sources": schemas.REPORT_ROWS_SCHEMA,
@@ -196,17 +192,11 @@ class ReportEvents(Stage):
         "popularity": schemas.REPORT_POPULARITY_SCHEMA,
         "top": schemas.REPORT_TOP_SCHEMA,
     }
-    files = (PAGE,)
-    page = PAGE
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
         """Every corpus of kind events."""
         return config.corpora_of(EventsCorpusConfig)
-
-    def parents(self) -> Iterable[Parent]:
-        """The events and the sessions."""
-        return (Parent(schemas.EVENTS, self.subject), Parent(schemas.TOKENS, self.subject))
 
     def identity(self, planning: Planning) -> Identity:
         """The two parents and nothing else."""
@@ -218,13 +208,6 @@ class ReportEvents(Stage):
             code={"revision": REVISION},
         )
 
-    def write(self, context: StageContext) -> None:
-        """See :func:`.report_events`; then log the run to MLflow."""
-        events, tokens = context.parent(schemas.EVENTS), context.parent(schemas.TOKENS)
-        report_events(events, tokens, context)
-        log_report(self.loaded, (events, tokens), context)
-
-    @classmethod
-    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
-        """Delete its run in MLflow too."""
-        return forget_report(loaded, manifest, is_dry_run=is_dry_run)
+    def report(self, source: Artifact, tokens: Artifact, context: StageContext) -> None:
+        """See :func:`.report_events`."""
+        report_events(source, tokens, context)

@@ -9,22 +9,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nightjar.config import GraphCorpusConfig, LoadedConfig, NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.config import GraphCorpusConfig, NightjarConfig
+from nightjar.core import Planning
 from nightjar.core.stage import StageContext
 from nightjar.drawing import Bar, Page, bar_chart
 from nightjar.stages.report.measures import binned
 from nightjar.stages.report.report_runs import (
     DOUBTS,
     PAGE,
+    ReportStage,
     drop_rows,
-    forget_report,
-    log_report,
     show_drops,
     show_sources,
     source_rows,
 )
-from nightjar.store import Artifact, Identity, Manifest, library_versions, schemas
+from nightjar.store import Artifact, Identity, library_versions, schemas
 from nightjar.wording import counted
 
 REVISION = 1
@@ -149,13 +148,10 @@ def _top_chart(top: pa.Table) -> str:
     return bar_chart("Nodes with most edges", bars, "edges")
 
 
-class ReportGraph(Stage):
+class ReportGraph(ReportStage):
     """The stage that reports on a graph; logged to MLflow as well."""
 
-    name = schemas.CORPUS_REPORT
-    verb = "report"
-    of = Of.CORPUS
-    keep = Keep.CORPUS
+    source = schemas.GRAPH
     about = "what a graph is like: degrees, components, tables and a page"
     tables = {
         "sources": schemas.REPORT_ROWS_SCHEMA,
@@ -164,17 +160,11 @@ class ReportGraph(Stage):
         "components": schemas.REPORT_COMPONENTS_SCHEMA,
         "top": schemas.REPORT_TOP_SCHEMA,
     }
-    files = (PAGE,)
-    page = PAGE
 
     @classmethod
     def subjects(cls, config: NightjarConfig) -> Iterable[str]:
         """Every corpus of kind graph."""
         return config.corpora_of(GraphCorpusConfig)
-
-    def parents(self) -> Iterable[Parent]:
-        """The graph and the walks."""
-        return (Parent(schemas.GRAPH, self.subject), Parent(schemas.TOKENS, self.subject))
 
     def identity(self, planning: Planning) -> Identity:
         """The two parents and nothing else."""
@@ -186,13 +176,6 @@ class ReportGraph(Stage):
             code={"revision": REVISION, **library_versions("scipy")},
         )
 
-    def write(self, context: StageContext) -> None:
-        """See :func:`.report_graph`; then log the run to MLflow."""
-        graph, walks = context.parent(schemas.GRAPH), context.parent(schemas.TOKENS)
-        report_graph(graph, walks, context)
-        log_report(self.loaded, (graph, walks), context)
-
-    @classmethod
-    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
-        """Delete its run in MLflow too."""
-        return forget_report(loaded, manifest, is_dry_run=is_dry_run)
+    def report(self, source: Artifact, tokens: Artifact, context: StageContext) -> None:
+        """See :func:`.report_graph`."""
+        report_graph(source, tokens, context)

@@ -1,13 +1,15 @@
-"""What the reports of every kind of corpus share: their page, and their run in MLflow."""
+"""What the reports of every kind of corpus share: stage, page, and run in MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from nightjar.config import LoadedConfig
+from nightjar.core import Keep, Of, Parent, Stage
 from nightjar.core.stage import StageContext
 from nightjar.drawing import Page
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
@@ -19,7 +21,43 @@ DOUBTS = "doubts"
 """Key of the manifest's report: what looks wrong in the corpus, in sentences; a night's alarms."""
 
 
-def log_report(loaded: LoadedConfig, parents: Sequence[Artifact], context: StageContext) -> None:
+class ReportStage(Stage):
+    """A stage that reports on a kind of corpus; logged to MLflow as well."""
+
+    name = schemas.CORPUS_REPORT
+    verb = "report"
+    of = Of.CORPUS
+    keep = Keep.CORPUS
+    files = (PAGE,)
+    page = PAGE
+    source: ClassVar[str]
+    """The stage that the tokens of the kind are made from."""
+
+    @abstractmethod
+    def report(self, source: Artifact, tokens: Artifact, context: StageContext) -> None:
+        """Write the tables and the page."""
+
+    def parents(self) -> Iterable[Parent]:
+        """What the tokens are made from, and the tokens."""
+        return (Parent(self.source, self.subject), Parent(schemas.TOKENS, self.subject))
+
+    def write(self, context: StageContext) -> None:
+        """See :meth:`report`; then log the run to MLflow."""
+        source, tokens = context.parent(self.source), context.parent(schemas.TOKENS)
+        self.report(source, tokens, context)
+        _log_report(self.loaded, (source, tokens), context)
+
+    @classmethod
+    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
+        """Delete its run in MLflow, too."""
+        run_id = manifest.report.get("run_id")
+        if run_id is None:
+            return 0
+        place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
+        return bytes_of_run(place, run_id) if is_dry_run else delete_run(place, run_id)
+
+
+def _log_report(loaded: LoadedConfig, parents: Sequence[Artifact], context: StageContext) -> None:
     """Log what is written as a run in MLflow, and note the run in the manifest's report."""
     staging = context.staging
     logged = log_corpus(
@@ -35,15 +73,6 @@ def log_report(loaded: LoadedConfig, parents: Sequence[Artifact], context: Stage
         )
     )
     staging.report.update(experiment_id=logged.experiment_id, run_id=logged.run_id)
-
-
-def forget_report(loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool) -> int:
-    """Delete the run of a report; returns the bytes deleted, or in a dry run, to be deleted."""
-    run_id = manifest.report.get("run_id")
-    if run_id is None:
-        return 0
-    place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
-    return bytes_of_run(place, run_id) if is_dry_run else delete_run(place, run_id)
 
 
 def source_rows(made: Artifact) -> pa.Table:

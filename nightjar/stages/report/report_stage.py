@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from nightjar.config import LoadedConfig, NightjarConfig
-from nightjar.core import Keep, Of, Parent, Planning, Stage
+from nightjar.config import NightjarConfig
+from nightjar.core import Planning
 from nightjar.core.stage import StageContext, hold_nothing
 from nightjar.drawing import Axis, Bar, Curve, Page, Point, bar_chart, curve_chart
 from nightjar.stages.report.doubts import find_doubts
@@ -20,8 +20,8 @@ from nightjar.stages.report.measures import (
     measure_lengths,
     ranges_of,
 )
-from nightjar.stages.report.report_runs import DOUBTS, PAGE, forget_report, log_report
-from nightjar.store import Artifact, Identity, Manifest, Staging, library_versions, schemas
+from nightjar.stages.report.report_runs import DOUBTS, PAGE, ReportStage
+from nightjar.store import Artifact, Identity, Staging, library_versions, schemas
 from nightjar.store.schemas import CORPUS_REPORT, DOCUMENTS, TOKENS
 from nightjar.wording import counted
 
@@ -248,13 +248,10 @@ def page_with_comparison(
     return page.appended_to(report.file_path(PAGE).read_text(encoding="utf-8"))
 
 
-class Report(Stage):
+class Report(ReportStage):
     """The stage that reports on a text corpus; logged to MLflow as well."""
 
-    name = schemas.CORPUS_REPORT
-    verb = "report"
-    of = Of.CORPUS
-    keep = Keep.CORPUS
+    source = schemas.DOCUMENTS
     about = "what the corpus is like: tables and a page"
     tables = {
         "sources": schemas.REPORT_SOURCES_SCHEMA,
@@ -263,8 +260,6 @@ class Report(Stage):
         "growth": schemas.REPORT_GROWTH_SCHEMA,
         "languages": schemas.REPORT_LANGUAGES_SCHEMA,
     }
-    files = (PAGE,)
-    page = PAGE
     erasers = {schemas.CORPUS_REPORT: hold_nothing}
     uses_executor = True
 
@@ -273,23 +268,12 @@ class Report(Stage):
         """Every text corpus."""
         return config.text_corpora
 
-    def parents(self) -> Iterable[Parent]:
-        """Documents and tokens."""
-        return (Parent(schemas.DOCUMENTS, self.subject), Parent(schemas.TOKENS, self.subject))
-
     def identity(self, planning: Planning) -> Identity:
         """The two parents and nothing else."""
         return corpus_report_identity(
             planning.parents[schemas.DOCUMENTS], planning.parents[schemas.TOKENS], self.subject
         )
 
-    def write(self, context: StageContext) -> None:
-        """See :func:`.report_corpus`; then log the run to MLflow."""
-        documents, tokens = context.parent(schemas.DOCUMENTS), context.parent(schemas.TOKENS)
-        report_corpus(documents, tokens, context)
-        log_report(self.loaded, (documents, tokens), context)
-
-    @classmethod
-    def forget(cls, loaded: LoadedConfig, manifest: Manifest, *, is_dry_run: bool = False) -> int:
-        """Delete its run in MLflow too."""
-        return forget_report(loaded, manifest, is_dry_run=is_dry_run)
+    def report(self, source: Artifact, tokens: Artifact, context: StageContext) -> None:
+        """See :func:`.report_corpus`."""
+        report_corpus(source, tokens, context)
