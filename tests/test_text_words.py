@@ -94,7 +94,11 @@ def test_any_text_is_cut_alike(texts: list[str], config: TokenizeConfig, n_at_on
     "config", [CONFIGS[0], CONFIGS[2], CONFIGS[4]], ids=lambda config: str(config.shaping())[14:40]
 )
 def test_every_character_of_the_basic_plane_is_cut_alike(config: TokenizeConfig) -> None:
-    characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    """Of Han, Hangul and private use, which are alike, a sample."""
+    alike = (range(0x3400, 0xA000), range(0xAC00, 0xD7A4), range(0xE000, 0xF900))
+    sampled = {code for stretch in alike for code in stretch[2:-2] if code % 41}
+    codes = (code for code in range(0x10000) if not 0xD800 <= code < 0xE000)
+    characters = [chr(code) for code in codes if code not in sampled]
     texts = [f"a{sign}b. {sign}C{sign}1{sign}2 {sign}. {sign} d.{sign}" for sign in characters]
     assert by_kernel(config, texts, 10_000) == in_python(config, texts)
 

@@ -96,9 +96,8 @@ def parse(text: str, keys: Sequence[str] = ()) -> Any:
             f"it has {counted(len(text), 'character')}, more than the {_MAX_CHARS:,} of any "
             f"config; is it the right file?"
         )
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        node = _composed(text)
         if node is None:
             return None
         if _n_values(node, {}) > _MAX_VALUES:
@@ -107,11 +106,18 @@ def parse(text: str, keys: Sequence[str] = ()) -> Any:
                 f"is meant"
             )
         _check_clearness(node, is_condition=_CONDITIONS in keys, seen=set())
-        return loader.construct_document(node)
+        return _constructed(node)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     except ValueError as error:  # a date like 2024-99-99, a number of 5,000 digits
         raise yaml.YAMLError(str(error)) from error
+
+
+def _constructed(node: yaml.Node) -> Any:
+    """The value of ``node``, new at each call."""
+    loader = _Loader("")
+    try:
+        return loader.construct_document(node)
     finally:
         loader.dispose()
 
@@ -202,9 +208,9 @@ def line_of(text: str, keys: Sequence[str | int]) -> int | None:
     return line
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _composed(text: str) -> yaml.Node | None:
-    """Composing takes as long as reading; a file may have many problems."""
+    """Composing takes nearly all the time, and one process reads a file many times."""
     return yaml.compose(text, Loader=_Loader)
 
 

@@ -52,10 +52,18 @@ def code_digest(*names: str, without: Sequence[str] = (), root: Path = ROOT) -> 
     For a package, all its modules count. ``without`` names modules and packages that are left out,
     with their imports. Raises ValueError for a name that is not a module below ``root``.
     """
+    return (_digest_of_package if root == ROOT else _digest)(names, tuple(without), root)
+
+
+def _digest(names: tuple[str, ...], without: tuple[str, ...], root: Path) -> str:
     digest = hashlib.sha256()
     for name, module in _shaping(names, without, root).items():
         digest.update(f"{name}\0{module.digest}\0".encode())
     return digest.hexdigest()
+
+
+_digest_of_package = cache(_digest)
+"""Once in a process, like its code: whoever edits a file later starts another one."""
 
 
 def shaping_modules(*names: str, without: Sequence[str] = (), root: Path = ROOT) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,4 +98,9 @@ def _read_through(path: Path) -> tuple[int, str]:
 
 def library_versions(*names: str) -> dict[str, str]:
     """Installed version of each distribution, without importing it."""
-    return {name: metadata.version(name) for name in names}
+    return {name: _library_version(name) for name in names}
+
+
+@cache
+def _library_version(name: str) -> str:
+    return metadata.version(name)
