@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._known: dict[str, list[Event]] = {}
+        self._known: dict[str, tuple[Event, ...]] = {}
         """Cached events by file: a file never changes."""
 
     @property
@@ -232,12 +233,9 @@ class Ledger:
             yield from events
             end = file.last
 
-    def _read_file(self, file: _LedgerFile) -> list[Event]:
+    def _read_file(self, file: _LedgerFile) -> tuple[Event, ...]:
         try:
-            content = (self.directory / file.name).read_bytes()
-            events = pq.ParquetFile(pa.BufferReader(content))
-            table = events.read(schemas.LEDGER_SCHEMA.names, use_threads=False)
-            return _from_table(table)
+            return _from_bytes((self.directory / file.name).read_bytes())
         except FileNotFoundError:
             raise
         except _UNREADABLE as error:
@@ -248,6 +246,16 @@ class Ledger:
             f"{self.directory}: the ledger is damaged: {problem}. Nothing is promoted until it is "
             f"whole: restore the missing or damaged file from a backup"
         )
+
+
+@lru_cache(maxsize=1_000)
+def _from_bytes(content: bytes) -> tuple[Event, ...]:
+    """The events of a file; one process reads it many times, and mostly there is one event in it.
+
+    Raises ValueError when a row fails its checksum.
+    """
+    events = pq.ParquetFile(pa.BufferReader(content))
+    return _from_table(events.read(schemas.LEDGER_SCHEMA.names, use_threads=False))
 
 
 def _to_bytes(events: Iterable[Event]) -> bytes:
@@ -262,8 +270,7 @@ def _to_bytes(events: Iterable[Event]) -> bytes:
     return sink.getvalue()
 
 
-def _from_table(table: pa.Table) -> list[Event]:
-    """The events of a table. Raises ValueError when a row fails its checksum."""
+def _from_table(table: pa.Table) -> tuple[Event, ...]:
     # pyarrow would import pandas, a second of every plan, to convert a time stamp.
     times = table.column("time").cast(pa.int64()).to_pylist()
     events = []
@@ -274,7 +281,7 @@ def _from_table(table: pa.Table) -> list[Event]:
         versions = {key: _version(row[key]) for key in ("old", "new")}
         kind, evidence = EventKind(row["kind"]), json.loads(row["evidence"])
         events.append(Event(**{**row, **versions, "kind": kind, "evidence": evidence}))
-    return events
+    return tuple(events)
 
 
 def _version(row: Mapping[str, Any] | None) -> VersionRef | None:
