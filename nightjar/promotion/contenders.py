@@ -103,6 +103,8 @@ class Contender:
     """None: it was not measured."""
     is_trained: bool = True
     """False for imported vectors and what is made from them: no seed changes those."""
+    recorded: Mapping[str, BenchmarkScore] = field(default_factory=dict)
+    """The scores that it was chosen with (:func:`chosen_scores`), on the items of that night."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types, for the evidence of a decision."""
@@ -240,6 +242,26 @@ def is_of(evaluation: Artifact, version: VersionRef) -> bool:
         version.digest,
         None,
     )
+
+
+def chosen_scores(
+    events: Sequence[Event], model: str, version: VersionRef
+) -> dict[str, BenchmarkScore]:
+    """The scores on record of the night or order that made a version champion or reference.
+
+    Those of the last decision before an order. Later decisions about it change nothing: it may have
+    been a candidate again, and blocked. Empty if no decision is known.
+    """
+    judged: Mapping[str, Mapping[str, Any]] = {}
+    chosen: Mapping[str, Mapping[str, Any]] = {}
+    for event in events:
+        if event.subject != model or event.new != version:
+            continue
+        if DECISION in event.evidence:
+            judged = event.evidence[DECISION]["candidate"]["evaluation"]
+        if event.moves_alias or event.reference == version:
+            chosen = judged
+    return {name: BenchmarkScore(**score) for name, score in chosen.items()}
 
 
 def decided_scores(
