@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,17 @@ from nightjar.promotion import (
     BenchmarkScore,
     Contender,
     Decision,
+    Event,
+    EventKind,
     Outcome,
     Question,
     Steward,
     VersionRef,
+    chosen_scores,
     decide,
     read_standing,
 )
+from nightjar.promotion.events import DECISION
 from nightjar.scoring.metrics import SHARE
 from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
@@ -115,6 +120,30 @@ def test_a_slow_decline_is_not_followed_down() -> None:
             champion = contender(night + 1, level, level)
     assert outcomes == [Outcome.PROMOTED] * 3 + [Outcome.BLOCKED] * 7
     assert champion.recorded["next"].value == pytest.approx(0.6 * 0.9**3)
+
+
+def test_the_level_of_a_version_is_the_one_it_was_chosen_with() -> None:
+    """Not the one of a later night in which it was a candidate again, or was brought back."""
+    version = VersionRef(1, "1", "1")
+
+    def event(kind: EventKind, value: float | None = None) -> Event:
+        judged = {"next": replace(score(value or 0.0), answers=None).as_json()}
+        evidence = {} if value is None else {DECISION: {"candidate": {"evaluation": judged}}}
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        return Event(1, now, kind, "items", None, version, None, "", "", evidence=evidence)
+
+    def level(*events: Event) -> float | None:
+        found = chosen_scores(events, "items", version)
+        return found["next"].value if found else None
+
+    promoted, blocked = event(EventKind.PROMOTED, 0.6), event(EventKind.BLOCKED, 0.2)
+    assert level(blocked) is None
+    assert level(promoted) == level(promoted, blocked) == 0.6
+    assert level(promoted, blocked, event(EventKind.ROLLED_BACK)) == 0.6
+    assert level(promoted, blocked, event(EventKind.PROMOTED, 0.5)) == 0.5
+    assert level(promoted, blocked, event(EventKind.REBASED)) == 0.2
+    assert level(blocked, event(EventKind.FORCED)) == 0.2
+    assert level(event(EventKind.WAITING, 0.4), event(EventKind.APPROVED)) == 0.4
 
 
 # -- whole nights ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from nightjar.config import GateConfig
 from nightjar.errors import StoreError
-from nightjar.promotion.events import DECISION, Event, VersionRef
+from nightjar.promotion.events import DECISION, Event, EventKind, VersionRef
 from nightjar.promotion.statistics import Variance
 from nightjar.scoring.resampling import Resampling
 from nightjar.scoring.scores import Answers, items_of, main_scores, read_answers, read_scores
@@ -50,6 +50,8 @@ class BenchmarkScore:
         return {name: getattr(self, name) for name in _RECORDED}
 
 
+_CHOOSING = frozenset((EventKind.PROMOTED, EventKind.FORCED, EventKind.REBASED))
+"""What makes the scores of the last decision the level of a version."""
 _RECORDED = ("value", "coverage", "settings", "items_sha256", "metric", "answers_sha256")
 
 
@@ -249,8 +251,9 @@ def chosen_scores(
 ) -> dict[str, BenchmarkScore]:
     """The scores on record of the night or order that made a version champion or reference.
 
-    Those of the last decision before an order. Later decisions about it change nothing: it may have
-    been a candidate again, and blocked. Empty if no decision is known.
+    Those of the last decision before ``promote --force`` or ``rebase``. Other decisions about it
+    change nothing: it may have been a candidate again, and blocked. A rollback brings its level
+    back. Empty if no decision is known.
     """
     judged: Mapping[str, Mapping[str, Any]] = {}
     chosen: Mapping[str, Mapping[str, Any]] = {}
@@ -259,7 +262,8 @@ def chosen_scores(
             continue
         if DECISION in event.evidence:
             judged = event.evidence[DECISION]["candidate"]["evaluation"]
-        if event.moves_alias or event.reference == version:
+        is_chosen = event.kind in _CHOOSING or (event.moves_alias and not chosen)
+        if is_chosen:
             chosen = judged
     return {name: BenchmarkScore(**score) for name, score in chosen.items()}
 
