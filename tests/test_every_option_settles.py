@@ -102,6 +102,7 @@ def ways(directory: Path) -> Iterator[dict[str, Any]]:
                 "max_coverage_lost": 0.9,
                 "max_vocabulary_lost": 0.9,
                 "min_scores": {"pairs": -1.0},
+                "max_fall": 0.9,
                 "health": {"isotropy": {"min": 0.0, "max": 1.0}},
                 "loss_must_fall": False,
                 "max_age_days": 9.0,

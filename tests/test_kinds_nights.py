@@ -163,8 +163,8 @@ def test_everything_is_whole_and_what_is_needed_is_kept(nights: Nights) -> None:
 
 def test_questions_about_documents_say_what_to_ask_instead(nights: Nights) -> None:
     loaded = nights.project.loaded
-    with pytest.raises(InputError, match=r"people is of kind graph.* rows of these nodes"):
-        purge(loaded, PurgeRequest(("5",), "people", "test", ""))
+    with pytest.raises(InputError, match=r"may be in people and clicks: choose the corpus"):
+        purge(loaded, PurgeRequest(("5",), None, "test", ""))
     with pytest.raises(InputError, match=r"people has no documents to compare; 'nightjar diff"):
         compare_documents(loaded, "people", TwoNights(), None, None)
     with pytest.raises(ConfigError, match=r"no model of a corpus of kind text"):

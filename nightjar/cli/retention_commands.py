@@ -61,7 +61,8 @@ def purge(
         list[str],
         typer.Argument(
             metavar="DOCUMENT...",
-            help="Document ids, as search shows them; of a corpus of events, users.",
+            help="Document ids, as search shows them; of a corpus of events, users; of a graph, "
+            "nodes.",
         ),
     ],
     corpus: Annotated[
@@ -76,8 +77,8 @@ def purge(
     """Erase documents from everything that is kept, and keep them from coming back.
 
     Documents with the same text are erased, too. In a corpus of events (--corpus NAME) users are
-    erased, with all their events. Vectors learned from them are only listed: they stay until nights
-    have trained new ones.
+    erased, with all their events; in a graph nodes, with all their edges. Vectors learned from them
+    are only listed: they stay until nights have trained new ones.
     """
     loaded = common.load()
     request = PurgeRequest(tuple(documents), corpus, read_provenance(loaded).actor, reason)
@@ -86,6 +87,10 @@ def purge(
         print_json(result.as_json())
     else:
         _tell_purge(Terminal(), result)
+
+
+_RECORDS = {"document": "documents", "user": "events", "node": "edges"}
+"""What vectors are learned from, by what is erased."""
 
 
 def _tell_purge(console: Console, result: PurgeResult) -> None:
@@ -108,7 +113,11 @@ def _tell_purge(console: Console, result: PurgeResult) -> None:
     if result.trained:
         tell("vectors that were trained on them, and stay until they are no longer needed:")
         for vectors in result.trained:
-            doubt = "" if vectors.is_certain else " (perhaps: its documents are not kept)"
+            doubt = (
+                ""
+                if vectors.is_certain
+                else f" (perhaps: its {_RECORDS[result.what]} are not kept)"
+            )
             tell(f"  {vectors.name}{doubt}")
     else:
         tell("no kept vectors were trained on them")

@@ -83,6 +83,13 @@ class GateConfig(Section):
         description="the least score on a benchmark. Where its items come out of tonight's data, "
         "spoilt data lower the champion's score, too, and no comparison shows it",
     )
+    max_fall: float | None = Field(
+        0.33,
+        gt=0,
+        le=1,
+        description="of benchmarks whose items come out of tonight's data: share of the score that "
+        "champion or reference had on record, above chance, that may be lost; null: any",
+    )
     health: dict[HealthMeasure, Bounds] = Field(
         default_factory=dict, description="bounds of measures of docs/evaluation.md"
     )

@@ -34,7 +34,7 @@ from nightjar.store import Artifact, ArtifactRef, Identity, Manifest, Staging, S
 
 @dataclass
 class Erased:
-    """The documents and users to erase, as far as they are found in a directory."""
+    """The documents, users and nodes to erase, as far as they are found in a directory."""
 
     texts: frozenset[bytes]
     """Digests of their texts, cleaned and raw."""
@@ -46,6 +46,10 @@ class Erased:
     """Digests of the ids of users to erase, by corpus of events."""
     sessions: dict[str, frozenset[str]] = field(default_factory=dict)
     """The names of their sessions in each events artifact that contains some, by its version."""
+    nodes: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    """Digests of the ids of nodes to erase, by corpus of kind graph."""
+    node_names: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Their ids in each graph artifact that contains some, by its version."""
 
     @property
     def all_doc_ids(self) -> frozenset[str]:
@@ -75,12 +79,6 @@ def are_of(hashes: pa.Array | pa.ChunkedArray, texts: frozenset[bytes]) -> pa.Ar
     n_digits = 2 * max((len(text) for text in texts), default=0)
     wanted = pa.array([text.hex() for text in texts], pa.string())
     return pc.is_in(pc.utf8_slice_codeunits(hashes, 0, n_digits), value_set=wanted)
-
-
-def hold_nothing(store: Store, artifact: Artifact, erased: Erased) -> Fate:
-    """The eraser for artifacts that contain nothing but counts."""
-    del store, artifact, erased
-    return Fate.UNTOUCHED
 
 
 Tables = Mapping[str, pa.Schema | Callable[[int], pa.Schema]]

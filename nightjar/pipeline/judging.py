@@ -22,6 +22,7 @@ from nightjar.promotion import (
     Question,
     VersionRef,
     benchmark_scores,
+    chosen_scores,
     decided_scores,
     facts_of,
     find_noise,
@@ -101,13 +102,15 @@ class Judging:
             scores[candidate.digest] = benchmark_scores(evaluation, names)
         embeddings = self._embeddings(candidate)
         is_trained = config.seeded_model(model) is not None
+        events = self.promoter.ledger.events()
 
         def contender(version: VersionRef) -> Contender:
             if version.digest not in scores:
                 scores[version.digest] = self._scores(model, version)
             found = scores[version.digest]
             noise = self._noise(model, version, found) if is_trained else None
-            return Contender(version, found, noise, is_trained)
+            recorded = chosen_scores(events, model, version)
+            return Contender(version, found, noise, is_trained, recorded)
 
         champion, reference = standing.champion, standing.reference
         return Question(

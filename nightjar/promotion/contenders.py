@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from nightjar.config import GateConfig
 from nightjar.errors import StoreError
-from nightjar.promotion.events import DECISION, Event, VersionRef
+from nightjar.promotion.events import DECISION, Event, EventKind, VersionRef
 from nightjar.promotion.statistics import Variance
 from nightjar.scoring.resampling import Resampling
 from nightjar.scoring.scores import Answers, items_of, main_scores, read_answers, read_scores
@@ -50,6 +50,8 @@ class BenchmarkScore:
         return {name: getattr(self, name) for name in _RECORDED}
 
 
+_CHOOSING = frozenset((EventKind.PROMOTED, EventKind.FORCED, EventKind.REBASED))
+"""What makes the scores of the last decision the level of a version."""
 _RECORDED = ("value", "coverage", "settings", "items_sha256", "metric", "answers_sha256")
 
 
@@ -103,6 +105,8 @@ class Contender:
     """None: it was not measured."""
     is_trained: bool = True
     """False for imported vectors and what is made from them: no seed changes those."""
+    recorded: Mapping[str, BenchmarkScore] = field(default_factory=dict)
+    """The scores that it was chosen with (:func:`chosen_scores`), on the items of that night."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types, for the evidence of a decision."""
@@ -240,6 +244,28 @@ def is_of(evaluation: Artifact, version: VersionRef) -> bool:
         version.digest,
         None,
     )
+
+
+def chosen_scores(
+    events: Sequence[Event], model: str, version: VersionRef
+) -> dict[str, BenchmarkScore]:
+    """The scores on record of the night or order that made a version champion or reference.
+
+    Those of the last decision before ``promote --force`` or ``rebase``. Other decisions about it
+    change nothing: it may have been a candidate again, and blocked. A rollback brings its level
+    back. Empty if no decision is known.
+    """
+    judged: Mapping[str, Mapping[str, Any]] = {}
+    chosen: Mapping[str, Mapping[str, Any]] = {}
+    for event in events:
+        if event.subject != model or event.new != version:
+            continue
+        if DECISION in event.evidence:
+            judged = event.evidence[DECISION]["candidate"]["evaluation"]
+        is_chosen = event.kind in _CHOOSING or (event.moves_alias and not chosen)
+        if is_chosen:
+            chosen = judged
+    return {name: BenchmarkScore(**score) for name, score in chosen.items()}
 
 
 def decided_scores(

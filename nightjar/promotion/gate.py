@@ -9,6 +9,7 @@ formulas.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from nightjar.promotion.statistics import (
     Variance,
     compare_answers,
     compare_recorded,
+    fall_from,
     on_shared_items,
     pool,
     twice,
@@ -183,12 +185,22 @@ def decision_key(question: Question, base_champion: VersionRef | None = None) ->
                 "health": {name: facts.health.get(name) for name in gate.health},
             },
             "resampling": [question.resampling.samples, question.resampling.seed],
+            **_on_record(question),
         }
     )
 
 
 def _unset(gate: GateConfig) -> set[str]:
-    return set() if gate.min_scores else {"min_scores"}
+    return {"max_fall"} if gate.min_scores else {"min_scores", "max_fall"}
+
+
+def _on_record(question: Question) -> dict[str, Any]:
+    """What the rule ``max_fall`` rests on; nothing where it does not apply."""
+    found = {
+        f"{role}.{name}": [recorded.settings, recorded.metric, recorded.value]
+        for role, name, recorded in _records(question)
+    }
+    return {"on_record": [question.gate.max_fall, found]} if found else {}
 
 
 def _resting_on(contender: Contender | None, gate: GateConfig) -> dict[str, Any] | None:
@@ -380,6 +392,7 @@ def _rules(
     yield from _coverage_rules(question)
     yield from _vocabulary_rules(question)
     yield from _least_score_rules(question)
+    yield from _fall_rules(question)
     for measure, bounds in gate.health.items():
         yield _health_rule(question, measure, bounds)
     if gate.loss_must_fall and facts.first_loss is not None and facts.last_loss is not None:
@@ -513,6 +526,61 @@ def _least_score_rules(question: Question) -> Iterator[RuleResult]:
             f"{name} is {score.value:.4f}, required {least:g}",
             {"value": score.value, "min": least},
         )
+
+
+_OF_TONIGHT = ("link_prediction", "next_item")
+"""Types of benchmarks whose items come out of tonight's data: spoilt data spoil them, too."""
+
+
+def _records(question: Question) -> Iterator[tuple[str, str, BenchmarkScore]]:
+    """Role, benchmark and score on record, where tonight's score can be laid beside it."""
+    gate = question.gate
+    for role, other in _others(question).items():
+        for name in gate.weights if gate.max_fall is not None else ():
+            recorded, ours = other.recorded.get(name), question.candidate.evaluation.get(name)
+            if (
+                recorded is not None
+                and ours is not None
+                and recorded.settings == ours.settings
+                and json.loads(ours.settings).get("type") in _OF_TONIGHT
+                and _finite(recorded.value) is not None
+            ):
+                yield role, name, recorded
+
+
+def _fall_rules(question: Question) -> Iterator[RuleResult]:
+    """The level on record of champion and reference: spoilt data lower theirs tonight, too."""
+    gate, resampling = question.gate, question.resampling
+    for role, name, recorded in _records(question):
+        answers = question.candidate.evaluation[name].answers
+        if answers is None:
+            continue
+        measured = _noise(question.candidate, {name: 1.0})
+        noise = twice(Variance(gate.noise_prior**2, PRIOR_DF) if measured is None else measured)
+        found = fall_from(
+            name,
+            answers,
+            (recorded.metric, _number(recorded.value)),
+            gate.max_fall or 0.0,
+            noise,
+            resampling,
+        )
+        if found is None:
+            continue
+        other = _others(question)[role]
+        said = (
+            f"{name} is {found.value:.4f} on tonight's items, and the {role} ({_label(other)}) had "
+            f"{found.recorded:.4f} when it was chosen; allowed is a fall of {found.limit:.4f}"
+        )
+        if not found.is_close:
+            number = question.candidate.version.number
+            said += (
+                f". Its items come out of tonight's data: look at what changed in the sources. If "
+                f"the new level is right, 'nightjar promote {question.model} {number} --force "
+                f"--reason TEXT' accepts it"
+            )
+        numbers = {"value": found.value, "recorded": found.recorded, "limit": found.limit}
+        yield RuleResult(f"max_fall.{name}.{role}", found.is_close, said, numbers)
 
 
 _NOT_OF_EVERY_MODEL = ("known_ngrams", "text_coverage")

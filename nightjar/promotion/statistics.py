@@ -27,6 +27,8 @@ FALSE_BLOCK = 0.025
 """Each of the two comparisons blocks an equal candidate at most this often."""
 BEYOND_DOUBT = 0.999
 """How sure it must be that a version is better than the reference before it takes its place."""
+_TOLERANCE = 1e-9
+"""Lets a value exactly at its limit pass despite floating-point rounding."""
 RETRIED = 0.985
 """Seven tries of a week, each passing with 1 - this, pass with one in ten."""
 
@@ -136,6 +138,59 @@ def compare_recorded(
     scores = np.concatenate(blocks)
     variance = twice(_variance(scores, len(np.unique(covered.units))))
     return BenchmarkDifference(own, recorded, len(covered), variance)
+
+
+CHANCE = {"auc": 0.5, "average_precision": 0.5}
+"""What vectors without any sense score, where that is not 0: of as many edges as other pairs."""
+
+
+@dataclass(frozen=True)
+class Fall:
+    """How far a score is below one on record, which was made on other items of the same kind."""
+
+    value: float
+    recorded: float
+    limit: float
+    """The largest fall that is allowed: what chance explains, or the stated share."""
+
+    @property
+    def is_close(self) -> bool:
+        """Whether it fell no farther than that."""
+        return self.recorded - self.value <= self.limit + _TOLERANCE
+
+
+def fall_from(
+    name: str,
+    ours: Answers,
+    recorded: tuple[str, float],
+    share: float,
+    noise: Variance,
+    resampling: Resampling,
+) -> Fall | None:
+    """How far our score is below the metric and value on record, and how far it may be.
+
+    A fall counts once it is more than ``share`` of what the recorded score had above chance, and
+    beyond doubt more than nothing. The variance of our score is that of its resampled items; of the
+    recorded one, whose answers are not at hand, p(1 - p)/n, the most that a mean p of n numbers
+    from 0 to 1 has. ``noise`` is what two trainings add. None when our score is not defined, or the
+    recorded one is not above chance.
+    """
+    metric, value = recorded
+    covered = ours.only(ours.is_covered)
+    own = score(metric, covered.values, covered.gold)
+    above_chance = value - CHANCE.get(metric, 0.0)
+    if own is None or above_chance <= 0:
+        return None
+    measure = METRICS[metric].measure
+    blocks = [
+        measure(covered.values, covered.gold, weights)
+        for weights in resampling.weights(covered.units, name)
+    ]
+    n_units = len(np.unique(covered.units))
+    of_record = Variance(value * (1 - value) / n_units if value < 1 else 0.0, math.inf)
+    variance = pooled([_variance(np.concatenate(blocks), n_units), of_record, noise])
+    by_chance = t_quantile(BEYOND_DOUBT, variance.df) * math.sqrt(variance.value)
+    return Fall(own, value, max(share * above_chance, by_chance))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The purge list: what was purged from a corpus and must not come back, as hashes.
 
 There is one file per corpus, ``purged/<corpus>.json`` in the pipeline's directory. It lists purge
-orders, each with the digests of the ids and texts, or of the users, that it covers. Whatever
-matches is quarantined, whichever source file still has it; the list's digest is part of the
-identity of the documents or events.
+orders, each with the digests of the ids and texts, of the users, or of the nodes that it covers.
+Whatever matches is quarantined, whichever source file still has it; the list's digest is part of
+the identity of the documents, events or graph.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SUFFIX = ".json"
 
 @dataclass(frozen=True)
 class Purged:
-    """Digests of purged ids and texts, and of purged users."""
+    """Digests of purged ids and texts, of purged users, and of purged nodes."""
 
     ids: frozenset[bytes] = frozenset()
     """Digests of doc_ids, whatever their text."""
@@ -32,17 +32,21 @@ class Purged:
     """Digests of texts as stored, and as in the source, before cleaning."""
     users: frozenset[bytes] = frozenset()
     """Digests of the ids of users, in corpora of events."""
+    nodes: frozenset[bytes] = frozenset()
+    """Digests of the ids of nodes, in corpora of kind graph."""
 
     def __bool__(self) -> bool:
         """Whether anything was purged."""
-        return bool(self.ids or self.texts or self.users)
+        return bool(self.ids or self.texts or self.users or self.nodes)
 
     @property
     def digest(self) -> str:
         """A digest of all entries; "" if there are none."""
         if not self:
             return ""
-        kinds = (self.ids, self.texts, *((self.users,) if self.users else ()))
+        later = (self.users, self.nodes)
+        # Lists from before there were users and nodes keep their digests.
+        kinds = (self.ids, self.texts, *(later if self.nodes else later[:1] if self.users else ()))
         return fingerprint([sorted(entry.hex() for entry in entries) for entries in kinds])
 
 
@@ -64,11 +68,13 @@ class Order:
     """Whether nothing of it is left in this directory."""
     users: tuple[str, ...] = ()
     """Digests in hexadecimal."""
+    nodes: tuple[str, ...] = ()
+    """Digests in hexadecimal."""
 
     @property
     def purged(self) -> Purged:
         """The digests of the order."""
-        kinds = (self.ids, self.texts, self.users)
+        kinds = (self.ids, self.texts, self.users, self.nodes)
         return Purged(*(frozenset(map(bytes.fromhex, digests)) for digests in kinds))
 
 
@@ -135,6 +141,7 @@ def joined(parts: Iterable[Purged]) -> Purged:
         frozenset().union(*(part.ids for part in found)),
         frozenset().union(*(part.texts for part in found)),
         frozenset().union(*(part.users for part in found)),
+        frozenset().union(*(part.nodes for part in found)),
     )
 
 

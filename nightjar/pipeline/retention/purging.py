@@ -1,4 +1,4 @@
-"""A person's right to erasure: removes documents or users from everything that is kept.
+"""A person's right to erasure: removes documents, users or nodes from everything that is kept.
 
 First the order is recorded, as hashes (:mod:`nightjar.sources.purge_list`), for every corpus
 in the directory that has such texts; from then on ingest keeps them out. Then artifacts with rows
@@ -24,11 +24,12 @@ from nightjar.errors import InputError, LeaseTaken, NightjarError
 from nightjar.pipeline.retention.collection import collect, delete_pages
 from nightjar.pipeline.retention.needs import PIECES
 from nightjar.pipeline.retention.pipelines import read_pipelines
-from nightjar.pipeline.retention.purging_users import (
-    check_corpus,
-    order_users,
-    unfinished_users,
-    users_to_erase,
+from nightjar.pipeline.retention.purging_ids import (
+    digests_to_erase,
+    ids_of_corpus,
+    order_ids,
+    unfinished_ids,
+    with_digests,
 )
 from nightjar.pipeline.retention.sweeping import Sweep, Swept
 from nightjar.pipeline.retention.trained import (
@@ -59,9 +60,9 @@ class PurgeRequest:
     """A person's request for erasure."""
 
     documents: tuple[str, ...]
-    """Their doc_ids; of a corpus of events, the ids of users."""
+    """Their doc_ids; of a corpus of events the ids of users, of a graph those of nodes."""
     corpus: str | None
-    """The corpus of the documents or users; None if only one corpus has them."""
+    """The corpus of the documents, users or nodes; None if only one corpus has them."""
     actor: str
     reason: str = ""
 
@@ -74,14 +75,14 @@ class PurgeResult:
     """The ids that were given."""
     n_erased: int
     """Number of documents erased: the requested ones, those with the same text, and near
-    duplicates; or of users."""
+    duplicates; or of users or nodes."""
     swept: Swept
     trained: tuple[TrainedVectors, ...]
     """Vectors that were, or may have been, learned from them."""
     retrain: tuple[str, ...]
     """Models of the config whose champion is among them."""
     notes: tuple[str, ...] = ()
-    what: Literal["document", "user"] = "document"
+    what: Literal["document", "user", "node"] = "document"
     """What was erased."""
 
     def as_json(self) -> dict[str, Any]:
@@ -95,26 +96,25 @@ def purge(
     """Erase documents from everything that is kept, and keep them from coming back.
 
     Also erases every document with the same text, in all corpora of the directory, and their near
-    duplicates in quarantine. Of a corpus of events, erases users. Raises LeaseTaken while a night
-    of any pipeline is under way; InputError for a document that is missing or in several corpora,
-    for a user of whom nothing is kept, and for a graph; StoreError.
+    duplicates in quarantine. Of a corpus of events, erases users, of a graph nodes. Raises
+    LeaseTaken while a night of any pipeline is under way; InputError for a document that is missing
+    or in several corpora, and for a user or a node of which nothing is kept; StoreError.
     """
     root = loaded.artifacts_dir
-    events = check_corpus(loaded, request.corpus)
+    ids = ids_of_corpus(loaded, request.corpus)
     with alone(loaded, "nightjar purge"):
         notes = list(_tidied(loaded, stages))
         with _collecting_alone(root, "nightjar purge"):
             now = datetime.now(UTC).isoformat(timespec="seconds")
             order = Order(now, request.actor, request.reason, ids=(), texts=())
-            if events is None:
+            if ids is None:
                 wanted, n_erased = _order_documents(loaded, request, order)
             else:
-                wanted = users_to_erase(loaded, events, request.documents)
+                wanted = digests_to_erase(loaded, ids, request.documents)
                 n_erased = len(wanted)
-                digests = tuple(sorted(user.hex() for user in wanted))
-                order_users(loaded, events, replace(order, users=digests))
+                order_ids(loaded, ids, with_digests(order, ids, wanted))
             swept = _carry_out(loaded, stages)
-    trained = trained_with(loaded, wanted, is_of_users=events is not None)
+    trained = trained_with(loaded, wanted, DOCUMENTS if ids is None else ids.source)
     return PurgeResult(
         documents=request.documents,
         n_erased=n_erased,
@@ -122,7 +122,7 @@ def purge(
         trained=trained,
         retrain=models_to_retrain(loaded, trained),
         notes=(*notes, *advice(loaded, trained)),
-        what="document" if events is None else "user",
+        what="document" if ids is None else ids.what,
     )
 
 
@@ -192,13 +192,13 @@ def _tidied(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Iterator[str
 
 
 def _carry_out(loaded: LoadedConfig, stages: Sequence[type[Stage]]) -> Swept:
-    """Erase the documents and users of unfinished orders and mark the orders as done."""
+    """Erase what unfinished orders name and mark the orders as done."""
     lists = list(_lists(loaded.artifacts_dir))
     orders = [order for listed in lists for order in listed.orders if not order.is_done]
     texts = joined(order.purged for order in orders).texts
     if texts:
         _order_elsewhere(loaded, texts, next(order for order in orders if order.texts))
-    swept = Sweep(loaded, stages, texts, unfinished_users(lists)).run()
+    swept = Sweep(loaded, stages, texts, unfinished_ids(lists)).run()
     delete_pages(loaded)
     for listed in _lists(loaded.artifacts_dir):
         if not listed.is_done:

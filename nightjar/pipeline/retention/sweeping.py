@@ -1,4 +1,4 @@
-"""Erasing texts and users from every artifact of a directory that holds rows of them.
+"""Erasing texts, users and nodes from every artifact of a directory that holds rows of them.
 
 Descendants of documents are handled before the documents, and documents before their shards, so
 that unfinished work can still be found. Document vectors are rewritten before their index, which
@@ -19,11 +19,20 @@ from nightjar.pipeline.retention.needs import Key
 from nightjar.sources.purge_list import Purged
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.remote.erasing_fetched import FetchedRecords, erase_fetched
-from nightjar.stages.events.erasing_users import holds_users, sessions_of
+from nightjar.sources.tables.erasing_rows import holds_ids
+from nightjar.stages.events.erasing_users import USER, sessions_of
+from nightjar.stages.graph.erasing_nodes import ENDS, nodes_of
 from nightjar.stages.ingest.admission import purged_rows
 from nightjar.stages.ingest.erasing_documents import erased_ids, ids_at, places_in_shard
 from nightjar.store import SET_ASIDE_DIR, Artifact, Manifest, Store, delete, names, rewrite
-from nightjar.store.schemas import DERIVED_DIR, DOCUMENT_SHARDS, DOCUMENTS, EVENTS, ROW_SHARDS
+from nightjar.store.schemas import (
+    DERIVED_DIR,
+    DOCUMENT_SHARDS,
+    DOCUMENTS,
+    EVENTS,
+    GRAPH,
+    ROW_SHARDS,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,28 +54,25 @@ class Swept:
 
 @dataclass
 class Sweep:
-    """Erases ``texts``, and ``users`` by corpus, from the directory of ``loaded``."""
+    """Erases ``texts``, and the users and nodes of ``ids`` by corpus, from a directory."""
 
     loaded: LoadedConfig
     stages: Sequence[type[Stage]]
     texts: frozenset[bytes]
-    users: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    ids: Mapping[str, Purged] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
     def run(self) -> Swept:
         """Erase. Raises ArtifactDamaged for an artifact that cannot be read, StoreNotWritable."""
         self.store = Store(self.loaded.artifacts_dir)
-        self.erased = Erased(self.texts, users=dict(self.users))
+        self.erased = Erased(
+            self.texts,
+            users={corpus: found.users for corpus, found in self.ids.items() if found.users},
+            nodes={corpus: found.nodes for corpus, found in self.ids.items() if found.nodes},
+        )
         self.records = [*self._found_in_shards(), *self._found_in_rows()]
-        for artifact in self._opened(DOCUMENTS):
-            ids = erased_ids(artifact, self.texts)
-            if ids:
-                self.erased.doc_ids[artifact.ref.version] = ids
-        for artifact in self._opened(EVENTS) if self.users else ():
-            users = self.users.get(artifact.manifest.name)
-            if users and (sessions := sessions_of(artifact, users)):
-                self.erased.sessions[artifact.ref.version] = sessions
+        self._find()
         descendants = self._descendants()
         fetched = self.loaded.artifacts_dir / FETCHED_DIR
         self.deleted += [f"fetched/{name}" for name in erase_fetched(fetched, self.records)]
@@ -82,6 +88,21 @@ class Sweep:
         delete(self.loaded.artifacts_dir / DERIVED_DIR)  # has words; is recomputed
         places = sorted(f"{source}: {locator}" for source, locator in self.erased.places)
         return Swept(tuple(self.rewritten), tuple(self.deleted), tuple(places))
+
+    def _find(self) -> None:
+        """Note what the artifacts of each corpus have of them."""
+        erased = self.erased
+        for artifact in self._opened(DOCUMENTS):
+            if ids := erased_ids(artifact, self.texts):
+                erased.doc_ids[artifact.ref.version] = ids
+        for artifact in self._opened(EVENTS) if erased.users else ():
+            users = erased.users.get(artifact.manifest.name)
+            if users and (sessions := sessions_of(artifact, users)):
+                erased.sessions[artifact.ref.version] = sessions
+        for artifact in self._opened(GRAPH) if erased.nodes else ():
+            nodes = erased.nodes.get(artifact.manifest.name)
+            if nodes and (names := nodes_of(artifact, nodes)):
+                erased.node_names[artifact.ref.version] = names
 
     def _opened(self, stage: str) -> Iterator[Artifact]:
         return (self.store.open(ref) for ref in self.store.versions(stage))
@@ -109,17 +130,20 @@ class Sweep:
             yield FetchedRecords(shard.manifest.name, tuple(sha256s), ids_at(shard, rows))
 
     def _found_in_rows(self) -> Iterator[FetchedRecords]:
-        """Yield the files that shards with rows of the users were read from, and note them."""
-        users = frozenset().union(*self.users.values())
-        for shard in self._opened(ROW_SHARDS) if users else ():
-            if holds_users(shard, users):
+        """Yield the files that shards with such ids were read from, and note them."""
+        users = frozenset().union(*self.erased.users.values())
+        nodes = frozenset().union(*self.erased.nodes.values())
+        for shard in self._opened(ROW_SHARDS) if users or nodes else ():
+            if (users and holds_ids(shard, [USER], users)) or (
+                nodes and holds_ids(shard, ENDS, nodes)
+            ):
                 inputs = shard.manifest.identity["inputs"]
                 self.erased.places |= {(shard.manifest.name, entry["name"]) for entry in inputs}
                 sha256s = tuple(entry["sha256"] for entry in inputs)
                 yield FetchedRecords(shard.manifest.name, sha256s, frozenset())
 
     def _descendants(self) -> set[Key]:
-        """Descendants of documents and events with such rows, except vectors and scores."""
+        """Descendants of what has such rows, except vectors and scores."""
         learnt = {stage.name for stage in self.stages if stage.keep in _LEARNT}
         others = {
             (stage, ref.version): Manifest.read(Path(ref.path)).parents
@@ -129,6 +153,7 @@ class Sweep:
         }
         found: set[Key] = {(DOCUMENTS, version) for version in self.erased.doc_ids}
         found |= {(EVENTS, version) for version in self.erased.sessions}
+        found |= {(GRAPH, version) for version in self.erased.node_names}
         while True:
             more = {key for key, parents in others.items() if found & set(parents.items())} - found
             if not more:

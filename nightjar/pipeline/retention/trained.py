@@ -14,6 +14,7 @@ from nightjar.pipeline.retention.pipelines import LEDGER, read_pipelines
 from nightjar.promotion import Ledger, read_standing
 from nightjar.registry import BASE, LEDGER_TAG, RegisteredVersion, RegistryPlace
 from nightjar.stages.events.erasing_users import ERASED_USERS
+from nightjar.stages.graph.erasing_nodes import ERASED_NODES
 from nightjar.stages.ingest.erasing_documents import ERASED
 from nightjar.store import Manifest, Store
 from nightjar.store.schemas import (
@@ -25,6 +26,8 @@ from nightjar.store.schemas import (
     TOKENS,
 )
 
+_ERASED = {DOCUMENTS: ERASED, EVENTS: ERASED_USERS, GRAPH: ERASED_NODES}
+"""By stage: the key in the report of its artifacts with what was erased from them."""
 _VECTORS = (RAW_EMBEDDINGS, EMBEDDINGS)
 """The stages whose artifacts are learned from documents."""
 
@@ -53,32 +56,29 @@ class TrainedVectors:
 class _Lineage:
     """The versions that vectors were learned from; None if there was no such artifact."""
 
-    documents: str | None
-    """"" when it was learned from documents that are no longer known."""
-    events: str | None
-    """Likewise."""
+    learned: Mapping[str, str]
+    """By stage (documents, events, graph); "" when it was learned from one no longer known."""
     base: str | None
 
 
 def trained_with(
-    loaded: LoadedConfig, wanted: frozenset[bytes], *, is_of_users: bool = False
+    loaded: LoadedConfig, wanted: frozenset[bytes], stage: str = DOCUMENTS
 ) -> tuple[TrainedVectors, ...]:
     """Find the registered versions and other embeddings that were learned from ``wanted``.
 
-    Those are digests of texts, or of users. Call it after they were erased: artifacts of documents
-    and of events record what was erased from them. Raises RegistryUnavailable.
+    Those are digests of texts, of users (``stage`` is events) or of nodes (graph). Call it after
+    they were erased: artifacts of the stage record what was. Raises RegistryUnavailable.
     """
     store = Store(loaded.artifacts_dir)
     versions = list(_registered(loaded))
     lineages = _lineages(store, versions)
     digests = {digest.hex() for digest in wanted}
-    stage, key = (EVENTS, ERASED_USERS) if is_of_users else (DOCUMENTS, ERASED)
 
     @cache
     def of_corpus(version: str) -> Certainty:
         if not store.is_published(stage, version):
             return Certainty.POSSIBLE
-        erased = Manifest.read(Path(store.ref(stage, version).path)).report.get(key, ())
+        erased = Manifest.read(Path(store.ref(stage, version).path)).report.get(_ERASED[stage], ())
         return Certainty.YES if digests & set(erased) else Certainty.NO
 
     def of_embeddings(version: str, seen: frozenset[str] = frozenset()) -> Certainty:
@@ -86,9 +86,8 @@ def trained_with(
         if lineage is None or version in seen:
             return Certainty.NO if lineage else Certainty.POSSIBLE
         found = [Certainty.NO]
-        learned = lineage.events if is_of_users else lineage.documents
-        if learned is not None:
-            found.append(of_corpus(learned))
+        if stage in lineage.learned:
+            found.append(of_corpus(lineage.learned[stage]))
         if lineage.base is not None:
             found.append(of_embeddings(lineage.base, seen | {version}))
         return max(found)
@@ -161,26 +160,24 @@ def _lineages(store: Store, versions: list[RegisteredVersion]) -> Mapping[str, _
             parents = Manifest.read(Path(ref.path)).parents
         except ArtifactDamaged:
             continue
-        documents, events = _origins(store, parents)
-        found[ref.version] = _Lineage(documents, events, parents.get(EMBEDDINGS))
+        found[ref.version] = _Lineage(_origins(store, parents), parents.get(EMBEDDINGS))
     for version in versions:
         tags = version.tags
-        documents, events, base = (
-            tags.get(f"nightjar.{stage}_version") for stage in (DOCUMENTS, EVENTS, BASE)
+        learned = {stage: tags.get(f"nightjar.{stage}_version") for stage in _ERASED}
+        found[version.embeddings_version] = _Lineage(
+            {stage: known for stage, known in learned.items() if known is not None},
+            tags.get(f"nightjar.{BASE}_version"),
         )
-        found[version.embeddings_version] = _Lineage(documents, events, base)
     return found
 
 
-def _origins(store: Store, parents: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The documents and the events that embeddings with ``parents`` were learned from."""
-    if EVENTS in parents or GRAPH in parents:
-        return None, parents.get(EVENTS)
-    if TOKENS not in parents:
-        return None, None
+def _origins(store: Store, parents: Mapping[str, str]) -> dict[str, str]:
+    """By stage, what embeddings with ``parents`` were learned from."""
+    of_tables = {stage: parents[stage] for stage in (EVENTS, GRAPH) if stage in parents}
+    if of_tables or TOKENS not in parents:
+        return of_tables
     if not store.is_published(TOKENS, parents[TOKENS]):
-        return "", ""
+        return dict.fromkeys(_ERASED, "")
     tokens = Manifest.read(Path(store.ref(TOKENS, parents[TOKENS]).path)).parents
-    if {GRAPH, EVENTS} & set(tokens):
-        return None, tokens.get(EVENTS)
-    return tokens.get(DOCUMENTS, ""), None
+    of_tables = {stage: tokens[stage] for stage in (EVENTS, GRAPH) if stage in tokens}
+    return of_tables or {DOCUMENTS: tokens.get(DOCUMENTS, "")}

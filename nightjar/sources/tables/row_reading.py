@@ -132,10 +132,11 @@ def read_row_shards(
     """Read the shards that are new, on the executor; returns all of them, in order.
 
     The same inputs give the same shards for any number of workers. With a ``limit`` the shards of a
-    source are read one by one until it is reached. Rows of ``purged`` users are quarantined.
-    Memory: what :func:`.row_shards.read_row_shard` needs, for each worker. Raises SourceError when
-    a file is damaged or is not what its source says, when a source loses more than ``max_lost`` to
-    errors, or when no row is left; SourceChanged when a file differs from the identity.
+    source are read one by one until it is reached. Rows of ``purged`` users and nodes go to
+    quarantine. Memory: what :func:`.row_shards.read_row_shard` needs, for each worker. Raises
+    SourceError when a file is damaged or is not what its source says, when a source loses more than
+    ``max_lost`` to errors, or when no row is left; SourceChanged when a file differs from the
+    identity.
     """
     sources = table_sources(corpus, context.base_dir)
     root, planned = context.store.root, context.identity.inputs

@@ -104,8 +104,8 @@ def make_row_shards(
 ) -> list[RowShard]:
     """All shards, in the order of sources and files.
 
-    ``files`` and ``planned`` are from :func:`nightjar.sources.selection.planned_files`. Shards of
-    events never hold rows of a purged user, so all are other ones after a purge.
+    ``files`` and ``planned`` are from :func:`nightjar.sources.selection.planned_files`. Shards
+    never hold rows of a purged user or node, so all are other ones after a purge.
     """
     entries = [PlannedFile(*pair) for pair in zip(files, planned, strict=True)]
     return [
@@ -122,13 +122,13 @@ def _identity(
     files: tuple[PlannedFile, ...],
     purged: Purged,
 ) -> Identity:
-    has_users = bool(purged.users) and not is_of_items(name)
+    is_shaped = bool(_purged_ids(corpus, name, purged))
     return Identity(
         stage=ROW_SHARDS,
         name=name,
         config={
             **_source_config(corpus, source),
-            **({"purged": purged.digest} if has_users else {}),
+            **({"purged": purged.digest} if is_shaped else {}),
         },
         inputs=[
             FileIdentity(entry.file.label, entry.planned.bytes, entry.planned.sha256)
@@ -136,6 +136,13 @@ def _identity(
         ],
         code={"revision": REVISION, **reading_libraries(source)},
     )
+
+
+def _purged_ids(corpus: TableCorpus, source: str, purged: Purged) -> frozenset[bytes]:
+    """Digests of the ids whose rows are left out of a source: of users, or of nodes."""
+    if is_of_items(source):
+        return frozenset()
+    return purged.users if isinstance(corpus, EventsCorpusConfig) else purged.nodes
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class _ShardReading:
         )
         self._rejected: list[Rejection] = []
         self._counts: Counter[str] = Counter()
-        self._purged_users = frozenset() if is_of_items(self._name) else task.purged.users
+        self._purged = _purged_ids(task.corpus, self._name, task.purged)
 
     def read(self, entry: PlannedFile, advance: Advance) -> None:
         """Read one file, then check that it was the planned one.
@@ -200,7 +207,7 @@ class _ShardReading:
             with blaming_change(opened, entry):
                 for member in _members(opened, self._source):
                     zone = getattr(corpus, "time_zone", None)
-                    typing = RowTyping(self._source, zone, self._purged_users)
+                    typing = RowTyping(self._source, zone, self._purged)
                     for raw in _raw_rows(self._source, member):
                         is_empty = is_empty and not (raw.n_rows or raw.rejections)
                         self._take(typing, raw)

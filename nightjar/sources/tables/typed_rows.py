@@ -36,8 +36,8 @@ _TYPES: Mapping[str, tuple[pa.DataType, Convert]] = {
     "title": (pa.string(), as_titles),
 }
 ATTRIBUTES = "attributes"
-USER = "user"
-"""The role whose ids can be purged."""
+PURGED_ROLES = ("user", "source", "target")
+"""The roles whose ids can be purged."""
 _ATTRIBUTES_TYPE = pa.list_(pa.field("element", pa.string(), nullable=False))
 
 
@@ -81,10 +81,10 @@ class RowTyping:
     """Types the blocks of one file."""
 
     def __init__(
-        self, source: TableSource, time_zone: str | None, purged_users: frozenset[bytes]
+        self, source: TableSource, time_zone: str | None, purged: frozenset[bytes]
     ) -> None:
         self._source = source
-        self._purged_users = purged_users
+        self._purged_ids = purged
         self._schema = rows_schema(source)
         self._tests = [(name, compiled(value)) for name, value in source.where.items()]
         self._time_zone = time_zone
@@ -94,7 +94,7 @@ class RowTyping:
         """The block's rows. Raises SourceError when no time so far has a zone."""
         counts = Counter(raw.skipped)
         unread = list(raw.rejections)
-        if self._purged_users:  # it is not known whose they are
+        if self._purged_ids:  # it is not known whose they are
             unread = [replace(rejection, excerpt="") for rejection in unread]
         if not raw.n_rows:
             return TypedRows(self._schema.empty_table(), unread, counts)
@@ -108,9 +108,10 @@ class RowTyping:
             for name in getattr(self._source, "attribute_columns", ())
         ]
         problems += [(column.codes, found.problems) for column, found in attributes]
-        if self._purged_users and USER in converted:
-            codes = raw.columns[self._source.role_columns[USER]].codes
-            problems.insert(0, (codes, self._purged(converted[USER].values)))
+        for role in PURGED_ROLES if self._purged_ids else ():
+            if role in converted:
+                codes = raw.columns[self._source.role_columns[role]].codes
+                problems.insert(0, (codes, self._purged(converted[role].values)))
         first = _first_problems(is_wanted, problems)
         self._check_zone(raw, is_wanted, first)
         is_kept = is_wanted.copy()
@@ -155,12 +156,12 @@ class RowTyping:
             raise SourceError(f"{raw.locator(naive[0])}: {first[naive[0]].detail}")
         self._has_zone = len(first) < int(is_wanted.sum())
 
-    def _purged(self, users: pa.Array) -> dict[int, Problem]:
-        """The purged ones among distinct users."""
+    def _purged(self, ids: pa.Array) -> dict[int, Problem]:
+        """The purged ones among distinct ids."""
         return {
             code: Problem(Reason.PURGED, "")
-            for code, user in enumerate(users.to_pylist())
-            if digest_of(user) in self._purged_users
+            for code, name in enumerate(ids.to_pylist())
+            if digest_of(name) in self._purged_ids
         }
 
     def _rejection(self, raw: RawRows, row: int, problem: Problem) -> Rejection:

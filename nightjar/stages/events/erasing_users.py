@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nightjar.core.stage import Erased, Fate, Rewriting
 from nightjar.formats.event_sessions import read_sessions
-from nightjar.sources.rejections import Reason, digest_of
+from nightjar.sources.rejections import digest_of
+from nightjar.sources.tables.erasing_rows import (
+    has_column,
+    holds_ids,
+    ids_among,
+    is_quoting,
+    unquoted,
+)
 from nightjar.stages.events.session_tokens import write_tokens
 from nightjar.store import Artifact, Staging, Store, schemas
 
+USER = "user"
+"""The column of a row of events that names a person."""
 ERASED_USERS = "erased_users"
 """Key in the report of an events artifact: digests of the users that were erased."""
 _QUARANTINE = "quarantine"
-
-
-def users_among(names: Iterable[str], users: frozenset[bytes]) -> list[str]:
-    """Those of distinct ``names`` whose digest is in ``users``."""
-    return [name for name in names if digest_of(name) in users]
 
 
 def sessions_of(artifact: Artifact, users: frozenset[bytes]) -> frozenset[str]:
@@ -31,7 +33,7 @@ def sessions_of(artifact: Artifact, users: frozenset[bytes]) -> frozenset[str]:
     """
     found: set[str] = set()
     for batch in artifact.batches(schemas.EVENTS, ["user", "session"]):
-        here = users_among(pc.unique(batch.column("user")).to_pylist(), users)
+        here = ids_among(pc.unique(batch.column("user")).to_pylist(), users)
         if here:
             is_theirs = pc.is_in(batch.column("user"), value_set=pa.array(here, pa.string()))
             found.update(pc.unique(batch.column("session").filter(is_theirs)).to_pylist())
@@ -46,7 +48,7 @@ def erase_from_events(store: Store, artifact: Artifact, erased: Erased) -> Rewri
     del store
     users = erased.users.get(artifact.manifest.name)
     sessions = erased.sessions.get(artifact.ref.version, frozenset())
-    if not users or not (sessions or _is_quoting(artifact)):
+    if not users or not (sessions or is_quoting(artifact)):
         return Fate.UNTOUCHED
     if _n_items(artifact, sessions) < 2:
         return Fate.DELETED
@@ -54,29 +56,13 @@ def erase_from_events(store: Store, artifact: Artifact, erased: Erased) -> Rewri
 
 
 def erase_from_row_shard(store: Store, artifact: Artifact, erased: Erased) -> Fate:
-    """Delete a shard with a row of theirs, or with quoted rows, which may be theirs.
-
-    A shard belongs to a source, whatever corpora read it; its files are read again when needed.
-    """
+    """Delete a shard with a row of theirs, or with quoted rows, which may be theirs."""
     del store
     users = frozenset().union(*erased.users.values())
-    if not users or not _has_users(artifact):
+    if not users or not has_column(artifact, USER):
         return Fate.UNTOUCHED
-    is_theirs = _is_quoting(artifact) or holds_users(artifact, users)
+    is_theirs = is_quoting(artifact) or holds_ids(artifact, [USER], users)
     return Fate.DELETED if is_theirs else Fate.UNTOUCHED
-
-
-def holds_users(shard: Artifact, users: frozenset[bytes]) -> bool:
-    """Whether a shard of events has a row of one of ``users``."""
-    return _has_users(shard) and any(
-        users_among(pc.unique(_plain(batch.column("user"))).to_pylist(), users)
-        for batch in shard.batches(schemas.ROWS, ["user"])
-    )
-
-
-def _has_users(shard: Artifact) -> bool:
-    """Whether a shard has rows of events: not of edges, nor of facts about items."""
-    return shard.has_table(schemas.ROWS) and "user" in shard.schema(schemas.ROWS).names
 
 
 def erase_from_session_tokens(store: Store, artifact: Artifact, erased: Erased) -> Rewriting | Fate:
@@ -109,24 +95,12 @@ def erase_from_session_tokens(store: Store, artifact: Artifact, erased: Erased) 
     return write
 
 
-def _is_quoting(artifact: Artifact) -> bool:
-    """Whether the quarantine quotes rows, which may be anybody's."""
-    return any(
-        pc.any(pc.not_equal(batch.column("excerpt"), "")).as_py()
-        for batch in artifact.batches(_QUARANTINE, ["excerpt"])
-    )
-
-
 def _may_be_of(session: str, users: frozenset[bytes]) -> bool:
     """Whether a session's name may be that of one of ``users``: USER, USER/..., pieces with #."""
     whole = session.rstrip("#").rpartition("#")[0]
     names = {session, whole, session.partition("/")[0]}
     names |= {name.replace("%2F", "/").replace("%25", "%") for name in tuple(names)}
     return any(digest_of(name) in users for name in names)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
 def _n_items(artifact: Artifact, sessions: frozenset[str]) -> int:
@@ -162,7 +136,7 @@ def _rewrite_events(
     staging.write(schemas.ITEMS, artifact.read(schemas.ITEMS))
     with staging.writer(_QUARANTINE, schemas.QUARANTINE_SCHEMA) as writer:
         for batch in artifact.batches(_QUARANTINE):
-            writer.write_batch(_unquoted(batch))
+            writer.write_batch(unquoted(batch))
     counts = staging.counts
     n_gone = counts["events"] + counts["events_held_out"]
     counts["events"] = sum(lengths.values())
@@ -174,16 +148,3 @@ def _rewrite_events(
     counts["users"], counts["items"] = len(left["user"]), len(left["item"])
     known = set(staging.report.get(ERASED_USERS, ()))
     staging.report[ERASED_USERS] = sorted(known | {user.hex() for user in users})
-
-
-def _unquoted(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Quarantine without excerpts, and without details about ids: they may be of anybody."""
-    table = pa.Table.from_batches([batch])
-    nothing = pa.array([""] * batch.num_rows, pa.string())
-    is_about_ids = pc.equal(table.column("reason"), Reason.INVALID_ID)
-    details = pc.if_else(is_about_ids, "", table.column("detail"))
-    columns = {"detail": details, "excerpt": nothing}
-    for name, values in columns.items():
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, schemas.QUARANTINE_SCHEMA.field(name), values)
-    return table.combine_chunks().to_batches()[0] if batch.num_rows else batch

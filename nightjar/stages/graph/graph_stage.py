@@ -9,9 +9,15 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.resources import read_resources
 from nightjar.core.stage import StageContext
 from nightjar.kernels.code_digest import code_digest
+from nightjar.sources.purge_list import Purged, PurgeList
 from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
+from nightjar.stages.graph.erasing_nodes import (
+    erase_from_edge_shard,
+    erase_from_graph,
+    erase_from_walks,
+)
 from nightjar.stages.graph.walk_estimates import check_walks_fit
 from nightjar.store import Identity, library_versions, schemas
 
@@ -51,6 +57,7 @@ class ReadGraph(Stage):
             "quarantine": schemas.QUARANTINE_SCHEMA,
         }
     }
+    erasers = {schemas.GRAPH: erase_from_graph, schemas.ROW_SHARDS: erase_from_edge_shard}
     uses_executor = True
 
     @classmethod
@@ -68,12 +75,14 @@ class ReadGraph(Stage):
         fetching = Fetching(
             self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
         )
+        purged = self.purged
         return Identity(
             stage=schemas.GRAPH,
             name=self.subject,
             config={
                 **config.model_dump(mode="json", include=set(_SHAPING)),
                 "rows": rows_config(config),
+                **({"purged": purged.digest} if purged.nodes else {}),
             },
             inputs=table_inputs(config, self.loaded.base_dir, fetching),
             code={"revision": GRAPH_REVISION, **rows_code(config)},
@@ -84,9 +93,14 @@ class ReadGraph(Stage):
         from nightjar.stages.graph.graph_building import build_graph  # noqa: PLC0415  # kernels
 
         config, staging = self.config.graph_corpus(self.subject), context.staging
-        rows = read_row_shards(config, context)
+        rows = read_row_shards(config, context, self.purged)
         build_graph(config, rows.batches(), staging, context.progress)
         rows.note_in(staging)
+
+    @property
+    def purged(self) -> Purged:
+        """The nodes that were purged from the corpus."""
+        return PurgeList.read(self.loaded.pipeline_dir, self.subject).purged
 
 
 class Walk(Stage):
@@ -98,6 +112,7 @@ class Walk(Stage):
     keep = Keep.CORPUS
     about = "of a graph: random walks as sentences of nodes, and the nodes by rank"
     tables = {"sentences": schemas.SENTENCES_SCHEMA, "vocabulary": schemas.VOCABULARY_SCHEMA}
+    erasers = {schemas.TOKENS: erase_from_walks}
     uses_executor = True
 
     @classmethod

@@ -10,15 +10,29 @@ import pyarrow as pa
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Keep, Of, Parent, Stage
-from nightjar.core.stage import StageContext
+from nightjar.core.stage import Erased, Erasers, Fate, StageContext
 from nightjar.drawing import Page
 from nightjar.registry import CorpusRun, RegistryPlace, bytes_of_run, delete_run, log_corpus
-from nightjar.store import Artifact, Manifest, schemas
+from nightjar.store import Artifact, Manifest, Store, schemas
 from nightjar.store.corpus_kinds import NO_DROPS, kept_by_source
 
 PAGE = "report.html"
 DOUBTS = "doubts"
 """Key of the manifest's report: what looks wrong in the corpus, in sentences; a night's alarms."""
+
+
+def erase_from_report(store: Store, artifact: Artifact, erased: Erased) -> Fate:
+    """Delete the report on a graph or on events that had what is erased: it names nodes or items.
+
+    Reports on documents have nothing but counts.
+    """
+    del store
+    parents = artifact.manifest.parents
+    is_theirs = (
+        parents.get(schemas.GRAPH) in erased.node_names
+        or parents.get(schemas.EVENTS) in erased.sessions
+    )
+    return Fate.DELETED if is_theirs else Fate.UNTOUCHED
 
 
 class ReportStage(Stage):
@@ -30,6 +44,7 @@ class ReportStage(Stage):
     keep = Keep.CORPUS
     files = (PAGE,)
     page = PAGE
+    erasers: ClassVar[Erasers] = {schemas.CORPUS_REPORT: erase_from_report}
     source: ClassVar[str]
     """The stage that the tokens of the kind are made from."""
 

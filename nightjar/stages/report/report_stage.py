@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from nightjar.config import NightjarConfig
 from nightjar.core import Planning
-from nightjar.core.stage import StageContext, hold_nothing
+from nightjar.core.stage import StageContext
 from nightjar.drawing import Axis, Bar, Curve, Page, Point, bar_chart, curve_chart
 from nightjar.stages.report.doubts import find_doubts
 from nightjar.stages.report.measures import (
@@ -260,7 +260,6 @@ class Report(ReportStage):
         "growth": schemas.REPORT_GROWTH_SCHEMA,
         "languages": schemas.REPORT_LANGUAGES_SCHEMA,
     }
-    erasers = {schemas.CORPUS_REPORT: hold_nothing}
     uses_executor = True
 
     @classmethod
