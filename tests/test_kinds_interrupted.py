@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import signal
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fork_support import FORKED
-from kinds_support import N_NODES, N_USERS, KindsProject
+from kinds_support import N_USERS, KindsProject
+from nights_support import HandMade
 from victims_support import strike_at
 
 from nightjar.cli import lookups
@@ -29,11 +29,6 @@ def made(directory: Path) -> KindsProject:
     project.document["training"]["checkpoint_minutes"] = 1e-9
     project.save()
     return project
-
-
-def grow(project: KindsProject) -> None:
-    project.write_edges("known2.edges", range(20, 60))
-    project.write_events("clicks2.csv", range(N_USERS, N_USERS + 30))
 
 
 def artifacts(project: KindsProject) -> dict[tuple[str, str], Artifact]:
@@ -119,51 +114,122 @@ KILLS = [
     ("nightjar.pipeline.night:report_night", "before"),
 ]
 """Each comes later than the one before in what is left to do."""
-LATER_KILLS = [
-    ("publish row_shards", "before"),
-    ("publish tokens", "after"),
-    ("publish events", "after"),
-    ("publish drift", "before"),
-    ("nightjar.registry.writers:SqliteWriter.point", "after"),
-]
 
 
-class Killed:
-    """A project whose nights are killed, one after the other, and one that nobody disturbs."""
-
-    def __init__(self, directory: Path) -> None:
-        self.project, self.undisturbed = made(directory / "killed"), made(directory / "undisturbed")
-        self.said = directory / "said"
-
-    def both(self, kills: list[tuple[str, str]]) -> None:
-        """An undisturbed night, a night for each kill, and one that ends."""
-        undisturbed = str(self.undisturbed.path), str(self.said)
-        assert FORKED.run("victims_support:night", *undisturbed, is_forked=False) == 0
-        before = inodes(self.project)
-        for place, moment in kills:
-            arguments = str(self.project.path), str(self.said), place, moment
-            code = FORKED.run("victims_support:night", *arguments)
-            assert code == -signal.SIGKILL, (place, moment)
-            now = inodes(self.project)
-            assert before.items() <= now.items(), "made again"
-            before = now
-            assert lookups.verify(self.project.loaded, None, False).problems == (), place
-        last_try = str(self.project.path), str(self.said)
-        assert FORKED.run("victims_support:night", *last_try) == 0
-        last = Nights(self.project.loaded.pipeline_dir).last()
-        assert last is not None
-        assert last.alarms == ()
-        check_same(self.project, self.undisturbed)
-        assert self.project.due() == []
+def end(project: Path, said: Path, place: str = "", moment: str = "") -> int:
+    """How a night in a process of its own ends."""
+    return FORKED.run("victims_support:night", str(project), str(said), place, moment)
 
 
 def test_nights_that_are_killed_a_little_later_every_time(tmp_path: Path) -> None:
-    killed = Killed(tmp_path)
-    killed.both(KILLS)
-    for project in (killed.project, killed.undisturbed):
-        grow(project)
-    killed.both(LATER_KILLS)
-    nights = Nights(killed.project.loaded.pipeline_dir).all()
+    undisturbed, project = made(tmp_path / "undisturbed"), made(tmp_path / "killed")
+    said = tmp_path / "said"
+    FORKED.run("victims_support:night", str(undisturbed.path), str(said), is_forked=False)
+    before: dict[str, int] = {}
+    for place, moment in KILLS:
+        assert end(project.path, said, place, moment) == -signal.SIGKILL, (place, moment)
+        now = inodes(project)
+        assert before.items() <= now.items(), "made again"
+        before = now
+        assert lookups.verify(project.loaded, None, False).problems == (), place
+    assert end(project.path, said) == 0
+    check_same(project, undisturbed)
+    check_nothing_twice(project)
+    assert project.due() == []
+    nights = Nights(project.loaded.pipeline_dir).all()
+    assert [night.alarms for night in nights] == [()] * len(nights)
     early = [night for night in nights if night.status is NightStatus.ENDED_EARLY]
-    assert len(early) == len(KILLS) - 1 + len(LATER_KILLS)  # the first had not begun
-    check_nothing_twice(killed.project)
+    assert len(early) == len(KILLS) - 1  # the first had not begun
+    assert len(nights) == len(KILLS)
+
+
+# -- two at once, a config that is undone, retention ---------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> KindsProject:
+    """Writes the rows."""
+    return KindsProject(tmp_path)
+
+
+@pytest.fixture
+def corpora(source: KindsProject) -> HandMade:
+    """The graph and the events, and a model that nobody has to train."""
+    return with_ready_vectors(source.directory, source.document["corpora"])
+
+
+def with_ready_vectors(directory: Path, corpora: dict[str, Any]) -> HandMade:
+    made = HandMade(directory)
+    made.document["models"]["words"]["corpus"] = "text"
+    made.document["corpora"] |= corpora
+    made.save()
+    return made
+
+
+def ran(night: Night) -> list[str]:
+    return [step.label for step in night.steps if step.was_run]
+
+
+def test_a_second_run_is_refused_and_another_pipeline_may_publish_the_same_first(
+    corpora: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both read the same corpora into one directory. The first has made the walks already."""
+    copied = copy.deepcopy(corpora.document["corpora"])
+    for corpus in copied.values():
+        for found in corpus["sources"].values():
+            found["path"] = str(corpora.directory / found["path"])
+    other = with_ready_vectors(corpora.directory / "other", copied)
+    artifacts_dir = str(corpora.loaded.artifacts_dir)
+    other.document["pipeline"] = {"name": "other", "artifacts_dir": artifacts_dir}
+    other.save()
+    between: list[Night] = []
+
+    def strike() -> None:
+        monkeypatch.undo()
+        with pytest.raises(LeaseTaken, match="the test"):
+            corpora.night()
+        between.append(other.night())
+
+    strike_at("publish events", "before", strike, monkeypatch.setattr)
+    night = corpora.night()
+    assert [found.status for found in (*between, night)] == [NightStatus.COMPLETED] * 2
+    assert night.alarms == between[0].alarms == ()
+    for found in (corpora, other):
+        assert found.due() == []
+        assert lookups.verify(found.loaded, None, True).problems == ()
+    assert n_artifacts(corpora) == {"graph": 1, "events": 1, "tokens": 3, "corpus_report": 3}
+
+
+def n_artifacts(project: HandMade) -> dict[str, int]:
+    store = Store(project.loaded.artifacts_dir)
+    stages = "graph", "events", "tokens", "corpus_report"
+    return {stage: len(list(store.versions(stage))) for stage in stages}
+
+
+OF_PEOPLE = ["read graph people", "walk people", "report people"]
+OF_CLICKS = ["read events clicks", "sessionize clicks", "report clicks"]
+
+
+def test_settings_that_are_undone_and_nights_that_grow_keep_what_is_needed(
+    source: KindsProject, corpora: HandMade, tmp_path: Path
+) -> None:
+    corpora.night()
+    rows = set(Store(corpora.loaded.artifacts_dir).versions("row_shards"))
+    people, clicks = (corpora.document["corpora"][name] for name in ("people", "clicks"))
+    people["walks"]["p"], clicks["sessions"] = 0.25, {"gap_minutes": 2}
+    corpora.save()
+    assert ran(corpora.night()) == OF_PEOPLE[1:] + OF_CLICKS
+    del people["walks"]["p"], clicks["sessions"]
+    corpora.save()
+    assert corpora.due() == []
+    assert ran(corpora.night()) == []
+    for number, place in enumerate(("publish graph", "publish tokens", "publish events")):
+        source.write_edges("known2.edges", range(20, 44 + 4 * number))
+        source.write_events("clicks2.csv", range(N_USERS, N_USERS + 10 + 5 * number))
+        assert end(corpora.path, tmp_path / "said", place, "after") == -signal.SIGKILL
+        assert set(ran(corpora.night())) < set(OF_PEOPLE + OF_CLICKS)
+    kept = n_artifacts(corpora)  # of two nights; those of the text are the same in both
+    assert kept == {"graph": 2, "events": 2, "tokens": 5, "corpus_report": 5}
+    assert rows & set(Store(corpora.loaded.artifacts_dir).versions("row_shards"))
+    assert lookups.verify(corpora.loaded, None, True).problems == ()
+    assert corpora.night().status is NightStatus.NOTHING_TO_DO

@@ -20,6 +20,7 @@ from nightjar.registry import check_files_whole
 
 pytestmark = pytest.mark.timeout(300)
 
+
 def night(config: Path, said: Path, place: str = "", moment: str = "") -> tuple[int, str]:
     """The exit code, and the error if there was one; the disk fills up at a place."""
     said.unlink(missing_ok=True)

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nightjar.pipeline.night as nights
 from disk_support import leave_free
+
+import nightjar.pipeline.night as nights
 from nightjar.config import load_config
 from nightjar.errors import NightjarError
 from nightjar.registry.client import import_mlflow
@@ -50,7 +51,12 @@ def night(config: str, said: str, place: str = "", moment: str = "", fate: str =
         sys.exit(error.exit_code)
 
 
-def strike_at(place: str, moment: str, strike: Callable[[], None]) -> None:
+def strike_at(
+    place: str,
+    moment: str,
+    strike: Callable[[], None],
+    set_attribute: Callable[[Any, str, Any], None] = setattr,
+) -> None:
     """Call ``strike`` before or after each call of a function (see :func:`night`)."""
     name, _, stage = place.partition(" ")
     function, directory_of = STEPS.get(name, (name, None))
@@ -67,7 +73,7 @@ def strike_at(place: str, moment: str, strike: Callable[[], None]) -> None:
             strike()
         return found
 
-    setattr(holder, attribute, struck)
+    set_attribute(holder, attribute, struck)
 
 
 def _fates(disk: Path) -> dict[str, Callable[[], None]]:
@@ -75,4 +81,3 @@ def _fates(disk: Path) -> dict[str, Callable[[], None]]:
         KILLED: lambda: os.kill(os.getpid(), signal.SIGKILL),
         FULL: lambda: leave_free(disk, 0),
     }
-
