@@ -343,13 +343,11 @@ class _Collector:
         """Leftovers of work that nothing will continue."""
         planned, kept = by_stage(self.survey.needs.planned), by_stage(self.survey.needs.artifacts)
         for stage in self.stages:
-            versions = planned.get(stage.name, frozenset())
+            unfinished = set(planned.get(stage.name, ()))
             if not self.survey.others_run:  # a kill after publishing leaves what it went on with
-                versions = frozenset(
-                    found for found in versions if not self.store.is_published(stage.name, found)
-                )
+                unfinished -= {ref.version for ref in self.store.versions(stage.name)}
             wanted = Wanted(
-                unfinished=versions,
+                unfinished=unfinished,
                 kept=kept.get(stage.name, frozenset()),
                 is_quiet=not self.survey.others_run,
             )
