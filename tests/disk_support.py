@@ -42,3 +42,8 @@ def leave_free(disk: Path, n_bytes: int) -> None:
 def empty(disk: Path) -> None:
     """Take away what :func:`leave_free` put there."""
     (disk / "ballast").unlink(missing_ok=True)
+
+
+def remount(disk: Path, how: str) -> None:
+    """Make a small disk read-only ("ro") or not ("rw"); no file of it may be open."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)

@@ -22,11 +22,16 @@ sys.path.insert(0, "tests")
 {code}
 print("ready", flush=True)
 for line in sys.stdin:
+    is_forked, *arguments = json.loads(line)
+    if not is_forked:
+        act(*arguments)
+        print(0, flush=True)
+        continue
     child = os.fork()
     if not child:
         code = 0
         try:
-            act(*json.loads(line))
+            act(*arguments)
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else int(done.code is not None)
         except BaseException:
@@ -47,11 +52,15 @@ class Victims:
 
     server: subprocess.Popen[str]
 
-    def run(self, *arguments: object) -> int:
-        """The exit code of ``act(*arguments)``; negative for the number of a signal."""
+    def run(self, *arguments: object, is_forked: bool = True) -> int:
+        """The exit code of ``act(*arguments)``; negative for the number of a signal.
+
+        Unless ``is_forked``, the process itself acts, and the next victims begin with what it has
+        loaded.
+        """
         assert self.server.stdin is not None
         assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps(arguments) + "\n")
+        self.server.stdin.write(json.dumps([is_forked, *arguments]) + "\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
@@ -90,6 +99,34 @@ def victims_of(code: str) -> Iterator[Victims]:
         server.stdin.close()
 
 
+_NIGHTS = """
+import importlib
+import victims_support  # imports what a night needs
+
+def act(function, *arguments):
+    module, _, name = function.partition(":")
+    getattr(importlib.import_module(module), name)(*arguments)
+"""
+
+
+class Forked:
+    """Calls functions, each in a separate process that need not import what a night needs."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._victims: Victims | None = None
+
+    def run(self, function: str, *arguments: object, is_forked: bool = True) -> int:
+        """The exit code of ``function``, as ``module:name``; see :meth:`Victims.run`."""
+        if self._victims is None or self._victims.server.poll() is not None:
+            self._victims = self._stack.enter_context(victims_of(_NIGHTS))
+        return self._victims.run(function, *arguments, is_forked=is_forked)
+
+    def close(self) -> None:
+        """End the process that they are forked from."""
+        self._stack.close()
+
+
 class Commands:
     """Runs ``nightjar`` commands, each in a separate process that need not import it."""
 
@@ -118,4 +155,6 @@ class Commands:
 
 
 COMMANDS = Commands()
+FORKED = Forked()
 atexit.register(COMMANDS.close)
+atexit.register(FORKED.close)

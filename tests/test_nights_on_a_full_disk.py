@@ -8,63 +8,24 @@ from pathlib import Path
 
 import pytest
 from asking_support import asked
-from disk_support import empty, leave_free, small_disk
-from fork_support import COMMANDS, Victims, victims_of
+from disk_support import empty, leave_free, remount, small_disk
+from fork_support import COMMANDS, FORKED
+from kinds_support import KindsProject
 from nights_support import GOOD, HandMade
 from service_support import environment_of_a_user
+from victims_support import FULL
 
 from nightjar.core import Nights, NightStatus
 from nightjar.registry import check_files_whole
 
 pytestmark = pytest.mark.timeout(300)
 
-ACT = """
-from pathlib import Path
 
-import nightjar.pipeline.night as nights
-from disk_support import leave_free
-from nightjar.config import load_config
-from nightjar.core import NightRecorder
-from nightjar.errors import NightjarError
-from nightjar.promotion.ledger import Ledger
-from nightjar.promotion.promoter import Promoter
-from nightjar.registry.client import import_mlflow
-from nightjar.registry.registration import _Registrar
-from nightjar.registry.writers import SqliteWriter
-
-import_mlflow()
-nights.RETRY_PAUSES = ()
-OWNERS = {found.__name__: found for found in (
-    Ledger, Promoter, SqliteWriter, NightRecorder, _Registrar, nights._Night)}
-
-
-def fill_up_at(place, moment, disk):
-    owner, _, name = place.partition(".")
-    real = getattr(OWNERS[owner], name)
-
-    def filled(*args, **values):
-        if moment == "before":
-            leave_free(disk, 0)
-            return real(*args, **values)
-        found = real(*args, **values)
-        leave_free(disk, 0)
-        return found
-
-    setattr(OWNERS[owner], name, filled)
-
-
-def act(config, said, place, moment):
-    if place:
-        fill_up_at(place, moment, Path(config).parents[1])
-    loaded = load_config(Path(config))
-    made_by = nights.Provenance(git_commit=None, actor="test", n_workers=1)
-    runner = nights.DirectRunner(loaded, made_by)
-    try:
-        nights.run_night(loaded, runner, made_by, nights.NightRequest("the test"))
-    except NightjarError as error:
-        Path(said).write_text(str(error))
-        sys.exit(error.exit_code)
-"""
+def night(config: Path, said: Path, place: str = "", moment: str = "") -> tuple[int, str]:
+    """The exit code, and the error if there was one; the disk fills up at a place."""
+    said.unlink(missing_ok=True)
+    code = FORKED.run("victims_support:night", str(config), str(said), place, moment, FULL)
+    return code, said.read_text() if said.exists() else ""
 
 
 @dataclass
@@ -73,7 +34,6 @@ class Project:
 
     made: HandMade
     disk: Path
-    victims: Victims
     n_nights: int = 0
 
     def new_vectors(self) -> None:
@@ -83,9 +43,7 @@ class Project:
     def night(self, place: str = "", moment: str = "") -> tuple[int, str]:
         """The exit code, and the error if there was one."""
         said = self.disk.with_name("said")
-        said.unlink(missing_ok=True)
-        code = self.victims.run(str(self.made.path), str(said), place, moment)
-        return code, said.read_text() if said.exists() else ""
+        return night(self.made.path, said, place, moment)
 
     def numbers(self) -> list[int]:
         found = self.made.place.reader().versions("night-words")
@@ -123,8 +81,8 @@ class Project:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     directory = tmp_path_factory.mktemp("full")
-    with small_disk(directory / "disk", "64m") as disk, victims_of(ACT) as victims:
-        found = Project(HandMade(disk / "project"), disk, victims)
+    with small_disk(directory / "disk", "64m") as disk:
+        found = Project(HandMade(disk / "project"), disk)
         found.new_vectors()
         assert found.night() == (0, "")
         yield found
@@ -134,13 +92,13 @@ KIB = 1_024
 FREE = [0, 4, 12, 40, 64]
 """Kibibytes, of about 200 that a night needs at most."""
 MOMENTS = [
-    ("_Night.registered", "before"),
-    ("_Registrar._create_version", "before"),
-    ("_Registrar._create_version", "after"),
-    ("Ledger.append", "before"),
-    ("Ledger.append", "after"),
-    ("SqliteWriter.point", "after"),
-    ("NightRecorder.end", "before"),
+    ("nightjar.pipeline.night:_Night.registered", "before"),
+    ("nightjar.registry.registration:_Registrar._create_version", "before"),
+    ("nightjar.registry.registration:_Registrar._create_version", "after"),
+    ("nightjar.promotion.ledger:Ledger.append", "before"),
+    ("nightjar.promotion.ledger:Ledger.append", "after"),
+    ("nightjar.registry.writers:SqliteWriter.point", "after"),
+    ("nightjar.core.nights:NightRecorder.end", "before"),
 ]
 """Each comes later than the one before in what is left to do."""
 
@@ -176,3 +134,40 @@ def test_the_command_says_that_the_disk_is_full(project: Project) -> None:
     assert "Traceback" not in done.stderr
     before = project.numbers()
     project.check_is_finished(before)
+
+
+STAGES_FILLED = [
+    ("write row_shards", "before"),
+    ("write graph", "before"),
+    ("nightjar.stages.graph.walks_writing:_write_vocabulary", "before"),  # the walks are there
+    ("publish tokens", "after"),
+    ("write events", "before"),
+    ("write tokens", "before"),
+    ("write embeddings", "before"),
+    ("write evaluation", "before"),
+]
+
+
+def test_a_graph_and_events_on_a_disk_that_is_read_only_and_then_full(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        project = KindsProject(disk / "project")
+        remount(disk, "ro")
+        code, why = night(project.path, said)
+        assert code == 1
+        assert "cannot be written (Read-only file system); fix its permissions" in why
+        remount(disk, "rw")
+        left = len(project.due())
+        for place, moment in STAGES_FILLED:
+            code, why = night(project.path, said, place, moment)
+            assert code == 1, place
+            assert "No space left on device" in why, place
+            assert "free some space" in why, place
+            assert asked(project.path, "verify").splitlines()[-1].endswith("all whole")
+            empty(disk)
+            before, left = left, len(project.due())
+            assert left <= before, place
+        assert night(project.path, said) == (0, "")
+        assert project.due() == []
+        assert [*disk.rglob(".staging-*"), *disk.rglob("walking")] == []
+        assert asked(project.path, "verify").splitlines()[-1].endswith("all whole")

@@ -3,80 +3,26 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fork_support import Victims, victims_of
+from fork_support import FORKED
 from promotion_support import Pipeline, served
 
 from nightjar.promotion import read_standing
 
 pytestmark = pytest.mark.slow  # the processes that most of it kills
 
-ACT = """
-import os, signal
-from pathlib import Path
 
-import nightjar.promotion.ledger as ledger
-import nightjar.store.local_disk as local_disk
-from nightjar.promotion.applying import Desk
-from nightjar.promotion.ledger import Ledger
-from nightjar.promotion.promoter import Promoter
-from nightjar.registry.writers import SqliteWriter
-from promotion_support import Pipeline
-
-OWNERS = {
-    "Ledger": Ledger, "Desk": Desk, "Promoter": Promoter, "SqliteWriter": SqliteWriter,
-    "ledger": ledger, "local_disk": local_disk, "Path": Path,
-}
-
-
-def arm(point, count):
-    place, _, moment = point.rpartition(":")
-    owner_name, _, name = place.rpartition(".")
-    real = getattr(OWNERS[owner_name], name)
-    calls = 0
-
-    def killed(*args, **values):
-        nonlocal calls
-        is_ours = owner_name != "Path" or "ledger" in str(args[0])
-        calls += is_ours
-        if not is_ours or calls != count:
-            return real(*args, **values)
-        if moment == "after":
-            real(*args, **values)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(OWNERS[owner_name], name, killed)
-
-
-def act(config, action, point, count, max_loose):
-    pipeline = Pipeline(Path(config))
-    first, second = pipeline.version("A", 0.5), pipeline.version("B", 0.6)
-    ledger._MAX_LOOSE, ledger._KEEP_LOOSE = max_loose, 1
-    if point:
-        arm(point, count)
-    if action == "night":
-        pipeline.night(second, number=2)
-    else:
-        pipeline.steward().rollback("w2v")
-
-"""
-
-
-@dataclass(frozen=True)
 class Killed:
     """Runs nights and commands in processes of their own, which die."""
-
-    victims: Victims
 
     def run(
         self, pipeline: Pipeline, action: str, point: str, count: int = 1, max_loose: int = 64
     ) -> int:
         """The exit code; negative: the number of a signal."""
-        return self.victims.run(str(pipeline.config), action, point, count, max_loose)
+        arguments = str(pipeline.config), action, point, count, max_loose
+        return FORKED.run("promotion_victims_support:act", *arguments)
 
     def kill(
         self, pipeline: Pipeline, action: str, point: str, count: int = 1, max_loose: int = 64
@@ -86,9 +32,9 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def victims() -> Iterator[Killed]:
-    with victims_of(ACT) as started:
-        yield Killed(started)
+def victims() -> Killed:
+    FORKED.run("promotion_victims_support:load", is_forked=False)
+    return Killed()
 
 
 @pytest.fixture

@@ -172,8 +172,9 @@ class StageContext:
 class Wanted:
     """What is still needed of a stage."""
 
-    planned: Collection[str]
-    """Versions that a kept night planned, whether or not they were made."""
+    unfinished: Collection[str]
+    """Versions that a kept night planned and a later one may go on with: not those that are there,
+    unless another night is running, which may be making one of them again."""
     kept: Collection[str]
     """Versions that stay."""
     is_quiet: bool

@@ -84,6 +84,7 @@ from nightjar.store import (
     acquire_lease,
     is_held,
     remove_abandoned,
+    remove_unfinished,
     schemas,
 )
 from nightjar.store.corpus_kinds import CORPUS_SOURCES
@@ -210,6 +211,7 @@ def run_night(
     ):
         claim_pipeline(loaded)
         remove_abandoned(loaded.artifacts_dir)
+        remove_unfinished(loaded.pipeline_dir)  # of records of nights, of the ledger
         recorder = Nights(loaded.pipeline_dir).begin(
             loaded.config.pipeline.name,
             request.owner,

@@ -30,7 +30,7 @@ from nightjar.store.fingerprint import (
 from nightjar.store.first_reading import damage_at_first_reading, forget_deleted
 from nightjar.store.idleness import idle_names
 from nightjar.store.lease import Lease, acquire_lease, is_held, waited_lease
-from nightjar.store.local_disk import delete, names, put_new, replace
+from nightjar.store.local_disk import delete, names, put_new, remove_unfinished, replace
 from nightjar.store.manifest import BY_HAND, ArtifactRef, FileEntry, Manifest
 from nightjar.store.memory import release_free_memory
 from nightjar.store.opening import Artifact, RowGroups, Store
@@ -80,6 +80,7 @@ __all__ = [
     "put_new",
     "release_free_memory",
     "remove_abandoned",
+    "remove_unfinished",
     "replace",
     "rewrite",
     "set_aside",

@@ -343,8 +343,11 @@ class _Collector:
         """Leftovers of work that nothing will continue."""
         planned, kept = by_stage(self.survey.needs.planned), by_stage(self.survey.needs.artifacts)
         for stage in self.stages:
+            unfinished = set(planned.get(stage.name, ()))
+            if not self.survey.others_run:  # a kill after publishing leaves what it went on with
+                unfinished -= {ref.version for ref in self.store.versions(stage.name)}
             wanted = Wanted(
-                planned=planned.get(stage.name, frozenset()),
+                unfinished=unfinished,
                 kept=kept.get(stage.name, frozenset()),
                 is_quiet=not self.survey.others_run,
             )

@@ -400,5 +400,5 @@ class EmbedDocuments(Stage):
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Parts of artifacts that are no longer planned."""
-        return unwanted_parts(root / cls.name, wanted.planned)
+        """Parts of artifacts that no night goes on with."""
+        return unwanted_parts(root / cls.name, wanted.unfinished)

@@ -393,8 +393,8 @@ class Train(Stage):
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Checkpoints that are no longer planned, and data derived from deleted vectors."""
-        yield from unwanted_checkpoints(root / cls.name, wanted.planned)
+        """Checkpoints that no night goes on with, and data derived from deleted vectors."""
+        yield from unwanted_checkpoints(root / cls.name, wanted.unfinished)
         for name in names(root / schemas.DERIVED_DIR):
             if name.partition("-")[0] not in wanted.kept:
                 yield root / schemas.DERIVED_DIR / name
@@ -421,8 +421,8 @@ class TrainRaw(Train):
 
     @classmethod
     def surplus(cls, root: Path, wanted: Wanted) -> Iterable[Path]:
-        """Checkpoints that are no longer planned."""
-        return unwanted_checkpoints(root / cls.name, wanted.planned)
+        """Checkpoints that no night goes on with."""
+        return unwanted_checkpoints(root / cls.name, wanted.unfinished)
 
     @property
     def _aligns(self) -> bool:
