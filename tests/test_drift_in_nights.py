@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ from nightjar.promotion import read_standing
 from nightjar.store import Store, delete, schemas
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def config(measured: Path, tmp_path: Path) -> Path:
-    shutil.copytree(measured.parent, tmp_path / "project")
-    return tmp_path / "project" / measured.name
 
 
 def drift_of_night(night: Night, model: str = "cbow") -> dict[str, Any]:

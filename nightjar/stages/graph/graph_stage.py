@@ -9,7 +9,6 @@ from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.resources import read_resources
 from nightjar.core.stage import StageContext
 from nightjar.kernels.code_digest import code_digest
-from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
 from nightjar.stages.graph.walk_estimates import check_walks_fit
@@ -65,9 +64,7 @@ class ReadGraph(Stage):
     def identity(self, planning: Planning) -> Identity:
         """The sources' content, and how edges become a graph; fetches remote files."""
         config = self.config.graph_corpus(self.subject)
-        fetching = Fetching(
-            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
-        )
+        fetching = Fetching.of(self.loaded.artifacts_dir, planning)
         return Identity(
             stage=schemas.GRAPH,
             name=self.subject,
