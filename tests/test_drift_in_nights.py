@@ -93,7 +93,7 @@ def test_without_a_floor_words_are_compared_and_the_way_to_one_is_named(config: 
     found = drift_of_night(run_a_night(config, "training.seed=5"), "glove")
     assert (found["lost"], found["low"], found["high"], found["n_beyond"]) == (None,) * 4
     assert found["note"] == (
-        "what another seed moves is not measured for these settings and this amount of text; "
+        "what another seed moves is not measured for these settings and this amount of data; "
         "'nightjar noise glove' measures it"
     )
     store = Store(load_config(config).artifacts_dir)

@@ -43,6 +43,8 @@ from nightjar.pipeline.item_histories import history_of_user
 from nightjar.wording import counted, plural_of
 
 app = typer.Typer()
+_MOST_NAMED = 5
+"""Items of a history that the title of an answer has: the latest ones."""
 
 
 @app.command()
@@ -266,7 +268,10 @@ def recommend(
     if common.as_json:
         _print_json([answer], "recommendations")
         return
-    title = f"for the user {user}" if user is not None else f"after {', '.join(items or [])}"
+    given = [answer.titles.named(item) for item in items or []]
+    more = f"{len(given) - _MOST_NAMED:,} more, " if len(given) > _MOST_NAMED else ""
+    after = f"{more}{', '.join(given[-_MOST_NAMED:])}"
+    title = f"after {after}" if user is None else f"for the user {user}"
     console = Terminal()
     console.print(data_text(f"{answer.model} recommends {title}", "italic"))
     table = plain_table("item", "title", "score")

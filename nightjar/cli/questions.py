@@ -124,8 +124,7 @@ def _ask_one(
                 remarks = (*unknown, *([] if found else [_why_nothing(model, items)]))
                 return Answer(name, found, None, remarks, model.space, unit, titles)
             words = dict.fromkeys((*items, *parameters.get("negative", ())))
-            remarks = (reading.remark for reading in model.readings(list(words)))
-            remarks = tuple(filter(None, remarks))
+            remarks = tuple(r.remark for r in model.readings(list(words)) if r.remark)
             titles = titles_of(model, [*words, *_tokens(found)])
             return Answer(name, found, None, remarks, model.space, unit, titles)
 

@@ -17,7 +17,7 @@ from nightjar.drawing.labels import labelled
 from nightjar.drawing.neighbour_graph import lay_out_rows
 from nightjar.files.harmless_text import harmless, visible
 from nightjar.model.lookup.nearest import row_lengths, unit_rows
-from nightjar.wording import counted
+from nightjar.wording import counted, with_article
 
 MAX_WORDS = 1_200
 """A map has at most so many words: a page of several maps stays below two megabytes."""
@@ -127,13 +127,13 @@ def map_of_words(
     """
     if not words:
         return ""
-    drawn = _on_paper(places)
+    drawn, sought = _on_paper(places), with_article(embeds)
     parts = [
         f'<figure class="map"><h3>{escape(harmless(title))}</h3>',
         f'<p class="muted">{"".join(_legend(words, marks, embeds))}</p>',
         (
             '<input type="search" autocomplete="off" spellcheck="false" disabled '
-            f'placeholder="find a {embeds}" aria-label="find a {embeds} on the map: '
+            f'placeholder="find {sought}" aria-label="find {sought} on the map: '
             f'{escape(harmless(title), quote=True)}"><ul></ul>'
         ),
         (

@@ -86,7 +86,7 @@ def word_link(view: View, token: str, path: str = "/words", title: str = "") -> 
     """
     shown: Component = visible(token)
     if title:
-        shown = [shown, html.Small(visible(title), className="title")]
+        shown = [shown, " ", html.Small(visible(title), className="title")]
     address = view.link(path=path, word=token, box=None)
     if address is None:
         return html.Span(shown, className="word")

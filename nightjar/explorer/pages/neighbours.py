@@ -59,7 +59,8 @@ def _heading(word: str, answers: Sequence[_Answer]) -> Component:
     """What was searched; of an item the title, too."""
     models = [answer.model for answer in answers if answer.model is not None]
     title = next(filter(None, (titles_of(model, [word]).get(word) for model in models)), "")
-    return [html.Bdi(visible(word)), html.Small(visible(title), className="title") if title else ""]
+    said = [" ", html.Small(visible(title), className="title")] if title else []
+    return [html.Bdi(visible(word)), *said]
 
 
 def analogies_page(request: Request) -> Component:

@@ -432,5 +432,11 @@ def draw_map(page: Page, facts: NightFacts, changed: Mapping[str, WordChanges]) 
 def _marks(changes: WordChanges | None) -> dict[str, int]:
     if changes is None:
         return {}
-    moved = {word.token: 2 for word in changes.moved if word.is_beyond is not False}
+    # Where chance is not measured, all that is listed may have moved by chance: a tenth at most.
+    most = max(1, changes.n_after // 10)
+    moved = {
+        word.token: 2
+        for place, word in enumerate(changes.moved)
+        if (place < most if word.is_beyond is None else word.is_beyond)
+    }
     return {**moved, **{token: 1 for token, _ in changes.come}}
