@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ ColumnKind = tuple[str, Callable[[pa.DataType], bool]]
 
 
 def check_columns(
-    uses: Collection[FieldUse], schema: pa.Schema, path: Path, kinds: Mapping[str, ColumnKind]
+    uses: Iterable[FieldUse], schema: pa.Schema, path: Path, kinds: Mapping[str, ColumnKind]
 ) -> list[str]:
     """The columns to read. Raises SourceError unless each exists once, with a suitable type.
 

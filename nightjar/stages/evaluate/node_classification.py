@@ -143,8 +143,8 @@ class LabelledNodes(FileItems):
 
 
 def _sample(
-    nodes: Sequence[str], labels: Sequence[str], most: int
-) -> tuple[Sequence[str], Sequence[str]]:
+    nodes: tuple[str, ...], labels: tuple[str, ...], most: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The rows of at most ``most`` nodes: those whose ids have the smallest hashes."""
     distinct = set(nodes)
     if len(distinct) <= most:
@@ -152,7 +152,7 @@ def _sample(
     by_hash = sorted(distinct, key=lambda node: hashlib.blake2b(node.encode()).digest())
     kept = set(by_hash[:most])
     rows = [row for row, node in enumerate(nodes) if node in kept]
-    return [nodes[row] for row in rows], [labels[row] for row in rows]
+    return tuple(nodes[row] for row in rows), tuple(labels[row] for row in rows)
 
 
 def _check_once(
