@@ -17,12 +17,12 @@ about       none                              the model's name, the id of its sp
 =========== ================================= ==========================================
 
 Recommendations, of models of items, are objects with ``item``, ``score`` and ``title`` (null
-without one). Neighbours are objects with ``token`` and ``similarity``, of models of items also
-with ``title``. With ``threshold`` they are all words at least that similar (synonyms), up to
-``topn``. With ``space``, the id of a space, a question is refused by a model of another space: give it with vectors that were kept, or where the
-answer will be compared with such. An item may also be a query of its own, an object with ``items``
-and parameters; the answer is then a list of answers. With ``approximate``, neighbours and analogies
-come from the model's approximate index, if it has one.
+without one). Neighbours are objects with ``token`` and ``similarity``, of models of items also with
+``title``. With ``threshold`` they are all words at least that similar (synonyms), up to ``topn``.
+With ``space``, the id of a space, a question is refused by a model of another space: give it with
+vectors that were kept, or where the answer will be compared with such. An item may also be a query
+of its own, an object with ``items`` and parameters; the answer is then a list of answers. With
+``approximate``, neighbours and analogies come from the model's approximate index, if it has one.
 """
 
 from __future__ import annotations
