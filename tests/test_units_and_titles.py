@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from html import escape
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from dash import dcc
+from events_support import publish_events
 from explorer_support import HOSTILE
 from kinds_support import KindsProject
 
 from nightjar.cli.questions import _why_nothing
 from nightjar.core.units import MIXED, unit_of, unit_of_all
+from nightjar.drawing import MappedWord, map_of_words
 from nightjar.explorer.controls import navigation
 from nightjar.explorer.pages.elements import word_links
 from nightjar.explorer.view import View
-from nightjar.formats.item_titles import Titles, titles_of
+from nightjar.files.harmless_text import visible
+from nightjar.formats.item_titles import Titles, titles_in, titles_of
 from nightjar.wording import counted, plural_of, with_article
 
 
@@ -72,6 +77,23 @@ def test_titles_stand_beside_ids() -> None:
     assert titles.named_all(["a", "b"]) == ["a (Alpine tent)", "b"]
     assert Titles({"a": "a"}).named("a") == "a"
     assert titles_of(cast("Any", SimpleNamespace(item_recommender=None)), ["a"]) == Titles()
+
+
+def test_titles_are_read_of_events(tmp_path: Any) -> None:
+    facts = [{"item": "a", "title": "Alpine tent"}, {"item": "b", "title": None}]
+    events = publish_events(tmp_path, [("u", item, n) for n, item in enumerate("abc")], facts)
+    assert titles_in(events, ["a", "b", "c", "a"]) == Titles({"a": "Alpine tent"})
+    assert titles_in(events, []) == titles_in(None, ["a"]) == Titles()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE[:2])
+def test_a_map_shows_titles_as_text(hostile: str) -> None:
+    words = [MappedWord(f"i{place}", 5, title=hostile) for place in range(4)]
+    drawn = map_of_words("items", words, np.eye(4, 2), (), "item")
+    assert "find an item" in drawn
+    assert escape(visible(hostile).lower(), quote=True) in drawn
+    assert "<script" not in drawn
+    assert "<img" not in drawn
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

@@ -26,6 +26,7 @@ from nightjar.cli.terminal import Terminal
 from nightjar.core.units import unit_of_corpus
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
+from nightjar.formats.item_titles import Titles
 from nightjar.pipeline.reporting import compare_nights, find_night, read_facts
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
@@ -247,12 +248,15 @@ def _print_report(console: Console, found: CorpusReport, limit: int, unit: str) 
         (f"new {units}", since.words.n_appeared, since.words.appeared),
         (f"{units} that are gone", since.words.n_vanished, since.words.vanished),
     ):
-        _print_words(console, f"{title}: {n_words:,}", words.slice(0, limit))
+        _print_words(console, f"{title}: {n_words:,}", words.slice(0, limit), found.titles)
 
 
-def _print_words(console: Console, title: str, words: pa.Table) -> None:
+def _print_words(console: Console, title: str, words: pa.Table, titles: Titles) -> None:
     columns = (words.column(name).to_pylist() for name in ("token", "count"))
-    shown = [f"{visible(token, None)} ({count:,})" for token, count in zip(*columns, strict=True)]
+    shown = [
+        f"{visible(titles.named(token), None)} ({count:,})"
+        for token, count in zip(*columns, strict=True)
+    ]
     console.print(Text(": ".join(filter(None, (title, ", ".join(shown))))), soft_wrap=True)
 
 
