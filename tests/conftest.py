@@ -200,3 +200,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from nights_support import make_measured  # noqa: PLC0415  # it imports this module
 
     return shared(tmp_path_factory, "noise", make_measured)
+
+
+@pytest.fixture(name="config")
+def copy_measured(measured: Path, tmp_path: Path) -> Path:
+    """The config of a copy of ``measured``, for tests that run nights in it."""
+    shutil.copytree(measured.parent, tmp_path / "project")
+    return tmp_path / "project" / measured.name

@@ -80,6 +80,23 @@ def test_output_vectors_are_asked_of_models_that_have_some(
     assert "benchmarks.next.by: models.items has no output vectors" in refusal(project)
 
 
+def test_imported_vectors_recommend_nothing(project: KindsProject) -> None:
+    project.document["models"]["items"] = {
+        "trainer": "import", "path": "items.vec", "format": "word2vec", "corpus": "clicks"
+    }  # fmt: skip
+    message = refusal(project)
+    assert "models.items: vectors from a file come without what recommends items" in message
+    assert "evaluation.benchmarks.next cannot score them; train a model" in message
+
+
+def test_a_session_is_longer_than_what_is_held_out_of_it(project: KindsProject) -> None:
+    project.document["corpora"]["clicks"]["sessions"] = {"max_events": 2}
+    assert "corpora.clicks.sessions.max_events is 2" in refusal(project)
+    project.document["corpora"]["clicks"]["held_out"] = {"share": 1, "validation": 0}
+    project.save()
+    assert project.loaded.config.events_corpus("clicks").sessions.max_events == 2
+
+
 def test_documents_are_embedded_of_text_alone(project: KindsProject) -> None:
     project.document["document_vectors"] = {"found": {"model": "nodes"}}
     assert "document_vectors.found: the corpus people is of kind graph" in refusal(project)

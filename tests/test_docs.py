@@ -24,7 +24,7 @@ import nightjar
 from nightjar.cli.main import app
 from nightjar.config import cleaning, corpora, models, table_sources
 from nightjar.config.kind_defaults import DEFAULTS
-from nightjar.config.sources import Files, ReadingConfig
+from nightjar.config.sources import DatabaseRows, Files, ReadingConfig
 from nightjar.stages import STAGES
 from nightjar.store import schemas
 
@@ -207,7 +207,7 @@ def test_every_section_of_the_config_is_on_the_page() -> None:
         for value in classes
         if issubclass(value, BaseModel) and not value.__name__.startswith("_")
     }
-    abstract = {models.Section, models.IngestConfig, ReadingConfig, Files}
+    abstract = {models.Section, models.IngestConfig, ReadingConfig, Files, DatabaseRows}
     assert documented == declared - abstract - {models.NightjarConfig}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ from nightjar.promotion import read_standing
 from nightjar.store import Store, delete, schemas
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def config(measured: Path, tmp_path: Path) -> Path:
-    shutil.copytree(measured.parent, tmp_path / "project")
-    return tmp_path / "project" / measured.name
 
 
 def drift_of_night(night: Night, model: str = "cbow") -> dict[str, Any]:
@@ -100,7 +93,7 @@ def test_without_a_floor_words_are_compared_and_the_way_to_one_is_named(config: 
     found = drift_of_night(run_a_night(config, "training.seed=5"), "glove")
     assert (found["lost"], found["low"], found["high"], found["n_beyond"]) == (None,) * 4
     assert found["note"] == (
-        "what another seed moves is not measured for these settings and this amount of text; "
+        "what another seed moves is not measured for these settings and this amount of data; "
         "'nightjar noise glove' measures it"
     )
     store = Store(load_config(config).artifacts_dir)

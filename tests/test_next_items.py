@@ -236,8 +236,15 @@ def test_sessions_whose_last_item_was_seen_before_are_not_asked(tmp_path: Path) 
     items = HeldOutSessions.held_out(artifact, benchmark(), 1)
     assert (items.item_names, items.n_repeated) == (("v",), 1)
     nothing = publish_events(tmp_path, again, held_out={"share": 1.0})
-    with pytest.raises(BenchmarkError, match="holds no last event out"):
+    with pytest.raises(BenchmarkError, match=r"1 held-out session end.*repeats: once"):
         HeldOutSessions.held_out(nothing, benchmark(), 1)
+
+
+def test_sessions_too_short_to_hold_out_are_named_as_the_reason(tmp_path: Path) -> None:
+    short = [(user, item, n) for user in "uv" for n, item in enumerate("ab")]
+    artifact = publish_events(tmp_path, short, held_out={"share": 1.0})
+    with pytest.raises(BenchmarkError, match="2 sessions that would be held out have too few"):
+        HeldOutSessions.held_out(artifact, benchmark(), 1)
 
 
 def test_with_few_validation_events_defaults_are_used(events: Artifact, tmp_path: Path) -> None:

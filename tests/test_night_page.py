@@ -494,7 +494,7 @@ def test_the_map_finds_words_and_shows_what_is_hostile_as_text(
     field.fill("<img")
     assert first.locator("ul li").all_inner_texts()[0].startswith(HOSTILE[0])
     field.fill("nowhere")
-    assert first.locator("ul li").all_inner_texts() == ["no word on the map begins like this"]
+    assert first.locator("ul li").all_inner_texts() == ["nothing on the map begins like this"]
     field.fill("")
     assert first.locator("ul li").count() == first.locator("circle.hit").count() == 0
 

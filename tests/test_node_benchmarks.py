@@ -121,6 +121,46 @@ def test_a_label_of_one_node_is_asked_and_not_found(tmp_path: Path) -> None:
     assert (found.values[~is_rare] == found.gold[~is_rare]).all()
 
 
+def test_more_nodes_than_wanted_are_sampled_by_their_ids(tmp_path: Path) -> None:
+    rows = [f"n{node}\t{label}" for node in range(40) for label in ("ab" if node % 3 else "a")]
+    path, turned = tmp_path / "labels.tsv", tmp_path / "turned.tsv"
+    path.write_text("\n".join(["node\tlabel", *rows]), encoding="utf-8")
+    turned.write_text("\n".join(["node\tlabel", *rows[::-1]]), encoding="utf-8")
+    items, others = (
+        LabelledNodes.read(file, labels_config(file, max_nodes=15)) for file in (path, turned)
+    )
+    assert len(items.nodes) == 15
+    assert set(items.nodes) == set(others.nodes)
+    labels = {
+        node: has_label.sum() for node, has_label in zip(items.nodes, items.has_label, strict=True)
+    }
+    assert labels == {node: 2 if int(node[1:]) % 3 else 1 for node in items.nodes}
+    whole = LabelledNodes.read(path, labels_config(path, max_nodes=40))
+    assert set(items.nodes) < set(whole.nodes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no column node, label; it has none"),
+        (b"node\tlabel\n", "there is no node with its label in it"),
+        (b"id\tfaculty\nada\tlaw\n", "has no column node, label; it has id, faculty"),
+        (b"node\tlabel\nada\n", "line 2: expected 2 fields separated by tabs"),
+        (b"node\tlabel\nada\tlaw\n\xff\tart\n", "line 3: not UTF-8 text"),
+        (b"node\tlabel\nada\tlaw\nada\tart\n", "the only node is 'ada'"),
+        (b"node\tlabel\nada\tlaw\n" + b"x" * 5_000_000 + b"\n", "line 3: expected 2 fields"),
+    ],
+)
+def test_a_file_that_is_no_table_of_labels_is_refused_by_line(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.tsv"
+    path.write_bytes(content)
+    with pytest.raises(BenchmarkError, match=message) as caught:
+        LabelledNodes.read(path, labels_config(path))
+    assert len(str(caught.value)) < 1_000
+
+
 def test_unknown_nodes_are_neither_covered_nor_learned_from() -> None:
     items, matrix = several_labels()
     known = [place for place in range(60) if place % 3]

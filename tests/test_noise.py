@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ from nightjar.progress import SILENT, Progress
 from nightjar.store import Store, schemas
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def config(measured: Path, tmp_path: Path) -> Path:
-    shutil.copytree(measured.parent, tmp_path / "project")
-    return tmp_path / "project" / measured.name
 
 
 def decision(config: Path, *overrides: str) -> dict[str, Any]:

@@ -145,6 +145,8 @@ def test_questions_are_answered_as_over_http(tmp_path: Path) -> None:
         {"item": one.item, "score": one.score, "title": one.title}
         for one in model.recommend(["item 1"], 2, "output")
     ]
+    (near,) = answer(model, ["item 1"], {"task": "neighbors", "topn": 3})
+    assert [one["title"] for one in near] == model.titles_of([one["token"] for one in near])
     several = answer(model, [{"items": ["item 1"], **asked}, {"items": ["new"], **asked}], {})
     assert several[0] == found
     assert len(several[1]) == 2

@@ -157,7 +157,7 @@ def test_short_lines_of_an_edge_list(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "source,target\n", "source,target"])
 def test_a_file_without_rows_leaves_no_corpus(tmp_path: Path, content: str) -> None:
-    with pytest.raises(SourceError, match=r"no row left: 1 read \(empty 1\)"):
+    with pytest.raises(SourceError, match=r"no row left: 1 read \(empty 1; the first at "):
         _edges(tmp_path, content)
 
 

@@ -6,7 +6,7 @@ By default they compare the last accepted night with the accepted one before it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ import typer
 from nightjar.cli.options import NightOption
 from nightjar.config import LoadedConfig
 from nightjar.errors import InputError
+from nightjar.formats.item_titles import Titles, titles_in
 from nightjar.pipeline.answerers import Answerers, AskedCorpus
 from nightjar.stages.ingest import Comparison, compare
 from nightjar.stages.report import (
@@ -24,7 +25,7 @@ from nightjar.stages.report import (
     compare_vocabularies,
     page_with_comparison,
 )
-from nightjar.store import Artifact, schemas
+from nightjar.store import Artifact, Store, schemas
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class CorpusReport:
     tokens: Artifact
     since: WordsSince | None
     """None when no earlier night was accepted."""
+    titles: Titles = field(default_factory=Titles)
+    """Of items that came or went."""
 
     @property
     def figures(self) -> dict[str, int]:
@@ -168,4 +171,18 @@ def report_corpus(loaded: LoadedConfig, corpus: str | None, nights: TwoNights) -
     if before is not None:
         earlier = answerers.corpus_stage(before, schemas.TOKENS)
         since = WordsSince(before, earlier, compare_vocabularies(tokens, earlier))
-    return CorpusReport(now, answerers.corpus_stage(now, schemas.CORPUS_REPORT), tokens, since)
+    report = answerers.corpus_stage(now, schemas.CORPUS_REPORT)
+    return CorpusReport(now, report, tokens, since, _titles(answerers.store, tokens, since))
+
+
+def _titles(store: Store, tokens: Artifact, since: WordsSince | None) -> Titles:
+    """The titles of items that came or went, as far as their events are kept."""
+    if since is None:
+        return Titles()
+    found: dict[str, str] = {}
+    for of, words in ((since.tokens, since.words.vanished), (tokens, since.words.appeared)):
+        version = of.manifest.parents.get(schemas.EVENTS, "")
+        if store.is_published(schemas.EVENTS, version):
+            events = store.open(store.ref(schemas.EVENTS, version))
+            found |= titles_in(events, words.column("token").to_pylist()).by_token
+    return Titles(found)

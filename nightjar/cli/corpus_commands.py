@@ -23,13 +23,15 @@ from nightjar.cli.night_difference_output import print_difference
 from nightjar.cli.options import CommonOptions, CorpusOption, EntryOption, NightOption, grouped
 from nightjar.cli.outputs import print_json, print_line, save_text
 from nightjar.cli.terminal import Terminal
+from nightjar.core.units import unit_of_corpus
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
+from nightjar.formats.item_titles import Titles
 from nightjar.pipeline.reporting import compare_nights, find_night, read_facts
 from nightjar.pipeline.searching import JSON_SNIPPET_CHARS, Found, SearchRequest, find_documents
 from nightjar.stages.index import Filters
 from nightjar.stages.ingest import ChangeKind, Comparison
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 app = typer.Typer()
 _HIT_INDENT = 4
@@ -116,7 +118,10 @@ def diff(
         typer.Argument(metavar="B", help="The newer version; default: the last accepted night's."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, help="List this many documents or words.")
+        int,
+        typer.Option(
+            "--limit", "-n", min=0, help="List this many documents, or words (nodes, items)."
+        ),
     ] = 20,
     corpus: CorpusOption = None,
     *,
@@ -167,7 +172,9 @@ def report(
     corpus: Annotated[
         str | None, typer.Argument(help="A corpus; needed if there are several.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="List this many words.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="List this many new ones.")
+    ] = 20,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the HTML page, with the news."),
@@ -176,15 +183,19 @@ def report(
     nights: TwoNights,
     common: CommonOptions,
 ) -> None:
-    """Describe a corpus and the words that came or went since the accepted night before."""
-    found = report_corpus(common.load(), corpus, nights)
+    """Describe a corpus and the words (nodes, items) that came or went since the night before.
+
+    The night before is the last accepted one.
+    """
+    loaded = common.load()
+    found = report_corpus(loaded, corpus, nights)
     if output is not None:
         save_text(output, found.page)
     if common.as_json:
         print_json(found.as_json())
         return
     console = Terminal()
-    _print_report(console, found, limit)
+    _print_report(console, found, limit, unit_of_corpus(loaded.config, found.night.corpus))
     if output is not None:
         print_line(console, f"page written to {output}")
 
@@ -221,7 +232,7 @@ def _print_found(console: Console, found: Found) -> None:
     console.print(Text(note, "dim"))
 
 
-def _print_report(console: Console, found: CorpusReport, limit: int) -> None:
+def _print_report(console: Console, found: CorpusReport, limit: int, unit: str) -> None:
     print_line(console, f"{found.night.label}: {found.report.ref}")
     for name, count in found.figures.items():
         console.print(f"{name.replace('_', ' '):<16}{count:>14,}", markup=False)
@@ -232,16 +243,20 @@ def _print_report(console: Console, found: CorpusReport, limit: int) -> None:
         console.print("No earlier night was accepted, so there is nothing to compare it with.")
         return
     print_line(console, f"compared with {since.night.label}, {since.tokens.ref}")
+    units = plural_of(unit)
     for title, n_words, words in (
-        ("new words", since.words.n_appeared, since.words.appeared),
-        ("words that are gone", since.words.n_vanished, since.words.vanished),
+        (f"new {units}", since.words.n_appeared, since.words.appeared),
+        (f"{units} that are gone", since.words.n_vanished, since.words.vanished),
     ):
-        _print_words(console, f"{title}: {n_words:,}", words.slice(0, limit))
+        _print_words(console, f"{title}: {n_words:,}", words.slice(0, limit), found.titles)
 
 
-def _print_words(console: Console, title: str, words: pa.Table) -> None:
+def _print_words(console: Console, title: str, words: pa.Table, titles: Titles) -> None:
     columns = (words.column(name).to_pylist() for name in ("token", "count"))
-    shown = [f"{visible(token, None)} ({count:,})" for token, count in zip(*columns, strict=True)]
+    shown = [
+        f"{visible(titles.named(token), None)} ({count:,})"
+        for token, count in zip(*columns, strict=True)
+    ]
     console.print(Text(": ".join(filter(None, (title, ", ".join(shown))))), soft_wrap=True)
 
 

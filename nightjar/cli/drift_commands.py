@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from nightjar.cli.display import steps_progress
 from nightjar.cli.options import CommonOptions, grouped
 from nightjar.cli.outputs import errors, print_json, print_line
 from nightjar.cli.tables import plain_table, print_table
-from nightjar.cli.terminal import Terminal
+from nightjar.cli.terminal import Terminal, data_text
 from nightjar.config import LoadedConfig
+from nightjar.core.units import unit_of
 from nightjar.core.using import at_work
 from nightjar.errors import ArtifactMissing, InputError
+from nightjar.formats.item_titles import Titles, titles_in
 from nightjar.pipeline.answerers import Answerers, AskedVersion
 from nightjar.pipeline.drifting import MeasuredDrift, measure_drift
 from nightjar.pipeline.provenance import read_provenance
@@ -25,6 +27,7 @@ from nightjar.wording import counted
 
 app = typer.Typer()
 _N_NEIGHBORS = 5
+_NEIGHBORS = ("neighbors_before", "neighbors_after")
 
 
 @app.command()
@@ -47,20 +50,21 @@ def drift(
         ),
     ] = None,
     n_words: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Show this many words, the farthest moved.")
+        int, typer.Option("--limit", "-n", min=1, help="Show this many words (nodes, items).")
     ] = 20,
     *,
     common: CommonOptions,
 ) -> None:
-    """Show which words moved between two versions, beside what another seed alone moves.
+    """Show which words, nodes or items moved between two versions, beside what another seed moves.
 
     Nights measure it for each candidate. 'nightjar noise' measures what another seed moves.
     """
-    found = _measured(common.load(), model, before)
+    loaded = common.load()
+    found = _measured(loaded, model, before)
     if common.as_json:
         print_json(_as_json(found, n_words))
     else:
-        _print(found, n_words)
+        _print(found, n_words, unit_of(loaded.config, found.model), Store(loaded.artifacts_dir))
 
 
 def _measured(loaded: LoadedConfig, what: str, before: str | None) -> MeasuredDrift:
@@ -130,7 +134,13 @@ def _as_json(found: MeasuredDrift, n_words: int) -> dict[str, Any]:
     }
 
 
-def _print(found: MeasuredDrift, n_words: int) -> None:
+def _titles(store: Store, found: MeasuredDrift, tokens: Sequence[str]) -> Titles:
+    """The titles of items in either version."""
+    both = (find_vectors(store, version) for version in (found.before, found.after))
+    return Titles({k: v for one in both for k, v in titles_in(one, tokens).by_token.items()})
+
+
+def _print(found: MeasuredDrift, n_words: int, unit: str, store: Store) -> None:
     console = Terminal()
     drift = found.found
     place = f"{found.model} v{found.before.number} to v{found.after.number}"
@@ -138,22 +148,28 @@ def _print(found: MeasuredDrift, n_words: int) -> None:
     moved = "" if drift.n_beyond is None else f", {drift.n_beyond:,} moved beyond chance"
     print_line(
         console,
-        f"{counted(drift.n_shared, 'word')} in both{moved}; {drift.n_come:,} came, "
+        f"{counted(drift.n_shared, unit)} in both{moved}; {drift.n_come:,} came, "
         f"{drift.n_gone:,} are gone",
     )
     if not found.artifact.has_table("words"):
         return
-    columns = ("word", "count", "moved", "by chance", "beyond", "before", "after")
+    columns = (unit, "count", "moved", "by chance", "beyond", "before", "after")
     table = plain_table(*columns, wraps=["before", "after"], is_ruled=True)
-    for row in found.artifact.read("words").slice(0, n_words).to_pylist():
+    rows = found.artifact.read("words").slice(0, n_words).to_pylist()
+    near = [(row[key] or ())[:_N_NEIGHBORS] for row in rows for key in _NEIGHBORS]
+    tokens = [*(row["token"] for row in rows), *(token for some in near for token in some)]
+    named = _titles(store, found, tokens).named
+    for row in rows:
         floor = row["floor_displacement"]
         table.add_row(
-            Text(row["token"]),
+            data_text(named(row["token"])),
             f"{row['count_after']:,}",
             f"{row['displacement']:.3f}",
             "-" if floor is None else f"{floor:.3f}",
             {None: "-", True: "yes", False: "no"}[row["is_beyond"]],
-            Text(", ".join((row["neighbors_before"] or ())[:_N_NEIGHBORS])),
-            Text(", ".join((row["neighbors_after"] or ())[:_N_NEIGHBORS])),
+            *(
+                data_text(", ".join(map(named, (row[key] or ())[:_N_NEIGHBORS])))
+                for key in _NEIGHBORS
+            ),
         )
     print_table(console, table)

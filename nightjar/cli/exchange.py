@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nightjar.config import LoadedConfig
+from nightjar.core.units import WORD, unit_of
 from nightjar.errors import InputError
 from nightjar.files.paths import check_output
 from nightjar.formats import FORMATS, ExportedVectors, Ngrams, write_vectors
@@ -43,6 +44,8 @@ class Exported:
     left_out: Counter[str]
     space: str | None = None
     """The id of the space of the vectors."""
+    unit: str = WORD
+    """What the vectors are of, in the singular."""
 
     @property
     def loading(self) -> str:
@@ -106,6 +109,7 @@ def export(
         n_tokens=len(vectors.tokens) - left_out["token_cannot_be_written"],
         n_bytes=sum(file.stat().st_size for file in files),
         left_out=left_out,
+        unit=unit_of(loaded.config, asked.model),
     )
 
 

@@ -44,7 +44,7 @@ def export(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Write only this many words, the most frequent.")
+        int | None, typer.Option(min=1, help="Write only this many tokens, the most frequent.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     night: NightOption = None,
@@ -138,7 +138,7 @@ def _print_mapped(console: Console, found: Mapped) -> None:
         line = f"{vectors} carried from the space {found.from_space} to {found.to_space}"
     print_line(console, f"{line}, to {found.path}")
     if found.residual is not None:
-        words = counted(found.n_words, "shared word")
+        words = counted(found.n_words, "shared token")
         print_line(
             console,
             f"the map is estimated from {words}: their mean cosine distance after it is "
@@ -148,10 +148,12 @@ def _print_mapped(console: Console, found: Mapped) -> None:
         print_line(console, "the map is exact: both versions were turned from one training")
 
 
-_LEFT_OUT = {
-    "token_cannot_be_written": "words that the format cannot hold",
-    "ngrams": "rows of n-grams: the format has none, so unknown words get no vector from it",
-}
+def _left_out(reason: str, n: int, unit: str) -> str:
+    """How many of what a format leaves out, and why."""
+    if reason == "ngrams":
+        rows = counted(n, "row of n-grams", "rows of n-grams")
+        return f"{rows}: the format has none, so unknown words get no vector from it"
+    return f"{counted(n, unit)} that the format cannot hold"
 
 
 def _print_export(console: Console, found: Exported) -> None:
@@ -161,5 +163,5 @@ def _print_export(console: Console, found: Exported) -> None:
     )
     print_line(console, f"{found.artifact}: {written}")
     for reason, n in found.left_out.items():
-        print_line(console, f"left out: {n:,} {_LEFT_OUT[reason]}")
+        print_line(console, f"left out: {_left_out(reason, n, found.unit)}")
     print_line(console, f"open it: {found.loading}")

@@ -41,7 +41,8 @@ from nightjar.errors import InputError, NightjarError
 
 app = typer.Typer(
     name="nightjar",
-    help="Nightly embeddings you can trust: train, evaluate and register word vectors.",
+    help="Nightly embeddings you can trust: train, evaluate and register vectors of words, "
+    "nodes and items.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -9,7 +9,9 @@ from rich.text import Text
 
 from nightjar.cli.outputs import print_line
 from nightjar.cli.tables import plain_table, print_table
+from nightjar.core.units import WORD
 from nightjar.files.harmless_text import visible
+from nightjar.formats.item_titles import Titles
 from nightjar.pipeline.reporting import NightDifference
 from nightjar.pipeline.reporting.night_difference import (
     CorpusDifference,
@@ -18,7 +20,7 @@ from nightjar.pipeline.reporting.night_difference import (
 )
 from nightjar.pipeline.reporting.word_changes import WordChanges
 from nightjar.scoring.scores import Score
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 
 def print_difference(console: Console, found: NightDifference, limit: int) -> None:
@@ -37,7 +39,7 @@ def print_difference(console: Console, found: NightDifference, limit: int) -> No
     for corpus in found.corpora:
         _print_corpus(console, corpus, limit)
     for model in found.models:
-        _print_model(console, model, limit)
+        _print_model(console, model, limit, found.after.embeds(model.model))
     _print_steps(console, found)
 
 
@@ -66,33 +68,46 @@ def _print_corpus(console: Console, found: CorpusDifference, limit: int) -> None
     for side, word in ((found.before, "before"), (found.after, "after")):
         if side is not None and side.is_accepted is False:
             print_line(console, f"  not accepted {word}: {side.reason}", "yellow")
+    side = found.after or found.before
+    units = plural_of(WORD if side is None else side.embeds)
     if found.vocabulary is None:
-        print_line(console, "  words: the tokens of a night are no longer kept")
+        print_line(console, f"  {units}: the tokens of a night are no longer kept")
         return
     vocabulary = found.vocabulary
-    _print_words(console, "new words", vocabulary.n_come, vocabulary.come[:limit])
-    _print_words(console, "words that are gone", vocabulary.n_gone, vocabulary.gone[:limit])
+    come, gone = vocabulary.come[:limit], vocabulary.gone[:limit]
+    _print_words(console, f"new {units}", vocabulary.n_come, come, vocabulary.titles)
+    _print_words(console, f"{units} that are gone", vocabulary.n_gone, gone, vocabulary.titles)
 
 
 def _print_words(
-    console: Console, title: str, n_words: int, words: Sequence[tuple[str, int]]
+    console: Console,
+    title: str,
+    n_words: int,
+    words: Sequence[tuple[str, int]],
+    titles: Titles,
 ) -> None:
-    shown = ", ".join(f"{visible(token)} ({count:,})" for token, count in words)
+    shown = ", ".join(f"{_named(token, titles)} ({count:,})" for token, count in words)
     print_line(console, f"  {title}: {n_words:,}{f': {shown}' if shown else ''}")
+
+
+def _named(token: str, titles: Titles) -> str:
+    """A token, and of an item the title."""
+    title = titles.get(token)
+    return f"{visible(token)} ({visible(title)})" if title else visible(token)
 
 
 def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _print_model(console: Console, found: ModelDifference, limit: int) -> None:
+def _print_model(console: Console, found: ModelDifference, limit: int, unit: str) -> None:
     print_line(console, f"model {found.model}", "bold")
     for side, word in ((found.before, "before"), (found.after, "after")):
         if side is None:
             print_line(console, f"  {word}: not in the config")
             continue
         version = "-" if side.version is None else f"v{side.version}"
-        words = "" if side.n_words is None else f", {counted(side.n_words, 'word')}"
+        words = "" if side.n_words is None else f", {counted(side.n_words, unit)}"
         seconds = "" if side.seconds is None else f", trained in {side.seconds:,.1f} s"
         missing = f"; {side.missing}" if side.missing else ""
         print_line(console, f"  {word}: {version} {side.outcome}{words}{seconds}{missing}")
@@ -102,9 +117,9 @@ def _print_model(console: Console, found: ModelDifference, limit: int) -> None:
         said = after.drift.get("said") or after.drift.get("note")
         print_line(console, f"  drift from v{after.drift.get('before')}: {said}")
     if found.words is None:
-        print_line(console, "  words: the vectors of a night are no longer kept")
+        print_line(console, f"  {plural_of(unit)}: the vectors of a night are no longer kept")
     else:
-        _print_word_changes(console, found.words, limit)
+        _print_word_changes(console, found.words, limit, plural_of(unit))
 
 
 def _print_scores(console: Console, changes: Sequence[ScoreChange]) -> None:
@@ -140,23 +155,25 @@ def _covered(score: Score | None) -> str:
     return "-" if score is None else f"{score.n_covered:,}/{score.n_items:,}"
 
 
-def _print_word_changes(console: Console, words: WordChanges, limit: int) -> None:
-    _print_words(console, "new words", words.n_come, words.come[:limit])
-    _print_words(console, "words that are gone", words.n_gone, words.gone[:limit])
+def _print_word_changes(console: Console, words: WordChanges, limit: int, units: str) -> None:
+    come, gone = words.come[:limit], words.gone[:limit]
+    _print_words(console, f"new {units}", words.n_come, come, words.titles)
+    _print_words(console, f"{units} that are gone", words.n_gone, gone, words.titles)
     if words.n_measured:
         beyond = "" if words.n_beyond is None else f", {words.n_beyond:,} beyond chance"
         median = "" if words.median is None else f", half of them by less than {words.median:.3f}"
-        print_line(console, f"  moved words: {words.n_measured:,} compared{beyond}{median}")
+        print_line(console, f"  moved {units}: {words.n_measured:,} compared{beyond}{median}")
     for word in words.moved[:limit]:
         floor = "" if word.floor is None else f", another seed {word.floor:.3f}"
         near = ""
         if word.neighbors_after:
             before, after = (
-                ", ".join(visible(one) for one in side[:5])
+                ", ".join(_named(one, words.titles) for one in side[:5])
                 for side in (word.neighbors_before, word.neighbors_after)
             )
             near = f": near {before}; now {after}"
-        print_line(console, f"    {visible(word.token)} {word.displacement:.3f}{floor}{near}")
+        name = _named(word.token, words.titles)
+        print_line(console, f"    {name} {word.displacement:.3f}{floor}{near}")
     if words.note:
         print_line(console, f"  ({words.note})", "dim")
 

@@ -16,10 +16,12 @@ from nightjar.cli.outputs import errors, print_alarms, print_json, print_line
 from nightjar.cli.tables import plain_table, print_table
 from nightjar.cli.terminal import Terminal
 from nightjar.core.resources import Resources, read_resources
+from nightjar.core.units import unit_of_all
 from nightjar.errors import InputError
 from nightjar.pipeline import Action, Estimate, Forecast, Plan, forecast, make_plan
 from nightjar.pipeline.provenance import n_workers
 from nightjar.promotion import read_standing
+from nightjar.wording import plural_of
 
 app = typer.Typer()
 
@@ -43,7 +45,8 @@ def plan_command(*, common: CommonOptions) -> None:
     else:
         _print_plan(Terminal(), plan)
         print_alarms(Terminal(), alarms)
-        _print_forecasts(Terminal(), forecasts, resources)
+        units = plural_of(unit_of_all(loaded.config, loaded.config.models))
+        _print_forecasts(Terminal(), forecasts, resources, units)
     for number, found in enumerate(entry for entry in forecasts if entry.refusal):
         errors.print(f"{'' if number else 'nightjar: '}{found.refusal}", markup=False)
     if any(entry.refusal for entry in forecasts):
@@ -108,7 +111,9 @@ def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any]:
     }
 
 
-def _print_forecasts(console: Console, forecasts: Sequence[Forecast], resources: Resources) -> None:
+def _print_forecasts(
+    console: Console, forecasts: Sequence[Forecast], resources: Resources, units: str
+) -> None:
     """Print what each due training needs, and what is available."""
     if not forecasts:
         return
@@ -117,7 +122,7 @@ def _print_forecasts(console: Console, forecasts: Sequence[Forecast], resources:
         console.print("Memory and time of training are known once there are tokens.", style="dim")
         return
     table = plain_table("training")
-    for column in ("words", "n-grams", "memory", "disk", "time"):
+    for column in (units, "n-grams", "memory", "disk", "time"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in forecasts:
         table.add_row(entry.model, *_forecast_cells(entry), style="red" if entry.refusal else "")

@@ -36,24 +36,30 @@ from nightjar.cli.terminal import Terminal, data_text
 from nightjar.errors import InputError
 from nightjar.files.harmless_text import visible
 from nightjar.files.paths import check_output
+from nightjar.formats.item_titles import Titles
 from nightjar.formats.origins import SPACE, companion_of, write_companion
 from nightjar.pipeline.answerers import Answerers
 from nightjar.pipeline.item_histories import history_of_user
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 app = typer.Typer()
+_MOST_NAMED = 5
+"""Items of a history that the title of an answer has: the latest ones."""
 
 
 @app.command()
 @grouped
 def neighbors(
-    words: Annotated[list[str], typer.Argument(help="Words of the vocabulary, taken together.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(help="Words (ids of nodes, of items) of the vocabulary, taken together."),
+    ],
     negative: Annotated[
-        list[str] | None, typer.Option("--not", help="Move away from this word; repeatable.")
+        list[str] | None, typer.Option("--not", help="Move away from this word or id; repeatable.")
     ] = None,
     threshold: Annotated[
         float,
-        typer.Option(min=-1, max=1, help="Show words at least this similar; 0.7 for synonyms."),
+        typer.Option(min=-1, max=1, help="Show those at least this similar; 0.7 for synonyms."),
     ] = -1.0,
     topn: TopnOption = 10,
     approximate: ApproximateOption = False,
@@ -61,7 +67,7 @@ def neighbors(
     asked: Asked,
     common: CommonOptions,
 ) -> None:
-    """Find the nearest words by cosine similarity, in each model's champion."""
+    """Find the nearest words, nodes or items by cosine similarity, in each model's champion."""
     answers = ask(
         common.load(),
         asked,
@@ -99,46 +105,46 @@ def analogy(
 @app.command()
 @grouped
 def similar(
-    a: Annotated[str, typer.Argument(help="One word.")],
+    a: Annotated[str, typer.Argument(help="One word or id.")],
     b: Annotated[str, typer.Argument(help="Another.")],
     *,
     asked: Asked,
     common: CommonOptions,
 ) -> None:
-    """Compute the cosine similarity of two words, in each model's champion."""
+    """Compute the cosine similarity of two words, nodes or items, in each model's champion."""
     answers = ask(common.load(), asked, [a, b], task="similarity")
     if common.as_json:
         _print_json(answers, "similarity")
     else:
-        _print_rows(Terminal(), answers, [f"{a}, {b}"], ["words"])
+        _print_rows(Terminal(), answers, [f"{a}, {b}"], [plural_of(_unit(answers))])
 
 
 @app.command()
 @grouped
 def cluster(
-    words: Annotated[list[str], typer.Argument(help="Words of the vocabulary.")],
+    words: Annotated[list[str], typer.Argument(help="Words (ids) of the vocabulary.")],
     n_clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many.")] = 2,
     *,
     asked: Asked,
     common: CommonOptions,
 ) -> None:
-    """Group words that belong together, in each model's champion."""
+    """Group words, nodes or items that belong together, in each model's champion."""
     answers = ask(common.load(), asked, words, task="cluster", n_clusters=n_clusters)
     if common.as_json:
         _print_json(answers, "clusters")
     else:
-        _print_rows(Terminal(), answers, words, ["word"])
+        _print_rows(Terminal(), answers, words, [_unit(answers)])
 
 
 @app.command()
 @grouped
 def odd(
-    words: Annotated[list[str], typer.Argument(help="At least three words of the vocabulary.")],
+    words: Annotated[list[str], typer.Argument(help="At least three words (ids).")],
     *,
     asked: Asked,
     common: CommonOptions,
 ) -> None:
-    """Find the word that fits the others least, in each model's champion."""
+    """Find the word, node or item that fits the others least, in each model's champion."""
     answers = ask(common.load(), asked, words, task="odd_one_out")
     if common.as_json:
         _print_json(answers, "odd_one_out")
@@ -152,7 +158,8 @@ def odd(
         _print_rows(Terminal(), shown, words, ["similarity to the mean of all"])
         for answer in answers:
             if answer.found is not None:
-                print_line(Terminal(), f"{answer.model}: {visible(answer.found[0]['word'], None)}")
+                named = answer.titles.named(answer.found[0]["word"])
+                print_line(Terminal(), f"{answer.model}: {visible(named, None)}")
 
 
 @app.command()
@@ -239,7 +246,11 @@ def recommend(
     *,
     common: CommonOptions,
 ) -> None:
-    """Recommend the next items after some items, or for a user, by a model of events."""
+    """Recommend the next items after some items, or for a user, by a model of events.
+
+    A user or items that nobody knows are an error (exit code 2). Where there is nothing left to
+    recommend, it says why (exit code 0; 'remarks' in JSON).
+    """
     loaded = common.load()
     if bool(items) == (user is not None):
         raise InputError("name items, or a user with --user, one of them")
@@ -257,14 +268,18 @@ def recommend(
     if common.as_json:
         _print_json([answer], "recommendations")
         return
-    title = f"for the user {user}" if user is not None else f"after {', '.join(items or [])}"
+    given = [answer.titles.named(item) for item in items or []]
+    more = f"{len(given) - _MOST_NAMED:,} more, " if len(given) > _MOST_NAMED else ""
+    after = f"{more}{', '.join(given[-_MOST_NAMED:])}"
+    title = f"after {after}" if user is None else f"for the user {user}"
     console = Terminal()
     console.print(data_text(f"{answer.model} recommends {title}", "italic"))
     table = plain_table("item", "title", "score")
     for found in answer.found:
         named = data_text(found["title"] or "")
         table.add_row(data_text(found["item"]), named, f"{found['score']:.4f}")
-    print_table(console, table)
+    if answer.found:
+        print_table(console, table)
     _print_problems(console, [answer])
 
 
@@ -299,6 +314,17 @@ def _lines_of_stdin() -> list[str]:
     return lines
 
 
+def _unit(answers: Sequence[Answer]) -> str:
+    """What the models have vectors of; "token" where they differ."""
+    units = {answer.unit for answer in answers if answer.problem is None}
+    return units.pop() if len(units) == 1 else "token"
+
+
+def _titles(answers: Sequence[Answer]) -> Titles:
+    """The titles of items that any of the models knows."""
+    return Titles({k: v for answer in answers for k, v in answer.titles.by_token.items()})
+
+
 def _print_json(answers: Sequence[Answer], key: str) -> None:
     print_json({answer.model: answer.as_json(key) for answer in answers})
 
@@ -312,12 +338,13 @@ def _tell_neighbors(answers: Sequence[Answer], as_json: bool, title: str) -> Non
         return
     console = Terminal()
     lists = {answer.model: answer.found[0] for answer in answers if answer.found}
+    titles = _titles(answers)
     console.print(data_text(title, "italic"))
 
     def table_of(models: Sequence[str]) -> Table:
         table = Table(*map(_whole_column, models), header_style="bold")
         for rank in range(max((len(lists[model]) for model in models), default=0)):
-            table.add_row(*(_neighbor_cell(lists[model], rank) for model in models))
+            table.add_row(*(_neighbor_cell(lists[model], rank, titles) for model in models))
         return table
 
     _print_side_by_side(console, list(lists), table_of)
@@ -342,11 +369,15 @@ def _print_side_by_side(
         first += n_models
 
 
-def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int) -> Text:
+def _neighbor_cell(found: Sequence[Mapping[str, Any]], rank: int, titles: Titles) -> Text:
     if rank >= len(found):
         return Text("")
     near = found[rank]
-    return Text.assemble(data_text(near["token"]), " ", (f"{near['similarity']:.3f}", "dim"))
+    title = titles.get(near["token"])
+    named = (" ", data_text(visible(title), "italic")) if title else ()
+    return Text.assemble(
+        data_text(near["token"]), *named, " ", (f"{near['similarity']:.3f}", "dim")
+    )
 
 
 def _print_rows(
@@ -354,11 +385,15 @@ def _print_rows(
 ) -> None:
     """Print one value of each answer: a row per label, a column per model."""
     found = {answer.model: answer.found for answer in answers if answer.problem is None}
+    titles = _titles(answers)
 
     def table_of(models: Sequence[str]) -> Table:
         table = Table(*columns, *map(_whole_column, models), header_style="bold")
         for row, label in enumerate(labels):
-            table.add_row(data_text(label), *(_value_cell(found[model][row]) for model in models))
+            table.add_row(
+                data_text(titles.named(label)),
+                *(_value_cell(found[model][row]) for model in models),
+            )
         return table
 
     _print_side_by_side(console, list(found), table_of)
@@ -395,7 +430,7 @@ def _print_problems(console: Console, answers: Sequence[Answer]) -> None:
 
 def _print_indexes(console: Console, found: Sequence[IndexedModel]) -> None:
     """Print a row per index, then why models have none."""
-    table = plain_table("model", "artifact", "words", "recall@10", "seconds")
+    table = plain_table("model", "artifact", "vectors", "recall@10", "seconds")
     for entry in found:
         if entry.index is not None:
             manifest = entry.index.manifest

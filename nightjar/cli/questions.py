@@ -6,8 +6,8 @@ version that :mod:`nightjar.pipeline.answerers` chooses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,9 +17,12 @@ from nightjar.cli.indexes import attach_index
 from nightjar.cli.options import NightOption
 from nightjar.cli.outputs import errors
 from nightjar.config import LoadedConfig
+from nightjar.core.units import WORD, unit_of
 from nightjar.errors import InputError
-from nightjar.model.lookup import answer
+from nightjar.formats.item_titles import Titles, titles_of
+from nightjar.model.lookup import VectorModel, answer
 from nightjar.pipeline.answerers import Answerers, named_model_errors
+from nightjar.wording import counted
 
 _OF_TEXTS = ("encode", "rank")
 
@@ -53,6 +56,10 @@ class Answer:
     """How words that are not in the vocabulary were read, and which items are unknown."""
     space: str | None = None
     """The id of the space of the model's vectors."""
+    unit: str = WORD
+    """What the model has vectors of, in the singular."""
+    titles: Titles = field(default_factory=Titles)
+    """Of the items that are asked about and found."""
 
     def as_json(self, key: str) -> dict[str, Any]:
         """Plain JSON types, the answer under ``key``."""
@@ -62,6 +69,7 @@ class Answer:
             "space": self.space,
             "problem": self.problem,
             "remarks": list(self.remarks),
+            **({"titles": dict(self.titles.by_token)} if self.titles.by_token else {}),
         }
 
 
@@ -105,13 +113,39 @@ def _ask_one(
             attach_index(answerers, asked, model, errors)
         with named_model_errors():
             found = answer(model, items, parameters)
+            unit = unit_of(answerers.loaded.config, asked.model)
             if parameters["task"] in _OF_TEXTS:
-                return Answer(name, found, space=model.space)
+                return Answer(name, found, space=model.space, unit=unit)
             if parameters["task"] == "recommend":
                 unknown = [
                     f"{item} is not known, and left out" for item in model.unknown_items(items)
                 ]
-                return Answer(name, found, None, tuple(unknown), model.space)
+                titles = titles_of(model, items)
+                remarks = (*unknown, *([] if found else [_why_nothing(model, items)]))
+                return Answer(name, found, None, remarks, model.space, unit, titles)
             words = dict.fromkeys((*items, *parameters.get("negative", ())))
-            remarks = (reading.remark for reading in model.readings(list(words)))
-            return Answer(name, found, None, tuple(filter(None, remarks)), model.space)
+            remarks = tuple(r.remark for r in model.readings(list(words)) if r.remark)
+            titles = titles_of(model, [*words, *_tokens(found)])
+            return Answer(name, found, None, remarks, model.space, unit, titles)
+
+
+def _why_nothing(model: VectorModel, history: Sequence[str]) -> str:
+    """Why a model that knows items of ``history`` recommends none."""
+    n_seen = len(set(history).intersection(model.table.tokens_of(np.arange(len(model.table)))))
+    if n_seen == len(model.table):
+        return (
+            f"nothing to recommend: all {counted(n_seen, 'item')} that it knows are in the "
+            f"history; --repeat recommends those, too"
+        )
+    return (
+        "nothing to recommend: no other item stood near those of the history; --by input asks "
+        "their vectors"
+    )
+
+
+def _tokens(found: Any) -> Iterator[str]:
+    """The tokens of lists of neighbours; of answers of other tasks none."""
+    for near in found if isinstance(found, list) else ():
+        for one in near if isinstance(near, list) else ():
+            if isinstance(one, dict) and "token" in one:
+                yield one["token"]

@@ -27,7 +27,9 @@ from nightjar.cli.tables import fits, plain_table
 from nightjar.cli.terminal import Terminal
 from nightjar.config import EventsCorpusConfig, LoadedConfig
 from nightjar.core import Night, Nights
+from nightjar.core.units import WORD
 from nightjar.errors import LeaseTaken, NightjarError
+from nightjar.files.harmless_text import visible
 from nightjar.pipeline import (
     DirectRunner,
     ModelOutcome,
@@ -50,7 +52,7 @@ from nightjar.promotion import Outcome
 from nightjar.registry import CHALLENGER, CHAMPION, is_server, masked, page_of, tracking_uri
 from nightjar.scoring.scores import Score
 from nightjar.store import acquire_lease
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +284,7 @@ def _print_by_model(console: Console, outcomes: Sequence[ModelOutcome]) -> None:
 
 def _caption(outcomes: Sequence[ModelOutcome]) -> str:
     caps = {score.max_vocabulary for outcome in outcomes for score in outcome.scores.values()}
-    tokens = " and ".join(dict.fromkeys(f"{outcome.embeds}s" for outcome in outcomes))
+    tokens = " and ".join(dict.fromkeys(plural_of(outcome.embeds) for outcome in outcomes))
     cap = f" (among the {max(caps):,} most frequent {tokens})" if caps else ""
     return f"score, interval, items covered of all{cap}"
 
@@ -358,12 +360,13 @@ def _sample(loaded: LoadedConfig, outcome: ModelOutcome) -> list[WordSample]:
 
     Of a champion of nodes or items on every night: nobody knows ids by heart.
     """
-    if outcome.decision != Outcome.PROMOTED and outcome.embeds == "word":
+    if outcome.decision != Outcome.PROMOTED and outcome.embeds == WORD:
         return []
     try:
         return sample_words(loaded, outcome, _N_SAMPLES)
     except NightjarError as error:
-        logger.warning("%s: no words are shown: %s", outcome.model, error)
+        units = plural_of(outcome.embeds)
+        logger.warning("%s: no %s are shown: %s", outcome.model, units, error)
         return []
 
 
@@ -374,11 +377,13 @@ def _print_samples(
 ) -> None:
     if not any(samples.values()):
         return
-    tokens = " and ".join(dict.fromkeys(f"{found.embeds}s" for found in outcomes))
+    tokens = " and ".join(dict.fromkeys(plural_of(found.embeds) for found in outcomes))
     console.print(f"\n{tokens.capitalize()} and their nearest ones:")
     for model, shown in samples.items():
         for sample in shown:
-            print_line(console, f"  {model}: {sample.word}: {', '.join(sample.neighbors)}")
+            named = sample.titles.named
+            near = ", ".join(visible(named(token), None) for token in sample.neighbors)
+            print_line(console, f"  {model}: {visible(named(sample.word), None)}: {near}")
 
 
 def _program(name: str) -> str:

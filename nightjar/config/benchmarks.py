@@ -58,6 +58,9 @@ class NodeClassificationBenchmark(FileBenchmark, _OfCorpus):
     type: Literal["node_classification"]
     train_share: float = Field(0.5, gt=0, lt=1, description="of the labelled nodes")
     splits: int = Field(5, ge=1, le=100, description="drawn at random, their scores averaged")
+    max_nodes: int = Field(
+        100_000, ge=10, description="more labelled nodes are sampled, the same ones every night"
+    )
     metric: Literal["micro_f1", "macro_f1"] = Field("micro_f1", description="for the gate")
 
 

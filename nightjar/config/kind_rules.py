@@ -14,6 +14,7 @@ from nightjar.config.corpora import (
 from nightjar.config.registry_sections import GateBenchmarks
 from nightjar.config.trainers import (
     FastTextConfig,
+    ImportConfig,
     ModelConfig,
     ProneConfig,
     SifConfig,
@@ -90,6 +91,14 @@ def _check_holds_out(
                     f"{key} asks for last events that no model has seen, and "
                     f"corpora.{corpus}.held_out.{part} is 0: raise it{only}"
                 )
+        needed = found.held_out.test + found.held_out.validation + 1
+        if found.sessions.max_events < needed:
+            raise ValueError(
+                f"{key} asks for last events, and corpora.{corpus}.sessions.max_events is "
+                f"{found.sessions.max_events}: a session is held out of if it has {needed} events "
+                f"(held_out.test and validation, and one before them). Raise max_events to "
+                f"{needed} or more{only}"
+            )
 
 
 def check_gates(
@@ -121,7 +130,7 @@ def check_gates(
 def check_recommending(
     models: Mapping[str, ModelConfig], scored: Mapping[str, Mapping[str, BenchmarkConfig]]
 ) -> None:
-    """Raise ValueError for a benchmark by output vectors of a model that learns none.
+    """Raise ValueError for a model that cannot recommend as a benchmark asks it to.
 
     ``scored`` has the benchmarks that score each model.
     """
@@ -129,6 +138,13 @@ def check_recommending(
         model = models[name]
         has_outputs = isinstance(model, Word2VecConfig | FastTextConfig) and model.negative > 0
         for benchmark, found in benchmarks.items():
+            if isinstance(model, ImportConfig) and isinstance(found, NextItemBenchmark):
+                raise ValueError(
+                    f"models.{name}: vectors from a file come without what recommends items (how "
+                    f"often they stood together, and a fitted blend), so "
+                    f"evaluation.benchmarks.{benchmark} cannot score them; train a model with "
+                    f"word2vec, fasttext or glove in place of the import"
+                )
             if isinstance(found, NextItemBenchmark) and found.by == "output" and not has_outputs:
                 raise ValueError(
                     f"evaluation.benchmarks.{benchmark}.by: models.{name} has no output vectors "

@@ -179,8 +179,8 @@ class CsvSource(_TableSource):
         return self
 
 
-class SqlSource(_Source):
-    """Rows of a database query, one document each (docs/sources.md)."""
+class DatabaseRows(Section):
+    """Where rows of a database come from: the connection, the query, and what tells rows apart."""
 
     type: Literal["sql"]
     url: DatabaseUrl | None = Field(
@@ -190,23 +190,35 @@ class SqlSource(_Source):
         None, description="or the environment variable with the URL, including its password"
     )
     query: Query = Field(description="a SELECT; it is used as a subquery")
-    key_column: Text = Field(description="unique key of a row; also the document's id")
+    key_column: Text = Field(description="unique key of a row")
     watermark_column: Text | None = Field(
         None, description="increases with each change; a night reads rows from the last value on"
     )
     check_deleted: bool = Field(
         True, description="with a watermark: read all keys, to notice deleted rows"
     )
-    text_column: Text | Patterns = Field("text", description=_TEXTS)
-    join: str = Field("\n\n", description=_JOIN)
-    language_column: Text | None = Field(None, description=_LANGUAGE)
-    where: Conditions = Field({}, description=_WHERE)
-    errors: DecodingErrors = Field("quarantine", description=_TEXT_ERRORS)
 
     @property
     def is_remote(self) -> bool:
         """Always true: its rows are fetched."""
         return True
+
+    @model_validator(mode="after")
+    def _one_url(self) -> Self:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("give url or url_env, one of them")
+        return self
+
+
+class SqlSource(DatabaseRows, _Source):
+    """Rows of a database query, one document each (docs/sources.md)."""
+
+    key_column: Text = Field(description="unique key of a row; also the document's id")
+    text_column: Text | Patterns = Field("text", description=_TEXTS)
+    join: str = Field("\n\n", description=_JOIN)
+    language_column: Text | None = Field(None, description=_LANGUAGE)
+    where: Conditions = Field({}, description=_WHERE)
+    errors: DecodingErrors = Field("quarantine", description=_TEXT_ERRORS)
 
     @property
     def named_columns(self) -> list[tuple[str, str]]:
@@ -227,12 +239,6 @@ class SqlSource(_Source):
         texts = [self.text_column] if isinstance(self.text_column, str) else self.text_column
         others = (*texts, self.language_column, *self.where, self.watermark_column)
         return list(dict.fromkeys([self.key_column, *(name for name in others if name)]))
-
-    @model_validator(mode="after")
-    def _one_url(self) -> Self:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("give url or url_env, one of them")
-        return self
 
 
 FileSourceConfig = (

@@ -13,11 +13,9 @@ from pydantic import Field, model_validator
 from nightjar.config.sections import CsvMark, Delimiter, Encoding, Section, Text
 from nightjar.config.sources import (
     Conditions,
-    DatabaseUrl,
+    DatabaseRows,
     DecodingErrors,
-    EnvironmentName,
     Files,
-    Query,
 )
 
 _ENCODING = "or auto: by a byte order mark, else UTF-8 if valid, else detected"
@@ -78,28 +76,7 @@ class _JsonRows(Files):
     errors: DecodingErrors = Field("quarantine", description=_ERRORS)
 
 
-class _SqlRows(_Rows):
-    type: Literal["sql"]
-    url: DatabaseUrl | None = Field(
-        None, description="as in postgresql://reader@host/base or sqlite:///file.db; no password"
-    )
-    url_env: EnvironmentName | None = Field(
-        None, description="or the environment variable with the URL, including its password"
-    )
-    query: Query = Field(description="a SELECT; it is used as a subquery")
-    key_column: Text = Field(description="unique key of a row")
-    watermark_column: Text | None = Field(
-        None, description="increases with each change; a night reads rows from the last value on"
-    )
-    check_deleted: bool = Field(
-        True, description="with a watermark: read all keys, to notice deleted rows"
-    )
-
-    @property
-    def is_remote(self) -> bool:
-        """Always true: its rows are fetched."""
-        return True
-
+class _SqlRows(DatabaseRows, _Rows):
     @property
     def named_columns(self) -> list[tuple[str, str]]:
         """Each key that names a column, and the column."""
@@ -112,12 +89,6 @@ class _SqlRows(_Rows):
     def columns(self) -> list[str]:
         """The columns to read, without repetition, the key first."""
         return list(dict.fromkeys(name for _, name in self.named_columns))
-
-    @model_validator(mode="after")
-    def _one_url(self) -> Self:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("give url or url_env, one of them")
-        return self
 
 
 class _Edges(_Rows):

@@ -51,7 +51,7 @@ def lay_out(table: VectorTable, start: Floats, report: Report) -> Floats:
         weights = np.maximum(np.take_along_axis(scores, nearest, axis=1), 1e-3) ** 4
         weights /= weights.sum(axis=1, keepdims=True)
         positions[part] = np.einsum("ij,ijk->ik", weights, laid_out[nearest])
-        report(f"placed {counted(part.stop, 'word')}")
+        report(f"placed {counted(part.stop, 'point')}")
     return positions
 
 
@@ -94,7 +94,7 @@ def _descend(
         lengths = np.linalg.norm(steps, axis=1, keepdims=True)
         steps *= np.minimum(1.0, _LONGEST_STEP / np.maximum(lengths, 1e-12))
         positions = positions + steps * (0.25 * (1.0 - done / _N_ROUNDS))
-        report(f"laying out {counted(n_words, 'word')}, {done * 100 // _N_ROUNDS} %")
+        report(f"laying out {counted(n_words, 'point')}, {done * 100 // _N_ROUNDS} %")
     return positions
 
 

@@ -17,7 +17,7 @@ from nightjar.drawing.labels import labelled
 from nightjar.drawing.neighbour_graph import lay_out_rows
 from nightjar.files.harmless_text import harmless, visible
 from nightjar.model.lookup.nearest import row_lengths, unit_rows
-from nightjar.wording import counted
+from nightjar.wording import counted, with_article
 
 MAX_WORDS = 1_200
 """A map has at most so many words: a page of several maps stays below two megabytes."""
@@ -60,7 +60,8 @@ for (const map of document.querySelectorAll('.map')) {
     const wanted = field.value.trim().toLowerCase();
     list.replaceChildren();
     for (const [circle, text] of words) {
-      const is_hit = wanted !== '' && text.startsWith(wanted);
+      const is_hit = wanted !== '' && (text.startsWith(wanted)
+        || (circle.dataset.title || '').includes(wanted));
       circle.classList.toggle('hit', is_hit);
       if (is_hit && list.children.length < 30) {
         const item = document.createElement('li');
@@ -71,7 +72,7 @@ for (const map of document.querySelectorAll('.map')) {
     }
     if (wanted !== '' && !list.children.length) {
       const item = document.createElement('li');
-      item.textContent = 'no word on the map begins like this';
+      item.textContent = 'nothing on the map begins like this';
       list.append(item);
     }
   });
@@ -88,6 +89,8 @@ class MappedWord:
     count: int
     mark: int = 0
     """0, or which of the two kinds of words that are drawn in a colour."""
+    title: str = ""
+    """Of an item: what people know it by."""
 
 
 def place_words(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -124,13 +127,13 @@ def map_of_words(
     """
     if not words:
         return ""
-    drawn = _on_paper(places)
+    drawn, sought = _on_paper(places), with_article(embeds)
     parts = [
         f'<figure class="map"><h3>{escape(harmless(title))}</h3>',
         f'<p class="muted">{"".join(_legend(words, marks, embeds))}</p>',
         (
             '<input type="search" autocomplete="off" spellcheck="false" disabled '
-            f'placeholder="find a {embeds}" aria-label="find a {embeds} on the map: '
+            f'placeholder="find {sought}" aria-label="find {sought} on the map: '
             f'{escape(harmless(title), quote=True)}"><ul></ul>'
         ),
         (
@@ -169,15 +172,26 @@ def _circles(words: Sequence[MappedWord], drawn: NDArray[np.float64]) -> Iterato
         word, (x, y) = words[place], drawn[place].tolist()
         kind = f' class="m{word.mark}"' if word.mark else ""
         yield (
-            f'<circle{kind} cx="{x:.1f}" cy="{y:.1f}" r="2"><title>{escape(visible(word.token))}, '
-            f"{counted(word.count, 'time')}</title></circle>"
+            f'<circle{kind}{_data(word)} cx="{x:.1f}" cy="{y:.1f}" r="2">'
+            f"<title>{_said(word)}, {counted(word.count, 'time')}</title></circle>"
         )
+
+
+def _said(word: MappedWord) -> str:
+    title = f" ({escape(visible(word.title))})" if word.title else ""
+    return f"{escape(visible(word.token))}{title}"
+
+
+def _data(word: MappedWord) -> str:
+    """The title, for the search; its letters may be anywhere in it."""
+    title = escape(visible(word.title).lower(), quote=True) if word.title else ""
+    return f' data-title="{title}"' if title else ""
 
 
 def _labels(words: Sequence[MappedWord], drawn: NDArray[np.float64]) -> Iterator[str]:
     # Words in a colour are named first.
     order = sorted(range(len(words)), key=lambda number: words[number].mark == 0)
-    texts = [visible(words[place].token, _LONGEST_LABEL) for place in order]
+    texts = [visible(words[place].title or words[place].token, _LONGEST_LABEL) for place in order]
     points = drawn[order] * (1, -1) + (0, _SIZE)
     box = (0.0, float(_SIZE), 0.0, float(_SIZE))
     narrow = labelled(texts, points.astype(np.float32), box, (_SIZE, _SIZE), 40)

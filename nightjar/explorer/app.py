@@ -38,7 +38,7 @@ from nightjar.explorer.overview import REPORT
 from nightjar.explorer.pages import map as map_of_words
 from nightjar.explorer.pages.cards import cards_page
 from nightjar.explorer.pages.documents_page import documents_page
-from nightjar.explorer.pages.elements import Component, Request, Screen, notice, word_link
+from nightjar.explorer.pages.elements import Component, Request, Screen, notice, word_links
 from nightjar.explorer.pages.moved_page import moved_page
 from nightjar.explorer.pages.neighbours import analogies_page, words_page
 from nightjar.explorer.pages.overview_page import overview_page
@@ -108,9 +108,11 @@ def _add_frame(app: Dash, library: Library) -> None:
     @app.callback(Output("controls", "children"), *_URL)
     def show_controls(path: str | None, search: str | None) -> Component:
         view = read_view(path, search)
+        catalogue = _catalogue(library, view.path)
+        unit = _unit(library, view, catalogue)
         return [
-            html.Div([html.Strong("Nightjar"), navigation(view)], className="bar-top"),
-            fields(view, _catalogue(library, view.path)),
+            html.Div([html.Strong("Nightjar"), navigation(view, unit)], className="bar-top"),
+            fields(view, catalogue, unit),
             dcc.Store(id="fields-of", data=[path, search]),
         ]
 
@@ -153,6 +155,15 @@ def _catalogue(library: Library, path: str) -> Catalogue:
         return library.catalogue()
     except TROUBLE as error:
         return Catalogue((), (str(error),))
+
+
+def _unit(library: Library, view: View, catalogue: Catalogue) -> str:
+    """What the versions that a page shows have vectors of; elsewhere, what all models have."""
+    try:
+        shown = catalogue.sides(view.left, view.right) if catalogue.versions else ()
+    except TROUBLE:
+        shown = ()
+    return library.unit(*shown)
 
 
 def _add_fields(app: Dash, library: Library) -> None:
@@ -241,10 +252,11 @@ def suggestions(library: Library, view: View, prefix: str) -> Component:
         table = library.model(version).table
         rows = index.rows(prefix, _N_SUGGESTIONS)
         tokens = table.tokens_of(np.array(rows, np.int64))
+        link = word_links(view, library.model(version), tokens, view.path)
         return [
-            html.Span([word_link(view, token, view.path), html.Small(f"{table.counts[row]:,}")])
+            html.Span([link(token), html.Small(f"{table.counts[row]:,}")])
             for token, row in zip(tokens, rows, strict=True)
-        ] or html.Small("no word starts like this")
+        ] or html.Small(f"no {library.unit(version)} starts like this")
     except TROUBLE as error:
         return html.Small(str(error))
 

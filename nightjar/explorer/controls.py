@@ -9,8 +9,9 @@ from dash import dcc, html
 from nightjar.errors import InputError
 from nightjar.explorer.catalogue import Catalogue
 from nightjar.explorer.pages.elements import Component
-from nightjar.explorer.view import PAGES, View
+from nightjar.explorer.view import PAGES, View, page_title
 from nightjar.files.harmless_text import visible
+from nightjar.wording import plural_of
 
 TEXTS = {
     "/words": ("word",),
@@ -30,9 +31,9 @@ CHOICES = {
 _TITLES = {
     "left": "left",
     "right": "right",
-    "word": "word",
-    "positive": "words to add",
-    "negative": "words to take away",
+    "word": "{unit}",
+    "positive": "{units} to add",
+    "negative": "{units} to take away",
     "least": "occurrences at least",
     "query": "look for",
     "contains": "only with (word or regular expression)",
@@ -47,8 +48,8 @@ _OPTIONS: dict[str, list[dict[str, Any]]] = {
     "topn": [{"label": str(number), "value": number} for number in (5, 10, 15, 25, 50, 100)],
     "side": [{"label": "left", "value": "left"}, {"label": "right", "value": "right"}],
     "method": [
-        {"label": "principal components, all words", "value": "pca"},
-        {"label": "neighbour graph, frequent words", "value": "neighbours"},
+        {"label": "principal components, all {units}", "value": "pca"},
+        {"label": "neighbour graph, frequent {units}", "value": "neighbours"},
     ],
 }
 _LONGEST = 20_000
@@ -59,31 +60,36 @@ def shows_versions(path: str) -> bool:
     return "right" in CHOICES.get(path, ())
 
 
-def navigation(view: View) -> Component:
+def _worded(text: str, unit: str) -> str:
+    """A title, for models of ``unit`` (singular)."""
+    return text.format(unit=unit, units=plural_of(unit))
+
+
+def navigation(view: View, unit: str) -> Component:
     """Links to the other pages, keeping the versions and the word."""
     return html.Nav(
         [
             dcc.Link(
-                title,
+                page_title(path, unit),
                 href=view.link(path=path, box=None) or path,
                 className="current" if path == view.path else "",
             )
-            for path, title in PAGES.items()
+            for path in PAGES
         ]
     )
 
 
-def fields(view: View, catalogue: Catalogue) -> Component:
+def fields(view: View, catalogue: Catalogue, unit: str) -> Component:
     """The fields of the page that ``view`` shows."""
-    texts = [_text_field(view, name) for name in TEXTS.get(view.path, ())]
+    texts = [_text_field(view, name, unit) for name in TEXTS.get(view.path, ())]
     button = html.Button("Go", id={"button": "go"}, n_clicks=0, className="go")
-    choices = [_choice(view, catalogue, name) for name in CHOICES.get(view.path, ())]
+    choices = [_choice(view, catalogue, name, unit) for name in CHOICES.get(view.path, ())]
     if not texts and not choices:
         return None
     return html.Div([*texts, button if texts else None, *choices], className="fields")
 
 
-def _text_field(view: View, name: str) -> Component:
+def _text_field(view: View, name: str, unit: str) -> Component:
     field = dcc.Input(
         id={"text": name},
         value=str(getattr(view, name)),
@@ -95,16 +101,18 @@ def _text_field(view: View, name: str) -> Component:
         autoFocus=name in {"word", "positive", "query"},
     )
     suggestions = html.Div(id="suggestions") if name == "word" else None
-    return html.Label([_TITLES[name], field, suggestions], className=f"field {name}")
+    return html.Label([_worded(_TITLES[name], unit), field, suggestions], className=f"field {name}")
 
 
-def _choice(view: View, catalogue: Catalogue, name: str) -> Component:
-    options = _OPTIONS.get(name)
+def _choice(view: View, catalogue: Catalogue, name: str, unit: str) -> Component:
+    options = [
+        {**option, "label": _worded(option["label"], unit)} for option in _OPTIONS.get(name, ())
+    ]
     value = getattr(view, name)
     if name == "entry":
         options = [{"label": visible(entry), "value": entry} for entry in catalogue.entries]
         value = value or next(iter(catalogue.entries), None)
-    elif options is None:
+    elif not options:
         options = [{"label": version.label, "value": version.key} for version in catalogue.versions]
         value = _chosen(view, catalogue, name)
     elif value not in [option["value"] for option in options]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightjar.config import LoadedConfig
+from nightjar.core.units import unit_of_all
 from nightjar.explorer.catalogue import Catalogue, Version, read_catalogue
 from nightjar.explorer.floors import BandFloor, floor_for
 from nightjar.explorer.jobs import Jobs, Pending
@@ -26,6 +27,7 @@ from nightjar.pipeline.answerers import Answerers, AskedVersion
 from nightjar.pipeline.history import History, Judged, read_history
 from nightjar.registry import model_files
 from nightjar.store import Store, names, schemas
+from nightjar.wording import plural_of
 
 _MAX_OPEN = 8
 _DIGEST_LENGTH = 8
@@ -81,6 +83,12 @@ class Library:
         """The current versions."""
         return read_catalogue(Answerers(self.loaded), self._names)
 
+    def unit(self, *versions: Version) -> str:
+        """What the versions have vectors of, in the singular; without any, all models."""
+        config = self.loaded.config
+        models = [version.model for version in versions] or list(config.models)
+        return unit_of_all(config, models)
+
     def history(self) -> History:
         """The current scores and events."""
         return read_history(self.loaded, self._judged)
@@ -121,7 +129,7 @@ class Library:
         directory = self._directory(version, opened, PREFIX_KIND)
         found: PrefixIndex | Pending = self._jobs.get(
             directory.name,
-            "sorting the words",
+            f"sorting the {plural_of(self.unit(version))}",
             lambda _: PrefixIndex.open(directory, opened.model.table),
         )
         return found
@@ -131,7 +139,7 @@ class Library:
         opened = self._opened(version)
         found: NDArray[np.int64] | Pending = self._jobs.get(
             ("start", opened.digest),
-            f"choosing words of {version.label}",
+            f"choosing {plural_of(self.unit(version))} of {version.label}",
             lambda _: start_words(opened.model.table),
         )
         return found
@@ -143,7 +151,7 @@ class Library:
         found: WordMap | Pending = self._jobs.get(
             directory.name,
             f"the map of {version.label}",
-            lambda report: open_map(directory, opened.model, method, report),
+            lambda report: open_map(directory, opened.model, method, report, self.unit(version)),
         )
         return found
 
@@ -154,7 +162,7 @@ class Library:
         found: MovedWords | Pending = self._jobs.get(
             ("moved", left.key, right.key, least, None if floor is None else floor.noise),
             f"comparing {left.label} with {right.label}",
-            lambda report: moved_words(*models, least, report, floor),
+            lambda report: moved_words(*models, least, report, floor, unit=self.unit(left, right)),
         )
         return found
 

@@ -96,6 +96,8 @@ def moved_words(
     least: int,
     report: Report,
     floor: BandFloor | None = None,
+    *,
+    unit: str = "word",
 ) -> MovedWords:
     """Find the words that moved most among those with at least ``least`` occurrences in both.
 
@@ -108,21 +110,21 @@ def moved_words(
             f"vectors of {sizes[0]} and of {counted(sizes[1], 'value')} cannot be aligned: choose "
             f"two versions with the same vector size"
         )
-    shared = _shared(left.table, right.table, least, report)
+    shared = _shared(left.table, right.table, least, report, unit)
     if len(shared.left) <= sizes[0]:
         raise InputError(
-            f"{counted(len(shared.left), 'word')} occur {counted(least, 'time')} or more in both "
+            f"{counted(len(shared.left), unit)} occur {counted(least, 'time')} or more in both "
             f"versions: an alignment of {counted(sizes[0], 'value')} needs more; choose a smaller "
             f"number of occurrences"
         )
     pairs = Pairs(left.table.vectors, right.table.vectors, shared.left, shared.right)
     counts = np.minimum(left.table.counts[shared.left], right.table.counts[shared.right])
-    n_shared = counted(len(pairs), "shared word")
+    n_shared = counted(len(pairs), f"shared {unit}")
     alignment = align(pairs, counts, lambda n_done: report(f"aligned {n_done:,} of {n_shared}"))
     distances = displacements(pairs, alignment.rotation)
     excess, are_beyond = _above(distances, counts, floor)
     order = np.argsort(-excess, kind="stable")[:N_LISTED]
-    report(f"comparing the neighbours of {counted(len(order), 'word')}")
+    report(f"comparing the neighbours of {counted(len(order), unit)}")
     listed = _Shared(shared.left[order], shared.right[order])
     words = _listed(left, right, listed, distances[order], floor)
     drawn = np.concatenate([order, _others(order, len(distances))])
@@ -183,7 +185,9 @@ def _listed(
     return found
 
 
-def _shared(left: VectorTable, right: VectorTable, least: int, report: Report) -> _Shared:
+def _shared(
+    left: VectorTable, right: VectorTable, least: int, report: Report, unit: str
+) -> _Shared:
     rows = np.flatnonzero((left.counts >= least) & (left.norms > 0))
     pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     for first in range(0, len(rows), _BLOCK):
@@ -193,7 +197,7 @@ def _shared(left: VectorTable, right: VectorTable, least: int, report: Report) -
         others, part = others[is_known], part[is_known]
         is_frequent = (right.counts[others] >= least) & (right.norms[others] > 0)
         pairs.append((part[is_frequent], others[is_frequent]))
-        report(f"looked up {first + len(part):,} of {counted(len(rows), 'word')}")
+        report(f"looked up {first + len(part):,} of {counted(len(rows), unit)}")
     none = np.zeros(0, np.int64)
     return _Shared(
         np.concatenate([none, *(pair[0] for pair in pairs)]),

@@ -18,7 +18,7 @@ from nightjar.drawing.neighbour_graph import lay_out
 from nightjar.explorer.derived import Arrays, read_arrays, write_arrays
 from nightjar.explorer.jobs import Report
 from nightjar.model.lookup import VectorModel, VectorTable
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 KINDS = {"pca": "map-pca1", "neighbours": "map-neighbours1"}
 """Names of the cached directories; the digit is the method's revision."""
@@ -42,7 +42,9 @@ class WordMap:
     """Rows of three words that represent each cluster, shape (N_CLUSTERS, 3), -1 for none."""
 
 
-def open_map(directory: Path, model: VectorModel, method: str, report: Report) -> WordMap:
+def open_map(
+    directory: Path, model: VectorModel, method: str, report: Report, unit: str = "word"
+) -> WordMap:
     """Open the map of a model, which is written to ``directory`` on first use."""
     n_tokens = len(model.table)
     shapes = {"positions": (n_tokens, 2), "clusters": (n_tokens,), "typical": (N_CLUSTERS, 3)}
@@ -50,10 +52,10 @@ def open_map(directory: Path, model: VectorModel, method: str, report: Report) -
     if found is not None:
         return WordMap(**found)
     if method == "neighbours":
-        report("linking the most frequent words with their neighbours")
-        positions = lay_out(model.table, _principal(model.table, report), report)
+        report(f"linking the most frequent {plural_of(unit)} with their neighbours")
+        positions = lay_out(model.table, _principal(model.table, report, unit), report)
     else:
-        positions = _principal(model.table, report)
+        positions = _principal(model.table, report, unit)
     report("finding clusters")
     clusters, typical = _clusters(model)
     made: Arrays = {"positions": positions, "clusters": clusters, "typical": typical}
@@ -72,14 +74,14 @@ def unit_blocks(table: VectorTable, n_rows: int | None = None) -> Iterator[tuple
         yield part, np.divide(table.vectors[part], scale, dtype=np.float32)
 
 
-def _principal(table: VectorTable, report: Report) -> Floats:
+def _principal(table: VectorTable, report: Report, unit: str) -> Floats:
     size = table.vector_size
     total = np.zeros(size)
     products = np.zeros((size, size))
     for part, units in unit_blocks(table):
         total += units.sum(axis=0, dtype=np.float64)
         products += units.T @ units
-        report(f"components of {part.stop:,} of {counted(len(table), 'word')}")
+        report(f"components of {part.stop:,} of {counted(len(table), unit)}")
     mean = total / max(1, len(table))
     _, vectors = np.linalg.eigh(products / max(1, len(table)) - np.outer(mean, mean))
     axes = vectors[:, ::-1][:, :2]
@@ -89,7 +91,7 @@ def _principal(table: VectorTable, report: Report) -> Floats:
     positions = np.zeros((len(table), 2), np.float32)
     for part, units in unit_blocks(table):
         positions[part, : axes.shape[1]] = (units - mean.astype(np.float32)) @ axes
-        report(f"placed {part.stop:,} of {counted(len(table), 'word')}")
+        report(f"placed {part.stop:,} of {counted(len(table), unit)}")
     return positions
 
 

@@ -8,19 +8,22 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from nightjar.wording import plural_of
+
 Box = tuple[float, float, float, float]
 """x0, x1, y0, y1 of a window of the map."""
 
 PAGES = {
     "/": "Overview",
-    "/words": "Words",
+    "/words": "{Units}",
     "/analogies": "Analogies",
     "/map": "Map",
-    "/moved": "Moved words",
+    "/moved": "Moved {units}",
     "/documents": "Documents",
     "/scores": "Scores",
     "/cards": "Model cards",
 }
+"""Titles by path; ``page_title`` says what the models have vectors of."""
 SORTS = ("beyond", "distance", "overlap", "word", "left", "right")
 METHODS = ("pca", "neighbours")
 MAX_TOPN = 100
@@ -69,6 +72,12 @@ class View:
         view = replace(self, **changes)
         address = f"{view.path}{view.search}"
         return address if len(address) <= _MAX_LINK else None
+
+
+def page_title(path: str, unit: str) -> str:
+    """The title of a page, for models of ``unit`` (singular)."""
+    units = plural_of(unit)
+    return PAGES[path].format(units=units, Units=units.capitalize())
 
 
 def read_view(path: str | None, search: str | None) -> View:

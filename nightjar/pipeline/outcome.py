@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from nightjar.config import LoadedConfig, SimilarityBenchmark
 from nightjar.core import Night
+from nightjar.core.units import WORD, unit_of
 from nightjar.errors import RegistryUnavailable
+from nightjar.formats.item_titles import Titles, titles_of
 from nightjar.model.lookup import VectorModel
 from nightjar.pipeline.answerers import open_registered
 from nightjar.promotion import read_events, standing_of
@@ -19,7 +21,6 @@ from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.stages.evaluate.kinds import read_benchmark
 from nightjar.stages.evaluate.word_pairs import WordPairs
 from nightjar.store import Store, schemas
-from nightjar.store.corpus_kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class ModelOutcome:
     champion: int | None = None
     """The version that the alias points to now; None if it points nowhere. While MLflow does not
     answer, the version that is champion by the ledger."""
-    embeds: str = "word"
+    embeds: str = WORD
     """What it has vectors of: word, node or item."""
 
 
@@ -95,7 +96,7 @@ def _outcome(loaded: LoadedConfig, night: Night, model: str, champion: int | Non
         reason=None if decision is None else decision["reason"],
         note="" if decision is None else decision["note"],
         champion=champion,
-        embeds=KINDS[loaded.config.corpora[loaded.config.corpus_of(model)].kind].embeds,
+        embeds=unit_of(loaded.config, model),
     )
 
 
@@ -105,6 +106,8 @@ class WordSample:
 
     word: str
     neighbors: tuple[str, ...]
+    titles: Titles = field(default_factory=Titles)
+    """Of the word and its neighbours, if they are items."""
 
 
 _N_NEIGHBORS = 5
@@ -124,7 +127,7 @@ def sample_words(loaded: LoadedConfig, outcome: ModelOutcome, n_words: int) -> l
     """
     place = RegistryPlace.of(loaded.config.registry, loaded.artifacts_dir)
     version = place.reader().alias(outcome.registered_model, CHAMPION)
-    is_text = outcome.embeds == KINDS["text"].embeds
+    is_text = outcome.embeds == WORD
     words = _benchmark_words(loaded) if is_text else []
     if version is None or (is_text and not words):
         return []
@@ -159,7 +162,8 @@ def _closest(model: VectorModel, words: list[str], n_words: int) -> list[WordSam
         neighbors = tuple(near.token for near in answers[place])
         seen = {name for sample in shown for name in (sample.word, *sample.neighbors)}
         if neighbors and not seen & {words[place], *neighbors}:
-            shown.append(WordSample(words[place], neighbors))
+            titles = titles_of(model, [words[place], *neighbors])
+            shown.append(WordSample(words[place], neighbors, titles))
         if len(shown) == n_words:
             break
     return shown

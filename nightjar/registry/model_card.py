@@ -11,7 +11,7 @@ from nightjar.formats.spaces import SPACE, space_of
 from nightjar.model.lookup.requests import TASKS
 from nightjar.registry.summary import BASE, ModelSummary
 from nightjar.scoring.scores import Score
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of, with_article
 
 CARD_NAME = "model_card.md"
 """The card's file among the artifacts of its run."""
@@ -47,7 +47,7 @@ was seen in training"""
 _LIMITS_OF_OTHERS = """\
 ## Limits
 
-A {embeds} that comes after the training has no vector, and a rare one has a poor one. The vectors
+{embeds} that comes after the training has no vector, and a rare one has a poor one. The vectors
 reproduce what the data shows, and what it leaves out. Use them as features and for lookup, not for
 decisions about people."""
 _LIMITS = """\
@@ -87,7 +87,7 @@ def model_card(summary: ModelSummary) -> str:
         _space(summary),
         _LIMITS
         if summary.embeds == "word"
-        else _LIMITS_OF_OTHERS.format(embeds=summary.embeds).replace("A item", "An item"),
+        else _LIMITS_OF_OTHERS.format(embeds=with_article(summary.embeds).capitalize()),
         _lineage(summary),
     )
     return "\n\n".join(sections) + "\n"
@@ -120,10 +120,10 @@ def _use(summary: ModelSummary) -> str:
     words = json.dumps(list(summary.example_words), ensure_ascii=False)
     shape = (len(summary.example_words), summary.vector_size)
     embeds = summary.embeds
-    unknown = f"A {embeds} outside the vocabulary".replace("A item", "An item")
+    unknown = f"{with_article(embeds).capitalize()} outside the vocabulary"
     if summary.has_subwords:
         unknown = _UNKNOWN_WITH_SUBWORDS
-    asked = "words or texts" if embeds == "word" else f"{embeds}s"
+    asked = "words or texts" if embeds == "word" else plural_of(embeds)
     return f"""\
 ## Use
 
@@ -219,8 +219,8 @@ def _scores(summary: ModelSummary) -> str:
 |---|---|---:|---|---:|---:|
 {_lines(rows)}
 
-Only covered items count: those whose {summary.embeds}s all have a vector. Compare two models only
-where they cover the same items. The run's scores.json has every category."""
+Only covered items count: those whose {plural_of(summary.embeds)} all have a vector. Compare two
+models only where they cover the same items. The run's scores.json has every category."""
 
 
 def _space(summary: ModelSummary) -> str:

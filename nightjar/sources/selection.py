@@ -8,16 +8,18 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from nightjar.config import StorageConfig
 from nightjar.config.sections import AUTO_ENCODING
 from nightjar.config.sources import Files, ReadingConfig
+from nightjar.core import Planning
 from nightjar.errors import InputError, SourceChanged, SourceError
 from nightjar.files import paths, urls
 from nightjar.progress import SILENT, Progress
 from nightjar.sources.rejections import source_key, storable
 from nightjar.sources.remote import (
+    FETCHED_DIR,
     FetchRequest,
     TableRequest,
     fetch_files,
@@ -64,6 +66,11 @@ class Fetching:
     progress: Progress = SILENT
     is_offline: bool = False
     """Use the files that the last plan fetched, without asking a server."""
+
+    @classmethod
+    def of(cls, artifacts_dir: Path, planning: Planning) -> Self:
+        """For what a stage plans; the files are shared by all stages."""
+        return cls(artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from nightjar.explorer.jobs import Pending
 from nightjar.explorer.library import Library
 from nightjar.explorer.view import View
 from nightjar.files.harmless_text import harmless, visible
+from nightjar.formats.item_titles import Titles, titles_of
+from nightjar.model.lookup import VectorModel
+from nightjar.wording import plural_of
 
 Component = Any
 """A Dash component or a string, as ``children`` takes."""
@@ -54,6 +57,16 @@ class Request:
         """The left and the right version. Raises InputError."""
         return self.catalogue.sides(self.view.left, self.view.right)
 
+    @property
+    def unit(self) -> str:
+        """What the versions have vectors of, in the singular. Raises InputError."""
+        return self.library.unit(*self.versions())
+
+    @property
+    def units(self) -> str:
+        """The plural of :attr:`unit`."""
+        return plural_of(self.unit)
+
 
 _WIDEST = 1480
 """Maximal width of the page's column in pixels, as in the style sheet."""
@@ -66,13 +79,26 @@ def page_width(screen: Screen) -> int:
     return min(screen.width, _WIDEST) - _SIDES
 
 
-def word_link(view: View, token: str, path: str = "/words") -> Component:
-    """A link from a token to its neighbours; plain text if the address would be too long."""
-    shown = visible(token)
+def word_link(view: View, token: str, path: str = "/words", title: str = "") -> Component:
+    """A link from a token to its neighbours; plain text if the address would be too long.
+
+    ``title`` is that of an item, shown beside its id.
+    """
+    shown: Component = visible(token)
+    if title:
+        shown = [shown, " ", html.Small(visible(title), className="title")]
     address = view.link(path=path, word=token, box=None)
     if address is None:
         return html.Span(shown, className="word")
     return dcc.Link(shown, href=address, className="word")
+
+
+def word_links(
+    view: View, model: VectorModel | None, tokens: Sequence[str], path: str = "/words"
+) -> Callable[[str], Component]:
+    """Makes the link of each of ``tokens``, with the title that ``model`` has for it."""
+    titles = Titles() if model is None else titles_of(model, tokens)
+    return lambda token: word_link(view, token, path, titles.get(token))
 
 
 def notice(text: str, kind: str = "problem") -> Component:

@@ -22,12 +22,13 @@ from nightjar.explorer.pages.elements import (
     ordinal,
     page_width,
     pending,
-    word_link,
+    word_links,
 )
 from nightjar.explorer.pages.plotly_charts import ink
 from nightjar.explorer.placement import WordMap
 from nightjar.explorer.view import Box
 from nightjar.files.harmless_text import plotly_text, visible
+from nightjar.formats.item_titles import titles_of
 from nightjar.model.lookup import QueryError, VectorModel
 from nightjar.wording import counted
 
@@ -102,10 +103,13 @@ def traces(request: Request, found: WordMap, model: VectorModel, box: Box) -> li
     named = np.flatnonzero(~np.isin(rows[:LABEL_CANDIDATES], marked))
     kept = [row for row in marked if not np.isnan(found.positions[row, 0])]
     marks, taken = _marks(request.screen, model, found, kept, box)
+    titles = titles_of(model, tokens)
+    shown = [titles.get(token) or token for token in tokens]
     labels = _labels(
-        request.screen, [tokens[place] for place in named], found.positions[rows[named]], box, taken
+        request.screen, [shown[place] for place in named], found.positions[rows[named]], box, taken
     )
-    return [_points(request.screen, model, found, rows, tokens), labels, *marks]
+    named_all = titles.named_all(tokens)
+    return [_points(request.screen, model, found, rows, named_all), labels, *marks]
 
 
 def _points(
@@ -161,7 +165,8 @@ def _marks(
     points = found.positions[list(rows)]
     tokens = model.table.tokens_of(np.array(rows, np.int64))
     strong = "#ffd34d" if screen.is_dark else "#b3261e"
-    texts = [visible(token, 24) for token in tokens]
+    titles = titles_of(model, tokens)
+    texts = [visible(titles.get(token) or token, 24) for token in tokens]
     pixels = _pixels(screen)
     boxes = label_boxes(texts, points, box, pixels, _MARKED)
     named = apart(boxes, pixels)
@@ -217,13 +222,14 @@ def _above(
         address = view.link(box=(x0, x1, y0, y1))
         if address:
             links = [dcc.Link("zoom to its neighbours", href=address), " · "]
-            links += [word_link(view, view.word), " as a list"]
+            links += [word_links(view, model, [view.word])(view.word), " as a list"]
     if view.box:
         links += [" · " if links else "", dcc.Link("whole map", href=view.link(box=None) or "")]
     n_shown = int(np.count_nonzero(~np.isnan(found.positions[:, 0])))
+    all_of_them = counted(len(model.table), request.library.unit(version))
     text = (
-        f"{version.label}: {n_shown:,} of {counted(len(model.table), 'word')}. Scroll or pinch to "
-        f"zoom, drag to move; more words appear as you zoom in. "
+        f"{version.label}: {n_shown:,} of {all_of_them}. Scroll or pinch to "
+        f"zoom, drag to move; more appear as you zoom in. "
     )
     return html.P([text, *links], className="quiet")
 
@@ -236,7 +242,7 @@ def _legend(request: Request, found: WordMap, model: VectorModel) -> Component:
         if known:
             tokens = model.table.tokens_of(np.array(known, np.int64))
             dot = html.Span(className="dot", style={"background": PALETTE[cluster]})
-            links = [word_link(request.view, token, "/map") for token in tokens]
+            links = [*map(word_links(request.view, model, tokens, "/map"), tokens)]
             entries.append(html.Li([dot, *links]))
     return html.Ul(entries, className="legend")
 

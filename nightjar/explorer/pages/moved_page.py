@@ -24,7 +24,7 @@ from nightjar.explorer.pages.elements import (
     page_width,
     pending,
     table,
-    word_link,
+    word_links,
 )
 from nightjar.explorer.pages.plotly_charts import BOTTOM, LEFT, RIGHT, TOP, chart, chart_layout, ink
 from nightjar.explorer.view import Box, View
@@ -65,9 +65,9 @@ def moved_page(request: Request) -> Component:
     if isinstance(found, Pending):
         return pending(found)
     return [
-        html.H1("Words that moved most"),
+        html.H1(f"{request.units.capitalize()} that moved most"),
         html.P(
-            f"From {left.label} to {right.label}, of {counted(found.n_shared, 'word')} with "
+            f"From {left.label} to {right.label}, of {counted(found.n_shared, request.unit)} with "
             f"{counted(view.least, 'occurrence')} or more in both, after an orthogonal alignment. "
             f"Half of them moved by less than {found.median:.3f}.",
             className="quiet",
@@ -75,7 +75,7 @@ def moved_page(request: Request) -> Component:
         _about_the_floor(request, left, right, found),
         html.H2("Cosine distance by occurrences"),
         chart(_figure(found, request.screen)),
-        _table(view, found),
+        _table(request, found),
     ]
 
 
@@ -83,16 +83,17 @@ def _about_the_floor(
     request: Request, left: Version, right: Version, found: MovedWords
 ) -> Component:
     """What the floor says, or how to get one."""
+    unit, units = request.unit, request.units
     if found.n_beyond is not None:
         return html.P(
-            f"Another seed alone moves words as far as the line. "
-            f"{counted(found.n_beyond, 'word')} moved farther than chance moves words of their "
+            f"Another seed alone moves {units} as far as the line. "
+            f"{counted(found.n_beyond, unit)} moved farther than chance moves {units} of their "
             f"frequency (red).",
             className="quiet",
         )
     if left.model != right.model:
         return notice(
-            "These are two models: no floor says how far chance alone would move words.", "hint"
+            f"These are two models: no floor says how far chance alone would move {units}.", "hint"
         )
     config = request.library.loaded.config
     if right.model in config.models and config.seeded_model(right.model) is None:
@@ -102,9 +103,9 @@ def _about_the_floor(
             "hint",
         )
     return notice(
-        f"Another seed alone moves words, too, rare ones most. How far is not known for these "
+        f"Another seed alone moves {units}, too, rare ones most. How far is not known for these "
         f"settings: 'nightjar noise {visible(right.model)} --seeds 3' measures it, and this page "
-        f"then shows which words moved farther.",
+        f"then shows which {units} moved farther.",
         "hint",
     )
 
@@ -112,16 +113,20 @@ def _about_the_floor(
 # -- the table ---------------------------------------------------------------------------------
 
 
-def _table(view: View, found: MovedWords) -> Component:
+def _table(request: Request, found: MovedWords) -> Component:
+    view = request.view
     names = [name for name in _TITLES if found.floor is not None or name != "beyond"]
     words = sorted(found.words, key=_KEYS[view.sort])
-    rows = [_row(view, word, names) for word in words]
+    model = request.library.model(request.versions()[1])
+    link = word_links(view, model, [word.token for word in words])
+    rows = [_row(link(word.token), word, names) for word in words]
     current = view.sort if view.sort in names else "distance"
-    head = [_title(view, name, is_current=name == current) for name in names]
+    titles = {**_TITLES, "word": request.unit}
+    head = [_title(view, name, titles[name], is_current=name == current) for name in names]
     return table(head, rows, numbers=range(1, len(names)))
 
 
-def _row(view: View, word: MovedWord, names: Sequence[str]) -> list[Component]:
+def _row(link: Component, word: MovedWord, names: Sequence[str]) -> list[Component]:
     mark = html.Span("beyond", className="mark gone") if word.is_beyond else None
     distance = f"{word.distance:.3f}"
     overlap = f"{word.overlap * N_NEIGHBOURS:.0f}"
@@ -130,7 +135,7 @@ def _row(view: View, word: MovedWord, names: Sequence[str]) -> list[Component]:
     if word.floor_overlap is not None:
         overlap += f" (floor {word.floor_overlap * N_NEIGHBOURS:.1f})"
     cells: dict[str, Component] = {
-        "word": html.Span([word_link(view, word.token), mark], className="entry"),
+        "word": html.Span([link, mark], className="entry"),
         "beyond": f"{word.excess:z.3f}",
         "distance": distance,
         "overlap": overlap,
@@ -140,9 +145,9 @@ def _row(view: View, word: MovedWord, names: Sequence[str]) -> list[Component]:
     return [cells[name] for name in names]
 
 
-def _title(view: View, name: str, *, is_current: bool) -> Component:
+def _title(view: View, name: str, title: str, *, is_current: bool) -> Component:
     return dcc.Link(
-        f"{_TITLES[name]}{' ▾' if is_current else ''}",
+        f"{title}{' ▾' if is_current else ''}",
         href=view.link(sort=name) or "",
         className="sort current" if is_current else "sort",
     )
@@ -258,7 +263,7 @@ def _floor_lines(floor: BandFloor, box: Box) -> list[dict[str, Any]]:
         },
         {
             **line,
-            "name": "at most (of a thousand words, one moves farther)",
+            "name": "at most (one of a thousand moves farther)",
             "y": limits.tolist(),
             "line": {"color": _FLOOR, "width": 1, "dash": "dash"},
             "fill": "tonexty",

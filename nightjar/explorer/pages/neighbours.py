@@ -9,6 +9,7 @@ import numpy as np
 from dash import dcc, html
 from numpy.typing import NDArray
 
+from nightjar.core.units import WORD
 from nightjar.explorer.catalogue import TROUBLE, Version
 from nightjar.explorer.jobs import Pending
 from nightjar.explorer.pages.elements import (
@@ -18,12 +19,12 @@ from nightjar.explorer.pages.elements import (
     ordinal,
     pending,
     table,
-    word_link,
+    word_links,
 )
-from nightjar.explorer.view import View
 from nightjar.files.harmless_text import visible
+from nightjar.formats.item_titles import titles_of
 from nightjar.model.lookup import Neighbor, Reading, VectorModel
-from nightjar.wording import counted
+from nightjar.wording import counted, with_article
 
 
 @dataclass(frozen=True)
@@ -48,29 +49,27 @@ def words_page(request: Request) -> Component:
     ]
     facts = [_facts(view.word, answer) for answer in answers]
     return [
-        html.H1([html.Bdi(visible(view.word))]),
-        _side_by_side(view, answers, facts),
+        html.H1(_heading(view.word, answers)),
+        _side_by_side(request, answers, facts),
         *_near_spellings(request, right, answers),
     ]
 
 
+def _heading(word: str, answers: Sequence[_Answer]) -> Component:
+    """What was searched; of an item the title, too."""
+    models = [answer.model for answer in answers if answer.model is not None]
+    title = next(filter(None, (titles_of(model, [word]).get(word) for model in models)), "")
+    said = [" ", html.Small(visible(title), className="title")] if title else []
+    return [html.Bdi(visible(word)), *said]
+
+
 def analogies_page(request: Request) -> Component:
-    """The words nearest to a sum of words minus others, in both versions."""
+    """The words, nodes or items nearest to a sum of some minus others, in both versions."""
     view = request.view
     versions = request.versions()
     positive, negative = view.positive.split(), view.negative.split()
     if not positive and not negative:
-        return html.P(
-            [
-                "Write words to add and words to take away, separated by spaces. ",
-                dcc.Link(
-                    "king woman, less man",
-                    href=view.link(positive="king woman", negative="man") or "",
-                ),
-                " asks: man is to king as woman is to what?",
-            ],
-            className="notice hint",
-        )
+        return _how_to_ask(request)
     answers = [
         _ask(
             request,
@@ -81,7 +80,26 @@ def analogies_page(request: Request) -> Component:
     ]
     title = " + ".join(map(visible, positive)) + "".join(f" - {visible(word)}" for word in negative)
     facts = [_remarks_on([*positive, *negative], answer) for answer in answers]
-    return [html.H1(html.Bdi(title)), _side_by_side(view, answers, facts)]
+    return [html.H1(html.Bdi(title)), _side_by_side(request, answers, facts)]
+
+
+def _how_to_ask(request: Request) -> Component:
+    """A hint; only words have an example that everybody understands."""
+    units = request.units
+    example: list[Component] = [
+        dcc.Link(
+            "king woman, less man",
+            href=request.view.link(positive="king woman", negative="man") or "",
+        ),
+        " asks: man is to king as woman is to what?",
+    ]
+    return html.P(
+        [
+            f"Write {units} to add and {units} to take away, separated by spaces. ",
+            *(example if request.unit == WORD else ()),
+        ],
+        className="notice hint",
+    )
 
 
 def _ask(
@@ -95,7 +113,9 @@ def _ask(
         return _Answer(version, model, (), str(error))
 
 
-def _side_by_side(view: View, answers: Sequence[_Answer], facts: Sequence[Component]) -> Component:
+def _side_by_side(
+    request: Request, answers: Sequence[_Answer], facts: Sequence[Component]
+) -> Component:
     left, right = answers
     is_compared = left.problem is None and right.problem is None
     known = [{near.token for near in answer.found} for answer in answers]
@@ -107,7 +127,7 @@ def _side_by_side(view: View, answers: Sequence[_Answer], facts: Sequence[Compon
         body = (
             notice(answer.problem)
             if answer.problem
-            else _neighbours(view, answer.found, other if is_compared else None, mark)
+            else _neighbours(request, answer, other if is_compared else None, mark)
         )
         columns.append(html.Section([html.H2(answer.version.label), fact, body]))
     n_shared = len(known[0] & known[1])
@@ -119,22 +139,22 @@ def _side_by_side(view: View, answers: Sequence[_Answer], facts: Sequence[Compon
     return html.Div([html.Div(columns, className="columns"), summary if is_compared else None])
 
 
-def _neighbours(
-    view: View, found: Sequence[Neighbor], other: set[str] | None, mark: str
-) -> Component:
+def _neighbours(request: Request, answer: _Answer, other: set[str] | None, mark: str) -> Component:
     rows = []
-    for place, near in enumerate(found, start=1):
+    tokens = [near.token for near in answer.found]
+    link = word_links(request.view, answer.model, tokens)
+    for place, near in enumerate(answer.found, start=1):
         is_marked = other is not None and near.token not in other
         bar = html.Span(className="bar", style={"width": f"{max(0.0, near.similarity) * 100:.0f}%"})
         label = html.Span(mark, className=f"mark {mark}") if is_marked else None
         rows.append(
             [
                 str(place),
-                html.Span([word_link(view, near.token), label], className="entry"),
+                html.Span([link(near.token), label], className="entry"),
                 html.Span([bar, f"{near.similarity:.3f}"], className="similarity"),
             ]
         )
-    return table(["", "word", "cosine similarity"], rows, numbers=(0,))
+    return table(["", request.unit, "cosine similarity"], rows, numbers=(0,))
 
 
 def _facts(word: str, answer: _Answer) -> Component:
@@ -174,26 +194,27 @@ def _near_spellings(
         return [pending(index)]
     rows = index.rows(request.view.word[:3], 12)
     tokens = request.library.model(version).table.tokens_of(_as_rows(rows))
-    links = [word_link(request.view, token) for token in tokens]
-    return [html.P(["Words with the same beginning: ", *links], className="words")] if links else []
+    links = [*map(word_links(request.view, request.library.model(version), tokens), tokens)]
+    said = f"{request.units.capitalize()} with the same beginning: "
+    return [html.P([said, *links], className="words")] if links else []
 
 
 def _start(request: Request, version: Version) -> Component:
     """Words to start from."""
-    words = request.library.model(version).table
+    model = request.library.model(version)
+    words, unit = model.table, request.library.unit(version)
     rows = request.library.start_words(version)
     if isinstance(rows, Pending):
         return pending(rows)
+    tokens = words.tokens_of(rows)
     return [
-        html.H1("Search a word"),
+        html.H1(f"Search {with_article(unit)}"),
         html.P(
-            f"{version.label}: {counted(len(words), 'word')}, "
+            f"{version.label}: {counted(len(words), unit)}, "
             f"{counted(words.vector_size, 'dimension')}. Some whose neighbours stand out:",
             className="quiet",
         ),
-        html.P(
-            [word_link(request.view, token) for token in words.tokens_of(rows)], className="words"
-        ),
+        html.P([*map(word_links(request.view, model, tokens), tokens)], className="words"),
     ]
 
 

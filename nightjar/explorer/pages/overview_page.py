@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from dash import dcc, html
 
+from nightjar.config import NightjarConfig
 from nightjar.core import Night, NightStatus
 from nightjar.core.nights import StepOutcome
+from nightjar.core.units import unit_of
 from nightjar.explorer.overview import (
     REPORT,
     Challenger,
@@ -22,7 +24,7 @@ from nightjar.explorer.view import View
 from nightjar.files.harmless_text import visible
 from nightjar.promotion import EventKind
 from nightjar.scoring.scores import Score
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 _LONGEST_REASON = 300
 _MAX_NAMED = 3
@@ -37,7 +39,7 @@ def overview_page(request: Request) -> Component:
         *problems,
         *_alarms(found),
         html.H2("Models"),
-        _models(found.models),
+        _models(found.models, request.library.loaded.config),
         html.H2("Corpora"),
         _corpora(found.corpora),
         html.H2("Last nights"),
@@ -80,7 +82,7 @@ def _alarms(found: Overview) -> list[Component]:
 # -- models ------------------------------------------------------------------------------------
 
 
-def _models(models: Sequence[ModelNow]) -> Component:
+def _models(models: Sequence[ModelNow], config: NightjarConfig) -> Component:
     head = ["model", "champion", "score (interval)", "covered", "challenger", "look at"]
     rows = [
         [
@@ -88,7 +90,7 @@ def _models(models: Sequence[ModelNow]) -> Component:
             _champion(found),
             *_scores(found.champion),
             _challenger(found),
-            _links(found),
+            _links(found, plural_of(unit_of(config, found.model))),
         ]
         for found in models
     ]
@@ -178,23 +180,23 @@ def _of_night(challenger: Challenger) -> str:
     return "" if challenger.night is None else f", night {challenger.night}"
 
 
-def _links(found: ModelNow) -> Component:
+def _links(found: ModelNow, units: str) -> Component:
     """The other pages, with the model's versions chosen."""
     now = found.champion
     if now is None:
         return "-"
     key = f"{found.model}@{now.version.number}"
     links = [
-        _link("words", View("/words", right=key)),
+        _link(units, View("/words", right=key)),
         _link("map", View("/map", right=key)),
     ]
     challenger = found.challenger
     if challenger is not None:
         other = f"{found.model}@{challenger.number}"
-        links.append(_link("moved words", View("/moved", left=key, right=other)))
+        links.append(_link(f"moved {units}", View("/moved", left=key, right=other)))
     elif found.before is not None:
         before = f"{found.model}@{found.before.number}"
-        links.append(_link("moved words", View("/moved", left=before, right=key)))
+        links.append(_link(f"moved {units}", View("/moved", left=before, right=key)))
     return html.Span(links, className="words links")
 
 

@@ -17,12 +17,12 @@ about       none                              the model's name, the id of its sp
 =========== ================================= ==========================================
 
 Recommendations, of models of items, are objects with ``item``, ``score`` and ``title`` (null
-without one). Neighbours are objects with ``token`` and ``similarity``. With ``threshold`` they are
-all words at least that similar (synonyms), up to ``topn``. With ``space``, the id of a space, a
-question is refused by a model of another space: give it with vectors that were kept, or where the
-answer will be compared with such. An item may also be a query of its own, an object with ``items``
-and parameters; the answer is then a list of answers. With ``approximate``, neighbours and analogies
-come from the model's approximate index, if it has one.
+without one). Neighbours are objects with ``token`` and ``similarity``, of models of items also with
+``title``. With ``threshold`` they are all words at least that similar (synonyms), up to ``topn``.
+With ``space``, the id of a space, a question is refused by a model of another space: give it with
+vectors that were kept, or where the answer will be compared with such. An item may also be a query
+of its own, an object with ``items`` and parameters; the answer is then a list of answers. With
+``approximate``, neighbours and analogies come from the model's approximate index, if it has one.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
         found = model.neighbors_of_mean(
             _words(items), parameters.negative, topn, threshold, approximate
         )
-        return [_listed(found)]
+        return [_listed(model, found)]
     if topn * len(items) > MAX_ANSWERS:
         raise QueryError(
             f"{counted(len(items), 'item')} with topn {topn} are more than {MAX_ANSWERS} "
@@ -248,7 +248,7 @@ def _neighbors(model: VectorModel, items: Sequence[Any], parameters: Parameters)
         answers = model.neighbors_of_vectors(vectors, topn, threshold, approximate)
     else:
         answers = model.neighbors(items, topn, threshold, approximate)
-    return [_listed(found) for found in answers]
+    return [_listed(model, found) for found in answers]
 
 
 def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -> Any:
@@ -259,7 +259,9 @@ def _analogy(model: VectorModel, items: Sequence[Any], parameters: Parameters) -
         )
     questions = [(words[i], words[i + 1], words[i + 2]) for i in range(0, len(words), 3)]
     topn = min(parameters.topn, len(model.table))
-    return [_listed(found) for found in model.analogies(questions, topn, parameters.approximate)]
+    return [
+        _listed(model, found) for found in model.analogies(questions, topn, parameters.approximate)
+    ]
 
 
 def _similarity(model: VectorModel, items: Sequence[Any], _parameters: Parameters) -> Any:
@@ -370,5 +372,12 @@ def _vectors(items: Sequence[Any], vector_size: int) -> np.ndarray[Any, np.dtype
     return vectors
 
 
-def _listed(found: Sequence[Neighbor]) -> list[dict[str, Any]]:
-    return [{"token": near.token, "similarity": near.similarity} for near in found]
+def _listed(model: VectorModel, found: Sequence[Neighbor]) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = [
+        {"token": near.token, "similarity": near.similarity} for near in found
+    ]
+    if model.item_recommender is not None:
+        titles = model.titles_of([near.token for near in found])
+        for one, title in zip(listed, titles, strict=True):
+            one["title"] = title
+    return listed

@@ -18,6 +18,7 @@ from nightjar.drawing import (
     map_of_words,
     place_words,
 )
+from nightjar.formats.item_titles import Titles, titles_in
 from nightjar.pipeline.history import Measurement, read_history
 from nightjar.pipeline.reporting.item_differences import (
     ItemDifferences,
@@ -28,7 +29,7 @@ from nightjar.pipeline.reporting.item_differences import (
 from nightjar.pipeline.reporting.night_difference import words_between
 from nightjar.pipeline.reporting.night_facts import ModelFacts, NightFacts
 from nightjar.pipeline.reporting.word_changes import WordChanges, matrix_of, read_first
-from nightjar.wording import counted
+from nightjar.wording import counted, plural_of
 
 _MOST_NIGHTS = 60
 _MOST_BENCHMARKS = 12
@@ -347,7 +348,7 @@ def _drift_words(page: Page, changes: WordChanges, embeds: str) -> None:
             else f"; half of them moved by less than {changes.median:.3f}"
         )
         page.paragraph(f"{counted(changes.n_measured, embeds)} of both compared{beyond}{median}.")
-    title = f"{embeds.capitalize()}s that moved most"
+    title = f"{plural_of(embeds).capitalize()} that moved most"
     page.plots(_moved_chart(title, changes))
     if changes.moved:
         with page.folded(f"{title}, with figures"):
@@ -360,7 +361,12 @@ def _drift_words(page: Page, changes: WordChanges, embeds: str) -> None:
             page.paragraph(f"No {embeds} is {title}.")
             continue
         with page.folded(f"{counted(n_words, embeds)} {title}: the most frequent ones"):
-            page.words(words)
+            page.words(named_words(changes.titles, words))
+
+
+def named_words(titles: Titles, words: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Words with their counts; of items the title, too."""
+    return [(titles.named(token), count) for token, count in words]
 
 
 def _moved_table(page: Page, changes: WordChanges, embeds: str) -> None:
@@ -370,12 +376,17 @@ def _moved_table(page: Page, changes: WordChanges, embeds: str) -> None:
     columns += ["of another seed"] if has_floor else []
     columns += ["neighbours before", "neighbours after"] if has_neighbors else []
     rows = []
+    named = changes.titles.named
     for word in changes.moved[:_N_MOVED]:
-        row: list[str | int] = [word.token[:_LONGEST_NAME], word.count, f"{word.displacement:.3f}"]
+        row: list[str | int] = [
+            named(word.token)[:_LONGEST_NAME],
+            word.count,
+            f"{word.displacement:.3f}",
+        ]
         row += ["-" if word.floor is None else f"{word.floor:.3f}"] if has_floor else []
         if has_neighbors:
             for neighbors in (word.neighbors_before, word.neighbors_after):
-                row.append(", ".join(neighbors)[:_LONGEST_NAME])
+                row.append(", ".join(map(named, neighbors))[:_LONGEST_NAME])
         rows.append(row)
     page.table(columns, rows)
 
@@ -383,7 +394,7 @@ def _moved_table(page: Page, changes: WordChanges, embeds: str) -> None:
 def _moved_chart(title: str, changes: WordChanges) -> str:
     moved = [
         Bar(
-            word.token,
+            changes.titles.named(word.token),
             word.displacement,
             f"{word.displacement:.3f}"
             + ("" if word.floor is None else f", another seed {word.floor:.3f}"),
@@ -407,11 +418,11 @@ def draw_map(page: Page, facts: NightFacts, changed: Mapping[str, WordChanges]) 
         changes = changed.get(model.model)
         table = read_first(embeddings, MAX_WORDS)
         marks = _marks(changes)
+        tokens = table.column("token").to_pylist()
+        titles = titles_in(embeddings, tokens)
         words = [
-            MappedWord(token, count, marks.get(token, 0))
-            for token, count in zip(
-                table.column("token").to_pylist(), table.column("count").to_pylist(), strict=True
-            )
+            MappedWord(token, count, marks.get(token, 0), titles.get(token))
+            for token, count in zip(tokens, table.column("count").to_pylist(), strict=True)
         ]
         names = () if changes is None else ("new since the champion", "moved most")
         places = place_words(matrix_of(table))
@@ -421,5 +432,11 @@ def draw_map(page: Page, facts: NightFacts, changed: Mapping[str, WordChanges]) 
 def _marks(changes: WordChanges | None) -> dict[str, int]:
     if changes is None:
         return {}
-    moved = {word.token: 2 for word in changes.moved if word.is_beyond is not False}
+    # Where chance is not measured, all that is listed may have moved by chance: a tenth at most.
+    most = max(1, changes.n_after // 10)
+    moved = {
+        word.token: 2
+        for place, word in enumerate(changes.moved)
+        if (place < most if word.is_beyond is None else word.is_beyond)
+    }
     return {**moved, **{token: 1 for token, _ in changes.come}}

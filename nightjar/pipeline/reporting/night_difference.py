@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nightjar.core import Night
 from nightjar.core.nights import StepOutcome
+from nightjar.formats.item_titles import Titles, titles_in
 from nightjar.pipeline.reporting.night_facts import CorpusFacts, ModelFacts, NightFacts
 from nightjar.pipeline.reporting.word_changes import (
     DRIFT,
@@ -41,6 +42,12 @@ class VocabularyChange:
     come: tuple[tuple[str, int], ...]
     """The most frequent ones, with their counts."""
     gone: tuple[tuple[str, int], ...]
+    titles: Titles = field(default_factory=Titles)
+    """Of the items that are listed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "titles": dict(self.titles.by_token)}
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ class NightDifference:
                     "corpus": found.corpus,
                     "before": None if found.before is None else found.before.as_json(),
                     "after": None if found.after is None else found.after.as_json(),
-                    "vocabulary": None if found.vocabulary is None else asdict(found.vocabulary),
+                    "vocabulary": None if found.vocabulary is None else found.vocabulary.as_json(),
                 }
                 for found in self.corpora
             ],
@@ -206,8 +213,23 @@ def _corpus(before: NightFacts, after: NightFacts, corpus: str) -> CorpusDiffere
     new = after.opened(schemas.TOKENS, None if now is None else now.tokens)
     vocabulary = None
     if old is not None and new is not None:
-        vocabulary = _vocabulary(old, new)
+        sources = (_source(before, then), _source(after, now))
+        vocabulary = _titled(_vocabulary(old, new), sources)
     return CorpusDifference(then, now, vocabulary)
+
+
+def _source(facts: NightFacts, corpus: CorpusFacts | None) -> Artifact | None:
+    """What the tokens of a corpus were made from."""
+    return None if corpus is None else facts.opened(corpus.source_stage, corpus.source)
+
+
+def _titled(found: VocabularyChange, sources: Sequence[Artifact | None]) -> VocabularyChange:
+    """With the titles that events know."""
+    listed = [token for token, _ in (*found.come, *found.gone)]
+    known: dict[str, str] = {}
+    for source in sources:
+        known |= titles_in(source, listed).by_token
+    return replace(found, titles=Titles(known))
 
 
 def _vocabulary(old: Artifact, new: Artifact) -> VocabularyChange:

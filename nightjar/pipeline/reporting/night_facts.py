@@ -9,6 +9,7 @@ from typing import Any
 
 from nightjar.config import LoadedConfig
 from nightjar.core import Night
+from nightjar.core.units import unit_of
 from nightjar.errors import StoreError
 from nightjar.pipeline.acceptance import amounts_of
 from nightjar.pipeline.answerers import version_at_end
@@ -16,6 +17,7 @@ from nightjar.promotion import Event, Standing, amounts_in, read_events, standin
 from nightjar.scoring.scores import Score, main_scores, read_scores
 from nightjar.store import Artifact, Store, fingerprint, schemas
 from nightjar.store.corpus_kinds import KINDS, NO_DROPS, kept_by_source
+from nightjar.wording import plural_of
 
 _CUT = ("documents_without_tokens", "token_too_short", "token_too_long")
 
@@ -56,8 +58,13 @@ class CorpusFacts:
     @property
     def distinct(self) -> str:
         """What its vocabulary has, as a title. Of items and nodes those that models learn."""
-        embeds = KINDS[self.kind].embeds
-        return "distinct words" if self.kind == "text" else f"{embeds}s with vectors"
+        units = plural_of(self.embeds)
+        return f"distinct {units}" if self.kind == "text" else f"{units} with vectors"
+
+    @property
+    def embeds(self) -> str:
+        """What its models have vectors of, in the singular."""
+        return KINDS[self.kind].embeds
 
     @property
     def figures(self) -> dict[str, int | None]:
@@ -164,10 +171,7 @@ class NightFacts:
 
     def embeds(self, model: str) -> str:
         """What a model has vectors of: word, node or item; also of one that is gone since."""
-        config = self.loaded.config
-        if model not in config.models:
-            return "word"
-        return KINDS[config.corpora[config.corpus_of(model)].kind].embeds
+        return unit_of(self.loaded.config, model)
 
     @cached_property
     def standing(self) -> Standing:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nightjar.core import Night, NightStatus
 from nightjar.core.nights import StepOutcome, StepRecord
+from nightjar.core.units import WORD
 from nightjar.drawing import MAP_SCRIPT, MAP_STYLE, Bar, Link, Page, bar_chart
 from nightjar.pipeline.reporting.model_sections import (
     draw_drift,
@@ -14,6 +15,7 @@ from nightjar.pipeline.reporting.model_sections import (
     draw_losses,
     draw_map,
     draw_scores,
+    named_words,
 )
 from nightjar.pipeline.reporting.night_difference import (
     CorpusDifference,
@@ -25,7 +27,6 @@ from nightjar.pipeline.reporting.word_changes import WordChanges
 from nightjar.promotion import Event
 from nightjar.registry import registered_name
 from nightjar.store import schemas
-from nightjar.store.corpus_kinds import KINDS
 from nightjar.wording import counted
 
 _GONE = "no longer kept"
@@ -254,7 +255,7 @@ def _vocabulary(page: Page, found: CorpusDifference, view: NightView) -> None:
         page.text(f"the tokens of night {number} are {_GONE}, so its vocabulary is not compared")
         return
     corpus = found.after or found.before
-    embeds = KINDS["text" if corpus is None else corpus.kind].embeds
+    embeds = WORD if corpus is None else corpus.embeds
     for title, n_words, words in (
         ("new since", vocabulary.n_come, vocabulary.come),
         ("gone since", vocabulary.n_gone, vocabulary.gone),
@@ -263,7 +264,7 @@ def _vocabulary(page: Page, found: CorpusDifference, view: NightView) -> None:
             page.paragraph(f"No {embeds} is {title} night {number}.")
             continue
         with page.folded(f"{counted(n_words, embeds)} {title} night {number}, the most frequent"):
-            page.words(words)
+            page.words(named_words(vocabulary.titles, words))
 
 
 # -- lineage and steps -------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nightjar.drift import Pairs, align, displacements
+from nightjar.formats.item_titles import Titles, titles_in
 from nightjar.store import Artifact, schemas
 from nightjar.wording import counted
 
@@ -62,10 +63,25 @@ class WordChanges:
     """How many moved beyond chance; None where chance is not measured."""
     note: str = ""
     """Why nothing is known of moves, or what they were compared with."""
+    titles: Titles = field(default_factory=Titles)
+    """Of the items that are listed."""
+
+    @property
+    def listed(self) -> Iterator[str]:
+        """Every token that a page or a table shows."""
+        for token, _ in (*self.come, *self.gone):
+            yield token
+        for moved in self.moved:
+            yield from (moved.token, *moved.neighbors_before, *moved.neighbors_after)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON types, with the first hundred words of each kind."""
-        return {**asdict(self), "come": self.come[:N_LISTED], "gone": self.gone[:N_LISTED]}
+        return {
+            **asdict(self),
+            "come": self.come[:N_LISTED],
+            "gone": self.gone[:N_LISTED],
+            "titles": dict(self.titles.by_token),
+        }
 
 
 def compare_words(before: Artifact, after: Artifact, drift: Artifact | None) -> WordChanges:
@@ -75,6 +91,13 @@ def compare_words(before: Artifact, after: Artifact, drift: Artifact | None) -> 
     Otherwise the moves of the most frequent words are measured here. Memory: both vocabularies,
     and the vectors of 100,000 words.
     """
+    changes = _compared(before, after, drift)
+    listed = list(changes.listed)
+    known = {**titles_in(before, listed).by_token, **titles_in(after, listed).by_token}
+    return replace(changes, titles=Titles(known))
+
+
+def _compared(before: Artifact, after: Artifact, drift: Artifact | None) -> WordChanges:
     columns = ["token", "count"]
     then, now = before.read("vectors", columns), after.read("vectors", columns)
     come = _only_in(now, then)

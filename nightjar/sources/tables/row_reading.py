@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -262,13 +262,17 @@ class _Summary:
 
     def _first_error(self, source: str) -> str:
         """Place and detail of the source's first row that was lost to an error."""
+        return self._first_rejected(source, ROW_ERRORS) or "none by itself"
+
+    def _first_rejected(self, source: str, reasons: Collection[str] = ()) -> str:
+        """Place and detail of the source's first rejected row, of some reasons; "" for none."""
         for shard in self._found:
             if shard.source == source:
                 for batch in shard.artifact.batches("quarantine", ["locator", "reason", "detail"]):
                     for row in batch.to_pylist():
-                        if row["reason"] in ROW_ERRORS:
+                        if not reasons or row["reason"] in reasons:
                             return f"the first at {row['locator']}: {row['detail']}"
-        return "none by itself"
+        return ""
 
     def nothing_left(self) -> SourceError:
         """The error for a corpus without a row."""
@@ -278,7 +282,8 @@ class _Summary:
             for name, count in sorted(total.items())
             if count and (name.startswith("quarantined_") or name.endswith("_skipped"))
         )
+        firsts = dict.fromkeys(self._first_rejected(shard.source) for shard in self._found)
+        first = "; ".join(filter(None, [reasons or "none rejected", *firsts]))
         return SourceError(
-            f"no row left: {total['rows_read']} read ({reasons or 'none rejected'}); check sources "
-            f"and their conditions"
+            f"no row left: {total['rows_read']} read ({first}); check sources and their conditions"
         )

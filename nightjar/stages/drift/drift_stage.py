@@ -149,7 +149,7 @@ class MeasureDrift(Stage):
         if self.config.seeded_model(self.subject) is None:
             return "its vectors are imported: what chance moves in them is not known"
         return (
-            f"what another seed moves is not measured for these settings and this amount of text; "
+            f"what another seed moves is not measured for these settings and this amount of data; "
             f"'nightjar noise {self.subject}' measures it"
         )
 

@@ -21,6 +21,7 @@ from nightjar.scoring.resampling import own_units
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_items import Answered, CorpusItems, Examinee, distinct
 from nightjar.store import Artifact, schemas
+from nightjar.wording import counted
 
 if TYPE_CHECKING:
     from nightjar.stages.evaluate.item_baselines import Baseline
@@ -91,11 +92,7 @@ class HeldOutSessions(CorpusItems):
         )
         places = np.flatnonzero(is_asked)
         if len(places) == 0:
-            raise BenchmarkError(
-                f"{corpus.ref} holds no last event out that a session did not have before, so "
-                f"there is nothing to ask; set the corpus' held_out: {{share: 0.1, test: 1}}, or "
-                f"raise its share"
-            )
+            raise _nothing_to_ask(corpus, len(is_asked))
         if len(places) > config.max_sessions:
             drawn = np.random.default_rng(seed).choice(len(places), config.max_sessions, False)
             places = places[np.sort(drawn)]
@@ -168,6 +165,26 @@ class HeldOutSessions(CorpusItems):
             ranks = ranks_of_targets(scores, targets)
             found[first : first + len(some)] = np.minimum(ranks, self.topn)
         return found
+
+
+def _nothing_to_ask(corpus: Artifact, n_repeated: int) -> BenchmarkError:
+    """The error for a corpus that holds nothing out to ask for, with what changes that."""
+    n_short = corpus.manifest.counts.get("held_out_sessions_too_short", 0)
+    if n_repeated:
+        reason = (
+            f"{counted(n_repeated, 'held-out session')} end with an item that they had before; "
+            f"sessions: {{repeats: once}} counts an item once, a larger held_out.share holds more "
+            f"sessions out"
+        )
+    elif n_short:
+        reason = (
+            f"{counted(n_short, 'session')} that would be held out have too few events: one more "
+            f"is needed than held_out takes (test and validation); lower validation, or make "
+            f"longer sessions (sessions: by, gap_minutes, max_events)"
+        )
+    else:
+        reason = "raise the corpus' held_out.share, so that some session is chosen"
+    return BenchmarkError(f"{corpus.ref} holds no event out that can be asked for: {reason}")
 
 
 def _part(held_out: pa.Table, part: str) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +18,13 @@ from nightjar.scoring.metrics import MACRO_F1, MICRO_F1
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import BenchmarkTable, read_table
 from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems
+from nightjar.wording import counted
 
 _SEED = 1
 """Of the splits: they are the same for every model and in every night."""
+
+_MOST_VALUES = 200_000_000
+"""Nodes times labels: the values of all labels are in memory at once."""
 
 Floats = NDArray[np.float64]
 
@@ -78,12 +83,15 @@ class LabelledNodes(FileItems):
     def read(cls, path: Path, config: NodeClassificationBenchmark) -> Self:
         """Read ``node`` and ``label``, tab-separated below a header in UTF-8, or as Parquet.
 
-        A node with several labels has several rows. Raises BenchmarkError for a label that a node
-        has twice, for a single label, and for too few nodes to split.
+        A node with several labels has several rows. Of more than ``max_nodes`` those are kept whose
+        ids have the smallest hashes: the same ones while the file grows, whatever its order. Raises
+        BenchmarkError for a label that a node has twice, for a single label, for too few nodes to
+        split, and for more values (nodes times labels) than memory should hold.
         """
         table = read_table(path, texts=("node", "label"), of="node with its label")
         nodes, labels = table.texts("node"), table.texts("label")
         _check_once(path, table, nodes, labels)
+        nodes, labels = _sample(nodes, labels, config.max_nodes)
         names = tuple(sorted(set(labels)))
         if len(names) < 2:
             raise BenchmarkError(
@@ -94,6 +102,11 @@ class LabelledNodes(FileItems):
             raise BenchmarkError(
                 f"{path}: the only node is {nodes[0]!r}; some nodes are learned from and others "
                 f"asked for, so give more of them"
+            )
+        if len(distinct) * len(names) > _MOST_VALUES:
+            raise BenchmarkError(
+                f"{path}: {counted(len(distinct), 'node')} with {counted(len(names), 'label')} are "
+                f"more than {_MOST_VALUES:,} values; lower max_nodes, or leave rare labels out"
             )
         row_of = {node: row for row, node in enumerate(distinct)}
         column_of = {name: column for column, name in enumerate(names)}
@@ -108,7 +121,8 @@ class LabelledNodes(FileItems):
         are), learned from the part of the nodes that the split gives it. The labels with the
         largest values are predicted. Nodes that the model does not know are not covered, and not
         learned from. Neither ``max_vocabulary`` nor ``case_insensitive`` apply: a node is its id.
-        In memory: the vectors of the labelled nodes as float64, twice.
+        In memory: the vectors of the labelled nodes as float64, twice, and 9 bytes for each of them
+        and each label.
         """
         vectors = asked.model.vectors(self.nodes, unknown="nan").astype(np.float64)
         is_known = ~np.isnan(vectors[:, 0])
@@ -126,6 +140,19 @@ class LabelledNodes(FileItems):
         gold = items[:, 2] + items[:, 0] * len(self.labels)
         missing = [node for node, known in zip(self.nodes, is_known, strict=True) if not known]
         return Answered(Answers(found, gold.astype(np.float64), items[:, 1:2]), missing)
+
+
+def _sample(
+    nodes: tuple[str, ...], labels: tuple[str, ...], most: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rows of at most ``most`` nodes: those whose ids have the smallest hashes."""
+    distinct = set(nodes)
+    if len(distinct) <= most:
+        return nodes, labels
+    by_hash = sorted(distinct, key=lambda node: hashlib.blake2b(node.encode()).digest())
+    kept = set(by_hash[:most])
+    rows = [row for row, node in enumerate(nodes) if node in kept]
+    return tuple(nodes[row] for row in rows), tuple(labels[row] for row in rows)
 
 
 def _check_once(

@@ -8,7 +8,6 @@ from nightjar.config import EventsCorpusConfig, NightjarConfig
 from nightjar.core import Keep, Of, Parent, Planning, Stage
 from nightjar.core.stage import StageContext
 from nightjar.sources.purge_list import Purged, PurgeList
-from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
 from nightjar.stages.events.erasing_users import (
@@ -70,9 +69,7 @@ class ReadEvents(Stage):
     def identity(self, planning: Planning) -> Identity:
         """The sources' content, and how events become sessions; fetches remote files."""
         config = self.config.events_corpus(self.subject)
-        fetching = Fetching(
-            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
-        )
+        fetching = Fetching.of(self.loaded.artifacts_dir, planning)
         purged = self.purged
         return Identity(
             stage=schemas.EVENTS,

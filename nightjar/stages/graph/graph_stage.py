@@ -10,7 +10,6 @@ from nightjar.core.resources import read_resources
 from nightjar.core.stage import StageContext
 from nightjar.kernels.code_digest import code_digest
 from nightjar.sources.purge_list import Purged, PurgeList
-from nightjar.sources.remote import FETCHED_DIR
 from nightjar.sources.selection import Fetching
 from nightjar.sources.tables import read_row_shards, rows_code, rows_config, table_inputs
 from nightjar.stages.graph.erasing_nodes import (
@@ -72,9 +71,7 @@ class ReadGraph(Stage):
     def identity(self, planning: Planning) -> Identity:
         """The sources' content, and how edges become a graph; fetches remote files."""
         config = self.config.graph_corpus(self.subject)
-        fetching = Fetching(
-            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
-        )
+        fetching = Fetching.of(self.loaded.artifacts_dir, planning)
         purged = self.purged
         return Identity(
             stage=schemas.GRAPH,

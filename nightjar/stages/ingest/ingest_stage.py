@@ -208,9 +208,7 @@ class Ingest(Stage):
 
     def identity(self, planning: Planning) -> Identity:
         """The sources' configuration and content; fetches remote files."""
-        fetching = Fetching(
-            self.loaded.artifacts_dir / FETCHED_DIR, planning.progress, planning.is_offline
-        )
+        fetching = Fetching.of(self.loaded.artifacts_dir, planning)
         corpus = self.config.text_corpus(self.subject)
         return documents_identity(
             corpus.ingest, self.loaded.base_dir, fetching, self.subject, self.purged
