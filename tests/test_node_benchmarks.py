@@ -22,8 +22,9 @@ from nightjar.promotion.statistics import compare_answers, on_shared_items
 from nightjar.scoring.metrics import score
 from nightjar.scoring.resampling import Resampling
 from nightjar.stages.evaluate.benchmark_items import Answered, Examinee
+from nightjar.stages.evaluate.label_learning import label_scores
 from nightjar.stages.evaluate.link_prediction import HeldOutLinks
-from nightjar.stages.evaluate.node_classification import LabelledNodes, assigned, label_scores
+from nightjar.stages.evaluate.node_classification import LabelledNodes, assigned
 
 Floats = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from stage_support import context_of
 from nightjar.config import ProneConfig
 from nightjar.errors import VocabularyError
 from nightjar.formats.embeddings import Embeddings
-from nightjar.stages.train.prone import LENGTH, NodeArtifacts, factorize
+from nightjar.stages.train.prone import LENGTH, NodeArtifacts, factorize, times_to_spread
 from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish
 
 Dense = NDArray[np.float64]
@@ -106,6 +106,30 @@ def test_cosines_are_those_of_the_paper(spread: int, tmp_path: Path) -> None:
     ours = units(found.matrix.astype(np.float64))
     np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=2e-4)
     np.testing.assert_allclose(np.linalg.norm(found.matrix, axis=1), LENGTH, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_nodes", "n_values", "times"),
+    [
+        (2_708, 10_556, 10),
+        (3_860, 75_690, 4),
+        (4_777, 184_590, 3),
+        (10_312, 667_966, 2),
+        (9, 72, 9),
+    ],
+)
+def test_many_neighbours_are_averaged_less_often(n_nodes: int, n_values: int, times: int) -> None:
+    """Cora, protein interactions, words of Wikipedia, BlogCatalog, and nine nodes all connected."""
+    assert times_to_spread(n_nodes, n_values) == times
+
+
+def test_the_report_says_how_often_vectors_were_averaged(tmp_path: Path) -> None:
+    edges = random_edges()
+    graph, nodes = publish_graph(tmp_path, edges), nodes_of(edges)
+    assert prone(tmp_path, graph, nodes).manifest.report["spread"] == times_to_spread(
+        len(nodes), 2 * len({frozenset(edge[:2]) for edge in edges})
+    )
+    assert prone(tmp_path, graph, nodes, spread=3).manifest.report["spread"] == 3
 
 
 def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ class WalksConfig(Section):
     node2vec (Grover and Leskovec 2016, arXiv:1607.00653, section 3.2).
     """
 
-    per_node: int = Field(10, ge=1, le=10_000, description="walks that start at each node")
-    length: int = Field(80, ge=2, le=10_000, description="nodes of a walk")
+    per_node: int = Field(80, ge=1, le=10_000, description="walks that start at each node")
+    length: int = Field(40, ge=2, le=10_000, description="nodes of a walk")
     p: float = Field(1.0, gt=0, le=1e6, description="return: small values stay near")
     q: float = Field(1.0, gt=0, le=1e6, description="in-out: small values move away")
     seed: Seed = 1

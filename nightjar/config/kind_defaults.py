@@ -17,8 +17,9 @@ _WALKED_WINDOWS: Mapping[str, Any] = {
     "window": 10,
     "sample": 0.0,
     "negative": 5,
-    "epochs": 5,
+    "epochs": 1,
 }
+"""One pass over many walks: walks that come again teach less than others (docs/experiments.md)."""
 _SESSIONS: Mapping[str, Any] = {"vector_size": 32, "min_count": 1}
 _SESSION_WINDOWS: Mapping[str, Any] = {
     **_SESSIONS,

@@ -188,11 +188,12 @@ class ProneConfig(_AnyModel):
     steps: int = Field(10, ge=0, le=100, description="terms of the Chebyshev expansion; 0: none")
     mu: float = Field(0.2, ge=-10, le=10, description="centre of the band-pass filter")
     theta: float = Field(0.5, gt=0, le=10, description="its width")
-    spread: int = Field(
-        10,
+    spread: int | None = Field(
+        None,
         ge=0,
         le=100,
-        description="times that vectors are then averaged over neighbours; 0: as in the paper",
+        description="times that vectors are then averaged over neighbours; 0: as in the paper; "
+        "null: 10 for a graph of few edges, fewer the more neighbours a node has",
     )
     seed: Seed | None = Field(None, description="default: training.seed")
     space: Literal["own", "aligned"] = Field(

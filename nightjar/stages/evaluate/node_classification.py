@@ -18,6 +18,7 @@ from nightjar.scoring.metrics import MACRO_F1, MICRO_F1
 from nightjar.scoring.scores import Answers
 from nightjar.stages.evaluate.benchmark_files import BenchmarkTable, read_table
 from nightjar.stages.evaluate.benchmark_items import Answered, Examinee, FileItems
+from nightjar.stages.evaluate.label_learning import label_scores
 from nightjar.wording import counted
 
 _SEED = 1
@@ -121,8 +122,8 @@ class LabelledNodes(FileItems):
         are), learned from the part of the nodes that the split gives it. The labels with the
         largest values are predicted. Nodes that the model does not know are not covered, and not
         learned from. Neither ``max_vocabulary`` nor ``case_insensitive`` apply: a node is its id.
-        In memory: the vectors of the labelled nodes as float64, twice, and 9 bytes for each of them
-        and each label.
+        In memory: the vectors of the labelled nodes as float64, five times, and 9 bytes for each of
+        them and each label.
         """
         vectors = asked.model.vectors(self.nodes, unknown="nan").astype(np.float64)
         is_known = ~np.isnan(vectors[:, 0])
@@ -171,24 +172,6 @@ def _check_once(
 def n_learned(n_nodes: int, share: float) -> int:
     """How many of the nodes are learned from: rounded down, but some on both sides."""
     return min(max(int(share * n_nodes), 1), n_nodes - 1)
-
-
-def label_scores(known: Floats, has_label: NDArray[np.bool_], asked: Floats) -> Floats:
-    """The value of each label for each row of ``asked``, (n_asked, n_labels).
-
-    Learned from the rows of ``known``, which have the labels ``has_label`` (n_known, n_labels). A
-    label that no known row has comes last, one that all have first.
-    """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # takes a second
-
-    found = np.empty((len(asked), has_label.shape[1]))
-    for label, is_of in enumerate(has_label.T):
-        if is_of.all() or not is_of.any():
-            found[:, label] = np.inf if is_of.all() else -np.inf
-            continue
-        learner = LogisticRegression(C=1.0, solver="liblinear", random_state=0)
-        found[:, label] = learner.fit(known, is_of).decision_function(asked)
-    return found
 
 
 def assigned(scores: Floats, has_label: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ doi:10.24963/ijcai.2019/594, in two steps:
   add up. The authors' program orthogonalizes the result again, and so does this one.
 
 A third step is ours: the mean of all is taken away, and each vector is replaced by the mean of its
-neighbours' and its own, ``spread`` times. The window of a walk reaches as far. It is worth most
-where the graph has few edges (docs/experiments.md).
+neighbours' and its own, ``spread`` times. It is worth most where the graph has few edges, and does
+harm where it has many (docs/experiments.md), so :func:`times_to_spread` counts neighbours.
 
 Three things differ from that program. Direction is ignored: a cosine has none, and a node that
 nothing leaves would have no vector. Weights are divided by their mean, so that the unit that they
@@ -50,8 +50,11 @@ from nightjar.wording import counted
 
 logger = logging.getLogger(__name__)
 
-LENGTH = 5.0
+LENGTH = 3.0
 """Of every vector."""
+_MOST_SPREAD = 10
+_LEFT = 0.05
+"""What averages may leave of differences that are not smooth."""
 _EXTRA = 10
 """Directions beyond those wanted, so that the last ones wanted are found well."""
 _POWER_ITERATIONS = 5
@@ -142,7 +145,10 @@ def factorize(
     progress, staging = context.progress, context.staging
     found = read_graph(artifacts, name)
     weights = found.weights
-    n_products = 2 * _POWER_ITERATIONS + 2 + model.spread
+    times = (
+        times_to_spread(len(weights), len(weights.values)) if model.spread is None else model.spread
+    )
+    n_products = 2 * _POWER_ITERATIONS + 2 + times
     if model.steps > 1:
         n_products += 2 * model.steps - 1
     progress.start(f"factorize {name}", n_products, "products")
@@ -151,12 +157,14 @@ def factorize(
         looped = _with_loops(weights)
         if model.steps > 1:
             vectors = propagated(looped, vectors, model, products)
-        vectors = of_length(spread_out(looped, vectors, model.spread, products), LENGTH)
+        vectors = of_length(spread_out(looped, vectors, times, products), LENGTH)
     write_vectors(staging, found.names, found.counts, model.vector_size, stretches(vectors))
     staging.counts.update(
         vocabulary_kept=len(found.names), edges=len(weights.values) // 2, **found.dropped
     )
-    staging.report.update(trainer=model.trainer, seed=model.seed, n_workers=context.n_workers)
+    staging.report.update(
+        trainer=model.trainer, seed=model.seed, n_workers=context.n_workers, spread=times
+    )
     logger.info(
         "%s: %s, %s factorized",
         name,
@@ -250,6 +258,20 @@ def spread_out(looped: SparseMatrix, vectors: Floats, times: int, products: Prod
             vectors /= largest
         vectors = products.multiply(scaled, vectors)
     return vectors
+
+
+def times_to_spread(n_nodes: int, n_values: int) -> int:
+    """How often to average a graph whose nodes have d = ``n_values`` / ``n_nodes`` neighbours.
+
+    In a random graph of d neighbours each average leaves 2 / sqrt(d) of what is not smooth (Alon
+    and Boppana: Nilli 1991, doi:10.1016/0012-365X(91)90112-F). More of them than leave a twentieth
+    leave nothing else: the vectors fall into few dimensions. A graph of at most four neighbours has
+    no such bound, and gets ten.
+    """
+    left = 2 / np.sqrt(n_values / n_nodes)
+    if left >= 1:
+        return _MOST_SPREAD
+    return int(min(max(round(np.log(_LEFT) / np.log(left)), 1), _MOST_SPREAD))
 
 
 def _averaging(looped: SparseMatrix) -> SparseMatrix:
