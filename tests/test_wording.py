@@ -21,7 +21,8 @@ NOUNS = (
 )
 PLURAL = re.compile(rf"^ (?:[a-z-]+ ){{0,2}}?(?:{NOUNS})\b")
 NO_NUMBERS = re.compile(
-    r"_?[A-Z][A-Z_]+|self\._limits\.\w+|self\.(max_bytes|name|path)|names?|key|piece|config|share|its"
+    r"units|plural_of\(\w+\)"
+    r"|_?[A-Z][A-Z_]+|self\._limits\.\w+|self\.(max_bytes|name|path)|names?|key|piece|config|share|its"
     r"|pattern|rate|own_length|entry\.name|artifact\.ref|' and '\.join\(.*|_KINDS\[.*|made\[.*"
     r"|max\(caps\)|max\(map\(len, known\)\)|(tokens|buckets)\[bad\]|tokens\[row\]|min_count"
     r"|delimiter|statement\[1\]|variables\[.*|suffix if .*|int\(np\.argmax.*|size if .*"

@@ -21,6 +21,7 @@ from nightjar.config.trainers import (
     UsifConfig,
     Word2VecConfig,
 )
+from nightjar.wording import counted
 
 Corpora = Mapping[str, CorpusConfig]
 
@@ -95,9 +96,9 @@ def _check_holds_out(
         if found.sessions.max_events < needed:
             raise ValueError(
                 f"{key} asks for last events, and corpora.{corpus}.sessions.max_events is "
-                f"{found.sessions.max_events}: a session is held out of if it has {needed} events "
-                f"(held_out.test and validation, and one before them). Raise max_events to "
-                f"{needed} or more{only}"
+                f"{found.sessions.max_events}: a session is held out of if it has "
+                f"{counted(needed, 'event')} (held_out.test and validation, and one before "
+                f"them). Raise max_events to {needed} or more{only}"
             )
 
 
