@@ -72,6 +72,8 @@ def act(arguments, environment, directory, out, err):
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if os.isatty(1):  # Python remembers what the streams were
+        sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
@@ -138,16 +140,28 @@ class Commands:
         self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """As ``subprocess.run`` with captured output."""
-        if self._victims is None or self._victims.server.poll() is not None:
-            self._victims = self._stack.enter_context(victims_of(_COMMANDS))
+        victims = self._ready()
         with tempfile.TemporaryDirectory() as directory:
             out, err = (Path(directory, name) for name in ("out", "err"))
-            code = self._victims.run(
-                arguments, dict(environment), str(Path.cwd()), str(out), str(err)
-            )
+            code = victims.run(arguments, dict(environment), str(Path.cwd()), str(out), str(err))
             return subprocess.CompletedProcess(
                 arguments, code, out.read_text("utf-8"), err.read_text("utf-8")
             )
+
+    def run_on(
+        self,
+        terminal: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+    ) -> int:
+        """Run a command whose output goes to a terminal; its exit code."""
+        return self._ready().run(arguments, dict(environment), str(directory), terminal, terminal)
+
+    def _ready(self) -> Victims:
+        if self._victims is None or self._victims.server.poll() is not None:
+            self._victims = self._stack.enter_context(victims_of(_COMMANDS))
+        return self._victims
 
     def close(self) -> None:
         """End the process that commands are forked from."""

@@ -53,16 +53,19 @@ LONGEST = (
 def longest_first(items: Sequence[pytest.Item], n_workers: int) -> list[pytest.Item]:
     """The tests in an order in which no worker is left alone with a long one at the end.
 
-    Each worker gets an equal stretch of the tests, and steals from others once it is done. So each
-    stretch begins with some of the longest files.
+    pytest-xdist gives each worker an equal stretch of the tests, and lets it steal from the ends of
+    the others' once it is done. So each stretch begins with some of the longest files, none of
+    which lies in two stretches: its servers and nights would be made twice.
     """
     files = [[item for item in items if item.path.stem == name] for name in LONGEST]
     others = [item for item in items if item.path.stem not in LONGEST]
     found: list[pytest.Item] = []
     for worker in range(n_workers):
-        bounds = [round(len(others) * place / n_workers) for place in (worker, worker + 1)]
+        end = len(found) + (len(items) - len(found)) // (n_workers - worker)
         found += [item for file in files[worker::n_workers] for item in file]
-        found += others[slice(*bounds)]
+        n_more = max(0, end - len(found))
+        found += others[:n_more]
+        others = others[n_more:]
     return found
 
 

@@ -16,27 +16,37 @@ from pathlib import Path
 
 import httpx
 import pytest
+from proxy_support import proxy, through
 
 from nightjar.cli import embedded_server, guarded_server
 from nightjar.cli.embedded_server import SCHEMA, EmbeddedServer, prepare_database
 from nightjar.files.listening import listen
 
 _MIGRATE = """
-import asyncio
+import asyncio, os, sys
 from prefect.server.database import provide_database_interface
-asyncio.run(provide_database_interface().create_db())
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+for home in sys.argv[1:]:
+    child = os.fork()  # one import serves them all
+    if not child:
+        url = f"sqlite+aiosqlite:///{home}/prefect.db"
+        with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: url}):
+            asyncio.run(provide_database_interface().create_db())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, home
 """
 
 
-def migrate(home: Path) -> Path:
-    """Prefect's database in ``home``, brought to the installed Prefect's newest schema."""
+def migrate(*homes: Path) -> list[Path]:
+    """Prefect's database in each directory, brought to the installed Prefect's newest schema."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-        "PREFECT_HOME": str(home),
+        "PREFECT_HOME": str(homes[0]),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
-    subprocess.run([sys.executable, "-c", _MIGRATE], env=environment, check=True, timeout=120)
-    return home / "prefect.db"
+    command = [sys.executable, "-c", _MIGRATE, *map(str, homes)]
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    return [home / "prefect.db" for home in homes]
 
 
 def dumped(database: Path) -> str:
@@ -50,17 +60,18 @@ def parts(schema: str) -> list[str]:
 
 
 def test_the_shipped_schema_is_what_prefects_migrations_end_in(tmp_path: Path) -> None:
-    made = dumped(migrate(tmp_path))
+    """And Prefect finds nothing to migrate in a database that is made from it."""
+    empty, prepared = tmp_path / "empty", tmp_path / "prepared"
+    empty.mkdir()
+    prepared.mkdir()
+    prepare_database({"PREFECT_HOME": str(prepared)})
+    before = dumped(prepared / "prefect.db")
+    made, same = map(dumped, migrate(empty, prepared))
+    assert same == before
+    assert not [path for path in prepared.iterdir() if path.name.startswith(".prefect")]
     assert parts(SCHEMA.read_text(encoding="utf-8")) == parts(made), (
         "run 'python tests/test_embedded_server.py' to renew nightjar/cli/prefect_database.sql"
     )
-
-
-def test_prefect_finds_nothing_to_migrate_in_a_prepared_database(tmp_path: Path) -> None:
-    prepare_database({"PREFECT_HOME": str(tmp_path)})
-    before = dumped(tmp_path / "prefect.db")
-    assert dumped(migrate(tmp_path)) == before
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".prefect")]
 
 
 def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
@@ -88,7 +99,11 @@ def test_another_database_of_the_users_is_left_to_prefect(tmp_path: Path) -> Non
 
 @pytest.mark.integration
 def test_a_server_answers_on_a_prepared_database(tmp_path: Path) -> None:
-    with EmbeddedServer(tmp_path / "log", {**os.environ, "PREFECT_HOME": str(tmp_path)}) as server:
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
+    with (
+        proxy() as (address, asked),
+        EmbeddedServer(tmp_path / "log", {**environment, **through(address)}) as server,
+    ):
         server.wait()
         login = tuple(server.secret.split(":", 1))
         own = server.url.removesuffix("/api")
@@ -103,6 +118,10 @@ def test_a_server_answers_on_a_prepared_database(tmp_path: Path) -> None:
         assert create(Origin=own).status_code == 401
         assert create(("nightjar", "wrong"), Origin=own).status_code == 401
         assert create(login).status_code == 201
+        views = f"{server.url}/collections/views/aggregate-worker-metadata"
+        known = httpx.get(views, auth=login, timeout=60).json()  # type: ignore[arg-type]
+        assert "process" in known["prefect"]
+        assert asked == []  # not GitHub, either
         other = f"http://{socket.gethostbyname(socket.gethostname())}:{own.rpartition(':')[2]}"
         if not other.startswith("http://127."):
             with pytest.raises(httpx.ConnectError):
@@ -138,4 +157,4 @@ def test_a_server_without_a_secret_does_not_start() -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as home:
-        SCHEMA.write_text(dumped(migrate(Path(home))), encoding="utf-8")
+        SCHEMA.write_text(dumped(*migrate(Path(home))), encoding="utf-8")

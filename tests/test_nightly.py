@@ -10,17 +10,22 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
+import asking_support
 import psutil
 import pytest
-from conftest import PROJECT_ROOT
+from conftest import PROJECT_ROOT, run_a_night
+from nights_support import HandMade
+from proxy_support import proxy, through
 
 from nightjar.cli import embedded_server
 from nightjar.cli.embedded_server import EmbeddedServer
 from nightjar.config import load_config
 from nightjar.core import Nights, NightStatus
+from nightjar.errors import SourceError
 from nightjar.pipeline import is_running, lease_path, make_plan
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.store import acquire_lease
@@ -56,60 +61,22 @@ def states_of_flow_runs(artifacts_dir: Path) -> list[str]:
     return sorted(state for (state,) in rows)
 
 
-def night_page(artifacts_dir: Path) -> str:
-    """The page of the only night in the embedded server's database."""
-    with closing(sqlite3.connect(artifacts_dir / "prefect" / "prefect.db")) as database:
-        (row,) = database.execute("SELECT data FROM artifact WHERE key = 'night'").fetchall()
-    return str(json.loads(row[0]))
-
-
-def run_until(config: Path, moment: str) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
+def run_until(
+    config: Path, moment: str, more: Mapping[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], list[psutil.Process]]:
     """A run that has told of a moment, and its children; what it says goes to run.log."""
     log = config.with_name("run.log")
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            command(config), env=environment(), stdout=stream, stderr=subprocess.STDOUT
+            command(config),
+            env={**environment(), **(more or {})},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
         )
     while moment.encode() not in log.read_bytes():
         assert process.poll() is None, log.read_text()
         time.sleep(0.02)
     return process, psutil.Process(process.pid).children(recursive=True)
-
-
-def test_a_night_that_is_killed_twice_is_finished_by_the_same_command(small_config: Path) -> None:
-    loaded = load_config(small_config)
-    nights = Nights(loaded.pipeline_dir)
-    for number, (moment, first_due) in enumerate(
-        [("count glove", ("count glove", "train glove")), ("register cbow", (None,))], 1
-    ):
-        process, started = run_until(small_config, f"{moment}: started")
-        process.send_signal(signal.SIGKILL)
-        process.wait(60)
-        # The embedded server goes with the run that started it.
-        _, alive = psutil.wait_procs(started, timeout=20)
-        assert alive == []
-        assert nights.get(number).status is NightStatus.RUNNING
-        assert not is_running(loaded)
-        due = [step.label for step in make_plan(loaded).due]
-        assert next(iter(due), None) in first_due
-
-    done = run(small_config, "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    document = json.loads(done.stdout)
-    assert document["status"] == "completed"
-    assert [model["decision"] for model in document["models"]] == ["promoted", "promoted"]
-    assert [nights.get(number).status for number in (1, 2, 3)] == [
-        NightStatus.ENDED_EARLY,
-        NightStatus.ENDED_EARLY,
-        NightStatus.COMPLETED,
-    ]
-    assert make_plan(loaded).due == ()
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    assert [len(reader.versions(f"small-{model}")) for model in ("cbow", "glove")] == [1, 1]
-    assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED", "CRASHED"]
-    verify = [sys.executable, "-m", "nightjar.cli.main", "verify", "--config", str(small_config)]
-    whole = subprocess.run(verify, env=environment(), capture_output=True, text=True, check=False)
-    assert "10 artifacts and 2 registered versions, all whole" in whole.stdout
 
 
 def servers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -122,10 +89,12 @@ def servers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def killed_servers(small_config: Path, moments: list[str]) -> tuple[int, str]:
+def killed_servers(
+    small_config: Path, moments: list[str], more: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """A night whose server alone is killed when each moment is told; exit code and output."""
     log = small_config.with_name("run.log")
-    process, _ = run_until(small_config, moments[0])
+    process, _ = run_until(small_config, moments[0], more)
     killed: list[int] = []
     deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
@@ -140,35 +109,62 @@ def killed_servers(small_config: Path, moments: list[str]) -> tuple[int, str]:
     return process.returncode, log.read_text()
 
 
-def test_a_night_goes_on_when_its_server_alone_is_killed(small_config: Path) -> None:
-    code, said = killed_servers(small_config, ["ingest: started", "train glove: started"])
+def test_a_night_that_is_killed_twice_is_finished_by_the_same_command(small_config: Path) -> None:
+    """The third goes on although its server alone is killed, twice. No proxy learns of them."""
+    loaded = load_config(small_config)
+    nights = Nights(loaded.pipeline_dir)
+    with proxy() as (address, asked):
+        for number, (moment, first_due) in enumerate(
+            [("count glove", ("count glove", "train glove")), ("register cbow", (None,))], 1
+        ):
+            process, started = run_until(small_config, f"{moment}: started", through(address))
+            process.send_signal(signal.SIGKILL)
+            process.wait(60)
+            # The embedded server goes with the run that started it.
+            _, alive = psutil.wait_procs(started, timeout=20)
+            assert alive == []
+            assert nights.get(number).status is NightStatus.RUNNING
+            assert not is_running(loaded)
+            due = [step.label for step in make_plan(loaded).due]
+            assert next(iter(due), None) in first_due
+
+        moments = ["register cbow: started", "register glove: started"]
+        code, said = killed_servers(small_config, moments, through(address))
+    assert asked == []
     assert code == 0, said
     assert said.count("The embedded Prefect server ended (exit code -9); it is started again") == 2
     assert "Traceback" not in said
     assert len(said) < 5_000
-    loaded = load_config(small_config)
-    assert Nights(loaded.pipeline_dir).get(1).status is NightStatus.COMPLETED
+    assert [found["outcome"] for found in nights.get(3).decisions] == ["promoted", "promoted"]
+    assert [nights.get(number).status for number in (1, 2, 3)] == [
+        NightStatus.ENDED_EARLY,
+        NightStatus.ENDED_EARLY,
+        NightStatus.COMPLETED,
+    ]
     assert make_plan(loaded).due == ()
-    assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED"]
+    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
+    assert [len(reader.versions(f"small-{model}")) for model in ("cbow", "glove")] == [1, 1]
+    assert states_of_flow_runs(loaded.artifacts_dir) == ["COMPLETED", "CRASHED", "CRASHED"]
+    whole = asking_support.asked(small_config, "verify")
+    assert "10 artifacts and 2 registered versions, all whole" in whole
 
 
-def test_a_night_ends_when_its_server_keeps_ending(small_config: Path) -> None:
-    code, said = killed_servers(small_config, ["ingest: started"] * 4)
+def test_a_night_ends_when_its_server_keeps_ending(tmp_path: Path) -> None:
+    project = HandMade(tmp_path / "project")
+    code, said = killed_servers(project.path, ["ingest: started"] * 4)
     assert code == 1, said
     assert said.count("The embedded Prefect server keeps ending, so the night ends, too") == 1
     assert "Traceback" not in said
     assert len(said) < 5_000
-    loaded = load_config(small_config)
-    assert not is_running(loaded)
-    done = run(small_config, "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["status"] == "completed"
+    assert not is_running(project.loaded)
+    assert project.night().status is NightStatus.COMPLETED
 
 
 def test_a_night_ends_when_a_server_of_the_users_falls_silent(
-    small_config: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    log = small_config.with_name("run.log")
+    config = HandMade(tmp_path / "project").path
+    log = config.with_name("run.log")
     with EmbeddedServer(tmp_path / "log", {**environment(), "PREFECT_HOME": str(tmp_path)}) as own:
         # Not own.wait(), which would also see that it is started again.
         embedded_server._wait_until_it_answers(own.url, own._process, tmp_path / "log")
@@ -180,7 +176,7 @@ def test_a_night_ends_when_a_server_of_the_users_falls_silent(
         }
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                command(small_config),
+                command(config),
                 env={**environment(), **given},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -205,7 +201,7 @@ def test_a_night_ends_when_a_server_of_the_users_falls_silent(
     assert f"the Prefect server at {own.url} failed during the night" in said
     assert "Traceback" not in said
     assert len(said) < 5_000
-    assert not is_running(load_config(small_config))
+    assert not is_running(load_config(config))
 
 
 def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> None:
@@ -213,35 +209,10 @@ def test_a_damaged_dump_stops_the_night_with_its_name(small_config: Path) -> Non
     dump.write_bytes(
         bz2.compress(b"<mediawiki><page><title>A</title></page></mediawiki>" * 99)[:-9]
     )
-    changes = ["corpora.text.sources.news={type: mediawiki, path: dump.xml.bz2}"]
-    done = run(small_config, *(part for change in changes for part in ("--set", change)))
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("nightjar: ingest: corpora.text.sources.news: ")
-    assert "dump.xml.bz2" in last
+    change = "corpora.text.sources.news={type: mediawiki, path: dump.xml.bz2}"
+    with pytest.raises(SourceError, match=r"^corpora\.text\.sources\.news: .*dump\.xml\.bz2"):
+        run_a_night(small_config, change)
     assert not list((small_config.parent / "artifacts").glob("documents/*"))
-
-
-def test_one_models_failure_leaves_the_others_and_its_champion_alone(finished_copy: Path) -> None:
-    overrides = ["--set", "models.glove.eta=10", "--set", "models.glove.x_max=0.001"]
-    overrides += ["--set", "models.cbow.alpha=0.02", "--json"]
-    done = run(finished_copy, *overrides)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "train glove: " in done.stderr
-    loaded = load_config(finished_copy)
-    reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
-    assert len(reader.versions("small-cbow")) == 2
-    champion = reader.alias("small-glove", "champion")
-    assert champion is not None
-    assert champion.version == 1
-    page = night_page(loaded.artifacts_dir)
-    assert "# Night 2 of small: failed" in page
-    (failed,) = [line for line in page.splitlines() if "| train glove |" in line]
-    assert failed.startswith("| train glove | failed |")
-    assert "eta" in failed
-    assert "**cbow** version 2" in page
 
 
 def test_a_second_run_says_who_holds_the_lease_and_skips(small_config: Path) -> None:

@@ -9,14 +9,13 @@ import logging
 import os
 import pty
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 from asking_support import asked, asked_json, invoked
 from conftest import PROJECT_ROOT
+from fork_support import COMMANDS
 from hypothesis import given
 from hypothesis import strategies as st
 from nights_support import HandMade
@@ -234,19 +233,12 @@ def test_hostile_values_are_shown_as_escapes(hostile: Path) -> None:
 def test_messages_about_arguments_are_harmless_on_a_terminal(
     tmp_path: Path, arguments: list[str]
 ) -> None:
-    """The program itself, on a pseudo terminal."""
+    """The program in a process of its own, on a pseudo terminal."""
     (tmp_path / "hostile.yaml").write_text('pipeline: {name: "\\e[2J"}\n"\\e]0;x\\a": 1\n')
     (tmp_path / "\x1b[2J\udcff").mkdir()
     (tmp_path / "\x1b[2J\udcff" / "a").touch()
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nightjar.cli.main", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "TERM": "xterm"},
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    code = COMMANDS.run_on(os.ttyname(theirs), arguments, {**os.environ, "TERM": "xterm"}, tmp_path)
     os.close(theirs)
     shown = b""
     try:
@@ -255,7 +247,7 @@ def test_messages_about_arguments_are_harmless_on_a_terminal(
     except OSError:  # the other end is closed
         pass
     os.close(ours)
-    assert process.wait(60) == 2, shown
+    assert code == 2, shown
     text = shown.decode()
     assert obeyed(text.replace("\r\n", "\n")) == []
     assert "Traceback" not in text

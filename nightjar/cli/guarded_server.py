@@ -17,6 +17,7 @@ when the parent is gone, for whatever reason; with 0 it does not watch.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import IO, Any
 
+from nightjar.files.large_imports import no_collection
 from nightjar.files.served_pages import PAGES_VARIABLE, is_page_link, read_page
 
 SERVER_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
@@ -176,9 +178,11 @@ def _serve(host: str, number: int, parent: int) -> None:
     if not os.environ.get(SERVER_VARIABLE):
         sys.exit(f"{SERVER_VARIABLE} is not set: every user of this machine could use the server")
     os.umask(0o077)
-    import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
-    from prefect.server.api import collections  # noqa: PLC0415
-    from prefect.server.api.server import create_app  # noqa: PLC0415
+    with no_collection():
+        import uvicorn  # noqa: PLC0415 (the watch starts before anything slow)
+        from prefect.server.api import collections  # noqa: PLC0415
+        from prefect.server.api.server import create_app  # noqa: PLC0415
+    gc.freeze()  # what is imported stays
 
     # It would ask GitHub for lists of workers and blocks; the ones in its package do.
     collections.KNOWN_VIEWS.update(dict.fromkeys(collections.KNOWN_VIEWS, ""))

@@ -30,6 +30,7 @@ from nightjar.core import Night, Nights
 from nightjar.core.units import WORD
 from nightjar.errors import LeaseTaken, NightjarError
 from nightjar.files.harmless_text import visible
+from nightjar.files.large_imports import no_collection
 from nightjar.pipeline import (
     DirectRunner,
     ModelOutcome,
@@ -176,7 +177,7 @@ def _run_flow(
     server.start()
     if server.is_ours:
         console.print("Starting the embedded Prefect server.", style="dim")
-    with _interrupts_held_back():
+    with _interrupts_held_back(), no_collection():
         # Prefect reads its settings on import, which takes as long as the server's start.
         from nightjar.cli.embedded_flow import run_nightly  # noqa: PLC0415
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 from nightjar.errors import InputError, RegistryUnavailable
 from nightjar.files import urls
 from nightjar.files.asking import ask_within
+from nightjar.files.large_imports import no_collection
 from nightjar.registry.readers import RegisteredVersion
 from nightjar.registry.uris import masked, sqlite_path, without_secrets
 from nightjar.store import waited_lease
@@ -74,7 +75,7 @@ def import_mlflow() -> ModuleType:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_collection():
         # MLflow warns about its own type hints while it is imported.
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         import mlflow  # noqa: PLC0415
