@@ -6,9 +6,8 @@ import faulthandler
 import functools
 import gc
 import os
-import shutil
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 import typer.testing
 import yaml
 from config_support import MINIMAL
+from copying_support import copy_project
 from sharing_support import shared
 from slow_support import longest_first, slow_tests
 
@@ -41,6 +41,10 @@ hypothesis.settings.register_profile("same", _settings, derandomize=True)
 hypothesis.settings.register_profile("new", _settings, print_blob=True)
 hypothesis.settings.load_profile("same")
 
+
+# MLflow reads each model's description with the parser in Python, six times a registration.
+if hasattr(yaml, "CSafeLoader"):
+    yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
 
 # `CliRunner` builds the commands at each call: 40 ms of processor time, for 2,000 calls.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
@@ -167,9 +171,26 @@ def finished_config(
 @pytest.fixture
 def finished_copy(finished_config: Path, tmp_path: Path) -> Path:
     """The config of a copy of the finished pipeline, free to change."""
-    directory = tmp_path / "copy"
-    shutil.copytree(finished_config.parent, directory)
-    return directory / finished_config.name
+    return copy_project(finished_config.parent, tmp_path / "copy") / finished_config.name
+
+
+@pytest.fixture(scope="module")
+def light_nights() -> Iterator[None]:
+    """Nights that register without trying the model twice, and lay out their map in few rounds.
+
+    For tests about something else; tests/test_registry_registration.py and
+    tests/test_night_page.py show both in full.
+    """
+    from nightjar.drawing import neighbour_graph  # noqa: PLC0415
+    from nightjar.registry import packaging  # noqa: PLC0415
+    from nightjar.registry.client import import_mlflow  # noqa: PLC0415 (slow)
+
+    with pytest.MonkeyPatch.context() as patched:
+        utils = import_mlflow().models.utils
+        patched.setattr(utils, "_validate_serving_input", lambda **_: None)
+        patched.setattr(packaging, "_check_answers", lambda *_: None)
+        patched.setattr(neighbour_graph, "_N_ROUNDS", 5)
+        yield
 
 
 def run_due(config: Path, *overrides: str) -> list[str]:
@@ -205,5 +226,20 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="config")
 def copy_measured(measured: Path, tmp_path: Path) -> Path:
     """The config of a copy of ``measured``, for tests that run nights in it."""
-    shutil.copytree(measured.parent, tmp_path / "project")
-    return tmp_path / "project" / measured.name
+    return copy_project(measured.parent, tmp_path / "project") / measured.name
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with hand-made vectors after its first night. Read only."""
+    from nights_support import make_first_night  # noqa: PLC0415  # it imports this module
+
+    return shared(tmp_path_factory, "first-night", make_first_night)
+
+
+@pytest.fixture
+def begun(first_night: Path, tmp_path: Path) -> Any:
+    """A copy of it, free to change (:class:`nights_support.HandMade`)."""
+    from nights_support import copied  # noqa: PLC0415  # it imports this module
+
+    return copied(first_night, tmp_path / "project")

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from conftest import PROVENANCE, SMALL_CONFIG, run_a_night
+from copying_support import copy_project
 
 from nightjar.config import LoadedConfig, load_config
 from nightjar.core import Night
@@ -106,6 +107,29 @@ class HandMade:
     def due(self, *overrides: str) -> list[str]:
         """Labels of what is due."""
         return [step.label for step in make_plan(load_config(self.path, overrides)).due]
+
+
+def make_first_night(made: Path) -> Path:
+    """The directory of a project after its first night, which promoted."""
+    project = HandMade(made / "project")
+    assert outcome(project.night()) == "promoted"
+    return project.directory
+
+
+def make_blocked_night(made: Path) -> Path:
+    """The same after another night, which the gate blocked."""
+    project = HandMade(make_first_night(made))
+    project.write_vectors(POOR)
+    assert outcome(project.night()) == "blocked"
+    return project.directory
+
+
+def copied(made: Path, directory: Path, **config: Any) -> HandMade:
+    """A copy of a project, free to change, with more in its config."""
+    project = HandMade(directory, **config)
+    copy_project(made, directory)
+    project.save()
+    return project
 
 
 def make_measured(made: Path) -> Path:

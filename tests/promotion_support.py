@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from config_support import MINIMAL
+from copying_support import copy_project
 from registry_support import mlflow, template_database
 
 from nightjar.config import LoadedConfig, load_config
@@ -114,6 +115,11 @@ class Pipeline:
         database.parent.mkdir(parents=True)
         shutil.copyfile(template_database(tmp_path_factory), database)
         return pipeline
+
+    def copied(self, directory: Path) -> Pipeline:
+        """The same in another directory."""
+        copy = copy_project(self.config.parent, directory)
+        return Pipeline(copy / self.config.name, dict(self.evaluations))
 
     @property
     def loaded(self) -> LoadedConfig:

@@ -114,12 +114,17 @@ def disk_bytes(*places: Path) -> int:
     return sum(sizes.values())
 
 
-def places_of(word: str, root: Path) -> list[str]:
-    """Files below ``root`` that contain ``word``: as bytes, in a Parquet table, in a database."""
+def places_of(word: str, root: Path, but: tuple[str, ...] = ()) -> list[str]:
+    """Files below ``root`` that contain ``word``: as bytes, in a Parquet table, in a database.
+
+    Directories of ``root`` whose names begin as those in ``but`` are left out.
+    """
     wanted = word.encode()
     return [
         path.relative_to(root).as_posix()
-        for path in sorted(root.rglob("*"))
+        for place in sorted(root.iterdir())
+        if not (but and place.name.startswith(but))
+        for path in sorted([place, *place.rglob("*")])
         if path.is_file() and (wanted in path.read_bytes() or _holds(path, wanted))
     ]
 

@@ -22,7 +22,10 @@ from nightjar.pipeline.alerts import CheckLimits, check_pipeline, webhook
 from nightjar.promotion import Steward
 from nightjar.store import acquire_lease
 
-pytestmark = pytest.mark.slow  # the nights that most of it starts from
+pytestmark = [
+    pytest.mark.slow,  # the nights that most of it starts from
+    pytest.mark.usefixtures("light_nights"),
+]
 DAY = timedelta(hours=26)
 
 
@@ -87,41 +90,39 @@ def test_trials_do_not_count(project: HandMade) -> None:
         assert "1 trial since, which do not count" in text
 
 
-def test_a_failed_night_is_found_until_one_completes(project: HandMade) -> None:
-    project.night()
-    (project.directory / "vectors.txt").write_text("no vectors\n", encoding="utf-8")
+def test_a_failed_night_is_found_until_one_completes(begun: HandMade) -> None:
+    (begun.directory / "vectors.txt").write_text("no vectors\n", encoding="utf-8")
     with pytest.raises(NightjarError):
-        project.night()
-    ((kind, text),) = found(project)
+        begun.night()
+    ((kind, text),) = found(begun)
     assert kind == "failed"
     assert text.startswith("night 2 failed: ")
     assert "vectors.txt" in text
     assert text.endswith("See 'nightjar nights show 2'")
-    project.write_vectors(GOOD)
-    project.night()
-    assert found(project) == []
+    begun.write_vectors(GOOD)
+    begun.night()
+    assert found(begun) == []
 
 
-def test_a_killed_night_is_found_and_one_under_way_is_told(project: HandMade) -> None:
-    project.night()
-    nights = Nights(project.loaded.pipeline_dir)
+def test_a_killed_night_is_found_and_one_under_way_is_told(begun: HandMade) -> None:
+    nights = Nights(begun.loaded.pipeline_dir)
     nights.begin("night", "test", {}, (), False, None)
-    ((kind, text),) = found(project)
+    ((kind, text),) = found(begun)
     assert (kind, text) == (
         "died",
         "night 2 was killed; 'nightjar run' goes on from what is published",
     )
-    with acquire_lease(lease_path(project.loaded), "another"):
-        done = invoked(project.path, "check")
+    with acquire_lease(lease_path(begun.loaded), "another"):
+        done = invoked(begun.path, "check")
         assert done.exit_code == 0
         assert "night 2 is under way since" in done.stdout
         later = datetime.now(UTC) + timedelta(days=3)
-        (finding,) = check_pipeline(project.loaded, CheckLimits(DAY), later).findings
+        (finding,) = check_pipeline(begun.loaded, CheckLimits(DAY), later).findings
         assert finding.kind == "old"
         assert "night 2 is under way since" in finding.text
-    assert [kind for kind, _ in found(project)] == ["died"]
-    project.night()
-    assert found(project) == []
+    assert [kind for kind, _ in found(begun)] == ["died"]
+    begun.night()
+    assert found(begun) == []
 
 
 def test_a_clock_that_was_set_back_is_told(project: HandMade) -> None:
@@ -197,31 +198,27 @@ def test_an_age_that_is_none_is_refused(project: HandMade, age: str) -> None:
     assert "write a whole number and a unit: 90m, 26h or 2d" in str(error)
 
 
-def test_what_cannot_be_read_is_a_finding(
-    project: HandMade, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.night()
-    record = Nights(project.loaded.pipeline_dir).path(1) / "night.json"
+def test_what_cannot_be_read_is_a_finding(begun: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Nights(begun.loaded.pipeline_dir).path(1) / "night.json"
     content = record.read_bytes()
     record.write_bytes(b"{")
-    ((kind, text),) = found(project)
+    ((kind, text),) = found(begun)
     assert kind == "unreadable"
     assert "this part of a night's record is damaged" in text
     record.write_bytes(content)
-    assert found(project) == []
+    assert found(begun) == []
 
     def forbidden(self: Path) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", forbidden)
-    assert {kind for kind, _ in found(project)} == {"unreadable"}
+    assert {kind for kind, _ in found(begun)} == {"unreadable"}
 
 
-def test_check_writes_nothing_and_asks_no_server(project: HandMade) -> None:
-    project.night()
-    before = {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")}
-    assert found(project) == []
-    assert {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")} == before
+def test_check_writes_nothing_and_asks_no_server(begun: HandMade) -> None:
+    before = {path: path.stat().st_mtime_ns for path in begun.directory.rglob("*")}
+    assert found(begun) == []
+    assert {path: path.stat().st_mtime_ns for path in begun.directory.rglob("*")} == before
 
 
 # -- sending ---------------------------------------------------------------------------------

@@ -21,7 +21,10 @@ from nightjar.pipeline import DirectRunner, NightRequest, lease_path, run_night
 from nightjar.pipeline.alerts import webhook
 from nightjar.store import acquire_lease
 
-pytestmark = pytest.mark.slow  # the nights that most of it starts from
+pytestmark = [
+    pytest.mark.slow,  # the nights that most of it starts from
+    pytest.mark.usefixtures("light_nights"),
+]
 
 
 @pytest.fixture

@@ -5,18 +5,20 @@ Real nights and real MLflow on SQLite. Versions 1 and 2 became champion one afte
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asking_support import asked, asked_json, invoked, refused
+from copying_support import copy_project
 from nights_support import GOOD, HandMade
 from registry_support import mlflow
 from sharing_support import shared
 
 from nightjar.core import NightStatus
+
+pytestmark = pytest.mark.usefixtures("light_nights")
 
 NAME = "night-words"
 ALARM = "night-words: the alias champion was moved by hand: it points"
@@ -40,7 +42,7 @@ def make_two_nights(directory: Path) -> Path:
 def project(two_nights: Path, tmp_path: Path) -> HandMade:
     directory = tmp_path / "project"
     project = HandMade(directory)
-    shutil.copytree(two_nights, directory, dirs_exist_ok=True)
+    copy_project(two_nights, directory)
     return project
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_a_night
+from copying_support import copy_project
 from nights_support import POOR, HandMade
+from sharing_support import shared
 from typer.testing import CliRunner
 
 from nightjar.cli.drift_commands import app
@@ -22,12 +24,37 @@ from nightjar.pipeline import make_plan
 from nightjar.promotion import read_standing
 from nightjar.store import Store, delete, schemas
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light_nights")]
 
 
 def drift_of_night(night: Night, model: str = "cbow") -> dict[str, Any]:
     (found,) = [entry for entry in night.decisions if entry["model"] == model]
     return dict(found["drift"])
+
+
+@pytest.fixture(scope="module")
+def after_another_seed(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``measured`` and a night with another seed, whose model became champion. Read only."""
+
+    def make(directory: Path) -> Path:
+        config = copy_project(measured.parent, directory / "project") / measured.name
+        run_a_night(config, "training.seed=5")
+        return config
+
+    return shared(tmp_path_factory, "another-seed", make)
+
+
+@pytest.fixture
+def seed_5(after_another_seed: Path, tmp_path: Path) -> Path:
+    """A copy of it, free to change."""
+    copied = copy_project(after_another_seed.parent, tmp_path / "seed-5")
+    return copied / after_another_seed.name
+
+
+def last_night(config: Path) -> Night:
+    found = Nights(load_config(config).pipeline_dir).last()
+    assert found is not None
+    return found
 
 
 def asked(config: Path, *arguments: str) -> Any:
@@ -89,14 +116,14 @@ def test_more_than_the_tolerance_is_an_alarm(config: Path) -> None:
     assert not [alarm for alarm in tolerated.alarms if "differs" in alarm]
 
 
-def test_without_a_floor_words_are_compared_and_the_way_to_one_is_named(config: Path) -> None:
-    found = drift_of_night(run_a_night(config, "training.seed=5"), "glove")
+def test_without_a_floor_words_are_compared_and_the_way_to_one_is_named(seed_5: Path) -> None:
+    found = drift_of_night(last_night(seed_5), "glove")
     assert (found["lost"], found["low"], found["high"], found["n_beyond"]) == (None,) * 4
     assert found["note"] == (
         "what another seed moves is not measured for these settings and this amount of data; "
         "'nightjar noise glove' measures it"
     )
-    store = Store(load_config(config).artifacts_dir)
+    store = Store(load_config(seed_5).artifacts_dir)
     words = store.open(store.find(found["artifact"])).read("words").to_pylist()
     assert len(words) == found["n_shared"]
     assert [word["displacement"] for word in words] == sorted(
@@ -147,48 +174,46 @@ def test_a_damaged_drift_of_an_earlier_night_does_not_stop_the_decision(config: 
     assert standing.champion.number == found["after"]
 
 
-def test_the_command_compares_any_two_versions(config: Path) -> None:
+def test_the_command_compares_any_two_versions(config: Path, seed_5: Path) -> None:
     with pytest.raises(InputError, match="is the only version of glove so far"):
         asked(config, "glove")
-    night = drift_of_night(run_a_night(config, "training.seed=5"))
-    found = asked(config, "cbow", "--limit", "3")
+    night = drift_of_night(last_night(seed_5))
+    found = asked(seed_5, "cbow", "--limit", "3")
     assert found["artifact"] == night["artifact"]
     assert len(found["words"]) == 3
     assert {"lost": found["lost"], "before": 1, "after": 2} == {
         name: night[name] for name in ("lost", "before", "after")
     }
-    back = asked(config, "cbow@1", "--from", "2")
+    back = asked(seed_5, "cbow@1", "--from", "2")
     assert (back["before"], back["after"]) == (2, 1)
     assert back["lost"] == pytest.approx(found["lost"], abs=0.02)
     with pytest.raises(InputError, match="are the same vectors: nothing moved"):
-        asked(config, "cbow@2", "--from", "2")
+        asked(seed_5, "cbow@2", "--from", "2")
     with pytest.raises(InputError, match="no version or alias '9'"):
-        asked(config, "cbow", "--from", "9")
+        asked(seed_5, "cbow", "--from", "9")
 
 
-def test_the_command_shows_words_with_their_neighbours(config: Path) -> None:
-    run_a_night(config, "training.seed=5")
-    done = CliRunner().invoke(app, ["cbow", "-n", "2", "--config", str(config)])
+def test_the_command_shows_words_with_their_neighbours(seed_5: Path) -> None:
+    done = CliRunner().invoke(app, ["cbow", "-n", "2", "--config", str(seed_5)])
     assert done.exit_code == 0, done.output
     first, second = done.stdout.splitlines()[:2]
     assert first.startswith("cbow v1 to v2: ")
     assert "no neighbours are gone beyond chance" in first
     assert "words in both" in second
-    word = asked(config, "cbow")["words"][0]
+    word = asked(seed_5, "cbow")["words"][0]
     assert word["token"] in done.stdout
     assert word["neighbors_after"][0] in done.stdout
 
 
-def test_versions_whose_vectors_are_gone_are_not_compared(config: Path) -> None:
-    run_a_night(config, "training.seed=5")
-    loaded = load_config(config)
+def test_versions_whose_vectors_are_gone_are_not_compared(seed_5: Path) -> None:
+    loaded = load_config(seed_5)
     former, *_ = read_standing(loaded).model("cbow").previous
     store = Store(loaded.artifacts_dir)
     delete(Path(store.ref(schemas.EMBEDDINGS, former.embeddings).path))
     with pytest.raises(
         ArtifactMissing, match=r"the vectors of cbow version 1.* are no longer kept"
     ):
-        asked(config, "cbow@2", "--from", "1")
+        asked(seed_5, "cbow@2", "--from", "1")
 
 
 def test_imported_vectors_have_no_floor_and_raise_no_alarm(tmp_path: Path) -> None:

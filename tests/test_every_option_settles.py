@@ -19,6 +19,8 @@ from test_docs import SECTIONS
 
 from nightjar.config import models, table_sources
 
+pytestmark = pytest.mark.usefixtures("light_nights")
+
 CBOW = {"trainer": "word2vec", "architecture": "cbow", "vector_size": 4, "min_count": 1}
 TEXT_SOURCE = {"type": "text", "path": "text.txt"}
 LEFT_OUT: dict[type[BaseModel], dict[str, str]] = {

@@ -14,6 +14,8 @@ from nightjar.pipeline.mapping import map_between, named_version
 from nightjar.promotion import Steward, read_standing
 from nightjar.store import Artifact, Store, schemas
 
+pytestmark = pytest.mark.usefixtures("light_nights")
+
 MODELS = ("nodes", "items")
 HISTORY = ["film3", "film4"]
 WAYS = ("blend", "output", "input", "cooccurrence")

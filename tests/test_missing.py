@@ -7,24 +7,30 @@ from pathlib import Path
 
 import pytest
 from asking_support import asked, invoked
-from nights_support import FAIR, GOOD, POOR, HandMade
+from nights_support import FAIR, GOOD, HandMade, copied, make_blocked_night
+from sharing_support import shared
 
 from nightjar.errors import NightjarError
 from nightjar.pipeline.retention import PurgeRequest, find_missing, purge
 from nightjar.registry import delete_version
 from nightjar.store import Store
 
-pytestmark = pytest.mark.slow  # the nights that most of it starts from
+pytestmark = [
+    pytest.mark.slow,  # the nights that most of it starts from
+    pytest.mark.usefixtures("light_nights"),
+]
+
+
+@pytest.fixture(scope="module")
+def two_nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A night that promoted, and one that the gate blocked. Read only."""
+    return shared(tmp_path_factory, "blocked-night", make_blocked_night)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> HandMade:
-    """A night that promoted, and one that the gate blocked."""
-    project = HandMade(tmp_path / "project")
-    project.night()
-    project.write_vectors(POOR)
-    project.night()
-    return project
+def project(two_nights: Path, tmp_path: Path) -> HandMade:
+    """A copy of it, free to change."""
+    return copied(two_nights, tmp_path / "project")
 
 
 def names(project: HandMade) -> list[tuple[str, str]]:

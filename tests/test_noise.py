@@ -19,7 +19,7 @@ from nightjar.pipeline.retention import collect
 from nightjar.progress import SILENT, Progress
 from nightjar.store import Store, schemas
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light_nights")]
 
 
 def decision(config: Path, *overrides: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_the_next_plan_is_empty_and_retention_keeps_scores_alone(config: Path) -
 def test_it_holds_while_settings_and_size_do(config: Path) -> None:
     assert is_measured(decision(config, "training.seed=5"))
     assert not is_measured(decision(config, "models.cbow.window=3", "training.seed=6"))
-    more = "\n".join(f"a word or two more about item {n}" for n in range(9_000))
+    more = "\n".join(f"a word or two more about item {n} " * 15 for n in range(600))
     (config.parent / "more.txt").write_text(more, encoding="utf-8")
     grown = "corpora.text.sources.more={type: text, path: more.txt}"
     assert not is_measured(decision(config, grown, "training.seed=7"))

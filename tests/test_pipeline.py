@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from conftest import run_a_night, run_due
+from copying_support import copy_project
 from nights_support import HandMade
 from rich.console import Console
 
 from nightjar.cli import run_commands
 from nightjar.config import load_config
-from nightjar.core import Nights
+from nightjar.core import Nights, Step
 from nightjar.errors import (
     ArtifactDamaged,
     BenchmarkError,
@@ -34,6 +35,8 @@ from nightjar.progress import SILENT
 from nightjar.registry import open_reader, tracking_uri
 from nightjar.stages import STAGES
 from nightjar.store import Store, schemas, set_aside
+
+pytestmark = pytest.mark.usefixtures("light_nights")
 
 
 def plan_of(config: Path, *overrides: str) -> Plan:
@@ -75,16 +78,30 @@ def test_a_finished_night_is_reused_whole(finished_copy: Path) -> None:
     assert snapshot(finished_copy.parent / "artifacts") == before
 
 
-def test_a_changed_learning_rate_trains_that_model_only(finished_copy: Path) -> None:
-    override = "models.glove.eta=0.1"
-    steps = plan_of(finished_copy, override).due
+OTHER_RATE = "models.glove.eta=0.1"
+
+
+@pytest.fixture(scope="module")
+def after_other_rate(
+    finished_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, tuple[Step, ...], list[str]]:
+    """A pipeline after a night with another learning rate, what was due, and what ran."""
+    copy = copy_project(finished_config.parent, tmp_path_factory.mktemp("rate") / "project")
+    config = copy / finished_config.name
+    steps = plan_of(config, OTHER_RATE).due
+    return config, tuple(steps), run_due(config, OTHER_RATE)
+
+
+def test_a_changed_learning_rate_trains_that_model_only(
+    after_other_rate: tuple[Path, tuple[Step, ...], list[str]],
+) -> None:
+    config, steps, ran = after_other_rate
     assert [step.label for step in steps] == ["train glove", "evaluate glove"]
     assert steps[0].reason == "model.eta: 0.05 -> 0.1"
     assert steps[1].reason == "embeddings changed"
-    ran = run_due(finished_copy, override)
     assert ran == [*(step.label for step in steps), "drift glove"]  # from the champion
-    assert due(finished_copy, override) == []
-    loaded = load_config(finished_copy)
+    assert due(config, OTHER_RATE) == []
+    loaded = load_config(config)
     reader = open_reader(tracking_uri(loaded.config.registry, loaded.artifacts_dir))
     assert len(reader.versions("small-glove")) == 2
     assert len(reader.versions("small-cbow")) == 1
@@ -247,10 +264,12 @@ def test_the_manifest_names_what_made_it(finished_config: Path) -> None:
     assert manifest["counts"]["vocabulary_dropped_min_count"] > 0
 
 
-def test_the_outcome_says_who_is_champion_now(finished_copy: Path) -> None:
-    run_due(finished_copy, "models.glove.eta=0.1")
-    night = run_a_night(finished_copy, promotes=False)
-    loaded = load_config(finished_copy)
+def test_the_outcome_says_who_is_champion_now(
+    after_other_rate: tuple[Path, tuple[Step, ...], list[str]],
+) -> None:
+    config, _, _ = after_other_rate
+    night = run_a_night(config, promotes=False)
+    loaded = load_config(config)
     outcomes = read_outcomes(loaded, night)
     glove = next(outcome for outcome in outcomes if outcome.model == "glove")
     assert (glove.registry_version, glove.decision, glove.champion) == (1, "promoted", 1)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_a_night, run_due
+from conftest import run_a_night
+from copying_support import copy_project
 
 from nightjar.cli import exchange
 from nightjar.config import load_config
+from nightjar.core import Night
 from nightjar.pipeline import make_plan, read_outcomes
 from nightjar.registry import tracking_uri
 from nightjar.registry.client import import_mlflow
@@ -29,16 +31,26 @@ def labels(config: Path, *overrides: str) -> list[str]:
     return [step.label for step in make_plan(load_config(config, overrides)).due]
 
 
-@pytest.fixture
-def derived(finished_copy: Path) -> tuple[Path, list[str]]:
+@pytest.fixture(scope="module")
+def derived(
+    finished_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
     """A finished night and what adds a sentence encoder and a fine-tuned model to it."""
-    (finished_copy.parent / "sts.tsv").write_text(STS, encoding="utf-8")
-    return finished_copy, [
+    copy = copy_project(finished_config.parent, tmp_path_factory.mktemp("derived") / "project")
+    (copy / "sts.tsv").write_text(STS, encoding="utf-8")
+    return copy / finished_config.name, [
         "evaluation.benchmarks.sts={type: sts, path: sts.tsv}",
         # Named first, made last: their bases come before them whatever the order.
         "models.a-sif={trainer: sif, model: tuned, gate_benchmarks: [sts]}",
         "models.tuned={trainer: word2vec, init_from: glove, vector_size: 16, epochs: 1}",
     ]
+
+
+@pytest.fixture(scope="module")
+def night(derived: tuple[Path, list[str]]) -> Night:
+    """Makes them."""
+    config, overrides = derived
+    return run_a_night(config, *overrides)
 
 
 def test_models_made_from_others_are_planned_behind_them(derived: tuple[Path, list[str]]) -> None:
@@ -54,11 +66,11 @@ def test_models_made_from_others_are_planned_behind_them(derived: tuple[Path, li
     }
 
 
+@pytest.mark.usefixtures("night")
 def test_another_base_makes_its_models_anew_and_a_gate_none(
     derived: tuple[Path, list[str]],
 ) -> None:
     config, overrides = derived
-    run_due(config, *overrides)
     assert labels(config, *overrides) == []
     assert labels(config, *overrides, "models.tuned.gate_benchmarks=[sts]") == []
     changed = labels(config, *overrides, "models.glove.eta=0.2")
@@ -70,10 +82,9 @@ def test_another_base_makes_its_models_anew_and_a_gate_none(
 
 
 def test_a_sentence_encoder_is_scored_gated_registered_and_served(
-    derived: tuple[Path, list[str]],
+    derived: tuple[Path, list[str]], night: Night
 ) -> None:
     config, overrides = derived
-    night = run_a_night(config, *overrides)
     loaded = load_config(config, overrides)
     plan = make_plan(loaded)
     outcome = next(entry for entry in read_outcomes(loaded, night) if entry.model == "a-sif")

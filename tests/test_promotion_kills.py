@@ -38,9 +38,15 @@ def victims() -> Killed:
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def pipeline(begun: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy of ``begun``, free to change."""
+    return begun.copied(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """A is champion, B was blocked once (so it is challenger) and would be promoted tonight."""
-    made = Pipeline.create(tmp_path, tmp_path_factory)
+    made = Pipeline.create(tmp_path_factory.mktemp("begun"), tmp_path_factory)
     made.night(made.version("A", 0.5), number=1)
     made.client.set_registered_model_alias(
         "night-w2v", "challenger", str(made.version("B", 0.6).number)

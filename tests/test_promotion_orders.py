@@ -30,12 +30,19 @@ def pipeline(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeli
     return Pipeline.create(tmp_path, tmp_path_factory)
 
 
-@pytest.fixture
-def three(pipeline: Pipeline) -> Pipeline:
-    """A, B and C became champion one after the other."""
+@pytest.fixture(scope="module")
+def after_three(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A, B and C became champion one after the other. Read only."""
+    made = Pipeline.create(tmp_path_factory.mktemp("three"), tmp_path_factory)
     for night, (key, value) in enumerate((("A", 0.5), ("B", 0.52), ("C", 0.54)), start=1):
-        pipeline.night(pipeline.version(key, value), number=night)
-    return pipeline
+        made.night(made.version(key, value), number=night)
+    return made
+
+
+@pytest.fixture
+def three(after_three: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy of it, free to change."""
+    return after_three.copied(tmp_path)
 
 
 @pytest.fixture(autouse=True)

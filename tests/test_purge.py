@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from copying_support import copy_project
 from database_support import SqliteReviews, put
-from fork_support import Victims, victims_of
+from fork_support import FORKED
 from remote_support import running_site
 from retention_support import PROVENANCE, Project, make_project, places_of, sentences
 from search_support import Text, publish_vectors, random_texts
@@ -62,7 +61,10 @@ from nightjar.store import (
     set_aside,
 )
 
-pytestmark = pytest.mark.slow  # the nights that most of it starts from
+pytestmark = [
+    pytest.mark.slow,  # the nights that most of it starts from
+    pytest.mark.usefixtures("light_nights"),
+]
 
 WORD = "xyzzyquux"
 """Of the document that is erased alone."""
@@ -184,24 +186,7 @@ def two_nights_with_the_secret(directory: Path) -> Project:
 
 @pytest.fixture
 def project(nights: Project, tmp_path: Path) -> Project:
-    copy = tmp_path / "copy"
-    subprocess.run(["cp", "-a", str(nights.directory), str(copy)], check=True)
-    keep_files_in(copy)
-    return Project(copy)
-
-
-def keep_files_in(copy: Path) -> None:
-    """Let MLflow write new files into the copy: it would go on writing into the original.
-
-    Other tests copy that while this one registers, and would find models that are not theirs.
-    """
-    location = (copy / "artifacts" / "mlflow" / "artifacts").as_uri()
-    with closing(sqlite3.connect(copy / "artifacts" / "mlflow" / "mlflow.db")) as database:
-        changed = database.execute(
-            "UPDATE experiments SET artifact_location = ? WHERE name != 'Default'", (location,)
-        )
-        database.commit()
-    assert changed.rowcount == 1
+    return Project(copy_project(nights.directory, tmp_path / "copy"))
 
 
 # -- what is left ----------------------------------------------------------------------------
@@ -512,66 +497,32 @@ def test_a_list_that_cannot_be_read_stops_the_night(project: Project) -> None:
 
 # -- killed ------------------------------------------------------------------------------------
 
-KILLED = """
-import os
-from pathlib import Path
-from nightjar.config import load_config
-from nightjar.stages.ingest import PurgeList
-from nightjar.registry.client import import_mlflow
-from nightjar.pipeline.retention import PurgeRequest, purge, purging, sweeping
-
-import_mlflow()
-
-
-def act(config, doc_id, n_steps, at_renames):
-    left = n_steps
-
-    def step(function, *, is_before=True):
-        def counted(*args, **kwargs):
-            nonlocal left
-            if left == 0 and is_before:
-                os._exit(9)
-            result = function(*args, **kwargs)
-            if left == 0:
-                os._exit(9)
-            left -= 1
-            return result
-
-        return counted
-
-    PurgeList.write = step(PurgeList.write, is_before=False)
-    purging.Sweep._delete = step(sweeping.Sweep._delete)
-    sweeping.rewrite = step(sweeping.rewrite)
-    if at_renames:
-        Path.rename = step(Path.rename)
-    purge(load_config(Path(config)), PurgeRequest((doc_id,), None, "ann"))
-"""
-
 
 @pytest.fixture(scope="module")
-def victims() -> Iterator[Victims]:
-    with victims_of(KILLED) as started:
-        yield started
+def victims() -> None:
+    """The process that purges are forked from is ready."""
+    FORKED.run("purge_victims_support:load", is_forked=False)
 
 
-def kill(victims: Victims, project: Project, doc_id: str, n_steps: int, *, at_renames: bool) -> int:
-    return victims.run(str(project.config), doc_id, n_steps, at_renames)
+def kill(project: Project, doc_id: str, n_steps: int, *, at_renames: bool) -> int:
+    arguments = str(project.config), doc_id, n_steps, at_renames
+    return FORKED.run("purge_victims_support:act", *arguments)
 
 
+@pytest.mark.usefixtures("victims")
 @pytest.mark.parametrize("at_renames", [False, True])
 def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
-    nights: Project, victims: Victims, tmp_path: Path, at_renames: bool
+    nights: Project, tmp_path: Path, at_renames: bool
 ) -> None:
     doc_id = secret_id(nights)
     n_steps = done = 0
     while not done:
-        copy = tmp_path / f"{n_steps}"
-        subprocess.run(["cp", "-a", str(nights.directory), str(copy)], check=True)
+        copy = copy_project(nights.directory, tmp_path / f"{n_steps}")
         project = Project(copy)
-        code = kill(victims, project, doc_id, n_steps, at_renames=at_renames)
+        code = kill(project, doc_id, n_steps, at_renames=at_renames)
         done = code == 0
         assert code in (0, 9)
-        n_steps += 3 if at_renames else 1
+        n_steps += 5 if at_renames else 1
         if not done:
             loaded = project.load()
             with acquire_lease(night_lease(loaded.pipeline_dir), "the next night"):
@@ -581,26 +532,21 @@ def test_killed_at_any_step_a_purge_is_finished_by_whoever_comes_next(
             if swept is None:  # not even the order was written
                 purged(project, doc_id)
         assert_whole(project)
-        assert not [
-            place
-            for place in places_of(WORD, project.artifacts)
-            if not place.startswith(("mlflow", "embeddings"))
-        ]
+        assert not places_of(WORD, project.artifacts, but=("mlflow", "embeddings"))
         assert doc_id not in searched_ids(project)
-        subprocess.run(["rm", "-rf", str(copy)], check=True)
+        shutil.rmtree(copy)
     assert n_steps > 12
 
 
-def test_the_next_night_finishes_a_purge_and_says_so(project: Project, victims: Victims) -> None:
+@pytest.mark.usefixtures("victims")
+def test_the_next_night_finishes_a_purge_and_says_so(project: Project) -> None:
     doc_id = secret_id(project)
-    assert kill(victims, project, doc_id, 3, at_renames=False) == 9
+    assert kill(project, doc_id, 3, at_renames=False) == 9
     night = project.night()
     assert any("finished an interrupted purge" in alarm for alarm in night.alarms)
-    assert not [
-        place
-        for place in places_of(WORD, project.artifacts)
-        if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
-    ]
+    assert not places_of(
+        WORD, project.artifacts, but=("mlflow", "embeddings", "drift", "pipelines")
+    )
 
 
 def test_search_tells_when_index_and_documents_are_not_of_the_same_purge(
@@ -643,7 +589,7 @@ def test_what_was_set_aside_is_deleted_since_nothing_can_be_erased_from_it(
     project: Project,
 ) -> None:
     documents = opened(project, schemas.DOCUMENTS)[0]
-    subprocess.run(["cp", "-a", str(documents.directory), f"{project.directory}/saved"], check=True)
+    shutil.copytree(documents.directory, project.directory / "saved")
     aside = set_aside(documents.ref)
     (project.directory / "saved").rename(documents.directory)
     result = purged(project, secret_id(project))
@@ -751,11 +697,9 @@ def test_phrases_of_its_words_go(tmp_path: Path) -> None:
     purged(project, id_of(project, WORD))
     tokens = opened(project, schemas.TOKENS)[-1]
     assert 0 < tokens.rows("phrases") < n_phrases
-    assert not [
-        place
-        for place in places_of(WORD, project.artifacts)
-        if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
-    ]
+    assert not places_of(
+        WORD, project.artifacts, but=("mlflow", "embeddings", "drift", "pipelines")
+    )
     assert_whole(project)
 
 
@@ -839,21 +783,15 @@ def test_files_that_were_fetched_with_it_go_and_come_back_without_it(tmp_path: P
         doc_id = secret_id(project)
         assert any(place.startswith("fetched") for place in places_of(WORD, project.artifacts))
         result = purged(project, doc_id)
-        assert not [
-            place
-            for place in places_of(WORD, project.artifacts)
-            if not place.startswith(("mlflow", "embeddings"))
-        ]
+        assert not places_of(WORD, project.artifacts, but=("mlflow", "embeddings"))
         assert any(name.startswith("fetched/") for name in result.swept.deleted)
         site.serve("/news.txt", "\n".join(lines).encode())  # deleted at its source
         project.night()
         newest = opened(project, schemas.DOCUMENTS)[-1]
         assert newest.read("documents").column("text").to_pylist() == lines
-        assert not [
-            place
-            for place in places_of(WORD, project.artifacts)
-            if not place.startswith(("mlflow", "embeddings", "drift", "pipelines"))
-        ]
+        assert not places_of(
+            WORD, project.artifacts, but=("mlflow", "embeddings", "drift", "pipelines")
+        )
 
 
 # -- the command -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from copying_support import copy_project
 from registry_support import VECTORS, WORDS, World
 
 from nightjar.errors import InputError, ModelFilesDamaged
@@ -26,6 +27,8 @@ from nightjar.registry import (
     removal,
 )
 from nightjar.store import fingerprint
+
+pytestmark = pytest.mark.usefixtures("light_nights")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,27 @@ def fresh(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World.create(tmp_path, tmp_path_factory)
 
 
+@pytest.fixture(scope="module")
+def one_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a store with one version. Read only."""
+    directory = tmp_path_factory.mktemp("one")
+    world = World.create(directory, tmp_path_factory)
+    world.register(world.request())
+    return directory
+
+
+@pytest.fixture
+def made(one_version: Path, tmp_path: Path) -> World:
+    """A copy of it, free to change."""
+    return World(copy_project(one_version, tmp_path / "made") / "artifacts")
+
+
+def version_1(world: World) -> RegisteredVersion:
+    found = world.place.reader().version(world.name, 1)
+    assert found is not None
+    return found
+
+
 def folder(world: World, version: RegisteredVersion) -> Path:
     assert version.model_id is not None
     return world.place.local_artifacts / "models" / version.model_id / "artifacts"
@@ -59,20 +83,20 @@ def read_again(world: World, version: RegisteredVersion) -> RegisteredVersion:
 # -- whole or not ----------------------------------------------------------------------------
 
 
-def test_lookup_files_of_a_registered_version_answer(world: World) -> None:
-    version = world.register(world.request())
-    model = VectorModel.open(model_files(world.place, version))
+def test_lookup_files_of_a_registered_version_answer(made: World) -> None:
+    version = version_1(made)
+    model = VectorModel.open(model_files(made.place, version))
     np.testing.assert_array_equal(model.vectors(list(WORDS)), VECTORS)
 
 
-def test_every_file_is_listed_and_whole(world: World) -> None:
-    version = world.register(world.request())
-    listed = set(json.loads((folder(world, version) / "files.json").read_text()))
+def test_every_file_is_listed_and_whole(made: World) -> None:
+    version = version_1(made)
+    listed = set(json.loads((folder(made, version) / "files.json").read_text()))
     assert {"MLmodel", "artifacts/lookup/vectors.npy", "artifacts/lookup/lookup.json"} <= listed
     assert "artifacts/code/lookup/__init__.py" in listed
     assert not any("__pycache__" in name for name in listed)
-    assert check_files_whole(world.place, version) == []
-    assert check_files_whole(world.place, read_again(world, version), reads_bytes=False) == []
+    assert check_files_whole(made.place, version) == []
+    assert check_files_whole(made.place, read_again(made, version), reads_bytes=False) == []
 
 
 def flip(path: Path) -> None:
@@ -97,42 +121,42 @@ def flip(path: Path) -> None:
     ],
 )
 def test_damage_is_said(
-    world: World, damage: Callable[[Path], Any], said: str, is_seen_by_size: bool
+    made: World, damage: Callable[[Path], Any], said: str, is_seen_by_size: bool
 ) -> None:
-    version = world.register(world.request())
-    damage(folder(world, version))
-    (problem,) = check_files_whole(world.place, version)
+    version = version_1(made)
+    damage(folder(made, version))
+    (problem,) = check_files_whole(made.place, version)
     assert said in problem
-    assert problem.startswith(f"{world.name} version 1")
-    by_size = check_files_whole(world.place, version, reads_bytes=False)
+    assert problem.startswith(f"{made.name} version 1")
+    by_size = check_files_whole(made.place, version, reads_bytes=False)
     assert bool(by_size) is is_seen_by_size
 
 
 @pytest.mark.parametrize("is_opened_before", [False, True])
 def test_a_flipped_bit_in_any_file_that_answers_is_found_when_it_is_opened(
-    world: World, is_opened_before: bool
+    made: World, is_opened_before: bool
 ) -> None:
-    version = world.register(world.request())
+    version = version_1(made)
     if is_opened_before:
-        model_files(world.place, version)
-    lookup = folder(world, version) / "artifacts/lookup"
+        model_files(made.place, version)
+    lookup = folder(made, version) / "artifacts/lookup"
     files = sorted(lookup.iterdir())
     assert {"vectors.npy", "tokens.arrow", "slots.npy"} <= {path.name for path in files}
     for path in files:
         flip(path)
         with pytest.raises(ModelFilesDamaged, match=rf"version 1: .*{path.name} was changed"):
-            model_files(world.place, version)
-        (problem,) = check_files_whole(world.place, version)
+            model_files(made.place, version)
+        (problem,) = check_files_whole(made.place, version)
         assert f"{path.name} was changed" in problem
         flip(path)
-        assert model_files(world.place, version) == lookup
+        assert model_files(made.place, version) == lookup
 
 
-def test_files_that_are_gone_cannot_be_opened(world: World) -> None:
-    version = world.register(world.request())
-    shutil.rmtree(folder(world, version))
+def test_files_that_are_gone_cannot_be_opened(made: World) -> None:
+    version = version_1(made)
+    shutil.rmtree(folder(made, version))
     with pytest.raises(ModelFilesDamaged, match=r"version 1: .* is missing; train it again"):
-        model_files(world.place, version)
+        model_files(made.place, version)
 
 
 def test_version_made_by_hand_has_no_files_of_ours(world: World) -> None:
@@ -220,13 +244,14 @@ def test_deleting_twice_is_deleting_once(world: World) -> None:
     assert delete_version(world.place, version).n_bytes == 0
 
 
-@pytest.mark.parametrize("alias", ["champion", "challenger", "production"])
-def test_version_with_an_alias_is_not_deleted(world: World, alias: str) -> None:
+def test_version_with_an_alias_is_not_deleted(world: World) -> None:
     version = world.register(world.request())
-    world.client.set_registered_model_alias(world.name, alias, "1")
-    with pytest.raises(InputError, match=f"not deleted: the alias {alias} points to it"):
-        delete_version(world.place, version)
-    assert check_files_whole(world.place, version) == []
+    for alias in ("champion", "challenger", "production"):
+        world.client.set_registered_model_alias(world.name, alias, "1")
+        with pytest.raises(InputError, match=f"not deleted: the alias {alias} points to it"):
+            delete_version(world.place, version)
+        assert check_files_whole(world.place, version) == []
+        world.client.delete_registered_model_alias(world.name, alias)
 
 
 def test_files_that_another_registered_version_uses_are_kept(world: World) -> None:

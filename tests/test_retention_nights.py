@@ -24,11 +24,14 @@ from nightjar.registry import (
 )
 from nightjar.store import Store, names, schemas
 
-pytestmark = pytest.mark.slow  # the nights that most of it starts from
+pytestmark = [
+    pytest.mark.slow,  # the nights that most of it starts from
+    pytest.mark.usefixtures("light_nights"),
+]
 
 GLOVE = {"trainer": "glove", "vector_size": 16, "window": 3, "epochs": 1, "min_count": 1}
-N_NIGHTS = 10
-N_FIRST, N_MORE = 3_000, 100
+N_NIGHTS = 8
+N_FIRST, N_MORE = 800, 30
 """Documents of the first night, and how many come each night."""
 
 
@@ -87,12 +90,12 @@ def check_what_is_read(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Ten nights of growing text; each leaves a plan that is empty and what readers need."""
-    return shared(tmp_path_factory, "retention", ten_nights)
+    """Nights of growing text; each leaves a plan that is empty and what readers need."""
+    return shared(tmp_path_factory, "retention", nights_in_a_row)
 
 
-def ten_nights(directory: Path) -> Project:
-    project = with_two_models(directory / "ten")
+def nights_in_a_row(directory: Path) -> Project:
+    project = with_two_models(directory / "nights")
     sizes = []
     for number in range(N_NIGHTS):
         project.write_lines(lines_of_night(number))
