@@ -35,7 +35,7 @@ from nightjar.model.tokenization import (
 )
 from nightjar.stages.embed.encoder_opening import temporary_own_model
 from nightjar.stages.tokenize import tokenize, tokens_identity
-from nightjar.store import Artifact, Identity, Staging, Store, fingerprint, publish, schemas
+from nightjar.store import Artifact, Identity, Staging, Store, publish, schemas
 from nightjar.store.fingerprint import sha256_of
 
 TEXT = "Everyone has the right to education, l’été. Xyzzy 人人"  # noqa: RUF001
