@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ SOURCE: Mapping[str, Any] = {
     "in": {"type": "jsonl", "path": "data/*.jsonl", "id_field": "id"},
 }
 IMDB = Path(__file__).parents[2] / "shared" / "data" / "imdb"
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ProcessExecutor]:
+    """Two processes for all tests here."""
+    with ProcessExecutor(2) as processes:
+        yield processes
 
 
 class Recorder:
@@ -194,7 +201,7 @@ def test_any_history_ends_with_the_bytes_of_reading_everything_at_once(
 
 
 def test_processes_give_the_same_bytes_as_one_thread(
-    seven: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, monkeypatch: pytest.MonkeyPatch, executor: ProcessExecutor
 ) -> None:
     for module in (
         "nightjar.stages.ingest.shard_reading",
@@ -203,8 +210,7 @@ def test_processes_give_the_same_bytes_as_one_thread(
     ):
         monkeypatch.setattr(f"{module}.INLINE_BYTES", 0)
     inline = night(seven, "inline")
-    with ProcessExecutor(2) as executor:
-        assert contents(night(seven, executor=executor)) == contents(inline)
+    assert contents(night(seven, executor=executor)) == contents(inline)
 
 
 def test_an_artifact_of_an_earlier_version_is_no_help_but_does_no_harm(seven: Path) -> None:
@@ -226,33 +232,34 @@ def test_a_limit_keeps_the_first_documents(seven: Path, limit: int) -> None:
 
 
 def test_a_limit_leaves_files_unread_and_is_the_same_in_processes(
-    seven: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, monkeypatch: pytest.MonkeyPatch, executor: ProcessExecutor
 ) -> None:
     config = config_of(SOURCE, limit=5)
     inline = night(seven, config=config)
     assert len(shards(seven, schemas.DOCUMENT_SHARDS)) == 2
     monkeypatch.setattr("nightjar.stages.ingest.shard_reading.INLINE_BYTES", 0)
-    with ProcessExecutor(2) as executor:
-        assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
+    assert contents(night(seven, "two", config, executor=executor)) == contents(inline)
 
 
 @pytest.mark.skipif(not IMDB.is_dir(), reason="the film reviews are not in ../shared/data/imdb")
-def test_one_shard_of_reviews_more_gives_the_bytes_of_all_eight(tmp_path: Path) -> None:
+def test_one_shard_of_reviews_more_gives_the_bytes_of_all_eight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: ProcessExecutor
+) -> None:
+    monkeypatch.setattr(file_groups, "LARGE_BYTES", 1)
     paths = [tmp_path / f"reviews-{number:02}.parquet" for number in range(8)]
     for path in paths:
-        pq.write_table(pq.read_table(IMDB / path.name).slice(0, 2_000), path)
+        pq.write_table(pq.read_table(IMDB / path.name).slice(0, 300), path)
 
     def config(n_files: int) -> IngestConfig:
         used = [str(path) for path in paths[:n_files]]
         return config_of({"imdb": {"type": "parquet", "path": used, "id_column": "id"}})
 
-    with ProcessExecutor(2) as executor:
-        night(tmp_path, config=config(7), executor=executor)
-        progress = Recorder()
-        grown = night(tmp_path, config=config(8), progress=progress, executor=executor)
-        assert progress.totals["read sources"] == paths[7].stat().st_size
-        assert progress.totals["tokenize"] == grown[0].parts("documents")[-1].rows <= 2_000
-        assert contents(grown) == contents(night(tmp_path, "scratch", config(8), executor=executor))
+    night(tmp_path, config=config(7), executor=executor)
+    progress = Recorder()
+    grown = night(tmp_path, config=config(8), progress=progress, executor=executor)
+    assert progress.totals["read sources"] == paths[7].stat().st_size
+    assert progress.totals["tokenize"] == grown[0].parts("documents")[-1].rows <= 300
+    assert contents(grown) == contents(night(tmp_path, "scratch", config(8), executor=executor))
 
 
 def test_limits_of_sources_hold_each_by_itself_and_with_that_over_all(seven: Path) -> None:

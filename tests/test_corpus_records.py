@@ -250,9 +250,12 @@ def test_bad_csv_rows_are_quarantined_and_the_next_goes_on(tmp_path: Path) -> No
     assert result.quarantine[-1]["excerpt"] == '10,"never closed'
 
 
-def test_a_quote_that_is_never_closed_swallows_a_bounded_stretch(tmp_path: Path) -> None:
+def test_a_quote_that_is_never_closed_swallows_a_bounded_stretch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightjar.stages.ingest.readers.csv_rows.MIN_FIELD_LIMIT", 1 << 16)
     before = csv.field_size_limit()
-    filler = b"\n".join(b"%d,row" % number for number in range(120_000))
+    filler = b"\n".join(b"%d,row" % number for number in range(8_000))
     (tmp_path / "a.csv").write_bytes(b'id,text\n0,"open\n' + filler + b"\nlast,the end\n")
     result = run_ingest(tmp_path, csv_source("a.csv", id_column="id"), max_chars=1_000)
     assert result.reasons[0] == ("a.csv:2", "too_long")

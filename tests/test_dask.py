@@ -18,15 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import run_due
 from distributed.comm import connect
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 import dask
 import distributed
 import psutil
+from distributed.utils import get_mp_context
+from fork_support import COMMANDS
+from pieces_support import die, fail, pause, sleep
 
 from nightjar.config import load_config
-from nightjar.core.executors import Advance, DaskExecutor, local_cluster
+from nightjar.core.executors import (
+    INLINE,
+    STAGE_MODULES,
+    Advance,
+    DaskExecutor,
+    local_cluster,
+)
 from nightjar.errors import ClusterUnavailable, ClusterUnfit, ConfigError, WorkerLost
 from nightjar.pipeline import Provenance, make_plan, run_step
 from nightjar.progress import SILENT
@@ -65,6 +75,8 @@ def fast_starts() -> Iterator[None]:
     A night starts them from nothing; so does a test below.
     """
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        context = get_mp_context()  # type: ignore[no-untyped-call]  # sets what Dask imports first
+        context.set_forkserver_preload(["distributed", *STAGE_MODULES])
         yield
 
 
@@ -147,7 +159,7 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(
 ) -> None:
     with DaskExecutor(kept_client).checked(base / "cluster") as executor:
         on_cluster = build(base, "cluster", executor)
-    here = build(base, "here", None)
+    here = build(base, "here", INLINE)
     assert contents(on_cluster) == contents(here)
     assert on_cluster[0].rows("documents") < 208  # some were duplicates
     assert on_cluster[2].manifest.report["runs_spilled"] == 8  # one of each part, on the workers
@@ -179,7 +191,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing_but_time(
                     os.kill(killed[-1], signal.SIGKILL)
                 yield result
 
-    here = build(base, "here", None, *overrides)
+    here = build(base, "here", INLINE, *overrides)
     on_cluster = build(base, "cluster", Killing(client), *overrides)
     assert len(killed) == len(maps)
     assert next(numbers) > max(maps)
@@ -262,18 +274,9 @@ def test_a_cluster_that_lost_its_workers_ends_the_stage_and_what_is_done_stays_d
     assert len(done) == 3
     client.cluster.scale(2)
     on_cluster = build(base, "cluster", DaskExecutor(client))
-    assert contents(on_cluster) == contents(build(base, "here", None))
+    assert contents(on_cluster) == contents(build(base, "here", INLINE))
     assert {path: path.stat().st_ino for path in done} == done
     assert len(list(shards.glob("*/manifest.json"))) == 8
-
-
-def pause(piece: float, advance: Advance) -> float:
-    """Pauses its worker, as a lack of memory does, and goes on for longer than the patience."""
-    worker: Any = distributed.get_worker()
-    time.sleep(2)  # the scheduler hears of the piece
-    worker.loop.add_callback(setattr, worker, "status", distributed.Status.paused)
-    time.sleep(piece)
-    return piece
 
 
 def test_workers_that_are_paused_end_what_they_are_at_and_no_more() -> None:
@@ -282,27 +285,15 @@ def test_workers_that_are_paused_end_what_they_are_at_and_no_more() -> None:
         local_cluster(1) as cluster,
         connected(cluster) as client,
     ):
-        executor = DaskExecutor(client, patience_seconds=4)
-        assert list(executor.map(pause, [6.0], nothing)) == [6.0]
-        with pytest.raises(WorkerLost, match=r"no worker for 4 seconds; 1 are paused"):
+        executor = DaskExecutor(client, patience_seconds=2)
+        assert list(executor.map(pause, [3.0], nothing)) == [3.0]
+        with pytest.raises(WorkerLost, match=r"no worker for 2 seconds; 1 are paused"):
             list(executor.map(fail, [2], nothing))
-
-
-def die(piece: int, advance: Advance) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_piece_that_kills_every_worker_is_given_up(client: Any) -> None:
     with pytest.raises(WorkerLost, match="several workers at the same piece"):
         list(DaskExecutor(client).map(die, [1], nothing))
-
-
-def fail(piece: int, advance: Advance) -> int:
-    if piece == 1:
-        raise ValueError("piece 1 is bad")
-    time.sleep(0.05)
-    advance(piece)
-    return piece
 
 
 def test_an_error_of_a_piece_is_the_error(kept_client: Any) -> None:
@@ -340,11 +331,6 @@ def elsewhere() -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield process, process.stdout.readline().strip()
         finally:
             process.kill()
-
-
-def sleep(piece: float, advance: Advance) -> float:
-    time.sleep(piece)
-    return piece
 
 
 @pytest.mark.parametrize(
@@ -396,30 +382,16 @@ def test_workers_without_the_storage_are_unfit(
         pass
 
 
-def nightjar(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nightjar.cli.main", *arguments, "--config", "night.yaml"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=base,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "PREFECT_HOME": str(base / "prefect"),
-        },
-    )
-
-
-def test_a_night_runs_on_a_cluster_of_its_own_and_then_has_nothing_to_do_here(base: Path) -> None:
-    path = base / "night.yaml"
-    config = path.read_text()
-    path.write_text(f"{config}execution: dask\n")
-    done = nightjar(base, "run")
+def test_a_night_runs_on_a_cluster_of_its_own_and_then_has_nothing_to_do_here(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base)
+    environment = {**os.environ, "PREFECT_HOME": str(base / "prefect")}
+    override = "execution={engine: dask, n_workers: 1}"
+    arguments = ["run", "--config", "night.yaml", "--set", override]
+    done = COMMANDS.run(arguments, environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    path.write_text(config)
-    again = nightjar(base, "run")
-    assert "Night 2: nothing to do." in again.stdout, again.stdout + again.stderr
+    assert run_due(base / "night.yaml") == []
 
 
 def test_a_scheduler_that_does_not_answer_is_named(

@@ -8,42 +8,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import psutil
-import pyarrow as pa
 import pytest
+from pieces_support import end_in_the_middle, process, stop, stop_once
 
-from nightjar.core.executors import Advance, ProcessExecutor, processes
+from nightjar.core.executors import ProcessExecutor, processes
 from nightjar.errors import WorkerLost
 
 SCRIPT = """
 print("main", flush=True)
-from test_executors_processes import look
+from pieces_support import look
 from nightjar.core.executors import ProcessExecutor
 if __name__ == "__main__":
-    with ProcessExecutor(2) as executor:
+    with ProcessExecutor(2, ["nightjar.stages.ingest.shard_reading"]) as executor:
         print(list(executor.map(look, [1, 2, 3], lambda *_: None)))
 """
 
 
-def look(piece: int, advance: Advance) -> tuple[int, bool]:
-    """Whether pandas is imported after an array was made."""
-    advance(1)
-    pa.array([piece])
-    return piece, "pandas" in sys.modules
-
-
-def process(piece: int, advance: Advance) -> int:
-    advance(1)
-    return os.getpid()
-
-
 @pytest.fixture
 def executor() -> Iterator[ProcessExecutor]:
-    with ProcessExecutor(2, ["nightjar.stages.ingest.shard_reading"]) as found:
+    with ProcessExecutor(2) as found:
         yield found
 
 
@@ -66,7 +52,7 @@ def test_workers_import_neither_the_main_module_nor_pandas(tmp_path: Path) -> No
     assert done.stdout.splitlines() == expected, done.stderr
 
 
-def test_processes_that_were_started_do_the_pieces_and_end_when_released(
+def test_processes_that_were_started_do_the_pieces_and_end_when_released_even_if_stopped(
     executor: ProcessExecutor,
 ) -> None:
     before = children()
@@ -81,6 +67,11 @@ def test_processes_that_were_started_do_the_pieces_and_end_when_released(
     others = set(executor.map(process, range(8), lambda *_: None))
     assert others
     assert not others & workers
+    stopped = others.pop()
+    os.kill(stopped, signal.SIGSTOP)
+    executor.release()
+    assert stopped not in children()
+    assert len(children() - before) <= 1  # the process that looks after semaphores
 
 
 def test_one_worker_or_one_piece_is_this_process(executor: ProcessExecutor) -> None:
@@ -88,19 +79,6 @@ def test_one_worker_or_one_piece_is_this_process(executor: ProcessExecutor) -> N
     with ProcessExecutor(1) as alone:
         alone.start()
         assert list(alone.map(process, [1, 2], lambda *_: None)) == [os.getpid()] * 2
-
-
-def end_in_the_middle(piece: Path, advance: Advance) -> bytes:
-    """A long result, of which the first process that does the piece writes the beginning."""
-    if not piece.exists():
-        piece.touch()
-
-        def write_a_part(connection: Connection, content: Any) -> None:
-            os.write(connection.fileno(), content[:1000])
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        Connection._send = write_a_part  # type: ignore[attr-defined]
-    return bytes(1_000_000)
 
 
 def test_a_process_that_ends_in_the_middle_of_a_result_is_replaced(
@@ -112,15 +90,6 @@ def test_a_process_that_ends_in_the_middle_of_a_result_is_replaced(
     results = list(executor.map(end_in_the_middle, pieces, lambda *_: None))
     assert results == [bytes(1_000_000)] * 3
     assert "a worker process ended without a result; its work is done again" in caplog.text
-
-
-def test_a_process_that_is_stopped_ends_when_it_is_released(executor: ProcessExecutor) -> None:
-    before = children()
-    (stopped, *_) = executor.map(process, range(8), lambda *_: None)
-    os.kill(stopped, signal.SIGSTOP)
-    executor.release()
-    assert stopped not in children()
-    assert len(children() - before) <= 1  # the process that looks after semaphores
 
 
 def test_a_process_that_another_thread_collected_has_ended(
@@ -137,21 +106,6 @@ def test_a_process_that_another_thread_collected_has_ended(
     assert "does not end" not in caplog.text
 
 
-def stop_once(piece: Path, advance: Advance) -> str:
-    """Stop this process, unless an earlier one did so at this piece."""
-    advance(1)
-    if piece.exists():
-        piece.unlink()
-        os.kill(os.getpid(), signal.SIGSTOP)
-    return piece.name
-
-
-def stop(piece: int, advance: Advance) -> int:
-    advance(1)
-    os.kill(os.getpid(), signal.SIGSTOP)
-    return piece
-
-
 def test_the_work_of_a_stopped_worker_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,5 +119,6 @@ def test_the_work_of_a_stopped_worker_is_done_again(
 
 def test_workers_that_are_stopped_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_STOPPED_SECONDS", 0.3)
-    with ProcessExecutor(2) as executor, pytest.raises(WorkerLost, match=r"stood still, 3 times"):
+    monkeypatch.setattr(processes, "MAX_LOSSES", 2)
+    with ProcessExecutor(2) as executor, pytest.raises(WorkerLost, match=r"stood still, 2 times"):
         list(executor.map(stop, [1, 2], lambda *_: None))

@@ -278,7 +278,7 @@ children = []
 for number in range(3):
     pid = os.fork()
     if pid == 0:
-        for size in range(20):
+        for size in range(8):
             publish(root, Identity("documents", "", {"size": size, "by": number % 2}), write)
         os._exit(0)
     children.append(pid)
@@ -300,7 +300,7 @@ def test_writers_are_not_disturbed_by_those_who_tidy_up(tmp_path: Path) -> None:
     assert codes == [0, 0, 0]
     assert removed == []
     assert problems == []
-    assert n_published == 40
+    assert n_published == 16
     assert hidden(tmp_path / "documents") == []
 
 

@@ -46,7 +46,7 @@ NATIVE: dict[str, dict[str, Any]] = {
     "skipgram": {"engine": "native", "epochs": 3},
     "cbow": {"engine": "native", "epochs": 3, "architecture": "cbow"},
     "hs": {"engine": "native", "epochs": 3, "hs": True, "negative": 0},
-    "fasttext": {"engine": "native", "epochs": 3, "hs": True},
+    "fasttext": {"engine": "native", "epochs": 3, "hs": True, "negative": 12},
 }
 
 Arrays = dict[str, NDArray[np.float32]]

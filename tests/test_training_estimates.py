@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from training_support import (
     train_model,
 )
 
+from nightjar.cli import main as cli
+from nightjar.cli import plan_commands
 from nightjar.config import load_config
 from nightjar.config.models import TrainingConfig, Word2VecConfig
 from nightjar.core.resources import Resources, read_resources
@@ -163,9 +167,9 @@ _PEAK = """
 import re, sys
 from pathlib import Path
 from training_support import publish_tokens, train_model
-words = [f"{'abcdefgh'[row % 8]}word{row}" for row in range(3000)]
-tokens = publish_tokens(Path(sys.argv[1]), [words[row:row + 20] for row in range(0, 3000, 20)])
-trained = train_model(tokens, Path(sys.argv[1]), sys.argv[2], vector_size=4000, epochs=1)
+words = [f"{'abcdefgh'[row % 8]}word{row}" for row in range(12000)]
+tokens = publish_tokens(Path(sys.argv[1]), [words[row:row + 20] for row in range(0, 12000, 20)])
+trained = train_model(tokens, Path(sys.argv[1]), sys.argv[2], vector_size=1000, epochs=1)
 # Of this program alone: ru_maxrss begins with that of the process that started it.
 print(int(re.search(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]) * 1024)
 print(trained.manifest.report["estimated_memory_bytes"])
@@ -187,8 +191,8 @@ def test_a_large_model_takes_the_memory_that_was_estimated(tmp_path: Path, train
     peak, estimated, n_disk = map(int, done.stdout.split())
     # The allowance for the interpreter and Prefect is not used up here.
     assert 0.5 * estimated < peak < 1.1 * estimated
-    model = model_config(trainer, vector_size=4000, epochs=1)
-    work = workload(model, (), np.ones(3000, np.int64), 150)
+    model = model_config(trainer, vector_size=1000, epochs=1)
+    work = workload(model, (), np.ones(12_000, np.int64), 600)
     # GloVe's accumulators, the same or nearly so in a whole row, compress well here.
     assert 0.5 * need(model, work, 1).disk_bytes < n_disk < need(model, work, 1).disk_bytes
 
@@ -452,6 +456,20 @@ cli.main()
 
 
 def plan(config: Path, available: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, in this process."""
+    resources = Resources(available, 0, 10**12, "the container")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(plan_commands, "read_resources", lambda _: resources)
+        patch.setattr(sys, "argv", ["nightjar", "plan", "-c", str(config), *arguments])
+        code = cli._performed()
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+
+
+def plan_from_nothing(
+    config: Path, available: int, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, which says what it imported."""
     return subprocess.run(
         [sys.executable, "-c", _PLAN, str(available), "plan", "-c", str(config), *arguments],
         env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "80"},
@@ -474,7 +492,7 @@ def test_the_plan_says_when_the_figures_are_known(small_config: Path) -> None:
 
 def test_the_plan_shows_what_each_due_training_needs(finished_config: Path) -> None:
     changes = ["-s", "models.cbow.epochs=4", "-s", "models.ft={trainer: fasttext}"]
-    done = plan(finished_config, 20 * GB, *changes)
+    done = plan_from_nothing(finished_config, 20 * GB, *changes)
     assert done.returncode == 0, done.stderr
     assert "imported: []" in done.stderr
     assert re.search(r"cbow +[\d,]+ +- +[\d.]+ MB +[\d.]+ [kM]B +about \d+ s", done.stdout)

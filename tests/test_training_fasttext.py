@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -255,18 +252,19 @@ def assert_agrees(span: Span) -> None:
     [
         {"sample": 0},
         {"sample": 0.05, "window": 2},
-        {"negative": 12, "shrink_windows": False},
         {"negative": 0, "hs": True},
-        {"hs": True, "cbow_mean": False},
+        {"negative": 12, "shrink_windows": False, "hs": True, "cbow_mean": False},
         {"window": 50, "shrink_windows": False, "sample": 0},
     ],
     ids=str,
 )
 def test_kernel_takes_the_steps_of_the_oracle(architecture: str, changes: dict[str, Any]) -> None:
+    if architecture == "skipgram":  # it takes no mean, and each setting would be compiled
+        changes = {key: value for key, value in changes.items() if key != "cbow_mean"}
     assert_agrees(Span(config(architecture=architecture, **changes), n_words=40))
 
 
-@pytest.mark.parametrize("vector_size", [1, 300, 1000])
+@pytest.mark.parametrize("vector_size", [1, 1000])
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def test_rows_of_any_length(architecture: str, vector_size: int) -> None:
     model = config(architecture=architecture, vector_size=vector_size, sample=0)
@@ -357,7 +355,9 @@ def test_published_vectors_are_the_means_of_their_rows(tokens: Artifact, tmp_pat
     assert artifact.manifest.counts["ngram_buckets_used"] == len(ngrams)
 
 
-@pytest.mark.parametrize("changes", [{}, {"architecture": "cbow"}, {"hs": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"architecture": "cbow"}, {"hs": True, "negative": 12}], ids=str
+)
 def test_one_worker_gives_the_same_bytes_again(
     tokens: Artifact, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -369,8 +369,9 @@ def test_one_worker_gives_the_same_bytes_again(
 
 
 def test_tables_have_the_rows_of_the_gensim_engine(tokens: Artifact, tmp_path: Path) -> None:
-    ours = train_model(tokens, tmp_path, "fasttext", engine="native", hs=True)
-    theirs = train_model(tokens, tmp_path, "fasttext", engine="gensim", hs=True)
+    changes = {"hs": True, "negative": 12}
+    ours = train_model(tokens, tmp_path, "fasttext", engine="native", **changes)
+    theirs = train_model(tokens, tmp_path, "fasttext", engine="gensim", **changes)
     for table in ("vectors", "word_rows", "output_vectors", "ngrams"):
         assert ours.schema(table) == theirs.schema(table)
         assert ours.rows(table) == theirs.rows(table)
@@ -383,30 +384,3 @@ def test_progress_counts_every_token_with_context(tokens: Artifact, tmp_path: Pa
     artifact = train_model(tokens, tmp_path, "fasttext", engine="native", progress=progress)
     assert progress.done["train"] == progress.totals["train"]
     assert progress.totals["train"] == 2 * artifact.manifest.counts["tokens_kept"]
-
-
-_BOUNDS_CHECKED = """
-import sys
-from pathlib import Path
-from training_support import publish_tokens, sentences_with_distinct_counts, train_model
-
-tokens = publish_tokens(Path(sys.argv[1]), [["a"], [], *sentences_with_distinct_counts(8)])
-for architecture in ("skipgram", "cbow"):
-    train_model(
-        tokens, Path(sys.argv[1]), "fasttext", engine="native", architecture=architecture,
-        hs=True, negative=9, window=50, n_workers=2,
-    )
-print("checked")
-"""
-
-
-def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _BOUNDS_CHECKED, str(tmp_path / "store")],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        env=os.environ | {"NUMBA_BOUNDSCHECK": "1"},
-    )
-    assert done.stdout == "checked\n"

@@ -53,7 +53,7 @@ def test_no_kernel_reads_or_writes_out_of_bounds(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
-        env=os.environ | {"NUMBA_BOUNDSCHECK": "1"},
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "0"},  # numba caches none of it
     )
     checked, cache_path = done.stdout.split(maxsplit=1)
     assert checked == "checked"
@@ -98,46 +98,57 @@ def test_machine_code_goes_to_a_private_directory_when_home_cannot_be_written(
 
 
 _COLD = """
-import os, sys, time
-from pathlib import Path
-from training_support import file_hashes, publish_tokens, train_model, two_topics
+import sys, tempfile, time
+import numpy as np
+BEFORE
+from nightjar.kernels.adagrad import draw_order
 from nightjar.kernels.machine_code import _cache_dir
-root = Path(sys.argv[1])
-tokens = publish_tokens(root, two_topics(40))
-while time.time() < float(sys.argv[2]):
+from nightjar.kernels.phrase_counting import count_equal
+while time.time() < float(sys.argv[1]):
     time.sleep(0.001)
-trainer, engine = sys.argv[3:]
-print(sorted(file_hashes(train_model(tokens, root, trainer, engine=engine)).items()))
-print(_cache_dir(), file=sys.stderr)
+keys, counts = np.array([3, 3, 5, 5, 5], np.uint64), np.empty(5, np.int64)
+n = count_equal(keys, np.array([0, 5], np.int64), counts)
+cells = np.arange(100, dtype=np.int32)
+order = draw_order(cells, cells, np.uint64(7))
+print(counts[:n].tolist(), order.tolist(), sorted(order.tolist()) == cells.tolist())
+print("numba.np.linalg" in sys.modules, _cache_dir(), file=sys.stderr)
 """
 
 
-def start_cold(root: Path, environment: dict[str, str], at: float) -> subprocess.Popen[str]:
+def start_cold(at: float, environment: dict[str, str], before: str = "") -> subprocess.Popen[str]:
+    """A process that uses kernels when it is ``at`` (seconds since 1970)."""
     return subprocess.Popen(
-        [sys.executable, "-c", _COLD, str(root), str(at), "word2vec", "native"],
+        [sys.executable, "-B", "-c", _COLD.replace("BEFORE", before), str(at)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent,
-        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[1],
+        env=environment,
     )
 
 
 def test_two_processes_that_start_cold_at_once_end_the_same_and_a_third_compiles_nothing(
     tmp_path: Path,
 ) -> None:
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     at = time.time() + 3
-    both = [start_cold(tmp_path / name, environment, at) for name in ("one", "two")]
+    both = [start_cold(at, environment) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
+    assert outputs[0][0].startswith("[2, 3] ")
+    assert outputs[0][0].endswith(" True\n")
+    assert outputs[0][1].startswith("True ")  # the compiler was prepared
     files = machine_code_files(tmp_path / "cache")
-    assert any("skipgram" in str(path) for path in files)
-    warm = start_cold(tmp_path / "three", environment, 0)
+    assert {path.name.partition("-")[0] for path in files} >= {
+        "adagrad.draw_order",
+        "phrase_counting.count_equal",
+    }
+    warm = start_cold(0, environment)
     output, trouble = warm.communicate(timeout=120)
     assert warm.returncode == 0, trouble
     assert output == outputs[0][0]
+    assert trouble.startswith("False ")
     assert machine_code_files(tmp_path / "cache") == files
 
 
@@ -149,26 +160,18 @@ def machine_code_files(directory: Path) -> dict[Path, int]:
 def test_kernels_compile_where_neither_home_nor_any_cache_can_be_written(tmp_path: Path) -> None:
     nowhere = tmp_path / "file"
     nowhere.touch()
-    # Not even root can make a directory below a file; only what the test needs is writable.
-    script = _COLD.replace("print(_cache_dir()", "import tempfile; print(_cache_dir()").replace(
-        "import os, sys, time", "import os, sys, tempfile, time; tempfile.tempdir = '/proc/none'"
-    )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", script, str(tmp_path / "store"), "0", "glove", "native"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        env={
-            **{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"},
-            "HOME": str(nowhere),
-            "XDG_CACHE_HOME": str(nowhere),
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    assert "vectors.parquet" in done.stdout
-    assert "no directory for compiled kernels can be written" in done.stderr
-    assert done.stderr.splitlines()[-1] == "None"
+    # Not even root can make a directory below a file.
+    environment = {
+        **{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"},
+        "HOME": str(nowhere),
+        "XDG_CACHE_HOME": str(nowhere),
+    }
+    process = start_cold(0, environment, "tempfile.tempdir = '/proc/none'")
+    output, trouble = process.communicate(timeout=120)
+    assert process.returncode == 0, trouble
+    assert output.startswith("[2, 3] ")
+    assert "no directory for compiled kernels can be written" in trouble
+    assert trouble.splitlines()[-1] == "True None"
 
 
 _CLOSURES = """
@@ -283,29 +286,3 @@ def test_division_by_zero_gives_infinity_as_in_numpy() -> None:
         return a / b
 
     assert divide(1.0, 0.0) == np.inf
-
-
-COUNT_WORDS = """
-import sys
-import numpy as np
-from nightjar.kernels.phrase_counting import count_equal
-keys, counts = np.array([3, 3, 5, 5, 5], np.uint64), np.empty(5, np.int64)
-n = count_equal(keys, np.array([0, 5], np.int64), counts)
-print(counts[:n].tolist(), "numba.np.linalg" in sys.modules)
-"""
-
-
-def test_what_is_compiled_is_loaded_without_preparing_the_compiler(tmp_path: Path) -> None:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", COUNT_WORDS],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split("] ")
-        for _ in range(2)
-    ]
-    assert [counts for counts, _ in outputs] == ["[2, 3", "[2, 3"]
-    assert [prepared.strip() for _, prepared in outputs] == ["True", "False"]

@@ -23,9 +23,8 @@ from training_support import (
     train_model,
     two_topics,
 )
-from word2vec_oracle import Oracle, huffman_codes
+from word2vec_span_support import Span, assert_agrees, config
 
-from nightjar.config.models import Word2VecConfig
 from nightjar.errors import TrainingError
 from nightjar.kernels.windows import Draws, Matrices, Rate
 from nightjar.stages.train import spans as span_module
@@ -44,88 +43,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return publish_tokens(tmp_path_factory.mktemp("tokens"), SENTENCES, row_group=60)
 
 
-def config(**changes: Any) -> Word2VecConfig:
-    settings = {"trainer": "word2vec", "engine": "native", "vector_size": 7, "negative": 3}
-    return Word2VecConfig.model_validate(settings | changes)
-
-
 # -- kernels against the oracle ------------------------------------------------------------
-
-
-class Span:
-    """One span of random sentences, for the kernel and for the oracle."""
-
-    def __init__(self, model: Word2VecConfig, n_words: int, seed: int = 0) -> None:
-        self.model, self.n_words = model, n_words
-        generator = np.random.default_rng(seed)
-        self.counts = np.sort(generator.integers(5, 500, n_words))[::-1].astype(np.int64)
-        lengths = [6, 1, 0, 2, 9, 30, 3]
-        share = self.counts / self.counts.sum()
-        self.sentences = [generator.choice(n_words, n, p=share).tolist() for n in lengths]
-        self.matrices = native.initial_matrices(model, n_words, 1, seed)
-        for rows in self.matrices:
-            rows[:, : model.vector_size] += generator.normal(0, 0.4, (len(rows), model.vector_size))
-        self.limits = keep_limits(self.counts, model.sample)
-        self.noise = draw_noise(self.counts, model.ns_exponent, generator, 64)
-        self.state = 2**63 + 12345
-        self.rate = Rate(0.2, 0.004, 0.05)
-
-    def train(self) -> tuple[Matrices, float, int]:
-        """By the kernel: matrices, loss, predictions."""
-        model = self.model
-        kernel = native.span_kernel(
-            model.architecture, model.vector_size, model.negative, model.hs, model.cbow_mean
-        )
-        scratch = windows.new_scratch(model)
-        matrices = Matrices(*(rows.copy() for rows in self.matrices))
-        n_predictions = kernel(
-            np.array([word for sentence in self.sentences for word in sentence], np.int32),
-            np.cumsum([0, *map(len, self.sentences)]),
-            matrices,
-            Draws(
-                self.limits,
-                self.noise,
-                np.uint64(model.window),
-                model.shrink_windows,
-                is_past=model.window_side == "past",
-            ),
-            windows.tree_paths(model, self.counts),
-            self.rate,
-            np.uint64(self.state),
-            windows.new_replica(model, self.n_words, self.n_words, 1, 0),
-            scratch,
-        )
-        return matrices, float(scratch.losses.sum()), n_predictions
-
-    def oracle(self) -> Oracle:
-        """The same by the oracle."""
-        model = self.model
-        oracle = Oracle(
-            *(rows.astype(np.float64) for rows in self.matrices),
-            keep_limits=self.limits.tolist(),
-            noise=self.noise.tolist(),
-            paths=huffman_codes(self.counts.tolist()),
-            window=model.window,
-            shrinks=model.shrink_windows,
-            n_negative=model.negative,
-            has_paths=model.hs,
-            is_skipgram=model.architecture == "skipgram",
-            is_mean=model.cbow_mean,
-            is_past=model.window_side == "past",
-        )
-        oracle.train(self.sentences, *self.rate, self.state)
-        return oracle
-
-
-def assert_agrees(span: Span) -> None:
-    matrices, loss, n_predictions = span.train()
-    oracle = span.oracle()
-    assert n_predictions == oracle.n_predictions > 0
-    assert loss == pytest.approx(oracle.loss, rel=1e-5)
-    expected = (oracle.inputs, oracle.noise_outputs, oracle.node_outputs)
-    for rows, right, before in zip(matrices, expected, span.matrices, strict=True):
-        np.testing.assert_allclose(rows, right, rtol=1e-4, atol=2e-5)
-        assert len(rows) == 0 or np.abs(right - before).max() > 0.01
 
 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
@@ -139,7 +57,6 @@ def assert_agrees(span: Span) -> None:
         {"negative": 1, "ns_exponent": -0.5},
         {"negative": 0, "hs": True},
         {"hs": True, "cbow_mean": False},
-        {"cbow_mean": False, "sample": 0},
         {"window": 50, "shrink_windows": False, "sample": 0},
     ],
     ids=str,
@@ -148,18 +65,15 @@ def test_kernel_takes_the_steps_of_the_oracle(architecture: str, changes: dict[s
     assert_agrees(Span(config(architecture=architecture, **changes), n_words=40))
 
 
-@pytest.mark.parametrize("vector_size", [1, 16, 17, 300])
+@pytest.mark.parametrize("vector_size", [1, 16, 300])
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def test_rows_of_any_length(architecture: str, vector_size: int) -> None:
     model = config(architecture=architecture, vector_size=vector_size, sample=0)
-    span = Span(model, n_words=30)
-    for rows in span.matrices:
-        np.divide(rows, np.sqrt(vector_size), out=rows)
-    assert_agrees(span)
+    assert_agrees(Span(model, n_words=30, scale=1 / np.sqrt(vector_size)))
 
 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
-@pytest.mark.parametrize("objective", [{"negative": 5}, {"negative": 0, "hs": True}])
+@pytest.mark.parametrize("objective", [{}, {"negative": 0, "hs": True}], ids=str)
 def test_vocabulary_of_two_words(architecture: str, objective: dict[str, Any]) -> None:
     # Noise words equal the centre, or each other, all the time.
     assert_agrees(Span(config(architecture=architecture, sample=0, **objective), n_words=2))
@@ -174,7 +88,8 @@ def test_padding_stays_zero() -> None:
 
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def test_step_follows_the_gradient_of_the_loss(architecture: str) -> None:
-    model = config(architecture=architecture, sample=0, vector_size=3, hs=True)
+    # With a single word in a window its mean is its sum.
+    model = config(architecture=architecture, sample=0, vector_size=3, hs=True, cbow_mean=False)
     span = Span(model, n_words=5)
     span.sentences, span.rate = [[1, 4]], Rate(1e-3, 0.0, 0.0)
     matrices, loss, n_predictions = span.train()
@@ -285,7 +200,7 @@ def test_spans_hold_all_sentences_with_context_once(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 @pytest.mark.parametrize(
     "objective",
-    [{}, {"negative": 0, "hs": True}, {"cbow_mean": False, "negative": 0, "hs": True}],
+    [{}, {"negative": 0, "hs": True}, {"hs": True, "cbow_mean": False}],
     ids=str,
 )
 @pytest.mark.parametrize("n_workers", [1, 2])
@@ -303,7 +218,12 @@ def test_two_topics_separate(
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"architecture": "cbow", "hs": True}, {"deterministic": True, "n_workers": 2}]
+    "changes",
+    [
+        {},
+        {"architecture": "cbow", "hs": True, "cbow_mean": False},
+        {"deterministic": True, "n_workers": 2},
+    ],
 )
 def test_one_worker_gives_the_same_bytes_again(
     tokens: Artifact, tmp_path: Path, changes: dict[str, Any]
@@ -386,18 +306,23 @@ for architecture in ("skipgram", "cbow"):
         tokens, Path(sys.argv[1]), "word2vec", engine="native", architecture=architecture,
         hs=True, negative=9, window=50, n_workers=2,
     )
+    train_model(
+        tokens, Path(sys.argv[1]), "fasttext", engine="native", architecture=architecture,
+        hs=True, negative=9, window=50, n_workers=2,
+    )
 print("checked")
 """
 
 
 def test_no_kernel_indexes_out_of_bounds(tmp_path: Path) -> None:
+    """Nor one of FastText, which shares functions with those of Word2Vec."""
     done = subprocess.run(
         [sys.executable, "-c", _BOUNDS_CHECKED, str(tmp_path / "store")],
         check=True,
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
-        env=os.environ | {"NUMBA_BOUNDSCHECK": "1"},
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "0"},  # numba caches none of it
     )
     assert done.stdout == "checked\n"
 
@@ -441,27 +366,32 @@ def test_bounds_checks_reach_into_the_vector_code(tmp_path: Path) -> None:
     assert done.stdout == "a row lies outside of its matrix\n" * 4
 
 
+_AGREES = """
+from word2vec_span_support import Span, assert_agrees, config
+for architecture in ("skipgram", "cbow"):
+    assert_agrees(Span(config(architecture=architecture, vector_size=17, sample=0), 30, scale=0.25))
+print("agrees")
+"""
+
+
 @pytest.mark.parametrize("processor", ["haswell", "x86-64"])
 def test_kernels_agree_with_the_oracle_on_processors_with_shorter_vectors(
     tmp_path: Path, processor: str
 ) -> None:
     if platform.machine() != "x86_64":
         pytest.skip("this machine has another kind of processor")
-    tests = [
-        f"{__file__}::test_rows_of_any_length[{architecture}-17]"
-        for architecture in ("skipgram", "cbow")
-    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-c", _AGREES],
         check=False,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parent,
         env=os.environ
         | {
             "NUMBA_CPU_NAME": processor,
             "NUMBA_CPU_FEATURES": "+avx2,+fma" if processor == "haswell" else "",
             "NUMBA_CACHE_DIR": str(tmp_path),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
         },
     )
-    assert "2 passed" in done.stdout, done.stdout
+    assert done.stdout == "agrees\n", done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nightjar.config import TokenizeConfig
-from nightjar.model.tokenization import EXTRAS, make_word_finder
+from nightjar.model.tokenization import EXTRAS, make_word_finder, train_subword
 
 UDHR_DIR = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "udhr"
 
@@ -49,3 +49,9 @@ def declaration(language: str) -> str:
 def declarations(*languages: str) -> Iterator[str]:
     """Several of them."""
     return map(declaration, languages)
+
+
+def trained(**keys: Any) -> tuple[TokenizeConfig, str]:
+    """Settings, and a subword definition that is trained on two declarations."""
+    settings = config("subword", **{"subword_vocabulary": 800, **keys})
+    return settings, train_subword(settings, declarations("eng", "fra"))
