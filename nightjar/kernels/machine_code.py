@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import llvmlite
 import numba
@@ -74,11 +74,13 @@ class _Place(UserProvidedCacheLocator):
         """The directory's name, which is numba's own for a function of another package."""
         if _is_ours(py_file):
             return _OWN.name
-        return str(super().get_suitable_cache_subpath(py_file))
+        return str(super().get_suitable_cache_subpath(py_file))  # type: ignore[no-untyped-call]
 
     def get_source_stamp(self) -> Any:
         """The same for the same sources."""
-        return None if _is_ours(self._py_file) else super().get_source_stamp()
+        if _is_ours(self._py_file):
+            return None
+        return super().get_source_stamp()  # type: ignore[no-untyped-call]
 
 
 def _is_ours(py_file: str) -> bool:
@@ -86,7 +88,7 @@ def _is_ours(py_file: str) -> bool:
 
 
 class _Machinery(CompileResultCacheImpl):
-    _locator_classes: ClassVar = [_Place]
+    _locator_classes = [_Place]  # noqa: RUF012
 
 
 class _SharedCache(FunctionCache):
