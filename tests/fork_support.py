@@ -34,6 +34,8 @@ for line in sys.stdin:
             act(*arguments)
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else int(done.code is not None)
+            if isinstance(done.code, str):
+                print(done.code, file=sys.stderr)
         except BaseException:
             traceback.print_exc()
             code = 1
@@ -66,12 +68,12 @@ class Victims:
 
 
 _COMMANDS = """
-from nightjar.cli.main import main
+{imports}
 
-def act(arguments, environment, directory, out, err):
+def act(arguments, environment, directory, given, out, err):
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(given, os.O_RDONLY), 0)
     if os.isatty(1):  # Python remembers what the streams were
         sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))
     os.environ.clear()
@@ -80,6 +82,22 @@ def act(arguments, environment, directory, out, err):
     sys.path.remove("tests")
     sys.argv = ["nightjar", *arguments]
     main()
+"""
+_NIGHTJAR = "from nightjar.cli.main import main"
+_PYTHON = """
+import importlib, runpy
+for name in {imports!r}:
+    importlib.import_module(name)
+
+def main():
+    # python PATH ... or python -m MODULE ...
+    sys.argv = sys.argv[1:]
+    sys.path[0] = str(os.path.dirname(os.path.abspath(sys.argv[0])))
+    if sys.argv[0] == "-m":
+        sys.path[0] = os.getcwd()
+        sys.argv = sys.argv[1:]
+        return runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    return runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -130,20 +148,33 @@ class Forked:
 
 
 class Commands:
-    """Runs ``nightjar`` commands, each in a separate process that need not import it."""
+    """Runs commands, each in a separate process that need not import what they need.
 
-    def __init__(self) -> None:
+    They are ``nightjar`` commands; with ``imports``, scripts and modules, as ``python`` runs them.
+    """
+
+    def __init__(self, imports: Sequence[str] = ()) -> None:
         self._stack = ExitStack()
         self._victims: Victims | None = None
+        self._code = _COMMANDS.format(
+            imports=_PYTHON.format(imports=tuple(imports)) if imports else _NIGHTJAR
+        )
 
     def run(
-        self, arguments: Sequence[str], environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        given: bytes = b"",
+        directory: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """As ``subprocess.run`` with captured output."""
+        """As ``subprocess.run`` with captured output, and with ``given`` as standard input."""
         victims = self._ready()
-        with tempfile.TemporaryDirectory() as directory:
-            out, err = (Path(directory, name) for name in ("out", "err"))
-            code = victims.run(arguments, dict(environment), str(Path.cwd()), str(out), str(err))
+        with tempfile.TemporaryDirectory() as made:
+            read, out, err = (Path(made, name) for name in ("in", "out", "err"))
+            read.write_bytes(given)
+            files = map(str, (directory or Path.cwd(), read, out, err))
+            code = victims.run(arguments, dict(environment), *files)
             return subprocess.CompletedProcess(
                 arguments, code, out.read_text("utf-8"), err.read_text("utf-8")
             )
@@ -156,11 +187,12 @@ class Commands:
         directory: Path,
     ) -> int:
         """Run a command whose output goes to a terminal; its exit code."""
-        return self._ready().run(arguments, dict(environment), str(directory), terminal, terminal)
+        files = (str(directory), os.devnull, terminal, terminal)
+        return self._ready().run(arguments, dict(environment), *files)
 
     def _ready(self) -> Victims:
         if self._victims is None or self._victims.server.poll() is not None:
-            self._victims = self._stack.enter_context(victims_of(_COMMANDS))
+            self._victims = self._stack.enter_context(victims_of(self._code))
         return self._victims
 
     def close(self) -> None:

@@ -13,6 +13,12 @@ import pytest
 Made = TypeVar("Made")
 
 
+def base_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of this run of the tests, the same in every worker."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if base.name.startswith("popen-") else base
+
+
 def shared(
     tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Made]
 ) -> Made:
@@ -21,9 +27,7 @@ def shared(
     ``make`` gets a directory of its own, which stays as it is: nobody may write there afterwards.
     The result must be picklable.
     """
-    base = tmp_path_factory.getbasetemp()
-    if base.name.startswith("popen-"):  # a worker: the others are beside it
-        base = base.parent
+    base = base_of_all_workers(tmp_path_factory)
     path = base / f"shared-{name}"
     with (base / f"shared-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

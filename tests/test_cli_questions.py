@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from asking_support import asked, asked_json, refused
+from fork_support import COMMANDS
 from gensim.models import KeyedVectors
 from nights_support import GOOD, POOR, HandMade
 from sharing_support import shared
@@ -152,26 +152,15 @@ def test_encode_writes_json_lines_or_a_file(finished_config: Path, tmp_path: Pat
     ],
 )
 def test_texts_from_standard_input(finished_config: Path, given: bytes, words: list[str]) -> None:
-    command = [
-        "python",
-        "-m",
-        "nightjar.cli.main",
-        "encode",
-        "-m",
-        "glove",
-        "-c",
-        str(finished_config),
-    ]
-    import sys  # noqa: PLC0415
-
-    command[0] = sys.executable
-    done = subprocess.run(command, input=b"the police\n", capture_output=True, check=True)
+    command = ["encode", "-m", "glove", "-c", str(finished_config)]
+    done = COMMANDS.run(command, os.environ, given=b"the police\n")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["text"] == "the police"
-    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    done = COMMANDS.run(command, os.environ, given=given)
     assert done.returncode == 2
     for word in words:
-        assert word in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_wrong_questions_are_refused(finished_config: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SMALL = (
     "registry.gate.min_coverage=0.05",
     "document_vectors={}",
 )
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Every module of the package, by the name that its file gives it.
 IMPORT_ALL = """
 import importlib, json, sys
@@ -218,10 +220,11 @@ def test_a_new_project_is_served(
         assert step == {
             "prefect.deployments.steps.set_working_directory": {"directory": str(finished_project)}
         }
-        overrides = f"overrides={json.dumps(SMALL)}"
-        done = night_shift.prefect(
-            "deployment", "run", "nightly/nightly", "--watch", "--param", overrides
-        )
-        assert done.returncode == 0, done.stdout + done.stderr + night_shift.log.read_text()
-        states = [found["state_name"] for found in night_shift.post("/flow_runs/filter", {})]
-    assert "NothingToDo" in states
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        asked = {"parameters": {"overrides": SMALL}}
+        run = night_shift.request("POST", path, asked)["id"]
+        until = time.monotonic() + 300
+        while (found := night_shift.request("GET", f"/flow_runs/{run}"))["state_type"] not in ENDED:
+            assert time.monotonic() < until, night_shift.log.read_text()
+            time.sleep(0.5)
+        assert found["state_name"] == "NothingToDo", night_shift.log.read_text()

@@ -7,11 +7,13 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_server_support import Fate, Proxy, Server, mlflow_server, proxied
+from mlflow_server_support import Fate, Proxy, Server, new_server, proxied, shared_server
 from nights_support import GOOD, HandMade, outcome
 
 from nightjar.core import Night, Nights, NightStatus
@@ -19,6 +21,7 @@ from nightjar.errors import RegistryUnavailable
 from nightjar.pipeline import night as nights
 from nightjar.pipeline import read_outcomes
 from nightjar.registry import check_files_whole, client
+from nightjar.store import fingerprint
 from nightjar.store.schemas import DRIFT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -32,13 +35,23 @@ class Project:
     proxy: Proxy
     n_nights: int = 0
 
+    @property
+    def name(self) -> str:
+        """The registered model."""
+        return f"{self.experiment}-words"
+
+    @property
+    def experiment(self) -> str:
+        """The pipeline, after which MLflow's experiment is called."""
+        return str(self.made.document["pipeline"]["name"])
+
     def new_vectors(self) -> None:
         self.n_nights += 1
         self.made.write_vectors(GOOD, seed=self.n_nights)
 
     def last_version(self) -> int:
         """The newest version: retention deletes older ones."""
-        return self.made.place.reader().versions("remote-words")[-1].version
+        return self.made.place.reader().versions(self.name)[-1].version
 
     @property
     def last_night(self) -> Night:
@@ -49,16 +62,16 @@ class Project:
         place = self.made.place
         reader = place.reader()
         assert self.made.champion == number
-        assert reader.aliases("remote-words") == {"champion": number}
+        assert reader.aliases(self.name) == {"champion": number}
         last_move = self.made.standing.model("words").last_move
         assert last_move is not None
-        assert reader.model_tags("remote-words")["nightjar.ledger_event"] == str(last_move.number)
-        version = reader.version("remote-words", number)
+        assert reader.model_tags(self.name)["nightjar.ledger_event"] == str(last_move.number)
+        version = reader.version(self.name, number)
         assert version is not None
         assert check_files_whole(place, version) == []
         assert version.tags["nightjar.gate"] == "promoted"
         assert version.tags["nightjar.gate_key"] == last_move.decision_key
-        said = self.client.get_model_version("remote-words", str(number)).description
+        said = self.client.get_model_version(self.name, str(number)).description
         assert said.count("Gate: promoted in night") == 1
         numbers = [event.number for event in self.made.events]
         assert numbers == list(range(1, len(numbers) + 1))
@@ -68,21 +81,24 @@ class Project:
         return client.connect(self.proxy.uri)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with mlflow_server(tmp_path_factory.mktemp("server"), tmp_path_factory) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def shared_project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+@contextmanager
+def project_on(server: Server, directory: Path, name: str) -> Iterator[Project]:
+    """A project whose first night is over, behind a proxy of its own."""
     with proxied(server.uri) as proxy:
-        made = HandMade(tmp_path_factory.mktemp("project"), pipeline={"name": "remote"})
+        made = HandMade(directory, pipeline={"name": name})
         made.document["registry"]["tracking_uri"] = proxy.uri
         made.save()
         project = Project(made, proxy)
         project.new_vectors()
         made.night()
+        yield project
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    directory = tmp_path_factory.mktemp("project")
+    name = f"remote-{fingerprint(str(directory))}"  # other workers use the same server
+    with project_on(shared_server(tmp_path_factory), directory, name) as project:
         yield project
 
 
@@ -159,9 +175,9 @@ def test_a_week_in_which_mlflow_goes_away_later_every_night_trains_and_registers
     project.check_is_whole(before + 1)
     assert [event.kind for event in project.made.events[n_events:]] == ["promoted"]
     # What the attempts left is deleted.
-    experiment = project.client.get_experiment_by_name("remote").experiment_id
+    experiment = project.client.get_experiment_by_name(project.experiment).experiment_id
     models = project.client.search_logged_models([experiment])
-    versions = project.made.place.reader().versions("remote-words")
+    versions = project.made.place.reader().versions(project.name)
     assert {model.model_id for model in models} == {version.model_id for version in versions}
 
 
@@ -209,7 +225,7 @@ def test_a_night_goes_on_when_mlflow_is_away_for_a_moment_at_every_request(
     assert fate.seen.total() > 300
     assert project.last_version() == before + 1
     project.check_is_whole(before + 1)
-    experiment = project.client.get_experiment_by_name("remote").experiment_id
+    experiment = project.client.get_experiment_by_name(project.experiment).experiment_id
     runs = project.client.search_runs([experiment], "tags.`nightjar.model` = 'words'")
     assert "RUNNING" not in {run.info.status for run in runs}
 
@@ -233,10 +249,9 @@ def test_a_night_goes_on_when_the_first_answer_to_every_write_is_lost(project: P
 
 
 def test_a_night_goes_on_when_mlflow_is_killed_in_the_middle_and_started_again(
-    server: Server, shared_project: Project
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    shared_project.new_vectors()
-    before = shared_project.last_version()
+    server = new_server(tmp_path_factory.mktemp("server"), tmp_path_factory)
     restarts: list[threading.Thread] = []
 
     def kills(request: str) -> Fate:
@@ -246,9 +261,12 @@ def test_a_night_goes_on_when_mlflow_is_killed_in_the_middle_and_started_again(
             restarts[0].start()
         return Fate.PASSED
 
-    shared_project.proxy.fate = kills
-    night = shared_project.made.night()
-    restarts[0].join(60)
-    assert (night.status, night.alarms) == (NightStatus.COMPLETED, ())
-    assert shared_project.last_version() == before + 1
-    shared_project.check_is_whole(before + 1)
+    with project_on(server, tmp_path_factory.mktemp("project"), "remote") as project:
+        project.new_vectors()
+        project.proxy.fate = kills
+        night = project.made.night()
+        restarts[0].join(60)
+        assert (night.status, night.alarms) == (NightStatus.COMPLETED, ())
+        assert project.last_version() == 2
+        project.check_is_whole(2)
+    server.stop()

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -344,38 +344,51 @@ def test_a_registry_file_that_another_process_has_locked(
 CHECK = """
 import sys
 from pathlib import Path
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from nightjar.cli import embedded_flow
 from nightjar.config import load_config
 from nightjar.errors import OrchestratorUnavailable
 
-def run():
+def run(url):
     try:
-        embedded_flow.run_nightly(Console(stderr=True), load_config(Path(sys.argv[1])), False)
+        with temporary_settings({PREFECT_API_URL: url}):
+            embedded_flow.run_nightly(Console(stderr=True), load_config(Path(sys.argv[1])), False)
     except OrchestratorUnavailable as error:
         print(error)
 
 embedded_flow._CHECK_SECONDS = 0.3
-run()
+for url in sys.argv[2:]:
+    run(url)
 embedded_flow._check_that_prefect_answers = lambda: None  # it answered, and is silent from here on
-if sys.argv[2] == "2":
-    run()
+run(sys.argv[2])
 """
 
 
-def test_a_prefect_server_that_never_answers(silent: int, small_config: Path) -> None:
-    url, (first, later) = prefect_checked(silent, small_config, n_times=2)
-    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it with", first)
-    assert re.match(rf"the Prefect server at {url} failed during the night \(.*timed", later)
-
-
-@pytest.mark.parametrize("trickle", TRICKLES)
-def test_a_prefect_server_that_sends_a_byte_now_and_then(
-    trickle: Callable[[socket.socket], None], small_config: Path
+def test_a_prefect_server_that_never_answers_or_sends_a_byte_now_and_then(
+    silent: int, small_config: Path
 ) -> None:
-    with answering(trickle) as port:
-        url, (message,) = prefect_checked(port, small_config, n_times=1)
-    assert re.match(rf"the Prefect server at {url} does not answer \(\w+.*\); start it", message)
+    """In a process of its own: Prefect's import changes how the process logs."""
+    given = {"PREFECT_API_REQUEST_TIMEOUT": "0.3", "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    with ExitStack() as stack:
+        trickling = [stack.enter_context(answering(trickle)) for trickle in TRICKLES]
+        urls = [f"http://127.0.0.1:{port}/api" for port in (silent, *trickling)]
+        done = subprocess.run(
+            [sys.executable, "-c", CHECK, str(small_config), *urls],
+            env={**os.environ, **given},
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    *before, later = done.stdout.splitlines()
+    assert len(before) == len(urls), done.stdout + done.stderr
+    for url, said in zip(urls, before, strict=True):
+        assert re.match(
+            rf"the Prefect server at {url} does not answer \(\w+.*\); start it with", said
+        )
+    assert re.match(rf"the Prefect server at {urls[0]} failed during the night \(.*timed", later)
 
 
 @pytest.mark.parametrize("trickle", TRICKLES)
@@ -385,27 +398,6 @@ def test_a_server_that_sends_a_byte_now_and_then_is_none_that_answers(
     monkeypatch.setattr(service, "_PROBE_SECONDS", 0.2)
     with answering(trickle) as port:
         assert not service._answers(f"http://127.0.0.1:{port}/api")
-
-
-def prefect_checked(port: int, config: Path, *, n_times: int) -> tuple[str, list[str]]:
-    """The server's address, and what is said of it before a night and, in the second time, in it.
-
-    In a process of its own: Prefect's import changes how the process logs.
-    """
-    url = f"http://127.0.0.1:{port}/api"
-    given = {"PREFECT_API_REQUEST_TIMEOUT": "0.3", "PREFECT_CLIENT_MAX_RETRIES": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(config), str(n_times)],
-        env={**os.environ, **given, "PREFECT_API_URL": url},
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    said = done.stdout.splitlines()
-    assert len(said) == n_times, done.stdout + done.stderr
-    return url, said
 
 
 @pytest.mark.integration

@@ -66,6 +66,16 @@ def test_cache_directory_is_named_by_the_kernel_sources() -> None:
         assert machine_code._sources_sha256()[:16] in kernel.stats.cache_path  # type: ignore[attr-defined]
 
 
+def test_another_installation_of_the_same_kernels_finds_their_machine_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = machine_code._Place.get_suitable_cache_subpath(compilation.__file__)
+    monkeypatch.setattr(machine_code, "_OWN", tmp_path / "kernels")
+    there = str(tmp_path / "kernels" / "compilation.py")
+    assert machine_code._Place.get_suitable_cache_subpath(there) == here == "kernels"
+    assert machine_code._Place.get_suitable_cache_subpath(compilation.__file__) != here
+
+
 def test_compiling_leaves_the_cache_of_other_libraries_alone() -> None:
     before = numba.config.CACHE_DIR
 

@@ -35,7 +35,7 @@ from typing import Any
 import llvmlite
 import numba
 from llvmlite import binding
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.runtime import nrt as _nrt
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 _CONFIG: Any = numba.config
 """Filled from the environment when numba is imported, so its attributes are untyped."""
 
+_OWN = Path(__file__).absolute().parent
+"""The directory of the kernels' sources."""
 _KEPT_DIRECTORIES = 3
 """The newest directories of machine code are never removed, up to this number."""
 _UNUSED_SECONDS = 7 * 86_400.0
@@ -59,11 +61,43 @@ _DAMAGE = (
 """Errors from loading a truncated or foreign file: pickle may raise any of these."""
 
 
+class _Place(UserProvidedCacheLocator):
+    """Where machine code of these kernels is, wherever their sources are and whenever written.
+
+    numba names a directory after the path of the source, and compares time stamps. Here the
+    directory above is named after the text of all sources, so another installation or checkout of
+    the same kernels needs nothing compiled.
+    """
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        """The directory's name, which is numba's own for a function of another package."""
+        if _is_ours(py_file):
+            return _OWN.name
+        return str(super().get_suitable_cache_subpath(py_file))  # type: ignore[no-untyped-call]
+
+    def get_source_stamp(self) -> Any:
+        """The same for the same sources."""
+        if _is_ours(self._py_file):
+            return None
+        return super().get_source_stamp()  # type: ignore[no-untyped-call]
+
+
+def _is_ours(py_file: str) -> bool:
+    return Path(py_file).absolute().parent == _OWN
+
+
+class _Machinery(CompileResultCacheImpl):
+    _locator_classes = [_Place]  # noqa: RUF012
+
+
 class _SharedCache(FunctionCache):
     """numba's cache of one function, safe for several processes and disks with errors.
 
     What cannot be read is compiled again; what cannot be written is not cached.
     """
+
+    _impl_class = _Machinery
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code for the signature ``sig``, or None when it must be compiled.
