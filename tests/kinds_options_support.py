@@ -146,7 +146,7 @@ def kinds_way(directory: Path) -> dict[str, Any]:
                     "corpus": "people",
                     "train_share": 0.6,
                     "splits": 2,
-                    "max_nodes": 9,
+                    "max_nodes": 10,
                     "metric": "macro_f1",
                 },
                 "next": {
