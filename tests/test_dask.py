@@ -27,6 +27,7 @@ import distributed
 import psutil
 from distributed.utils import get_mp_context
 from fork_support import COMMANDS
+from kinds_support import KindsProject
 from pieces_support import die, fail, pause, sleep
 
 from nightjar.config import load_config
@@ -165,6 +166,33 @@ def test_a_cluster_gives_the_versions_and_bytes_of_one_machine(
     assert on_cluster[2].manifest.report["runs_spilled"] == 8  # one of each part, on the workers
     for artifact in on_cluster:
         assert Store(base / "cluster").verify(artifact.ref) == []
+
+
+def test_a_cluster_gives_nodes_and_items_the_bytes_of_one_machine(
+    tmp_path: Path, kept_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nightjar.sources.tables.row_reading.INLINE_BYTES", 0)
+    project = KindsProject(tmp_path / "project")
+    provenance = Provenance(git_commit=None, actor="test", n_workers=2)
+
+    def made(store: str, executor: Any) -> list[Artifact]:
+        loaded = load_config(project.path, [f"pipeline.artifacts_dir={store}"])
+        wanted = (schemas.GRAPH, schemas.EVENTS, schemas.TOKENS)
+        steps = [step for step in make_plan(loaded).steps if step.stage in wanted]
+        assert len(steps) == 4
+        refs = [run_step(loaded, step, SILENT, provenance, executor) for step in steps]
+        return [Store(loaded.artifacts_dir).open(ref) for ref in refs]
+
+    used: set[str] = set()
+
+    class Noting(DaskExecutor):
+        def map(self, function: Any, pieces: Any, advance: Advance) -> Iterator[Any]:
+            used.add(function.__name__)
+            return super().map(function, pieces, advance)
+
+    on_cluster = made("cluster", Noting(kept_client))
+    assert used == {"read_row_shard", "walk_piece", "rank_piece"}
+    assert contents(on_cluster) == contents(made("here", INLINE))
 
 
 @pytest.mark.parametrize(
