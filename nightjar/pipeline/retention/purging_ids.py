@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,7 +92,7 @@ def digests_to_erase(
     store = Store(loaded.artifacts_dir)
     artifacts = [store.open(ref) for ref in store.versions(ids.source)]
     shards = [store.open(ref) for ref in store.versions(schemas.ROW_SHARDS)]
-    sources = set(_sources(loaded, ids.corpus))
+    sources = loaded.config.corpora[ids.corpus].sources
     for digest in found - known:
         one = frozenset((digest,))
         # Who has no event that is kept, such as a bot, is in the rows alone.
@@ -104,10 +104,6 @@ def digests_to_erase(
     if missing:
         raise ids.missing(loaded, missing)
     return found
-
-
-def _sources(loaded: LoadedConfig, corpus: str) -> Iterator[str]:
-    yield from loaded.config.corpora[corpus].sources
 
 
 def _items_among(loaded: LoadedConfig, corpus: str, names: Iterable[str]) -> list[str]:
@@ -135,7 +131,7 @@ def order_ids(loaded: LoadedConfig, ids: IdsToErase, order: Order) -> None:
     }
     for directory in sorted({own, *directories}, key=lambda place: (place != own, place)):
         listed = PurgeList.read(directory, ids.corpus)
-        listed.write((*listed.orders, replace(order)))
+        listed.write((*listed.orders, order))
 
 
 def with_digests(order: Order, ids: IdsToErase, digests: frozenset[bytes]) -> Order:
